@@ -1,0 +1,18 @@
+//! Hookward: a webhook-verifying reverse proxy.
+//!
+//! It answers one question about every request, *is this a genuine, fresh event that the receiver
+//! has not had yet?*, and only then lets the receiver see it. `ARCHITECTURE.md` is the map;
+//! [`lifecycle`] is the story.
+
+pub mod clock;
+pub mod config;
+pub mod dedupe;
+pub mod handshake;
+pub mod outcome;
+pub mod request;
+pub mod route;
+pub mod scheme;
+pub mod secret;
+pub mod source;
+pub mod upstream;
+pub mod verify;

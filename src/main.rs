@@ -1,0 +1,3 @@
+//! The `hookward` program: parse, run, exit code.
+
+fn main() {}

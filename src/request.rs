@@ -1,0 +1,60 @@
+//! What arrived, before anybody has judged it: nothing in here is to be believed.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use std::net::IpAddr;
+
+/// The head of a request on the listener, strictly parsed but not verified.
+#[derive(Clone, Debug)]
+pub struct RequestHead {
+    /// The method.
+    pub method: Method,
+    /// The path exactly as received, without the query; starts with `/`.
+    pub path: String,
+    /// The query exactly as received, without its `?`; `None` if there was no `?`.
+    pub query: Option<String>,
+    /// The headers; several lines of one name are several values, in order.
+    pub headers: HeaderMap,
+    /// The sender's address: of the connection, or what a trusted proxy says it is.
+    pub client: IpAddr,
+    /// `Host`, or `:authority` on HTTP/2, as received.
+    pub host: String,
+    /// Whether the sender's side is `https`, here or at a trusted proxy.
+    pub secure: bool,
+}
+
+/// Why a body could not be read; each has its reason in `outcome`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyError {
+    /// Over `max_body`.
+    TooLarge,
+    /// Not whole within `body_timeout`.
+    TimedOut,
+    /// `body_memory` is used up.
+    NoMemory,
+    /// The sender went away or broke the framing.
+    Broken,
+}
+
+/// Reads the body of one request, within all limits that the listener has.
+#[async_trait::async_trait]
+pub trait BodySource: Send {
+    /// The whole body, each chunk shown to `seen` once as it arrives (empty chunks apart).
+    /// Sends `100 Continue` first where the sender waits for it.
+    ///
+    /// # Errors
+    /// The limit that was hit. The rest of the body is then still unread.
+    async fn read(&mut self, seen: &mut (dyn FnMut(&[u8]) + Send)) -> Result<Body, BodyError>;
+}
+
+/// A body in memory, with the hold it has on the listener's `body_memory` budget.
+#[derive(Debug, Default)]
+pub struct Body {
+    /// The raw bytes as received.
+    pub bytes: Bytes,
+    /// Gives the memory back when dropped; `None` where no budget applies.
+    pub held: Option<Box<dyn Held>>,
+}
+
+/// A share of a budget that is given back by dropping it.
+pub trait Held: Send + Sync + std::fmt::Debug {}

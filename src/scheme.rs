@@ -1,0 +1,318 @@
+//! How a sender signs, as data.
+//!
+//! A [`Scheme`] is what the `signature`, `timestamp`, `event` and `handshake` tables of a source
+//! (or its preset) come to once they are resolved. Nothing here computes anything: `verify` reads
+//! it to judge a request, `sign` reads it to make one. Knows neither clocks nor HTTP statuses.
+
+use http::HeaderName;
+use std::time::Duration;
+
+/// Everything that is known of one sender's scheme.
+#[derive(Clone, Debug)]
+pub struct Scheme {
+    /// How the signature is made and where it stands.
+    pub signature: SignatureRule,
+    /// Where the time of sending stands; `None` if the scheme has none.
+    pub timestamp: Option<TimestampRule>,
+    /// Where id, type and time of the event stand.
+    pub event: EventRule,
+    /// The handshake that the endpoint has to answer, if there is one.
+    pub handshake: Option<Handshake>,
+}
+
+/// What computes a signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// HMAC with SHA-1, for senders that offer nothing better.
+    HmacSha1,
+    /// HMAC with SHA-256.
+    HmacSha256,
+    /// HMAC with SHA-384.
+    HmacSha384,
+    /// HMAC with SHA-512.
+    HmacSha512,
+    /// Plain SHA-256 of a signed text that contains `{secret}`.
+    Sha256,
+    /// Plain SHA-1 of a signed text that contains `{secret}`.
+    Sha1,
+    /// Ed25519; the secrets are public keys of 32 bytes.
+    Ed25519,
+    /// ECDSA over P-256 with SHA-256, DER signatures; the secrets are public keys (SPKI).
+    EcdsaP256Sha256,
+    /// A fixed token that is compared with the secret itself; nothing is signed.
+    Token,
+}
+
+impl Algorithm {
+    /// Every algorithm with its name in the configuration.
+    pub const NAMES: [(&'static str, Self); 9] = [
+        ("hmac-sha1", Self::HmacSha1),
+        ("hmac-sha256", Self::HmacSha256),
+        ("hmac-sha384", Self::HmacSha384),
+        ("hmac-sha512", Self::HmacSha512),
+        ("sha256", Self::Sha256),
+        ("sha1", Self::Sha1),
+        ("ed25519", Self::Ed25519),
+        ("ecdsa-p256-sha256", Self::EcdsaP256Sha256),
+        ("token", Self::Token),
+    ];
+}
+
+/// How bytes are written as text in a signature header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// Either case, right length.
+    Hex,
+    /// RFC 4648 section 4; canonical, with or without padding.
+    Base64,
+    /// RFC 4648 section 5; canonical, with or without padding.
+    Base64Url,
+}
+
+impl Encoding {
+    /// Every encoding with its name in the configuration.
+    pub const NAMES: [(&'static str, Self); 3] =
+        [("hex", Self::Hex), ("base64", Self::Base64), ("base64url", Self::Base64Url)];
+}
+
+/// How the text of a secret becomes the bytes of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyForm {
+    /// The text is the key.
+    Text,
+    /// Hex, either case.
+    Hex,
+    /// Base64 or base64url, leniently: padding may lack and spare bits may be set.
+    Base64,
+}
+
+impl KeyForm {
+    /// Every form with its name in the configuration.
+    pub const NAMES: [(&'static str, Self); 3] =
+        [("text", Self::Text), ("hex", Self::Hex), ("base64", Self::Base64)];
+}
+
+/// The `signature` table.
+#[derive(Clone, Debug)]
+pub struct SignatureRule {
+    /// What computes the signature; the request never chooses it.
+    pub algorithm: Algorithm,
+    /// Where signatures stand; one place with a match is enough. Never empty.
+    pub places: Vec<Place>,
+    /// Splits the text into items, spaces around them cut; `None`: the text is one item.
+    pub separator: Option<String>,
+    /// An item that starts so holds a signature; empty: every item does.
+    pub prefix: String,
+    /// Whether an item without the prefix holds a signature as well.
+    pub prefix_optional: bool,
+    /// How the signature is written.
+    pub encoding: Encoding,
+    /// What is signed.
+    pub signed: Template,
+    /// How a secret becomes a key.
+    pub key: KeyForm,
+    /// Cut off the secret first, where it is there; empty: nothing is.
+    pub key_prefix: String,
+    /// Headers that must have exactly this value.
+    pub require: Vec<(HeaderName, String)>,
+}
+
+/// A place in a request that holds a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The value of a header.
+    Header(HeaderName),
+    /// A string or integer in the JSON body.
+    Json(Pointer),
+    /// The hex SHA-256 of the body: an id for events that carry none.
+    BodySha256,
+}
+
+/// A JSON Pointer (RFC 6901), split and unescaped; empty for the whole document.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Pointer(Vec<String>);
+
+impl Pointer {
+    /// Reads `/a/b~1c/0`.
+    ///
+    /// # Errors
+    /// A sentence about what is wrong with `text`, for the person who wrote it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let Some(rest) = text.strip_prefix('/') else {
+            return Err(format!(
+                "`{text}` is no JSON Pointer: it must start with `/`, as in `/data/id`"
+            ));
+        };
+        let mut tokens = Vec::new();
+        for token in rest.split('/') {
+            let mut plain = String::with_capacity(token.len());
+            let mut characters = token.chars();
+            while let Some(character) = characters.next() {
+                plain.push(match character {
+                    '~' => match characters.next() {
+                        Some('0') => '~',
+                        Some('1') => '/',
+                        _ => {
+                            return Err(format!(
+                                "`{text}` is no JSON Pointer: `~` must be written `~0`"
+                            ));
+                        }
+                    },
+                    other => other,
+                });
+            }
+            tokens.push(plain);
+        }
+        Ok(Self(tokens))
+    }
+
+    /// The names and indices from the root to the member.
+    #[must_use]
+    pub fn tokens(&self) -> &[String] {
+        &self.0
+    }
+}
+
+/// A signed text with holes, as `{timestamp}.{body}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template(pub Vec<Part>);
+
+/// One piece of a [`Template`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Text that stands for itself.
+    Literal(String),
+    /// The raw bytes of the body.
+    Body,
+    /// The timestamp's text as received.
+    Timestamp,
+    /// The secret's text, `key_prefix` cut off.
+    Secret,
+    /// The value of a header.
+    Header(HeaderName),
+    /// A string or integer in the JSON body; `lowercase` for senders that fold it.
+    Json(Pointer),
+    /// The request method.
+    Method,
+    /// The source's `public_url`, plus `?` and the query where one arrived.
+    Url,
+    /// The path as received, without the query.
+    Path,
+    /// The query without its `?`; empty where none arrived.
+    Query,
+    /// The body as a form, fields sorted by name, names and values decoded and run together.
+    FormSorted,
+    /// The value of a query parameter, percent-decoded.
+    QueryParameter(String),
+}
+
+impl Template {
+    /// Whether some part of the text satisfies `wanted`.
+    #[must_use]
+    pub fn any(&self, wanted: impl Fn(&Part) -> bool) -> bool {
+        self.0.iter().any(wanted)
+    }
+
+    /// Whether the raw body is part of what is signed.
+    #[must_use]
+    pub fn covers_body(&self) -> bool {
+        self.any(|part| matches!(part, Part::Body | Part::FormSorted))
+    }
+
+    /// Whether what stands at `place` is part of what is signed.
+    #[must_use]
+    pub fn covers(&self, place: &Place) -> bool {
+        match place {
+            Place::Header(name) => self.any(|part| matches!(part, Part::Header(h) if h == name)),
+            Place::Json(pointer) => {
+                self.covers_body() || self.any(|part| matches!(part, Part::Json(p) if p == pointer))
+            }
+            Place::BodySha256 => self.covers_body(),
+        }
+    }
+}
+
+/// The `timestamp` table.
+#[derive(Clone, Debug)]
+pub struct TimestampRule {
+    /// Where it stands.
+    pub from: TimestampPlace,
+    /// How it is written.
+    pub format: TimeFormat,
+    /// How old it may be, inclusive; `None` for `"off"`.
+    pub max_age: Option<Duration>,
+    /// How far ahead of our clock it may lie, inclusive.
+    pub max_ahead: Duration,
+}
+
+/// Where a timestamp stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TimestampPlace {
+    /// The value of a header.
+    Header(HeaderName),
+    /// What follows this prefix in an item of the signature header.
+    Item(String),
+    /// The item of the signature header at this index, from 0.
+    ItemAt(usize),
+    /// A string or integer in the JSON body.
+    Json(Pointer),
+}
+
+/// How a time is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeFormat {
+    /// Whole seconds since 1970.
+    Unix,
+    /// Whole milliseconds since 1970.
+    UnixMs,
+    /// RFC 3339, any offset, any fraction.
+    Rfc3339,
+}
+
+impl TimeFormat {
+    /// Every format with its name in the configuration.
+    pub const NAMES: [(&'static str, Self); 3] =
+        [("unix", Self::Unix), ("unix-ms", Self::UnixMs), ("rfc3339", Self::Rfc3339)];
+}
+
+/// The `event` table. In each list the first place that is there and not empty wins.
+#[derive(Clone, Debug, Default)]
+pub struct EventRule {
+    /// Where the event id stands.
+    pub id: Vec<Place>,
+    /// Where the event type stands.
+    pub kind: Vec<Place>,
+    /// Where the event's time stands (RFC 3339 or unix); for the delivery lag only.
+    pub time: Vec<Place>,
+}
+
+/// A handshake that the proxy answers itself; see the `handshake` module for the kinds.
+#[derive(Clone, Debug)]
+pub struct Handshake {
+    /// Which protocol.
+    pub kind: crate::handshake::Kind,
+    /// A verify token that the protocol lets the receiver choose (Meta), if one is configured.
+    pub verify_token: Option<crate::secret::Secret>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pointer_is_split_and_unescaped() {
+        let pointer = Pointer::parse("/a~1b/~0/0").expect("a pointer");
+        assert_eq!(pointer.tokens(), ["a/b", "~", "0"]);
+        assert!(Pointer::parse("a/b").is_err());
+        assert!(Pointer::parse("/a~2").is_err());
+    }
+
+    #[test]
+    fn a_signed_body_covers_its_members_but_no_header() {
+        let template = Template(vec![Part::Timestamp, Part::Literal(".".to_owned()), Part::Body]);
+        let id = Place::Json(Pointer::parse("/id").expect("a pointer"));
+        let header = Place::Header(HeaderName::from_static("x-id"));
+        assert!(template.covers(&id) && template.covers(&Place::BodySha256));
+        assert!(!template.covers(&header));
+    }
+}

@@ -1,0 +1,86 @@
+//! Secrets, in the one type that holds them.
+//!
+//! A [`Secret`] has no `Display`, no serialisation and a `Debug` that shows nothing; its memory is
+//! wiped when it is dropped. The bytes come out through [`Secret::expose`] only, so every use is
+//! found by searching for that one name.
+
+use std::fmt;
+use zeroize::{Zeroize, Zeroizing};
+
+/// Secret bytes that cannot be printed.
+#[derive(Clone)]
+pub struct Secret(Zeroizing<Vec<u8>>);
+
+impl Secret {
+    /// Takes ownership of the bytes.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// The bytes. Whoever calls this must not print, log or compare them with `==`.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// How many bytes there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self::new(text.into_bytes())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl Zeroize for Secret {
+    fn zeroize(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+/// A secret as the configuration states it: its bytes as text, before the scheme decodes a key.
+#[derive(Clone, Debug)]
+pub struct NamedSecret {
+    /// What labels the metric: the configured `name`, else the index (0 is the newest).
+    pub label: String,
+    /// The text, without the line end of its file.
+    pub text: Secret,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_printed_by_no_format() {
+        let secret = Secret::from("hunter2-hunter2".to_owned());
+        let named = NamedSecret { label: "0".to_owned(), text: secret.clone() };
+        for text in [
+            format!("{secret:?}"),
+            format!("{secret:#?}"),
+            format!("{named:?}"),
+            format!("{named:#?}"),
+            format!("{:?}", Some(&secret)),
+        ] {
+            assert!(!text.contains("hunter2"), "{text}");
+            assert!(!text.contains("104"), "bytes as numbers: {text}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! A configured sender, resolved: found by request path, with everything that its deliveries need.
+//!
+//! Built by `config` once; read by everybody else. Knows neither clocks nor sockets.
+
+use crate::route::Route;
+use crate::scheme::Scheme;
+use crate::secret::NamedSecret;
+use crate::verify::Keys;
+use ipnet::IpNet;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The name of a `[sources.NAME]` table.
+pub type SourceName = Arc<str>;
+
+/// One `[sources.NAME]` table with its preset's facts filled in.
+#[derive(Debug)]
+pub struct Source {
+    /// Its name: log, metric label, header and claim key.
+    pub name: SourceName,
+    /// The exact bytes of the path, without the query.
+    pub path: String,
+    /// The preset it started from, if any.
+    pub preset: Option<String>,
+    /// How the sender signs.
+    pub scheme: Scheme,
+    /// The secrets as configured, newest first, for `sign` and `explain`; empty if they could not
+    /// all be read.
+    pub secrets: Vec<NamedSecret>,
+    /// The keys made from them, ready to verify with; or why there are none, in which case the
+    /// source alone is out of service.
+    pub keys: Result<Keys, String>,
+    /// How long the sender is kept waiting for an answer.
+    pub respond_within: Duration,
+    /// What happens to an event that no route wants.
+    pub unrouted: Unrouted,
+    /// Whether a failed judgement stops a delivery or is only counted.
+    pub mode: Mode,
+    /// Sender addresses that are let in; empty: any.
+    pub allow: Vec<IpNet>,
+    /// How many requests are let in.
+    pub rate_limit: Option<RateLimit>,
+    /// Whether a signature that came with a delivered event makes its next bearer a duplicate.
+    pub replay_guard: bool,
+    /// The URL that the sender was given, for schemes that sign it.
+    pub public_url: Option<String>,
+    /// How long a delivered id is remembered, counted from the delivery.
+    pub dedupe_ttl: Duration,
+    /// The routes in order; the first that takes a type wins.
+    pub routes: Vec<Route>,
+}
+
+impl Source {
+    /// The first route that takes events of this type.
+    #[must_use]
+    pub fn route(&self, event_type: &str) -> Option<&Route> {
+        self.routes.iter().find(|route| route.takes(event_type))
+    }
+}
+
+/// What happens to a genuine event that no route wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unrouted {
+    /// 200, not forwarded: the sender is content and stops.
+    Accept,
+    /// 422: the sender shows it as failed.
+    Reject,
+}
+
+/// Whether judgements are acted on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// What fails is refused.
+    Enforce,
+    /// What fails is counted and logged, and forwarded anyway.
+    Shadow,
+}
+
+/// `rate_limit`: a bucket that holds one period's worth and is refilled evenly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Requests per period; at least 1.
+    pub requests: u32,
+    /// The period: a second or a minute.
+    pub per: Duration,
+}
+
+/// All sources, found by path.
+#[derive(Debug, Default)]
+pub struct SourceTable {
+    sources: Vec<Arc<Source>>,
+    by_path: HashMap<String, usize>,
+}
+
+impl SourceTable {
+    /// A table of these; where two share a path (which `config` refuses) the later one is found.
+    #[must_use]
+    pub fn new(sources: Vec<Source>) -> Self {
+        let by_path = sources
+            .iter()
+            .enumerate()
+            .map(|(index, source)| (source.path.clone(), index))
+            .collect();
+        Self { sources: sources.into_iter().map(Arc::new).collect(), by_path }
+    }
+
+    /// The index and the source whose path has exactly these bytes.
+    #[must_use]
+    pub fn find(&self, path: &str) -> Option<(usize, &Arc<Source>)> {
+        let index = *self.by_path.get(path)?;
+        self.sources.get(index).map(|source| (index, source))
+    }
+
+    /// The source of this name.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Arc<Source>> {
+        self.sources.iter().find(|source| &*source.name == name)
+    }
+
+    /// All of them, in the order of the file.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<Source>> {
+        self.sources.iter()
+    }
+}

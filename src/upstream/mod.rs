@@ -1,0 +1,93 @@
+//! Destinations: connections, retries and answers of the receiver apps.
+//!
+//! [`Forwarder`] is what the lifecycle knows of them.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// A verified event on its way to one destination, header rules already applied.
+#[derive(Clone, Debug)]
+pub struct UpstreamRequest {
+    /// The sender's method.
+    pub method: Method,
+    /// The route's `path`, if it has one: asked for in place of everything else.
+    pub route_path: Option<String>,
+    /// The path that the sender used: asked for where neither route nor url has one.
+    pub sender_path: String,
+    /// The sender's query without its `?`, passed on.
+    pub query: Option<String>,
+    /// End-to-end headers; without `Host`, `Content-Length` and hop-by-hop ones, which the
+    /// connection adds.
+    pub headers: HeaderMap,
+    /// The body, shared and not copied.
+    pub body: Bytes,
+}
+
+/// How a forwarding ended, in terms of what the destination may have seen.
+#[derive(Debug)]
+pub enum Forwarded {
+    /// A whole response header arrived (never a 1xx).
+    Answered(UpstreamAnswer),
+    /// No connection, so nothing was sent; or none was tried because the upstream is known to be
+    /// down, in which case `retry_after` says when it will be tried again.
+    Unreachable {
+        /// For the log.
+        detail: String,
+        /// When the next attempt will be made, if one was refused without trying.
+        retry_after: Option<Duration>,
+    },
+    /// The waiting room of the upstream's concurrency limit is full; nothing was sent.
+    Full,
+    /// `timeout` ran out. `sent_whole`: the last byte of the request had been written.
+    TimedOut {
+        /// Whether the destination may have all of it.
+        sent_whole: bool,
+    },
+    /// The connection broke, or what came was not HTTP. `sent_whole` as above.
+    Broken {
+        /// Whether the destination may have all of it.
+        sent_whole: bool,
+        /// For the log.
+        detail: String,
+    },
+}
+
+/// A destination's answer.
+#[derive(Debug)]
+pub struct UpstreamAnswer {
+    /// 200 to 599.
+    pub status: u16,
+    /// End-to-end headers only.
+    pub headers: HeaderMap,
+    /// Its body; not read at all unless the status is 2xx.
+    pub body: ReplyBody,
+}
+
+/// The body of an answer.
+#[derive(Debug)]
+pub enum ReplyBody {
+    /// All of it.
+    Whole(Bytes),
+    /// The beginning, and a channel that gives the rest as it arrives. `Err` breaks it off; a
+    /// dropped receiver ends the reading.
+    Streamed {
+        /// What was there when the answer was given.
+        first: Bytes,
+        /// What comes.
+        rest: mpsc::Receiver<Result<Bytes, BrokenOff>>,
+    },
+}
+
+/// A body that did not arrive whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BrokenOff;
+
+/// Sends events to destinations.
+#[async_trait::async_trait]
+pub trait Forwarder: Send + Sync {
+    /// Sends `request` to the upstream of this name and reads its answer, within the upstream's
+    /// `timeout`; a 2xx body is read up to 64 KiB before the answer is given, and streamed beyond.
+    async fn forward(&self, upstream: &str, request: UpstreamRequest) -> Forwarded;
+}
