@@ -4,6 +4,7 @@
 //! has not had yet?*, and only then lets the receiver see it. `ARCHITECTURE.md` is the map;
 //! [`lifecycle`] is the story.
 
+pub mod answer;
 pub mod clock;
 pub mod config;
 pub mod dedupe;
