@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod dedupe;
 pub mod handshake;
+pub mod json;
 pub mod outcome;
 pub mod request;
 pub mod route;
