@@ -10,6 +10,7 @@ pub mod config;
 pub mod dedupe;
 pub mod handshake;
 pub mod log;
+pub mod json;
 pub mod metrics;
 pub mod outcome;
 pub mod request;
