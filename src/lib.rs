@@ -5,12 +5,14 @@
 //! [`lifecycle`] is the story.
 
 pub mod answer;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod dedupe;
 pub mod handshake;
 pub mod metrics;
 pub mod outcome;
+pub mod receiver;
 pub mod request;
 pub mod route;
 pub mod scheme;
