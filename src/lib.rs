@@ -5,6 +5,7 @@
 //! [`lifecycle`] is the story.
 
 pub mod answer;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod dedupe;
@@ -13,6 +14,7 @@ pub mod log;
 pub mod json;
 pub mod metrics;
 pub mod outcome;
+pub mod receiver;
 pub mod request;
 pub mod route;
 pub mod scheme;
