@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod config;
 pub mod dedupe;
+pub mod event;
 pub mod handshake;
 pub mod json;
 pub mod outcome;
@@ -14,6 +15,7 @@ pub mod request;
 pub mod route;
 pub mod scheme;
 pub mod secret;
+pub mod sign;
 pub mod source;
 pub mod upstream;
 pub mod verify;
