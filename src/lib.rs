@@ -9,6 +9,7 @@ pub mod config;
 pub mod dedupe;
 pub mod handshake;
 pub mod outcome;
+pub mod presets;
 pub mod request;
 pub mod route;
 pub mod scheme;
