@@ -16,6 +16,7 @@ pub mod json;
 pub mod metrics;
 pub mod outcome;
 pub mod receiver;
+pub mod presets;
 pub mod request;
 pub mod route;
 pub mod scheme;
