@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod dedupe;
 pub mod handshake;
+pub mod headers;
 pub mod metrics;
 pub mod outcome;
 pub mod request;

@@ -4,6 +4,7 @@ use crate::secret::Secret;
 use crate::source::Source;
 use ipnet::IpNet;
 use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -138,7 +139,7 @@ pub enum OnStoreError {
 }
 
 /// One `[upstreams.NAME]` table.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamSettings {
     /// Its name.
     pub name: Arc<str>,
@@ -150,6 +151,56 @@ pub struct UpstreamSettings {
     pub connect_timeout: Duration,
     /// TLS details; `None` for `http`.
     pub tls: Option<UpstreamTls>,
+    /// Which of several addresses comes first.
+    pub balance: Balance,
+    /// Exchanges at once; `None`: any number.
+    pub max_concurrent: Option<NonZeroUsize>,
+    /// Events that may wait for a place under `max_concurrent`; more are refused.
+    pub max_waiting: usize,
+    /// Active health checks; `None`: none.
+    pub health: Option<HealthSettings>,
+    /// Connections to an address that must fail in a row before it is left out; `None`: never.
+    pub eject_after: Option<NonZeroU32>,
+    /// How long it is left out.
+    pub eject_for: Duration,
+    /// When to stop trying for a while; `None`: never.
+    pub breaker: Option<BreakerSettings>,
+    /// How often host names are looked up again.
+    pub resolve_every: Duration,
+}
+
+/// `[upstreams.NAME].balance`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Balance {
+    /// One after the other.
+    #[default]
+    RoundRobin,
+    /// The one with the fewest exchanges under way.
+    LeastPending,
+}
+
+/// `[upstreams.NAME].health`: a `GET` that every address is asked regularly.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthSettings {
+    /// What is asked for; a 2xx is healthy.
+    pub path: String,
+    /// From the end of one check to the next.
+    pub interval: Duration,
+    /// For the whole check.
+    pub timeout: Duration,
+    /// Good checks in a row that bring an address back.
+    pub healthy_after: NonZeroU32,
+    /// Bad checks in a row that take it out.
+    pub unhealthy_after: NonZeroU32,
+}
+
+/// `[upstreams.NAME].breaker`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakerSettings {
+    /// Failed exchanges in a row that open it.
+    pub failures: NonZeroU32,
+    /// How long nothing is tried then.
+    pub open_for: Duration,
 }
 
 /// A URL of an upstream, taken apart.
