@@ -5,17 +5,25 @@
 //! [`lifecycle`] is the story.
 
 pub mod answer;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod dedupe;
+pub mod event;
 pub mod handshake;
+pub mod headers;
 pub mod json;
+pub mod log;
 pub mod metrics;
 pub mod outcome;
+pub mod presets;
+pub mod receiver;
 pub mod request;
 pub mod route;
 pub mod scheme;
 pub mod secret;
+pub mod sign;
 pub mod source;
+pub mod trace;
 pub mod upstream;
 pub mod verify;
