@@ -85,7 +85,7 @@ pub fn read_raw<'a>(
 
 impl<'a> Member<'a> {
     /// What the text of one valid JSON value says.
-    fn of(raw: &'a str) -> Self {
+    pub(crate) fn of(raw: &'a str) -> Self {
         match raw.as_bytes() {
             [b'"', inner @ .., b'"'] if !inner.contains(&b'\\') => {
                 let inner = raw.get(1..raw.len() - 1).unwrap_or_default();
@@ -442,7 +442,7 @@ mod tests {
                 .iter()
                 .map(|path| {
                     let escaped = path.iter().map(|t| t.replace('~', "~0").replace('/', "~1"));
-                    pointer(&escaped.map(|token| format!("/{token}")).collect::<String>())
+                    pointer(&format!("/{}", escaped.collect::<Vec<_>>().join("/")))
                 })
                 .collect();
             let wanted: Vec<&Pointer> = pointers.iter().collect();

@@ -23,6 +23,16 @@ pub struct Scheme {
     pub handshake: Option<Handshake>,
 }
 
+impl Scheme {
+    /// Whether the timestamp's text is part of what is signed, so that it is judged together with
+    /// the signature.
+    #[must_use]
+    pub fn signs_timestamp(&self) -> bool {
+        self.signature.algorithm != Algorithm::Token
+            && self.signature.signed.any(|part| matches!(part, Part::Timestamp))
+    }
+}
+
 /// What computes a signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
@@ -59,6 +69,18 @@ impl Algorithm {
         ("ecdsa-p256-sha256", Self::EcdsaP256Sha256),
         ("token", Self::Token),
     ];
+
+    /// How many bytes a signature has; `None` where they vary.
+    #[must_use]
+    pub const fn signature_len(self) -> Option<usize> {
+        match self {
+            Self::HmacSha1 | Self::Sha1 => Some(20),
+            Self::HmacSha256 | Self::Sha256 => Some(32),
+            Self::HmacSha384 => Some(48),
+            Self::HmacSha512 | Self::Ed25519 => Some(64),
+            Self::EcdsaP256Sha256 | Self::Token => None,
+        }
+    }
 }
 
 /// How bytes are written as text in a signature header.
@@ -307,6 +329,16 @@ impl TimeFormat {
     /// Every format with its name in the configuration.
     pub const NAMES: [(&'static str, Self); 3] =
         [("unix", Self::Unix), ("unix-ms", Self::UnixMs), ("rfc3339", Self::Rfc3339)];
+}
+
+impl fmt::Display for TimeFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unix => "unix",
+            Self::UnixMs => "unix-ms",
+            Self::Rfc3339 => "rfc3339",
+        })
+    }
 }
 
 /// The `event` table. In each list the first place that is there and not empty wins.
