@@ -99,6 +99,7 @@ fn request(source: &Source, body: &[u8]) -> RequestHead {
         query: None,
         headers,
         client: [127, 0, 0, 1].into(),
+        via: None,
         host: "localhost".to_owned(),
         secure: false,
     }

@@ -176,6 +176,7 @@ fn unsigned_head(source: &Source, request: &SignRequest<'_>) -> Result<RequestHe
         query: request.query.map(str::to_owned),
         headers,
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        via: None,
         host: String::new(),
         secure: false,
     };

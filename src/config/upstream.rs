@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// One `[upstreams.NAME]` table.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamSettings {
     /// Its name.
     pub name: Arc<str>,

@@ -132,6 +132,7 @@ pub(crate) fn head<N: AsRef<str>, V: AsRef<[u8]>>(lines: &[(N, V)]) -> RequestHe
         query: None,
         headers,
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        via: None,
         host: "hooks.example.com".to_owned(),
         secure: true,
     }
