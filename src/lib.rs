@@ -26,6 +26,7 @@ pub mod request;
 pub mod route;
 pub mod scheme;
 pub mod secret;
+pub mod shadow;
 pub mod sign;
 pub mod source;
 pub mod trace;
