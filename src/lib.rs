@@ -4,16 +4,30 @@
 //! has not had yet?*, and only then lets the receiver see it. `ARCHITECTURE.md` is the map;
 //! [`lifecycle`] is the story.
 
+pub mod answer;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod dedupe;
+pub mod dispatch;
+pub mod event;
+pub mod gate;
 pub mod handshake;
+pub mod headers;
+pub mod json;
+pub mod lifecycle;
+pub mod log;
+pub mod metrics;
 pub mod outcome;
 pub mod presets;
+pub mod receiver;
+pub mod report;
 pub mod request;
 pub mod route;
 pub mod scheme;
 pub mod secret;
+pub mod sign;
 pub mod source;
+pub mod trace;
 pub mod upstream;
 pub mod verify;
