@@ -15,7 +15,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 /// A field whose text is JSON already and is embedded as it is.
-pub const JSON_FIELD: &str = "destinations";
+const JSON_FIELD: &str = "destinations";
 
 /// Sends log lines of this process to standard error from now on.
 ///

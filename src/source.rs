@@ -52,10 +52,10 @@ pub struct Source {
 }
 
 impl Source {
-    /// The first route that takes events of this type.
+    /// The first route that takes events of this type, with its index.
     #[must_use]
-    pub fn route(&self, event_type: &str) -> Option<&Route> {
-        self.routes.iter().find(|route| route.takes(event_type))
+    pub fn route(&self, event_type: &str) -> Option<(usize, &Route)> {
+        self.routes.iter().enumerate().find(|(_, route)| route.takes(event_type))
     }
 }
 

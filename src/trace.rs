@@ -1,74 +1,73 @@
 //! W3C Trace Context: the id that ties a delivery to what sender and receiver logged about it.
 //!
 //! A valid `traceparent` is passed on as it came; otherwise one is made. The id is a label for
-//! people and is never used to decide anything, so an attacker's choice of it does no harm.
+//! people and decides nothing, so an attacker's choice of it does no harm.
 //!
 //! <https://www.w3.org/TR/trace-context/>
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName};
 
 /// The header's name.
-pub const TRACEPARENT: &str = "traceparent";
+pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// The trace that a delivery belongs to.
+/// The trace that a delivery belongs to (W3C Trace Context level 1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {
-    text: String,
+    /// The whole `traceparent` for the destinations.
+    pub parent: String,
+    /// Whether the sender gave it; if not, its `tracestate` belongs to no trace and is dropped.
+    pub inherited: bool,
 }
 
 impl Trace {
-    /// The sender's trace if it sent a valid one, else a new one that is not sampled.
+    /// The trace that the sender named in one well-formed `traceparent`, else a new one.
+    ///
+    /// A new one is marked as sampled: a destination whose sampler follows its parent would
+    /// otherwise record none of the events that come from here.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
         let mut lines = headers.get_all(TRACEPARENT).iter();
         match (lines.next().and_then(|line| line.to_str().ok()), lines.next()) {
-            (Some(text), None) if is_valid(text) => Self { text: text.to_owned() },
-            _ => Self::random(),
+            (Some(parent), None) if is_traceparent(parent) => {
+                Self { parent: parent.to_owned(), inherited: true }
+            }
+            _ => Self {
+                parent: format!("00-{:032x}-{:016x}-01", fastrand::u128(1..), fastrand::u64(1..)),
+                inherited: false,
+            },
         }
     }
 
-    fn random() -> Self {
-        // Zero is the one id that the specification forbids.
-        let trace = fastrand::u128(1..);
-        let parent = fastrand::u64(1..);
-        Self { text: format!("00-{trace:032x}-{parent:016x}-00") }
-    }
-
-    /// The 32 hex digits of the trace id.
+    /// The 32 hex digits of the trace id, for the log.
     #[must_use]
     pub fn id(&self) -> &str {
-        self.text.get(3..35).unwrap_or_default()
-    }
-
-    /// The value of the `traceparent` header for the upstream.
-    #[must_use]
-    pub fn header(&self) -> Option<HeaderValue> {
-        HeaderValue::from_str(&self.text).ok()
+        self.parent.get(3..35).unwrap_or_default()
     }
 }
 
-/// `version-trace-parent-flags` in lower-case hex; later versions may append to it.
-fn is_valid(text: &str) -> bool {
-    let mut fields = text.splitn(5, '-');
-    let mut hex = |digits: usize| {
+/// `00-<32 hex>-<16 hex>-<2 hex>`, lower case, neither id all zeros. Later versions may be longer;
+/// their first four fields have this form too.
+fn is_traceparent(text: &str) -> bool {
+    let mut fields = text.split('-');
+    let mut hex = |length: usize| {
         fields.next().filter(|field| {
-            field.len() == digits
-                && field.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+            field.len() == length
+                && field.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
         })
     };
-    let nonzero = |field: &str| field.bytes().any(|b| b != b'0');
-    let (Some(version), Some(trace), Some(parent), Some(_flags)) =
-        (hex(2), hex(32), hex(16), hex(2))
+    let (Some(version), Some(trace), Some(span), Some(_)) = (hex(2), hex(32), hex(16), hex(2))
     else {
         return false;
     };
-    let complete = version != "00" || text.len() == 55;
-    version != "ff" && nonzero(trace) && nonzero(parent) && complete
+    let complete = version != "00" || fields.next().is_none();
+    let some_digit = |field: &str| field.bytes().any(|byte| byte != b'0');
+    version != "ff" && complete && some_digit(trace) && some_digit(span)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderValue;
 
     const GOOD: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -82,8 +81,8 @@ mod tests {
 
     #[test]
     fn a_valid_traceparent_is_passed_on_as_it_came() {
-        for text in [GOOD, "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more"] {
-            assert_eq!(of(&[text]).header().unwrap(), text);
+        for text in &[GOOD, "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more"] {
+            assert_eq!(of(&[text]).parent, *text);
         }
         assert_eq!(of(&[GOOD]).id(), "4bf92f3577b34da6a3ce929d0e0e4736");
     }
@@ -101,9 +100,8 @@ mod tests {
             &["nonsense"],
         ] {
             let made = of(values);
-            let text = made.header().unwrap();
-            assert!(is_valid(text.to_str().unwrap()), "{text:?}");
-            assert!(values.iter().all(|value| text != *value));
+            assert!(is_traceparent(&made.parent) && !made.inherited, "{made:?}");
+            assert!(values.iter().all(|value| made.parent != *value));
         }
     }
 }

@@ -65,7 +65,12 @@ pub(super) fn parse(text: &str, file: &str) -> Result<Table, Vec<Problem>> {
 impl Table {
     /// The value of a key.
     pub(super) fn get(&self, name: &str) -> Option<&Node> {
-        self.entries.iter().find(|entry| entry.name == name).map(|entry| &entry.node)
+        self.entry(name).map(|entry| &entry.node)
+    }
+
+    /// A key with its value.
+    pub(super) fn entry(&self, name: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.name == name)
     }
 
     /// Leaves out a key.
@@ -97,9 +102,10 @@ impl Table {
 }
 
 impl Node {
-    /// The value as TOML in one line, control characters escaped, cut after some 60 characters.
-    pub(super) fn shown(&self) -> String {
-        match &self.value {
+    /// The value as TOML in one line, control characters escaped, cut after some 60 characters;
+    /// nothing for an array or a table, which may hold anything.
+    pub(super) fn shown(&self) -> Option<String> {
+        Some(match &self.value {
             Value::Text(text) => {
                 let text = without_credentials(text);
                 let mut shown: String =
@@ -121,20 +127,19 @@ impl Node {
             }
             Value::Float(text) | Value::Datetime(text) => text.chars().take(60).collect(),
             Value::Boolean(value) => value.to_string(),
-            Value::List(_) => "[…]".to_owned(),
-            Value::Table(_) => "{…}".to_owned(),
-        }
+            Value::List(_) | Value::Table(_) => return None,
+        })
     }
 
     /// What kind of value it is, with its article.
     pub(super) fn kind(&self) -> &'static str {
         match self.value {
-            Value::Text(_) => "a text",
+            Value::Text(_) => "a string",
             Value::Integer(..) => "an integer",
             Value::Float(_) => "a float",
             Value::Boolean(_) => "a boolean",
-            Value::Datetime(_) => "a date",
-            Value::List(_) => "a list",
+            Value::Datetime(_) => "a date-time",
+            Value::List(_) => "an array",
             Value::Table(_) => "a table",
         }
     }
@@ -270,10 +275,10 @@ mod tests {
             parse("a = 2\nb = 2\n[t]\nx = 2\nz = 2\nin = { w = 2 }\n", "under").expect("TOML");
         let place = Place { line: 9, column: 9 };
         over.underlay(&under, place, 1);
-        assert_eq!(at(&over, &["a"]).node.shown(), "1");
+        assert_eq!(at(&over, &["a"]).node.shown().as_deref(), Some("1"));
         assert_eq!(at(&over, &["b"]).node.place, place);
-        assert_eq!(at(&over, &["t", "x"]).node.shown(), "1");
-        assert_eq!(at(&over, &["t", "z"]).node.shown(), "2");
+        assert_eq!(at(&over, &["t", "x"]).node.shown().as_deref(), Some("1"));
+        assert_eq!(at(&over, &["t", "z"]).node.shown().as_deref(), Some("2"));
         let Value::Table(inner) = &at(&over, &["t", "in"]).node.value else { panic!() };
         assert_eq!(inner.entries.len(), 1, "deeper than the depth nothing is merged");
     }

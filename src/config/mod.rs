@@ -6,12 +6,16 @@
 //! a reload calls [`Config::load`] again.
 
 mod admin;
+mod certificates;
 mod dedupe;
 mod document;
 mod keys;
+mod lints;
 mod preset;
 mod problem;
 mod reading;
+pub mod reference;
+pub mod report;
 mod route;
 mod scheme;
 mod secrets;
@@ -77,8 +81,10 @@ static ROOT_KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// The tables whose keys are names that the user chooses.
-static NAMES: TableKeys = TableKeys { title: "", about: "", keys: &[] };
+/// The keys of these tables are names that the user chooses.
+static UPSTREAMS: TableKeys =
+    TableKeys { title: "", about: "tables as [upstreams.NAME]", keys: &[] };
+static SOURCES: TableKeys = TableKeys { title: "", about: "tables as [sources.NAME]", keys: &[] };
 
 impl Config {
     /// Reads a file. Its path is shown in problems as it is given here.
@@ -117,7 +123,7 @@ fn resolve(root: &Table, reading: &Reading<'_>, text: &str) -> Config {
     let log = admin::read_log(table("log", &admin::LOG_KEYS).as_ref());
     let dedupe = dedupe::read(table("dedupe", &dedupe::KEYS).as_ref());
 
-    let upstream_tables = entries(table("upstreams", &NAMES).as_ref());
+    let upstream_tables = entries(table("upstreams", &UPSTREAMS).as_ref());
     let upstream_names: Vec<_> = upstream_tables.iter().map(|(name, _)| *name).collect();
     let upstreams = upstream_tables.iter().filter_map(|(name, item)| {
         let table = item.table(&upstream::KEYS)?;
@@ -126,7 +132,7 @@ fn resolve(root: &Table, reading: &Reading<'_>, text: &str) -> Config {
     });
     let upstreams = upstreams.collect();
 
-    let source_tables = entries(table("sources", &NAMES).as_ref());
+    let source_tables = entries(table("sources", &SOURCES).as_ref());
     let drafts: Vec<_> =
         source_tables.iter().filter_map(|(name, item)| source::draft(name, item)).collect();
     let sources = drafts
@@ -136,7 +142,9 @@ fn resolve(root: &Table, reading: &Reading<'_>, text: &str) -> Config {
 
     let fingerprint = HEXLOWER.encode(&Sha256::digest(text.as_bytes()));
     let fingerprint = fingerprint.chars().take(16).collect();
-    Config { server, admin, log, dedupe, upstreams, sources, fingerprint }
+    let config = Config { server, admin, log, dedupe, upstreams, sources, fingerprint };
+    lints::judge(&config, &root, &drafts, reading);
+    config
 }
 
 fn entries<'a>(table: Option<&TableReader<'a>>) -> Vec<(&'a str, Item<'a>)> {

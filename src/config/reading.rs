@@ -116,19 +116,51 @@ impl<'a> TableReader<'a> {
         })
     }
 
-    /// Notes something about the key `name`, or the table itself if `name` is empty.
-    pub(super) fn note(&self, severity: Severity, name: &str, what: &str, allowed: Option<&str>) {
-        let place = self.place_of(name);
+    /// Notes something about a key of ours, as `path` or `signature.header` or `secrets[0]`; about
+    /// the table itself if `key` is empty. What is not in the file is placed at what would hold it.
+    pub(super) fn note(&self, severity: Severity, key: &str, what: &str, allowed: Option<&str>) {
+        let path = match (self.key.is_empty(), key.is_empty()) {
+            (true, _) => key.to_owned(),
+            (_, true) => self.key.clone(),
+            _ => format!("{}.{key}", self.key),
+        };
+        let (place, node) = self.locate(key);
+        let shown = node.filter(|_| !self.hidden).and_then(Node::shown);
         let mut problem =
-            Problem::new(severity, self.reading.file, what).at(place).key(self.path(name));
+            Problem::new(severity, self.reading.file, what).at(place).key(path).value(shown);
         problem.allowed = allowed.map(ToOwned::to_owned);
         self.reading.note(problem);
     }
 
-    /// Where `name` stands, or the table if it does not.
-    pub(super) fn place_of(&self, name: &str) -> Place {
-        let entry = self.table.entries.iter().find(|entry| entry.name == name);
-        entry.map_or(self.place, |entry| entry.place)
+    /// Whether a key of ours stands in the file, or was laid under it.
+    pub(super) fn states(&self, key: &str) -> bool {
+        self.locate(key).1.is_some()
+    }
+
+    /// Where a key of ours stands, or whatever would hold it; and its value.
+    fn locate(&self, key: &str) -> (Place, Option<&'a Node>) {
+        let mut place = self.place;
+        let mut table = Some(self.table);
+        let mut found = None;
+        for step in key.split('.') {
+            let (name, index) = step.split_once('[').unwrap_or((step, ""));
+            let Some(entry) = table.and_then(|table| table.entry(name)) else {
+                return (place, None);
+            };
+            (place, table, found) = (entry.place, None, Some(&entry.node));
+            if let (Value::List(items), Ok(index)) =
+                (&entry.node.value, index.trim_end_matches(']').parse::<usize>())
+            {
+                found = items.get(index);
+            }
+            if let Some(node) = found {
+                place = node.place;
+                if let Value::Table(inner) = &node.value {
+                    table = Some(inner);
+                }
+            }
+        }
+        (place, found)
     }
 
     /// The path of a key of this table, quoted where TOML would quote it.
@@ -192,7 +224,7 @@ impl<'a> Item<'a> {
         Problem::new(severity, self.reading.file, what)
             .at(self.node.place)
             .key(self.key.clone())
-            .value((!self.hidden).then(|| self.node.shown()))
+            .value(if self.hidden { None } else { self.node.shown() })
     }
 
     /// The same value, never to be shown.
@@ -203,9 +235,10 @@ impl<'a> Item<'a> {
     /// The items of a list.
     pub(super) fn list(&self, allowed: &str) -> Option<Vec<Self>> {
         let Value::List(nodes) = &self.node.value else {
-            let one = matches!(self.node.value, Value::Text(_) | Value::Table(_)) && !self.hidden;
-            let suggestion = one.then(|| format!("[{}]", self.node.shown()));
-            let what = format!("not a list but {}", self.node.kind());
+            let text = matches!(self.node.value, Value::Text(_)) && !self.hidden;
+            let shown = self.node.shown().filter(|_| text);
+            let suggestion = shown.map(|text| format!("[{text}]"));
+            let what = format!("not an array but {}", self.node.kind());
             self.reading
                 .note(self.problem(Severity::Error, what).suggestion(suggestion).allowed(allowed));
             return None;
@@ -231,7 +264,11 @@ impl<'a> Item<'a> {
         let Value::Table(table) = &self.node.value else {
             let names: Vec<_> = keys.names().collect();
             let what = format!("not a table but {}", self.node.kind());
-            self.refuse(what, &format!("a table with {}", names.join(", ")));
+            let allowed = match names.as_slice() {
+                [] => keys.about.to_owned(),
+                names => format!("a table with {}", names.join(", ")),
+            };
+            self.refuse(what, &allowed);
             return None;
         };
         let reader = TableReader {
@@ -251,7 +288,7 @@ impl<'a> Item<'a> {
         if let Value::Text(text) = &self.node.value {
             return Some(text);
         }
-        self.refuse(format!("not a text but {}", self.node.kind()), allowed);
+        self.refuse(format!("not a string but {}", self.node.kind()), allowed);
         None
     }
 

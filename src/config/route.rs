@@ -123,9 +123,9 @@ fn unknown(item: &Item<'_>, name: &str, upstreams: &[&str]) -> Problem {
 /// A name of a source or an upstream: it stands in headers, metric labels, the log and the keys of
 /// the dedupe store.
 pub(super) fn check_name(table: &TableReader<'_>, name: &str) {
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     if name.is_empty() || name.len() > 64 || !name.chars().all(fits) {
-        let allowed = "1 to 64 letters, digits, `_`, `-` and `.`";
+        let allowed = "1 to 64 letters, digits, `_` and `-`";
         table.note(Severity::Error, "", "not a name", Some(allowed));
     }
 }

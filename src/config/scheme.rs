@@ -135,11 +135,11 @@ pub(super) fn read(owner: &TableReader<'_>) -> (Option<Scheme>, Option<String>) 
     if owner.get("signature").is_none() {
         owner.missing(
             "signature",
-            "[…signature] with the `header` that the signature stands in, or a `preset`",
+            "a table with the `header` that the signature stands in, or a `preset`",
         );
     }
     if owner.get("event").is_none() {
-        owner.missing("event", "[…event] with the place of the event's `id`, or a `preset`");
+        owner.missing("event", "a table with the places of the event's `id`, or a `preset`");
     }
     let (handshake, unreadable) = match handshake {
         Some(Some((handshake, unreadable))) => (Some(handshake), unreadable),
@@ -168,18 +168,6 @@ fn signature(table: &TableReader<'_>) -> Option<SignatureRule> {
     let prefix_optional = table.get("prefix_optional").and_then(|item| item.boolean());
     let require = table.get("require").map(|item| required_headers(&item)).unwrap_or_default();
     let places = places_of_signature(table);
-    if let (Some(Algorithm::Sha256 | Algorithm::Sha1), signed) = (algorithm, &signed)
-        && !signed.as_ref().is_some_and(|signed| {
-            signed.as_ref().is_none_or(|signed| signed.any(|part| *part == Part::Secret))
-        })
-    {
-        table.note(
-            super::problem::Severity::Error,
-            "signed",
-            "a plain hash without {secret} in it can be made by anybody",
-            Some("a text with {secret} as \"{secret}{body}\""),
-        );
-    }
     Some(SignatureRule {
         algorithm: algorithm?,
         places: places?,
@@ -239,8 +227,12 @@ fn separator(item: &Item<'_>) -> Option<String> {
 }
 
 fn required_headers(item: &Item<'_>) -> Vec<(HeaderName, String)> {
-    static NAMES: TableKeys = TableKeys { title: "", about: "", keys: &[] };
-    let Some(table) = item.table(&NAMES) else { return Vec::new() };
+    static HEADERS: TableKeys = TableKeys {
+        title: "",
+        about: "a table of headers as { \"X-Version\" = \"1\" }",
+        keys: &[],
+    };
+    let Some(table) = item.table(&HEADERS) else { return Vec::new() };
     let header = |(name, item): (&str, Item<'_>)| {
         let value = item.text("the value that the header must have");
         match <HeaderName as Form>::parse(name) {

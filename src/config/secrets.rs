@@ -46,18 +46,18 @@ pub(super) static KEYS: TableKeys = TableKeys {
     title: "secret",
     about: "Wherever a secret is wanted, exactly one of `env`, `file` and `value`.",
     keys: &[
-        optional("env", "name", "", "The environment variable that holds it."),
+        optional("env", "name", "–", "The environment variable that holds it."),
         optional(
             "file",
             "path",
-            "",
+            "–",
             "The file that holds it; a line end at its end is not part of it. Read again on \
              reload.",
         ),
         optional(
             "value",
             "text",
-            "",
+            "–",
             "The secret itself. Warned of: whoever reads the configuration has it.",
         ),
         optional(

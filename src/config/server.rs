@@ -1,5 +1,6 @@
 //! `[server]`: the public listener and its limits.
 
+use super::certificates;
 use super::keys::{TableKeys, key, optional, required};
 use super::reading::{Item, TableReader};
 use super::value::{ByteRate, Size, Span};
@@ -228,10 +229,23 @@ fn max_header(item: &Item<'_>) -> Option<usize> {
 
 fn tls(item: &Item<'_>) -> Option<ListenerTls> {
     let table = item.table(&TLS_KEYS)?;
-    let cert = table.require("cert", "the path of a PEM file").and_then(|item| file(&item));
-    let key = table.require("key", "the path of a PEM file").and_then(|item| file(&item));
-    let client_ca = table.get("client_ca").and_then(|item| file(&item));
-    Some(ListenerTls { cert: cert?, key: key?, client_ca })
+    let allowed = "the path of a PEM file";
+    let cert = table.require("cert", allowed).and_then(with_file);
+    let key = table.require("key", allowed).and_then(with_file);
+    let client_ca = table.get("client_ca").and_then(with_file);
+    if let (Some((cert, cert_path)), Some((key, key_path))) = (&cert, &key) {
+        certificates::check_pair((cert, cert_path), (key, key_path));
+    }
+    if let Some((item, path)) = &client_ca {
+        certificates::check_authorities(item, path);
+    }
+    Some(ListenerTls { cert: cert?.1, key: key?.1, client_ca: client_ca.map(|(_, path)| path) })
+}
+
+/// The path that an item names, with the item for what has to be said about the file.
+pub(super) fn with_file(item: Item<'_>) -> Option<(Item<'_>, PathBuf)> {
+    let path = file(&item)?;
+    Some((item, path))
 }
 
 /// A number that has been read with a bound far below what any machine's `usize` holds.

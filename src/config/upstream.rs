@@ -1,9 +1,10 @@
 //! `[upstreams.NAME]`: the receiver apps.
 
+use super::certificates;
 use super::keys::{TableKeys, key, optional, required};
 use super::problem::Severity;
 use super::reading::{Item, TableReader};
-use super::server::file;
+use super::server::with_file;
 use super::value::RequestPath;
 use rustls::pki_types::ServerName;
 use std::path::PathBuf;
@@ -290,8 +291,15 @@ fn several_urls(item: &Item<'_>) -> Option<Vec<UpstreamUrl>> {
 
 fn tls(item: &Item<'_>) -> Option<UpstreamTls> {
     let table = item.table(&TLS_KEYS)?;
-    let cert = table.get("cert").and_then(|item| file(&item));
-    let key = table.get("key").and_then(|item| file(&item));
+    let cert = table.get("cert").and_then(with_file);
+    let key = table.get("key").and_then(with_file);
+    let ca = table.get("ca").and_then(with_file);
+    if let (Some((cert, cert_path)), Some((key, key_path))) = (&cert, &key) {
+        certificates::check_pair((cert, cert_path), (key, key_path));
+    }
+    if let Some((item, path)) = &ca {
+        certificates::check_authorities(item, path);
+    }
     needs(&table, "cert", "key");
     needs(&table, "key", "cert");
     let sni = table.get("sni").and_then(|item| {
@@ -303,8 +311,8 @@ fn tls(item: &Item<'_>) -> Option<UpstreamTls> {
         Some(name.to_owned())
     });
     Some(UpstreamTls {
-        ca: table.get("ca").and_then(|item| file(&item)),
-        client: cert.zip(key),
+        ca: ca.map(|(_, path)| path),
+        client: cert.zip(key).map(|((_, cert), (_, key))| (cert, key)),
         sni,
     })
 }

@@ -75,7 +75,7 @@ impl Form for Duration {
 
     fn parse(text: &str) -> Result<Self, Fault> {
         match Span::parse(text)?.0 {
-            Self::ZERO => Err("zero".into()),
+            Self::ZERO => Err("must not be zero".into()),
             duration => Ok(duration),
         }
     }
@@ -95,7 +95,7 @@ impl Form for Size {
     fn parse(text: &str) -> Result<Self, Fault> {
         let bytes = text.parse::<bytesize::ByteSize>().map_err(|_| Fault::from("not a size"))?;
         match bytes.as_u64() {
-            0 => Err("zero".into()),
+            0 => Err("must not be zero".into()),
             bytes if bytes > LARGEST_BYTES => Err("too large".into()),
             bytes => usize::try_from(bytes).map(Self).map_err(|_| "too large".into()),
         }
@@ -130,18 +130,15 @@ impl Form for SocketAddr {
 
     fn parse(text: &str) -> Result<Self, Fault> {
         text.parse().map_err(|_| {
-            let suggestion = if let Some(port) = text.strip_prefix(':') {
-                Some(format!("0.0.0.0:{port}"))
-            } else if let Some(port) = text.strip_prefix("localhost:") {
-                Some(format!("127.0.0.1:{port}"))
-            } else if text.parse::<u16>().is_ok() {
-                Some(format!("127.0.0.1:{text}"))
-            } else if text.parse::<IpAddr>().is_ok_and(|address| address.is_ipv6()) {
-                Some(format!("[{text}]:8080"))
-            } else if text.parse::<IpAddr>().is_ok() {
-                Some(format!("{text}:8080"))
-            } else {
-                None
+            let suggestion = match text.parse::<IpAddr>() {
+                Ok(IpAddr::V6(_)) => Some(format!("[{text}]:8080")),
+                Ok(IpAddr::V4(_)) => Some(format!("{text}:8080")),
+                Err(_) => match text.rsplit_once(':') {
+                    Some(("", port)) => Some(format!("0.0.0.0:{port}")),
+                    Some(("localhost", port)) => Some(format!("127.0.0.1:{port}")),
+                    Some(_) => None,
+                    None => Some(format!("127.0.0.1:{text}")),
+                },
             };
             let suggestion = suggestion.filter(|near| near.parse::<Self>().is_ok());
             Fault {
@@ -194,7 +191,7 @@ impl Form for RateLimit {
         };
         let plain = !number.starts_with('+');
         match number.parse::<u32>() {
-            Ok(0) => Err("zero".into()),
+            Ok(0) => Err("must not be zero".into()),
             Ok(requests) if plain => Ok(Self { requests, per }),
             _ => Err("not a rate".into()),
         }

@@ -72,3 +72,12 @@ pub(crate) fn problems(text: &str) -> Vec<String> {
 pub(crate) fn lines(problems: &[super::Problem]) -> Vec<String> {
     problems.iter().map(ToString::to_string).collect()
 }
+
+#[test]
+fn dump() {
+    let Ok(text) = std::fs::read_to_string("/tmp/config-cases.txt") else { return };
+    for case in text.split("\n---\n") {
+        println!("@@{case}\n@>");
+        for line in lines(&match load_with(case, &TestSecrets::usual().with("SHORT","hunter2").with("EMPTY","")) { Ok((_, p)) | Err(p) => p }) { println!("{line}"); }
+    }
+}
