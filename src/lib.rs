@@ -4,6 +4,7 @@
 //! has not had yet?*, and only then lets the receiver see it. `ARCHITECTURE.md` is the map;
 //! [`lifecycle`] is the story.
 
+pub mod admin;
 pub mod answer;
 pub mod clock;
 pub mod config;
@@ -11,10 +12,12 @@ pub mod dedupe;
 pub mod handshake;
 pub mod metrics;
 pub mod outcome;
+pub mod proxy;
 pub mod request;
 pub mod route;
 pub mod scheme;
 pub mod secret;
+pub mod server;
 pub mod source;
 pub mod upstream;
 pub mod verify;

@@ -1,0 +1,3 @@
+//! The listener as senders meet it: bytes on a socket, and what arrived behind the door.
+
+mod bodies;
