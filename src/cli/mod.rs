@@ -4,7 +4,7 @@
 //! arguments, call the library and show what it says.
 
 pub mod admin;
-// pub mod check;
+pub mod check;
 pub mod configuration;
 pub mod exit;
 pub mod presets;

@@ -78,6 +78,13 @@ fn dump() {
     let Ok(text) = std::fs::read_to_string("/tmp/config-cases.txt") else { return };
     for case in text.split("\n---\n") {
         println!("@@{case}\n@>");
-        for line in lines(&match load_with(case, &TestSecrets::usual().with("SHORT","hunter2").with("EMPTY","")) { Ok((_, p)) | Err(p) => p }) { println!("{line}"); }
+        for line in lines(&match load_with(
+            case,
+            &TestSecrets::usual().with("SHORT", "hunter2").with("EMPTY", ""),
+        ) {
+            Ok((_, p)) | Err(p) => p,
+        }) {
+            println!("{line}");
+        }
     }
 }
