@@ -4,6 +4,7 @@
 //! its first handshake, and a reload with a half-written file is refused.
 
 use super::reading::Item;
+use super::secrets::plain;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -14,9 +15,8 @@ use std::path::Path;
 pub(super) fn check_pair(cert: (&Item<'_>, &Path), key: (&Item<'_>, &Path)) {
     let chain = chain(cert.0, cert.1);
     let Some(private) = private_key(key.0, key.1) else { return };
-    let signer = match rustls::crypto::ring::sign::any_supported_type(&private) {
-        Ok(signer) => signer,
-        Err(_) => return key.0.contradicts("holds a private key of a kind that is not supported"),
+    let Ok(signer) = rustls::crypto::ring::sign::any_supported_type(&private) else {
+        return key.0.contradicts("holds a private key of a kind that is not supported");
     };
     // `Unknown` means that the key cannot tell, which is no fault.
     let mismatch = rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch);
@@ -64,7 +64,7 @@ fn private_key(item: &Item<'_>, path: &Path) -> Option<PrivateKeyDer<'static>> {
 /// Says what is wrong without repeating anything of the file.
 fn reason(fault: &pem::Error, wanted: &str) -> String {
     match fault {
-        pem::Error::Io(fault) => format!("cannot be read: {}", fault.kind()),
+        pem::Error::Io(fault) => format!("cannot be read: {}", plain(fault)),
         pem::Error::NoItemsFound => format!("holds no {wanted} in PEM form"),
         _ => "is damaged: not PEM".to_owned(),
     }

@@ -68,6 +68,12 @@ impl Table {
         self.entry(name).map(|entry| &entry.node)
     }
 
+    /// The value of a key, to be changed.
+    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut Node> {
+        let entry = self.entries.iter_mut().find(|entry| entry.name == name);
+        entry.map(|entry| &mut entry.node)
+    }
+
     /// A key with its value.
     pub(super) fn entry(&self, name: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.name == name)

@@ -40,7 +40,7 @@ pub(super) fn judge<'a>(
             coverage(source, &table);
             strength(source, &table);
             routes(source, &table);
-            if draft.preset.as_ref().is_some_and(|(_, facts)| facts.unconfirmed) {
+            if draft.preset.as_ref().is_some_and(|preset| preset.unconfirmed) {
                 let what = "rests on facts that could not be confirmed; judge a real delivery with \
                             `hookward explain` before relying on it";
                 table.note(Severity::Warning, "preset", what, None);
@@ -162,15 +162,16 @@ fn memory(
             tell(Severity::Error, &what, fresh);
         }
     }
-    if let Some((preset, facts)) = &draft.preset
-        && let Some(horizon) = facts.retry_horizon
+    if let Some(preset) = &draft.preset
+        && let Some(horizon) = preset.retry_horizon
         && ttl < horizon
     {
         let what = format!(
-            "{} is less than the {} for which the sender of sources.{name} ({preset}) goes on \
-             retrying: a late retry of a delivered event would be forwarded again",
+            "{} is less than the {} for which {} goes on retrying towards sources.{name}: a late \
+             retry of a delivered event would be forwarded again",
             format_duration(ttl),
             format_duration(horizon),
+            preset.name,
         );
         tell(Severity::Warning, &what, horizon);
     }

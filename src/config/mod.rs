@@ -94,7 +94,11 @@ impl Config {
     pub fn load(path: &Path, secrets: &dyn SecretReader) -> Loaded {
         let name = path.to_string_lossy();
         let text = std::fs::read_to_string(path).map_err(|fault| {
-            vec![Problem::new(Severity::Error, &name, format!("cannot be read: {fault}"))]
+            vec![Problem::new(
+                Severity::Error,
+                &name,
+                format!("cannot be read: {}", secrets::plain(&fault)),
+            )]
         })?;
         Self::parse(&text, &name, path.parent().unwrap_or(Path::new("")), secrets)
     }

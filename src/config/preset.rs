@@ -2,50 +2,30 @@
 
 use super::document::{self, Table, Value};
 use super::problem::Place;
-use super::value::Form as _;
+use crate::presets::{self, Confidence};
 use std::time::Duration;
 
 /// A preset, read.
 pub(super) struct PresetFacts {
+    pub(super) name: &'static str,
     /// The tables of a source.
-    pub(super) tables: Table,
+    tables: Table,
     /// How long its sender goes on retrying, if that is known.
     pub(super) retry_horizon: Option<Duration>,
     /// Its facts rest on nothing that could be read.
     pub(super) unconfirmed: bool,
 }
 
-const TEXTS: [(&str, &str); 6] = [
-    ("github", include_str!("../../presets/github.toml")),
-    ("opentiendas", include_str!("../../presets/opentiendas.toml")),
-    ("shopify", include_str!("../../presets/shopify.toml")),
-    ("standard-webhooks", include_str!("../../presets/standard-webhooks.toml")),
-    ("stripe", include_str!("../../presets/stripe.toml")),
-    ("webround", include_str!("../../presets/webround.toml")),
-];
-
-/// The names of all presets.
-pub(super) fn names() -> Vec<&'static str> {
-    TEXTS.iter().map(|&(name, _)| name).collect()
-}
-
 /// The preset of this name.
 pub(super) fn find(name: &str) -> Option<PresetFacts> {
-    let &(_, text) = TEXTS.iter().find(|&&(known, _)| known == name)?;
-    let mut tables = document::parse(text, name).ok()?;
-    let meta = match tables.get("preset").map(|node| &node.value) {
-        Some(Value::Table(meta)) => meta.clone(),
-        _ => Table::default(),
-    };
+    let preset = presets::named(name)?;
+    let mut tables = document::parse(preset.text, preset.name).ok()?;
     tables.remove("preset");
-    let text = |name| match meta.get(name).map(|node| &node.value) {
-        Some(Value::Text(text)) => Some(text.as_str()),
-        _ => None,
-    };
     Some(PresetFacts {
-        retry_horizon: text("retry_horizon").and_then(|text| Duration::parse(text).ok()),
-        unconfirmed: text("confidence") == Some("unconfirmed"),
+        name: preset.name,
         tables,
+        retry_horizon: preset.about.retry_horizon,
+        unconfirmed: preset.about.confidence == Confidence::Unconfirmed,
     })
 }
 
@@ -58,8 +38,7 @@ pub(super) fn underlay(source: &mut Table, preset: &PresetFacts, header: Place) 
         _ => false,
     };
     if (states("header") || states("from"))
-        && let Some(entry) = under.entries.iter_mut().find(|entry| entry.name == "signature")
-        && let Value::Table(signature) = &mut entry.node.value
+        && let Some(Value::Table(signature)) = under.get_mut("signature").map(|n| &mut n.value)
     {
         signature.remove("header");
         signature.remove("from");

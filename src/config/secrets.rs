@@ -143,7 +143,8 @@ fn without_line_end(secret: &Secret) -> Secret {
     Secret::new(bytes.strip_suffix(b"\r").unwrap_or(bytes).to_vec())
 }
 
-fn plain(fault: &io::Error) -> String {
+/// Why a file cannot be read, without its path.
+pub(super) fn plain(fault: &io::Error) -> String {
     match fault.kind() {
         io::ErrorKind::NotFound => "there is none".to_owned(),
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),

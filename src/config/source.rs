@@ -9,6 +9,7 @@ use super::reading::{Item, Reading, TableReader};
 use super::secrets::{self, Found};
 use super::value::{PublicUrl, RequestPath};
 use super::{route, scheme, server};
+use crate::presets;
 use crate::scheme::Scheme;
 use crate::secret::NamedSecret;
 use crate::source::{Mode, Source, Unrouted};
@@ -108,7 +109,7 @@ pub(super) struct Draft<'a> {
     key: String,
     place: Place,
     table: Table,
-    pub(super) preset: Option<(String, PresetFacts)>,
+    pub(super) preset: Option<PresetFacts>,
     /// The scheme cannot be whole because its preset is not known; one problem says so.
     preset_unknown: bool,
 }
@@ -120,8 +121,8 @@ pub(super) fn draft<'a>(name: &'a str, item: &Item<'_>) -> Option<Draft<'a>> {
     let stated = own.get("preset");
     let found = stated.as_ref().map(|item| named(item));
     let mut table = own.table.clone();
-    let preset = found.flatten().and_then(|name| Some((name.to_owned(), preset::find(name)?)));
-    if let Some((_, facts)) = &preset {
+    let preset = found.flatten().and_then(preset::find);
+    if let Some(facts) = &preset {
         preset::underlay(&mut table, facts, own.place);
     }
     let preset_unknown = matches!(found, Some(None));
@@ -155,7 +156,7 @@ pub(super) fn read<'a>(
         Source {
             name: Arc::from(draft.name),
             path: path.0,
-            preset: draft.preset.as_ref().map(|(name, _)| name.clone()),
+            preset: draft.preset.as_ref().map(|preset| preset.name.to_owned()),
             scheme,
             secrets,
             keys,
@@ -193,13 +194,13 @@ pub(super) fn read<'a>(
 }
 
 fn named<'a>(item: &Item<'a>) -> Option<&'a str> {
-    let names = preset::names();
     let allowed = "the name of a preset; `hookward presets` lists them";
     let name = item.text(allowed)?;
-    if names.contains(&name) {
+    if presets::named(name).is_some() {
         return Some(name);
     }
-    let near = nearest(name, names).map(|near| format!("{near:?}"));
+    let near =
+        nearest(name, presets::all().map(|preset| preset.name)).map(|near| format!("{near:?}"));
     item.reading
         .note(item.problem(Severity::Error, "no such preset").suggestion(near).allowed(allowed));
     None
@@ -209,18 +210,17 @@ fn read_scheme(draft: &Draft<'_>, table: &TableReader<'_>) -> (Option<Scheme>, O
     if draft.preset_unknown {
         return (None, None);
     }
-    if draft.preset.as_ref().is_some_and(|(name, _)| name == "webround")
-        && let Some(Value::Table(signature)) = table.get("signature").map(|item| &item.node.value)
-        && signature.get("header").is_none()
-        && signature.get("from").is_none()
+    if let Some(preset) = &draft.preset
+        && matches!(table.get("signature").map(|i| &i.node.value), Some(Value::Table(_)))
+        && !table.states("signature.header")
+        && !table.states("signature.from")
     {
-        table.note(
-            Severity::Error,
-            "signature.header",
-            "Webround does not publish the header of its signature, so it has to be stated; \
-             `hookward discover` finds it from one captured delivery and its secret",
-            None,
+        let what = format!(
+            "{} does not publish the header of its signature, so it has to be stated; `hookward \
+             discover` finds it from one captured delivery and its secret",
+            preset.name
         );
+        table.note(Severity::Error, "signature.header", &what, None);
         return (None, None);
     }
     scheme::read(table)
