@@ -360,8 +360,3 @@ impl Reply {
         Self::text(String::new())
     }
 }
-
-impl Kind {
-    /// Every kind with its name in the configuration.
-    pub const NAMES: [(&'static str, Self); 1] = [("slack", Self::Slack)];
-}
