@@ -66,8 +66,8 @@ pub struct Dispatch<'a> {
     pub destinations: &'a [(UpstreamName, Duration)],
     /// The request.
     pub head: &'a RequestHead,
-    /// What the destinations are told of the event.
-    pub facts: VerifiedFacts<'a>,
+    /// What the destinations are told of the event; `None` where nothing of it is proven.
+    pub facts: Option<VerifiedFacts<'a>>,
     /// Its body, shared by all destinations.
     pub body: Arc<Body>,
     /// The trace that upstreams see.
@@ -221,7 +221,7 @@ fn request(dispatch: &Dispatch<'_>) -> UpstreamRequest {
         route_path: dispatch.route.path.clone(),
         sender_path: dispatch.head.path.clone(),
         query: dispatch.head.query.clone(),
-        headers: headers::for_upstream(dispatch.head, &dispatch.facts, dispatch.trace),
+        headers: headers::for_upstream(dispatch.head, dispatch.facts.as_ref(), dispatch.trace),
         body: dispatch.body.bytes.clone(),
     }
 }

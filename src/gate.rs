@@ -14,11 +14,13 @@ use crate::outcome::{Reason, Refusal};
 use crate::report::{Report, Reporter};
 use crate::request::{BodySource, RequestHead};
 use crate::route::UpstreamName;
-use crate::source::{RateLimit, Source, SourceTable};
+use crate::shadow;
+use crate::source::{Mode, RateLimit, Source, SourceTable};
 use crate::upstream::Forwarder;
 use arc_swap::ArcSwap;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use http::{HeaderValue, header};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -139,6 +141,12 @@ fn limiter(
     Arc::new(RateLimiter::direct(quota))
 }
 
+/// `POST`, and what the source's handshake needs.
+fn allow(source: &Source) -> HeaderValue {
+    let methods: Vec<String> = source.methods().map(|method| method.to_string()).collect();
+    HeaderValue::from_str(&methods.join(", ")).unwrap_or(HeaderValue::from_static("POST"))
+}
+
 impl Serving {
     /// Takes one request from the source's rate limit.
     ///
@@ -195,17 +203,28 @@ impl Gate {
         let started = self.clock.monotonic();
         let snapshot = self.snapshot();
         let mut report = Report::of(head.client);
-        let (answer, metrics) = if let Some(serving) = snapshot.find(&head.path) {
+        let (judged, serving) = if let Some(serving) = snapshot.find(&head.path) {
             serving.source.name.as_ref().clone_into(&mut report.source);
             let lived = lifecycle::live(self, &snapshot, serving, head, body, &mut report).await;
-            (lived.unwrap_or_else(Answer::refused), &serving.metrics)
+            let mut judged = lived.unwrap_or_else(Answer::refused);
+            if judged.refusal.as_ref().is_some_and(|r| r.reason == Reason::MethodNotAllowed) {
+                judged.headers.insert(header::ALLOW, allow(&serving.source));
+            }
+            (judged, Some(serving))
         } else {
             report.path.clone_from(&head.path);
-            (Answer::refused(Reason::UnknownSource.into()), &self.nowhere)
+            (Answer::refused(Reason::UnknownSource.into()), None)
+        };
+        let shadowed = match serving.filter(|serving| serving.source.mode == Mode::Shadow) {
+            Some(serving) => {
+                shadow::pass(self, &snapshot, serving, head, &judged, &mut report).await
+            }
+            None => None,
         };
         let took = self.clock.monotonic().saturating_sub(started);
-        self.reporter.conclude(&report, &answer, took, metrics);
-        answer
+        let metrics = serving.map_or(&self.nowhere, |serving| &serving.metrics);
+        self.reporter.conclude(&report, &judged, took, metrics);
+        shadowed.unwrap_or(judged)
     }
 
     /// Counts and logs a request that never got as far as a head.

@@ -57,9 +57,13 @@ pub struct VerifiedFacts<'a> {
 }
 
 /// The headers of a request to a destination: the sender's less those that do not concern it or
-/// that it must be able to believe, and ours.
+/// that it must be able to believe, and ours. Without an `event` nothing is said about one.
 #[must_use]
-pub fn for_upstream(head: &RequestHead, event: &VerifiedFacts<'_>, trace: &Trace) -> HeaderMap {
+pub fn for_upstream(
+    head: &RequestHead,
+    event: Option<&VerifiedFacts<'_>>,
+    trace: &Trace,
+) -> HeaderMap {
     let trusted = head.via.is_some();
     let mut headers = end_to_end(&head.headers, |name| {
         let name = name.as_str();
@@ -74,11 +78,13 @@ pub fn for_upstream(head: &RequestHead, event: &VerifiedFacts<'_>, trace: &Trace
             _ => true,
         }
     });
-    headers.insert(HOOKWARD_SOURCE, value(&printable(event.source)));
-    headers.insert(HOOKWARD_EVENT_ID, value(&printable(event.event_id)));
-    headers.insert(HOOKWARD_EVENT_TYPE, value(&printable(event.event_type)));
-    headers.insert(HOOKWARD_VERIFIED_AT, value(&event.verified_at.to_rfc3339()));
-    headers.insert(IDEMPOTENCY_KEY, value(&idempotency_key(event.source, event.event_id)));
+    if let Some(event) = event {
+        headers.insert(HOOKWARD_SOURCE, value(&printable(event.source)));
+        headers.insert(HOOKWARD_EVENT_ID, value(&printable(event.event_id)));
+        headers.insert(HOOKWARD_EVENT_TYPE, value(&printable(event.event_type)));
+        headers.insert(HOOKWARD_VERIFIED_AT, value(&event.verified_at.to_rfc3339()));
+        headers.insert(IDEMPOTENCY_KEY, value(&idempotency_key(event.source, event.event_id)));
+    }
     headers.insert(X_FORWARDED_FOR, forwarded_for(head));
     headers.insert(
         X_FORWARDED_PROTO,
@@ -218,7 +224,7 @@ mod tests {
     }
 
     fn sent(head: &RequestHead) -> HeaderMap {
-        for_upstream(head, &facts("evt_1", "order.created"), &Trace::of(&head.headers))
+        for_upstream(head, Some(&facts("evt_1", "order.created")), &Trace::of(&head.headers))
     }
 
     #[test]
@@ -337,7 +343,7 @@ mod tests {
         #[test]
         fn any_id_and_type_make_valid_headers_that_decode_back(id in ".*", kind in ".*") {
             let head = head(&[]);
-            let headers = for_upstream(&head, &facts(&id, &kind), &Trace::of(&head.headers));
+            let headers = for_upstream(&head, Some(&facts(&id, &kind)), &Trace::of(&head.headers));
             for (name, text) in [(HOOKWARD_EVENT_ID, &id), (HOOKWARD_EVENT_TYPE, &kind)] {
                 let line = headers[&name].to_str().unwrap();
                 prop_assert_eq!(line, line.trim());

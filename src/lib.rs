@@ -4,6 +4,7 @@
 //! has not had yet?*, and only then lets the receiver see it. `ARCHITECTURE.md` is the map;
 //! [`lifecycle`] is the story.
 
+pub mod admin;
 pub mod answer;
 pub mod cli;
 pub mod clock;
@@ -22,11 +23,14 @@ pub mod outcome;
 pub mod presets;
 pub mod receiver;
 pub mod report;
+pub mod proxy;
 pub mod request;
 pub mod route;
 pub mod scheme;
 pub mod secret;
+pub mod shadow;
 pub mod sign;
+pub mod server;
 pub mod source;
 pub mod trace;
 pub mod upstream;

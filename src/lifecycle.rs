@@ -11,15 +11,17 @@ use crate::dedupe::{ClaimRequest, Hold, Intent};
 use crate::dispatch::{self, Dispatch, End};
 use crate::event::Event;
 use crate::gate::{Gate, Serving, Snapshot};
+use crate::handshake;
 use crate::headers::VerifiedFacts;
 use crate::metrics::Stage;
 use crate::outcome::{Outcome, Reason, Refusal};
 use crate::report::Report;
 use crate::request::{BodyError, BodySource, RequestHead};
-use crate::source::{Source, Unrouted};
+use crate::shadow;
+use crate::source::{Mode, Source, Unrouted};
 use crate::trace::Trace;
 use crate::verify::{SignatureCheck, freshness};
-use http::{HeaderValue, Method, header};
+use http::{HeaderValue, header};
 use std::sync::Arc;
 use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_64;
@@ -45,23 +47,38 @@ pub async fn live(
     trace.id().clone_into(&mut report.trace_id);
 
     // 1. Cheap refusals, before a byte of the body is read.
-    method_is_allowed(head)?;
+    method_is_allowed(source, head)?;
     address_is_allowed(source, head)?;
     serving.take_from_rate_limit()?;
-    let keys = source
-        .keys
-        .as_ref()
-        .map_err(|why| Refusal::because(Reason::SecretUnavailable, why.clone()))?;
+    let handshake = source.scheme.handshake.as_ref();
+    if let Some(reply) = handshake.and_then(|kind| handshake::answer_head(kind, source, head)) {
+        return reply.map(Answer::handshake);
+    }
+    // Some senders' first question comes before there is a secret, so a body may still be worth
+    // reading where there is a handshake.
+    let mut signature = signature_check(source, head);
+    if handshake.is_none() && source.mode == Mode::Enforce {
+        signature.as_ref().map_err(Refusal::clone)?;
+    }
     body_is_plain(head, snapshot.max_body_bytes)?;
 
     // 2. The body, hashed while it arrives.
-    let mut signature = SignatureCheck::begin(source, keys, head);
-    let body = gate.timed(Stage::Read, body.read(&mut |chunk| signature.update(chunk))).await?;
+    let mut hash = |chunk: &[u8]| signature.iter_mut().for_each(|check| check.update(chunk));
+    let body = Arc::new(gate.timed(Stage::Read, body.read(&mut hash)).await?);
     report.body_bytes = body.bytes.len();
+    if source.mode == Mode::Shadow {
+        report.body = Some(body.clone());
+    }
 
     // 3. The signature. No store is touched and nothing of the body believed before it holds.
     let started = gate.clock.monotonic();
-    let genuine = signature.finish(&body.bytes);
+    let genuine = signature.and_then(|check| check.finish(&body.bytes));
+    if let Some(kind) = handshake {
+        let verified = genuine.as_ref().map(|_| ());
+        if let Some(reply) = handshake::answer_body(kind, source, head, &body.bytes, verified) {
+            return reply.map(Answer::handshake);
+        }
+    }
     let genuine = genuine?;
     serving.metrics.secret_matched(genuine.secret());
 
@@ -99,6 +116,9 @@ pub async fn live(
             if holds.iter().all(|hold| matches!(hold, Hold::Delivered { .. })) {
                 return Ok(Answer::empty(Outcome::Duplicate, 200));
             }
+            if source.mode == Mode::Shadow {
+                shadow::stand_aside(&holds)?;
+            }
             Some(holds)
         }
         Err(fault) => {
@@ -114,14 +134,14 @@ pub async fn live(
         route,
         destinations: serving.destinations(route_index),
         head,
-        body: Arc::new(body),
+        body,
         trace: &trace,
-        facts: VerifiedFacts {
+        facts: Some(VerifiedFacts {
             source: &source.name,
             event_id: &event.id,
             event_type: &event.kind,
             verified_at: now,
-        },
+        }),
         deadline,
     };
     let answer =
@@ -133,13 +153,29 @@ pub async fn live(
     Ok(answer)
 }
 
-fn method_is_allowed(head: &RequestHead) -> Result<(), Refusal> {
-    if head.method == Method::POST { Ok(()) } else { Err(Reason::MethodNotAllowed.into()) }
+/// `POST`, and what the handshake of the source needs.
+fn method_is_allowed(source: &Source, head: &RequestHead) -> Result<(), Refusal> {
+    if source.methods().any(|method| method == head.method) {
+        Ok(())
+    } else {
+        Err(Reason::MethodNotAllowed.into())
+    }
 }
 
 fn address_is_allowed(source: &Source, head: &RequestHead) -> Result<(), Refusal> {
     let listed = source.allow.iter().any(|net| net.contains(&head.client));
     if listed || source.allow.is_empty() { Ok(()) } else { Err(Reason::AddressNotAllowed.into()) }
+}
+
+/// A source whose secret could not be read takes nothing.
+fn signature_check<'a>(
+    source: &'a Source,
+    head: &'a RequestHead,
+) -> Result<SignatureCheck<'a>, Refusal> {
+    match &source.keys {
+        Ok(keys) => Ok(SignatureCheck::begin(source, keys, head)),
+        Err(why) => Err(Refusal::because(Reason::SecretUnavailable, why.clone())),
+    }
 }
 
 /// A compressed body is not what was signed. A length that is over the limit is said first, as it

@@ -7,10 +7,12 @@
 use crate::answer::Answer;
 use crate::event::Event;
 use crate::metrics::SourceMetrics;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Reason};
+use crate::request::Body;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -38,7 +40,9 @@ pub struct Report {
     pub client: IpAddr,
     /// The trace that the delivery belongs to; empty where no source is.
     pub trace_id: String,
-    /// What shadow mode let through although it would have been refused.
+    /// The body, kept only where shadow mode may have to send it on in spite of the judgement.
+    pub body: Option<Arc<Body>>,
+    /// What the sender was told in shadow mode, if that is not what was judged.
     pub shadowed: Option<String>,
 }
 
@@ -54,6 +58,7 @@ impl Report {
             body_bytes: 0,
             client,
             trace_id: String::new(),
+            body: None,
             shadowed: None,
         }
     }
@@ -98,8 +103,12 @@ impl Reporter {
     ) {
         let reason = answer.refusal.as_ref().map(|refusal| refusal.reason);
         metrics.ended(answer.outcome, reason, duration);
+        // An event is verified when its age is proven as well.
+        let stale = matches!(reason, Some(Reason::TimestampTooOld | Reason::TimestampInFuture));
         if let Some(event) = &report.event {
-            metrics.event(&event.kind, answer.outcome);
+            if !stale {
+                metrics.event(&event.kind, answer.outcome);
+            }
         } else if answer.outcome == Outcome::Rejected && self.unverified.check().is_err() {
             self.suppressed.fetch_add(1, Ordering::Relaxed);
             return;

@@ -6,6 +6,7 @@ use crate::route::Route;
 use crate::scheme::Scheme;
 use crate::secret::NamedSecret;
 use crate::verify::Keys;
+use http::Method;
 use ipnet::IpNet;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -52,6 +53,13 @@ pub struct Source {
 }
 
 impl Source {
+    /// The methods that it takes: `POST`, and what its handshake needs.
+    pub fn methods(&self) -> impl Iterator<Item = Method> {
+        let handshake = self.scheme.handshake.as_ref();
+        let more = handshake.map_or(&[][..], |handshake| handshake.kind.methods());
+        std::iter::once(Method::POST).chain(more.iter().cloned())
+    }
+
     /// The first route that takes events of this type, with its index.
     #[must_use]
     pub fn route(&self, event_type: &str) -> Option<(usize, &Route)> {

@@ -3,8 +3,15 @@
 //! Results go to stdout, problems to stderr. Commands judge nothing themselves; they read
 //! arguments, call the library and show what it says.
 
+pub mod admin;
+// pub mod check;
+pub mod configuration;
 pub mod exit;
+pub mod presets;
 pub mod receiver;
+pub mod send;
+pub mod sign;
+pub mod signing;
 
 use clap::{Parser, Subcommand};
 use exit::{Exit, Stop};
@@ -23,7 +30,14 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    //    Check(check::Arguments),
+    Sign(sign::Arguments),
+    Send(send::Arguments),
+    Presets(presets::Arguments),
+    Dedupe(admin::DedupeArguments),
     Receiver(receiver::Arguments),
+    #[command(hide = true)]
+    Health(admin::HealthArguments),
 }
 
 /// Parses the arguments (the program's name first) and runs the command that they name.
@@ -38,15 +52,26 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let ended = match &arguments.command {
+        //        Command::Check(arguments) => check::run(arguments),
+        Command::Sign(arguments) => sign::run(arguments),
+        Command::Send(arguments) => send::run(arguments),
+        Command::Presets(arguments) => presets::run(arguments),
+        Command::Dedupe(arguments) => admin::dedupe(arguments),
         Command::Receiver(arguments) => receiver::run(arguments),
+        Command::Health(arguments) => admin::health(arguments),
     };
     match ended {
         Ok(exit) => exit.into(),
         Err(Stop { exit, problem }) => {
-            _ = writeln!(io::stderr(), "hookward: {problem}");
+            complain(&format!("hookward: {problem}\n"));
             exit.into()
         }
     }
+}
+
+/// Writes problems to stderr; if that fails there is nobody left to tell.
+fn complain(text: &str) {
+    _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// Writes a result to stdout. A reader that went away, as `head` does, is no problem of ours.
