@@ -86,7 +86,8 @@ impl<'a> SessionBody<'a> {
         match self.limits.min_body_rate {
             None | Some(0) => whole,
             Some(rate) => {
-                let earned = Duration::from_millis((received as u64 * 1000) / rate as u64);
+                let received = u64::try_from(received).unwrap_or(u64::MAX);
+                let earned = Duration::from_millis(received.saturating_mul(1000) / rate);
                 whole.min(SLOW_START + earned)
             }
         }

@@ -204,6 +204,7 @@ impl Connection<'_> {
             query: judged.query,
             headers,
             client: sender.address,
+            via: sender.via,
             host: judged.host,
             secure: sender.secure,
         }

@@ -209,6 +209,7 @@ fn judge(
         query,
         headers,
         client: sender.address,
+        via: sender.via,
         host,
         secure: sender.secure,
     };

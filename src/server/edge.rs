@@ -26,7 +26,7 @@ pub struct Edge {
 /// New settings that are sure to work.
 #[derive(Debug)]
 pub struct Prepared {
-    limits: Limits,
+    pub(crate) limits: Limits,
     body_memory_bytes: usize,
     tls: Option<Arc<ServerConfig>>,
     drain_timeout: Duration,

@@ -30,6 +30,8 @@ pub(crate) fn server_settings() -> ServerSettings {
         body_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_mins(1),
         max_connections: 10_000,
+        max_connections_per_address: None,
+        min_body_rate: None,
         body_memory_bytes: 256 * 1024 * 1024,
         drain_timeout: Duration::from_secs(20),
         trusted_proxies: Vec::new(),
