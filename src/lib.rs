@@ -26,6 +26,7 @@ pub mod receiver;
 pub mod report;
 pub mod request;
 pub mod route;
+pub mod runtime;
 pub mod scheme;
 pub mod secret;
 pub mod server;

@@ -62,13 +62,16 @@ impl Edge {
         })
     }
 
-    /// Takes over new settings, addresses and threads apart. A connection that is open meets the
-    /// limits with its next request, and keeps the certificate that it was greeted with.
+    /// Takes over new settings. A connection that is open meets the limits with its next request,
+    /// and keeps the certificate that it was greeted with. Addresses, threads and whether TLS is
+    /// spoken stay as they are until a restart.
     pub fn take_over(&self, prepared: Prepared) {
         let Prepared { limits, body_memory_bytes, tls, drain_timeout } = prepared;
         self.limits.store(Arc::new(limits));
         self.memory.set_limit(body_memory_bytes);
-        self.tls.store(tls);
+        if tls.is_some() == self.tls.load().is_some() {
+            self.tls.store(tls);
+        }
         *self.drain_timeout.lock() = drain_timeout;
     }
 

@@ -151,6 +151,8 @@ impl AdminBackend for Backend {
         Ok(source == "shop" && event_id == "a/b")
     }
 
+    async fn before_scrape(&self) {}
+
     async fn reload(&self) -> Result<Vec<String>, Vec<String>> {
         Err(vec!["server.listen: not an address".to_owned()])
     }

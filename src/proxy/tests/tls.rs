@@ -167,6 +167,10 @@ async fn a_renewed_certificate_is_served_after_a_reload_while_connections_stay_u
     assert_ne!(served_certificate(&after), first);
     before.send(post("/in", "", b"")).await;
     assert_eq!(before.receive().await.status, 200);
+
+    // A line lost from the file must not turn TLS off under the senders.
+    server.edge.take_over(Edge::prepare(&server_settings()).unwrap());
+    assert!(authority.connect(&server, &["http/1.1"]).await.is_ok());
 }
 
 #[tokio::test]
