@@ -42,10 +42,10 @@ audit:
 		{ echo "audit: install it with: cargo install --locked cargo-deny" >&2; exit 1; }
 	$(CARGO) deny $(LOCKED) check
 
-## What the binary is made of, as a CycloneDX document; the image carries the same file.
+## What the binary is made of, as an SPDX document; the image carries the same file.
 sbom:
-	$(CARGO) metadata $(LOCKED) --format-version 1 | scripts/sbom > target/hookward.cdx.json
-	@echo "target/hookward.cdx.json"
+	@mkdir -p target
+	scripts/sbom > target/hookward.spdx
 
 ## The container image.
 image:

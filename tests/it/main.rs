@@ -15,9 +15,11 @@
 mod admin;
 mod answers;
 mod claims;
+mod commands;
 mod forwarding;
 mod listener;
 mod process;
 mod refusals;
 mod routing;
+mod structure;
 mod support;
