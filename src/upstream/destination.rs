@@ -313,7 +313,7 @@ impl Destination {
         match timeout_at(until, connector.get_http_session(peer)).await {
             Ok(Ok((AnySession::H1(session), reused))) => Ok((session, reused)),
             Ok(Ok(_)) => Err("the other side speaks another protocol".to_owned()),
-            Ok(Err(error)) => Err(exchange::describe(&error)),
+            Ok(Err(error)) => Err(exchange::describe_connecting(&error)),
             Err(_) => Err("not connected in time".to_owned()),
         }
     }

@@ -250,7 +250,7 @@ async fn a_5xx_is_an_answer_and_neither_opens_the_breaker_nor_takes_an_address_o
     let mut settings = raw.settings("erp");
     settings.eject_after = Some(NonZeroU32::MIN);
     settings.breaker =
-        Some(BreakerSettings { failures: NonZeroU32::MIN, open_for: Duration::from_secs(60) });
+        Some(BreakerSettings { failures: NonZeroU32::MIN, open_for: Duration::from_mins(1) });
     let bench = Bench::of(&[settings]);
     for _ in 0..3 {
         assert_eq!(bench.answer("{}").await.status, 500);
