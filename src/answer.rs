@@ -1,9 +1,10 @@
 //! What a sender is told, before it is written to a connection.
 
+use crate::handshake::Reply;
 use crate::outcome::{Outcome, Refusal};
 use crate::upstream::ReplyBody;
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue, header};
 
 /// The answer to one request; `proxy::respond` turns it into bytes.
 #[derive(Debug)]
@@ -31,6 +32,17 @@ impl Answer {
             headers: HeaderMap::new(),
             body: ReplyBody::Whole(Bytes::new()),
         }
+    }
+
+    /// A handshake's answer.
+    #[must_use]
+    pub fn handshake(reply: Reply) -> Self {
+        let mut headers = reply.headers;
+        if !reply.body.is_empty() {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
+        }
+        let body = ReplyBody::Whole(reply.body.into());
+        Self { headers, body, ..Self::empty(Outcome::Handshake, reply.status) }
     }
 
     /// A bad end.

@@ -47,7 +47,10 @@ pub trait BodySource: Send {
     ///
     /// # Errors
     /// The limit that was hit. The rest of the body is then still unread.
-    async fn read(&mut self, seen: &mut (dyn FnMut(&[u8]) + Send)) -> Result<Body, BodyError>;
+    async fn read(
+        &mut self,
+        seen: &mut (dyn for<'chunk> FnMut(&'chunk [u8]) + Send),
+    ) -> Result<Body, BodyError>;
 }
 
 /// A body in memory, with the hold it has on the listener's `body_memory` budget.

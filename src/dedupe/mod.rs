@@ -1,49 +1,74 @@
 //! Claims: which delivery of an event may be forwarded, and what the others are told.
 //!
-//! The states of contract section 3. Knows neither HTTP nor signatures.
+//! The states of contract section 3 for one (source, event id, destination). Two layers:
+//!
+//! * [`Claims`] is what the lifecycle uses: it gives out [`Claim`] guards and [`Waiter`]s, joins
+//!   the copies that arrive in this process, and sees to it that every claim ends.
+//! * [`ClaimStore`] is where the states live: [`MemoryStore`] here, others beside it.
+//!
+//! Knows neither HTTP nor signatures; time comes from a [`Clock`](crate::clock::Clock).
+
+mod aliases;
+mod claims;
+mod delivered;
+mod flight;
+mod key;
+mod lock;
+mod memory;
+mod table;
+mod unsettled;
+mod waiter;
+
+#[cfg(test)]
+mod races;
+
+pub use claims::{Claim, ClaimRequest, Claims, Ending, Hold};
+pub use key::{Fence, Key};
+pub use memory::MemoryStore;
+pub use waiter::{Waited, Waiter};
 
 use crate::clock::UnixMillis;
-use crate::route::UpstreamName;
-use crate::source::SourceName;
 use async_trait::async_trait;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-
-/// What is claimed: one event for one destination.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ClaimKey {
-    /// The source that the event came from.
-    pub source: SourceName,
-    /// The event id; the same on every retry.
-    pub event_id: Arc<str>,
-    /// The destination.
-    pub destination: UpstreamName,
-}
-
-/// A number that a claim was given; a later claim on the same key has a higher one, and a settle
-/// with an old one changes nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Fence(pub u64);
 
 /// Whether [`ClaimStore::claim`] takes what is absent, or only looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Intent {
     /// Take every key that is absent.
     Claim,
-    /// Change nothing.
+    /// Take none.
     Look,
 }
 
-/// How a key stands.
+/// One key that a delivery asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// What is claimed.
+    pub key: Key,
+    /// Another name of the same event, as a signature that came with it. While the key that an
+    /// alias was first seen with is in flight, uncertain or delivered, so is every key that comes
+    /// with the same alias.
+    pub alias: Option<Key>,
+    /// How long the claim holds if the claimant is never heard of again.
+    pub lease: Duration,
+    /// How long a delivered id is remembered; an alias is kept as long.
+    pub ttl: Duration,
+}
+
+/// How a key stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// Absent, and with [`Intent::Look`] left so.
     Absent,
     /// It was absent and is now held by the caller.
-    Claimed(Fence),
+    Claimed,
     /// Another delivery holds it.
-    InFlight,
-    /// The destination accepted the event; `fingerprint` is that of the body that it accepted.
+    InFlight {
+        /// When it was claimed.
+        since: UnixMillis,
+    },
+    /// The destination accepted the event.
     Delivered {
         /// When it was accepted.
         since: UnixMillis,
@@ -52,15 +77,25 @@ pub enum Standing {
     },
     /// An earlier delivery may have been accepted.
     Uncertain {
+        /// When that was noticed.
+        since: UnixMillis,
         /// Absent again after this.
         left: Duration,
+        /// What its claimant had to say; see [`Verdict::Uncertain`].
+        note: String,
+    },
+    /// As good as absent: released moments ago. Only shared stores tell, and only to who looks, so
+    /// that a copy that waits in another process learns how its winner ended.
+    Released {
+        /// What its claimant had to say; see [`Verdict::Released`].
+        note: String,
     },
 }
 
-/// How a claim ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a claim ends in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The destination answered 2xx: remember it for `ttl` from now.
+    /// The destination answered 2xx: remember it for `ttl` from now, the last instant included.
     Delivered {
         /// A hash of the body that was accepted.
         fingerprint: u64,
@@ -71,13 +106,36 @@ pub enum Verdict {
     Uncertain {
         /// How long copies are refused.
         hold: Duration,
+        /// A word for copies that wait in other processes; at most a few hundred bytes.
+        note: String,
     },
     /// Any other end: the next delivery is forwarded.
-    Released,
+    Released {
+        /// A word for copies that wait in other processes; at most a few hundred bytes.
+        note: String,
+    },
+}
+
+/// Whether a settle changed anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// The state is now what the verdict says.
+    Applied,
+    /// A later claim, or its result, stands; nothing was changed.
+    Stale,
+}
+
+/// How a store does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// As it should.
+    Good,
+    /// It answers, with less than it promises; the sentence says what and why.
+    Degraded(String),
 }
 
 /// The store cannot answer now.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the {store} store {problem}")]
 pub struct StoreError {
     /// Which store.
@@ -86,25 +144,69 @@ pub struct StoreError {
     pub problem: String,
 }
 
-/// Where claims live. Every method is atomic for each key by itself.
+/// What a store counts, for the metrics of contract section 7.
+#[derive(Debug, Default)]
+pub struct Counters {
+    evicted: AtomicU64,
+    errors: AtomicU64,
+}
+
+impl Counters {
+    /// Delivered ids forgotten before their time for want of room.
+    pub fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
+    }
+
+    /// Calls that the store did not answer, or answered with less than it promises.
+    pub fn errors(&self) -> u64 {
+        self.errors.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_eviction(&self) {
+        self.evicted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_error(&self) {
+        self.errors.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Where claims live. What is done to one key is atomic; every call ends within the time it is
+/// given, and may be repeated with the same fence without harm.
 #[async_trait]
 pub trait ClaimStore: Send + Sync {
     /// `memory`, `disk` or `redis`.
     fn name(&self) -> &'static str;
 
-    /// How each key stands; with [`Intent::Claim`] those that were absent are held for the caller,
-    /// each for `lease` (per key) at most if the caller never settles. One round trip.
+    /// What it has counted so far.
+    fn counters(&self) -> &Counters;
+
+    /// How each target stands, in their order; with [`Intent::Claim`] those that were absent are
+    /// now held under `fence`. One round trip.
     async fn claim(
         &self,
-        keys: &[(ClaimKey, Duration)],
+        targets: &[Target],
+        fence: Fence,
         intent: Intent,
+        within: Duration,
     ) -> Result<Vec<Standing>, StoreError>;
 
-    /// Ends a claim. A claim whose fence is no longer the newest is left as it is.
+    /// Ends the claim that was given to `fence`. One that has lapsed can still be settled, unless
+    /// a later claim on the key is in flight, uncertain or delivered. One round trip.
     async fn settle(
         &self,
-        key: &ClaimKey,
+        key: Key,
         fence: Fence,
-        verdict: Verdict,
-    ) -> Result<(), StoreError>;
+        verdict: &Verdict,
+        within: Duration,
+    ) -> Result<Settled, StoreError>;
+
+    /// Makes a key absent, unless it is in flight, and says how it stood.
+    async fn forget(&self, key: Key, within: Duration) -> Result<Standing, StoreError>;
+
+    /// How many delivered ids are remembered, as far as the store can tell cheaply.
+    async fn entries(&self, within: Duration) -> Result<u64, StoreError>;
+
+    /// Whether it answers, and as it should.
+    async fn health(&self, within: Duration) -> Result<Health, StoreError>;
 }

@@ -5,7 +5,7 @@
 //! never, because a wrong verdict on all of them must not cost an event.
 
 use super::tls::TlsMaterial;
-use crate::config::{HealthSettings, UpstreamSettings, UpstreamUrl};
+use crate::config::{HealthCheck, UpstreamSettings, UpstreamUrl};
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use parking_lot::Mutex;
@@ -187,21 +187,21 @@ impl Address {
         standing.ejected_until.take().is_some()
     }
 
-    /// No connection could be made, or no answer came over it. `true` if the address is left out
-    /// from now on. Once its time is up, one more failure is enough.
-    pub(super) fn failed(&self, settings: &UpstreamSettings, now: Duration) -> bool {
-        let Some(limit) = settings.eject_after else { return false };
+    /// No connection could be made, or no answer came over it. If that takes the address out of
+    /// service: for how long. Once its time is up, one more failure is enough.
+    pub(super) fn failed(&self, settings: &UpstreamSettings, now: Duration) -> Option<Duration> {
+        let ejection = settings.ejection?;
         let mut standing = self.standing.lock();
         standing.failures = standing.failures.saturating_add(1);
-        let ejected = standing.failures >= limit.get();
-        if ejected {
-            standing.ejected_until = Some(now.saturating_add(settings.eject_for));
+        if standing.failures < ejection.after {
+            return None;
         }
-        ejected
+        standing.ejected_until = Some(now.saturating_add(ejection.period));
+        Some(ejection.period)
     }
 
     /// An active check ended. `true` if that changed the verdict.
-    pub(super) fn checked(&self, good: bool, health: &HealthSettings) -> bool {
+    pub(super) fn checked(&self, good: bool, health: &HealthCheck) -> bool {
         let mut standing = self.standing.lock();
         if good != standing.down {
             standing.contrary_checks = 0;
@@ -209,7 +209,7 @@ impl Address {
         }
         standing.contrary_checks = standing.contrary_checks.saturating_add(1);
         let needed = if good { health.healthy_after } else { health.unhealthy_after };
-        if standing.contrary_checks < needed.get() {
+        if standing.contrary_checks < needed {
             return false;
         }
         *standing = Standing { down: !good, ..Standing::default() };
@@ -240,7 +240,7 @@ impl Drop for Pending {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::num::NonZeroU32;
+    use crate::config::Ejection;
 
     fn address() -> Address {
         let url = UpstreamUrl {
@@ -258,16 +258,16 @@ mod tests {
         let mut settings = crate::upstream::tests::raw::settings("erp", &[]);
         let at = Duration::from_secs;
         let address = address();
-        assert!(!address.failed(&settings, at(0)), "never, unless it is asked for");
-        settings.eject_after = NonZeroU32::new(3);
-        assert!(!address.failed(&settings, at(0)));
+        assert_eq!(address.failed(&settings, at(0)), None, "never, unless it is asked for");
+        settings.ejection = Some(Ejection { after: 3, period: at(10) });
+        assert_eq!(address.failed(&settings, at(0)), None);
         assert!(!address.answered());
-        assert!(!address.failed(&settings, at(1)));
-        assert!(!address.failed(&settings, at(1)));
-        assert!(address.failed(&settings, at(1)));
+        assert_eq!(address.failed(&settings, at(1)), None);
+        assert_eq!(address.failed(&settings, at(1)), None);
+        assert_eq!(address.failed(&settings, at(1)), Some(at(10)));
         assert!(!address.in_service(at(10)));
         assert!(address.in_service(at(11)));
-        assert!(address.failed(&settings, at(11)), "one more is enough now");
+        assert_eq!(address.failed(&settings, at(11)), Some(at(10)), "one more is enough now");
         assert!(!address.in_service(at(20)));
         assert!(address.answered());
         assert!(address.in_service(at(20)));
@@ -275,12 +275,12 @@ mod tests {
 
     #[test]
     fn a_check_needs_its_threshold_to_change_the_verdict() {
-        let health = HealthSettings {
+        let health = HealthCheck {
             path: "/".into(),
             interval: Duration::ZERO,
             timeout: Duration::ZERO,
-            healthy_after: NonZeroU32::new(2).unwrap(),
-            unhealthy_after: NonZeroU32::new(3).unwrap(),
+            healthy_after: 2,
+            unhealthy_after: 3,
         };
         let address = address();
         let mut verdicts = Vec::new();

@@ -5,7 +5,7 @@ use super::UpstreamRequest;
 use super::address::{Address, Endpoint};
 use super::exchange::{Progress, exchange, request_header};
 use crate::clock::Clock;
-use crate::config::{HealthSettings, UpstreamSettings};
+use crate::config::{HealthCheck, UpstreamSettings};
 use bytes::Bytes;
 use http::header::{CONNECTION, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method};
@@ -71,7 +71,7 @@ async fn look_up_again(
 async fn check_again(
     upstream: Arc<str>,
     endpoint: Arc<Endpoint>,
-    health: HealthSettings,
+    health: HealthCheck,
     connector: Arc<Connector>,
     clock: Arc<dyn Clock>,
 ) {
@@ -105,7 +105,7 @@ async fn check_again(
 async fn is_well(
     endpoint: &Endpoint,
     address: &Address,
-    health: &HealthSettings,
+    health: &HealthCheck,
     connector: &Connector,
 ) -> bool {
     let deadline = Instant::now() + health.timeout;

@@ -5,7 +5,7 @@
 //! A 5xx is an answer. It may concern one event only, and the sender's retry of *that* event is
 //! the remedy for it; shutting out all other events would turn one bad event into an outage.
 
-use crate::config::BreakerSettings;
+use crate::config::Breaker as BreakerSettings;
 use parking_lot::Mutex;
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ impl Admission<'_> {
         let open = State::Open { until: now.saturating_add(settings.open_for) };
         let mut state = self.breaker.state.lock();
         *state = match *state {
-            State::Closed { failures } if failures + 1 < settings.failures.get() => {
+            State::Closed { failures } if failures + 1 < settings.failures => {
                 State::Closed { failures: failures + 1 }
             }
             State::Closed { .. } => open,
@@ -104,17 +104,13 @@ impl Drop for Admission<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::num::NonZeroU32;
 
     const fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
     }
 
     fn breaker() -> Breaker {
-        Breaker::new(BreakerSettings {
-            failures: NonZeroU32::new(3).unwrap(),
-            open_for: seconds(10),
-        })
+        Breaker::new(BreakerSettings { failures: 3, open_for: seconds(10) })
     }
 
     fn opened_at(now: Duration) -> Breaker {

@@ -322,10 +322,9 @@ impl Destination {
     /// service: now, and again when its time is up.
     fn failed(&self, endpoint: &Arc<Endpoint>, address: &Address) {
         let now = self.clock.monotonic();
-        if address.failed(&self.settings, now) {
+        if let Some(eject_for) = address.failed(&self.settings, now) {
             endpoint.show(now);
             let (endpoint, clock) = (Arc::downgrade(endpoint), Arc::clone(&self.clock));
-            let eject_for = self.settings.eject_for;
             tokio::spawn(async move {
                 sleep(eject_for).await;
                 if let Some(endpoint) = endpoint.upgrade() {

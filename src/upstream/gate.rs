@@ -2,7 +2,6 @@
 //! of crushing a slow receiver, and what would wait too long is refused while the sender can still
 //! be told.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -21,8 +20,8 @@ pub(super) struct Gate {
 pub(super) struct Full;
 
 impl Gate {
-    pub(super) fn new(places: NonZeroUsize, max_waiting: usize) -> Self {
-        let places = places.get().min(Semaphore::MAX_PERMITS);
+    pub(super) fn new(places: usize, max_waiting: usize) -> Self {
+        let places = places.clamp(1, Semaphore::MAX_PERMITS);
         Self { places: Arc::new(Semaphore::new(places)), waiting: AtomicUsize::new(0), max_waiting }
     }
 
@@ -62,7 +61,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn as_many_wait_as_may_and_the_next_is_refused_at_once() {
-        let gate = Arc::new(Gate::new(NonZeroUsize::MIN, 2));
+        let gate = Arc::new(Gate::new(1, 2));
         let deadline = Instant::now() + Duration::from_secs(5);
         let inside = gate.enter(deadline).await.unwrap();
         let [one, two] = [(); 2].map(|()| {

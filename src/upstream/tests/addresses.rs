@@ -3,11 +3,10 @@
 use super::raw::{Connection, RawUpstream, settings};
 use super::{Bench, pattern, request};
 use crate::clock::{ManualClock, UnixMillis};
-use crate::config::{Balance, BreakerSettings, HealthSettings};
+use crate::config::{Balance, Breaker, Ejection, HealthCheck};
 use crate::metrics::Metrics;
 use crate::upstream::{Forwarded, Forwarder, Upstreams};
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -77,8 +76,7 @@ async fn an_address_that_fails_is_left_out_for_its_time_and_tried_again_after_it
     let gone = RawUpstream::answering(OK).await.address;
     let there = RawUpstream::answering(OK).await;
     let mut settings = settings("erp", &[gone, there.address]);
-    settings.eject_after = NonZeroU32::new(2);
-    settings.eject_for = Duration::from_secs(10);
+    settings.ejection = Some(Ejection { after: 2, period: Duration::from_secs(10) });
     let clock = Arc::new(ManualClock::at(UnixMillis(0)));
     let metrics = Metrics::new().unwrap();
     let upstreams = Upstreams::new(&[settings], &metrics, clock.clone()).unwrap();
@@ -124,13 +122,13 @@ async fn addresses_that_are_all_out_of_service_are_tried_nevertheless() {
     assert!(!bench.upstreams.status()[0].healthy);
 }
 
-fn health(path: &str) -> HealthSettings {
-    HealthSettings {
+fn health(path: &str) -> HealthCheck {
+    HealthCheck {
         path: path.to_owned(),
         interval: Duration::from_millis(10),
         timeout: Duration::from_secs(1),
-        healthy_after: NonZeroU32::new(2).unwrap(),
-        unhealthy_after: NonZeroU32::new(2).unwrap(),
+        healthy_after: 2,
+        unhealthy_after: 2,
     }
 }
 
@@ -218,10 +216,7 @@ async fn a_reload_keeps_connections_and_what_is_known_of_unchanged_upstreams() {
 async fn an_open_breaker_answers_at_once_and_lets_one_probe_pass_when_its_time_is_up() {
     let gone = RawUpstream::answering(OK).await.address;
     let mut settings = settings("erp", &[gone]);
-    settings.breaker = Some(BreakerSettings {
-        failures: NonZeroU32::new(2).unwrap(),
-        open_for: Duration::from_secs(5),
-    });
+    settings.breaker = Some(Breaker { failures: 2, open_for: Duration::from_secs(5) });
     let clock = Arc::new(ManualClock::at(UnixMillis(0)));
     let metrics = Metrics::new().unwrap();
     let upstreams = Upstreams::new(&[settings], &metrics, clock.clone()).unwrap();
@@ -248,9 +243,8 @@ async fn an_open_breaker_answers_at_once_and_lets_one_probe_pass_when_its_time_i
 async fn a_5xx_is_an_answer_and_neither_opens_the_breaker_nor_takes_an_address_out() {
     let raw = RawUpstream::answering("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n").await;
     let mut settings = raw.settings("erp");
-    settings.eject_after = Some(NonZeroU32::MIN);
-    settings.breaker =
-        Some(BreakerSettings { failures: NonZeroU32::MIN, open_for: Duration::from_mins(1) });
+    settings.ejection = Some(Ejection { after: 1, period: Duration::from_mins(1) });
+    settings.breaker = Some(Breaker { failures: 1, open_for: Duration::from_mins(1) });
     let bench = Bench::of(&[settings]);
     for _ in 0..3 {
         assert_eq!(bench.answer("{}").await.status, 500);
@@ -274,7 +268,7 @@ async fn a_burst_waits_its_turn_and_what_finds_no_room_is_refused() {
     })
     .await;
     let mut settings = raw.settings("erp");
-    settings.max_concurrent = NonZeroUsize::new(2);
+    settings.max_concurrent = Some(2);
     settings.max_waiting = 3;
     let bench = Arc::new(Bench::of(&[settings]));
     let burst: Vec<_> = (0..7)
@@ -364,8 +358,7 @@ async fn restarting_one_of_two_addresses_under_load_costs_no_request() {
     one.start().await;
     let two = RawUpstream::answering(OK).await;
     let mut settings = settings("erp", &[one.address, two.address]);
-    settings.eject_after = NonZeroU32::new(3);
-    settings.eject_for = Duration::from_millis(50);
+    settings.ejection = Some(Ejection { after: 3, period: Duration::from_millis(50) });
     let bench = Arc::new(Bench::of(&[settings]));
     let stop = Arc::new(AtomicBool::new(false));
     let senders: Vec<_> = (0..8)

@@ -1,7 +1,7 @@
 //! A destination for tests: real sockets, every byte recorded, and full control over when what is
 //! answered and how a connection ends.
 
-use crate::config::{Balance, UpstreamSettings, UpstreamUrl};
+use crate::config::{UpstreamSettings, UpstreamUrl};
 use parking_lot::Mutex;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -172,28 +172,15 @@ fn whole_request(bytes: &[u8]) -> Option<usize> {
 
 /// Settings of an upstream at these addresses with everything optional switched off.
 pub(crate) fn settings(name: &str, addresses: &[SocketAddr]) -> UpstreamSettings {
+    let urls = addresses.iter().map(|address| UpstreamUrl {
+        secure: false,
+        host: address.ip().to_string(),
+        port: address.port(),
+        path: None,
+        authority: address.to_string(),
+    });
     UpstreamSettings {
-        name: name.into(),
-        urls: addresses
-            .iter()
-            .map(|address| UpstreamUrl {
-                secure: false,
-                host: address.ip().to_string(),
-                port: address.port(),
-                path: None,
-                authority: address.to_string(),
-            })
-            .collect(),
         timeout: Duration::from_secs(10),
-        connect_timeout: Duration::from_secs(1),
-        tls: None,
-        balance: Balance::RoundRobin,
-        max_concurrent: None,
-        max_waiting: 0,
-        health: None,
-        eject_after: None,
-        eject_for: Duration::from_secs(10),
-        breaker: None,
-        resolve_every: Duration::from_secs(30),
+        ..UpstreamSettings::new(name, urls.collect())
     }
 }

@@ -1,0 +1,250 @@
+//! The delivered ids that are held in memory: at most so many, the oldest forgotten first.
+//!
+//! `moka` does the keeping. Two of its habits matter here. Its default policy refuses *new* keys
+//! when full, so the policy is LRU; and reading a value counts as a use, which would let a hit
+//! save an old id at the cost of a younger one. So what is known of an id sits in the key of the
+//! cache and is read by a [`Probe`] while keys are compared: `contains_key` records no use, and
+//! the order of use stays the order of delivery.
+
+use super::{Counters, Key};
+use crate::clock::{Clock, UnixMillis};
+use moka::notification::RemovalCause;
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
+use moka::{Equivalent, Expiry};
+use std::cell::Cell;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What is known of a delivered id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Delivery {
+    /// When the destination accepted it.
+    pub(super) since: UnixMillis,
+    /// A hash of the body that it accepted.
+    pub(super) fingerprint: u64,
+}
+
+/// Delivered ids in memory.
+pub(super) struct Delivered {
+    cache: Cache<Remembered, ()>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Delivered {
+    /// Room for `capacity` ids; one that has to go before its time is counted.
+    pub(super) fn new(capacity: u64, clock: Arc<dyn Clock>, counters: Arc<Counters>) -> Self {
+        let expiry = Lifetime(Arc::clone(&clock));
+        let eviction_clock = Arc::clone(&clock);
+        let cache = Cache::builder()
+            .max_capacity(capacity)
+            .eviction_policy(EvictionPolicy::lru())
+            .expire_after(expiry)
+            .eviction_listener(move |id: Arc<Remembered>, (), cause| {
+                if cause == RemovalCause::Size && id.left(eviction_clock.as_ref()).is_some() {
+                    counters.count_eviction();
+                }
+            })
+            .build();
+        Self { cache, clock }
+    }
+
+    /// What is known of `key`, if it is still remembered.
+    pub(super) fn find(&self, key: Key) -> Option<Delivery> {
+        self.probe(key).filter(|id| id.left(self.clock.as_ref()).is_some()).map(|id| id.delivery)
+    }
+
+    /// Remembers `key` for `ttl` from now, the last instant included.
+    pub(super) fn remember(&self, key: Key, delivery: Delivery, ttl: Duration) {
+        // An insert alone would keep an old key, and with it what was known before.
+        self.forget(key);
+        let last_millis = self.now_millis().saturating_add(millis(ttl));
+        self.cache.insert(Remembered { key, delivery, last_millis }, ());
+    }
+
+    /// Forgets `key`.
+    pub(super) fn forget(&self, key: Key) {
+        self.cache.invalidate(&Probe::new(key));
+    }
+
+    /// How many ids are held; a few that have just expired may be among them.
+    pub(super) fn entries(&self) -> u64 {
+        self.cache.run_pending_tasks();
+        self.cache.entry_count()
+    }
+
+    fn probe(&self, key: Key) -> Option<Remembered> {
+        let probe = Probe::new(key);
+        // The cache also compares with keys that have been removed, so its word counts.
+        if self.cache.contains_key(&probe) { probe.met.get() } else { None }
+    }
+
+    fn now_millis(&self) -> u64 {
+        millis(self.clock.monotonic())
+    }
+}
+
+/// An id as the cache holds it; hashed and compared by its key alone.
+#[derive(Clone, Copy, Debug)]
+struct Remembered {
+    key: Key,
+    delivery: Delivery,
+    /// The last instant at which it is remembered, in milliseconds of monotonic time.
+    last_millis: u64,
+}
+
+impl Remembered {
+    /// How long it will be remembered; `None`: no longer.
+    fn left(&self, clock: &dyn Clock) -> Option<Duration> {
+        self.last_millis.checked_sub(millis(clock.monotonic())).map(Duration::from_millis)
+    }
+}
+
+impl PartialEq for Remembered {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for Remembered {}
+
+impl Hash for Remembered {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key.hash(state);
+    }
+}
+
+/// Looks for a key and takes along what it is compared with.
+struct Probe {
+    key: Key,
+    met: Cell<Option<Remembered>>,
+}
+
+impl Probe {
+    fn new(key: Key) -> Self {
+        Self { key, met: Cell::new(None) }
+    }
+}
+
+impl Hash for Probe {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key.hash(state);
+    }
+}
+
+impl Equivalent<Remembered> for Probe {
+    fn equivalent(&self, candidate: &Remembered) -> bool {
+        let same = self.key == candidate.key;
+        if same {
+            self.met.set(Some(*candidate));
+        }
+        same
+    }
+}
+
+/// Lets moka give back the memory of expired ids. Whether one has expired is for
+/// [`Delivered::find`] to say, so it is a little late on purpose.
+struct Lifetime(Arc<dyn Clock>);
+
+impl Expiry<Remembered, ()> for Lifetime {
+    fn expire_after_create(&self, id: &Remembered, (): &(), _at: Instant) -> Option<Duration> {
+        Some(id.left(self.0.as_ref()).unwrap_or_default() + Duration::from_secs(1))
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    fn delivered(capacity: u64) -> (Delivered, Arc<ManualClock>, Arc<Counters>) {
+        let clock = Arc::new(ManualClock::at(UnixMillis::from_seconds(1_773_656_430)));
+        let counters = Arc::new(Counters::default());
+        let shared: Arc<dyn Clock> = Arc::clone(&clock) as _;
+        (Delivered::new(capacity, shared, Arc::clone(&counters)), clock, counters)
+    }
+
+    fn key(number: u32) -> Key {
+        Key::of("shop", &number.to_string(), "erp")
+    }
+
+    fn delivery(number: u32) -> Delivery {
+        Delivery { since: UnixMillis(number.into()), fingerprint: number.into() }
+    }
+
+    #[test]
+    fn of_5000_ids_the_last_900_are_known_when_1000_have_room() {
+        let (delivered, _, counters) = delivered(1000);
+        for number in 0..5000 {
+            delivered.remember(key(number), delivery(number), HOUR);
+        }
+        for number in 4100..5000 {
+            assert_eq!(delivered.find(key(number)), Some(delivery(number)), "{number}");
+        }
+        assert_eq!(delivered.entries(), 1000);
+        assert_eq!(counters.evicted(), 4000);
+    }
+
+    #[test]
+    fn a_hit_does_not_save_an_old_id_at_the_cost_of_a_younger_one() {
+        let (delivered, _, _) = delivered(100);
+        for number in 0..100 {
+            delivered.remember(key(number), delivery(number), HOUR);
+        }
+        for number in 100..150 {
+            for _ in 0..20 {
+                delivered.find(key(0));
+            }
+            delivered.remember(key(number), delivery(number), HOUR);
+            delivered.entries();
+        }
+        let known: Vec<u32> =
+            (0..150).filter(|number| delivered.find(key(*number)).is_some()).collect();
+        assert_eq!(known, (50..150).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn an_id_is_remembered_through_its_ttl_and_hits_do_not_renew_it() {
+        let (delivered, clock, counters) = delivered(10);
+        delivered.remember(key(1), delivery(1), HOUR);
+        clock.advance(HOUR);
+        assert_eq!(delivered.find(key(1)), Some(delivery(1)), "at the last instant");
+        clock.advance(Duration::from_millis(1));
+        assert_eq!(delivered.find(key(1)), None);
+        delivered.remember(key(1), delivery(2), HOUR);
+        assert_eq!(delivered.find(key(1)), Some(delivery(2)), "what was known before is gone");
+        assert_eq!(counters.evicted(), 0);
+    }
+
+    #[test]
+    fn a_jump_of_the_wall_clock_neither_forgets_nor_keeps() {
+        let (delivered, clock, _) = delivered(10);
+        delivered.remember(key(1), delivery(1), HOUR);
+        clock.jump(48 * 3_600_000);
+        assert_eq!(delivered.find(key(1)), Some(delivery(1)));
+        clock.jump(-96 * 3_600_000);
+        clock.advance(HOUR + Duration::from_millis(1));
+        assert_eq!(delivered.find(key(1)), None);
+    }
+
+    #[test]
+    fn an_id_that_makes_room_after_its_time_is_not_counted_as_evicted() {
+        let (delivered, clock, counters) = delivered(10);
+        for number in 0..10 {
+            delivered.remember(key(number), delivery(number), HOUR);
+        }
+        clock.advance(HOUR * 2);
+        for number in 10..20 {
+            delivered.remember(key(number), delivery(number), HOUR);
+        }
+        assert_eq!(delivered.entries(), 10);
+        assert_eq!(counters.evicted(), 0);
+    }
+}

@@ -1,0 +1,149 @@
+//! Claims under way in this process, so that copies which arrive here meet their winner.
+//!
+//! A delivery enters the [`Gate`] before it asks the store. The first one in leads: it alone asks,
+//! and publishes what the store said and, if it won, how it ended. The others follow it. So a
+//! follower is never too late for its winner's result, and copies cost the store nothing.
+
+use super::lock::Mutex;
+use super::{Ending, Key, Standing, StoreError};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// A power of two, as in the table of states.
+const SHARDS: usize = 64;
+
+/// All flights of this process.
+pub(super) struct Gate<T>(Box<[Mutex<Flights<T>>]>);
+
+type Flights<T> = HashMap<Key, Arc<Flight<T>>>;
+
+/// One delivery's attempt on one key, as its copies see it.
+pub(super) struct Flight<T> {
+    /// A hash of the body that is on its way.
+    pub(super) fingerprint: u64,
+    /// The first instant of monotonic time at which nobody has to wait for it any more.
+    until: Duration,
+    sent: AtomicBool,
+    standing: OnceLock<Result<Standing, StoreError>>,
+    landing: OnceLock<Landing<T>>,
+    /// Wakes those who wait for either.
+    news: Notify,
+}
+
+/// How a flight ended.
+#[derive(Debug)]
+pub(super) struct Landing<T> {
+    pub(super) ending: Ending,
+    /// How long an uncertain one holds.
+    pub(super) hold: Duration,
+    /// What the winner made of it; `None` if its task was cancelled or panicked.
+    pub(super) result: Option<Arc<T>>,
+}
+
+/// Who goes to the store.
+pub(super) enum Entered<T> {
+    /// The caller does, and must call [`Flight::stands`] and [`Gate::leave`].
+    Leads(Arc<Flight<T>>),
+    /// Somebody else does, or did.
+    Follows(Arc<Flight<T>>),
+}
+
+impl<T> Gate<T> {
+    pub(super) fn new() -> Self {
+        Self((0..SHARDS).map(|_| Mutex::default()).collect())
+    }
+
+    /// Joins the flight of `key`, or starts one that lasts for `lease` from `now` at most.
+    pub(super) fn enter(
+        &self,
+        key: Key,
+        fingerprint: u64,
+        now: Duration,
+        lease: Duration,
+    ) -> Entered<T> {
+        let start = || Arc::new(Flight::new(fingerprint, now.saturating_add(lease)));
+        let Some(shard) = self.0.get(key.shard(SHARDS)) else { return Entered::Leads(start()) };
+        match shard.lock().entry(key) {
+            Entry::Occupied(flight) if flight.get().until > now => {
+                Entered::Follows(Arc::clone(flight.get()))
+            }
+            Entry::Occupied(mut overdue) => {
+                let flight = start();
+                overdue.insert(Arc::clone(&flight));
+                Entered::Leads(flight)
+            }
+            Entry::Vacant(vacant) => Entered::Leads(Arc::clone(vacant.insert(start()))),
+        }
+    }
+
+    /// Takes a flight away, unless another has taken its place.
+    pub(super) fn leave(&self, key: Key, flight: &Arc<Flight<T>>) {
+        let Some(shard) = self.0.get(key.shard(SHARDS)) else { return };
+        if let Entry::Occupied(entry) = shard.lock().entry(key)
+            && Arc::ptr_eq(entry.get(), flight)
+        {
+            entry.remove();
+        }
+    }
+}
+
+impl<T> Flight<T> {
+    fn new(fingerprint: u64, until: Duration) -> Self {
+        Self {
+            fingerprint,
+            until,
+            sent: AtomicBool::new(false),
+            standing: OnceLock::new(),
+            landing: OnceLock::new(),
+            news: Notify::new(),
+        }
+    }
+
+    /// Notes that the request may be with the destination.
+    pub(super) fn note_sent(&self) {
+        self.sent.store(true, Ordering::Release);
+    }
+
+    pub(super) fn was_sent(&self) -> bool {
+        self.sent.load(Ordering::Acquire)
+    }
+
+    /// Publishes what the store said to the leader.
+    pub(super) fn stands(&self, standing: Result<Standing, StoreError>) {
+        // It is set once: only the leader does.
+        let _first = self.standing.set(standing);
+        self.news.notify_waiters();
+    }
+
+    /// Publishes how it ended.
+    pub(super) fn lands(&self, landing: Landing<T>) {
+        let _first = self.landing.set(landing);
+        self.news.notify_waiters();
+    }
+
+    /// Waits for what the store says to the leader.
+    pub(super) async fn standing(&self) -> &Result<Standing, StoreError> {
+        self.wait_for(&self.standing).await
+    }
+
+    /// Waits for the end.
+    pub(super) async fn landing(&self) -> &Landing<T> {
+        self.wait_for(&self.landing).await
+    }
+
+    async fn wait_for<'a, V>(&'a self, cell: &'a OnceLock<V>) -> &'a V {
+        loop {
+            let mut news = std::pin::pin!(self.news.notified());
+            // Listening before looking, or the news could come in between and be missed.
+            news.as_mut().enable();
+            if let Some(value) = cell.get() {
+                return value;
+            }
+            news.await;
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! `store = "memory"`: claims of one process, lost with it.
+
+use super::aliases::Aliases;
+use super::delivered::{Delivered, Delivery};
+use super::table::{Recall, Table};
+use super::{
+    ClaimStore, Counters, Fence, Health, Intent, Key, Settled, Standing, StoreError, Target,
+    Verdict,
+};
+use crate::clock::Clock;
+use async_trait::async_trait;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Claims in the memory of this process. Never waits and never fails.
+pub struct MemoryStore {
+    table: Table<InMemory>,
+    counters: Arc<Counters>,
+}
+
+impl MemoryStore {
+    /// Room for `capacity` delivered ids; claims in flight and uncertain ones come on top.
+    #[must_use]
+    pub fn new(capacity: u64, clock: Arc<dyn Clock>) -> Self {
+        let counters = Arc::new(Counters::default());
+        let recall = InMemory {
+            delivered: Delivered::new(capacity, Arc::clone(&clock), Arc::clone(&counters)),
+            aliases: Aliases::new(capacity),
+        };
+        Self { table: Table::new(recall, clock), counters }
+    }
+}
+
+struct InMemory {
+    delivered: Delivered,
+    aliases: Aliases,
+}
+
+impl Recall for InMemory {
+    fn find(&self, key: Key) -> Result<Option<Delivery>, StoreError> {
+        Ok(self.delivered.find(key))
+    }
+
+    fn remember(&self, key: Key, delivery: Delivery, ttl: Duration) {
+        self.delivered.remember(key, delivery, ttl);
+    }
+
+    fn forget(&self, key: Key) -> Result<(), StoreError> {
+        self.delivered.forget(key);
+        Ok(())
+    }
+
+    fn alias(&self, alias: Key) -> Result<Option<Key>, StoreError> {
+        Ok(self.aliases.find(alias))
+    }
+
+    fn link(&self, alias: Key, to: Key, keep: Duration) {
+        self.aliases.link(alias, to, keep);
+    }
+}
+
+#[async_trait]
+impl ClaimStore for MemoryStore {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    async fn claim(
+        &self,
+        targets: &[Target],
+        fence: Fence,
+        intent: Intent,
+        _within: Duration,
+    ) -> Result<Vec<Standing>, StoreError> {
+        targets.iter().map(|target| self.table.claim(target, fence, intent)).collect()
+    }
+
+    async fn settle(
+        &self,
+        key: Key,
+        fence: Fence,
+        verdict: &Verdict,
+        _within: Duration,
+    ) -> Result<Settled, StoreError> {
+        self.table.settle(key, fence, verdict)
+    }
+
+    async fn forget(&self, key: Key, _within: Duration) -> Result<Standing, StoreError> {
+        self.table.forget(key)
+    }
+
+    async fn entries(&self, _within: Duration) -> Result<u64, StoreError> {
+        Ok(self.table.recall().delivered.entries())
+    }
+
+    async fn health(&self, _within: Duration) -> Result<Health, StoreError> {
+        Ok(Health::Good)
+    }
+}

@@ -1,0 +1,152 @@
+//! The machine where threads race: the code that ships, under `shuttle`'s scheduler.
+
+use super::lock::racing;
+use super::*;
+use crate::clock::{Clock, ManualClock};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+const SCHEDULES: usize = 3_000;
+
+fn claims() -> Arc<Claims<usize>> {
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(UnixMillis(0)));
+    Claims::new(Arc::new(MemoryStore::new(1000, Arc::clone(&clock))), clock)
+}
+
+fn request<'a>(event_id: &'a str, alias: Option<&'a str>, intent: Intent) -> ClaimRequest<'a> {
+    static ERP: std::sync::LazyLock<[(Arc<str>, Duration); 1]> =
+        std::sync::LazyLock::new(|| [("erp".into(), Duration::from_secs(40))]);
+    ClaimRequest {
+        source: "shop",
+        event_id,
+        alias,
+        destinations: ERP.as_slice(),
+        fingerprint: 1,
+        ttl: Duration::from_hours(1),
+        uncertain_hold: Duration::from_secs(30),
+        intent,
+        within: Duration::from_secs(5),
+    }
+}
+
+async fn take(claims: &Arc<Claims<usize>>, id: &str, alias: Option<&str>) -> Hold<usize> {
+    let mut holds = claims.take(request(id, alias, Intent::Claim)).await.unwrap();
+    assert_eq!(holds.len(), 1);
+    holds.remove(0)
+}
+
+/// What became of the copies of one event.
+#[derive(Default)]
+struct Tally {
+    /// Being forwarded at this moment.
+    under_way: AtomicUsize,
+    forwarded: AtomicUsize,
+    told_delivered: AtomicUsize,
+}
+
+/// One copy: forwards if it may, and ends as told; `None` drops its claim.
+fn copy(
+    claims: &Arc<Claims<usize>>,
+    tally: &Tally,
+    id: &str,
+    alias: Option<&str>,
+    end: Option<Ending>,
+) {
+    shuttle::future::block_on(async {
+        match take(claims, id, alias).await {
+            Hold::Won(claim) => {
+                assert_eq!(tally.under_way.fetch_add(1, Ordering::SeqCst), 0, "two at once");
+                tally.forwarded.fetch_add(1, Ordering::SeqCst);
+                shuttle::thread::yield_now();
+                tally.under_way.fetch_sub(1, Ordering::SeqCst);
+                match end {
+                    Some(ending) => claim.settle(ending, "", Arc::new(7)).await,
+                    None => drop(claim),
+                }
+            }
+            Hold::Delivered { .. } => {
+                tally.told_delivered.fetch_add(1, Ordering::SeqCst);
+            }
+            Hold::InFlight(waiter) => {
+                if let Winner::Here = place_of(&waiter) {
+                    let heard = waiter.wait(Duration::from_secs(5)).await;
+                    if end == Some(Ending::Delivered) {
+                        assert!(matches!(heard, Waited::Result(result) if *result == 7));
+                        tally.told_delivered.fetch_add(1, Ordering::SeqCst);
+                    }
+                }
+            }
+            Hold::Uncertain { .. } => assert_ne!(end, Some(Ending::Delivered)),
+            Hold::Absent => panic!("a claim was asked for"),
+        }
+    });
+}
+
+/// Where the waiter's winner is; polling a store needs timers, which a schedule has not.
+enum Winner {
+    Here,
+    Elsewhere,
+}
+
+fn place_of(waiter: &Waiter<usize>) -> Winner {
+    match waiter.same_body() {
+        Some(_) => Winner::Here,
+        None => Winner::Elsewhere,
+    }
+}
+
+fn race(
+    copies: &'static [(&'static str, Option<&'static str>, Option<Ending>)],
+    check: fn(&Tally),
+) {
+    let test = move || {
+        let claims = claims();
+        let tally = Arc::new(Tally::default());
+        let threads: Vec<_> = copies
+            .iter()
+            .map(|(id, alias, end)| {
+                let (claims, tally) = (Arc::clone(&claims), Arc::clone(&tally));
+                shuttle::thread::spawn(move || copy(&claims, &tally, id, *alias, *end))
+            })
+            .collect();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        check(&tally);
+    };
+    racing::check(test, SCHEDULES);
+}
+
+#[test]
+fn copies_that_race_are_forwarded_once_and_all_hear_of_it() {
+    race(&[("1", None, Some(Ending::Delivered)); 4], |tally| {
+        assert_eq!(tally.forwarded.load(Ordering::SeqCst), 1);
+        assert_eq!(tally.told_delivered.load(Ordering::SeqCst), 3);
+    });
+}
+
+#[test]
+fn copies_of_a_failing_event_are_forwarded_one_after_the_other_or_wait() {
+    race(&[("1", None, Some(Ending::Released)); 4], |tally| {
+        assert!(tally.forwarded.load(Ordering::SeqCst) >= 1);
+    });
+}
+
+#[test]
+fn a_dropped_claim_wakes_its_copies_and_blocks_nobody() {
+    race(&[("1", None, None), ("1", None, None), ("1", None, Some(Ending::Uncertain))], |tally| {
+        assert!(tally.forwarded.load(Ordering::SeqCst) >= 1);
+    });
+}
+
+#[test]
+fn two_ids_with_one_signature_are_forwarded_once() {
+    race(
+        &[
+            ("1", Some("sig"), Some(Ending::Delivered)),
+            ("2", Some("sig"), Some(Ending::Delivered)),
+            ("1", Some("sig"), Some(Ending::Delivered)),
+        ],
+        |tally| assert_eq!(tally.forwarded.load(Ordering::SeqCst), 1),
+    );
+}

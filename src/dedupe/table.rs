@@ -1,0 +1,216 @@
+//! The state machine of claims within one process, over whatever recalls the delivered ids.
+//!
+//! Claims in flight and uncertain ones are held here, so that no cache can evict them. A decision
+//! about a key is made under the lock of its shard, with the delivered ids asked last; and a
+//! delivered id is remembered before its claim is taken away, so nobody finds it absent between.
+
+use super::delivered::Delivery;
+use super::lock::Mutex;
+use super::{Fence, Intent, Key, Settled, Standing, StoreError, Target, Verdict};
+use crate::clock::{Clock, UnixMillis};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A power of two, so many that two cores rarely meet.
+const SHARDS: usize = 64;
+
+/// What has been delivered, and under which names.
+pub(super) trait Recall: Send + Sync {
+    /// What is known of a delivered id.
+    fn find(&self, key: Key) -> Result<Option<Delivery>, StoreError>;
+    /// Remembers a delivered id for `ttl` from now, come what may.
+    fn remember(&self, key: Key, delivery: Delivery, ttl: Duration);
+    /// Forgets a delivered id.
+    fn forget(&self, key: Key) -> Result<(), StoreError>;
+    /// The key that an alias points at, whether or not that key still stands.
+    fn alias(&self, alias: Key) -> Result<Option<Key>, StoreError>;
+    /// Points an alias at a key for at least `keep`.
+    fn link(&self, alias: Key, to: Key, keep: Duration);
+}
+
+/// The states of all keys.
+pub(super) struct Table<R> {
+    shards: Box<[Mutex<Shard>]>,
+    /// Held while an alias is looked up and pointed at a key; taken before a shard, never after.
+    alias_locks: Box<[Mutex<()>]>,
+    recall: R,
+    clock: Arc<dyn Clock>,
+}
+
+/// The keys of one shard that are held: in flight or uncertain.
+#[derive(Default)]
+struct Shard {
+    held: HashMap<Key, Held>,
+    /// At this size, holds that have run out are swept.
+    sweep_at: usize,
+}
+
+struct Held {
+    state: State,
+    since: UnixMillis,
+    /// The first instant of monotonic time at which it no longer holds.
+    until: Duration,
+}
+
+enum State {
+    InFlight(Fence),
+    Uncertain { note: String },
+}
+
+impl<R: Recall> Table<R> {
+    /// A table in which nothing is held.
+    pub(super) fn new(recall: R, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            alias_locks: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            recall,
+            clock,
+        }
+    }
+
+    /// What recalls the delivered ids.
+    pub(super) fn recall(&self) -> &R {
+        &self.recall
+    }
+
+    /// How the target stands, after taking it where that is the intent and it was absent.
+    pub(super) fn claim(
+        &self,
+        target: &Target,
+        fence: Fence,
+        intent: Intent,
+    ) -> Result<Standing, StoreError> {
+        let Some(alias) = target.alias else {
+            return self.claim_key(target, fence, intent);
+        };
+        let _alias_is_ours = of(&self.alias_locks, alias).map(Mutex::lock);
+        if let Some(first) = self.recall.alias(alias)?.filter(|first| *first != target.key) {
+            let first = Target { key: first, alias: None, ..*target };
+            let standing = self.claim_key(&first, fence, Intent::Look)?;
+            if standing != Standing::Absent {
+                return Ok(standing);
+            }
+        }
+        let standing = self.claim_key(target, fence, intent)?;
+        if standing != Standing::Absent {
+            self.recall.link(alias, target.key, target.ttl.saturating_add(target.lease));
+        }
+        Ok(standing)
+    }
+
+    /// Ends the claim of `fence`, unless a later one left its mark.
+    pub(super) fn settle(
+        &self,
+        key: Key,
+        fence: Fence,
+        verdict: &Verdict,
+    ) -> Result<Settled, StoreError> {
+        let Some(shard) = of(&self.shards, key) else { return Ok(Settled::Stale) };
+        let mut shard = shard.lock();
+        let now = self.clock.monotonic();
+        let standing_later_claim = match shard.held.get(&key) {
+            Some(Held { state: State::InFlight(holder), .. }) if *holder == fence => false,
+            Some(held) if held.until > now => true,
+            Some(_) | None => self.recall.find(key)?.is_some(),
+        };
+        if standing_later_claim {
+            return Ok(Settled::Stale);
+        }
+        let since = self.clock.wall();
+        match verdict {
+            Verdict::Delivered { fingerprint, ttl } => {
+                self.recall.remember(key, Delivery { since, fingerprint: *fingerprint }, *ttl);
+                shard.held.remove(&key);
+            }
+            Verdict::Uncertain { hold, note } => {
+                let state = State::Uncertain { note: note.clone() };
+                shard.hold(key, Held { state, since, until: now.saturating_add(*hold) }, now);
+            }
+            Verdict::Released { .. } => {
+                shard.held.remove(&key);
+            }
+        }
+        Ok(Settled::Applied)
+    }
+
+    /// Makes a key absent unless it is in flight, and says how it stood.
+    pub(super) fn forget(&self, key: Key) -> Result<Standing, StoreError> {
+        let Some(shard) = of(&self.shards, key) else { return Ok(Standing::Absent) };
+        let mut shard = shard.lock();
+        let standing = self.standing(&shard, key)?;
+        match standing {
+            Standing::Delivered { .. } => self.recall.forget(key)?,
+            Standing::Uncertain { .. } => {
+                shard.held.remove(&key);
+            }
+            _ => {}
+        }
+        Ok(standing)
+    }
+
+    fn claim_key(
+        &self,
+        target: &Target,
+        fence: Fence,
+        intent: Intent,
+    ) -> Result<Standing, StoreError> {
+        let Some(shard) = of(&self.shards, target.key) else { return Ok(Standing::Absent) };
+        let mut shard = shard.lock();
+        if intent == Intent::Claim && shard.is_held_by(fence, target.key) {
+            return Ok(Standing::Claimed);
+        }
+        let standing = self.standing(&shard, target.key)?;
+        if standing != Standing::Absent || intent == Intent::Look {
+            return Ok(standing);
+        }
+        let now = self.clock.monotonic();
+        let held = Held {
+            state: State::InFlight(fence),
+            since: self.clock.wall(),
+            until: now.saturating_add(target.lease),
+        };
+        shard.hold(target.key, held, now);
+        Ok(Standing::Claimed)
+    }
+
+    fn standing(&self, shard: &Shard, key: Key) -> Result<Standing, StoreError> {
+        let now = self.clock.monotonic();
+        if let Some(held) = shard.held.get(&key).filter(|held| held.until > now) {
+            return Ok(match &held.state {
+                State::InFlight(_) => Standing::InFlight { since: held.since },
+                State::Uncertain { note } => Standing::Uncertain {
+                    since: held.since,
+                    left: held.until.saturating_sub(now),
+                    note: note.clone(),
+                },
+            });
+        }
+        Ok(match self.recall.find(key)? {
+            Some(Delivery { since, fingerprint }) => Standing::Delivered { since, fingerprint },
+            None => Standing::Absent,
+        })
+    }
+}
+
+impl Shard {
+    fn is_held_by(&self, fence: Fence, key: Key) -> bool {
+        matches!(
+            self.held.get(&key),
+            Some(Held { state: State::InFlight(holder), .. }) if *holder == fence
+        )
+    }
+
+    fn hold(&mut self, key: Key, held: Held, now: Duration) {
+        if self.held.len() >= self.sweep_at {
+            self.held.retain(|_, held| held.until > now);
+            // Sweeping again only after as many new holds makes it cheap on average.
+            self.sweep_at = (self.held.len() * 2).max(64);
+        }
+        self.held.insert(key, held);
+    }
+}
+
+fn of<T>(shards: &[T], key: Key) -> Option<&T> {
+    shards.get(key.shard(shards.len()))
+}

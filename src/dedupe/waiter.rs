@@ -1,0 +1,117 @@
+//! Waiting for the delivery that was first.
+
+use super::flight::{Flight, Landing};
+use super::{Claims, Ending, Standing, Target};
+use crate::clock::UnixMillis;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The first pause between two looks at a claim of another process; it grows from there.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+
+/// The longest pause: what a copy may learn late, at most.
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+/// A copy's place behind the delivery that is being forwarded.
+pub struct Waiter<T> {
+    claims: Arc<Claims<T>>,
+    winner: Winner<T>,
+}
+
+enum Winner<T> {
+    Here { flight: Arc<Flight<T>>, same_body: bool },
+    Elsewhere(Target),
+}
+
+/// What a copy was waiting for.
+#[derive(Debug)]
+pub enum Waited<T> {
+    /// The winner's result, of this process: it goes for the copy as well.
+    Result(Arc<T>),
+    /// The winner's destination has accepted it.
+    Delivered {
+        /// When.
+        since: UnixMillis,
+    },
+    /// The winner's destination may have it.
+    Uncertain {
+        /// Absent again after this.
+        left: Duration,
+        /// What the winner had to say; empty if nothing.
+        note: String,
+    },
+    /// The winner failed, or was never heard of again. The copy is not to be forwarded in its
+    /// place: its sender comes again.
+    Released {
+        /// What the winner had to say; empty if nothing.
+        note: String,
+    },
+    /// Still in flight.
+    TimedOut,
+}
+
+impl<T: Send + Sync + 'static> Waiter<T> {
+    pub(super) fn here(claims: Arc<Claims<T>>, flight: Arc<Flight<T>>, same_body: bool) -> Self {
+        Self { claims, winner: Winner::Here { flight, same_body } }
+    }
+
+    pub(super) fn elsewhere(claims: Arc<Claims<T>>, target: Target) -> Self {
+        Self { claims, winner: Winner::Elsewhere(target) }
+    }
+
+    /// Whether the winner has the same body, where that is known.
+    pub fn same_body(&self) -> Option<bool> {
+        match self.winner {
+            Winner::Here { same_body, .. } => Some(same_body),
+            Winner::Elsewhere(_) => None,
+        }
+    }
+
+    /// Waits for the winner's end, as long as `within`.
+    pub async fn wait(self, within: Duration) -> Waited<T> {
+        let claims = &self.claims;
+        let waited = match &self.winner {
+            Winner::Here { flight, .. } => {
+                claims.bounded(within, flight.landing()).await.map(|landing| landing.waited(claims))
+            }
+            Winner::Elsewhere(target) => {
+                claims.bounded(within, self.poll_store(target, within)).await
+            }
+        };
+        waited.unwrap_or(Waited::TimedOut)
+    }
+
+    async fn poll_store(&self, target: &Target, within: Duration) -> Waited<T> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+            // A store that does not answer may do so again while there is time.
+            let Ok(standings) = self.claims.look(std::slice::from_ref(target), within).await else {
+                continue;
+            };
+            match standings.into_iter().next() {
+                Some(Standing::InFlight { .. } | Standing::Claimed) => {}
+                Some(Standing::Delivered { since, .. }) => return Waited::Delivered { since },
+                Some(Standing::Uncertain { left, note, .. }) => {
+                    return Waited::Uncertain { left, note };
+                }
+                Some(Standing::Released { note }) => return Waited::Released { note },
+                Some(Standing::Absent) | None => return Waited::Released { note: String::new() },
+            }
+        }
+    }
+}
+
+impl<T: Send + Sync + 'static> Landing<T> {
+    fn waited(&self, claims: &Claims<T>) -> Waited<T> {
+        if let Some(result) = &self.result {
+            return Waited::Result(Arc::clone(result));
+        }
+        match self.ending {
+            Ending::Delivered => Waited::Delivered { since: claims.wall() },
+            Ending::Uncertain => Waited::Uncertain { left: self.hold, note: String::new() },
+            Ending::Released => Waited::Released { note: String::new() },
+        }
+    }
+}
