@@ -5,7 +5,9 @@
 
 pub mod admin;
 pub mod check;
+pub mod client;
 pub mod configuration;
+pub mod demo;
 pub mod exit;
 pub mod presets;
 pub mod receiver;
