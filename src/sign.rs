@@ -127,7 +127,7 @@ pub fn sign(
             insert(&mut head.headers, name, &line)?;
         }
         Some(Place::Json(pointer)) => {
-            if scheme.signature.signed.covers_body() {
+            if rule.algorithm != Algorithm::Token && rule.signed.covers_body() {
                 return Err(SignError::Incomplete(
                     "a body that is signed as a whole cannot hold its own signature".to_owned(),
                 ));

@@ -64,6 +64,7 @@ mod tests {
             query: None,
             headers,
             client: "127.0.0.1".parse().unwrap(),
+            via: None,
             host: host.to_owned(),
             secure: false,
         }

@@ -73,6 +73,9 @@ pub trait AdminBackend: Send + Sync + 'static {
     /// # Errors
     /// Every problem of the new configuration; the old one goes on serving.
     async fn reload(&self) -> Result<Vec<String>, Vec<String>>;
+
+    /// Brings those figures up to date that are counted elsewhere, before `/metrics` is written.
+    async fn before_scrape(&self);
 }
 
 /// How long `/readyz` waits for the store before that is the answer.
@@ -130,7 +133,10 @@ impl Admin {
     async fn answer(&self, head: &RequestHead) -> Reply {
         let read = [Method::GET, Method::HEAD];
         match head.path.as_str() {
-            "/metrics" => only(&read, head).unwrap_or_else(|| self.scrape()),
+            "/metrics" => match only(&read, head) {
+                Some(refused) => refused,
+                None => self.scrape().await,
+            },
             "/healthz" => only(&read, head).unwrap_or_else(|| text(200, "text/plain", "ok\n")),
             "/readyz" => match only(&read, head) {
                 Some(refused) => refused,
@@ -160,7 +166,8 @@ impl Admin {
         }
     }
 
-    fn scrape(&self) -> Reply {
+    async fn scrape(&self) -> Reply {
+        self.backend.before_scrape().await;
         match self.metrics.render() {
             Ok(metrics) => text(200, prometheus::TEXT_FORMAT, metrics),
             Err(problem) => fault(500, &problem.to_string()),

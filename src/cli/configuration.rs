@@ -2,7 +2,7 @@
 
 use super::exit::{Exit, Stop};
 use crate::clock::UnixMillis;
-use crate::config::{Config, SystemSecrets};
+use crate::config::{Config, Problem, SystemSecrets};
 use crate::secret::NamedSecret;
 use crate::source::Source;
 use std::fmt::Write as _;
@@ -30,14 +30,18 @@ impl ConfigFile {
     pub fn load(&self) -> Result<Config, Stop> {
         match Config::load(&self.config, &SystemSecrets) {
             Ok((config, _)) => Ok(config),
-            Err(problems) => {
-                let mut text = format!("{} cannot be used", self.config.display());
-                for problem in problems {
-                    _ = write!(text, "\n{problem}");
-                }
-                Err(Stop::new(Exit::Usage, text))
-            }
+            Err(problems) => Err(self.unusable(&problems)),
         }
+    }
+
+    /// The end of a command whose configuration has these problems.
+    #[must_use]
+    pub fn unusable(&self, problems: &[Problem]) -> Stop {
+        let mut text = format!("{} cannot be used", self.config.display());
+        for problem in problems {
+            _ = write!(text, "\n{problem}");
+        }
+        Stop::new(Exit::Usage, text)
     }
 }
 

@@ -11,6 +11,7 @@ pub mod demo;
 pub mod exit;
 pub mod presets;
 pub mod receiver;
+pub mod run;
 pub mod send;
 pub mod sign;
 pub mod signing;
@@ -32,7 +33,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    //    Check(check::Arguments),
+    Run(run::Arguments),
+    Check(check::Arguments),
     Sign(sign::Arguments),
     Send(send::Arguments),
     Presets(presets::Arguments),
@@ -54,7 +56,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let ended = match &arguments.command {
-        //        Command::Check(arguments) => check::run(arguments),
+        Command::Run(arguments) => return run::run(arguments).unwrap_or_else(stopped),
+        Command::Check(arguments) => check::run(arguments),
         Command::Sign(arguments) => sign::run(arguments),
         Command::Send(arguments) => send::run(arguments),
         Command::Presets(arguments) => presets::run(arguments),
@@ -62,13 +65,13 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Receiver(arguments) => receiver::run(arguments),
         Command::Health(arguments) => admin::health(arguments),
     };
-    match ended {
-        Ok(exit) => exit.into(),
-        Err(Stop { exit, problem }) => {
-            complain(&format!("hookward: {problem}\n"));
-            exit.into()
-        }
-    }
+    ended.map_or_else(stopped, ExitCode::from)
+}
+
+/// Says why a command ended before it had a result.
+fn stopped(Stop { exit, problem }: Stop) -> ExitCode {
+    complain(&format!("hookward: {problem}\n"));
+    exit.into()
 }
 
 /// Writes problems to stderr; if that fails there is nobody left to tell.

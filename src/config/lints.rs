@@ -113,6 +113,22 @@ fn contradictions(source: &Source, table: &TableReader<'_>) {
         let what = "{url} is used, but `public_url` does not say what the sender was given";
         table.note(Severity::Error, "signature.signed", what, None);
     }
+    if let Some(handshake) = &source.scheme.handshake {
+        let kind = handshake.kind;
+        // Only a handshake goes unanswered for it; deliveries do not need the token.
+        if kind.needs_verify_token()
+            && handshake.verify_token.is_none()
+            && !table.states("handshake.verify_token")
+        {
+            let what = "this handshake cannot be answered without `verify_token`, the token that \
+                        you chose when you registered the URL";
+            table.note(Severity::Warning, "handshake", what, None);
+        }
+        if kind.needs_public_url() && source.public_url.is_none() {
+            let what = "this handshake cannot be answered without `public_url`";
+            table.note(Severity::Warning, "handshake", what, None);
+        }
+    }
     let hash = matches!(signature.algorithm, Algorithm::Sha256 | Algorithm::Sha1);
     if hash && !signed.any(|part| *part == Part::Secret) {
         let what = "a plain hash without {secret} in it can be made by anybody";

@@ -38,6 +38,7 @@ pub use upstream::{
     Balance, Breaker, Ejection, HealthCheck, UpstreamSettings, UpstreamTls, UpstreamUrl,
 };
 
+use crate::scheme::Scheme;
 use crate::source::Source;
 use data_encoding::HEXLOWER;
 use document::Table;
@@ -115,6 +116,27 @@ impl Config {
         let failed = reading.has_errors();
         let problems = reading.into_problems();
         if failed { Err(problems) } else { Ok((config, problems)) }
+    }
+}
+
+/// Reads a scheme from the tables `signature`, `timestamp`, `event` and `handshake` at the top of a
+/// text: a preset's, or what `discover` prints, less its `sources.NAME`.
+///
+/// # Errors
+/// All problems, at least one of them an error.
+pub fn read_scheme(
+    text: &str,
+    file: &str,
+    secrets: &dyn SecretReader,
+) -> Result<Scheme, Vec<Problem>> {
+    let mut table = document::parse(text, file)?;
+    table.remove("preset");
+    let reading = Reading::new(file, Path::new(""), secrets);
+    let owner = TableReader::open(&reading, String::new(), Place::default(), &table, &source::KEYS);
+    let (scheme, _) = scheme::read(&owner);
+    match scheme {
+        Some(scheme) if !reading.has_errors() => Ok(scheme),
+        _ => Err(reading.into_problems()),
     }
 }
 

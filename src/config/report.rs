@@ -114,3 +114,66 @@ fn section<const N: usize>(text: &mut String, heads: [&str; N], rows: &[[String;
         let _ = writeln!(text, "{}", cells.join("  ").trim_end());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::{TestSecrets, config, load_with};
+
+    #[test]
+    fn the_report_shows_sources_routes_and_upstreams() {
+        let config = config(
+            r#"
+            [upstreams.erp]
+            url = "http://127.0.0.1:9001"
+            [upstreams.crm]
+            urls = ["https://a.example/hooks", "https://b.example:8443/hooks"]
+            timeout = "5s"
+            [sources.shop]
+            path = "/webhooks/shop"
+            preset = "opentiendas"
+            secrets = [{ env = "SECRET" }, { env = "OTHER_SECRET" }]
+            routes = [
+              { events = ["order.*", "review.created"], to = ["erp", "crm"], path = "/in" },
+            ]
+            [sources.own]
+            path = "/own"
+            secrets = [{ env = "NOT_SET" }]
+            unrouted = "reject"
+            signature = { header = "X-Own" }
+            event = { id = ["json:/id"], type = ["json:/type"] }
+            "#,
+        );
+        let expected = "\
+SOURCE  PATH            PRESET       READY                   SECRETS  RESPOND WITHIN  REMEMBERED
+shop    /webhooks/shop  opentiendas  yes                     2        4s 500ms        4days
+own     /own            -            no: secret_unavailable  -        10s             4days
+
+SOURCE  EVENTS                  TO                       PATH
+shop    order.* review.created  erp crm                  /in
+shop    (any other)             accepted, not forwarded  -
+own     (any other)             rejected                 -
+
+UPSTREAM  URL                                                   TIMEOUT  CONNECT TIMEOUT
+erp       http://127.0.0.1:9001                                 30s      1s
+crm       https://a.example/hooks https://b.example:8443/hooks  5s       1s
+";
+        assert_eq!(render(&config), expected);
+    }
+
+    #[test]
+    fn check_fails_on_errors_and_on_nothing_else() {
+        for (text, code) in [("", 0), ("[sources]\n", 0), ("[server]\nthread = 1\n", 2)] {
+            let loaded = load_with(text, &TestSecrets::usual());
+            assert_eq!(exit_code(&loaded), code, "{text}");
+        }
+    }
+
+    #[test]
+    fn problems_are_printed_one_a_line() {
+        let problems = load_with("[server]\nthread = 1\nlisten = 5\n", &TestSecrets::usual());
+        let text = render_problems(&problems.expect_err("errors"));
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(text.ends_with('\n'));
+    }
+}

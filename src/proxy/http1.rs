@@ -199,6 +199,7 @@ impl Connection<'_> {
             query: judged.query,
             headers,
             client: sender.address,
+            via: client::is_trusted(self.peer, &limits.trusted_proxies).then_some(self.peer),
             host: judged.host,
             secure: sender.secure,
         }

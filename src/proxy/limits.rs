@@ -44,10 +44,12 @@ impl From<&ServerSettings> for Limits {
             max_header_bytes: settings.max_header_bytes,
             header_timeout: settings.header_timeout,
             body_timeout: settings.body_timeout,
-            min_body_rate: None,
+            min_body_rate: settings
+                .min_body_rate
+                .map(|rate| usize::try_from(rate).unwrap_or(usize::MAX)),
             idle_timeout: settings.idle_timeout,
             max_connections: settings.max_connections,
-            max_connections_per_address: None,
+            max_connections_per_address: settings.max_connections_per_address,
             trusted_proxies: settings.trusted_proxies.clone(),
             write_timeout: WRITE_TIMEOUT,
         }

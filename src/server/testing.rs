@@ -30,6 +30,8 @@ pub(crate) fn server_settings() -> ServerSettings {
         body_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(60),
         max_connections: 10_000,
+        max_connections_per_address: None,
+        min_body_rate: None,
         body_memory_bytes: 256 * 1024 * 1024,
         drain_timeout: Duration::from_secs(20),
         trusted_proxies: Vec::new(),
@@ -144,6 +146,8 @@ impl AdminBackend for Backend {
     async fn forget(&self, source: &str, event_id: &str, _: IpAddr) -> Result<bool, String> {
         Ok(source == "shop" && event_id == "a/b")
     }
+
+    async fn before_scrape(&self) {}
 
     async fn reload(&self) -> Result<Vec<String>, Vec<String>> {
         Err(vec!["server.listen: not an address".to_owned()])

@@ -1,8 +1,13 @@
 //! Tests of the configuration as a whole.
 
 mod defaults;
+mod files;
+mod mutations;
+mod problems;
+mod reference;
+mod secrets;
 
-use super::{Config, Loaded, SecretReader};
+use super::{Config, Loaded, Problem, SecretReader};
 use crate::secret::Secret;
 use std::collections::HashMap;
 use std::io;
@@ -23,11 +28,13 @@ impl TestSecrets {
             .with("OTHER_SECRET", "another-secret-of-more-than-16-bytes")
     }
 
+    /// The same with this environment variable.
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.environment.insert(name.to_owned(), value.to_owned());
         self
     }
 
+    /// The same with this file.
     pub(crate) fn with_file(mut self, path: &str, text: &str) -> Self {
         self.files.insert(PathBuf::from(path), text.to_owned());
         self
@@ -45,46 +52,26 @@ impl SecretReader for TestSecrets {
     }
 }
 
-/// Reads `text` as `c.toml` in `/etc/hookward` with the usual secrets.
-pub(crate) fn load(text: &str) -> Loaded {
-    load_with(text, &TestSecrets::usual())
-}
-
+/// Reads `text` as `c.toml` in `/etc/hookward`.
 pub(crate) fn load_with(text: &str, secrets: &TestSecrets) -> Loaded {
     Config::parse(text, "c.toml", Path::new("/etc/hookward"), secrets)
 }
 
-/// The configuration of a text without errors.
+/// The configuration of a text without errors, with the usual secrets.
 pub(crate) fn config(text: &str) -> Config {
-    match load(text) {
+    match load_with(text, &TestSecrets::usual()) {
         Ok((config, _)) => config,
         Err(problems) => panic!("{text}\n{}", lines(&problems).join("\n")),
     }
 }
 
-/// Every problem of a text, as printed.
-pub(crate) fn problems(text: &str) -> Vec<String> {
-    match load(text) {
-        Ok((_, problems)) | Err(problems) => lines(&problems),
+/// All problems of whatever came of a reading.
+fn all(loaded: Loaded) -> Vec<Problem> {
+    match loaded {
+        Ok((_, problems)) | Err(problems) => problems,
     }
 }
 
-pub(crate) fn lines(problems: &[super::Problem]) -> Vec<String> {
+fn lines(problems: &[Problem]) -> Vec<String> {
     problems.iter().map(ToString::to_string).collect()
-}
-
-#[test]
-fn dump() {
-    let Ok(text) = std::fs::read_to_string("/tmp/config-cases.txt") else { return };
-    for case in text.split("\n---\n") {
-        println!("@@{case}\n@>");
-        for line in lines(&match load_with(
-            case,
-            &TestSecrets::usual().with("SHORT", "hunter2").with("EMPTY", ""),
-        ) {
-            Ok((_, p)) | Err(p) => p,
-        }) {
-            println!("{line}");
-        }
-    }
 }

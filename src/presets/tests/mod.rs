@@ -1,3 +1,5 @@
+mod deliveries;
+
 use super::*;
 use std::collections::HashSet;
 
