@@ -240,8 +240,8 @@ impl Scene {
         };
         let (erp, crm) = (stage.erp.answered(), stage.crm.answered());
         let is_right = told == self.told && erp == self.erp && crm == self.crm;
-        let expected = (!is_right)
-            .then(|| format!("{}; erp {:?}, crm {:?}", self.told, self.erp, self.crm));
+        let expected =
+            (!is_right).then(|| format!("{}; erp {:?}, crm {:?}", self.told, self.erp, self.crm));
         Line { sent: self.sent, why: self.why, told, erp, crm, expected }
     }
 

@@ -7,13 +7,14 @@ use crate::config::{Config, SystemSecrets};
 use crate::metrics::Metrics;
 use crate::receiver::{Inbox, Received, Reply, serve};
 use crate::runtime::Runtime;
-use crate::server::{self, Behind, Bound, Running};
 use crate::secret::{NamedSecret, Secret};
+use crate::server::{self, Behind, Bound, Running};
 use crate::sign::{SignRequest, SigningKey, sign};
 use crate::source::Source;
 use http::StatusCode;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -86,17 +87,17 @@ impl Stage {
         let mut receivers = Vec::new();
         for desk in [&erp, &crm] {
             let (desk, clock) = (Arc::clone(desk), Arc::clone(&clock));
-            let address = open(desk, clock).await.map_err(|fault| cannot_serve(fault.to_string()))?;
+            let address =
+                open(desk, clock).await.map_err(|fault| cannot_serve(fault.to_string()))?;
             receivers.push(address);
         }
         let text = configuration(&receivers);
         let read = || {
-            Config::parse(&text, "the demo's configuration", Path::new("."), &SystemSecrets).map_err(
-                |problems| {
+            Config::parse(&text, "the demo's configuration", Path::new("."), &SystemSecrets)
+                .map_err(|problems| {
                     let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
                     Stop::new(Exit::Usage, problems.join("\n"))
-                },
-            )
+                })
         };
         let (config, _) = read()?;
         // A second reading for the shop's side: what the proxy serves is its own.
@@ -134,9 +135,12 @@ impl Stage {
     }
 
     /// The headers that the shop sends with `body`, signed with `secret`.
-    pub(super) fn signed(&self, body: &[u8], secret: &str) -> Result<Vec<(String, String)>, String> {
-        let secret =
-            NamedSecret { label: String::new(), text: Secret::from(secret.to_owned()) };
+    pub(super) fn signed(
+        &self,
+        body: &[u8],
+        secret: &str,
+    ) -> Result<Vec<(String, String)>, String> {
+        let secret = NamedSecret { label: String::new(), text: Secret::from(secret.to_owned()) };
         let request =
             SignRequest { id: None, event_type: None, at: self.clock.wall(), query: None, body };
         let signed = sign(&self.shop, &SigningKey::Shared(&secret), &request);
@@ -182,11 +186,10 @@ fn free(usual: SocketAddr) -> SocketAddr {
 
 fn configuration(receivers: &[SocketAddr]) -> String {
     let [listen, admin] = USUAL.map(free);
-    let upstreams: String = ["erp", "crm"]
-        .iter()
-        .zip(receivers)
-        .map(|(name, address)| format!("[upstreams.{name}]\nurl = \"http://{address}\"\n"))
-        .collect();
+    let mut upstreams = String::new();
+    for (name, address) in ["erp", "crm"].iter().zip(receivers) {
+        _ = writeln!(upstreams, "[upstreams.{name}]\nurl = \"http://{address}\"");
+    }
     format!(
         r#"
 [server]

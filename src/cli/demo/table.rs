@@ -8,11 +8,7 @@ const HEADS: [&str; 5] = ["THE SHOP SENT", "IT WAS TOLD", "ERP", "CRM", "WHY"];
 
 /// What stands where.
 pub(super) fn heading(stage: &Stage) -> String {
-    format!(
-        "Hookward {}: shop -> {} -> erp, crm\n\n",
-        env!("CARGO_PKG_VERSION"),
-        stage.url(PATH)
-    )
+    format!("Hookward {}: shop -> {} -> erp, crm\n\n", env!("CARGO_PKG_VERSION"), stage.url(PATH))
 }
 
 /// The table, a tick or a cross before each line, and how many are right.
