@@ -5,7 +5,7 @@
 //! never, because a wrong verdict on all of them must not cost an event.
 
 use super::tls::TlsMaterial;
-use crate::config::{UpstreamSettings, UpstreamUrl};
+use crate::config::{HealthCheck, UpstreamSettings, UpstreamUrl};
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use parking_lot::Mutex;
@@ -57,13 +57,18 @@ impl Endpoint {
         endpoint
     }
 
-    /// What the address is called in a metric: what the configuration calls it.
+    /// What the address is called in a metric and in `/status`: as the configuration has it.
     pub(super) fn label(url: &UpstreamUrl) -> String {
         if url.host.contains(':') {
             format!("[{}]:{}", url.host, url.port)
         } else {
             format!("{}:{}", url.host, url.port)
         }
+    }
+
+    /// The host as the configuration has it.
+    pub(super) fn name(&self) -> &str {
+        &self.url.host
     }
 
     pub(super) fn is_name(&self) -> bool {
@@ -109,10 +114,15 @@ impl Endpoint {
         self.addresses.store(Arc::new(addresses));
     }
 
-    /// Shows in the metric whether anything here is in service.
+    /// Whether anything here is in service; true of a name that was not looked up yet.
+    pub(super) fn in_service(&self, now: Duration) -> bool {
+        let addresses = self.addresses.load();
+        addresses.is_empty() || addresses.iter().any(|address| address.in_service(now))
+    }
+
+    /// Shows it in the metric.
     pub(super) fn show(&self, now: Duration) {
-        let any = self.addresses.load().iter().any(|address| address.in_service(now));
-        self.healthy.set(i64::from(any));
+        self.healthy.set(i64::from(self.in_service(now)));
     }
 }
 
@@ -131,7 +141,7 @@ pub(super) struct Address {
 
 #[derive(Debug, Default)]
 struct Standing {
-    /// Failed connections in a row.
+    /// Exchanges without an answer in a row.
     failures: u32,
     /// Left out until this point of the monotonic clock.
     ejected_until: Option<Duration>,
@@ -144,7 +154,7 @@ struct Standing {
 impl Address {
     fn new(socket: SocketAddr, url: &UpstreamUrl, tls: Option<&TlsMaterial>) -> Self {
         // An empty name would switch all checks of the certificate off.
-        let sni = tls.map_or_else(String::new, |tls| tls.sni.clone());
+        let sni = tls.and_then(|tls| tls.sni.clone()).unwrap_or_else(|| url.host.clone());
         let mut pooled = HttpPeer::new(socket, url.secure, sni);
         if let Some(tls) = tls {
             pooled.options.ca.clone_from(&tls.ca);
@@ -170,15 +180,16 @@ impl Address {
         !standing.down && standing.ejected_until.is_none_or(|until| until <= now)
     }
 
-    /// A connection was made. `true` if that brought the address back into service.
-    pub(super) fn connected(&self) -> bool {
+    /// An answer came. `true` if that brought the address back into service.
+    pub(super) fn answered(&self) -> bool {
         let mut standing = self.standing.lock();
         standing.failures = 0;
         standing.ejected_until.take().is_some()
     }
 
-    /// A connection could not be made. `true` if the address is left out from now on.
-    pub(super) fn refused(&self, settings: &UpstreamSettings, now: Duration) -> bool {
+    /// No connection could be made, or no answer came over it. `true` if the address is left out
+    /// from now on. Once its time is up, one more failure is enough.
+    pub(super) fn failed(&self, settings: &UpstreamSettings, now: Duration) -> bool {
         let Some(ejection) = settings.ejection else { return false };
         let mut standing = self.standing.lock();
         standing.failures = standing.failures.saturating_add(1);
@@ -190,14 +201,14 @@ impl Address {
     }
 
     /// An active check ended. `true` if that changed the verdict.
-    pub(super) fn checked(&self, good: bool, healthy_after: u32, unhealthy_after: u32) -> bool {
+    pub(super) fn checked(&self, good: bool, health: &HealthCheck) -> bool {
         let mut standing = self.standing.lock();
         if good != standing.down {
             standing.contrary_checks = 0;
             return false;
         }
         standing.contrary_checks = standing.contrary_checks.saturating_add(1);
-        let needed = if good { healthy_after } else { unhealthy_after };
+        let needed = if good { health.healthy_after } else { health.unhealthy_after };
         if standing.contrary_checks < needed {
             return false;
         }
@@ -223,5 +234,69 @@ pub(super) struct Pending(Arc<Address>);
 impl Drop for Pending {
     fn drop(&mut self) {
         self.0.pending.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Ejection;
+
+    fn address() -> Address {
+        let url = UpstreamUrl {
+            secure: false,
+            host: "127.0.0.1".into(),
+            port: 9001,
+            path: None,
+            authority: "127.0.0.1:9001".into(),
+        };
+        Address::new("127.0.0.1:9001".parse().unwrap(), &url, None)
+    }
+
+    #[test]
+    fn an_address_is_left_out_after_failures_in_a_row_and_for_its_time() {
+        let mut settings = crate::upstream::tests::raw::settings("erp", &[]);
+        let at = Duration::from_secs;
+        let address = address();
+        assert!(!address.failed(&settings, at(0)), "never, unless it is asked for");
+        settings.ejection = Some(Ejection { after: 3, period: Duration::from_secs(10) });
+        assert!(!address.failed(&settings, at(0)));
+        assert!(!address.answered());
+        assert!(!address.failed(&settings, at(1)));
+        assert!(!address.failed(&settings, at(1)));
+        assert!(address.failed(&settings, at(1)));
+        assert!(!address.in_service(at(10)));
+        assert!(address.in_service(at(11)));
+        assert!(address.failed(&settings, at(11)), "one more is enough now");
+        assert!(!address.in_service(at(20)));
+        assert!(address.answered());
+        assert!(address.in_service(at(20)));
+    }
+
+    #[test]
+    fn a_check_needs_its_threshold_to_change_the_verdict() {
+        let health = HealthCheck {
+            path: "/".into(),
+            interval: Duration::ZERO,
+            timeout: Duration::ZERO,
+            healthy_after: 2,
+            unhealthy_after: 3,
+        };
+        let address = address();
+        let mut verdicts = Vec::new();
+        for good in [true, false, false, true, false, false, false, false, true, false, true, true]
+        {
+            address.checked(good, &health);
+            verdicts.push(address.in_service(Duration::ZERO));
+        }
+        let (t, f) = (true, false);
+        assert_eq!(verdicts, [t, t, t, t, t, t, f, f, f, f, f, t]);
+    }
+
+    #[test]
+    fn the_two_pool_keys_of_an_address_differ() {
+        use pingora::upstreams::peer::Peer;
+        let address = address();
+        assert_ne!(address.pooled.reuse_hash(), address.fresh.reuse_hash());
     }
 }

@@ -1,11 +1,13 @@
-//! What the kernel knows about bytes on a connection: the proof that a request on a reused
-//! connection cannot have been seen, and may therefore be sent again.
+//! What the kernel knows about bytes on a connection: the evidence that a request on a reused
+//! connection cannot have been accepted, and may therefore be sent again.
 //!
-//! Two proofs hold, and nothing else is one (`docs/decisions/0002-stale-connections.md`):
-//! no byte of it left this machine; or the other side closed in order (FIN) and had by then
-//! acknowledged no byte of it. A FIN acknowledges everything that its sender's kernel had taken
-//! in, so that side had closed before the first byte arrived. A reset (RST) is no proof: it may
-//! cross a request that was read and not yet acknowledged.
+//! `docs/decisions/0002-stale-connections.md` gives the reasons:
+//! - no byte of it left this machine; or
+//! - no byte of it was acknowledged, and the other side closed in order (FIN): a FIN acknowledges
+//!   everything that its sender's kernel had taken in, so it was sent before the first byte
+//!   arrived; or
+//! - no byte of it was acknowledged, and the other side reset (RST), and the request was two
+//!   segments or more: a process that had read all of them would have had them acknowledged.
 
 use pingora::protocols::Digest;
 
@@ -28,15 +30,21 @@ impl Counters {
         (counters.sent > 0 && counters.acknowledged > 1).then_some(counters)
     }
 
-    /// Whether what was written since cannot have been seen.
-    pub(super) fn prove_unseen(self, connection: &Digest, end: End) -> bool {
-        Self::of(connection).is_some_and(|now| self.proves_unseen_by(now, end))
+    /// Whether a request that was written since cannot have been accepted.
+    pub(super) fn prove_unaccepted(self, connection: &Digest, end: End, request: Segments) -> bool {
+        Self::of(connection).is_some_and(|now| self.proves_unaccepted_by(now, end, request))
     }
 
-    const fn proves_unseen_by(self, now: Self, end: End) -> bool {
+    const fn proves_unaccepted_by(self, now: Self, end: End, request: Segments) -> bool {
         let nothing_left = now.sent == self.sent;
-        let nothing_arrived = now.acknowledged == self.acknowledged && matches!(end, End::Closed);
-        nothing_left || nothing_arrived
+        let nothing_acknowledged = now.acknowledged == self.acknowledged;
+        nothing_left
+            || nothing_acknowledged
+                && match end {
+                    End::Closed => true,
+                    End::Reset => matches!(request, Segments::TwoOrMore),
+                    End::Other => false,
+                }
     }
 }
 
@@ -45,8 +53,19 @@ impl Counters {
 pub(super) enum End {
     /// In order: the end of the stream was read, and no reset was reported at any time.
     Closed,
+    /// A reset was reported.
+    Reset,
     /// In any other way.
     Other,
+}
+
+/// How a request went out: its head is a segment of its own, and so is what follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Segments {
+    /// The head alone.
+    One,
+    /// Head and body.
+    TwoOrMore,
 }
 
 #[cfg(test)]
@@ -54,18 +73,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_two_proofs_hold() {
+    fn only_these_are_evidence() {
+        use Segments::{One, TwoOrMore};
         let before = Counters { sent: 79, acknowledged: 80 };
-        for (sent, acknowledged, end, unseen) in [
-            (79, 80, End::Other, true),
-            (79, 80, End::Closed, true),
-            (153, 80, End::Closed, true),
-            (153, 80, End::Other, false),
-            (153, 81, End::Closed, false),
-            (153, 154, End::Closed, false),
+        for (sent, acknowledged, end, request, unaccepted) in [
+            (79, 80, End::Other, One, true),
+            (79, 80, End::Closed, TwoOrMore, true),
+            (153, 80, End::Closed, One, true),
+            (153, 80, End::Closed, TwoOrMore, true),
+            (153, 80, End::Reset, TwoOrMore, true),
+            (153, 80, End::Reset, One, false),
+            (153, 80, End::Other, TwoOrMore, false),
+            (153, 81, End::Closed, TwoOrMore, false),
+            (153, 154, End::Closed, TwoOrMore, false),
+            (153, 154, End::Reset, TwoOrMore, false),
         ] {
             let now = Counters { sent, acknowledged };
-            assert_eq!(before.proves_unseen_by(now, end), unseen, "{now:?} {end:?}");
+            assert_eq!(
+                before.proves_unaccepted_by(now, end, request),
+                unaccepted,
+                "{now:?} {end:?} {request:?}"
+            );
         }
     }
 }

@@ -4,7 +4,7 @@
 //! Knows neither addresses nor what becomes of the answer.
 
 use super::UpstreamRequest;
-use super::evidence::{Counters, End};
+use super::evidence::{Counters, End, Segments};
 use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderValue, StatusCode, Version};
 use pingora::http::RequestHeader;
@@ -34,7 +34,7 @@ pub(super) enum Fault {
     TimedOut,
     /// The connection ended or what came is not HTTP.
     Broken(String),
-    /// The reused connection had ended before this request could be seen.
+    /// The reused connection had ended before this request could be accepted.
     Stale(String),
 }
 
@@ -70,22 +70,14 @@ pub(super) async fn exchange(
         Err(_) if write_error.is_none() => return Err(Fault::TimedOut),
         Err(_) => None,
     };
-    let end = match (&write_error, &read_error) {
-        (_, Some(HeadError::Connection(read)))
-            if is_end_of_stream(read)
-                && !is_reset(read)
-                && !write_error.as_ref().is_some_and(is_reset) =>
-        {
-            End::Closed
-        }
-        _ => End::Other,
-    };
+    let end = ending(write_error.as_ref(), read_error.as_ref());
     let detail = match (write_error, read_error) {
         (_, Some(HeadError::Invalid(detail))) => return Err(Fault::Broken(detail)),
         (Some(error), _) | (None, Some(HeadError::Connection(error))) => describe(&error),
         (None, None) => String::new(),
     };
-    if before.is_some_and(|before| before.prove_unseen(session.digest(), end)) {
+    let segments = if request.body.is_empty() { Segments::One } else { Segments::TwoOrMore };
+    if before.is_some_and(|before| before.prove_unaccepted(session.digest(), end, segments)) {
         return Err(Fault::Stale(detail));
     }
     Err(Fault::Broken(detail))
@@ -159,22 +151,48 @@ async fn read_head(session: &mut HttpSession) -> Result<StatusCode, HeadError> {
     Err(HeadError::Invalid("informational answers without end".into()))
 }
 
-/// An error as one line for the log, without the bytes that were read.
+/// An error as one line for the log, without the bytes that were read: what failed, and the
+/// innermost cause.
 pub(super) fn describe(error: &BError) -> String {
-    match &error.cause {
+    match &innermost(error).cause {
         Some(cause) => format!("{}: {cause}", error.etype().as_str()),
         None => error.etype().as_str().to_owned(),
     }
 }
 
-fn io_cause(error: &BError) -> Option<&io::Error> {
-    let mut cause = error.cause.as_ref()?;
-    loop {
-        if let Some(io) = cause.downcast_ref::<io::Error>() {
-            return Some(io);
+/// The last error in the chain that is one of Pingora's.
+fn innermost(error: &BError) -> &pingora::Error {
+    let mut innermost = &**error;
+    while let Some(cause) = &innermost.cause {
+        let inner = cause
+            .downcast_ref::<pingora::Error>()
+            .or_else(|| cause.downcast_ref::<BError>().map(|inner| &**inner));
+        match inner {
+            Some(inner) => innermost = inner,
+            None => break,
         }
-        cause = cause.downcast_ref::<pingora::Error>()?.cause.as_ref()?;
     }
+    innermost
+}
+
+/// How the connection ended, by the errors that it gave. A reset is reported once, to whichever
+/// operation comes first; after it, reading gives the end of the stream too.
+fn ending(write: Option<&BError>, read: Option<&HeadError>) -> End {
+    let read = match read {
+        Some(HeadError::Connection(error)) => Some(error),
+        Some(HeadError::Invalid(_)) | None => None,
+    };
+    if [write, read].into_iter().flatten().any(is_reset) {
+        End::Reset
+    } else if read.is_some_and(is_end_of_stream) {
+        End::Closed
+    } else {
+        End::Other
+    }
+}
+
+fn io_cause(error: &BError) -> Option<&io::Error> {
+    innermost(error).cause.as_ref()?.downcast_ref::<io::Error>()
 }
 
 fn is_reset(error: &BError) -> bool {

@@ -8,15 +8,19 @@
 //! the sender used; the query is passed on.
 
 mod address;
+mod background;
+mod breaker;
 mod destination;
 mod evidence;
 mod exchange;
+mod gate;
 mod reply;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod upstreams;
 
+pub use destination::UpstreamStatus;
 pub use upstreams::{UpstreamFault, Upstreams};
 
 use bytes::Bytes;

@@ -39,7 +39,7 @@ pub(super) struct Arrived {
     pub(super) connector: Arc<Connector>,
     pub(super) peer: Arc<HttpPeer>,
     /// Places that are taken until the answer was read.
-    pub(super) held: Held,
+    pub(super) _held: Held,
 }
 
 impl Arrived {

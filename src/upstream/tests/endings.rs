@@ -1,7 +1,7 @@
 //! Exchanges that end badly: what the destination may have seen is told exactly.
 
+use super::Bench;
 use super::raw::RawUpstream;
-use super::{Bench, pattern};
 use crate::upstream::Forwarded;
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ async fn a_request_that_is_not_taken_to_its_end_is_not_called_sent() {
     let mut settings = raw.settings("erp");
     settings.timeout = Duration::from_millis(300);
     // More than all buffers on the way hold.
-    let forwarded = Bench::of(&[settings]).send(pattern(64 << 20)).await;
+    let forwarded = Bench::of(&[settings]).send(vec![0; 64 << 20]).await;
     assert!(matches!(forwarded, Forwarded::TimedOut { sent_whole: false }), "{forwarded:?}");
 }
 
@@ -90,7 +90,7 @@ async fn an_answer_before_the_end_of_the_request_is_heard() {
         settings.timeout = Duration::from_millis(500);
         let bench = Bench::of(&[settings]);
         for connections in 1..=2 {
-            assert_eq!(bench.answer(pattern(64 << 20)).await.status, 413, "closes: {closes}");
+            assert_eq!(bench.answer(vec![0; 64 << 20]).await.status, 413, "closes: {closes}");
             assert_eq!(raw.connections(), connections, "such a connection is not used again");
         }
     }

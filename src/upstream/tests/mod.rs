@@ -1,10 +1,12 @@
 //! Forwarding over real sockets, against destinations that misbehave in every way.
 
+mod addresses;
 mod answers;
 mod endings;
-mod raw;
+pub(super) mod raw;
 mod requests;
 mod stale;
+mod tls;
 
 use super::{Forwarded, Forwarder, ReplyBody, UpstreamAnswer, UpstreamRequest, Upstreams};
 use crate::clock::SystemClock;

@@ -10,14 +10,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 
 /// A listener on a free port that serves every connection with the given script.
 pub(crate) struct RawUpstream {
     pub(crate) address: SocketAddr,
     requests: Arc<Mutex<Vec<Vec<u8>>>>,
     connections: Arc<AtomicUsize>,
-    accepting: AbortHandle,
+    accepting: JoinHandle<()>,
 }
 
 /// One connection as the script sees it.
@@ -60,7 +60,7 @@ impl RawUpstream {
                 tokio::spawn(script(connection));
             }
         });
-        Self { address, requests, connections, accepting: accepting.abort_handle() }
+        Self { address, requests, connections, accepting }
     }
 
     /// Answers every request with `answer`.
@@ -80,6 +80,12 @@ impl RawUpstream {
 
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
+    }
+
+    /// Takes no more connections; those that are there go on.
+    pub(crate) async fn stop_listening(&mut self) {
+        self.accepting.abort();
+        assert!((&mut self.accepting).await.is_err_and(|error| error.is_cancelled()));
     }
 
     pub(crate) fn settings(&self, name: &str) -> UpstreamSettings {
