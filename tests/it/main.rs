@@ -18,6 +18,8 @@ mod claims;
 mod commands;
 mod docs;
 mod forwarding;
+mod hardening;
+mod hostile;
 mod listener;
 mod process;
 mod refusals;
