@@ -187,17 +187,17 @@ impl Address {
         standing.ejected_until.take().is_some()
     }
 
-    /// No connection could be made, or no answer came over it. `true` if the address is left out
-    /// from now on. Once its time is up, one more failure is enough.
-    pub(super) fn failed(&self, settings: &UpstreamSettings, now: Duration) -> bool {
-        let Some(ejection) = settings.ejection else { return false };
+    /// No connection could be made, or no answer came over it. If that takes the address out of
+    /// service: for how long. Once its time is up, one more failure is enough.
+    pub(super) fn failed(&self, settings: &UpstreamSettings, now: Duration) -> Option<Duration> {
+        let ejection = settings.ejection?;
         let mut standing = self.standing.lock();
         standing.failures = standing.failures.saturating_add(1);
-        let ejected = standing.failures >= ejection.after;
-        if ejected {
-            standing.ejected_until = Some(now.saturating_add(ejection.period));
+        if standing.failures < ejection.after {
+            return None;
         }
-        ejected
+        standing.ejected_until = Some(now.saturating_add(ejection.period));
+        Some(ejection.period)
     }
 
     /// An active check ended. `true` if that changed the verdict.
@@ -258,16 +258,16 @@ mod tests {
         let mut settings = crate::upstream::tests::raw::settings("erp", &[]);
         let at = Duration::from_secs;
         let address = address();
-        assert!(!address.failed(&settings, at(0)), "never, unless it is asked for");
-        settings.ejection = Some(Ejection { after: 3, period: Duration::from_secs(10) });
-        assert!(!address.failed(&settings, at(0)));
+        assert_eq!(address.failed(&settings, at(0)), None, "never, unless it is asked for");
+        settings.ejection = Some(Ejection { after: 3, period: at(10) });
+        assert_eq!(address.failed(&settings, at(0)), None);
         assert!(!address.answered());
-        assert!(!address.failed(&settings, at(1)));
-        assert!(!address.failed(&settings, at(1)));
-        assert!(address.failed(&settings, at(1)));
+        assert_eq!(address.failed(&settings, at(1)), None);
+        assert_eq!(address.failed(&settings, at(1)), None);
+        assert_eq!(address.failed(&settings, at(1)), Some(at(10)));
         assert!(!address.in_service(at(10)));
         assert!(address.in_service(at(11)));
-        assert!(address.failed(&settings, at(11)), "one more is enough now");
+        assert_eq!(address.failed(&settings, at(11)), Some(at(10)), "one more is enough now");
         assert!(!address.in_service(at(20)));
         assert!(address.answered());
         assert!(address.in_service(at(20)));

@@ -21,7 +21,6 @@ use pingora::protocols::http::v1::client::HttpSession;
 use pingora::upstreams::peer::HttpPeer;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -314,7 +313,7 @@ impl Destination {
         match timeout_at(until, connector.get_http_session(peer)).await {
             Ok(Ok((AnySession::H1(session), reused))) => Ok((session, reused)),
             Ok(Ok(_)) => Err("the other side speaks another protocol".to_owned()),
-            Ok(Err(error)) => Err(exchange::describe(&error)),
+            Ok(Err(error)) => Err(exchange::describe_connecting(&error)),
             Err(_) => Err("not connected in time".to_owned()),
         }
     }
@@ -323,10 +322,9 @@ impl Destination {
     /// service: now, and again when its time is up.
     fn failed(&self, endpoint: &Arc<Endpoint>, address: &Address) {
         let now = self.clock.monotonic();
-        if address.failed(&self.settings, now) {
+        if let Some(eject_for) = address.failed(&self.settings, now) {
             endpoint.show(now);
             let (endpoint, clock) = (Arc::downgrade(endpoint), Arc::clone(&self.clock));
-            let eject_for = self.settings.ejection.map_or(Duration::ZERO, |e| e.period);
             tokio::spawn(async move {
                 sleep(eject_for).await;
                 if let Some(endpoint) = endpoint.upgrade() {

@@ -151,12 +151,21 @@ async fn read_head(session: &mut HttpSession) -> Result<StatusCode, HeadError> {
     Err(HeadError::Invalid("informational answers without end".into()))
 }
 
-/// An error as one line for the log, without the bytes that were read: what failed, and the
-/// innermost cause.
+/// An error of an exchange as one line for the log. What was read stands in the context of some,
+/// so it is left out.
 pub(super) fn describe(error: &BError) -> String {
     match &innermost(error).cause {
         Some(cause) => format!("{}: {cause}", error.etype().as_str()),
         None => error.etype().as_str().to_owned(),
+    }
+}
+
+/// An error of connecting as one line for the log, where the context holds the reason and nothing
+/// was read yet.
+pub(super) fn describe_connecting(error: &BError) -> String {
+    match &error.context {
+        Some(context) => format!("{}: {}", describe(error), context.as_str()),
+        None => describe(error),
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) struct Full;
 
 impl Gate {
     pub(super) fn new(places: usize, max_waiting: usize) -> Self {
-        let places = places.min(Semaphore::MAX_PERMITS);
+        let places = places.clamp(1, Semaphore::MAX_PERMITS);
         Self { places: Arc::new(Semaphore::new(places)), waiting: AtomicUsize::new(0), max_waiting }
     }
 

@@ -3,7 +3,7 @@
 use super::raw::{Connection, RawUpstream, settings};
 use super::{Bench, pattern, request};
 use crate::clock::{ManualClock, UnixMillis};
-use crate::config::{Balance, Breaker as BreakerSettings, Ejection, HealthCheck};
+use crate::config::{Balance, Breaker, Ejection, HealthCheck};
 use crate::metrics::Metrics;
 use crate::upstream::{Forwarded, Forwarder, Upstreams};
 use std::net::SocketAddr;
@@ -216,7 +216,7 @@ async fn a_reload_keeps_connections_and_what_is_known_of_unchanged_upstreams() {
 async fn an_open_breaker_answers_at_once_and_lets_one_probe_pass_when_its_time_is_up() {
     let gone = RawUpstream::answering(OK).await.address;
     let mut settings = settings("erp", &[gone]);
-    settings.breaker = Some(BreakerSettings { failures: 2, open_for: Duration::from_secs(5) });
+    settings.breaker = Some(Breaker { failures: 2, open_for: Duration::from_secs(5) });
     let clock = Arc::new(ManualClock::at(UnixMillis(0)));
     let metrics = Metrics::new().unwrap();
     let upstreams = Upstreams::new(&[settings], &metrics, clock.clone()).unwrap();
@@ -243,8 +243,8 @@ async fn an_open_breaker_answers_at_once_and_lets_one_probe_pass_when_its_time_i
 async fn a_5xx_is_an_answer_and_neither_opens_the_breaker_nor_takes_an_address_out() {
     let raw = RawUpstream::answering("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n").await;
     let mut settings = raw.settings("erp");
-    settings.ejection = Some(Ejection { after: 1, period: Duration::from_secs(10) });
-    settings.breaker = Some(BreakerSettings { failures: 1, open_for: Duration::from_secs(60) });
+    settings.ejection = Some(Ejection { after: 1, period: Duration::from_mins(1) });
+    settings.breaker = Some(Breaker { failures: 1, open_for: Duration::from_mins(1) });
     let bench = Bench::of(&[settings]);
     for _ in 0..3 {
         assert_eq!(bench.answer("{}").await.status, 500);

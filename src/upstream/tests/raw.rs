@@ -1,7 +1,7 @@
 //! A destination for tests: real sockets, every byte recorded, and full control over when what is
 //! answered and how a connection ends.
 
-use crate::config::{Balance, UpstreamSettings, UpstreamUrl};
+use crate::config::{UpstreamSettings, UpstreamUrl};
 use parking_lot::Mutex;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -10,13 +10,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+
+/// How long nobody may have connected before a listener closes.
+const LAST_CALL: Duration = Duration::from_millis(5);
 
 /// A listener on a free port that serves every connection with the given script.
 pub(crate) struct RawUpstream {
     pub(crate) address: SocketAddr,
     requests: Arc<Mutex<Vec<Vec<u8>>>>,
     connections: Arc<AtomicUsize>,
+    closing: Arc<Notify>,
     accepting: JoinHandle<()>,
 }
 
@@ -48,8 +53,21 @@ impl RawUpstream {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let connections = Arc::new(AtomicUsize::new(0));
         let (log, count) = (Arc::clone(&requests), Arc::clone(&connections));
+        let closing = Arc::new(Notify::new());
+        let told = Arc::clone(&closing);
         let accepting = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
+            let mut last_call = false;
+            loop {
+                let accepted = tokio::select! {
+                    biased;
+                    accepted = listener.accept() => accepted,
+                    () = told.notified(), if !last_call => {
+                        last_call = true;
+                        continue;
+                    }
+                    () = tokio::time::sleep(LAST_CALL), if last_call => return,
+                };
+                let Ok((stream, _)) = accepted else { return };
                 stream.set_nodelay(true).unwrap();
                 let connection = Connection {
                     stream,
@@ -60,7 +78,7 @@ impl RawUpstream {
                 tokio::spawn(script(connection));
             }
         });
-        Self { address, requests, connections, accepting }
+        Self { address, requests, connections, closing, accepting }
     }
 
     /// Answers every request with `answer`.
@@ -82,10 +100,11 @@ impl RawUpstream {
         self.connections.load(Ordering::SeqCst)
     }
 
-    /// Takes no more connections; those that are there go on.
+    /// Takes no more connections once nobody waits for one: a listener that closes resets those
+    /// that wait. Those that were taken go on.
     pub(crate) async fn stop_listening(&mut self) {
-        self.accepting.abort();
-        assert!((&mut self.accepting).await.is_err_and(|error| error.is_cancelled()));
+        self.closing.notify_one();
+        (&mut self.accepting).await.unwrap();
     }
 
     pub(crate) fn settings(&self, name: &str) -> UpstreamSettings {
@@ -153,27 +172,15 @@ fn whole_request(bytes: &[u8]) -> Option<usize> {
 
 /// Settings of an upstream at these addresses with everything optional switched off.
 pub(crate) fn settings(name: &str, addresses: &[SocketAddr]) -> UpstreamSettings {
+    let urls = addresses.iter().map(|address| UpstreamUrl {
+        secure: false,
+        host: address.ip().to_string(),
+        port: address.port(),
+        path: None,
+        authority: address.to_string(),
+    });
     UpstreamSettings {
-        name: name.into(),
-        urls: addresses
-            .iter()
-            .map(|address| UpstreamUrl {
-                secure: false,
-                host: address.ip().to_string(),
-                port: address.port(),
-                path: None,
-                authority: address.to_string(),
-            })
-            .collect(),
         timeout: Duration::from_secs(10),
-        connect_timeout: Duration::from_secs(1),
-        tls: None,
-        balance: Balance::RoundRobin,
-        max_concurrent: None,
-        max_waiting: 0,
-        health: None,
-        ejection: None,
-        breaker: None,
-        resolve_every: Duration::from_secs(30),
+        ..UpstreamSettings::new(name, urls.collect())
     }
 }

@@ -104,7 +104,7 @@ async fn an_upstream_with_a_ca_of_its_own_gets_the_bytes_and_others_get_none() {
     let directory = tempfile::tempdir().unwrap();
     let (ours, other) = (Authority::new("ours"), Authority::new("other"));
     let raw = RawUpstream::answering(OK).await;
-    let (address, names) = ours.listen("erp.internal", raw.address, None).await;
+    let (address, asked_for) = ours.listen("erp.internal", raw.address, None).await;
     let ca = Some(file(directory.path(), "ca.pem", ours.pem()));
     let named = |name: &str| UpstreamTls { sni: Some(name.into()), ca: ca.clone(), client: None };
 
@@ -113,7 +113,7 @@ async fn an_upstream_with_a_ca_of_its_own_gets_the_bytes_and_others_get_none() {
         assert_eq!(bench.answer(pattern(size)).await.status, 200);
         assert!(raw.requests().pop().unwrap().ends_with(&pattern(size)));
     }
-    assert_eq!(*names.lock(), ["erp.internal"], "one handshake served all");
+    assert_eq!(*asked_for.lock(), ["erp.internal"], "one handshake served all");
 
     let wrong_ca = Some(file(directory.path(), "other.pem", other.pem()));
     for tls in [
