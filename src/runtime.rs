@@ -137,6 +137,7 @@ impl Runtime {
         let claims: Arc<Claims<End>> = Claims::new(store, clock.clone());
         let upstreams = Upstreams::new(&config.upstreams, &metrics, clock.clone())
             .map_err(StartError::Upstreams)?;
+        upstreams.start();
         let upstreams = Arc::new(upstreams);
         let edge = Edge::new(&config.server, &metrics);
         let fixed = Fixed::of(&config);
@@ -170,6 +171,7 @@ impl Runtime {
             .load()
             .reconfigured(&config.upstreams, metrics)
             .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        upstreams.start();
         let upstreams = Arc::new(upstreams);
         let notes = self.fixed.differences(&Fixed::of(&config));
         let server: ServerSettings = config.server.clone();
@@ -260,7 +262,19 @@ impl AdminBackend for Runtime {
         let mut status = Map::new();
         status.insert("config_hash".to_owned(), snapshot.fingerprint.clone().into());
         status.insert("sources".to_owned(), sources.into());
-        status.insert("upstreams".to_owned(), json!({}));
+        let upstreams: Map<String, Value> = self
+            .upstreams
+            .load()
+            .status()
+            .into_iter()
+            .map(|upstream| {
+                let addresses: Map<String, Value> =
+                    upstream.addresses.into_iter().map(|(at, well)| (at, well.into())).collect();
+                let facts = json!({ "healthy": upstream.healthy, "addresses": addresses });
+                (upstream.name.to_string(), facts)
+            })
+            .collect();
+        status.insert("upstreams".to_owned(), upstreams.into());
         status.insert(
             "dedupe".to_owned(),
             json!({ "store": store.name(), "entries": entries, "health": health }),
