@@ -6,7 +6,7 @@
 use crate::admin::AdminBackend;
 use crate::answer::Answer;
 use crate::clock::Clock;
-use crate::config::{Config, DedupeSettings, Problem, SecretReader, ServerSettings, StoreSettings};
+use crate::config::{Config, DedupeSettings, Problem, SecretReader, StoreSettings};
 use crate::dedupe::{ClaimStore, Claims, Health, MemoryStore, Standing};
 use crate::dispatch::End;
 use crate::gate::{Gate, Snapshot};
@@ -16,7 +16,7 @@ use crate::proxy::Door;
 use crate::report::printable;
 use crate::request::{BodySource, RequestHead};
 use crate::route::{TypeGlob, UpstreamName};
-use crate::server::Edge;
+use crate::server::{Edge, TlsError};
 use crate::upstream::{UpstreamFault, Upstreams};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -39,6 +39,9 @@ pub enum StartError {
     /// A file or host of an upstream is not usable.
     #[error("{}", list(.0))]
     Upstreams(Vec<UpstreamFault>),
+    /// A certificate, key or CA of the listener is not usable.
+    #[error("server.tls: {0}")]
+    Tls(#[from] TlsError),
     /// A metric could not be declared.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -139,7 +142,7 @@ impl Runtime {
             .map_err(StartError::Upstreams)?;
         upstreams.start();
         let upstreams = Arc::new(upstreams);
-        let edge = Edge::new(&config.server, &metrics);
+        let edge = Edge::new(&config.server, &metrics)?;
         let fixed = Fixed::of(&config);
         let snapshot = Snapshot::new(config, upstreams.clone(), &metrics, None);
         Ok(Arc::new(Self {
@@ -174,12 +177,13 @@ impl Runtime {
         upstreams.start();
         let upstreams = Arc::new(upstreams);
         let notes = self.fixed.differences(&Fixed::of(&config));
-        let server: ServerSettings = config.server.clone();
+        let listener =
+            Edge::prepare(&config.server).map_err(|fault| vec![format!("server.tls: {fault}")])?;
         let before = self.gate.snapshot();
         let snapshot = Snapshot::new(config, upstreams.clone(), metrics, Some(&before));
         self.upstreams.store(upstreams);
         self.gate.swap(snapshot);
-        self.edge.apply(&server);
+        self.edge.take_over(listener);
         Ok(notes)
     }
 
@@ -269,7 +273,7 @@ impl AdminBackend for Runtime {
             .into_iter()
             .map(|upstream| {
                 let addresses: Map<String, Value> =
-                    upstream.addresses.into_iter().map(|(at, well)| (at, well.into())).collect();
+                    upstream.addresses.into_iter().map(|(at, ok)| (at, ok.into())).collect();
                 let facts = json!({ "healthy": upstream.healthy, "addresses": addresses });
                 (upstream.name.to_string(), facts)
             })

@@ -4,6 +4,12 @@
 //! signature itself, `recomputed` where it only describes or computes it. The tables of the preset
 //! are read as if a user had typed them, a vector's `overrides` over them.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a vector that cannot be read fails the test, with a message"
+)]
+
 use hookward::clock::UnixMillis;
 use hookward::config::{Config, SecretReader};
 use hookward::outcome::Refusal;

@@ -29,7 +29,7 @@ const GRAVE_MILLIS: i64 = 60_000;
 const NOT_READY: Duration = Duration::from_secs(10);
 
 /// How long a jump is shown.
-const SHOWN: Duration = Duration::from_secs(15 * 60);
+const SHOWN: Duration = Duration::from_mins(15);
 
 /// Compares the two clocks.
 #[derive(Debug)]
@@ -101,11 +101,10 @@ impl ClockWatch {
         };
         let age = now.saturating_sub(jump.at);
         let is_grave = jump.millis.abs() > GRAVE_MILLIS && age < NOT_READY;
-        let seconds = jump.millis as f64 / 1000.0;
         Report {
-            problem: is_grave.then(|| format!("the wall clock jumped by {seconds:+} s")),
+            problem: is_grave.then(|| format!("the wall clock jumped by {:+} ms", jump.millis)),
             detail: (age < SHOWN)
-                .then(|| json!({ "jumped_by_seconds": seconds, "seconds_ago": age.as_secs() })),
+                .then(|| json!({ "jumped_by_ms": jump.millis, "seconds_ago": age.as_secs() })),
         }
     }
 }
@@ -147,14 +146,14 @@ mod tests {
 
         clock.jump(-3_600_000);
         watch.look();
-        let sentence = "the wall clock jumped by -3600 s";
+        let sentence = "the wall clock jumped by -3600000 ms";
         assert_eq!(watch.report(clock.monotonic()).problem.as_deref(), Some(sentence));
         clock.advance(Duration::from_millis(9_999));
         assert!(watch.report(clock.monotonic()).problem.is_some());
         clock.advance(Duration::from_millis(1));
         let report = watch.report(clock.monotonic());
         assert_eq!(report.problem, None);
-        assert_eq!(report.detail, Some(json!({ "jumped_by_seconds": -3600.0, "seconds_ago": 10 })));
+        assert_eq!(report.detail, Some(json!({ "jumped_by_ms": -3_600_000, "seconds_ago": 10 })));
         clock.advance(SHOWN);
         assert_eq!(watch.report(clock.monotonic()), Report::default());
     }

@@ -30,7 +30,7 @@ use crate::secret::Secret;
 use crate::server::Edge;
 use crate::upstream::ReplyBody;
 use access::Access;
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
 use bytes::Bytes;
 pub use clock_watch::ClockWatch;
@@ -127,6 +127,7 @@ impl Admin {
             BodyMemory::new(1024 * 1024, None),
             Arc::new(Traffic::default()),
             None,
+            Arc::new(ArcSwapOption::empty()),
         )
     }
 

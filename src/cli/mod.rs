@@ -5,7 +5,9 @@
 
 pub mod admin;
 pub mod check;
+pub mod client;
 pub mod configuration;
+pub mod demo;
 pub mod exit;
 pub mod presets;
 pub mod receiver;
@@ -33,6 +35,7 @@ struct Arguments {
 enum Command {
     Run(run::Arguments),
     Check(check::Arguments),
+    Demo(demo::Arguments),
     Sign(sign::Arguments),
     Send(send::Arguments),
     Presets(presets::Arguments),
@@ -56,6 +59,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let ended = match &arguments.command {
         Command::Run(arguments) => return run::run(arguments).unwrap_or_else(stopped),
         Command::Check(arguments) => check::run(arguments),
+        Command::Demo(arguments) => return demo::run(arguments).unwrap_or_else(stopped),
         Command::Sign(arguments) => sign::run(arguments),
         Command::Send(arguments) => send::run(arguments),
         Command::Presets(arguments) => presets::run(arguments),

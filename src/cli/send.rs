@@ -1,18 +1,16 @@
 //! `hookward send`: a signed event, posted.
 
+use super::client::post;
 use super::configuration::{ConfigFile, reachable, source};
 use super::exit::{Exit, Stop};
 use super::print;
 use super::signing::{PrivateKey, body, key, unsigned};
 use crate::clock::{Clock as _, SystemClock, UnixMillis};
 use crate::config::Config;
+use crate::receiver::show::printable;
 use crate::sign::{SignRequest, default_type, new_id, sample_body, sign};
 use crate::source::Source;
 use std::path::PathBuf;
-use std::time::Duration;
-
-/// How long an answer is waited for: longer than an upstream's default timeout.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Signs an event and posts it; prints status and outcome
 #[derive(Debug, clap::Args)]
@@ -61,7 +59,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         Some(url) => url.clone(),
         None => default_url(&config, source),
     };
-    post(&url, &signed.headers, signed.body.as_deref().unwrap_or(&body))
+    posted(&url, &signed.headers, signed.body.as_deref().unwrap_or(&body))
 }
 
 /// The preset's sample with this id, type and time.
@@ -81,27 +79,9 @@ fn default_url(config: &Config, source: &Source) -> String {
     format!("{scheme}://{address}{}", source.path)
 }
 
-fn post(url: &str, headers: &[(String, String)], body: &[u8]) -> Result<Exit, Stop> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .timeout_global(Some(PATIENCE))
-        .build()
-        .into();
-    let mut request = agent.post(url);
-    for (name, value) in headers {
-        request = request.header(name, value);
-    }
-    let mut response = request
-        .send(body)
+fn posted(url: &str, headers: &[(String, String)], body: &[u8]) -> Result<Exit, Stop> {
+    let told = post(url, headers, body)
         .map_err(|fault| Stop::new(Exit::No, format!("no answer from {url}: {fault}")))?;
-    let outcome = response.headers().get("hookward-outcome").and_then(|value| value.to_str().ok());
-    let mut line = format!("{} {}", response.status().as_u16(), outcome.unwrap_or("(no outcome)"));
-    let reason = response.body_mut().read_json::<serde_json::Value>().ok();
-    if let Some(reason) = reason.as_ref().and_then(|problem| problem.get("reason")?.as_str()) {
-        line.push(' ');
-        line.push_str(reason);
-    }
-    print(&format!("{}\n", crate::receiver::show::printable(&line)))?;
-    Ok(if response.status().is_success() { Exit::Done } else { Exit::No })
+    print(&format!("{}\n", printable(&told.to_string())))?;
+    Ok(if (200..300).contains(&told.status) { Exit::Done } else { Exit::No })
 }

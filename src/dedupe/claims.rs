@@ -1,6 +1,8 @@
 //! What the lifecycle does with claims: take them, and see each of them to its end.
 
+use super::claim::{Claim, Held, Terms};
 use super::flight::{Entered, Flight, Gate, Landing};
+use super::running::Running;
 use super::unsettled::Unsettled;
 use super::waiter::Waiter;
 use super::{
@@ -8,17 +10,10 @@ use super::{
 };
 use crate::clock::{Clock, UnixMillis};
 use crate::route::UpstreamName;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
-
-/// A settle that takes longer than this is finished behind the scenes. Nobody whose answer
-/// depends on it is kept waiting for more than that.
-const SETTLE_WITHIN: Duration = Duration::from_secs(2);
 
 /// All claims of this process, over a store that others may share. `T` is what a delivery comes
 /// to, which copies of it that waited are given too.
@@ -77,17 +72,6 @@ pub enum Hold<T: Send + Sync + 'static> {
     },
     /// Nobody has it; only said to who looks.
     Absent,
-}
-
-/// How a delivery to one destination ended, as far as claims are concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// 2xx.
-    Delivered,
-    /// Sent whole, no valid answer.
-    Uncertain,
-    /// Any other.
-    Released,
 }
 
 impl<T: Send + Sync + 'static> Claims<T> {
@@ -309,8 +293,12 @@ impl<T: Send + Sync + 'static> Claims<T> {
         within: Duration,
     ) -> Result<Hold<T>, StoreError> {
         if target.alias.is_some() {
-            // The store learns that this is another name of the event under way.
-            self.look(&[target], within).await?;
+            // The store learns that this is another name of the event under way; or knows that
+            // it is one of an event that has been delivered.
+            let stands = self.look(&[target], within).await?.into_iter().next();
+            if let Some(Standing::Delivered { .. } | Standing::Uncertain { .. }) = &stands {
+                return Ok(self.hold(target, &stands.unwrap_or(Standing::Absent), terms));
+            }
         }
         let standing = self.bounded(within, flight.standing()).await;
         match standing.cloned().unwrap_or_else(|| Err(self.cut_short()))? {
@@ -337,7 +325,7 @@ impl<T: Send + Sync + 'static> Claims<T> {
     }
 
     /// Settles later what the store could not be told now.
-    fn owe(self: &Arc<Self>, key: Key, fence: Fence, verdict: Verdict, keep: Duration) {
+    pub(super) fn owe(self: &Arc<Self>, key: Key, fence: Fence, verdict: Verdict, keep: Duration) {
         self.unsettled.add(key, fence, verdict, self.clock.wall(), self.now(), keep);
         let Some(runtime) = &self.runtime else { return };
         if self.unsettled.begin() {
@@ -348,22 +336,29 @@ impl<T: Send + Sync + 'static> Claims<T> {
         }
     }
 
-    /// Runs `future` to its end, whether or not the caller stays: at once if it need not wait,
-    /// else in a task of its own. `None` if that task was killed.
-    fn run<F>(&self, future: F) -> Running<F::Output>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
-        let mut future = Box::pin(future);
-        let _timers = self.runtime.as_ref().map(Handle::enter);
-        match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(output) => Running::Done(Some(output)),
-            Poll::Pending => match &self.runtime {
-                Some(runtime) => Running::Task(runtime.spawn(future)),
-                None => Running::Here(future),
-            },
-        }
+    /// Runs `work` to its end, whether or not the caller stays.
+    pub(super) fn run<V: Send + 'static>(
+        &self,
+        work: impl Future<Output = V> + Send + 'static,
+    ) -> Running<V> {
+        Running::start(work, self.runtime.as_ref())
+    }
+
+    /// Ends a claim in the store.
+    pub(super) async fn settle(
+        &self,
+        key: Key,
+        fence: Fence,
+        verdict: &Verdict,
+        within: Duration,
+    ) -> Result<Settled, StoreError> {
+        self.counted(self.store.settle(key, fence, verdict, within).await)
+    }
+
+    /// Takes a flight away and tells those who wait for it how it ended.
+    pub(super) fn land(&self, key: Key, flight: &Arc<Flight<T>>, landing: Landing<T>) {
+        self.gate.leave(key, flight);
+        flight.lands(landing);
     }
 
     fn counted<V>(&self, answer: Result<V, StoreError>) -> Result<V, StoreError> {
@@ -386,90 +381,6 @@ impl<T: Send + Sync + 'static> Claims<T> {
     }
 }
 
-/// The right, and the duty, to forward one event to one destination.
-///
-/// It ends by [`Claim::settle`]. If it is dropped instead, because its task was cancelled or
-/// panicked, it is released, or uncertain once [`Claim::sent`] was called.
-#[must_use = "a claim that is dropped is released"]
-pub struct Claim<T: Send + Sync + 'static> {
-    held: Option<Held<T>>,
-}
-
-impl<T: Send + Sync + 'static> Claim<T> {
-    fn new(held: Held<T>) -> Self {
-        Self { held: Some(held) }
-    }
-
-    /// Notes that the destination may have the whole request from now on.
-    pub fn sent(&self) {
-        if let Some(held) = &self.held {
-            held.flight.note_sent();
-        }
-    }
-
-    /// Ends the claim: first in the store, then for the copies that wait here, which are given
-    /// `result`; those that wait in other processes are given `note`. It runs to its end even if
-    /// this is cancelled. A store that does not answer is told later, and until then this process
-    /// remembers by itself.
-    pub async fn settle(mut self, ending: Ending, note: impl Into<String>, result: Arc<T>) {
-        if let Some(held) = self.held.take() {
-            let claims = Arc::clone(&held.claims);
-            claims.run(held.conclude(ending, note.into(), Some(result))).await;
-        }
-    }
-}
-
-impl<T: Send + Sync + 'static> Drop for Claim<T> {
-    fn drop(&mut self) {
-        if let Some(held) = self.held.take() {
-            let sent = held.flight.was_sent();
-            let ending = if sent { Ending::Uncertain } else { Ending::Released };
-            let claims = Arc::clone(&held.claims);
-            drop(claims.run(held.conclude(ending, String::new(), None)));
-        }
-    }
-}
-
-struct Held<T> {
-    claims: Arc<Claims<T>>,
-    key: Key,
-    fence: Fence,
-    flight: Arc<Flight<T>>,
-    terms: Terms,
-}
-
-impl<T: Send + Sync + 'static> Held<T> {
-    async fn conclude(self, ending: Ending, note: String, result: Option<Arc<T>>) {
-        let Self { claims, key, fence, flight, terms } = self;
-        let Terms { fingerprint, ttl, hold } = terms;
-        let (verdict, keep) = match ending {
-            Ending::Delivered => (Verdict::Delivered { fingerprint, ttl }, ttl),
-            Ending::Uncertain => (Verdict::Uncertain { hold, note }, hold),
-            // A claim lapses by itself; telling the store for a minute is enough.
-            Ending::Released => (Verdict::Released { note }, Duration::from_mins(1)),
-        };
-        let settled = claims.store.settle(key, fence, &verdict, SETTLE_WITHIN).await;
-        match claims.counted(settled) {
-            Ok(Settled::Applied) => {}
-            Ok(Settled::Stale) => {
-                tracing::warn!(?ending, "a claim had lapsed and was taken before it was settled");
-            }
-            Err(_) => claims.owe(key, fence, verdict, keep),
-        }
-        // Those who come now ask the store, which knows; those who came before hear it here.
-        claims.gate.leave(key, &flight);
-        flight.lands(Landing { ending, hold, result });
-    }
-}
-
-/// What a claim needs to know of its request when it ends.
-#[derive(Clone, Copy)]
-struct Terms {
-    fingerprint: u64,
-    ttl: Duration,
-    hold: Duration,
-}
-
 /// How a destination of a request is found out.
 enum Place<T> {
     Known(Target, Standing),
@@ -486,27 +397,6 @@ struct Asked<T> {
 enum Answer<T: Send + Sync + 'static> {
     Won(Claim<T>),
     Stands(Standing),
-}
-
-/// See [`Claims::run`].
-enum Running<V> {
-    Done(Option<V>),
-    Task(JoinHandle<V>),
-    Here(Pin<Box<dyn Future<Output = V> + Send>>),
-}
-
-impl<V> Unpin for Running<V> {}
-
-impl<V> Future for Running<V> {
-    type Output = Option<V>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<V>> {
-        match &mut *self {
-            Self::Done(output) => Poll::Ready(output.take()),
-            Self::Task(task) => Pin::new(task).poll(context).map(Result::ok),
-            Self::Here(future) => future.as_mut().poll(context).map(Some),
-        }
-    }
 }
 
 impl ClaimRequest<'_> {

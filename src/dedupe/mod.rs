@@ -9,12 +9,16 @@
 //! Knows neither HTTP nor signatures; time comes from a [`Clock`](crate::clock::Clock).
 
 mod aliases;
+mod claim;
 mod claims;
 mod delivered;
+mod disk;
 mod flight;
 mod key;
 mod lock;
 mod memory;
+mod redis;
+mod running;
 mod table;
 mod unsettled;
 mod waiter;
@@ -22,9 +26,12 @@ mod waiter;
 #[cfg(test)]
 mod races;
 
-pub use claims::{Claim, ClaimRequest, Claims, Ending, Hold};
+pub use claim::{Claim, Ending};
+pub use claims::{ClaimRequest, Claims, Hold};
+pub use disk::DiskStore;
 pub use key::{Fence, Key};
 pub use memory::MemoryStore;
+pub use redis::RedisStore;
 pub use waiter::{Waited, Waiter};
 
 use crate::clock::UnixMillis;

@@ -21,12 +21,21 @@ pub(super) trait Recall: Send + Sync {
     fn find(&self, key: Key) -> Result<Option<Delivery>, StoreError>;
     /// Remembers a delivered id for `ttl` from now, come what may.
     fn remember(&self, key: Key, delivery: Delivery, ttl: Duration);
-    /// Forgets a delivered id.
+    /// Notes that a key is uncertain for `hold` from now, where that should outlive the process.
+    fn doubt(&self, _key: Key, _since: UnixMillis, _hold: Duration) {}
+    /// Forgets what was noted of a key.
     fn forget(&self, key: Key) -> Result<(), StoreError>;
     /// The key that an alias points at, whether or not that key still stands.
     fn alias(&self, alias: Key) -> Result<Option<Key>, StoreError>;
     /// Points an alias at a key for at least `keep`.
     fn link(&self, alias: Key, to: Key, keep: Duration);
+}
+
+/// An uncertain hold that a process left behind.
+pub(super) struct Restored {
+    pub(super) key: Key,
+    pub(super) since: UnixMillis,
+    pub(super) left: Duration,
 }
 
 /// The states of all keys.
@@ -124,6 +133,7 @@ impl<R: Recall> Table<R> {
                 shard.held.remove(&key);
             }
             Verdict::Uncertain { hold, note } => {
+                self.recall.doubt(key, since, *hold);
                 let state = State::Uncertain { note: note.clone() };
                 shard.hold(key, Held { state, since, until: now.saturating_add(*hold) }, now);
             }
@@ -134,6 +144,14 @@ impl<R: Recall> Table<R> {
         Ok(Settled::Applied)
     }
 
+    /// Takes up an uncertain hold of an earlier process.
+    pub(super) fn restore(&self, Restored { key, since, left }: Restored) {
+        let Some(shard) = of(&self.shards, key) else { return };
+        let now = self.clock.monotonic();
+        let state = State::Uncertain { note: String::new() };
+        shard.lock().hold(key, Held { state, since, until: now.saturating_add(left) }, now);
+    }
+
     /// Makes a key absent unless it is in flight, and says how it stood.
     pub(super) fn forget(&self, key: Key) -> Result<Standing, StoreError> {
         let Some(shard) = of(&self.shards, key) else { return Ok(Standing::Absent) };
@@ -142,6 +160,7 @@ impl<R: Recall> Table<R> {
         match standing {
             Standing::Delivered { .. } => self.recall.forget(key)?,
             Standing::Uncertain { .. } => {
+                self.recall.forget(key)?;
                 shard.held.remove(&key);
             }
             _ => {}

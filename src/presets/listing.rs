@@ -70,10 +70,6 @@ pub fn show(preset: &Preset) -> String {
             lines.push(format!("{key} = {value}"));
         }
     }
-    if preset.signature_place() == "not published" {
-        lines
-            .push("# signature.header is yours to state: `hookward discover` finds it.".to_owned());
-    }
     lines.push(format!(
         "\n[[sources.{name}.routes]]\nevents = [\"*\"]\nto = [\"erp\"]    # one of your upstreams"
     ));
@@ -84,6 +80,10 @@ pub fn show(preset: &Preset) -> String {
             Some(table) => format!("[sources.{name}.{table}"),
             None => line.to_owned(),
         });
+        if line == "[signature]" && preset.signature_place() == "not published" {
+            let comment = "# not published; `hookward discover` finds it";
+            lines.push(format!("# header = \"X-…\"    {comment}"));
+        }
         if line == "kind = \"meta\"" {
             lines
                 .push(format!("verify_token = {{ env = \"{}\" }}", variable(name, "VERIFY_TOKEN")));

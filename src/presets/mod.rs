@@ -107,7 +107,9 @@ impl Confidence {
         match self {
             Self::Primary => "from the sender's own documentation or test suite",
             Self::Secondary => "from receivers' code or quotations of the documentation",
-            Self::Unconfirmed => "not confirmed: try it on one real delivery first",
+            Self::Unconfirmed => {
+                "resting on memory or on sources that disagree: try it on one real delivery first"
+            }
         }
     }
 }

@@ -86,7 +86,8 @@ impl<'a> SessionBody<'a> {
         match self.limits.min_body_rate {
             None | Some(0) => whole,
             Some(rate) => {
-                let earned = Duration::from_millis((received as u64 * 1000) / rate as u64);
+                let received = u64::try_from(received).unwrap_or(u64::MAX);
+                let earned = Duration::from_millis(received.saturating_mul(1000) / rate);
                 whole.min(SLOW_START + earned)
             }
         }
@@ -156,7 +157,9 @@ mod tests {
     #[test]
     fn pieces_make_the_whole_in_order() {
         for sizes in [&[][..], &[3], &[1, 2, 3], &[64 * 1024, 1], &[200_000, 100_000, 7]] {
-            let text: Vec<u8> = (0..sizes.iter().sum::<usize>()).map(|n| (n % 251) as u8).collect();
+            let text: Vec<u8> = (0..sizes.iter().sum::<usize>())
+                .filter_map(|n| u8::try_from(n % 251).ok())
+                .collect();
             let mut pieces = Pieces::new(None);
             let mut rest = text.as_slice();
             for size in sizes {

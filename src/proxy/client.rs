@@ -14,6 +14,8 @@ const FORWARDED_PREFIX: &str = "x-forwarded-";
 pub(super) struct Sender {
     /// Its address.
     pub(super) address: IpAddr,
+    /// The trusted proxy that speaks for it.
+    pub(super) via: Option<IpAddr>,
     /// Whether its side is `https`.
     pub(super) secure: bool,
 }
@@ -28,7 +30,7 @@ pub(super) fn identify(
 ) -> Sender {
     if !is_trusted(peer, trusted) {
         remove_forwarding(headers);
-        return Sender { address: peer, secure: tls };
+        return Sender { address: peer, via: None, secure: tls };
     }
     let secure = headers
         .get_all(FORWARDED_PROTO)
@@ -36,7 +38,7 @@ pub(super) fn identify(
         .next_back()
         .and_then(|value| last_item(value))
         .map_or(tls, |scheme| scheme.eq_ignore_ascii_case("https"));
-    Sender { address: rightmost_untrusted(peer, headers, trusted), secure }
+    Sender { address: rightmost_untrusted(peer, headers, trusted), via: Some(peer), secure }
 }
 
 /// Whether this peer is one of the proxies.

@@ -259,7 +259,7 @@ impl<'a> Fields<'a> {
 }
 
 /// A length in digits and nothing else: `+5`, `5, 5` and `0x5` are read differently by others.
-fn content_length(value: &[u8]) -> Result<usize, Refusal> {
+pub(super) fn content_length(value: &[u8]) -> Result<usize, Refusal> {
     let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
     std::str::from_utf8(value)
         .ok()

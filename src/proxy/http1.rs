@@ -7,14 +7,14 @@
 
 use super::body::SessionBody;
 use super::head::{self, Judged, Scanner, Span};
-use super::respond;
+use super::respond::{self, Framing};
 use super::{Connection, Limits, Listener, client};
 use crate::outcome::{Reason, Refusal};
 use crate::request::RequestHead;
 use bytes::{Buf, BytesMut};
-use http::Version;
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
+use pingora::server::ShutdownWatch;
 use std::net::IpAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -26,6 +26,10 @@ const FIRST_READ_BYTES: usize = 2 * 1024;
 /// How long the rest of a refused request is read, so that the answer is received: a connection
 /// that is closed with unread bytes is reset, and a reset discards what was sent.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// A request that crosses with the signal to stop is still seen within this, and gets an answer in
+/// place of a reset.
+const LAST_CALL: Duration = Duration::from_millis(20);
 
 /// Serves requests until the connection is closed by either side.
 pub(super) async fn serve(mut connection: Connection<'_>, mut stream: Stream) {
@@ -59,7 +63,7 @@ pub(super) async fn refuse(listener: &Listener, stream: Stream, refusal: Refusal
     let limits = listener.limits.load_full();
     let reply = listener.responder.refuse(refusal, peer);
     let mut session = ServerSession::new_http1(stream);
-    let sent = respond::write(&mut session, reply, Version::HTTP_11, limits.write_timeout).await;
+    let sent = respond::write(&mut session, reply, Framing::UNKNOWN, limits.write_timeout).await;
     if sent.is_ok() {
         linger(session, limits.max_body_bytes).await;
     }
@@ -86,18 +90,19 @@ impl Connection<'_> {
         if buffer.is_empty() {
             let idle = deadline.unwrap_or_else(|| Instant::now() + limits.idle_timeout);
             buffer.reserve(FIRST_READ_BYTES);
-            tokio::select! {
+            let mut is_draining = false;
+            let read = tokio::select! {
                 biased;
-                read = timeout_at(idle, stream.read_buf(buffer)) => match read {
-                    Ok(Ok(1..)) => {}
-                    Ok(Ok(0) | Err(_)) => return Err(NoHead::Gone),
-                    Err(_) if deadline.is_some() => return Err(header_timeout()),
-                    Err(_) => return Err(NoHead::Gone),
-                },
-                // Also when the one who signals is gone.
-                _ = self.shutdown.wait_for(|is_draining| *is_draining) => {
-                    return Err(NoHead::Gone);
+                read = timeout_at(idle, stream.read_buf(buffer)) => read,
+                () = drains(&mut self.shutdown) => {
+                    is_draining = true;
+                    timeout(LAST_CALL, stream.read_buf(buffer)).await
                 }
+            };
+            match read {
+                Ok(Ok(1..)) => {}
+                Err(_) if deadline.is_some() && !is_draining => return Err(header_timeout()),
+                Ok(Ok(0) | Err(_)) | Err(_) => return Err(NoHead::Gone),
             }
         }
         let deadline = deadline.unwrap_or_else(|| Instant::now() + limits.header_timeout);
@@ -154,7 +159,7 @@ impl Connection<'_> {
             let reply = listener.responder.refuse(refusal, self.peer);
             session.set_keepalive(None);
             let sent =
-                respond::write(&mut session, reply, Version::HTTP_11, limits.write_timeout).await;
+                respond::write(&mut session, reply, Framing::UNKNOWN, limits.write_timeout).await;
             if sent.is_ok() {
                 linger(session, limits.max_body_bytes).await;
             }
@@ -172,8 +177,8 @@ impl Connection<'_> {
         if !is_body_read || self.is_draining() {
             session.set_keepalive(None);
         }
-        let version = session.req_header().version;
-        respond::write(&mut session, reply, version, limits.write_timeout).await.ok()?;
+        let framing = Framing::of(session.req_header());
+        respond::write(&mut session, reply, framing, limits.write_timeout).await.ok()?;
         if !is_body_read {
             linger(session, limits.max_body_bytes).await;
             return None;
@@ -199,11 +204,16 @@ impl Connection<'_> {
             query: judged.query,
             headers,
             client: sender.address,
-            via: client::is_trusted(self.peer, &limits.trusted_proxies).then_some(self.peer),
+            via: sender.via,
             host: judged.host,
             secure: sender.secure,
         }
     }
+}
+
+/// Waits for the signal to stop, or for the end of the one who would give it.
+pub(super) async fn drains(shutdown: &mut ShutdownWatch) {
+    drop(shutdown.wait_for(|is_draining| *is_draining).await);
 }
 
 fn header_timeout() -> NoHead {

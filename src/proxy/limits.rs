@@ -17,7 +17,7 @@ pub struct Limits {
     /// A body must be whole within this.
     pub body_timeout: Duration,
     /// Bytes a second that a body must arrive with, after [`SLOW_START`]; `None`: any.
-    pub min_body_rate: Option<usize>,
+    pub min_body_rate: Option<u64>,
     /// A connection on which nothing happens between two requests is closed after this.
     pub idle_timeout: Duration,
     /// Connections at once.
@@ -44,9 +44,7 @@ impl From<&ServerSettings> for Limits {
             max_header_bytes: settings.max_header_bytes,
             header_timeout: settings.header_timeout,
             body_timeout: settings.body_timeout,
-            min_body_rate: settings
-                .min_body_rate
-                .map(|rate| usize::try_from(rate).unwrap_or(usize::MAX)),
+            min_body_rate: settings.min_body_rate,
             idle_timeout: settings.idle_timeout,
             max_connections: settings.max_connections,
             max_connections_per_address: settings.max_connections_per_address,

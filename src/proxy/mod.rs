@@ -19,6 +19,7 @@ mod body;
 mod client;
 mod head;
 mod http1;
+mod http2;
 mod limits;
 mod memory;
 mod respond;
@@ -33,15 +34,18 @@ use crate::answer::Answer;
 use crate::metrics::Counted;
 use crate::outcome::{Reason, Refusal};
 use crate::request::{BodySource, RequestHead};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
 use pingora::apps::ServerApp;
-use pingora::protocols::Stream;
+use pingora::listeners::tls::Acceptor;
+use pingora::protocols::l4::stream::Stream as TransportStream;
+use pingora::protocols::{ALPN, Stream};
 use pingora::server::ShutdownWatch;
 use prometheus::IntGauge;
+use rustls::ServerConfig;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 /// What stands behind the public listener.
 #[async_trait]
@@ -88,6 +92,7 @@ pub(crate) struct Listener {
     memory: Arc<BodyMemory>,
     traffic: Arc<Traffic>,
     connections: Option<IntGauge>,
+    tls: Arc<ArcSwapOption<ServerConfig>>,
 }
 
 impl Listener {
@@ -98,11 +103,12 @@ impl Listener {
         memory: Arc<BodyMemory>,
         traffic: Arc<Traffic>,
         connections: Option<IntGauge>,
+        tls: Arc<ArcSwapOption<ServerConfig>>,
     ) -> Self {
-        Self { responder, limits, memory, traffic, connections }
+        Self { responder, limits, memory, traffic, connections, tls }
     }
 
-    async fn serve(&self, stream: Stream, shutdown: ShutdownWatch) {
+    async fn serve(self: &Arc<Self>, stream: Stream, shutdown: ShutdownWatch) {
         let accepted = Instant::now();
         let peer = peer_of(&stream);
         let limits = self.limits.load();
@@ -114,13 +120,33 @@ impl Listener {
             return self.turn_away(stream, peer).await;
         };
         let _counted = self.connections.as_ref().map(|gauge| Counted::on(gauge, 1));
+        let handshake_by = accepted + limits.header_timeout;
         drop(limits);
-        let connection = Connection { listener: self, peer, tls: false, accepted, shutdown };
-        http1::serve(connection, stream).await;
+        let tls = self.tls.load_full();
+        let stream = match &tls {
+            None => stream,
+            Some(config) => {
+                match timeout_at(handshake_by, encrypt(stream, Arc::clone(config))).await {
+                    Ok(Some(stream)) => stream,
+                    Ok(None) | Err(_) => return,
+                }
+            }
+        };
+        let tls = tls.is_some();
+        let connection = Connection { listener: self, peer, tls, accepted, shutdown };
+        if stream.selected_alpn_proto() == Some(ALPN::H2) {
+            http2::serve(connection, stream).await;
+        } else {
+            http1::serve(connection, stream).await;
+        }
     }
 
-    /// Tells a connection over a limit to come again, and closes it.
+    /// Tells a connection over a limit to come again, and closes it. With TLS it is only closed: a
+    /// handshake is what an overloaded machine cannot spare.
     async fn turn_away(&self, stream: Stream, peer: IpAddr) {
+        if self.tls.load().is_some() {
+            return;
+        }
         let Some(_told) = self.traffic.turn_away(TOLD_AT_ONCE) else {
             return;
         };
@@ -143,7 +169,7 @@ impl ServerApp for Listener {
 
 /// A connection that was let in.
 struct Connection<'a> {
-    listener: &'a Listener,
+    listener: &'a Arc<Listener>,
     peer: IpAddr,
     tls: bool,
     accepted: Instant,
@@ -153,6 +179,20 @@ struct Connection<'a> {
 impl Connection<'_> {
     fn is_draining(&self) -> bool {
         *self.shutdown.borrow()
+    }
+}
+
+/// The stream behind a TLS handshake; `None` if the other side does not get through it.
+async fn encrypt(stream: Stream, config: Arc<ServerConfig>) -> Option<Stream> {
+    let transport = stream.into_any().downcast::<TransportStream>().ok()?;
+    let handshake = Acceptor::from_server_config(config).tls_handshake(*transport).await;
+    match handshake {
+        Ok(stream) => Some(Box::new(stream)),
+        Err(fault) => {
+            // Scanners set how often this happens, so it is no line of its own at `info`.
+            tracing::debug!(%fault, "TLS handshake failed");
+            None
+        }
     }
 }
 

@@ -11,8 +11,8 @@ use http::header::{
     ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, RETRY_AFTER, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, HeaderValue, Version};
-use pingora::http::ResponseHeader;
+use http::{HeaderMap, HeaderValue, Method, Version};
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
 use serde::Serialize;
 use std::future::Future;
@@ -95,6 +95,23 @@ struct Problem {
     reason: &'static str,
 }
 
+/// What of a request decides how its answer is framed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Framing {
+    version: Version,
+    is_head: bool,
+}
+
+impl Framing {
+    /// For a request that could not be read.
+    pub(super) const UNKNOWN: Self = Self { version: Version::HTTP_11, is_head: false };
+
+    /// For the request with this head.
+    pub(super) fn of(head: &RequestHeader) -> Self {
+        Self { version: head.version, is_head: head.method == Method::HEAD }
+    }
+}
+
 /// The answer did not get out whole; the connection is of no further use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unsent;
@@ -103,7 +120,7 @@ pub(super) struct Unsent;
 pub(super) async fn write(
     session: &mut ServerSession,
     reply: Reply,
-    version: Version,
+    framing: Framing,
     limit: Duration,
 ) -> Result<(), Unsent> {
     let Reply { status, mut headers, body } = reply;
@@ -114,9 +131,10 @@ pub(super) async fn write(
     for name in ["keep-alive", "proxy-connection"] {
         headers.remove(name);
     }
-    let has_body = status != 204 && status != 304;
+    let may_have_body = status != 204 && status != 304;
+    let has_body = may_have_body && !framing.is_head;
     match &body {
-        _ if !has_body => {}
+        _ if !may_have_body => {}
         ReplyBody::Whole(bytes) => {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
         }
@@ -124,7 +142,7 @@ pub(super) async fn write(
             Some(length) => {
                 headers.insert(CONTENT_LENGTH, length);
             }
-            None if version == Version::HTTP_11 => {
+            None if framing.version == Version::HTTP_11 => {
                 headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
             }
             // HTTP/2 frames by itself; for HTTP/1.0 the end is the end of the connection.

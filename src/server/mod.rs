@@ -14,10 +14,12 @@ mod edge;
 mod signals;
 #[cfg(test)]
 pub(crate) mod testing;
+mod tls;
 
 pub use bind::{BindError, Bound};
-pub use edge::Edge;
+pub use edge::{Edge, Prepared};
 pub use signals::{EXIT_CUT_OFF, EXIT_FINISHED, EXIT_SECOND_SIGNAL, until_signalled};
+pub use tls::{TlsError, TlsProblem, load as load_tls};
 
 use crate::admin::{Admin, AdminBackend, ClockWatch};
 use crate::clock::Clock;
@@ -181,3 +183,6 @@ async fn wait_until(is_so: impl Fn() -> bool) {
         tokio::time::sleep(DRAIN_LOOK).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// The defaults of the contract, on free ports.
@@ -28,7 +28,7 @@ pub(crate) fn server_settings() -> ServerSettings {
         max_header_bytes: 32 * 1024,
         header_timeout: Duration::from_secs(5),
         body_timeout: Duration::from_secs(10),
-        idle_timeout: Duration::from_secs(60),
+        idle_timeout: Duration::from_mins(1),
         max_connections: 10_000,
         max_connections_per_address: None,
         min_body_rate: None,
@@ -58,14 +58,18 @@ pub(crate) struct Recorder {
     seen: Mutex<Vec<Seen>>,
     reads_body: bool,
     script: Box<Script>,
-    /// Taken before an answer is given; a test holds it to keep requests under way.
-    pub(crate) gate: tokio::sync::Semaphore,
+    /// Read before an answer is given; a test that writes keeps requests under way.
+    pub(crate) gate: tokio::sync::RwLock<()>,
 }
 
 impl Recorder {
     pub(crate) fn new(reads_body: bool, script: Box<Script>) -> Arc<Self> {
-        let gate = tokio::sync::Semaphore::new(tokio::sync::Semaphore::MAX_PERMITS);
-        Arc::new(Self { seen: Mutex::default(), reads_body, script, gate })
+        Arc::new(Self {
+            seen: Mutex::default(),
+            reads_body,
+            script,
+            gate: tokio::sync::RwLock::default(),
+        })
     }
 
     /// Reads bodies and says 200.
@@ -116,7 +120,7 @@ impl Door for Recorder {
             Err(BodyError::Broken) => Answer::refused(Reason::BadRequest.into()),
         };
         self.seen.lock().push(Seen::Request { head, body });
-        drop(self.gate.acquire().await);
+        drop(self.gate.read().await);
         answer
     }
 
@@ -173,7 +177,7 @@ pub(crate) fn serve_with_admin(
     door: Arc<Recorder>,
 ) -> Server {
     let metrics = Arc::new(Metrics::new().unwrap());
-    let edge = Edge::new(settings, &metrics);
+    let edge = Edge::new(settings, &metrics).unwrap();
     let behind = Behind {
         door: Arc::clone(&door) as Arc<dyn Door>,
         admin: Arc::new(Backend),
@@ -196,8 +200,8 @@ impl Server {
 }
 
 /// A sender that writes the bytes it is told to.
-pub(crate) struct Sender {
-    pub(crate) stream: TcpStream,
+pub(crate) struct Sender<S = TcpStream> {
+    pub(crate) stream: S,
     unread: Vec<u8>,
 }
 
@@ -226,7 +230,13 @@ impl Received {
 
 impl Sender {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        Self { stream: TcpStream::connect(address).await.unwrap(), unread: Vec::new() }
+        Self::over(TcpStream::connect(address).await.unwrap())
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
+    pub(crate) fn over(stream: S) -> Self {
+        Self { stream, unread: Vec::new() }
     }
 
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
@@ -299,7 +309,12 @@ impl Sender {
     }
 
     async fn fill(&mut self) -> usize {
-        self.stream.read_buf(&mut self.unread).await.unwrap()
+        match self.stream.read_buf(&mut self.unread).await {
+            Ok(read) => read,
+            // TLS that ends without saying so.
+            Err(fault) if fault.kind() == std::io::ErrorKind::UnexpectedEof => 0,
+            Err(fault) => panic!("{fault}"),
+        }
     }
 }
 

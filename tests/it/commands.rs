@@ -4,9 +4,9 @@ use crate::support::{
     Event, Proxy, Reply, Sender, Setup, Upstream, eventually, get, hmac_sha256_hex, hookward,
     printed,
 };
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 const SHOP_SECRET: (&str, &str) = ("SHOP_SECRET", "a-secret-of-the-shop-for-tests");
 
@@ -246,15 +246,15 @@ fn the_receiver_prints_answers_and_captures() {
         .spawn()
         .unwrap();
     let mut line = String::new();
-    let mut stderr = std::io::BufReader::new(child.stderr.take().unwrap());
-    std::io::BufRead::read_line(&mut stderr, &mut line).unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    stderr.read_line(&mut line).unwrap();
     let address = line.trim().rsplit_once("http://").expect("an address").1.parse().unwrap();
     let delivery = Event::order("evt-1").signed();
     let mut connection = crate::support::Connection::open(address);
     assert_eq!(connection.send(delivery.bytes(address)).response().status, 202);
     assert_eq!(get(address, "/anything").status, 202);
     assert!(
-        std::process::Command::new("sh")
+        Command::new("sh")
             .args(["-c", &format!("kill -TERM {}", child.id())])
             .status()
             .unwrap()
@@ -282,4 +282,36 @@ fn a_receiver_whose_address_is_taken_ends_with_3() {
     assert_eq!(output.status.code(), Some(3), "{}", printed(&output));
     assert!(String::from_utf8_lossy(&output.stderr).contains(&address));
     eventually("nothing was served", || taken.seen().is_empty());
+}
+
+#[test]
+fn what_the_demo_prints_to_try_works_when_it_is_pasted() {
+    let mut demo =
+        hookward().arg("demo").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut printed_lines = Vec::new();
+    for line in BufReader::new(demo.stdout.take().unwrap()).lines().map_while(Result::ok) {
+        let is_last = line.contains("/dedupe/shop/mine-1");
+        printed_lines.push(line);
+        if is_last {
+            break;
+        }
+    }
+    let (_, invitation) = printed_lines.split_at(
+        printed_lines.iter().position(|line| line.contains("until Ctrl-C")).expect("it goes on"),
+    );
+    let commands: Vec<_> = invitation.iter().filter_map(|line| line.strip_prefix("  ")).collect();
+    let output = Command::new("sh").args(["-c", &commands.join("\n")]).output().unwrap();
+    let shown = stdout(&output);
+    for part in [
+        "200 OK",
+        "ookward-",
+        "delivered",
+        "hookward_deliveries_total{outcome=\"delivered\"",
+        "\"state\"",
+    ] {
+        assert!(shown.contains(part), "{part} is not in {}", printed(&output));
+    }
+    let stop = format!("kill -TERM {}", demo.id());
+    assert!(Command::new("sh").args(["-c", &stop]).status().unwrap().success());
+    assert_eq!(demo.wait().unwrap().code(), Some(0));
 }

@@ -16,6 +16,7 @@ mod admin;
 mod answers;
 mod claims;
 mod commands;
+mod docs;
 mod forwarding;
 mod listener;
 mod process;

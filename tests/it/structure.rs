@@ -103,9 +103,10 @@ fn only_outcomes_decide_a_status() {
 
 #[test]
 fn no_file_is_longer_than_a_reader_can_hold() {
-    for (name, text) in sources() {
-        let lines = text.lines().count();
-        assert!(lines <= 450, "src/{name} has {lines} lines: split it by noun");
+    for (name, text) in sources().iter().filter(|(name, _)| !name.contains("tests")) {
+        let before_tests = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+        let lines = before_tests.lines().count();
+        assert!(lines <= 450, "src/{name} has {lines} lines before its tests: split it by noun");
     }
 }
 

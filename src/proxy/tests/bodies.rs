@@ -11,7 +11,7 @@ const SIZES: [usize; 8] =
     [0, 1, 64 * 1024 - 1, 64 * 1024, 64 * 1024 + 1, 200_000, LIMIT - 1, LIMIT];
 
 fn pattern(size: usize) -> Vec<u8> {
-    (0..size).map(|n| (n % 251) as u8).collect()
+    (0..size).filter_map(|n| u8::try_from(n % 251).ok()).collect()
 }
 
 fn chunked(body: &[u8], chunk: usize) -> Vec<u8> {

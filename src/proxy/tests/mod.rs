@@ -2,4 +2,6 @@
 
 mod answers;
 mod bodies;
+mod http2;
 mod strictness;
+mod tls;

@@ -3,7 +3,10 @@
 use crate::answer::Answer;
 use crate::outcome::{Outcome, Reason};
 use crate::request::BodyError;
+use crate::server::Edge;
 use crate::server::testing::{Recorder, Seen, Server, post, serve, server_settings};
+use crate::upstream::ReplyBody;
+use bytes::Bytes;
 use std::time::Duration;
 
 fn start() -> Server {
@@ -120,6 +123,7 @@ async fn a_trusted_proxy_says_who_the_sender_is() {
     assert_eq!(sender.receive().await.status, 200);
     let [Seen::Request { head, .. }] = &server.door.seen()[..] else { panic!("one request") };
     assert_eq!((head.client.to_string().as_str(), head.secure), ("203.0.113.7", true));
+    assert_eq!(head.via, Some(sender.stream.local_addr().unwrap().ip()));
 }
 
 #[tokio::test]
@@ -343,6 +347,61 @@ async fn a_connection_over_the_limit_is_told_to_come_again() {
     let mut fourth = server.connect().await;
     fourth.send(post("/in", "", b"")).await;
     assert_eq!(fourth.receive().await.status, 200);
+}
+
+#[tokio::test]
+async fn one_address_cannot_take_every_place_unless_it_is_a_trusted_proxy() {
+    let mut settings = server_settings();
+    settings.max_connections_per_address = Some(1);
+    for trusted in [false, true] {
+        if trusted {
+            settings.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+        }
+        let server = serve(&settings, Recorder::content());
+        let mut first = server.connect().await;
+        first.send(post("/in", "", b"")).await;
+        assert_eq!(first.receive().await.status, 200);
+        let mut second = server.connect().await;
+        if trusted {
+            second.send(post("/in", "", b"")).await;
+            assert_eq!(second.receive().await.status, 200);
+        } else {
+            assert_eq!(second.receive().await.reason(), "overloaded");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_slower_than_the_least_rate_is_given_up_before_its_time() {
+    let mut settings = server_settings();
+    settings.body_timeout = Duration::from_mins(10);
+    settings.min_body_rate = Some(100_000);
+    let server = serve(&settings, Recorder::content());
+    let mut sender = server.connect().await;
+    sender.send("POST /in HTTP/1.1\r\nHost: test\r\nContent-Length: 500\r\n\r\nx").await;
+    let answer = sender.receive().await;
+    assert_eq!((answer.status, answer.reason().as_str()), (408, "body_timeout"));
+}
+
+#[tokio::test]
+async fn a_sender_that_does_not_read_its_answer_is_cut_off() {
+    let script = |_: &_| {
+        let body = ReplyBody::Whole(Bytes::from(vec![b'x'; 16 * 1024 * 1024]));
+        Answer { body, ..Answer::empty(Outcome::Delivered, 200) }
+    };
+    let settings = server_settings();
+    let server = serve(&settings, Recorder::new(true, Box::new(script)));
+    let mut prepared = Edge::prepare(&settings).unwrap();
+    prepared.limits.write_timeout = Duration::from_millis(100);
+    server.edge.take_over(prepared);
+    let mut sender = server.connect().await;
+    sender.send(post("/in", "", b"")).await;
+    while server.door.requests().is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    while server.metrics.connections.get() != 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 #[tokio::test]

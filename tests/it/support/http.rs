@@ -12,8 +12,6 @@ pub struct Response {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
-    /// Statuses of the 1xx answers before it.
-    pub informational: Vec<u16>,
 }
 
 impl Response {
@@ -86,16 +84,20 @@ impl Connection {
 
     /// The next final answer, or what came instead.
     pub fn try_response(&mut self) -> Result<Response, String> {
-        let mut informational = Vec::new();
         loop {
             let (status, headers) = self.head()?;
             if status / 100 == 1 {
-                informational.push(status);
                 continue;
             }
             let body = self.body(status, &headers)?;
-            return Ok(Response { status, headers, body, informational });
+            return Ok(Response { status, headers, body });
         }
+    }
+
+    /// The status of the next header, which belongs to a 1xx answer.
+    #[track_caller]
+    pub fn informational(&mut self) -> u16 {
+        self.head().unwrap_or_else(|fault| panic!("no answer: {fault}")).0
     }
 
     fn head(&mut self) -> Result<(u16, Vec<(String, String)>), String> {

@@ -57,10 +57,8 @@ impl Event {
     /// The envelope as `OpenTiendas` sends it.
     pub fn body(&self) -> Vec<u8> {
         let (id, kind, at, extra) = (&self.id, &self.kind, &self.created_at, &self.extra);
-        format!(
-            r#"{{"event_id":"{id}","type":"{kind}","created_at":"{at}","data":{{"id":1,"x":"{extra}"}}}}"#
-        )
-        .into_bytes()
+        format!(r#"{{"event_id":"{id}","type":"{kind}","created_at":"{at}","data":"{extra}"}}"#)
+            .into_bytes()
     }
 
     /// Signed as `OpenTiendas` signs.

@@ -1,0 +1,371 @@
+//! The way to the id file and back: what was learned since the last commit, and the journals that
+//! hold it.
+
+use super::id_file::IdFile;
+use super::journal::{self, Found, Journal};
+use super::record::Record;
+use crate::clock::{Clock, UnixMillis};
+use crate::dedupe::delivered::Delivery;
+use crate::dedupe::table::Restored;
+use crate::dedupe::{Counters, Key};
+use parking_lot::{Mutex, RwLock};
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The time between two looks for expired records.
+const SWEEP_EVERY: Duration = Duration::from_mins(1);
+
+/// After a failure there must be this much room before the next attempt: one that fails costs a
+/// reopening of the file.
+const ROOM_BYTES: usize = 1 << 20;
+
+const ID_FILE: &str = "ids.redb";
+const JOURNALS: [&str; 2] = ["journal.0", "journal.1"];
+
+/// What stands between the memory and the id file.
+pub(super) struct Front {
+    folder: PathBuf,
+    /// At most so many changes wait in memory when the disk takes none.
+    capacity: usize,
+    waiting: Mutex<Waiting>,
+    /// `None` while it cannot be opened.
+    file: RwLock<Option<IdFile>>,
+    trouble: Mutex<Option<String>>,
+    clock: Arc<dyn Clock>,
+    counters: Arc<Counters>,
+}
+
+/// Changes that are not in the id file yet.
+struct Waiting {
+    /// Since the last commit began.
+    fresh: Changes,
+    /// Those of the commit under way, or of one that failed and will be tried again.
+    committing: Changes,
+    /// The number of the journal that `committing` was written to.
+    committing_number: u64,
+    /// Where `fresh` is written to; `None` while the disk takes no journal.
+    journal: Option<Journal>,
+    /// The number of that journal, or of the one that there should be.
+    number: u64,
+    next_sweep: Duration,
+}
+
+/// The latest change of each key; of an alias, that of its link.
+#[derive(Default)]
+struct Changes {
+    keys: HashMap<Key, Record>,
+    links: HashMap<Key, Record>,
+}
+
+impl Front {
+    /// Opens the folder, or fills an empty one, and brings what the journals hold into the id
+    /// file. Gives the keys of unknown fate as well.
+    pub(super) fn open(
+        folder: &Path,
+        capacity: u64,
+        clock: Arc<dyn Clock>,
+        counters: Arc<Counters>,
+    ) -> Result<(Self, Vec<Restored>), String> {
+        let path = folder.join(ID_FILE);
+        if !path.exists() {
+            refuse_foreign(folder)?;
+            IdFile::create(&path).map_err(|error| format!("cannot be filled: {error}"))?;
+        }
+        let file = IdFile::open(&path).map_err(|error| {
+            format!(
+                "is not opened, because {ID_FILE} {error}; nothing was changed. Move the \
+                     folder away to start without the ids in it"
+            )
+        })?;
+        let unusable = |error: redb::Error| format!("cannot be used: {error}");
+        let number = replay(folder, &file)?.max(file.journal().map_err(unusable)?) + 1;
+        let now = clock.wall();
+        let restored = file.uncertain().map_err(unusable)?.into_iter();
+        let restored = restored.filter_map(|(key, since, until)| {
+            let left = u64::try_from(until.millis_since(now)).ok()?;
+            Some(Restored { key, since, left: Duration::from_millis(left) })
+        });
+        let restored = restored.collect();
+        let front = Self {
+            folder: folder.to_path_buf(),
+            capacity: usize::try_from(capacity).unwrap_or(usize::MAX),
+            waiting: Mutex::new(Waiting {
+                fresh: Changes::default(),
+                committing: Changes::default(),
+                committing_number: number - 1,
+                journal: None,
+                number,
+                next_sweep: Duration::ZERO,
+            }),
+            file: RwLock::new(Some(file)),
+            trouble: Mutex::default(),
+            clock,
+            counters,
+        };
+        front.start_journal(&mut front.waiting.lock());
+        Ok((front, restored))
+    }
+
+    /// Writes a change down. Where the disk does not take it, it waits in memory.
+    pub(super) fn write(&self, record: Record) {
+        let mut waiting = self.waiting.lock();
+        let written = match &mut waiting.journal {
+            Some(journal) => journal.append(&record).map_err(|error| error.to_string()),
+            None => Err("no journal could be started".to_owned()),
+        };
+        if let Err(problem) = written {
+            self.note_trouble(&problem);
+            if waiting.fresh.len() >= self.capacity {
+                self.counters.count_eviction();
+                return;
+            }
+        }
+        waiting.fresh.add(record);
+    }
+
+    /// What is known of a delivered id.
+    pub(super) fn delivered(&self, key: Key) -> Result<Option<Delivery>, redb::Error> {
+        let change = self.waiting.lock().change(key);
+        let (delivery, until) = match change {
+            Some(Record::Delivered { delivery, until, .. }) => (delivery, until),
+            Some(Record::Forgotten { .. }) => return Ok(None),
+            _ => match self.file.read().as_ref().map(|file| file.delivered(key)) {
+                Some(found) => match found? {
+                    Some(found) => found,
+                    None => return Ok(None),
+                },
+                // Memory is all there is now; the trouble is known and counted.
+                None => return Ok(None),
+            },
+        };
+        Ok((self.clock.wall() <= until).then_some(delivery))
+    }
+
+    /// The key that an alias points at.
+    pub(super) fn link(&self, alias: Key) -> Result<Option<Key>, redb::Error> {
+        if let Some(Record::Link { to, .. }) = self.waiting.lock().link(alias) {
+            return Ok(Some(to));
+        }
+        self.file.read().as_ref().map_or(Ok(None), |file| file.link(alias))
+    }
+
+    /// How many delivered ids there are, about.
+    pub(super) fn entries(&self) -> Result<u64, redb::Error> {
+        let waiting = {
+            let waiting = self.waiting.lock();
+            waiting.fresh.keys.len() + waiting.committing.keys.len()
+        };
+        let committed = self.file.read().as_ref().map_or(Ok(0), IdFile::entries)?;
+        Ok(committed + waiting as u64)
+    }
+
+    /// What is wrong, as a sentence for people; `None` if nothing is.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().clone()
+    }
+
+    /// Brings what has gathered into the id file. After a failure, only once there is room.
+    pub(super) fn commit(&self) {
+        if self.trouble().is_some() && !self.has_room() {
+            return;
+        }
+        let (number, records, now) = {
+            let mut waiting = self.waiting.lock();
+            if waiting.committing.is_empty() {
+                self.turn(&mut waiting);
+            }
+            let monotonic = self.clock.monotonic();
+            let now = (waiting.next_sweep <= monotonic).then(|| self.clock.wall());
+            if waiting.committing.is_empty() && now.is_none() && self.trouble().is_none() {
+                return;
+            }
+            if now.is_some() {
+                waiting.next_sweep = monotonic.saturating_add(SWEEP_EVERY);
+            }
+            (waiting.committing_number, waiting.committing.sorted(), now)
+        };
+        match self.write_to_file(number, &records, now) {
+            Ok(more_to_sweep) => {
+                let mut waiting = self.waiting.lock();
+                waiting.committing = Changes::default();
+                if more_to_sweep {
+                    waiting.next_sweep = Duration::ZERO;
+                }
+                if waiting.journal.is_some() {
+                    *self.trouble.lock() = None;
+                }
+            }
+            Err(problem) => self.note_trouble(&problem),
+        }
+    }
+
+    /// Brings everything into the id file, if the disk takes it.
+    pub(super) fn close(&self) {
+        // A commit that failed before comes first, what has gathered since then second.
+        self.commit();
+        self.commit();
+        if self.trouble().is_none() {
+            // All of it is in the id file.
+            self.waiting.lock().journal = None;
+            for name in JOURNALS {
+                let _emptied =
+                    File::options().write(true).truncate(true).open(self.folder.join(name));
+            }
+        }
+    }
+
+    /// Lets the fresh changes become those to commit, and starts the other journal for the next.
+    fn turn(&self, waiting: &mut Waiting) {
+        if waiting.fresh.is_empty() && waiting.journal.is_some() {
+            return;
+        }
+        waiting.committing = std::mem::take(&mut waiting.fresh);
+        waiting.committing_number = waiting.number;
+        waiting.number += 1;
+        self.start_journal(waiting);
+    }
+
+    fn start_journal(&self, waiting: &mut Waiting) {
+        let path = journal_path(&self.folder, waiting.number);
+        match Journal::start(&path, waiting.number) {
+            Ok(journal) => waiting.journal = Some(journal),
+            Err(error) => {
+                waiting.journal = None;
+                self.note_trouble(&error.to_string());
+            }
+        }
+    }
+
+    fn write_to_file(
+        &self,
+        number: u64,
+        records: &[Record],
+        now: Option<UnixMillis>,
+    ) -> Result<bool, String> {
+        let failed = {
+            let file = self.file.read();
+            match file.as_ref().map(|file| file.commit(number, records, now)) {
+                Some(Ok(more)) => return Ok(more),
+                Some(Err(error)) => error.to_string(),
+                None => "the id file is closed".to_owned(),
+            }
+        };
+        // A database that failed to write refuses everything until it is opened again.
+        let mut file = self.file.write();
+        drop(file.take());
+        match IdFile::reopen(&self.folder.join(ID_FILE)) {
+            Ok(reopened) => *file = Some(reopened),
+            Err(error) => return Err(format!("{failed}; {error}")),
+        }
+        Err(failed)
+    }
+
+    fn has_room(&self) -> bool {
+        let probe = self.folder.join("probe");
+        let written =
+            File::create(&probe).and_then(|mut file| file.write_all(&vec![1; ROOM_BYTES]));
+        let removed = fs::remove_file(&probe);
+        written.and(removed).is_ok()
+    }
+
+    fn note_trouble(&self, problem: &str) {
+        self.counters.count_error();
+        let mut trouble = self.trouble.lock();
+        if trouble.is_none() {
+            tracing::error!(problem, folder = %self.folder.display(), "the disk store cannot write");
+            *trouble = Some(format!(
+                "{} cannot be written ({problem}); new ids are kept in memory only",
+                self.folder.display()
+            ));
+        }
+    }
+}
+
+impl Waiting {
+    fn change(&self, key: Key) -> Option<Record> {
+        self.fresh.keys.get(&key).or_else(|| self.committing.keys.get(&key)).copied()
+    }
+
+    fn link(&self, alias: Key) -> Option<Record> {
+        self.fresh.links.get(&alias).or_else(|| self.committing.links.get(&alias)).copied()
+    }
+}
+
+impl Changes {
+    fn add(&mut self, record: Record) {
+        match record {
+            Record::Delivered { key, .. }
+            | Record::Uncertain { key, .. }
+            | Record::Forgotten { key } => self.keys.insert(key, record),
+            Record::Link { alias, .. } => self.links.insert(alias, record),
+        };
+    }
+
+    fn len(&self) -> usize {
+        self.keys.len() + self.links.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// In the order of the file, so that each of its pages is touched once.
+    fn sorted(&self) -> Vec<Record> {
+        let mut entries: Vec<(&Key, &Record)> = self.keys.iter().chain(&self.links).collect();
+        entries.sort_unstable_by_key(|(key, _)| **key);
+        entries.into_iter().map(|(_, record)| *record).collect()
+    }
+}
+
+/// Brings what the journals hold into the id file, and gives the highest number among them.
+fn replay(folder: &Path, file: &IdFile) -> Result<u64, String> {
+    let mut journals = Vec::new();
+    for name in JOURNALS {
+        match journal::read(&folder.join(name)) {
+            Ok(Found::Empty) => {}
+            Ok(Found::Records { number, records }) => journals.push((number, records)),
+            Ok(Found::Damaged(how)) => {
+                return Err(format!(
+                    "is not opened, because {name} {how}; nothing was changed. Move {name} away to \
+                     start without the last ids in it"
+                ));
+            }
+            Err(error) => return Err(format!("is not opened, because of {name}: {error}")),
+        }
+    }
+    journals.sort_unstable_by_key(|(number, _)| *number);
+    let mut highest = 0;
+    for (number, records) in journals {
+        highest = number;
+        let committed = file.journal().map_err(|error| format!("cannot be used: {error}"))?;
+        if number > committed && !records.is_empty() {
+            file.commit(number, &records, None)
+                .map_err(|error| format!("cannot be brought up to date: {error}"))?;
+        }
+    }
+    Ok(highest)
+}
+
+/// A folder without an id file must be empty: it is somebody else's, or has lost its ids.
+fn refuse_foreign(folder: &Path) -> Result<(), String> {
+    let entries = fs::read_dir(folder).map_err(|error| format!("cannot be read: {error}"))?;
+    for entry in entries {
+        let name = entry.map_err(|error| format!("cannot be read: {error}"))?.file_name();
+        if !["lock", "ids.new", "lost+found"].iter().any(|ours| name == *ours) {
+            return Err(format!(
+                "has no {ID_FILE}, but {}; give the store a folder of its own",
+                name.display()
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn journal_path(folder: &Path, number: u64) -> PathBuf {
+    let [even, odd] = JOURNALS;
+    folder.join(if number.is_multiple_of(2) { even } else { odd })
+}

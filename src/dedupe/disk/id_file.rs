@@ -1,0 +1,249 @@
+//! The file that outlives the process: a `redb` database of delivered ids.
+
+use super::record::Record;
+use crate::clock::UnixMillis;
+use crate::dedupe::Key;
+use crate::dedupe::delivered::Delivery;
+use redb::{Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata};
+use redb::{Table, TableDefinition, TableError, WriteTransaction};
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+/// Pages that are kept in memory. Most look-ups are for ids that are not there, anywhere in the
+/// file, so more of it would help little; the operating system keeps the rest.
+const CACHE_BYTES: usize = 32 << 20;
+
+/// Expired records that one commit removes at most, so that it stays short.
+const SWEPT_AT_ONCE: usize = 20_000;
+
+/// What this program writes; a file that says otherwise is not read.
+const FORMAT: u64 = 1;
+
+type Id = [u8; 16];
+
+/// `format`, and `journal`: the number of the last journal that is in here.
+const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("hookward");
+/// since, fingerprint, until.
+const DELIVERED: TableDefinition<'_, Id, (i64, u64, i64)> = TableDefinition::new("delivered");
+/// since, until.
+const UNCERTAIN: TableDefinition<'_, Id, (i64, i64)> = TableDefinition::new("uncertain");
+/// The key that an alias points at, until.
+const LINKS: TableDefinition<'_, Id, (Id, i64)> = TableDefinition::new("links");
+/// until, the table, the key: what is to be removed, soonest first.
+const EXPIRY: TableDefinition<'_, (i64, u8, Id), ()> = TableDefinition::new("expiry");
+
+const IN_DELIVERED: u8 = 1;
+const IN_UNCERTAIN: u8 = 2;
+const IN_LINKS: u8 = 3;
+
+/// An open id file.
+#[derive(Debug)]
+pub(super) struct IdFile {
+    database: Database,
+}
+
+/// Why an id file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum IdFileError {
+    /// It is not one of ours.
+    #[error("is not an id file of this version of hookward")]
+    Foreign,
+    /// Its checksums do not hold.
+    #[error("is damaged ({0})")]
+    Damaged(redb::Error),
+    /// What redb says.
+    #[error("cannot be used: {0}")]
+    Unusable(redb::Error),
+}
+
+impl IdFile {
+    /// Makes a new file, whole or not at all: a process that is killed on the way leaves none.
+    pub(super) fn create(path: &Path) -> Result<(), redb::Error> {
+        let unfinished = path.with_extension("new");
+        match fs::remove_file(&unfinished) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+        let database = Database::create(&unfinished)?;
+        let write = database.begin_write()?;
+        {
+            let mut about = write.open_table(ABOUT)?;
+            about.insert("format", FORMAT)?;
+            about.insert("journal", 0)?;
+        }
+        drop(Tables::open(&write)?);
+        write.commit()?;
+        drop(database);
+        fs::rename(unfinished, path)?;
+        match path.parent() {
+            // Else a power cut could take the name away, and every id with it.
+            Some(folder) => Ok(File::open(folder)?.sync_all()?),
+            None => Ok(()),
+        }
+    }
+
+    /// Opens a file that was made by [`IdFile::create`], after a look at all its checksums.
+    pub(super) fn open(path: &Path) -> Result<Self, IdFileError> {
+        let opened = Builder::new()
+            .set_cache_size(CACHE_BYTES)
+            .set_check_integrity_on_open(true)
+            .open(path)
+            .map_err(redb::Error::from);
+        let file = match opened {
+            Ok(database) => Self { database },
+            Err(error @ redb::Error::Corrupted(_)) => return Err(IdFileError::Damaged(error)),
+            Err(error) => return Err(IdFileError::Unusable(error)),
+        };
+        match file.about("format").map_err(IdFileError::Unusable)? {
+            Some(FORMAT) => Ok(file),
+            _ => Err(IdFileError::Foreign),
+        }
+    }
+
+    /// Opens a file that this process had open before.
+    pub(super) fn reopen(path: &Path) -> Result<Self, redb::Error> {
+        Ok(Self { database: Builder::new().set_cache_size(CACHE_BYTES).open(path)? })
+    }
+
+    /// The number of the last journal that is in this file.
+    pub(super) fn journal(&self) -> Result<u64, redb::Error> {
+        Ok(self.about("journal")?.unwrap_or(0))
+    }
+
+    /// What is known of a delivered id, and until when it is remembered.
+    pub(super) fn delivered(
+        &self,
+        key: Key,
+    ) -> Result<Option<(Delivery, UnixMillis)>, redb::Error> {
+        let table = self.database.begin_read()?.open_table(DELIVERED)?;
+        Ok(table.get(key.as_bytes())?.map(|entry| {
+            let (since, fingerprint, until) = entry.value();
+            (Delivery { since: UnixMillis(since), fingerprint }, UnixMillis(until))
+        }))
+    }
+
+    /// The key that an alias points at.
+    pub(super) fn link(&self, alias: Key) -> Result<Option<Key>, redb::Error> {
+        let table = self.database.begin_read()?.open_table(LINKS)?;
+        Ok(table.get(alias.as_bytes())?.map(|entry| Key::from_bytes(entry.value().0)))
+    }
+
+    /// All keys of unknown fate, each with since and until.
+    pub(super) fn uncertain(&self) -> Result<Vec<(Key, UnixMillis, UnixMillis)>, redb::Error> {
+        let table = self.database.begin_read()?.open_table(UNCERTAIN)?;
+        let entries = table.iter()?.map(|entry| {
+            let (key, value) = entry?;
+            let (since, until) = value.value();
+            Ok((Key::from_bytes(key.value()), UnixMillis(since), UnixMillis(until)))
+        });
+        entries.collect()
+    }
+
+    /// How many delivered ids there are, expired ones that were not swept yet among them.
+    pub(super) fn entries(&self) -> Result<u64, redb::Error> {
+        Ok(self.database.begin_read()?.open_table(DELIVERED)?.len()?)
+    }
+
+    /// Writes the records of journal `number` and, where `now` is given, removes what expired
+    /// before, in one transaction that is flushed to the disk. True if more has expired than one
+    /// transaction removes.
+    pub(super) fn commit(
+        &self,
+        number: u64,
+        records: &[Record],
+        now: Option<UnixMillis>,
+    ) -> Result<bool, redb::Error> {
+        let write = self.database.begin_write()?;
+        write.open_table(ABOUT)?.insert("journal", number)?;
+        let more = {
+            let mut tables = Tables::open(&write)?;
+            for record in records {
+                tables.write(record)?;
+            }
+            now.map_or(Ok(false), |now| tables.sweep(now))?
+        };
+        write.commit()?;
+        Ok(more)
+    }
+
+    fn about(&self, name: &str) -> Result<Option<u64>, redb::Error> {
+        let table = match self.database.begin_read()?.open_table(ABOUT) {
+            Err(TableError::TableDoesNotExist(_) | TableError::TableTypeMismatch { .. }) => {
+                return Ok(None);
+            }
+            table => table?,
+        };
+        Ok(table.get(name)?.map(|entry| entry.value()))
+    }
+}
+
+struct Tables<'t> {
+    delivered: Table<'t, Id, (i64, u64, i64)>,
+    uncertain: Table<'t, Id, (i64, i64)>,
+    links: Table<'t, Id, (Id, i64)>,
+    expiry: Table<'t, (i64, u8, Id), ()>,
+}
+
+impl<'t> Tables<'t> {
+    fn open(write: &'t WriteTransaction) -> Result<Self, redb::Error> {
+        Ok(Self {
+            delivered: write.open_table(DELIVERED)?,
+            uncertain: write.open_table(UNCERTAIN)?,
+            links: write.open_table(LINKS)?,
+            expiry: write.open_table(EXPIRY)?,
+        })
+    }
+
+    fn write(&mut self, record: &Record) -> Result<(), redb::Error> {
+        match *record {
+            Record::Delivered { key, delivery, until } => {
+                let id = *key.as_bytes();
+                self.delivered.insert(id, (delivery.since.0, delivery.fingerprint, until.0))?;
+                self.uncertain.remove(id)?;
+                self.expiry.insert((until.0, IN_DELIVERED, id), ())?;
+            }
+            Record::Uncertain { key, since, until } => {
+                let id = *key.as_bytes();
+                self.uncertain.insert(id, (since.0, until.0))?;
+                self.expiry.insert((until.0, IN_UNCERTAIN, id), ())?;
+            }
+            Record::Forgotten { key } => {
+                self.delivered.remove(key.as_bytes())?;
+                self.uncertain.remove(key.as_bytes())?;
+            }
+            Record::Link { alias, to, until } => {
+                self.links.insert(alias.as_bytes(), (*to.as_bytes(), until.0))?;
+                self.expiry.insert((until.0, IN_LINKS, *alias.as_bytes()), ())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn sweep(&mut self, now: UnixMillis) -> Result<bool, redb::Error> {
+        let due: Vec<(i64, u8, Id)> = self
+            .expiry
+            .range(..(now.0, 0, Id::default()))?
+            .take(SWEPT_AT_ONCE)
+            .map(|entry| entry.map(|(due, _)| due.value()))
+            .collect::<Result<_, _>>()?;
+        for (until, table, id) in &due {
+            self.expiry.remove((*until, *table, *id))?;
+            // Written again since then, it stays until its later time.
+            let ends = match *table {
+                IN_DELIVERED => self.delivered.get(id)?.map(|entry| entry.value().2),
+                IN_UNCERTAIN => self.uncertain.get(id)?.map(|entry| entry.value().1),
+                _ => self.links.get(id)?.map(|entry| entry.value().1),
+            };
+            if ends != Some(*until) {
+                continue;
+            }
+            match *table {
+                IN_DELIVERED => drop(self.delivered.remove(id)?),
+                IN_UNCERTAIN => drop(self.uncertain.remove(id)?),
+                _ => drop(self.links.remove(id)?),
+            }
+        }
+        Ok(due.len() == SWEPT_AT_ONCE)
+    }
+}

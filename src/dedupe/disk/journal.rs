@@ -1,0 +1,220 @@
+//! What was learned since the last commit, in the hands of the operating system.
+//!
+//! An append to a journal is one `write` without a flush, so it survives the end of the process,
+//! and nobody waits for the disk. Once its records are committed to the id file the journal has
+//! served; two files take turns, and each carries a number, so that a journal which is already in
+//! the id file is never read again.
+//!
+//! A journal that ends in the middle of a record is what a power cut leaves, and reads as far as
+//! it goes. Any other damage is an error: half a journal must not pass for a whole one.
+
+use super::record::{RECORD_BYTES, Record};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::Path;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+const MAGIC: &[u8; 8] = b"hookwj1\n";
+const HEADER_BYTES: usize = 24;
+const CHECK_BYTES: usize = 8;
+const FRAME_BYTES: usize = RECORD_BYTES + CHECK_BYTES;
+
+/// A journal that is being written.
+#[derive(Debug)]
+pub(super) struct Journal {
+    file: File,
+    number: u64,
+    /// Up to here it is whole.
+    length: u64,
+}
+
+/// A journal as it was found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Nothing was ever written to it since it was last emptied.
+    Empty,
+    /// These records, in the order in which they were written.
+    Records { number: u64, records: Vec<Record> },
+    /// Not a journal, or damaged; the rest of the sentence.
+    Damaged(String),
+}
+
+impl Journal {
+    /// Empties the file and starts journal `number` in it.
+    pub(super) fn start(path: &Path, number: u64) -> io::Result<Self> {
+        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        file.set_len(0)?;
+        let mut journal = Self { file, number, length: 0 };
+        journal.write(&header(number))?;
+        Ok(journal)
+    }
+
+    /// Hands a record to the operating system.
+    pub(super) fn append(&mut self, record: &Record) -> io::Result<()> {
+        let mut frame = [0; FRAME_BYTES];
+        let (body, check) = frame.split_at_mut(RECORD_BYTES);
+        body.copy_from_slice(&record.to_bytes());
+        check.copy_from_slice(&xxh3_64_with_seed(body, self.number).to_le_bytes());
+        self.write(&frame)
+    }
+
+    /// Writes all of it or, as far as a reader can tell, nothing.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self.file.write_all(bytes) {
+            Ok(()) => {
+                self.length += bytes.len() as u64;
+                Ok(())
+            }
+            Err(error) => {
+                // A full disk may have taken a part of it.
+                self.file.set_len(self.length)?;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Reads a journal; a file that is not there is an empty one.
+pub(super) fn read(path: &Path) -> io::Result<Found> {
+    let mut bytes = Vec::new();
+    match File::open(path) {
+        Ok(mut file) => file.read_to_end(&mut bytes)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Empty),
+        Err(error) => return Err(error),
+    };
+    Ok(parse(&bytes))
+}
+
+fn parse(bytes: &[u8]) -> Found {
+    let Some((head, frames)) = bytes.split_at_checked(HEADER_BYTES) else {
+        return cut_short(bytes, MAGIC.starts_with(bytes) || bytes.starts_with(MAGIC));
+    };
+    let Some(number) = number_in(head) else { return cut_short(bytes, false) };
+    let mut records = Vec::with_capacity(frames.len() / FRAME_BYTES);
+    let mut rest = frames.chunks(FRAME_BYTES);
+    for frame in rest.by_ref() {
+        match record_in(frame, number) {
+            Some(record) => records.push(record),
+            // The power failed in the middle of this frame: nothing but zeros can follow it.
+            None if rest.all(is_zero) => break,
+            None => {
+                let at = HEADER_BYTES + records.len() * FRAME_BYTES;
+                return Found::Damaged(format!("is damaged at byte {at}"));
+            }
+        }
+    }
+    Found::Records { number, records }
+}
+
+/// What a file without a whole header is: empty, if a power cut can have left it so.
+fn cut_short(bytes: &[u8], is_beginning: bool) -> Found {
+    if is_beginning || is_zero(bytes) {
+        Found::Empty
+    } else {
+        Found::Damaged("does not begin as a journal does".to_owned())
+    }
+}
+
+fn header(number: u64) -> [u8; HEADER_BYTES] {
+    let mut header = [0; HEADER_BYTES];
+    let (named, check) = header.split_at_mut(HEADER_BYTES - CHECK_BYTES);
+    let (magic, digits) = named.split_at_mut(MAGIC.len());
+    magic.copy_from_slice(MAGIC);
+    digits.copy_from_slice(&number.to_le_bytes());
+    check.copy_from_slice(&xxh3_64_with_seed(named, 0).to_le_bytes());
+    header
+}
+
+fn number_in(head: &[u8]) -> Option<u64> {
+    let (_, digits) = head.split_at_checked(MAGIC.len())?;
+    let number = u64::from_le_bytes(*digits.first_chunk()?);
+    (header(number) == head).then_some(number)
+}
+
+fn record_in(frame: &[u8], number: u64) -> Option<Record> {
+    let (body, check) = frame.split_at_checked(RECORD_BYTES)?;
+    let expected = xxh3_64_with_seed(body, number).to_le_bytes();
+    if check != expected {
+        return None;
+    }
+    Record::from_bytes(body.first_chunk()?)
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dedupe::Key;
+
+    fn records() -> Vec<Record> {
+        (0..5).map(|n| Record::Forgotten { key: Key::from_bytes([n; 16]) }).collect()
+    }
+
+    fn written(number: u64) -> Vec<u8> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let mut journal = Journal::start(&path, number).unwrap();
+        for record in records() {
+            journal.append(&record).unwrap();
+        }
+        std::fs::read(path).unwrap()
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        assert_eq!(parse(&written(7)), Found::Records { number: 7, records: records() });
+    }
+
+    #[test]
+    fn a_journal_started_again_holds_nothing_of_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        Journal::start(&path, 1).unwrap().append(&records()[0]).unwrap();
+        Journal::start(&path, 3).unwrap();
+        assert_eq!(read(&path).unwrap(), Found::Records { number: 3, records: vec![] });
+        assert_eq!(read(&folder.path().join("other")).unwrap(), Found::Empty);
+    }
+
+    #[test]
+    fn a_journal_cut_anywhere_reads_as_far_as_it_goes() {
+        let whole = written(7);
+        for length in 0..whole.len() {
+            // What a power cut leaves is short, or filled up with zeros.
+            let mut zeroed = whole[..length].to_vec();
+            let short = parse(&zeroed);
+            zeroed.resize(whole.len(), 0);
+            for found in [short, parse(&zeroed)] {
+                let frames = length.saturating_sub(HEADER_BYTES) / FRAME_BYTES;
+                match found {
+                    Found::Empty => assert!(length < HEADER_BYTES),
+                    Found::Records { number, records: read } => {
+                        assert_eq!((number, read.as_slice()), (7, &records()[..frames]));
+                    }
+                    Found::Damaged(_) => {
+                        assert!(length < HEADER_BYTES, "cut at {length}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_changed_byte_before_the_last_record_is_damage() {
+        let whole = written(7);
+        for at in 0..whole.len() - FRAME_BYTES {
+            let mut changed = whole.clone();
+            changed[at] ^= 0x10;
+            assert!(matches!(parse(&changed), Found::Damaged(_)), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_foreign_file_is_damage() {
+        for text in ["x", "a file of somebody else, longer than a header is"] {
+            assert!(matches!(parse(text.as_bytes()), Found::Damaged(_)), "{text}");
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! `store = "disk"`: claims of one process whose delivered ids outlive it.
+//!
+//! A folder with four files: `ids.redb`, a database of what was delivered; two journals that take
+//! turns in front of it; and a lock that keeps a second process out. A delivered id is handed to
+//! the operating system by an append to the journal before its claim is settled, so the end of
+//! the process loses none; a thread of its own commits what has gathered to the database, with a
+//! flush to the disk, every second. So a power cut loses at most the last second, and no answer
+//! waits for the disk. `docs/decisions` says why it is built so.
+//!
+//! When the disk is full, new ids are kept in memory and committed once there is room again.
+
+mod front;
+mod id_file;
+mod journal;
+mod record;
+
+use super::aliases::Aliases;
+use super::delivered::{Delivered, Delivery};
+use super::table::{Recall, Table};
+use super::{
+    ClaimStore, Counters, Fence, Health, Intent, Key, Settled, Standing, StoreError, Target,
+    Verdict,
+};
+use crate::clock::{Clock, UnixMillis};
+use async_trait::async_trait;
+use front::Front;
+use record::Record;
+use std::fs::{self, File, TryLockError};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+const NAME: &str = "disk";
+
+/// The time between two commits: what a power cut can lose.
+const COMMIT_EVERY: Duration = Duration::from_secs(1);
+
+/// Claims in the memory of this process, over delivered ids in a folder of its own.
+pub struct DiskStore {
+    table: Table<OnDisk>,
+    /// Dropping it ends the committing thread.
+    stop: Option<Sender<()>>,
+    committing: Option<JoinHandle<()>>,
+    _lock: File,
+}
+
+impl DiskStore {
+    /// Opens the folder at `path`, or makes it, with up to `capacity` ids held in memory as well.
+    ///
+    /// # Errors
+    /// A sentence that names the path: another process uses it; it holds files that are not ours;
+    /// a file is damaged; or the system does not let us. Nothing is changed then.
+    pub fn open(path: &Path, capacity: u64, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let at = |what: String| error(format!("at {} {what}", path.display()));
+        let lock = lock_folder(path).map_err(at)?;
+        let counters = Arc::new(Counters::default());
+        let (front, uncertain) =
+            Front::open(path, capacity, Arc::clone(&clock), Arc::clone(&counters)).map_err(at)?;
+        let front = Arc::new(front);
+        let (stop, stopped) = mpsc::channel();
+        let committing = {
+            let front = Arc::clone(&front);
+            std::thread::Builder::new().name("dedupe commit".to_owned()).spawn(move || {
+                while stopped.recv_timeout(COMMIT_EVERY) == Err(RecvTimeoutError::Timeout) {
+                    front.commit();
+                }
+                front.close();
+            })
+        };
+        let committing = committing.map_err(|error| at(format!("has no thread: {error}")))?;
+        let recall = OnDisk {
+            // An id that has to leave the memory is still on the disk, so nobody counts it.
+            delivered: Delivered::new(capacity, Arc::clone(&clock), Arc::default()),
+            aliases: Aliases::new(capacity),
+            front,
+            counters,
+            clock: Arc::clone(&clock),
+        };
+        let table = Table::new(recall, clock);
+        for restored in uncertain {
+            table.restore(restored);
+        }
+        Ok(Self { table, stop: Some(stop), committing: Some(committing), _lock: lock })
+    }
+}
+
+impl Drop for DiskStore {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(committing) = self.committing.take() {
+            // The last commit; if it panicked, the journal has what it was about to write.
+            let _ended = committing.join();
+        }
+    }
+}
+
+/// The memory as the fast path, the folder behind it.
+struct OnDisk {
+    delivered: Delivered,
+    aliases: Aliases,
+    front: Arc<Front>,
+    counters: Arc<Counters>,
+    clock: Arc<dyn Clock>,
+}
+
+impl OnDisk {
+    fn until(&self, keep: Duration) -> UnixMillis {
+        self.clock.wall().plus(keep)
+    }
+}
+
+impl Recall for OnDisk {
+    fn find(&self, key: Key) -> Result<Option<Delivery>, StoreError> {
+        match self.delivered.find(key) {
+            Some(delivery) => Ok(Some(delivery)),
+            None => self.front.delivered(key).map_err(|cause| error(cause.to_string())),
+        }
+    }
+
+    fn remember(&self, key: Key, delivery: Delivery, ttl: Duration) {
+        self.front.write(Record::Delivered { key, delivery, until: self.until(ttl) });
+        self.delivered.remember(key, delivery, ttl);
+    }
+
+    fn doubt(&self, key: Key, since: UnixMillis, hold: Duration) {
+        self.front.write(Record::Uncertain { key, since, until: self.until(hold) });
+    }
+
+    fn forget(&self, key: Key) -> Result<(), StoreError> {
+        self.front.write(Record::Forgotten { key });
+        self.delivered.forget(key);
+        Ok(())
+    }
+
+    fn alias(&self, alias: Key) -> Result<Option<Key>, StoreError> {
+        match self.aliases.find(alias) {
+            Some(to) => Ok(Some(to)),
+            None => self.front.link(alias).map_err(|cause| error(cause.to_string())),
+        }
+    }
+
+    fn link(&self, alias: Key, to: Key, keep: Duration) {
+        self.front.write(Record::Link { alias, to, until: self.until(keep) });
+        self.aliases.link(alias, to, keep);
+    }
+}
+
+#[async_trait]
+impl ClaimStore for DiskStore {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn counters(&self) -> &Counters {
+        &self.table.recall().counters
+    }
+
+    async fn claim(
+        &self,
+        targets: &[Target],
+        fence: Fence,
+        intent: Intent,
+        _within: Duration,
+    ) -> Result<Vec<Standing>, StoreError> {
+        targets.iter().map(|target| self.table.claim(target, fence, intent)).collect()
+    }
+
+    async fn settle(
+        &self,
+        key: Key,
+        fence: Fence,
+        verdict: &Verdict,
+        _within: Duration,
+    ) -> Result<Settled, StoreError> {
+        self.table.settle(key, fence, verdict)
+    }
+
+    async fn forget(&self, key: Key, _within: Duration) -> Result<Standing, StoreError> {
+        self.table.forget(key)
+    }
+
+    async fn entries(&self, _within: Duration) -> Result<u64, StoreError> {
+        self.table.recall().front.entries().map_err(|cause| error(cause.to_string()))
+    }
+
+    async fn health(&self, _within: Duration) -> Result<Health, StoreError> {
+        Ok(match self.table.recall().front.trouble() {
+            Some(trouble) => Health::Degraded(trouble),
+            None => Health::Good,
+        })
+    }
+}
+
+/// Makes the folder if need be, and keeps every other process out of it for as long as the file
+/// is open.
+fn lock_folder(path: &Path) -> Result<File, String> {
+    if path.exists() && !path.is_dir() {
+        return Err("is not a folder; give the store a folder of its own".to_owned());
+    }
+    fs::create_dir_all(path).map_err(|error| format!("cannot be made: {error}"))?;
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path.join("lock"))
+        .map_err(|error| format!("cannot be locked: {error}"))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err("is in use by another process; give each its own \
+                                              folder, or share a redis store"
+            .to_owned()),
+        Err(TryLockError::Error(error)) => Err(format!("cannot be locked: {error}")),
+    }
+}
+
+fn error(problem: String) -> StoreError {
+    StoreError { store: NAME, problem }
+}

@@ -1,0 +1,102 @@
+//! What the disk store writes down: one change of one key.
+
+use crate::clock::UnixMillis;
+use crate::dedupe::Key;
+use crate::dedupe::delivered::Delivery;
+
+/// Bytes of a record: a tag and four numbers and a key, whatever it is.
+pub(super) const RECORD_BYTES: usize = 41;
+
+/// One change. Points in time are wall time, the only one that outlives a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Record {
+    /// Delivered, and remembered through `until`.
+    Delivered { key: Key, delivery: Delivery, until: UnixMillis },
+    /// Of unknown fate before `until`.
+    Uncertain { key: Key, since: UnixMillis, until: UnixMillis },
+    /// Absent again.
+    Forgotten { key: Key },
+    /// Another name of `to`, kept through `until`.
+    Link { alias: Key, to: Key, until: UnixMillis },
+}
+
+impl Record {
+    /// Its bytes; what it has none for is zero.
+    pub(super) fn to_bytes(self) -> [u8; RECORD_BYTES] {
+        let (tag, key, first, second, until) = match self {
+            Self::Delivered { key, delivery: Delivery { since, fingerprint }, until } => {
+                (1, key, since.0.to_le_bytes(), fingerprint.to_le_bytes(), until)
+            }
+            Self::Uncertain { key, since, until } => (2, key, since.0.to_le_bytes(), [0; 8], until),
+            Self::Forgotten { key } => (3, key, [0; 8], [0; 8], UnixMillis(0)),
+            Self::Link { alias, to, until } => {
+                let (first, second) = halves(to);
+                (4, alias, first, second, until)
+            }
+        };
+        let mut bytes = [0; RECORD_BYTES];
+        let parts = [&[tag][..], key.as_bytes(), &first, &second, &until.0.to_le_bytes()];
+        for (byte, value) in bytes.iter_mut().zip(parts.concat()) {
+            *byte = value;
+        }
+        bytes
+    }
+
+    /// The record of these bytes, if they are one.
+    pub(super) fn from_bytes(bytes: &[u8; RECORD_BYTES]) -> Option<Self> {
+        let (tag, rest) = bytes.split_first()?;
+        let (key, rest) = rest.split_first_chunk::<16>()?;
+        let (first, rest) = rest.split_first_chunk::<8>()?;
+        let (second, rest) = rest.split_first_chunk::<8>()?;
+        let key = Key::from_bytes(*key);
+        let since = UnixMillis(i64::from_le_bytes(*first));
+        let until = UnixMillis(i64::from_le_bytes(*rest.first_chunk()?));
+        Some(match tag {
+            1 => {
+                let fingerprint = u64::from_le_bytes(*second);
+                Self::Delivered { key, delivery: Delivery { since, fingerprint }, until }
+            }
+            2 => Self::Uncertain { key, since, until },
+            3 => Self::Forgotten { key },
+            4 => Self::Link { alias: key, to: joined(*first, *second), until },
+            _ => return None,
+        })
+    }
+}
+
+fn halves(key: Key) -> ([u8; 8], [u8; 8]) {
+    let whole = u128::from_le_bytes(*key.as_bytes());
+    let mut halves = ([0; 8], [0; 8]);
+    for (half, bits) in [(&mut halves.0, whole), (&mut halves.1, whole >> 64)] {
+        for (byte, value) in half.iter_mut().zip(bits.to_le_bytes()) {
+            *byte = value;
+        }
+    }
+    halves
+}
+
+fn joined(first: [u8; 8], second: [u8; 8]) -> Key {
+    let whole =
+        u128::from(u64::from_le_bytes(first)) | u128::from(u64::from_le_bytes(second)) << 64;
+    Key::from_bytes(whole.to_le_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_record_survives_its_bytes() {
+        let (key, to) = (Key::of("shop", "1", "erp"), Key::of("shop", "2", "erp"));
+        let (since, until) = (UnixMillis(-5), UnixMillis(i64::MAX));
+        for record in [
+            Record::Delivered { key, delivery: Delivery { since, fingerprint: u64::MAX }, until },
+            Record::Uncertain { key, since, until },
+            Record::Forgotten { key },
+            Record::Link { alias: key, to, until },
+        ] {
+            assert_eq!(Record::from_bytes(&record.to_bytes()), Some(record));
+        }
+        assert_eq!(Record::from_bytes(&[0; RECORD_BYTES]), None);
+    }
+}

@@ -1,0 +1,72 @@
+//! What the scripts answer.
+
+use crate::clock::UnixMillis;
+use crate::dedupe::Standing;
+use std::time::Duration;
+
+/// How a key stands, from its value and the milliseconds until it expires; `None` if the value is
+/// not one of ours.
+pub(super) fn standing(value: &str, left: i64) -> Option<Standing> {
+    if value.is_empty() {
+        return Some(Standing::Absent);
+    }
+    let (kind, rest) = value.split_once(' ').unwrap_or((value, ""));
+    Some(match kind {
+        "c" => Standing::Claimed,
+        "f" => Standing::InFlight { since: instant(rest.split_once(' ')?.1)? },
+        "d" => {
+            let (since, fingerprint) = rest.split_once(' ')?;
+            Standing::Delivered { since: instant(since)?, fingerprint: fingerprint.parse().ok()? }
+        }
+        "u" => {
+            let (since, note) = rest.split_once(' ')?;
+            let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
+            Standing::Uncertain { since: instant(since)?, left, note: note.to_owned() }
+        }
+        "r" => Standing::Released { note: rest.to_owned() },
+        _ => return None,
+    })
+}
+
+/// The value of a line of `INFO`.
+pub(super) fn info<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+}
+
+fn instant(text: &str) -> Option<UnixMillis> {
+    text.parse().ok().map(UnixMillis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_value_has_its_standing_and_others_have_none() {
+        let since = UnixMillis(17);
+        for (value, expected) in [
+            ("", Some(Standing::Absent)),
+            ("c", Some(Standing::Claimed)),
+            ("f 99 17", Some(Standing::InFlight { since })),
+            ("d 17 5", Some(Standing::Delivered { since, fingerprint: 5 })),
+            ("u 17 ", Some(Standing::Uncertain { since, left: SECOND, note: String::new() })),
+            ("u 17 a b", Some(Standing::Uncertain { since, left: SECOND, note: "a b".into() })),
+            ("r 500 why", Some(Standing::Released { note: "500 why".into() })),
+            ("d 17", None),
+            ("f 99", None),
+            ("somebody else's", None),
+        ] {
+            assert_eq!(standing(value, 1000), expected, "{value}");
+        }
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_line_of_info_is_found_by_its_whole_name() {
+        let text = "# Memory\r\nmaxmemory_policy:noeviction\r\nmaxmemory:0\r\n";
+        assert_eq!(info(text, "maxmemory"), Some("0"));
+        assert_eq!(info(text, "maxmemory_policy"), Some("noeviction"));
+        assert_eq!(info(text, "redis_version"), None);
+    }
+}

@@ -1,0 +1,49 @@
+//! Work that runs to its end, whether or not somebody still waits for it.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+/// Work that has been started. Waiting for it gives its output, or `None` if its task was killed;
+/// not waiting for it does not stop it.
+pub(super) enum Running<V> {
+    /// It did not have to wait.
+    Done(Option<V>),
+    /// It goes on in a task of its own.
+    Task(JoinHandle<V>),
+    /// Without a runtime it goes on where it is waited for.
+    Here(Pin<Box<dyn Future<Output = V> + Send>>),
+}
+
+impl<V: Send + 'static> Running<V> {
+    /// Starts `work`: does at once what it can, and lets `runtime` do the rest.
+    pub(super) fn start(
+        work: impl Future<Output = V> + Send + 'static,
+        runtime: Option<&Handle>,
+    ) -> Self {
+        let mut work = Box::pin(work);
+        let _timers = runtime.map(Handle::enter);
+        match work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(output) => Self::Done(Some(output)),
+            Poll::Pending => match runtime {
+                Some(runtime) => Self::Task(runtime.spawn(work)),
+                None => Self::Here(work),
+            },
+        }
+    }
+}
+
+impl<V> Unpin for Running<V> {}
+
+impl<V> Future for Running<V> {
+    type Output = Option<V>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<V>> {
+        match &mut *self {
+            Self::Done(output) => Poll::Ready(output.take()),
+            Self::Task(task) => Pin::new(task).poll(context).map(Result::ok),
+            Self::Here(work) => work.as_mut().poll(context).map(Some),
+        }
+    }
+}
