@@ -19,6 +19,7 @@ mod commands;
 mod docs;
 mod forwarding;
 mod listener;
+mod modes;
 mod process;
 mod refusals;
 mod routing;
