@@ -3,6 +3,7 @@
 use crate::support::{
     Delivery, Event, Proxy, Sender, Setup, Upstream, hookward, printed, unix_now,
 };
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::Output;
 use tempfile::TempDir;
@@ -119,9 +120,7 @@ fn what_discover_prints_verifies_deliveries() {
     let erp = Upstream::start();
     let mut toml = format!("{table}\n");
     if !table.contains("routes]]") {
-        toml.push_str(&format!(
-            "[[sources.{name}.routes]]\nevents = [\"*\"]\nto = [\"erp\"]\n"
-        ));
+        _ = writeln!(toml, "[[sources.{name}.routes]]\nevents = [\"*\"]\nto = [\"erp\"]");
     }
     let proxy = Setup::new()
         .upstream("erp", &erp, "")

@@ -14,6 +14,7 @@
 
 mod admin;
 mod answers;
+mod captures;
 mod claims;
 mod commands;
 mod docs;
