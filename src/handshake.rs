@@ -32,7 +32,7 @@ pub enum Kind {
     /// Zoom: a signed POST `endpoint.url_validation` whose `plainToken` is answered with its HMAC.
     Zoom,
     /// X: a GET with `crc_token`, answered with its HMAC.
-    XCrc,
+    X,
     /// Okta: a GET whose `X-Okta-Verification-Challenge` is echoed in JSON.
     Okta,
     /// Dropbox: a GET whose `challenge` is echoed.
@@ -71,7 +71,7 @@ impl Kind {
         ("slack", Self::Slack),
         ("meta", Self::Meta),
         ("zoom", Self::Zoom),
-        ("x-crc", Self::XCrc),
+        ("x", Self::X),
         ("okta", Self::Okta),
         ("dropbox", Self::Dropbox),
         ("xero", Self::Xero),
@@ -93,7 +93,7 @@ impl Kind {
     #[must_use]
     pub const fn methods(self) -> &'static [Method] {
         match self {
-            Self::Meta | Self::XCrc | Self::Okta | Self::Dropbox | Self::Ebay => &[Method::GET],
+            Self::Meta | Self::X | Self::Okta | Self::Dropbox | Self::Ebay => &[Method::GET],
             Self::Trello => &[Method::HEAD],
             _ => &[],
         }
@@ -144,7 +144,7 @@ pub fn answer_head(
         Kind::Trello => Some(Ok(Reply::empty())),
         Kind::Meta => meta(handshake, head),
         Kind::Dropbox => Some(Ok(Reply::text(token_in_query(head, "challenge")?))),
-        Kind::XCrc => {
+        Kind::X => {
             let tag = keyed(source, &token_in_query(head, "crc_token")?);
             Some(tag.map(|tag| {
                 let token = format!("sha256={}", BASE64.encode(&tag));
@@ -237,7 +237,7 @@ pub fn answer_body(
             is_number.then(|| Ok(Reply::empty()))
         }
         Kind::ExactOnline => body.is_empty().then(|| Ok(Reply::empty())),
-        Kind::Meta | Kind::XCrc | Kind::Okta | Kind::Dropbox | Kind::Trello | Kind::Ebay => None,
+        Kind::Meta | Kind::X | Kind::Okta | Kind::Dropbox | Kind::Trello | Kind::Ebay => None,
     }
 }
 
