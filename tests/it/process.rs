@@ -54,6 +54,19 @@ fn an_idle_process_stops_within_two_seconds() {
 }
 
 #[test]
+fn a_log_that_nobody_reads_stops_no_delivery() {
+    let erp = Upstream::start();
+    let proxy = Setup::shop(&erp).unread_log().start();
+    let mut connection = Connection::open(proxy.address);
+    // A pipe holds 64 KiB and a line is at least 200 bytes.
+    for number in 0..1000 {
+        let delivery = Event::order(&format!("evt-{number}")).signed().bytes(proxy.address);
+        assert_eq!(connection.send(delivery).response().outcome(), "delivered");
+    }
+    erp.saw(1000);
+}
+
+#[test]
 fn a_drain_that_takes_too_long_is_cut_off_with_exit_code_1() {
     let erp = Upstream::start();
     erp.otherwise(Reply::Hang);
