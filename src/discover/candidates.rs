@@ -1,6 +1,5 @@
 //! What in a request could be a signature, a time, or a token.
 
-use super::public_urls;
 use crate::json::{Member, read_raw};
 use crate::request::RequestHead;
 use crate::scheme::{Encoding, Place, Pointer, TimeFormat, TimestampPlace};
@@ -182,9 +181,12 @@ pub(super) fn tokens(head: &RequestHead) -> Vec<(Place, String, Encoding)> {
     tokens
 }
 
-/// No URL first, then those that the request suggests.
-pub(super) fn urls(head: &RequestHead) -> impl Iterator<Item = Option<String>> {
-    [None].into_iter().chain(public_urls(head, None).into_iter().map(Some))
+/// No URL first, then what the request says about its own.
+pub(super) fn urls(head: &RequestHead) -> Vec<Option<String>> {
+    let forwarded = head.headers.get("x-forwarded-host").and_then(|host| host.to_str().ok());
+    let hosts = forwarded.into_iter().chain([head.host.as_str()]).filter(|host| !host.is_empty());
+    let of_host = |host| ["https", "http"].map(|scheme| format!("{scheme}://{host}{}", head.path));
+    [None].into_iter().chain(hosts.flat_map(of_host).map(Some)).collect()
 }
 
 /// The strings of a JSON body that stand no deeper than signatures do, with their pointers.

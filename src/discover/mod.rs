@@ -145,7 +145,7 @@ impl Search<'_> {
             });
             let mut source = source_of(empty, &self.head.path, url);
             let with_url = source.public_url.is_some();
-            for text in texts::all(self.head, &times, with_url) {
+            for text in texts::all(self.head, self.body, &times, with_url) {
                 source.scheme.signature.signed = text.template;
                 let Some((candidate, key)) = self.look_up(&source, text.time, &keys, &candidates)
                 else {

@@ -16,12 +16,13 @@ const JOINTS: [&str; 9] = [".", ":", "", ",", "|", "\n", "-", "_", ";"];
 /// Every text over this request; those with the URL alone, where `with_url`.
 pub(super) fn all<'a>(
     head: &RequestHead,
+    body: &[u8],
     times: &'a [Time],
     with_url: bool,
 ) -> impl Iterator<Item = Text<'a>> {
     let with_time = |time: &'a Time| move |template| Text { template, time: Some(time) };
     let plain = |template| Text { template, time: None };
-    let ids: Vec<Part> = signed_ids(head).collect();
+    let ids: Vec<Part> = signed_ids(head, body).collect();
     let mut texts: Vec<Text<'a>> = Vec::new();
     if with_url {
         texts.extend(url_texts(&[]).map(plain));
@@ -49,8 +50,10 @@ pub(super) fn all<'a>(
 }
 
 /// Headers that could stand in the text: few, short, and not the time itself.
-fn signed_ids(head: &RequestHead) -> impl Iterator<Item = Part> {
-    const MOST: usize = 8;
+fn signed_ids(head: &RequestHead, body: &[u8]) -> impl Iterator<Item = Part> {
+    // Each of them means hashing the body some hundred times more.
+    const LARGE_BYTES: usize = 64 << 10;
+    let most = if body.len() > LARGE_BYTES { 2 } else { 8 };
     let telling = |name: &str| {
         ["id", "nonce", "key", "topic", "event", "token"].iter().any(|word| name.contains(word))
     };
@@ -60,7 +63,7 @@ fn signed_ids(head: &RequestHead) -> impl Iterator<Item = Part> {
         .collect();
     names.dedup();
     names.sort_by_key(|name| !telling(name.as_str()));
-    names.into_iter().take(MOST).map(Part::Header)
+    names.into_iter().take(most).map(Part::Header)
 }
 
 fn literal(text: &str) -> Part {
