@@ -40,7 +40,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// Connections that are about to close by themselves are given this after the last answer.
-const CLOSING: Duration = Duration::from_secs(2);
+const CLOSING: Duration = Duration::from_millis(500);
 
 /// How often a drain looks whether anything is left.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
