@@ -70,11 +70,11 @@ fn a_get_is_answered_as_its_protocol_asks() {
         (Kind::Okta, "", Some(r#"{"verification":"abc123"}"#)),
         // HMAC-SHA256 of "abc" under "topsecret".
         (
-            Kind::XCrc,
+            Kind::X,
             "crc_token=abc",
             Some(r#"{"response_token":"sha256=7KWrZJNRfUYjre42LIt5mgyKniO4QsioZ45eHXnp2tg="}"#),
         ),
-        (Kind::XCrc, "crc_token=%7B%22id%22%3A1%7D", None),
+        (Kind::X, "crc_token=%7B%22id%22%3A1%7D", None),
         (Kind::Slack, "challenge=abc", None),
     ] {
         match expected {

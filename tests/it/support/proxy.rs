@@ -163,8 +163,10 @@ impl Setup {
                     _ = writeln!(log.lock().unwrap(), "{line}");
                     if let (Some(public), Some(admin)) = (public, admin) {
                         _ = found.send((public, admin));
-                        while is_unread {
-                            std::thread::park(); // with the pipe open and full
+                        if is_unread {
+                            loop {
+                                std::thread::park(); // with the pipe open and full
+                            }
                         }
                     }
                 }
