@@ -176,6 +176,4 @@ fn duration<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Duration>, D::
 }
 
 #[cfg(test)]
-mod roundtrip;
-#[cfg(test)]
 mod tests;

@@ -224,6 +224,22 @@ async fn pipelined_requests_are_answered_in_order() {
 }
 
 #[tokio::test]
+async fn what_stands_behind_the_last_chunk_becomes_no_header() {
+    let server = start();
+    let mut sender = server.connect().await;
+    for _ in 0..2 {
+        let head = "POST /in HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n";
+        sender.send(format!("{head}2;x=y\r\nok\r\n0\r\nX-Trailer: z\r\n\r\n")).await;
+        assert_eq!(sender.receive().await.status, 200);
+    }
+    for seen in server.door.seen() {
+        let Seen::Request { head, body } = seen else { panic!("a request") };
+        assert_eq!(body, Ok(Bytes::from_static(b"ok")));
+        assert!(!head.headers.contains_key("x-trailer"));
+    }
+}
+
+#[tokio::test]
 async fn broken_chunks_end_the_connection_so_that_nothing_is_smuggled_behind_them() {
     let server = start();
     for chunks in ["5\r\nhelloXX0\r\n\r\n", "zz\r\nhello\r\n0\r\n\r\n", "5\r\nhel"] {
