@@ -91,9 +91,8 @@ impl Arrived {
                     collected.extend_from_slice(&piece);
                 }
                 Ok(Ok(None)) => return Collected::Whole(joined(first, collected)),
-                Ok(Err(_)) => return Collected::BrokenOff(joined(first, collected)),
                 Err(_) if until < deadline => return Collected::More(joined(first, collected)),
-                Err(_) => return Collected::BrokenOff(joined(first, collected)),
+                Ok(Err(_)) | Err(_) => return Collected::BrokenOff(joined(first, collected)),
             }
             if first.len().max(collected.len()) > WHOLE_BYTES {
                 return Collected::More(joined(first, collected));
