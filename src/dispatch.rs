@@ -88,11 +88,13 @@ pub async fn forward(
     holds: Option<Vec<Hold<End>>>,
     report: &mut Report,
 ) -> Result<Answer, Refusal> {
-    let in_flight = Arc::new(Counted::on(&gate.metrics.in_flight, 1));
     let lots = match holds {
         Some(holds) => holds.into_iter().map(Lot::from).collect(),
         None => dispatch.destinations.iter().map(|_| Lot::Ours(None)).collect::<Vec<_>>(),
     };
+    // A copy that only waits is not an event under way.
+    let forwards = lots.iter().any(|lot| matches!(lot, Lot::Ours(_)));
+    let in_flight = Arc::new(Counted::on(&gate.metrics.in_flight, i64::from(forwards)));
     let started = gate.clock.monotonic();
     // All tasks are started before any is waited for. Waiting in route order is then as quick as
     // waiting for all at once, and the first failure that is found is the one to be told.

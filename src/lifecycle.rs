@@ -40,7 +40,6 @@ pub async fn live(
     report: &mut Report,
 ) -> Result<Answer, Refusal> {
     let source = &*serving.source;
-    let deadline = Instant::now() + source.respond_within;
     // One wall time for every decision about this request.
     let now = gate.clock.wall();
     let trace = Trace::of(&head.headers);
@@ -66,6 +65,8 @@ pub async fn live(
     let mut hash = |chunk: &[u8]| signature.iter_mut().for_each(|check| check.update(chunk));
     let body = Arc::new(gate.timed(Stage::Read, body.read(&mut hash)).await?);
     report.body_bytes = body.bytes.len();
+    // A sender waits for its answer once it has said everything.
+    let deadline = Instant::now() + source.respond_within;
     if source.mode == Mode::Shadow {
         report.body = Some(body.clone());
     }

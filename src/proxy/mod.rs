@@ -1,6 +1,6 @@
 //! The listener: connections of strangers, turned into requests that are well-formed.
 //!
-//! [`Listener`] is an application on Pingora's listening service. It lets a connection in within
+//! `Listener` is an application on Pingora's listening service. It lets a connection in within
 //! bounds, speaks TLS where that is configured, and then HTTP/1 ([`http1`](self)) or HTTP/2. Each
 //! request becomes a [`RequestHead`] and a [`BodySource`]; what is behind the [`Door`] judges it and
 //! gives an [`Answer`], which is written back. Everything that is ambiguous, too large or too slow is

@@ -138,9 +138,10 @@ fn play<'a>(document: &Path, session: &str, files: impl Iterator<Item = (&'a str
         _ = writeln!(script, "echo '--- {index}'");
         if let Some(background) = command.strip_suffix('&') {
             // What is started has to be there before the next command, as it is for a person.
-            let is_there = match background.contains("receiver") {
-                true => local("hookward health --url http://127.0.0.1:9001/"),
-                false => "hookward health".to_owned(),
+            let is_there = if background.contains("receiver") {
+                local("hookward health --url http://127.0.0.1:9001/")
+            } else {
+                "hookward health".to_owned()
             };
             _ = writeln!(script, "{background} >/dev/null 2>&1 &");
             _ = writeln!(script, "until {is_there} >/dev/null 2>&1; do sleep 0.02; done");
