@@ -48,10 +48,12 @@ pub(super) async fn serve(mut connection: Connection<'_>, mut stream: Stream) {
             Ok(span) => span,
             Err(NoHead::Gone) => return,
             Err(NoHead::Refused(refusal)) => {
-                return refuse(connection.listener, stream, refusal, connection.peer).await;
+                let refused = refuse(connection.listener, stream, refusal, connection.peer);
+                return Box::pin(refused).await;
             }
         };
-        match connection.exchange(stream, &mut buffer, span, &limits).await {
+        // Boxed, so that a connection that waits does not hold the room of one that works.
+        match Box::pin(connection.exchange(stream, &mut buffer, span, &limits)).await {
             Some(reusable) => stream = reusable,
             None => return,
         }

@@ -100,7 +100,7 @@ impl Edge {
         if self.tls.load().is_some() { "https" } else { "http" }
     }
 
-    pub(super) fn listener(
+    pub(crate) fn listener(
         &self,
         responder: Arc<dyn Responder>,
         connections: Option<IntGauge>,

@@ -7,6 +7,7 @@ use crate::server::Edge;
 use crate::server::testing::{Recorder, Seen, Server, post, serve, server_settings};
 use crate::upstream::ReplyBody;
 use bytes::Bytes;
+use std::sync::Arc;
 use std::time::Duration;
 
 fn start() -> Server {
@@ -467,4 +468,15 @@ async fn a_panic_costs_its_connection_and_nothing_else() {
     let mut sender = server.connect().await;
     sender.send(post("/in", "", b"hello")).await;
     assert_eq!(sender.receive().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_connection_that_waits_holds_little_memory() {
+    let server = start();
+    let behind = Arc::new(crate::proxy::Public(server.door.clone()));
+    let listener = Arc::new(server.edge.listener(behind, None));
+    let (stream, _peer) = tokio::io::duplex(1);
+    let (_stop, shutdown) = tokio::sync::watch::channel(false);
+    let serving = listener.serve(Box::new(stream), shutdown);
+    assert!(std::mem::size_of_val(&serving) <= 1024, "{}", std::mem::size_of_val(&serving));
 }
