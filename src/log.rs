@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use std::fmt;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -17,11 +18,21 @@ use tracing_subscriber::registry::LookupSpan;
 /// A field whose text is JSON already and is embedded as it is.
 const JSON_FIELD: &str = "destinations";
 
-/// Sends log lines of this process to standard error from now on.
+/// Lines that may wait for whoever reads standard error; when they are this many behind, further
+/// ones are dropped. A reader that stopped must not stop the deliveries.
+const LINES_AHEAD: usize = 16 * 1024;
+
+/// Writes what is left when it is dropped.
+#[must_use = "what is dropped at once writes nothing"]
+pub struct Log {
+    _worker: WorkerGuard,
+}
+
+/// Sends log lines of this process to standard error from now on, from a thread of their own.
 ///
 /// # Errors
 /// A sentence if `level` is no filter, or if a subscriber is installed already.
-pub fn install(settings: &LogSettings) -> Result<(), String> {
+pub fn install(settings: &LogSettings) -> Result<Log, String> {
     // The HTTP stack logs every broken connection as an error; a stranger sets that volume.
     let quiet = ["pingora=off", "pingora_core=off", "rustls=off", "h2=off"];
     let mut filter = EnvFilter::try_new(&settings.level)
@@ -31,12 +42,17 @@ pub fn install(settings: &LogSettings) -> Result<(), String> {
             filter = filter.add_directive(directive);
         }
     }
+    let (writer, worker) = NonBlockingBuilder::default()
+        .buffered_lines_limit(LINES_AHEAD)
+        .lossy(true)
+        .finish(std::io::stderr());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
         .event_format(Lines { format: settings.format, clock: SystemClock::new() })
         .try_init()
-        .map_err(|fault| fault.to_string())
+        .map_err(|fault| fault.to_string())?;
+    Ok(Log { _worker: worker })
 }
 
 /// Both formats: `timestamp`, `level`, `message`, then the event's fields side by side.

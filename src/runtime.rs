@@ -7,7 +7,9 @@ use crate::admin::AdminBackend;
 use crate::answer::Answer;
 use crate::clock::Clock;
 use crate::config::{Config, DedupeSettings, Problem, SecretReader, StoreSettings};
-use crate::dedupe::{ClaimStore, Claims, Health, MemoryStore, Standing};
+use crate::dedupe::{
+    ClaimStore, Claims, DiskStore, Health, MemoryStore, RedisStore, Standing, StoreError,
+};
 use crate::dispatch::End;
 use crate::gate::{Gate, Snapshot};
 use crate::metrics::Metrics;
@@ -30,12 +32,15 @@ use std::time::Duration;
 /// How long a person's or a scraper's question to the store may take.
 const ASK_WITHIN: Duration = Duration::from_secs(2);
 
+/// How long the store may take to be there when the process starts.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+
 /// Why a configuration that is right in itself cannot be served here and now.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The claim store is not there.
     #[error("{0}")]
-    Store(String),
+    Store(#[from] StoreError),
     /// A file or host of an upstream is not usable.
     #[error("{}", list(.0))]
     Upstreams(Vec<UpstreamFault>),
@@ -204,12 +209,14 @@ async fn open_store(
     settings: &DedupeSettings,
     clock: &Arc<dyn Clock>,
 ) -> Result<Arc<dyn ClaimStore>, StartError> {
-    match &settings.store {
-        StoreSettings::Memory => Ok(Arc::new(MemoryStore::new(settings.capacity, clock.clone()))),
-        StoreSettings::Disk { .. } | StoreSettings::Redis { .. } => {
-            Err(StartError::Store("only the memory store is built in".to_owned()))
+    let clock = clock.clone();
+    Ok(match &settings.store {
+        StoreSettings::Memory => Arc::new(MemoryStore::new(settings.capacity, clock)),
+        StoreSettings::Disk { path } => Arc::new(DiskStore::open(path, settings.capacity, clock)?),
+        StoreSettings::Redis { url, prefix } => {
+            Arc::new(RedisStore::open(url, prefix, clock, CONNECT_WITHIN).await?)
         }
-    }
+    })
 }
 
 #[async_trait]

@@ -30,7 +30,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
     let path = &arguments.file.config;
     let (config, notes) = Config::load(path, &SystemSecrets)
         .map_err(|problems| arguments.file.unusable(&problems))?;
-    log::install(&config.log).map_err(|fault| Stop::new(Exit::Usage, fault))?;
+    let _log = log::install(&config.log).map_err(|fault| Stop::new(Exit::Usage, fault))?;
     for note in notes {
         match note.severity {
             Severity::Note => tracing::info!("{note}"),

@@ -1,6 +1,7 @@
 //! What `check` prints: the configuration in a table, and how it ends.
 
 use super::{Config, Loaded, Problem};
+use crate::route::TypeGlob;
 use crate::source::{Mode, Source, Unrouted};
 use humantime::format_duration;
 use std::fmt::Write as _;
@@ -75,7 +76,7 @@ fn route_rows(source: &Source) -> Vec<[String; 4]> {
         .routes
         .iter()
         .map(|route| {
-            let events: Vec<_> = route.events.iter().map(crate::route::TypeGlob::as_str).collect();
+            let events: Vec<_> = route.events.iter().map(TypeGlob::as_str).collect();
             [
                 source.name.to_string(),
                 events.join(" "),
@@ -84,12 +85,19 @@ fn route_rows(source: &Source) -> Vec<[String; 4]> {
             ]
         })
         .collect();
+    if source.routes.iter().flat_map(|route| &route.events).any(|glob| glob.covers(&every())) {
+        return rows;
+    }
     let rest = match source.unrouted {
         Unrouted::Accept => "accepted, not forwarded",
         Unrouted::Reject => "rejected",
     };
     rows.push([source.name.to_string(), "(any other)".into(), rest.into(), "-".into()]);
     rows
+}
+
+fn every() -> TypeGlob {
+    TypeGlob::new("*")
 }
 
 /// Left-aligned columns under their heads; an empty section is left out.
@@ -136,6 +144,12 @@ mod tests {
             routes = [
               { events = ["order.*", "review.created"], to = ["erp", "crm"], path = "/in" },
             ]
+            [sources.all]
+            path = "/all"
+            preset = "stripe"
+            secrets = [{ env = "SECRET" }]
+            mode = "shadow"
+            routes = [{ events = ["*"], to = ["erp"] }]
             [sources.own]
             path = "/own"
             secrets = [{ env = "NOT_SET" }]
@@ -147,11 +161,13 @@ mod tests {
         let expected = "\
 SOURCE  PATH            PRESET       READY                   SECRETS  RESPOND WITHIN  REMEMBERED
 shop    /webhooks/shop  opentiendas  yes                     2        4s 500ms        4days
+all     /all            stripe       shadow                  1        10s             4days
 own     /own            -            no: secret_unavailable  -        10s             4days
 
 SOURCE  EVENTS                  TO                       PATH
 shop    order.* review.created  erp crm                  /in
 shop    (any other)             accepted, not forwarded  -
+all     *                       erp                      -
 own     (any other)             rejected                 -
 
 UPSTREAM  URL                                                   TIMEOUT  CONNECT TIMEOUT

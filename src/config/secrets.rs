@@ -133,7 +133,11 @@ fn from_file(item: &Item<'_>) -> Option<Found> {
     Some(match item.reading.secrets.file(&path) {
         Ok(secret) => Found::Secret(without_line_end(&secret)),
         // The path may be a secret typed in its place, so it is not repeated.
-        Err(fault) => Found::Unreadable(format!("its file cannot be read: {}", plain(&fault))),
+        Err(fault) => {
+            let relative = item.text("a path").is_some_and(|path| Path::new(path).is_relative());
+            let from = if relative { " from the directory of this file" } else { "" };
+            Found::Unreadable(format!("its file cannot be read{from}: {}", plain(&fault)))
+        }
     })
 }
 
@@ -149,6 +153,7 @@ pub(super) fn plain(fault: &io::Error) -> String {
         io::ErrorKind::NotFound => "there is none".to_owned(),
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
         io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
+        io::ErrorKind::InvalidData => "it is not UTF-8".to_owned(),
         io::ErrorKind::FileTooLarge => "larger than 64 KiB".to_owned(),
         kind => kind.to_string(),
     }

@@ -14,6 +14,7 @@
 
 mod admin;
 mod answers;
+mod captures;
 mod claims;
 mod commands;
 mod docs;
@@ -21,6 +22,7 @@ mod forwarding;
 mod hardening;
 mod hostile;
 mod listener;
+mod modes;
 mod process;
 mod refusals;
 mod routing;

@@ -123,8 +123,8 @@ fn the_system_reader_reads_files_up_to_64_kib() {
         .replace(r#"[{ env = "SECRET" }]"#, r#"[{ file = "good" }]"#);
     let loaded = Config::parse(&text, "c.toml", directory.path(), &SystemSecrets);
     let problems = lines(&all(loaded));
-    let expected = "c.toml:8:39: warning: sources.first.secrets[1]: its file cannot be read: larger \
-                    than 64 KiB; until it can be read, this source alone answers 503 \
+    let expected = "c.toml:8:39: warning: sources.first.secrets[1]: its file cannot be read from \
+                    the directory of this file: larger than 64 KiB; until it can be read, this source alone answers 503 \
                     secret_unavailable";
     assert_eq!(problems, [expected]);
 }
