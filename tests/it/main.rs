@@ -18,6 +18,7 @@ mod captures;
 mod claims;
 mod commands;
 mod docs;
+mod faults;
 mod forwarding;
 mod hardening;
 mod hostile;

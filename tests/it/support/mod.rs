@@ -8,7 +8,7 @@ mod upstream;
 
 pub use http::{Connection, Response, get, request};
 pub use metrics::Scrape;
-pub use proxy::{Proxy, Setup, hookward, printed};
+pub use proxy::{Proxy, Setup, hookward, printed, resident_bytes};
 pub use sender::{Delivery, Event, Sender, hmac_sha256_hex};
 pub use upstream::{Gate, Reply, Upstream};
 
