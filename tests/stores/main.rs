@@ -7,6 +7,7 @@
 
 #![cfg(test)]
 
+mod again;
 mod disk;
 mod hop;
 mod model;

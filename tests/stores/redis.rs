@@ -1,5 +1,6 @@
 //! What a store on the network has to bear.
 
+use crate::again::{again, role};
 use crate::hop::Hop;
 use crate::redis_server::RedisServer;
 use crate::world::{Ask, Expect, HOLD, Kind, LEASE, Result, TTL, WITHIN, World, open_redis, word};
@@ -236,6 +237,41 @@ async fn a_password_is_used_and_never_said() {
         assert!(refusal.starts_with("the redis store "), "{refusal}");
         assert!(!refusal.contains("hunter"), "{refusal}");
     }
+}
+
+#[test]
+fn a_connection_can_be_encrypted() {
+    const TEST: &str = "redis::a_connection_can_be_encrypted";
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    if let Some(url) = role() {
+        runtime.block_on(async { deliver(&claims(&url).await, Ask::event("1")).await });
+        println!("went well");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let own = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    std::fs::write(file("cert.pem"), own.cert.pem()).unwrap();
+    std::fs::write(file("key.pem"), own.signing_key.serialize_pem()).unwrap();
+    let tls_port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let server = runtime.block_on(RedisServer::start_with(&[
+        "--tls-port",
+        &tls_port.to_string(),
+        "--tls-cert-file",
+        &file("cert.pem"),
+        "--tls-key-file",
+        &file("key.pem"),
+        "--tls-auth-clients",
+        "no",
+    ]));
+    let mut believing = again(TEST, &format!("rediss://localhost:{tls_port}/0"));
+    let output = believing.env("SSL_CERT_FILE", file("cert.pem")).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("went well"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    // Who does not know the certificate does not talk to it.
+    let refused = runtime.block_on(open(&format!("rediss://localhost:{tls_port}/0")));
+    assert!(refused.is_err());
+    drop(server);
 }
 
 #[tokio::test]
