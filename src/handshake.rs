@@ -1,8 +1,362 @@
-//! Handshakes of senders' protocols, answered by the proxy.
+//! Handshakes of senders' protocols, answered by the proxy and never forwarded.
+//!
+//! A sender asks an endpoint to prove something before (or between) its events. Most of these
+//! questions can be asked by anybody, so an answer gives away as little as the protocol allows: a
+//! challenge is echoed only in the exact shape, bounded, as plain text that no browser will take
+//! for a page, and a keyed answer is given only for a token that cannot be the text of an event
+//! (else the endpoint would sign forgeries on demand). Where the question is signed, the signature
+//! must hold. What does not have the shape is no handshake and goes the way of every delivery.
+
+use crate::json::{Member, read_raw};
+use crate::outcome::{Reason, Refusal};
+use crate::request::RequestHead;
+use crate::scheme::{Handshake, Pointer};
+use crate::source::Source;
+use crate::verify::{Running, sha256};
+use data_encoding::{BASE64, HEXLOWER};
+use http::header::{HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, Method};
+use serde_json::{Map, Value, json};
+use subtle::ConstantTimeEq as _;
+
+#[cfg(test)]
+mod tests;
 
 /// Which protocol's handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Slack: a signed POST of type `url_verification` with a challenge to echo.
+    /// Slack: a signed POST of type `url_verification` whose `challenge` is echoed.
     Slack,
+    /// Meta: a GET with `hub.mode=subscribe` and our verify token, whose `hub.challenge` is echoed.
+    Meta,
+    /// Zoom: a signed POST `endpoint.url_validation` whose `plainToken` is answered with its HMAC.
+    Zoom,
+    /// X: a GET with `crc_token`, answered with its HMAC.
+    X,
+    /// Okta: a GET whose `X-Okta-Verification-Challenge` is echoed in JSON.
+    Okta,
+    /// Dropbox: a GET whose `challenge` is echoed.
+    Dropbox,
+    /// Xero, "intent to receive": a POST without events; 200 if its signature holds, else 401.
+    Xero,
+    /// Asana, Keap, Rentman: a POST whose `X-Hook-Secret` is sent back.
+    Asana,
+    /// Discord: a signed POST of type 1 (PING), answered with type 1.
+    Discord,
+    /// Microsoft Graph, Business Central: a POST whose `validationToken` in the query is echoed.
+    Microsoft,
+    /// Notion: an unsigned POST of a `verification_token`, which later is the secret.
+    Notion,
+    /// monday.com: a POST that is nothing but a `challenge`, echoed in JSON.
+    Monday,
+    /// Trello, Intercom: a HEAD that wants 200.
+    Trello,
+    /// VTEX: a POST `{"hookConfig":"ping"}` that wants 200.
+    Vtex,
+    /// Salesforce Marketing Cloud: an unsigned POST of `callbackId` and `verificationKey`.
+    Salesforce,
+    /// eBay: a GET with `challenge_code`, answered with a hash of it, our verify token and our URL.
+    Ebay,
+    /// `WooCommerce`: an unsigned form `webhook_id=…` when the hook is saved.
+    Woocommerce,
+    /// LINE: a signed POST without events.
+    Line,
+    /// Exact Online: an empty POST.
+    ExactOnline,
+}
+
+impl Kind {
+    /// Every kind with its name in the configuration.
+    pub const NAMES: [(&'static str, Self); 19] = [
+        ("slack", Self::Slack),
+        ("meta", Self::Meta),
+        ("zoom", Self::Zoom),
+        ("x", Self::X),
+        ("okta", Self::Okta),
+        ("dropbox", Self::Dropbox),
+        ("xero", Self::Xero),
+        ("asana", Self::Asana),
+        ("discord", Self::Discord),
+        ("microsoft", Self::Microsoft),
+        ("notion", Self::Notion),
+        ("monday", Self::Monday),
+        ("trello", Self::Trello),
+        ("vtex", Self::Vtex),
+        ("salesforce", Self::Salesforce),
+        ("ebay", Self::Ebay),
+        ("woocommerce", Self::Woocommerce),
+        ("line", Self::Line),
+        ("exact-online", Self::ExactOnline),
+    ];
+
+    /// The methods that it uses beyond `POST`, for `Allow`.
+    #[must_use]
+    pub const fn methods(self) -> &'static [Method] {
+        match self {
+            Self::Meta | Self::X | Self::Okta | Self::Dropbox | Self::Ebay => &[Method::GET],
+            Self::Trello => &[Method::HEAD],
+            _ => &[],
+        }
+    }
+
+    /// Whether it cannot be answered without a `verify_token`.
+    #[must_use]
+    pub const fn needs_verify_token(self) -> bool {
+        matches!(self, Self::Meta | Self::Ebay)
+    }
+
+    /// Whether it cannot be answered without the source's `public_url`.
+    #[must_use]
+    pub const fn needs_public_url(self) -> bool {
+        matches!(self, Self::Ebay)
+    }
+}
+
+/// What the sender's protocol asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// The type of the body.
+    pub content_type: &'static str,
+    /// Further headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// Answers a request that is not a `POST`, before anything of a body is read. `None`: it is no
+/// handshake.
+///
+/// # Errors
+/// [`Reason::SignatureMismatch`] for a wrong verify token, [`Reason::SecretUnavailable`] where the
+/// answer needs a secret that could not be read.
+#[must_use]
+pub fn answer_head(
+    handshake: &Handshake,
+    source: &Source,
+    head: &RequestHead,
+) -> Option<Result<Reply, Refusal>> {
+    if !handshake.kind.methods().contains(&head.method) {
+        return None;
+    }
+    match handshake.kind {
+        Kind::Trello => Some(Ok(Reply::empty())),
+        Kind::Meta => meta(handshake, head),
+        Kind::Dropbox => Some(Ok(Reply::text(token_in_query(head, "challenge")?))),
+        Kind::X => {
+            let tag = keyed(source, &token_in_query(head, "crc_token")?);
+            Some(tag.map(|tag| {
+                let token = format!("sha256={}", BASE64.encode(&tag));
+                Reply::json(&json!({ "response_token": token }))
+            }))
+        }
+        Kind::Okta => {
+            let challenge = head.headers.get("x-okta-verification-challenge")?.to_str().ok()?;
+            let challenge = is_token(challenge).then_some(challenge)?;
+            Some(Ok(Reply::json(&json!({ "verification": challenge }))))
+        }
+        Kind::Ebay => ebay(handshake, source, head),
+        _ => None,
+    }
+}
+
+/// Answers a `POST` whose body is whole. `verified` says whether its signature holds. `None`: it
+/// is no handshake.
+///
+/// # Errors
+/// The signature's refusal, where the protocol signs its question and the signature does not hold;
+/// [`Reason::SecretUnavailable`] as above.
+#[must_use]
+pub fn answer_body(
+    handshake: &Handshake,
+    source: &Source,
+    head: &RequestHead,
+    body: &[u8],
+    verified: Result<(), &Refusal>,
+) -> Option<Result<Reply, Refusal>> {
+    if head.method != Method::POST || body.len() > MAX_QUESTION_BYTES {
+        return None;
+    }
+    let signed = |reply: Result<Reply, Refusal>| Some(verified.map_err(Clone::clone).and(reply));
+    match handshake.kind {
+        Kind::Slack => {
+            let question = object(body)?;
+            let challenge = token_member(&question, "challenge")?;
+            (question.get("type")? == "url_verification")
+                .then(|| signed(Ok(Reply::text(challenge.to_owned()))))?
+        }
+        Kind::Zoom => {
+            let question = object(body)?;
+            (question.get("event")? == "endpoint.url_validation").then_some(())?;
+            let plain = token_member(question.get("payload")?.as_object()?, "plainToken")?;
+            signed(keyed(source, plain).map(|tag| {
+                let encrypted = HEXLOWER.encode(&tag);
+                Reply::json(&json!({ "plainToken": plain, "encryptedToken": encrypted }))
+            }))
+        }
+        Kind::Discord => {
+            let is_ping = object(body)?.get("type")? == 1;
+            is_ping.then(|| signed(Ok(Reply::json(&json!({ "type": 1 })))))?
+        }
+        Kind::Xero | Kind::Line => has_no_events(body).then(|| signed(Ok(Reply::empty())))?,
+        Kind::Asana => {
+            let secret = head.headers.get("x-hook-secret")?;
+            is_token(secret.to_str().ok()?).then_some(())?;
+            let mut reply = Reply::empty();
+            reply.headers.insert(HeaderName::from_static("x-hook-secret"), secret.clone());
+            Some(Ok(reply))
+        }
+        Kind::Microsoft => {
+            let token = query_parameter(head, "validationToken")?;
+            is_line(&token).then(|| Ok(Reply::text(token)))
+        }
+        Kind::Monday => {
+            let question = object(body)?;
+            let challenge = token_member(&question, "challenge")?;
+            (question.len() == 1).then(|| Ok(Reply::json(&json!({ "challenge": challenge }))))
+        }
+        Kind::Notion => {
+            let question = object(body)?;
+            token_member(&question, "verification_token")?;
+            (question.len() == 1).then(|| Ok(Reply::empty()))
+        }
+        Kind::Salesforce => {
+            let question = object(body)?;
+            token_member(&question, "callbackId")?;
+            token_member(&question, "verificationKey").map(|_| Ok(Reply::empty()))
+        }
+        Kind::Vtex => {
+            let question = object(body)?;
+            let is_ping = question.len() == 1 && question.get("hookConfig")? == "ping";
+            is_ping.then(|| Ok(Reply::empty()))
+        }
+        Kind::Woocommerce => {
+            let number = body.strip_prefix(b"webhook_id=")?;
+            let is_number = !number.is_empty() && number.iter().all(u8::is_ascii_digit);
+            is_number.then(|| Ok(Reply::empty()))
+        }
+        Kind::ExactOnline => body.is_empty().then(|| Ok(Reply::empty())),
+        Kind::Meta | Kind::X | Kind::Okta | Kind::Dropbox | Kind::Trello | Kind::Ebay => None,
+    }
+}
+
+/// No question of any protocol is longer.
+const MAX_QUESTION_BYTES: usize = 4096;
+
+/// No challenge that is echoed is longer.
+const MAX_ECHO_BYTES: usize = 1024;
+
+fn meta(handshake: &Handshake, head: &RequestHead) -> Option<Result<Reply, Refusal>> {
+    let challenge = token_in_query(head, "hub.challenge")?;
+    let token = query_parameter(head, "hub.verify_token")?;
+    (query_parameter(head, "hub.mode")? == "subscribe").then_some(())?;
+    let expected = match verify_token(handshake) {
+        Ok(expected) => expected,
+        Err(refusal) => return Some(Err(refusal)),
+    };
+    // Hashed first, so that the time taken does not tell how long the right one is.
+    if !bool::from(sha256(token.as_bytes()).ct_eq(&sha256(expected))) {
+        return Some(Err(Refusal::because(Reason::SignatureMismatch, "wrong `hub.verify_token`")));
+    }
+    Some(Ok(Reply::text(challenge)))
+}
+
+fn ebay(
+    handshake: &Handshake,
+    source: &Source,
+    head: &RequestHead,
+) -> Option<Result<Reply, Refusal>> {
+    let code = token_in_query(head, "challenge_code")?;
+    let url = source.public_url.as_deref().unwrap_or_default().as_bytes();
+    Some(verify_token(handshake).map(|token| {
+        let hash = sha256(&[code.as_bytes(), token, url].concat());
+        Reply::json(&json!({ "challengeResponse": HEXLOWER.encode(&hash) }))
+    }))
+}
+
+fn verify_token(handshake: &Handshake) -> Result<&[u8], Refusal> {
+    match &handshake.verify_token {
+        Some(token) => Ok(token.expose()),
+        None => Err(Refusal::because(
+            Reason::SecretUnavailable,
+            "the handshake has no `verify_token` to compare with",
+        )),
+    }
+}
+
+/// HMAC-SHA256 of a token under the newest secret, whatever the algorithm of the source's events.
+fn keyed(source: &Source, token: &str) -> Result<Vec<u8>, Refusal> {
+    let unavailable = |why: &str| Refusal::because(Reason::SecretUnavailable, why.to_owned());
+    let keys = source.keys.as_ref().map_err(|why| unavailable(why))?;
+    let key = keys.iter().next().ok_or_else(|| unavailable("there is no secret"))?;
+    let mut hash = Running::hmac_sha256(key.text.expose())
+        .ok_or_else(|| unavailable("the secret is no key"))?;
+    hash.update(token.as_bytes());
+    Ok(hash.finish().into_bytes())
+}
+
+/// The one value of a query parameter, percent-decoded.
+fn query_parameter(head: &RequestHead, wanted: &str) -> Option<String> {
+    let query = head.query.as_deref()?;
+    let mut values = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == wanted);
+    let value = values.next()?.1.into_owned();
+    values.next().is_none().then_some(value)
+}
+
+fn token_in_query(head: &RequestHead, name: &str) -> Option<String> {
+    query_parameter(head, name).filter(|token| is_token(token))
+}
+
+fn token_member<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+    members.get(name)?.as_str().filter(|token| is_token(token))
+}
+
+/// What challenges are made of. It has no braces, quotes or colons, so that it is neither JSON nor
+/// markup nor the signed text of an event.
+fn is_token(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+    (1..=MAX_ECHO_BYTES).contains(&text.len()) && text.bytes().all(allowed)
+}
+
+/// Microsoft's tokens are sentences.
+fn is_line(text: &str) -> bool {
+    let allowed = |byte: u8| matches!(byte, b' '..=b'~') && !b"<>".contains(&byte);
+    (1..=MAX_ECHO_BYTES).contains(&text.len()) && text.bytes().all(allowed)
+}
+
+fn object(body: &[u8]) -> Option<Map<String, Value>> {
+    serde_json::from_slice(body).ok()
+}
+
+/// Whether `events` is there and empty.
+fn has_no_events(body: &[u8]) -> bool {
+    let events = Pointer::parse("/events").ok();
+    let raw = events.and_then(|events| read_raw(body, &[&events]).ok()?.pop()?);
+    raw.is_some_and(|raw| {
+        matches!(Member::of(raw), Member::Unusable(_))
+            && raw.starts_with('[')
+            && raw.bytes().all(|byte| b"[] \t\r\n".contains(&byte))
+            && raw.matches('[').count() == 1
+    })
+}
+
+impl Reply {
+    fn new(content_type: &'static str, body: Vec<u8>) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        Self { status: 200, content_type, headers, body }
+    }
+
+    fn text(text: String) -> Self {
+        Self::new("text/plain; charset=utf-8", text.into_bytes())
+    }
+
+    fn json(value: &Value) -> Self {
+        Self::new("application/json", value.to_string().into_bytes())
+    }
+
+    fn empty() -> Self {
+        Self::text(String::new())
+    }
 }

@@ -17,6 +17,9 @@ pub struct RequestHead {
     pub headers: HeaderMap,
     /// The sender's address: of the connection, or what a trusted proxy says it is.
     pub client: IpAddr,
+    /// The trusted proxy at the other end of the connection, whose `Forwarded` and `X-Forwarded-*`
+    /// are believed; `None`: the sender itself.
+    pub via: Option<IpAddr>,
     /// `Host`, or `:authority` on HTTP/2, as received.
     pub host: String,
     /// Whether the sender's side is `https`, here or at a trusted proxy.
@@ -44,7 +47,10 @@ pub trait BodySource: Send {
     ///
     /// # Errors
     /// The limit that was hit. The rest of the body is then still unread.
-    async fn read(&mut self, seen: &mut (dyn FnMut(&[u8]) + Send)) -> Result<Body, BodyError>;
+    async fn read(
+        &mut self,
+        seen: &mut (dyn for<'chunk> FnMut(&'chunk [u8]) + Send),
+    ) -> Result<Body, BodyError>;
 }
 
 /// A body in memory, with the hold it has on the listener's `body_memory` budget.

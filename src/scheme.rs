@@ -4,7 +4,10 @@
 //! (or its preset) come to once they are resolved. Nothing here computes anything: `verify` reads
 //! it to judge a request, `sign` reads it to make one. Knows neither clocks nor HTTP statuses.
 
+mod notation;
+
 use http::HeaderName;
+use std::fmt;
 use std::time::Duration;
 
 /// Everything that is known of one sender's scheme.
@@ -18,6 +21,16 @@ pub struct Scheme {
     pub event: EventRule,
     /// The handshake that the endpoint has to answer, if there is one.
     pub handshake: Option<Handshake>,
+}
+
+impl Scheme {
+    /// Whether the timestamp's text is part of what is signed, so that it is judged together with
+    /// the signature.
+    #[must_use]
+    pub fn signs_timestamp(&self) -> bool {
+        self.signature.algorithm != Algorithm::Token
+            && self.signature.signed.any(|part| matches!(part, Part::Timestamp))
+    }
 }
 
 /// What computes a signature.
@@ -56,6 +69,18 @@ impl Algorithm {
         ("ecdsa-p256-sha256", Self::EcdsaP256Sha256),
         ("token", Self::Token),
     ];
+
+    /// How many bytes a signature has; `None` where they vary.
+    #[must_use]
+    pub const fn signature_len(self) -> Option<usize> {
+        match self {
+            Self::HmacSha1 | Self::Sha1 => Some(20),
+            Self::HmacSha256 | Self::Sha256 => Some(32),
+            Self::HmacSha384 => Some(48),
+            Self::HmacSha512 | Self::Ed25519 => Some(64),
+            Self::EcdsaP256Sha256 | Self::Token => None,
+        }
+    }
 }
 
 /// How bytes are written as text in a signature header.
@@ -171,6 +196,20 @@ impl Pointer {
     pub fn tokens(&self) -> &[String] {
         &self.0
     }
+
+    /// Whether `other` stands at or inside what this points to.
+    #[must_use]
+    pub fn leads_to(&self, other: &Self) -> bool {
+        other.0.starts_with(&self.0)
+    }
+}
+
+impl fmt::Display for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .iter()
+            .try_for_each(|token| write!(f, "/{}", token.replace('~', "~0").replace('/', "~1")))
+    }
 }
 
 /// A signed text with holes, as `{timestamp}.{body}`.
@@ -190,8 +229,10 @@ pub enum Part {
     Secret,
     /// The value of a header.
     Header(HeaderName),
-    /// A string or integer in the JSON body; `lowercase` for senders that fold it.
+    /// A string or integer in the JSON body; nothing where it is absent.
     Json(Pointer),
+    /// A JSON value of the body, exactly as it is written there.
+    JsonRaw(Pointer),
     /// The request method.
     Method,
     /// The source's `public_url`, plus `?` and the query where one arrived.
@@ -204,13 +245,26 @@ pub enum Part {
     FormSorted,
     /// The value of a query parameter, percent-decoded.
     QueryParameter(String),
+    /// A part whose ASCII letters are folded to lower case.
+    Lowercase(Box<Part>),
+}
+
+impl Part {
+    /// The part itself, or the one that is folded to lower case.
+    #[must_use]
+    pub fn unfolded(&self) -> &Self {
+        match self {
+            Self::Lowercase(inner) => inner,
+            other => other,
+        }
+    }
 }
 
 impl Template {
-    /// Whether some part of the text satisfies `wanted`.
+    /// Whether some part of the text satisfies `wanted`; of a folded part, the part inside.
     #[must_use]
     pub fn any(&self, wanted: impl Fn(&Part) -> bool) -> bool {
-        self.0.iter().any(wanted)
+        self.0.iter().any(|part| wanted(part.unfolded()))
     }
 
     /// Whether the raw body is part of what is signed.
@@ -225,7 +279,9 @@ impl Template {
         match place {
             Place::Header(name) => self.any(|part| matches!(part, Part::Header(h) if h == name)),
             Place::Json(pointer) => {
-                self.covers_body() || self.any(|part| matches!(part, Part::Json(p) if p == pointer))
+                self.covers_body()
+                    || self.any(|part| matches!(part, Part::Json(p) if p == pointer))
+                    || self.any(|part| matches!(part, Part::JsonRaw(p) if p.leads_to(pointer)))
             }
             Place::BodySha256 => self.covers_body(),
         }
@@ -273,6 +329,16 @@ impl TimeFormat {
     /// Every format with its name in the configuration.
     pub const NAMES: [(&'static str, Self); 3] =
         [("unix", Self::Unix), ("unix-ms", Self::UnixMs), ("rfc3339", Self::Rfc3339)];
+}
+
+impl fmt::Display for TimeFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unix => "unix",
+            Self::UnixMs => "unix-ms",
+            Self::Rfc3339 => "rfc3339",
+        })
+    }
 }
 
 /// The `event` table. In each list the first place that is there and not empty wins.

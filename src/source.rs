@@ -6,6 +6,7 @@ use crate::route::Route;
 use crate::scheme::Scheme;
 use crate::secret::NamedSecret;
 use crate::verify::Keys;
+use http::Method;
 use ipnet::IpNet;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -52,10 +53,17 @@ pub struct Source {
 }
 
 impl Source {
-    /// The first route that takes events of this type.
+    /// The methods that it takes: `POST`, and what its handshake needs.
+    pub fn methods(&self) -> impl Iterator<Item = Method> {
+        let handshake = self.scheme.handshake.as_ref();
+        let more = handshake.map_or(&[][..], |handshake| handshake.kind.methods());
+        std::iter::once(Method::POST).chain(more.iter().cloned())
+    }
+
+    /// The first route that takes events of this type, with its index.
     #[must_use]
-    pub fn route(&self, event_type: &str) -> Option<&Route> {
-        self.routes.iter().find(|route| route.takes(event_type))
+    pub fn route(&self, event_type: &str) -> Option<(usize, &Route)> {
+        self.routes.iter().enumerate().find(|(_, route)| route.takes(event_type))
     }
 }
 

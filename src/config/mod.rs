@@ -1,12 +1,51 @@
 //! Configuration: what was typed, resolved to what the process runs on.
+//!
+//! Read in three passes: `document` turns the text into a tree that knows its lines; one module
+//! per table turns its part of the tree into resolved types, presets laid underneath; `lints`
+//! judges the whole. No pass stops at a problem, so all come out at once. Nothing here is global:
+//! a reload calls [`Config::load`] again.
 
-use crate::secret::Secret;
+mod admin;
+mod certificates;
+mod dedupe;
+mod document;
+mod keys;
+mod lints;
+mod preset;
+mod problem;
+mod reading;
+pub mod reference;
+pub mod report;
+mod route;
+mod scheme;
+mod secrets;
+mod server;
+mod source;
+mod template;
+mod upstream;
+mod value;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use admin::{AdminSettings, LogFormat, LogSettings};
+pub use dedupe::{DedupeSettings, OnStoreError, StoreSettings};
+pub use keys::{Default as KeyDefault, Key, TableKeys};
+pub use problem::{Place, Problem, Severity};
+pub use secrets::{SecretReader, SystemSecrets};
+pub use server::{ListenerTls, ServerSettings};
+pub use upstream::{
+    Balance, Breaker, Ejection, HealthCheck, UpstreamSettings, UpstreamTls, UpstreamUrl,
+};
+
+use crate::scheme::Scheme;
 use crate::source::Source;
-use ipnet::IpNet;
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use data_encoding::HEXLOWER;
+use document::Table;
+use keys::optional;
+use reading::{Item, Reading, TableReader};
+use sha2::{Digest as _, Sha256};
+use std::path::Path;
 
 /// A configuration in which nothing is left to decide and nothing can fail because of a typo.
 #[derive(Debug)]
@@ -27,153 +66,113 @@ pub struct Config {
     pub fingerprint: String,
 }
 
-/// `[server]`: the public listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerSettings {
-    /// Where to listen; never empty.
-    pub listen: Vec<SocketAddr>,
-    /// Worker threads; `None`: one per core.
-    pub threads: Option<usize>,
-    /// The largest body, in bytes.
-    pub max_body_bytes: usize,
-    /// The largest request line and header lines together, in bytes.
-    pub max_header_bytes: usize,
-    /// The header must be whole within this.
-    pub header_timeout: Duration,
-    /// The body must be whole within this.
-    pub body_timeout: Duration,
-    /// An idle connection is closed after this.
-    pub idle_timeout: Duration,
-    /// Connections at once, over all addresses.
-    pub max_connections: usize,
-    /// Bytes of bodies held at once, over all connections.
-    pub body_memory_bytes: usize,
-    /// What deliveries under way may still take after SIGTERM.
-    pub drain_timeout: Duration,
-    /// Peers whose `X-Forwarded-*` is believed.
-    pub trusted_proxies: Vec<IpNet>,
-    /// TLS on the listener; `None`: plain HTTP.
-    pub tls: Option<ListenerTls>,
+/// A configuration with the warnings and notes about it; or all problems, errors among them.
+pub type Loaded = Result<(Config, Vec<Problem>), Vec<Problem>>;
+
+static ROOT_KEYS: TableKeys = TableKeys {
+    title: "",
+    about: "",
+    keys: &[
+        optional("server", "table", "all at their defaults", "See `[server]`."),
+        optional("admin", "table", "all at their defaults", "See `[admin]`."),
+        optional("log", "table", "all at their defaults", "See `[log]`."),
+        optional("dedupe", "table", "all at their defaults", "See `[dedupe]`."),
+        optional("upstreams", "tables", "none", "See `[upstreams.NAME]`."),
+        optional("sources", "tables", "none", "See `[sources.NAME]`."),
+    ],
+};
+
+/// The keys of these tables are names that the user chooses.
+static UPSTREAMS: TableKeys =
+    TableKeys { title: "", about: "tables as [upstreams.NAME]", keys: &[] };
+static SOURCES: TableKeys = TableKeys { title: "", about: "tables as [sources.NAME]", keys: &[] };
+
+impl Config {
+    /// Reads a file. Its path is shown in problems as it is given here.
+    ///
+    /// # Errors
+    /// All problems, at least one of them an error, which may be that there is no such file.
+    pub fn load(path: &Path, secrets: &dyn SecretReader) -> Loaded {
+        let name = path.to_string_lossy();
+        let text = std::fs::read_to_string(path).map_err(|fault| {
+            vec![Problem::new(
+                Severity::Error,
+                &name,
+                format!("cannot be read: {}", secrets::plain(&fault)),
+            )]
+        })?;
+        Self::parse(&text, &name, path.parent().unwrap_or(Path::new("")), secrets)
+    }
+
+    /// Reads a text. `file` is how problems call it; relative paths of files that it names are
+    /// taken from `base_dir`.
+    ///
+    /// # Errors
+    /// All problems, at least one of them an error.
+    pub fn parse(text: &str, file: &str, base_dir: &Path, secrets: &dyn SecretReader) -> Loaded {
+        let root = document::parse(text, file)?;
+        let reading = Reading::new(file, base_dir, secrets);
+        let config = resolve(&root, &reading, text);
+        let failed = reading.has_errors();
+        let problems = reading.into_problems();
+        if failed { Err(problems) } else { Ok((config, problems)) }
+    }
 }
 
-/// `[server].tls`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListenerTls {
-    /// PEM file, leaf first.
-    pub cert: PathBuf,
-    /// PEM file.
-    pub key: PathBuf,
-    /// PEM file of the CAs whose client certificates are accepted; `None`: none is asked for.
-    pub client_ca: Option<PathBuf>,
+/// Reads a scheme from the tables `signature`, `timestamp`, `event` and `handshake` at the top of a
+/// text: a preset's, or what `discover` prints, less its `sources.NAME`.
+///
+/// # Errors
+/// All problems, at least one of them an error.
+pub fn read_scheme(
+    text: &str,
+    file: &str,
+    secrets: &dyn SecretReader,
+) -> Result<Scheme, Vec<Problem>> {
+    let mut table = document::parse(text, file)?;
+    table.remove("preset");
+    let reading = Reading::new(file, Path::new(""), secrets);
+    let owner = TableReader::open(&reading, String::new(), Place::default(), &table, &source::KEYS);
+    let (scheme, _) = scheme::read(&owner);
+    match scheme {
+        Some(scheme) if !reading.has_errors() => Ok(scheme),
+        _ => Err(reading.into_problems()),
+    }
 }
 
-/// `[admin]`.
-#[derive(Clone, Debug)]
-pub struct AdminSettings {
-    /// Where to listen.
-    pub listen: SocketAddr,
-    /// The bearer token; always there unless `listen` is loopback.
-    pub token: Option<Secret>,
+/// Reads every table. What comes back is fit for use only if no error was noted.
+fn resolve(root: &Table, reading: &Reading<'_>, text: &str) -> Config {
+    let root = TableReader::open(reading, String::new(), Place::default(), root, &ROOT_KEYS);
+    let table = |name, keys| root.get(name).and_then(|item| item.table(keys));
+    let server = server::read(table("server", &server::KEYS).as_ref());
+    let admin = admin::read(table("admin", &admin::ADMIN_KEYS).as_ref());
+    let log = admin::read_log(table("log", &admin::LOG_KEYS).as_ref());
+    let dedupe = dedupe::read(table("dedupe", &dedupe::KEYS).as_ref());
+
+    let upstream_tables = entries(table("upstreams", &UPSTREAMS).as_ref());
+    let upstream_names: Vec<_> = upstream_tables.iter().map(|(name, _)| *name).collect();
+    let upstreams = upstream_tables.iter().filter_map(|(name, item)| {
+        let table = item.table(&upstream::KEYS)?;
+        route::check_name(&table, name);
+        upstream::read(name, &table)
+    });
+    let upstreams = upstreams.collect();
+
+    let source_tables = entries(table("sources", &SOURCES).as_ref());
+    let drafts: Vec<_> =
+        source_tables.iter().filter_map(|(name, item)| source::draft(name, item)).collect();
+    let sources = drafts
+        .iter()
+        .filter_map(|draft| source::read(draft, reading, &dedupe, &upstream_names))
+        .collect();
+
+    let fingerprint = HEXLOWER.encode(&Sha256::digest(text.as_bytes()));
+    let fingerprint = fingerprint.chars().take(16).collect();
+    let config = Config { server, admin, log, dedupe, upstreams, sources, fingerprint };
+    lints::judge(&config, &root, &drafts, reading);
+    config
 }
 
-/// `[log]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogSettings {
-    /// Text for people or JSON for machines.
-    pub format: LogFormat,
-    /// A `tracing` filter, as `info` or `info,hookward=debug`.
-    pub level: String,
-}
-
-/// `[log].format`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// One readable line per event.
-    Text,
-    /// One JSON object per line.
-    Json,
-}
-
-/// `[dedupe]`.
-#[derive(Clone, Debug)]
-pub struct DedupeSettings {
-    /// Where delivered ids are kept.
-    pub store: StoreSettings,
-    /// How long, unless the source says otherwise.
-    pub ttl: Duration,
-    /// Ids held in memory.
-    pub capacity: u64,
-    /// What to do when the store does not answer.
-    pub on_store_error: OnStoreError,
-    /// How long copies of an event of unknown fate are refused.
-    pub uncertain_hold: Duration,
-}
-
-/// `[dedupe].store` with what belongs to it.
-#[derive(Clone, Debug)]
-pub enum StoreSettings {
-    /// Lost on restart.
-    Memory,
-    /// A directory of this process alone.
-    Disk {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// Redis ≥ 6.2 or Valkey, shared by all instances.
-    Redis {
-        /// The URL with its password, which makes it a secret.
-        url: Secret,
-        /// Put before every key.
-        prefix: String,
-    },
-}
-
-/// `[dedupe].on_store_error`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnStoreError {
-    /// 503: the sender retries.
-    Reject,
-    /// Deliver without dedupe, and count it.
-    Forward,
-}
-
-/// One `[upstreams.NAME]` table.
-#[derive(Clone, Debug)]
-pub struct UpstreamSettings {
-    /// Its name.
-    pub name: Arc<str>,
-    /// Where it is; never empty, all of one scheme and path.
-    pub urls: Vec<UpstreamUrl>,
-    /// The whole exchange, all attempts.
-    pub timeout: Duration,
-    /// One connection attempt, TLS included.
-    pub connect_timeout: Duration,
-    /// TLS details; `None` for `http`.
-    pub tls: Option<UpstreamTls>,
-}
-
-/// A URL of an upstream, taken apart.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct UpstreamUrl {
-    /// `https`.
-    pub secure: bool,
-    /// Host name or address, without brackets.
-    pub host: String,
-    /// Port, the scheme's default filled in.
-    pub port: u16,
-    /// The path, if it has one other than `/`.
-    pub path: Option<String>,
-    /// What the `Host` header says: host, and the port unless it is the scheme's default.
-    pub authority: String,
-}
-
-/// `[upstreams.NAME].tls`; all optional.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UpstreamTls {
-    /// PEM file of the CAs to believe; `None`: the system's.
-    pub ca: Option<PathBuf>,
-    /// PEM files of the client certificate and its key.
-    pub client: Option<(PathBuf, PathBuf)>,
-    /// The name to ask for and to check; `None`: the URL's host.
-    pub sni: Option<String>,
+fn entries<'a>(table: Option<&TableReader<'a>>) -> Vec<(&'a str, Item<'a>)> {
+    table.into_iter().flat_map(TableReader::entries).collect()
 }

@@ -1,6 +1,27 @@
 //! Destinations: connections, retries and answers of the receiver apps.
 //!
-//! [`Forwarder`] is what the lifecycle knows of them.
+//! [`Forwarder`] is what the lifecycle knows of them; [`Upstreams`] implements it over one pool of
+//! connections. What is said here of what a destination may have seen decides whether an event is
+//! sent again, so it is exact: see [`Forwarded`] and `docs/decisions/0002-stale-connections.md`.
+//!
+//! An upstream is asked for the `path` of the route, else the path of its URL, else the path that
+//! the sender used; the query is passed on.
+
+mod address;
+mod background;
+mod breaker;
+mod destination;
+mod evidence;
+mod exchange;
+mod gate;
+mod reply;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod upstreams;
+
+pub use destination::UpstreamStatus;
+pub use upstreams::{UpstreamFault, Upstreams};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};

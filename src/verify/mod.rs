@@ -1,5 +1,300 @@
-//! Signature and freshness: the only place where a `Verified` is made.
+//! Signature and freshness: the only place where a [`Genuine`] is made.
+//!
+//! Owns contract section 3, step 3: every active secret is tried on every signature of the request,
+//! over the raw bytes, and compared in constant time. The request never chooses the algorithm. Of
+//! the JSON only what the signature rule itself names is read. Knows no route, claim or clock.
+//!
+//! [`SignatureCheck`] is fed while the body arrives; [`freshness`] judges the time of sending, which
+//! comes later in a delivery's life, after the look for a duplicate.
 
-/// The keys of a source, ready to verify with; newest first, never empty.
-#[derive(Debug)]
-pub struct Keys(());
+mod digest;
+mod encoding;
+pub mod freshness;
+mod items;
+mod keys;
+mod signed;
+mod texts;
+
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;
+
+pub use keys::{KeyError, Keys};
+
+pub(crate) use digest::Running;
+pub(crate) use encoding::{decode_signature, encode_signature};
+pub(crate) use keys::Key;
+pub(crate) use signed::{Inputs, OneHeader, Piece, body_sha256, one_header, sha256};
+pub(crate) use texts::signed_text;
+
+use crate::clock::UnixMillis;
+use crate::outcome::{Reason, Refusal};
+use crate::request::RequestHead;
+use crate::scheme::Algorithm;
+use crate::source::Source;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// Proof that a request carries a signature which one of the source's secrets made.
+#[derive(Clone, Debug)]
+pub struct Genuine {
+    secret: usize,
+    label: Arc<str>,
+    sent: Option<UnixMillis>,
+    signature: Vec<u8>,
+}
+
+impl Genuine {
+    /// The index of the secret that matched; 0 is the newest.
+    #[must_use]
+    pub const fn secret(&self) -> usize {
+        self.secret
+    }
+
+    /// What labels that secret in the metric.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// When the sender says it was sent, if that is part of what is signed.
+    #[must_use]
+    pub const fn sent(&self) -> Option<UnixMillis> {
+        self.sent
+    }
+
+    /// 32 hex digits that stand for the signature, however it was written; for `replay_guard`.
+    /// A token is the same in every request, so for [`Algorithm::Token`] this tells nothing apart.
+    #[must_use]
+    pub fn signature_fingerprint(&self) -> String {
+        let mut fingerprint = body_sha256(&self.signature);
+        fingerprint.truncate(32);
+        fingerprint
+    }
+}
+
+/// A check of one request's signature, under way.
+pub struct SignatureCheck<'a> {
+    source: &'a Source,
+    keys: &'a Keys,
+    head: &'a RequestHead,
+    state: State<'a>,
+}
+
+enum State<'a> {
+    /// The rule cannot be read without the body, or it is cheaper to wait for it.
+    Waiting,
+    /// The body is hashed for each key as it arrives.
+    Hashing { reading: Reading<'a>, hashes: Vec<Running>, seen_bytes: usize },
+    /// The head alone decides.
+    Refused(Refusal),
+}
+
+/// What a request says about its signature, before any of it is checked.
+pub(crate) struct Reading<'a> {
+    /// Every signature that decodes; never empty.
+    pub(crate) signatures: Vec<Vec<u8>>,
+    /// The text that was signed.
+    pub(crate) pieces: Vec<Piece<'a>>,
+    /// The time of sending, if it is part of the text.
+    pub(crate) sent: Option<UnixMillis>,
+}
+
+impl<'a> SignatureCheck<'a> {
+    /// Reads what the head says. A fault in it is told by [`SignatureCheck::finish`], as the body's
+    /// own limits come first.
+    #[must_use]
+    pub fn begin(source: &'a Source, keys: &'a Keys, head: &'a RequestHead) -> Self {
+        let state = match Inputs::of_head(source, head).map(|inputs| Reading::of(&inputs)) {
+            None => State::Waiting,
+            Some(Err(refusal)) => State::Refused(refusal),
+            Some(Ok(reading)) => {
+                let bodies = reading.pieces.iter().filter(|piece| **piece == Piece::Body).count();
+                let hashes = match bodies {
+                    1 => keys.iter().filter_map(|key| key.begin(&reading.pieces)).collect(),
+                    _ => Vec::new(),
+                };
+                State::Hashing { reading, hashes, seen_bytes: 0 }
+            }
+        };
+        Self { source, keys, head, state }
+    }
+
+    /// Takes the next bytes of the body.
+    pub fn update(&mut self, chunk: &[u8]) {
+        if let State::Hashing { hashes, seen_bytes, .. } = &mut self.state {
+            *seen_bytes += chunk.len();
+            for hash in hashes {
+                hash.update(chunk);
+            }
+        }
+    }
+
+    /// Judges the whole request. `body` must be what [`SignatureCheck::update`] was given; where
+    /// it was not given all of it, the body is hashed again.
+    ///
+    /// # Errors
+    /// The reasons of step 3, each with a detail that names neither secrets nor computed values.
+    pub fn finish(self, body: &[u8]) -> Result<Genuine, Refusal> {
+        let Self { source, keys, head, state } = self;
+        match state {
+            State::Refused(refusal) => Err(refusal),
+            State::Hashing { reading, hashes, seen_bytes } => {
+                let fed = (seen_bytes == body.len()).then_some(hashes);
+                reading.judge(keys, fed.unwrap_or_default(), body)
+            }
+            State::Waiting => {
+                let inputs = Inputs::whole(source, head, body)?;
+                Reading::of(&inputs)?.judge(keys, Vec::new(), body)
+            }
+        }
+    }
+}
+
+/// Checks a whole request at once.
+///
+/// # Errors
+/// As [`SignatureCheck::finish`].
+pub fn check(
+    source: &Source,
+    keys: &Keys,
+    head: &RequestHead,
+    body: &[u8],
+) -> Result<Genuine, Refusal> {
+    let inputs = Inputs::whole(source, head, body)?;
+    Reading::of(&inputs)?.judge(keys, Vec::new(), body)
+}
+
+impl<'a> Reading<'a> {
+    /// Reads signatures, timestamp and signed text, in the order in which a fault is told.
+    pub(crate) fn of(inputs: &Inputs<'a>) -> Result<Self, Refusal> {
+        let scheme = &inputs.source.scheme;
+        let rule = &scheme.signature;
+        let lines = items::lines(inputs);
+        if !lines.is_empty() {
+            check_required(inputs)?;
+        }
+        let signatures = items::signatures(rule, &lines)?;
+        if rule.algorithm == Algorithm::Token {
+            return Ok(Self { signatures, pieces: Vec::new(), sent: None });
+        }
+        let (text, sent) = if scheme.signs_timestamp() {
+            let (text, sent) = read_timestamp(inputs, &lines)?;
+            (Some(text), Some(sent))
+        } else {
+            (None, None)
+        };
+        let pieces = inputs.pieces(text.as_deref())?;
+        Ok(Self { signatures, pieces, sent })
+    }
+
+    /// Tries every key on every signature. `fed` are the keys' hashes that have taken the body, in
+    /// the order of the keys; empty where none have.
+    fn judge(self, keys: &Keys, fed: Vec<Running>, body: &[u8]) -> Result<Genuine, Refusal> {
+        let mut fed = fed.into_iter();
+        let mut matched = None;
+        // No early end: how long it takes does not tell which secret or signature was the one.
+        for (index, key) in keys.iter().enumerate() {
+            let found = self.find_match(key, fed.next(), body);
+            matched = matched.or(found.map(|signature| (index, key, signature)));
+        }
+        let Some((secret, key, signature)) = matched else {
+            return Err(Refusal::because(
+                Reason::SignatureMismatch,
+                format!("{} signatures, {} secrets, no match", self.signatures.len(), keys.len()),
+            ));
+        };
+        let label = Arc::clone(&key.label);
+        Ok(Genuine { secret, label, sent: self.sent, signature: key.canonical(signature) })
+    }
+
+    /// The first of the signatures that this key made, all of them having been compared.
+    fn find_match(&self, key: &Key, fed: Option<Running>, body: &[u8]) -> Option<&[u8]> {
+        let signed = key.signed(fed, &self.pieces, body);
+        self.signatures.iter().fold(None, |found, signature| {
+            let matches = signed.matches(signature);
+            found.or(matches.then_some(signature.as_slice()))
+        })
+    }
+}
+
+/// The timestamp's text and instant, where the scheme has one.
+///
+/// # Errors
+/// [`Reason::TimestampMissing`], [`Reason::TimestampMalformed`].
+fn read_timestamp<'a>(
+    inputs: &Inputs<'a>,
+    lines: &[Option<Cow<'a, str>>],
+) -> Result<(Cow<'a, str>, UnixMillis), Refusal> {
+    let Some(rule) = &inputs.source.scheme.timestamp else {
+        return Err(Refusal::because(Reason::TimestampMissing, "the scheme does not say where"));
+    };
+    let Some(text) = items::timestamp_text(inputs, rule, lines)? else {
+        let detail = format!("there is none at `{}`", rule.from);
+        return Err(Refusal::because(Reason::TimestampMissing, detail));
+    };
+    match freshness::parse_time(rule.format, &text) {
+        Some(sent) => Ok((text, sent)),
+        None => Err(Refusal::because(
+            Reason::TimestampMalformed,
+            format!("what stands at `{}` is not {}", rule.from, rule.format),
+        )),
+    }
+}
+
+/// The time of sending from the head, where the signature does not cover it as a text of its own.
+///
+/// # Errors
+/// As for a signed one.
+pub(crate) fn read_unsigned_timestamp(
+    source: &Source,
+    head: &RequestHead,
+    body: &[u8],
+) -> Result<UnixMillis, Refusal> {
+    let inputs = Inputs::whole(source, head, body)?;
+    read_timestamp(&inputs, &items::lines(&inputs)).map(|(_, sent)| sent)
+}
+
+/// The text of the timestamp as received, wherever the scheme has it; for explaining a refusal.
+pub(crate) fn timestamp_text(source: &Source, head: &RequestHead, body: &[u8]) -> Option<String> {
+    let rule = source.scheme.timestamp.as_ref()?;
+    if let crate::scheme::TimestampPlace::Json(pointer) = &rule.from {
+        let members = crate::json::read_members(body, &[pointer]).ok()?;
+        return members.first()?.text().map(str::to_owned);
+    }
+    let inputs = Inputs::whole(source, head, body).ok()?;
+    let text = items::timestamp_text(&inputs, rule, &items::lines(&inputs)).ok()??;
+    Some(text.into_owned())
+}
+
+/// The pieces of the signed text, as far as the request has them; for explaining a refusal.
+///
+/// # Errors
+/// As [`Inputs::pieces`].
+pub(crate) fn signed_pieces<'a>(
+    source: &'a Source,
+    head: &'a RequestHead,
+    body: &'a [u8],
+) -> Result<Vec<Piece<'a>>, Refusal> {
+    if source.scheme.signature.algorithm == Algorithm::Token {
+        return Ok(Vec::new());
+    }
+    let text = timestamp_text(source, head, body);
+    Inputs::whole(source, head, body)?.pieces(text.as_deref())
+}
+
+fn check_required(inputs: &Inputs<'_>) -> Result<(), Refusal> {
+    for (name, wanted) in &inputs.source.scheme.signature.require {
+        match one_header(inputs.head, name) {
+            OneHeader::Value(value) if value == wanted.as_bytes() => {}
+            _ => {
+                return Err(Refusal::because(
+                    Reason::SignatureMalformed,
+                    format!("the header `{name}` is not `{wanted}`, which the source requires"),
+                ));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! What a delivery costs before it is forwarded: its signature, by size of the body, and the
+//! reading of its envelope.
+
+#![expect(missing_docs, reason = "criterion makes public functions")]
+#![expect(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "a benchmark that cannot start should say so"
+)]
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use hookward::clock::UnixMillis;
+use hookward::event::Event;
+use hookward::request::RequestHead;
+use hookward::scheme::{
+    Algorithm, Encoding, EventRule, KeyForm, Place, Scheme, SignatureRule, Template,
+};
+use hookward::secret::{NamedSecret, Secret};
+use hookward::sign::{SignRequest, SigningKey, sign};
+use hookward::source::{Mode, Source, Unrouted};
+use hookward::verify::{Keys, SignatureCheck};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use std::hint::black_box;
+use std::time::Duration;
+
+const SIZES: [usize; 4] = [100, 4 << 10, 64 << 10, 1 << 20];
+
+fn source() -> Source {
+    let place = |text| Place::parse(text).expect("a place");
+    Source {
+        name: "bench".into(),
+        path: "/bench".to_owned(),
+        preset: None,
+        scheme: Scheme {
+            signature: SignatureRule {
+                algorithm: Algorithm::HmacSha256,
+                places: vec![place("header:X-Sig")],
+                separator: None,
+                prefix: "sha256=".to_owned(),
+                prefix_optional: false,
+                encoding: Encoding::Hex,
+                signed: Template::parse("{body}").expect("a template"),
+                key: KeyForm::Text,
+                key_prefix: String::new(),
+                require: Vec::new(),
+            },
+            timestamp: None,
+            event: EventRule {
+                id: vec![place("json:/event_id"), place("json:/id")],
+                kind: vec![place("json:/type")],
+                time: vec![place("json:/created_at")],
+            },
+            handshake: None,
+        },
+        secrets: ["newest-secret-of-two", "older-secret-of-two"]
+            .map(|text| NamedSecret {
+                label: text.len().to_string(),
+                text: Secret::from(text.to_owned()),
+            })
+            .to_vec(),
+        keys: Err("made by the benchmark".to_owned()),
+        respond_within: Duration::from_secs(10),
+        unrouted: Unrouted::Accept,
+        mode: Mode::Enforce,
+        allow: Vec::new(),
+        rate_limit: None,
+        replay_guard: false,
+        public_url: None,
+        dedupe_ttl: Duration::from_hours(1),
+        routes: Vec::new(),
+    }
+}
+
+/// An order of about `size` bytes, whose envelope stands before and behind its data.
+fn body(size: usize) -> Vec<u8> {
+    let head = r#"{"event_id":"0b8a2c70-7c0d-4a52-9f52-3d3a9a2f2d11","data":{"lines":["#;
+    let tail = r#"]},"type":"order.created","created_at":"2023-11-14T22:13:20Z"}"#;
+    let line = r#"{"sku":"AB-1204","quantity":2,"price":"19.90","note":"caf\u00e9"}"#;
+    let room = size.saturating_sub(head.len() + tail.len() + line.len());
+    let lines = vec![line; room / (line.len() + 1) + 1];
+    format!("{head}{}{tail}", lines.join(",")).into_bytes()
+}
+
+fn request(source: &Source, body: &[u8]) -> RequestHead {
+    let secret = source.secrets.first().expect("a secret");
+    let at = UnixMillis(1_700_000_000_000);
+    let request = SignRequest { id: None, event_type: None, at, query: None, body };
+    let signed = sign(source, &SigningKey::Shared(secret), &request).expect("signed");
+    let mut headers = HeaderMap::new();
+    for (name, value) in signed.headers {
+        headers.append(
+            HeaderName::try_from(name).expect("a name"),
+            HeaderValue::try_from(value).expect("a value"),
+        );
+    }
+    RequestHead {
+        method: Method::POST,
+        path: source.path.clone(),
+        query: None,
+        headers,
+        client: [127, 0, 0, 1].into(),
+        via: None,
+        host: "localhost".to_owned(),
+        secure: false,
+    }
+}
+
+pub fn verify(c: &mut Criterion) {
+    let source = source();
+    let keys = Keys::new(&source.secrets, &source.scheme.signature).expect("keys");
+    let mut group = c.benchmark_group("verify, two secrets");
+    for size in SIZES {
+        let body = body(size);
+        let head = request(&source, &body);
+        group.throughput(Throughput::Bytes(body.len() as u64));
+        group.bench_with_input(BenchmarkId::from_parameter(size), &body, |b, body| {
+            b.iter(|| {
+                let mut check = SignatureCheck::begin(&source, &keys, &head);
+                body.chunks(64 << 10).for_each(|chunk| check.update(chunk));
+                check.finish(black_box(body)).expect("genuine")
+            });
+        });
+    }
+    group.finish();
+}
+
+pub fn envelope(c: &mut Criterion) {
+    let source = source();
+    let mut group = c.benchmark_group("envelope");
+    for size in SIZES {
+        let body = body(size);
+        let head = request(&source, &body);
+        group.throughput(Throughput::Bytes(body.len() as u64));
+        group.bench_with_input(BenchmarkId::from_parameter(size), &body, |b, body| {
+            b.iter(|| {
+                Event::read_unproven(&source, &head, black_box(body), None).expect("an event")
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, verify, envelope);
+criterion_main!(benches);

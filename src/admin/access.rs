@@ -1,0 +1,109 @@
+//! Who may see and change things on the admin listener.
+
+use super::{Reply, fault, unauthorized};
+use crate::request::RequestHead;
+use crate::secret::Secret;
+use http::header::AUTHORIZATION;
+use std::net::IpAddr;
+use subtle::ConstantTimeEq;
+
+/// The bearer token, or the rule that stands in for it on a loopback address.
+pub(super) struct Access {
+    token: Option<Secret>,
+}
+
+impl Access {
+    pub(super) const fn new(token: Option<Secret>) -> Self {
+        Self { token }
+    }
+
+    /// The refusal of a request that may not be answered.
+    pub(super) fn check(&self, head: &RequestHead) -> Option<Reply> {
+        match &self.token {
+            Some(token) => (!presents(head, token)).then(unauthorized),
+            None => (!is_local_name(&head.host))
+                .then(|| fault(403, "use the address of this listener, or localhost, as the host")),
+        }
+    }
+}
+
+fn presents(head: &RequestHead, token: &Secret) -> bool {
+    let mut values = head.headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return false;
+    };
+    let Some((scheme, presented)) = value.as_bytes().split_at_checked("Bearer ".len()) else {
+        return false;
+    };
+    scheme.eq_ignore_ascii_case(b"Bearer ")
+        && bool::from(presented.trim_ascii().ct_eq(token.expose()))
+}
+
+/// Whether nobody else can have made this name resolve to us.
+fn is_local_name(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderMap, Method};
+
+    fn head(host: &str, authorization: &[&str]) -> RequestHead {
+        let mut headers = HeaderMap::new();
+        for value in authorization {
+            headers.append(AUTHORIZATION, value.parse().unwrap());
+        }
+        RequestHead {
+            method: Method::GET,
+            path: "/status".to_owned(),
+            query: None,
+            headers,
+            client: "127.0.0.1".parse().unwrap(),
+            via: None,
+            host: host.to_owned(),
+            secure: false,
+        }
+    }
+
+    #[test]
+    fn with_a_token_exactly_that_token_opens() {
+        let access = Access::new(Some(Secret::from("correct-horse".to_owned())));
+        for (authorization, status) in [
+            (&["Bearer correct-horse"][..], 0),
+            (&["bearer correct-horse"], 0),
+            (&["Bearer correct-hors"], 401),
+            (&["Bearer correct-horse-"], 401),
+            (&["Bearer "], 401),
+            (&["Bearer"], 401),
+            (&["Basic correct-horse"], 401),
+            (&["correct-horse"], 401),
+            (&["Bearer wrong", "Bearer correct-horse"], 401),
+            (&[], 401),
+        ] {
+            let met = access.check(&head("evil.example", authorization)).map_or(0, |r| r.status);
+            assert_eq!(met, status, "{authorization:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_token_the_host_must_be_one_that_nobody_else_can_point_here() {
+        for (host, status) in [
+            ("127.0.0.1:9090", 0),
+            ("127.0.0.1", 0),
+            ("[::1]:9090", 0),
+            ("localhost:9090", 0),
+            ("LOCALHOST", 0),
+            ("evil.example:9090", 403),
+            ("localhost.evil.example", 403),
+            ("", 403),
+        ] {
+            let met = Access::new(None).check(&head(host, &[])).map_or(0, |reply| reply.status);
+            assert_eq!(met, status, "{host}");
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! The admin listener: what the people who run the process ask it.
+//!
+//! | request | answer |
+//! | --- | --- |
+//! | `GET /metrics` | Prometheus text format |
+//! | `GET /healthz` | 200 while the process serves |
+//! | `GET /readyz` | 200 when events can be taken, else 503 with the reasons; while draining 503 |
+//! | `GET /status` | version, uptime, configuration, sources, upstreams, store |
+//! | `GET /dedupe/{source}/{event id}` | per destination its state and since when; 404 if absent |
+//! | `DELETE /dedupe/{source}/{event id}` | forgets it, so that a re-send is forwarded |
+//! | `POST /reload` | as SIGHUP: 200, or 422 with all problems, the old configuration still serving |
+//!
+//! Source and event id are percent-encoded path segments. With a token, all but the first three ask
+//! for `Authorization: Bearer …`. Without one the listener is a loopback address, and the requests
+//! that show or change something must name it as an address or as `localhost`: a web page that was
+//! made to resolve to the loopback address cannot use them.
+//!
+//! Knows neither sources nor stores: [`AdminBackend`] answers for them. The same strict HTTP as on
+//! the public listener applies (`crate::proxy`).
+
+mod access;
+mod clock_watch;
+
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+use crate::outcome::Refusal;
+use crate::proxy::{BodyMemory, Limits, Listener, Reply, Responder, Traffic};
+use crate::request::{BodySource, RequestHead};
+use crate::secret::Secret;
+use crate::server::Edge;
+use crate::upstream::ReplyBody;
+use access::Access;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use async_trait::async_trait;
+use bytes::Bytes;
+pub use clock_watch::ClockWatch;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, Method};
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What the admin listener knows of the rest of the process.
+#[async_trait]
+pub trait AdminBackend: Send + Sync + 'static {
+    /// Whether events can be taken now, the store above all.
+    ///
+    /// # Errors
+    /// A sentence that says what is missing.
+    async fn ready(&self) -> Result<(), String>;
+
+    /// The members of `/status` beside `version` and `uptime_seconds`: `config_hash`, `sources`,
+    /// `upstreams`, `dedupe`.
+    async fn status(&self) -> serde_json::Map<String, Value>;
+
+    /// How the event stands with each destination; `None` if nothing is known of it.
+    ///
+    /// # Errors
+    /// A sentence on why the store did not answer.
+    async fn inspect(&self, source: &str, event_id: &str) -> Result<Option<Value>, String>;
+
+    /// Forgets the event, and writes the audit line; whether anything was known of it.
+    ///
+    /// # Errors
+    /// A sentence on why the store did not answer.
+    async fn forget(&self, source: &str, event_id: &str, client: IpAddr) -> Result<bool, String>;
+
+    /// Reads the configuration anew and takes over all of it or nothing. What cannot change without
+    /// a restart is said in the notes.
+    ///
+    /// # Errors
+    /// Every problem of the new configuration; the old one goes on serving.
+    async fn reload(&self) -> Result<Vec<String>, Vec<String>>;
+
+    /// Brings those figures up to date that are counted elsewhere, before `/metrics` is written.
+    async fn before_scrape(&self);
+}
+
+/// How long `/readyz` waits for the store before that is the answer.
+const READY_WITHIN: Duration = Duration::from_secs(2);
+
+/// The requests of this listener, answered.
+pub(crate) struct Admin {
+    backend: Arc<dyn AdminBackend>,
+    access: Access,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    clock_watch: Arc<ClockWatch>,
+    started: Duration,
+    edge: Arc<Edge>,
+}
+
+impl Admin {
+    pub(crate) fn new(
+        backend: Arc<dyn AdminBackend>,
+        token: Option<Secret>,
+        metrics: Arc<Metrics>,
+        clock: Arc<dyn Clock>,
+        clock_watch: Arc<ClockWatch>,
+        edge: Arc<Edge>,
+    ) -> Self {
+        let started = clock.monotonic();
+        let access = Access::new(token);
+        Self { backend, access, metrics, clock, clock_watch, started, edge }
+    }
+
+    /// A listener that answers these requests, with limits of its own that suit people and scrapers.
+    pub(crate) fn listener(self) -> Listener {
+        let limits = Limits {
+            max_body_bytes: 64 * 1024,
+            max_header_bytes: 16 * 1024,
+            header_timeout: Duration::from_secs(5),
+            body_timeout: Duration::from_secs(5),
+            min_body_rate: None,
+            idle_timeout: Duration::from_secs(75),
+            max_connections: 256,
+            max_connections_per_address: None,
+            trusted_proxies: Vec::new(),
+            write_timeout: Duration::from_secs(30),
+        };
+        // The gauges are those of the public listener.
+        Listener::new(
+            Arc::new(self),
+            Arc::new(ArcSwap::from_pointee(limits)),
+            BodyMemory::new(1024 * 1024, None),
+            Arc::new(Traffic::default()),
+            None,
+            Arc::new(ArcSwapOption::empty()),
+        )
+    }
+
+    async fn answer(&self, head: &RequestHead) -> Reply {
+        let read = [Method::GET, Method::HEAD];
+        match head.path.as_str() {
+            "/metrics" => match only(&read, head) {
+                Some(refused) => refused,
+                None => self.scrape().await,
+            },
+            "/healthz" => only(&read, head).unwrap_or_else(|| text(200, "text/plain", "ok\n")),
+            "/readyz" => match only(&read, head) {
+                Some(refused) => refused,
+                None => self.ready().await,
+            },
+            path => {
+                if let Some(refused) = self.access.check(head) {
+                    return refused;
+                }
+                match path {
+                    "/status" => match only(&read, head) {
+                        Some(refused) => refused,
+                        None => self.status().await,
+                    },
+                    "/reload" => match only(&[Method::POST], head) {
+                        Some(refused) => refused,
+                        None => self.reload().await,
+                    },
+                    _ => {
+                        match path.strip_prefix("/dedupe/").and_then(|rest| rest.split_once('/')) {
+                            Some((source, event_id)) => self.dedupe(head, source, event_id).await,
+                            None => fault(404, "there is nothing here"),
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    async fn scrape(&self) -> Reply {
+        self.backend.before_scrape().await;
+        match self.metrics.render() {
+            Ok(metrics) => text(200, prometheus::TEXT_FORMAT, metrics),
+            Err(problem) => fault(500, &problem.to_string()),
+        }
+    }
+
+    async fn ready(&self) -> Reply {
+        let mut reasons = Vec::new();
+        if self.edge.is_draining() {
+            reasons.push("draining".to_owned());
+        }
+        match tokio::time::timeout(READY_WITHIN, self.backend.ready()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(problem)) => reasons.push(problem),
+            Err(_) => reasons.push("the store did not answer within 2 s".to_owned()),
+        }
+        let clock = self.clock_watch.report(self.clock.monotonic());
+        reasons.extend(clock.problem);
+        let status = if reasons.is_empty() { 200 } else { 503 };
+        let mut body = json!({ "ready": reasons.is_empty(), "reasons": reasons });
+        if let (Some(jump), Some(members)) = (clock.detail, body.as_object_mut()) {
+            members.insert("clock".to_owned(), jump);
+        }
+        document(status, &body)
+    }
+
+    async fn status(&self) -> Reply {
+        let mut members = self.backend.status().await;
+        let uptime = self.clock.monotonic().saturating_sub(self.started);
+        members.insert("version".to_owned(), json!(env!("CARGO_PKG_VERSION")));
+        members.insert("uptime_seconds".to_owned(), json!(uptime.as_secs()));
+        document(200, &Value::Object(members))
+    }
+
+    async fn reload(&self) -> Reply {
+        match self.backend.reload().await {
+            Ok(notes) => document(200, &json!({ "reloaded": true, "notes": notes })),
+            Err(problems) => document(422, &json!({ "reloaded": false, "problems": problems })),
+        }
+    }
+
+    async fn dedupe(&self, head: &RequestHead, source: &str, event_id: &str) -> Reply {
+        let decode = |segment| percent_decode_str(segment).decode_utf8();
+        let (Ok(source), Ok(event_id)) = (decode(source), decode(event_id)) else {
+            return fault(400, "source and event id are percent-encoded UTF-8");
+        };
+        if event_id.is_empty() {
+            return fault(404, "an event id is missing");
+        }
+        if let Some(refused) = only(&[Method::GET, Method::HEAD, Method::DELETE], head) {
+            return refused;
+        }
+        let found = if head.method == Method::DELETE {
+            let forgotten = self.backend.forget(&source, &event_id, head.client).await;
+            forgotten.map(|known| known.then(|| json!({ "forgotten": true })))
+        } else {
+            self.backend.inspect(&source, &event_id).await
+        };
+        match found {
+            Ok(Some(body)) => document(200, &body),
+            Ok(None) => fault(404, "nothing is known of this event"),
+            Err(problem) => fault(503, &problem),
+        }
+    }
+}
+
+#[async_trait]
+impl Responder for Admin {
+    async fn respond(&self, head: RequestHead, body: &mut dyn BodySource) -> Reply {
+        // No request here has a body that says anything; read, it does not cost the connection.
+        drop(body.read(&mut |_| {}).await);
+        self.answer(&head).await
+    }
+
+    fn refuse(&self, refusal: Refusal, _client: IpAddr) -> Reply {
+        Reply::problem(&refusal)
+    }
+}
+
+/// The refusal of a method that is none of these.
+fn only(allowed: &[Method], head: &RequestHead) -> Option<Reply> {
+    if allowed.contains(&head.method) {
+        return None;
+    }
+    let mut reply = fault(405, "this is not a method for this path");
+    let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
+    if let Ok(value) = HeaderValue::try_from(names.join(", ")) {
+        reply.headers.insert(ALLOW, value);
+    }
+    Some(reply)
+}
+
+fn unauthorized() -> Reply {
+    let mut reply = fault(401, "the bearer token of the admin listener is missing or wrong");
+    reply.headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    reply
+}
+
+fn fault(status: u16, title: &str) -> Reply {
+    let problem = json!({ "type": "about:blank", "title": title, "status": status });
+    text(status, "application/problem+json", problem.to_string())
+}
+
+fn document(status: u16, body: &Value) -> Reply {
+    text(status, "application/json", format!("{body}\n"))
+}
+
+fn text(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Reply {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Reply { status, headers, body: ReplyBody::Whole(body.into()) }
+}

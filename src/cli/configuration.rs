@@ -1,0 +1,131 @@
+//! The configuration that a command works with, and the sources in it.
+
+use super::exit::{Exit, Stop};
+use crate::clock::UnixMillis;
+use crate::config::{Config, Problem, SystemSecrets};
+use crate::secret::NamedSecret;
+use crate::source::Source;
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+/// Which configuration.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ConfigFile {
+    /// Configuration file
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "HOOKWARD_CONFIG",
+        default_value = "config/hookward.toml"
+    )]
+    pub config: PathBuf,
+}
+
+impl ConfigFile {
+    /// The configuration; warnings are left to `check` and `run`.
+    ///
+    /// # Errors
+    /// All problems, if one of them is an error.
+    pub fn load(&self) -> Result<Config, Stop> {
+        match Config::load(&self.config, &SystemSecrets) {
+            Ok((config, _)) => Ok(config),
+            Err(problems) => Err(self.unusable(&problems)),
+        }
+    }
+
+    /// The end of a command whose configuration has these problems.
+    #[must_use]
+    pub fn unusable(&self, problems: &[Problem]) -> Stop {
+        let mut text = format!("{} cannot be used", self.config.display());
+        for problem in problems {
+            _ = write!(text, "\n{problem}");
+        }
+        Stop::new(Exit::Usage, text)
+    }
+}
+
+/// The source of this name.
+///
+/// # Errors
+/// When there is none, with the names that there are.
+pub fn source<'c>(config: &'c Config, name: &str) -> Result<&'c Source, Stop> {
+    config.sources.iter().find(|source| &*source.name == name).ok_or_else(|| {
+        let names: Vec<_> = config.sources.iter().map(|source| &*source.name).collect();
+        let known = match names.as_slice() {
+            [] => "the configuration has none".to_owned(),
+            names => format!("there are: {}", names.join(", ")),
+        };
+        Stop::new(Exit::Usage, format!("no source is called `{name}`; {known}"))
+    })
+}
+
+/// The secret that a source signs with now.
+///
+/// # Errors
+/// When it could not be read.
+pub fn newest_secret(source: &Source) -> Result<&NamedSecret, Stop> {
+    match (&source.keys, source.secrets.first()) {
+        (Err(why), _) => Err(Stop::new(Exit::Usage, format!("source `{}`: {why}", source.name))),
+        (Ok(_), Some(secret)) => Ok(secret),
+        (Ok(_), None) => {
+            Err(Stop::new(Exit::Usage, format!("source `{}` has no secret", source.name)))
+        }
+    }
+}
+
+/// Where to reach a listener of this machine that listens on `address`.
+#[must_use]
+pub fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// Reads a TIME argument: RFC 3339, or whole seconds since 1970.
+///
+/// # Errors
+/// A sentence, if it is neither.
+pub fn time(text: &str) -> Result<UnixMillis, String> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(UnixMillis::from_seconds(seconds));
+    }
+    text.parse::<jiff::Timestamp>()
+        .map(|instant| UnixMillis(instant.as_millisecond()))
+        .map_err(|_| "neither RFC 3339, as 2026-03-16T10:20:30Z, nor unix seconds".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_rfc_3339_or_unix_seconds() {
+        for (text, expected) in [
+            ("1773656430", Some(1_773_656_430_000)),
+            ("-1", Some(-1000)),
+            ("2026-03-16T10:20:30Z", Some(1_773_656_430_000)),
+            ("2026-03-16T11:20:30.5+01:00", Some(1_773_656_430_500)),
+            ("2026-03-16", None),
+            ("soon", None),
+            ("", None),
+        ] {
+            assert_eq!(time(text).ok(), expected.map(UnixMillis), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_listener_on_any_address_is_reached_on_loopback() {
+        for (listens, reached) in [
+            ("0.0.0.0:9090", "127.0.0.1:9090"),
+            ("[::]:9090", "[::1]:9090"),
+            ("10.0.0.7:80", "10.0.0.7:80"),
+        ] {
+            let listens = listens.parse().expect("an address");
+            assert_eq!(reachable(listens).to_string(), reached);
+        }
+    }
+}

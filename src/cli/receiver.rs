@@ -1,0 +1,106 @@
+//! `hookward receiver`: something to deliver to while trying things.
+
+use super::exit::{Exit, Stop};
+use super::print;
+use crate::clock::SystemClock;
+use crate::receiver::capture::Captures;
+use crate::receiver::{Inbox, Received, Reply, serve, show};
+use http::StatusCode;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+/// Prints every event that arrives, and answers as told.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Address to listen on
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9001")]
+    listen: SocketAddr,
+    /// Status to answer with, 200 to 599
+    #[arg(long, value_name = "N", default_value = "200", value_parser = clap::value_parser!(u16).range(200..600))]
+    status: u16,
+    /// How long to hold every answer back, as in 300ms or 8s
+    #[arg(long, value_name = "D", default_value = "0s", value_parser = humantime::parse_duration)]
+    delay: Duration,
+    /// Directory to write each request to, as NAME.headers and NAME.body for explain and discover
+    #[arg(long, value_name = "DIR")]
+    capture: Option<PathBuf>,
+}
+
+/// Serves until it is interrupted.
+///
+/// # Errors
+/// When the address cannot be listened on or the capture directory cannot be made.
+pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
+    let status = StatusCode::from_u16(arguments.status)
+        .map_err(|_| Stop::new(Exit::Usage, format!("{} is no status", arguments.status)))?;
+    let captures = match &arguments.capture {
+        None => None,
+        Some(directory) => Some(Captures::in_directory(directory).map_err(|fault| {
+            Stop::new(Exit::CannotServe, format!("cannot make {}: {fault}", directory.display()))
+        })?),
+    };
+    let printer = Printer { reply: Reply { status, delay: arguments.delay }, captures };
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|fault| Stop::new(Exit::CannotServe, format!("no runtime: {fault}")))?
+        .block_on(listen(arguments.listen, printer))
+}
+
+async fn listen(address: SocketAddr, printer: Printer) -> Result<Exit, Stop> {
+    let cannot = |fault: io::Error| {
+        Stop::new(Exit::CannotServe, format!("cannot listen on {address}: {fault}"))
+    };
+    let listener = TcpListener::bind(address).await.map_err(cannot)?;
+    let address = listener.local_addr().map_err(cannot)?;
+    _ = writeln!(io::stderr(), "hookward: receiver listening on http://{address}");
+    tokio::select! {
+        never = serve(listener, Arc::new(SystemClock::new()), Arc::new(printer)) => match never {},
+        stopped = stop_signal() => match stopped {
+            Ok(()) => Ok(Exit::Done),
+            Err(fault) => Err(Stop::new(Exit::CannotServe, format!("no signals: {fault}"))),
+        },
+    }
+}
+
+async fn stop_signal() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+struct Printer {
+    reply: Reply,
+    captures: Option<Captures>,
+}
+
+impl Inbox for Printer {
+    fn receive(&self, request: &Received) -> Reply {
+        let mut text = show::block(request, self.reply);
+        match self.captures.as_ref().map(|captures| captures.write(request)) {
+            Some(Ok(stem)) => {
+                let stem = stem.display();
+                _ = writeln!(text, "  captured {stem}.headers and {stem}.body");
+            }
+            Some(Err(fault)) => {
+                _ = writeln!(io::stderr(), "hookward: cannot write the capture: {fault}");
+            }
+            None => {}
+        }
+        if let Err(Stop { problem, .. }) = print(&text) {
+            _ = writeln!(io::stderr(), "hookward: {problem}");
+        }
+        self.reply
+    }
+}

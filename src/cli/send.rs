@@ -1,0 +1,87 @@
+//! `hookward send`: a signed event, posted.
+
+use super::client::post;
+use super::configuration::{ConfigFile, reachable, source};
+use super::exit::{Exit, Stop};
+use super::print;
+use super::signing::{PrivateKey, key, read_file, unsigned};
+use crate::clock::{Clock as _, SystemClock, UnixMillis};
+use crate::config::Config;
+use crate::receiver::show::printable;
+use crate::sign::{SignRequest, default_type, new_id, sample_body, sign};
+use crate::source::Source;
+use std::path::PathBuf;
+
+/// Signs an event and posts it; prints status and outcome
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Source to send as
+    #[arg(long, value_name = "NAME")]
+    source: String,
+    /// Event type [default: one that the first route takes]
+    #[arg(long = "type", value_name = "T")]
+    kind: Option<String>,
+    /// Event id [default: a random one]
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+    /// Body to send, byte for byte; - is stdin [default: the preset's sample with id, type and time]
+    #[arg(long, value_name = "FILE")]
+    body: Option<PathBuf>,
+    /// Where to post it [default: this machine, as the configuration listens]
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    #[command(flatten)]
+    private_key: PrivateKey,
+}
+
+/// Ends with 0 if the answer is a 2xx, else with 1.
+///
+/// # Errors
+/// When the configuration cannot be used or nobody answers.
+pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
+    let config = arguments.file.load()?;
+    let source = source(&config, &arguments.source)?;
+    let private_key = arguments.private_key.read()?;
+    let at = SystemClock::new().wall();
+    let id = arguments.id.clone().unwrap_or_else(new_id);
+    let kind = arguments.kind.clone().unwrap_or_else(|| default_type(source));
+    let body = match &arguments.body {
+        Some(path) => read_file(path)?,
+        None => sample(source, &id, &kind, at)?,
+    };
+    let request =
+        SignRequest { id: Some(&id), event_type: Some(&kind), at, query: None, body: &body };
+    let signed = sign(source, &key(source, private_key.as_ref())?, &request)
+        .map_err(|fault| unsigned(source, &fault))?;
+    let url = match &arguments.url {
+        Some(url) => url.clone(),
+        None => default_url(&config, source),
+    };
+    posted(&url, &signed.headers, signed.body.as_deref().unwrap_or(&body))
+}
+
+/// The preset's sample with this id, type and time.
+fn sample(source: &Source, id: &str, kind: &str, at: UnixMillis) -> Result<Vec<u8>, Stop> {
+    let preset = source.preset.as_deref().and_then(crate::presets::named);
+    let base = preset.map(|preset| preset.about.sample.as_bytes());
+    sample_body(source, base, id, kind, at).map_err(|fault| unsigned(source, &fault))
+}
+
+fn default_url(config: &Config, source: &Source) -> String {
+    let scheme = if config.server.tls.is_some() { "https" } else { "http" };
+    let address = config
+        .server
+        .listen
+        .first()
+        .map_or_else(|| "127.0.0.1".to_owned(), |address| reachable(*address).to_string());
+    format!("{scheme}://{address}{}", source.path)
+}
+
+fn posted(url: &str, headers: &[(String, String)], body: &[u8]) -> Result<Exit, Stop> {
+    let told = post(url, headers, body)
+        .map_err(|fault| Stop::new(Exit::No, format!("no answer from {url}: {fault}")))?;
+    print(&format!("{}\n", printable(&told.to_string())))?;
+    Ok(if (200..300).contains(&told.status) { Exit::Done } else { Exit::No })
+}

@@ -1,0 +1,75 @@
+//! `hookward sign`: the headers that a sender would send.
+
+use super::configuration::{ConfigFile, source, time};
+use super::exit::{Exit, Stop};
+use super::signing::{PrivateKey, in_header, key, read_file, unsigned};
+use super::{complain, print};
+use crate::clock::{Clock as _, SystemClock, UnixMillis};
+use crate::sign::{SignRequest, sign};
+use std::path::PathBuf;
+
+/// Prints the headers that the sender would send with a body, ready for `curl -H @-`
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Source to sign for
+    #[arg(long, value_name = "NAME")]
+    source: String,
+    /// Event type, where it stands in a header
+    #[arg(long = "type", value_name = "T")]
+    kind: Option<String>,
+    /// Body to sign, byte for byte; - is stdin [default: an empty body]
+    #[arg(long, value_name = "FILE")]
+    body: Option<PathBuf>,
+    /// When it is sent: RFC 3339 or unix seconds [default: now]
+    #[arg(long, value_name = "TIME", value_parser = time, allow_hyphen_values = true)]
+    at: Option<UnixMillis>,
+    /// Event id, where it stands in a header [default: a random one]
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+    #[command(flatten)]
+    private_key: PrivateKey,
+}
+
+/// Prints one `Name: value` a line.
+///
+/// # Errors
+/// When the configuration, the source, its secret or the body cannot be used.
+pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
+    let config = arguments.file.load()?;
+    let source = source(&config, &arguments.source)?;
+    let body = match &arguments.body {
+        Some(path) => read_file(path)?,
+        None => Vec::new(),
+    };
+    for (option, given, places) in [
+        ("--id", &arguments.id, &source.scheme.event.id),
+        ("--type", &arguments.kind, &source.scheme.event.kind),
+    ] {
+        if given.is_some() && !in_header(places) {
+            complain(&format!(
+                "hookward: {option} is not used: source `{}` has it in the body\n",
+                source.name
+            ));
+        }
+    }
+    let private_key = arguments.private_key.read()?;
+    let request = SignRequest {
+        id: arguments.id.as_deref(),
+        event_type: arguments.kind.as_deref(),
+        at: arguments.at.unwrap_or_else(|| SystemClock::new().wall()),
+        query: None,
+        body: &body,
+    };
+    let signed = sign(source, &key(source, private_key.as_ref())?, &request)
+        .map_err(|fault| unsigned(source, &fault))?;
+    if signed.body.is_some() {
+        complain(
+            "hookward: this sender's signature stands in the body; `hookward send` puts it there\n",
+        );
+    }
+    let lines = signed.headers.iter().map(|(name, value)| format!("{name}: {value}\n"));
+    print(&lines.collect::<String>())?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,78 @@
+//! What `sign` and `send` have in common: the key to sign with and the body to sign.
+
+use super::exit::{Exit, Stop};
+use crate::cli::configuration::newest_secret;
+use crate::scheme::Place;
+use crate::secret::Secret;
+use crate::sign::{SignError, SigningKey};
+use crate::source::Source;
+use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+/// A private key, for the schemes whose source holds public keys only.
+#[derive(Debug, clap::Args)]
+pub struct PrivateKey {
+    /// Private key, where the source holds public ones: PKCS #8 PEM, or 32 bytes in hex or base64
+    #[arg(long, value_name = "FILE")]
+    private_key: Option<PathBuf>,
+}
+
+impl PrivateKey {
+    /// The key, if one is given.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn read(&self) -> Result<Option<Secret>, Stop> {
+        let Some(path) = &self.private_key else { return Ok(None) };
+        let bytes = std::fs::read(path).map_err(|fault| {
+            Stop::new(Exit::Usage, format!("cannot read {}: {fault}", path.display()))
+        })?;
+        let text = bytes.trim_ascii();
+        let decoded = [&HEXLOWER_PERMISSIVE, &BASE64].into_iter().find_map(|encoding| {
+            encoding.decode(text).ok().filter(|key| key.len() == ed25519_dalek::SECRET_KEY_LENGTH)
+        });
+        Ok(Some(Secret::new(decoded.unwrap_or(bytes))))
+    }
+}
+
+/// What signs deliveries of this source.
+///
+/// # Errors
+/// When its secret could not be read.
+pub fn key<'a>(source: &'a Source, private: Option<&'a Secret>) -> Result<SigningKey<'a>, Stop> {
+    match private {
+        Some(private) => Ok(SigningKey::Private(private)),
+        None => newest_secret(source).map(SigningKey::Shared),
+    }
+}
+
+/// A file's bytes; `-` is stdin.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read_file(path: &Path) -> Result<Vec<u8>, Stop> {
+    let read = if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        std::fs::read(path)
+    };
+    read.map_err(|fault| Stop::new(Exit::Usage, format!("cannot read {}: {fault}", path.display())))
+}
+
+/// Whether one of these places is a header, which can be set without touching the body.
+#[must_use]
+pub fn in_header(places: &[Place]) -> bool {
+    places.iter().any(|place| matches!(place, Place::Header(_)))
+}
+
+/// A delivery that cannot be signed ends the command.
+#[must_use]
+pub fn unsigned(source: &Source, fault: &SignError) -> Stop {
+    let mut problem = format!("cannot sign for source `{}`: {fault}", source.name);
+    if matches!(fault, SignError::NoPrivateKey(_)) {
+        problem.push_str(" (--private-key FILE)");
+    }
+    Stop::new(Exit::Usage, problem)
+}

@@ -1,0 +1,145 @@
+//! `[admin]` and `[log]`: how the operator looks in.
+
+use super::keys::{TableKeys, key, optional};
+use super::problem::nearest;
+use super::reading::{Item, TableReader};
+use super::secrets::{self, Found};
+use crate::secret::Secret;
+use std::net::SocketAddr;
+
+/// `[admin]`.
+#[derive(Clone, Debug)]
+pub struct AdminSettings {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The bearer token; always there unless `listen` is loopback.
+    pub token: Option<Secret>,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// Text for people or JSON for machines.
+    pub format: LogFormat,
+    /// A `tracing` filter, as `info` or `info,hookward=debug`.
+    pub level: String,
+}
+
+/// `[log].format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One readable line per event.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+impl Default for AdminSettings {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9090)), token: None }
+    }
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: "info".to_owned() }
+    }
+}
+
+pub(super) static ADMIN_KEYS: TableKeys = TableKeys {
+    title: "[admin]",
+    about: "The listener for metrics, health, status and dedupe look-ups.",
+    keys: &[
+        key("listen", "address", r#""127.0.0.1:9090""#, "Where to listen. Needs a restart."),
+        optional(
+            "token",
+            "secret",
+            "no token is asked for",
+            "A bearer token, asked for by all but `/metrics`, `/healthz` and `/readyz`. Must be \
+             there unless the address is loopback; if it cannot be read, nothing starts.",
+        ),
+    ],
+};
+
+pub(super) static LOG_KEYS: TableKeys = TableKeys {
+    title: "[log]",
+    about: "One line per delivery, on standard output. Never a body, a secret or a signature.",
+    keys: &[
+        key("format", "word", r#""text""#, "`text` for people, `json` for machines."),
+        key(
+            "level",
+            "level or filter",
+            r#""info""#,
+            "`off`, `error`, `warn`, `info`, `debug` or `trace`; per module as \
+             `info,hookward=debug`.",
+        ),
+    ],
+};
+
+pub(super) fn read(table: Option<&TableReader<'_>>) -> AdminSettings {
+    let default = AdminSettings::default();
+    let Some(table) = table else { return default };
+    let listen = table.get("listen").and_then(|item| item.form::<SocketAddr>());
+    let token = table.get_hidden("token");
+    if token.is_none() && listen.is_some_and(|address| !address.ip().is_loopback()) {
+        table.missing(
+            "token",
+            "{ env = \"…\" } or { file = \"…\" }; it may be left out only where `listen` is \
+             loopback",
+        );
+    }
+    AdminSettings {
+        listen: listen.unwrap_or(default.listen),
+        token: token.and_then(|item| self::token(&item)),
+    }
+}
+
+/// Unlike a source's, this secret has nothing that could be switched off in its place: without it
+/// the listener would be open to everybody.
+fn token(item: &Item<'_>) -> Option<Secret> {
+    match secrets::read(item)? {
+        Found::Secret(secret) => Some(secret),
+        Found::Unreadable(why) => {
+            item.contradicts(format!("{why}; the admin listener is not opened without its token"));
+            None
+        }
+    }
+}
+
+pub(super) fn read_log(table: Option<&TableReader<'_>>) -> LogSettings {
+    let default = LogSettings::default();
+    let Some(table) = table else { return default };
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    LogSettings {
+        format: table
+            .get("format")
+            .and_then(|item| item.choice(&formats))
+            .unwrap_or(default.format),
+        level: table.get("level").and_then(|item| level(&item)).unwrap_or(default.level),
+    }
+}
+
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// The filter's own parser takes a misspelt level for the name of a module, so it is not asked.
+fn level(item: &Item<'_>) -> Option<String> {
+    let allowed = "off, error, warn, info, debug, trace; per module as \"info,hookward=debug\"";
+    let text = item.text(allowed)?;
+    for directive in text.split(',') {
+        let (module, level) = directive.rsplit_once('=').unwrap_or(("hookward", directive));
+        let path = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':' || c == '-';
+        if !LEVELS.contains(&level) || module.is_empty() || !module.chars().all(path) {
+            let near = nearest(level, LEVELS).map(|near| {
+                let whole = directive.strip_suffix(level).unwrap_or_default();
+                format!("{whole}{near}")
+            });
+            item.reading.note(
+                item.problem(super::problem::Severity::Error, "not a log level")
+                    .suggestion(near.map(|near| format!("\"{near}\"")))
+                    .allowed(allowed),
+            );
+            return None;
+        }
+    }
+    Some(text.to_owned())
+}

@@ -1,0 +1,220 @@
+//! `[dedupe]`: where delivered ids are kept, and for how long.
+
+use super::keys::{TableKeys, key};
+use super::reading::{Item, TableReader};
+use super::secrets::{self, Found};
+use crate::secret::Secret;
+use std::path::PathBuf;
+use std::time::Duration;
+use url::Url;
+
+/// `[dedupe]`.
+#[derive(Clone, Debug)]
+pub struct DedupeSettings {
+    /// Where delivered ids are kept.
+    pub store: StoreSettings,
+    /// How long, unless the source says otherwise.
+    pub ttl: Duration,
+    /// Ids held in memory.
+    pub capacity: u64,
+    /// What to do when the store does not answer.
+    pub on_store_error: OnStoreError,
+    /// How long copies of an event of unknown fate are refused.
+    pub uncertain_hold: Duration,
+}
+
+/// `[dedupe].store` with what belongs to it.
+#[derive(Clone, Debug)]
+pub enum StoreSettings {
+    /// Lost on restart.
+    Memory,
+    /// A directory of this process alone.
+    Disk {
+        /// The directory, from the working directory if it is relative.
+        path: PathBuf,
+    },
+    /// Redis ≥ 6.2 or Valkey, shared by all instances.
+    Redis {
+        /// The URL with its password, which makes it a secret.
+        url: Secret,
+        /// Put before every key.
+        prefix: String,
+    },
+}
+
+/// `[dedupe].on_store_error`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnStoreError {
+    /// 503: the sender retries.
+    Reject,
+    /// Deliver without dedupe, and count it.
+    Forward,
+}
+
+impl Default for DedupeSettings {
+    fn default() -> Self {
+        Self {
+            store: StoreSettings::Memory,
+            ttl: Duration::from_hours(96),
+            capacity: 1_000_000,
+            on_store_error: OnStoreError::Reject,
+            uncertain_hold: Duration::from_secs(30),
+        }
+    }
+}
+
+const DISK_PATH: &str = "hookward-data";
+const REDIS_URL: &str = "redis://127.0.0.1:6379/0";
+const REDIS_PREFIX: &str = "hookward:";
+
+pub(super) static KEYS: TableKeys = TableKeys {
+    title: "[dedupe]",
+    about: "Where delivered event ids are kept, so that a retry is not delivered again.",
+    keys: &[
+        key(
+            "store",
+            "word",
+            r#""memory""#,
+            "`memory`: lost on restart; `disk`: survives a restart and a crash; `redis`: shared \
+             by all instances (Redis 6.2 or later, or Valkey). Needs a restart.",
+        ),
+        key(
+            "ttl",
+            "duration",
+            r#""96h""#,
+            "How long a delivered event id is remembered, counted from the delivery. Must cover \
+             `max_age` + `max_ahead` of every source, and should cover its sender's retries.",
+        ),
+        key("capacity", "integer", "1000000", "Ids held in memory; the oldest go first."),
+        key(
+            "path",
+            "path",
+            r#""hookward-data""#,
+            "`disk` only: the directory, from the working directory if it is relative.",
+        ),
+        key(
+            "url",
+            "text or secret",
+            r#""redis://127.0.0.1:6379/0""#,
+            "`redis` only: `redis://` or `rediss://` (TLS); with a password in it, better as \
+             `{ env = … }` or `{ file = … }`.",
+        ),
+        key("prefix", "text", r#""hookward:""#, "`redis` only: put before every key."),
+        key(
+            "on_store_error",
+            "word",
+            r#""reject""#,
+            "`reject`: 503, the sender retries; `forward`: deliver without dedupe, and count it.",
+        ),
+        key(
+            "uncertain_hold",
+            "duration",
+            r#""30s""#,
+            "How long copies of an event are refused whose fate at the upstream is not known.",
+        ),
+    ],
+};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Store {
+    Memory,
+    Disk,
+    Redis,
+}
+
+pub(super) fn read(table: Option<&TableReader<'_>>) -> DedupeSettings {
+    let default = DedupeSettings::default();
+    let Some(table) = table else { return default };
+    let stores = [("memory", Store::Memory), ("disk", Store::Disk), ("redis", Store::Redis)];
+    let policies = [("reject", OnStoreError::Reject), ("forward", OnStoreError::Forward)];
+    let stated = table.get("store");
+    let store = stated.as_ref().map_or(Some(Store::Memory), |item| item.choice(&stores));
+    DedupeSettings {
+        store: read_store(table, store),
+        ttl: table.get("ttl").and_then(|item| item.form()).unwrap_or(default.ttl),
+        capacity: table
+            .get("capacity")
+            .and_then(|item| item.whole(1, u64::from(u32::MAX)))
+            .unwrap_or(default.capacity),
+        on_store_error: table
+            .get("on_store_error")
+            .and_then(|item| item.choice(&policies))
+            .unwrap_or(default.on_store_error),
+        uncertain_hold: table
+            .get("uncertain_hold")
+            .and_then(|item| item.form())
+            .unwrap_or(default.uncertain_hold),
+    }
+}
+
+/// Reads what belongs to every store, so that a slip is told whichever one is chosen.
+fn read_store(table: &TableReader<'_>, store: Option<Store>) -> StoreSettings {
+    for (name, of) in [("path", Store::Disk), ("url", Store::Redis), ("prefix", Store::Redis)] {
+        if store.is_some_and(|store| store != of)
+            && let Some(item) = table.get_hidden(name)
+        {
+            let word = if of == Store::Disk { "disk" } else { "redis" };
+            item.warn(format!("has no effect: `store` is not \"{word}\""));
+        }
+    }
+    let path = table.get("path").map_or_else(|| Some(DISK_PATH.into()), |item| path(&item));
+    let url = table.get_hidden("url").map_or_else(
+        || Some(Secret::from(REDIS_URL.to_owned())),
+        |item| redis_url(&item, store == Some(Store::Redis)),
+    );
+    let prefix =
+        table.get("prefix").map_or(Some(REDIS_PREFIX), |item| item.text("a text as \"hookward:\""));
+    match (store, path, url, prefix) {
+        (Some(Store::Disk), Some(path), ..) => StoreSettings::Disk { path },
+        (Some(Store::Redis), _, Some(url), Some(prefix)) => {
+            StoreSettings::Redis { url, prefix: prefix.to_owned() }
+        }
+        _ => StoreSettings::Memory,
+    }
+}
+
+/// What Hookward writes does not belong beside its configuration, so this path, unlike those of
+/// files that it reads, is one from the working directory.
+fn path(item: &Item<'_>) -> Option<PathBuf> {
+    let allowed = "the path of a directory";
+    match item.text(allowed)? {
+        "" => {
+            item.refuse("empty", allowed);
+            None
+        }
+        path => Some(path.into()),
+    }
+}
+
+fn redis_url(item: &Item<'_>, wanted: bool) -> Option<Secret> {
+    let allowed = "redis:// or rediss:// with a host, as \"redis://127.0.0.1:6379/0\", or \
+                   { env = \"…\" } or { file = \"…\" } that holds such a URL";
+    let url = if matches!(item.node.value, super::document::Value::Table(_)) {
+        match secrets::read(item)? {
+            Found::Secret(secret) => secret,
+            Found::Unreadable(why) if wanted => {
+                item.contradicts(format!("{why}; there is no store without its URL"));
+                return None;
+            }
+            Found::Unreadable(_) => return None,
+        }
+    } else {
+        let text = item.text(allowed)?;
+        if Url::parse(text).is_ok_and(|url| url.password().is_some()) {
+            item.warn(
+                "a password in the configuration is known to whoever reads the file; use env or \
+                 file",
+            );
+        }
+        Secret::from(text.to_owned())
+    };
+    let parsed = std::str::from_utf8(url.expose()).ok().and_then(|text| Url::parse(text).ok());
+    let fits = |url: &Url| {
+        matches!(url.scheme(), "redis" | "rediss") && url.host_str().is_some_and(|h| !h.is_empty())
+    };
+    if !parsed.as_ref().is_some_and(fits) {
+        item.refuse("not a Redis URL", allowed);
+        return None;
+    }
+    Some(url)
+}

@@ -1,0 +1,68 @@
+//! The declaration of a table's keys: what the reader allows and what the reference says.
+
+/// A table of the configuration with all its keys.
+#[derive(Debug)]
+pub struct TableKeys {
+    /// As in a file: `[server]`, `[sources.NAME.signature]`.
+    pub title: &'static str,
+    /// What the table is for, in a sentence or two.
+    pub about: &'static str,
+    /// Every key, in the order of the reference.
+    pub keys: &'static [Key],
+}
+
+/// One key of a table.
+#[derive(Debug)]
+pub struct Key {
+    /// Its name.
+    pub name: &'static str,
+    /// What kind of value it takes.
+    pub takes: &'static str,
+    /// What holds where it is left out.
+    pub default: Default,
+    /// What it does, in a sentence or two.
+    pub about: &'static str,
+}
+
+/// What holds where a key is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Default {
+    /// It may not be left out.
+    Required,
+    /// This value, as TOML.
+    Is(&'static str),
+    /// Something that no value says.
+    Means(&'static str),
+}
+
+impl TableKeys {
+    /// The names of all keys.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.keys.iter().map(|key| key.name)
+    }
+}
+
+/// A key that has to be there.
+pub(super) const fn required(name: &'static str, takes: &'static str, about: &'static str) -> Key {
+    Key { name, takes, default: Default::Required, about }
+}
+
+/// A key with a default value, as TOML.
+pub(super) const fn key(
+    name: &'static str,
+    takes: &'static str,
+    default: &'static str,
+    about: &'static str,
+) -> Key {
+    Key { name, takes, default: Default::Is(default), about }
+}
+
+/// A key that means something by its absence.
+pub(super) const fn optional(
+    name: &'static str,
+    takes: &'static str,
+    absent: &'static str,
+    about: &'static str,
+) -> Key {
+    Key { name, takes, default: Default::Means(absent), about }
+}

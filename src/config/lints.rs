@@ -1,0 +1,309 @@
+//! What is wrong, or weaker than it looks, in a configuration whose tables are each in order.
+//!
+//! The arithmetic between tables, and what the signature of a source does not cover.
+
+use super::problem::Severity;
+use super::reading::TableReader;
+use super::source::Draft;
+use super::{Config, Reading};
+use crate::route::TypeGlob;
+use crate::scheme::{Algorithm, KeyForm, Part, Place, SignatureRule, TimestampPlace};
+use crate::secret::NamedSecret;
+use crate::source::{Mode, Source};
+use humantime::format_duration;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Judges what was read. `root`: the whole file; `drafts`: the sources' tables, also of those
+/// that did not come to a source.
+pub(super) fn judge<'a>(
+    config: &Config,
+    root: &TableReader<'a>,
+    drafts: &'a [Draft<'_>],
+    reading: &'a Reading<'a>,
+) {
+    listeners(config, root);
+    // Of a source that did not come about it is not known where it leads.
+    if !reading.has_errors() {
+        unused_upstreams(config, root);
+    }
+    doubled_paths(config, drafts, reading);
+    if drafts.is_empty() && !reading.has_errors() {
+        root.note(Severity::Warning, "sources", "there are none: every request is a 404", None);
+    }
+    for source in &config.sources {
+        if let Some(draft) = drafts.iter().find(|draft| *draft.name == *source.name) {
+            let table = draft.reader(reading);
+            contradictions(source, &table);
+            memory(config, source, draft, root, &table);
+            patience(config, source, &table);
+            coverage(source, &table);
+            strength(source, &table);
+            routes(source, &table);
+            if draft.preset.as_ref().is_some_and(|preset| preset.unconfirmed) {
+                let what = "rests on facts that could not be confirmed; judge a real delivery with \
+                            `hookward explain` before relying on it";
+                table.note(Severity::Warning, "preset", what, None);
+            }
+            if source.mode == Mode::Shadow {
+                let what = "forged, stale and repeated deliveries are forwarded as well";
+                table.note(Severity::Warning, "mode", what, None);
+            }
+        }
+    }
+}
+
+fn listeners(config: &Config, root: &TableReader<'_>) {
+    let admin = config.admin.listen;
+    let overlap = |public: &SocketAddr| {
+        public.port() == admin.port()
+            && public.port() != 0
+            && public.is_ipv4() == admin.is_ipv4()
+            && (public.ip() == admin.ip()
+                || public.ip().is_unspecified()
+                || admin.ip().is_unspecified())
+    };
+    if let Some(public) = config.server.listen.iter().find(|public| overlap(public)) {
+        let what = format!("{admin} is taken by server.listen, {public}");
+        root.note(Severity::Error, "admin.listen", &what, None);
+    }
+    if config.server.body_memory_bytes < config.server.max_body_bytes {
+        let what = "less than `max_body`: a body of that size is always answered 503";
+        root.note(Severity::Warning, "server.body_memory", what, None);
+    }
+    if config.server.trusted_proxies.iter().any(|range| range.prefix_len() == 0) {
+        let what = "every sender may say which address it has; `allow` then keeps nobody out";
+        root.note(Severity::Warning, "server.trusted_proxies", what, None);
+    }
+}
+
+fn unused_upstreams(config: &Config, root: &TableReader<'_>) {
+    let used = |name: &str| {
+        let mut routes = config.sources.iter().flat_map(|source| &source.routes);
+        routes.any(|route| route.to.iter().any(|to| **to == *name))
+    };
+    for upstream in &config.upstreams {
+        if !used(&upstream.name) {
+            let key = format!("upstreams.{}", upstream.name);
+            root.note(Severity::Note, &key, "no route leads here", None);
+        }
+    }
+}
+
+fn doubled_paths<'a>(config: &Config, drafts: &'a [Draft<'_>], reading: &'a Reading<'a>) {
+    for (index, source) in config.sources.iter().enumerate() {
+        let earlier = config.sources.iter().take(index).find(|other| other.path == source.path);
+        let draft = drafts.iter().find(|draft| *draft.name == *source.name);
+        if let (Some(earlier), Some(draft)) = (earlier, draft) {
+            let what = format!("is the path of sources.{} as well", earlier.name);
+            draft.reader(reading).note(Severity::Error, "path", &what, None);
+        }
+    }
+}
+
+/// What cannot be computed, or would do the opposite of what it is for.
+fn contradictions(source: &Source, table: &TableReader<'_>) {
+    let signature = &source.scheme.signature;
+    let signed = &signature.signed;
+    if signed.any(|part| *part == Part::Timestamp) && source.scheme.timestamp.is_none() {
+        let what = "{timestamp} is used, but there is no timestamp table to say where it stands";
+        table.note(Severity::Error, "signature.signed", what, None);
+    }
+    if signed.any(|part| *part == Part::Url) && source.public_url.is_none() {
+        let what = "{url} is used, but `public_url` does not say what the sender was given";
+        table.note(Severity::Error, "signature.signed", what, None);
+    }
+    if let Some(handshake) = &source.scheme.handshake {
+        let kind = handshake.kind;
+        // Only a handshake goes unanswered for it; deliveries do not need the token.
+        if kind.needs_verify_token()
+            && handshake.verify_token.is_none()
+            && !table.states("handshake.verify_token")
+        {
+            let what = "this handshake cannot be answered without `verify_token`, the token that \
+                        you chose when you registered the URL";
+            table.note(Severity::Warning, "handshake", what, None);
+        }
+        if kind.needs_public_url() && source.public_url.is_none() {
+            let what = "this handshake cannot be answered without `public_url`";
+            table.note(Severity::Warning, "handshake", what, None);
+        }
+    }
+    let hash = matches!(signature.algorithm, Algorithm::Sha256 | Algorithm::Sha1);
+    if hash && !signed.any(|part| *part == Part::Secret) {
+        let what = "a plain hash without {secret} in it can be made by anybody";
+        let allowed = "a text with {secret} as \"{secret}{body}\"";
+        table.note(Severity::Error, "signature.signed", what, Some(allowed));
+    }
+    if source.replay_guard && signature.algorithm == Algorithm::Token {
+        let what = "a token is the same in every request, so every event after the first would be \
+                    a duplicate";
+        table.note(Severity::Error, "replay_guard", what, None);
+    }
+}
+
+/// How long delivered ids are remembered against how long they may come again.
+fn memory(
+    config: &Config,
+    source: &Source,
+    draft: &Draft<'_>,
+    root: &TableReader<'_>,
+    table: &TableReader<'_>,
+) {
+    let ttl = source.dedupe_ttl;
+    let own = source.dedupe_ttl != config.dedupe.ttl || table.get("dedupe_ttl").is_some();
+    let tell = |severity, what: &str, least: Duration| {
+        let allowed = format!("at least \"{}\"", format_duration(least));
+        if own {
+            table.note(severity, "dedupe_ttl", what, Some(&allowed));
+        } else if !root.states("dedupe.ttl") {
+            table.note(severity, "", &format!("dedupe.ttl: {what}"), Some(&allowed));
+        } else {
+            root.note(severity, "dedupe.ttl", what, Some(&allowed));
+        }
+    };
+    let name = &source.name;
+    if let Some(timestamp) = &source.scheme.timestamp
+        && let Some(max_age) = timestamp.max_age
+    {
+        let fresh = max_age.saturating_add(timestamp.max_ahead);
+        if ttl < fresh {
+            let what = format!(
+                "{} is less than max_age + max_ahead of sources.{name}, {} + {}: a delivery could \
+                 be fresh enough to pass and old enough to be forgotten",
+                format_duration(ttl),
+                format_duration(max_age),
+                format_duration(timestamp.max_ahead),
+            );
+            tell(Severity::Error, &what, fresh);
+        }
+    }
+    if let Some(preset) = &draft.preset
+        && let Some(horizon) = preset.retry_horizon
+        && ttl < horizon
+    {
+        let what = format!(
+            "{} is less than the {} for which {} goes on retrying towards sources.{name}: a late \
+             retry of a delivered event would be forwarded again",
+            format_duration(ttl),
+            format_duration(horizon),
+            preset.name,
+        );
+        tell(Severity::Warning, &what, horizon);
+    }
+}
+
+/// How long the sender is kept waiting against how long the upstream may work.
+fn patience(config: &Config, source: &Source, table: &TableReader<'_>) {
+    let leads_to = |name: &str| source.routes.iter().any(|r| r.to.iter().any(|to| **to == *name));
+    let reached = config.upstreams.iter().filter(|upstream| leads_to(&upstream.name));
+    if let Some(slowest) = reached.max_by_key(|upstream| upstream.timeout)
+        && source.respond_within < slowest.timeout
+    {
+        let what = format!(
+            "after {} the sender is told to come again, while upstream {} may work on for its {}; \
+             the retry then learns how it ended",
+            format_duration(source.respond_within),
+            slowest.name,
+            format_duration(slowest.timeout),
+        );
+        table.note(Severity::Note, "respond_within", &what, None);
+    }
+}
+
+/// What the signature does not cover, and what that lets an attacker do.
+fn coverage(source: &Source, table: &TableReader<'_>) {
+    let signature = &source.scheme.signature;
+    if signature.algorithm == Algorithm::Token {
+        let what = "a token signs nothing: whoever has seen one request has it, and can send any \
+                    event with any id, type and time";
+        table.note(Severity::Warning, "signature.algorithm", what, None);
+        return;
+    }
+    if !signature.signed.covers_body() {
+        let what = "the body is not signed: whoever has captured one delivery can send another \
+                    body with its signature";
+        table.note(Severity::Warning, "signature.signed", what, None);
+    }
+    let tell = |key, place: &dyn std::fmt::Display, attack: &str| {
+        let (severity, rest) = if source.replay_guard {
+            let ttl = format_duration(source.dedupe_ttl);
+            (Severity::Note, format!("`replay_guard` holds that off for {ttl}"))
+        } else {
+            (Severity::Warning, "`replay_guard = \"signature\"` holds that off".to_owned())
+        };
+        let what = format!(
+            "{place} is not signed: whoever has captured one delivery can send it again {attack}; \
+             {rest}"
+        );
+        table.note(severity, key, &what, None);
+    };
+    for place in source.scheme.event.id.iter().filter(|place| !signature.signed.covers(place)) {
+        tell("event.id", place, "under a new id, and it is forwarded again");
+    }
+    for place in source.scheme.event.kind.iter().filter(|place| !signature.signed.covers(place)) {
+        tell("event.type", place, "as an event of another type, and so to another route");
+    }
+    if let Some(timestamp) = &source.scheme.timestamp
+        && !covers_time(signature, &timestamp.from)
+    {
+        tell("timestamp.from", &timestamp.from, "with a new time, however old it is");
+    }
+}
+
+fn covers_time(signature: &SignatureRule, from: &TimestampPlace) -> bool {
+    let place = match from {
+        TimestampPlace::Header(name) => Place::Header(name.clone()),
+        TimestampPlace::Json(pointer) => Place::Json(pointer.clone()),
+        TimestampPlace::Item(_) | TimestampPlace::ItemAt(_) => {
+            return signature.signed.any(|part| *part == Part::Timestamp);
+        }
+    };
+    signature.signed.covers(&place) || signature.signed.any(|part| *part == Part::Timestamp)
+}
+
+/// Fewer bytes than this can be guessed by somebody who has one signed delivery and patience.
+const LEAST_SECRET_BYTES: usize = 16;
+
+fn strength(source: &Source, table: &TableReader<'_>) {
+    let signature = &source.scheme.signature;
+    if matches!(signature.algorithm, Algorithm::Ed25519 | Algorithm::EcdsaP256Sha256) {
+        return; // public keys
+    }
+    for (index, secret) in source.secrets.iter().enumerate() {
+        if key_bytes(secret, signature) < LEAST_SECRET_BYTES {
+            let key = format!("secrets[{index}]");
+            let what = "under 16 bytes: it can be guessed by whoever has captured one delivery";
+            table.note(Severity::Warning, &key, what, None);
+        }
+    }
+}
+
+/// How many bytes of key a secret holds.
+fn key_bytes(secret: &NamedSecret, signature: &SignatureRule) -> usize {
+    let text = secret.text.expose();
+    let text = text.strip_prefix(signature.key_prefix.as_bytes()).unwrap_or(text);
+    match signature.key {
+        KeyForm::Text => text.len(),
+        KeyForm::Hex => text.len() / 2,
+        KeyForm::Base64 => text.iter().filter(|&&byte| byte != b'=').count() * 3 / 4,
+    }
+}
+
+fn routes(source: &Source, table: &TableReader<'_>) {
+    if source.routes.is_empty() && table.get("routes").is_none() {
+        let what = "there are none: its events are verified and go nowhere";
+        table.note(Severity::Warning, "routes", what, None);
+    }
+    let any_type = |glob: &TypeGlob| glob.matches("");
+    if source.scheme.event.kind.is_empty() {
+        for (index, route) in source.routes.iter().enumerate() {
+            if !route.events.iter().any(any_type) {
+                let key = format!("routes[{index}]");
+                let what = "the events of this source have no type, so only \"*\" matches them; \
+                            state `event.type`";
+                table.note(Severity::Warning, &key, what, None);
+            }
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! The facts that a preset lays under a source.
+
+use super::document::{self, Table, Value};
+use super::problem::Place;
+use crate::presets::{self, Confidence};
+use std::time::Duration;
+
+/// A preset, read.
+pub(super) struct PresetFacts {
+    pub(super) name: &'static str,
+    /// The tables of a source.
+    tables: Table,
+    /// How long its sender goes on retrying, if that is known.
+    pub(super) retry_horizon: Option<Duration>,
+    /// Its facts rest on nothing that could be read.
+    pub(super) unconfirmed: bool,
+}
+
+/// The preset of this name.
+pub(super) fn find(name: &str) -> Option<PresetFacts> {
+    let preset = presets::named(name)?;
+    let mut tables = document::parse(preset.text, preset.name).ok()?;
+    tables.remove("preset");
+    Some(PresetFacts {
+        name: preset.name,
+        tables,
+        retry_horizon: preset.about.retry_horizon,
+        unconfirmed: preset.about.confidence == Confidence::Unconfirmed,
+    })
+}
+
+/// Lays a preset's tables under those of a source. What the source states wins key by key; one of
+/// two keys that exclude each other takes the place of the preset's other one.
+pub(super) fn underlay(source: &mut Table, preset: &PresetFacts, header: Place) {
+    let mut under = preset.tables.clone();
+    let states = |name: &str| match source.get("signature").map(|node| &node.value) {
+        Some(Value::Table(own)) => own.get(name).is_some(),
+        _ => false,
+    };
+    if (states("header") || states("from"))
+        && let Some(Value::Table(signature)) = under.get_mut("signature").map(|n| &mut n.value)
+    {
+        signature.remove("header");
+        signature.remove("from");
+    }
+    source.underlay(&under, header, 1);
+}

@@ -1,0 +1,375 @@
+//! Reading typed values out of a document, with every problem noted and none returned early.
+//!
+//! A getter gives `None` both for what is absent and for what is wrong; what is wrong has then
+//! been noted, so the caller goes on with the default and all problems come out at once.
+
+use super::document::{Node, Table, Value};
+use super::keys::TableKeys;
+use super::problem::{Place, Problem, Severity, nearest};
+use super::secrets::SecretReader;
+use super::value::Form;
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+
+/// What one reading of a configuration shares: where it comes from and what was found.
+pub(super) struct Reading<'a> {
+    pub(super) file: &'a str,
+    pub(super) secrets: &'a dyn SecretReader,
+    base_dir: &'a Path,
+    problems: RefCell<Vec<Problem>>,
+}
+
+impl<'a> Reading<'a> {
+    pub(super) fn new(file: &'a str, base_dir: &'a Path, secrets: &'a dyn SecretReader) -> Self {
+        Self { file, secrets, base_dir, problems: RefCell::default() }
+    }
+
+    /// A path as meant by whoever wrote it into the file: relative to the file's directory.
+    pub(super) fn resolve(&self, path: &str) -> PathBuf {
+        self.base_dir.join(path)
+    }
+
+    pub(super) fn note(&self, problem: Problem) {
+        self.problems.borrow_mut().push(problem);
+    }
+
+    pub(super) fn has_errors(&self) -> bool {
+        self.problems.borrow().iter().any(|problem| problem.severity == Severity::Error)
+    }
+
+    /// Everything that was noted, in the order of the file.
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        let mut problems = self.problems.into_inner();
+        problems.sort_by_key(|problem| (problem.place, problem.severity));
+        problems
+    }
+}
+
+/// A table under reading; its unknown keys have been noted.
+#[derive(Clone)]
+pub(super) struct TableReader<'a> {
+    pub(super) reading: &'a Reading<'a>,
+    pub(super) key: String,
+    pub(super) place: Place,
+    pub(super) table: &'a Table,
+    keys: &'static TableKeys,
+    hidden: bool,
+}
+
+impl<'a> TableReader<'a> {
+    /// Starts to read `table`, which has the path `key` (empty for the root).
+    pub(super) fn open(
+        reading: &'a Reading<'a>,
+        key: String,
+        place: Place,
+        table: &'a Table,
+        keys: &'static TableKeys,
+    ) -> Self {
+        let reader = Self { reading, key, place, table, keys, hidden: false };
+        reader.refuse_unknown_keys();
+        reader
+    }
+
+    /// Starts to read a table whose unknown keys have been noted already.
+    pub(super) fn open_checked(
+        reading: &'a Reading<'a>,
+        key: String,
+        place: Place,
+        table: &'a Table,
+        keys: &'static TableKeys,
+    ) -> Self {
+        Self { reading, key, place, table, keys, hidden: false }
+    }
+
+    /// The value of a declared key.
+    pub(super) fn get(&self, name: &'static str) -> Option<Item<'a>> {
+        debug_assert!(self.keys.names().any(|known| known == name), "{name} is not declared");
+        let node = self.table.get(name)?;
+        Some(Item { reading: self.reading, key: self.path(name), node, hidden: self.hidden })
+    }
+
+    /// The value of a declared key that is never to be shown.
+    pub(super) fn get_hidden(&self, name: &'static str) -> Option<Item<'a>> {
+        self.get(name).map(|item| Item { hidden: true, ..item })
+    }
+
+    /// The value of a declared key, whose absence is noted as an error.
+    pub(super) fn require(&self, name: &'static str, allowed: &str) -> Option<Item<'a>> {
+        let item = self.get(name);
+        if item.is_none() {
+            self.missing(name, allowed);
+        }
+        item
+    }
+
+    /// Notes that a key is not there and has to be.
+    pub(super) fn missing(&self, name: &str, allowed: &str) {
+        self.note(Severity::Error, name, "missing", Some(allowed));
+    }
+
+    /// Every entry, in the order of the file; for tables whose keys are names.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&'a str, Item<'a>)> {
+        let (reading, hidden) = (self.reading, self.hidden);
+        self.table.entries.iter().map(move |entry| {
+            let key = self.path(&entry.name);
+            (entry.name.as_str(), Item { reading, key, node: &entry.node, hidden })
+        })
+    }
+
+    /// Notes something about a key of ours, as `path` or `signature.header` or `secrets[0]`; about
+    /// the table itself if `key` is empty. What is not in the file is placed at what would hold it.
+    pub(super) fn note(&self, severity: Severity, key: &str, what: &str, allowed: Option<&str>) {
+        let path = match (self.key.is_empty(), key.is_empty()) {
+            (true, _) => key.to_owned(),
+            (_, true) => self.key.clone(),
+            _ => format!("{}.{key}", self.key),
+        };
+        let (place, node) = self.locate(key);
+        let shown = node.filter(|_| !self.hidden).and_then(Node::shown);
+        let mut problem =
+            Problem::new(severity, self.reading.file, what).at(place).key(path).value(shown);
+        problem.allowed = allowed.map(ToOwned::to_owned);
+        self.reading.note(problem);
+    }
+
+    /// Whether a key of ours stands in the file, or was laid under it.
+    pub(super) fn states(&self, key: &str) -> bool {
+        self.locate(key).1.is_some()
+    }
+
+    /// Where a key of ours stands, or whatever would hold it; and its value.
+    fn locate(&self, key: &str) -> (Place, Option<&'a Node>) {
+        let mut place = self.place;
+        let mut table = Some(self.table);
+        let mut found = None;
+        for step in key.split('.') {
+            let (name, index) = step.split_once('[').unwrap_or((step, ""));
+            let Some(entry) = table.and_then(|table| table.entry(name)) else {
+                return (place, None);
+            };
+            (place, table, found) = (entry.place, None, Some(&entry.node));
+            if let (Value::List(items), Ok(index)) =
+                (&entry.node.value, index.trim_end_matches(']').parse::<usize>())
+            {
+                found = items.get(index);
+            }
+            if let Some(node) = found {
+                place = node.place;
+                if let Value::Table(inner) = &node.value {
+                    table = Some(inner);
+                }
+            }
+        }
+        (place, found)
+    }
+
+    /// The path of a key of this table, quoted where TOML would quote it.
+    pub(super) fn path(&self, name: &str) -> String {
+        let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        let name = if name.chars().all(bare) { name.to_owned() } else { format!("{name:?}") };
+        match (self.key.is_empty(), name.is_empty()) {
+            (true, _) => name,
+            (_, true) => self.key.clone(),
+            _ => format!("{}.{name}", self.key),
+        }
+    }
+
+    fn refuse_unknown_keys(&self) {
+        if self.keys.keys.is_empty() {
+            return; // its keys are names
+        }
+        for entry in &self.table.entries {
+            if !self.keys.names().any(|known| known == entry.name) {
+                let all: Vec<_> = self.keys.names().collect();
+                self.reading.note(
+                    Problem::new(Severity::Error, self.reading.file, "unknown key")
+                        .at(entry.place)
+                        .key(self.path(&entry.name))
+                        .suggestion(nearest(&entry.name, self.keys.names()))
+                        .allowed(all.join(", ")),
+                );
+            }
+        }
+    }
+}
+
+/// A value under reading.
+#[derive(Clone)]
+pub(super) struct Item<'a> {
+    pub(super) reading: &'a Reading<'a>,
+    pub(super) key: String,
+    pub(super) node: &'a Node,
+    /// The value is a secret and not to be shown.
+    hidden: bool,
+}
+
+impl<'a> Item<'a> {
+    /// Notes that this value is wrong.
+    pub(super) fn refuse(&self, what: impl Into<String>, allowed: &str) {
+        self.reading.note(self.problem(Severity::Error, what).allowed(allowed));
+    }
+
+    /// Notes that this value is wrong in a way that a list of what is allowed does not help with.
+    pub(super) fn contradicts(&self, what: impl Into<String>) {
+        self.reading.note(self.problem(Severity::Error, what));
+    }
+
+    /// Notes that this value may not be what its author wants.
+    pub(super) fn warn(&self, what: impl Into<String>) {
+        self.reading.note(self.problem(Severity::Warning, what));
+    }
+
+    /// A problem of this value.
+    pub(super) fn problem(&self, severity: Severity, what: impl Into<String>) -> Problem {
+        Problem::new(severity, self.reading.file, what)
+            .at(self.node.place)
+            .key(self.key.clone())
+            .value(if self.hidden { None } else { self.node.shown() })
+    }
+
+    /// The same value, never to be shown.
+    pub(super) fn hidden(self) -> Self {
+        Self { hidden: true, ..self }
+    }
+
+    /// The items of a list.
+    pub(super) fn list(&self, allowed: &str) -> Option<Vec<Self>> {
+        let Value::List(nodes) = &self.node.value else {
+            let text = matches!(self.node.value, Value::Text(_)) && !self.hidden;
+            let shown = self.node.shown().filter(|_| text);
+            let suggestion = shown.map(|text| format!("[{text}]"));
+            let what = format!("not an array but {}", self.node.kind());
+            self.reading
+                .note(self.problem(Severity::Error, what).suggestion(suggestion).allowed(allowed));
+            return None;
+        };
+        let item = |(index, node)| {
+            let key = format!("{}[{index}]", self.key);
+            Self { reading: self.reading, key, node, hidden: self.hidden }
+        };
+        Some(nodes.iter().enumerate().map(item).collect())
+    }
+
+    /// The items of a list, each read by `read`; those that are wrong are noted and left out.
+    pub(super) fn each<T>(
+        &self,
+        allowed: &str,
+        read: impl Fn(&Self) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        self.list(allowed).map(|items| items.iter().filter_map(read).collect())
+    }
+
+    /// The table that this is.
+    pub(super) fn table(&self, keys: &'static TableKeys) -> Option<TableReader<'a>> {
+        let Value::Table(table) = &self.node.value else {
+            let names: Vec<_> = keys.names().collect();
+            let what = format!("not a table but {}", self.node.kind());
+            let allowed = match names.as_slice() {
+                [] => keys.about.to_owned(),
+                names => format!("a table with {}", names.join(", ")),
+            };
+            self.refuse(what, &allowed);
+            return None;
+        };
+        let reader = TableReader {
+            reading: self.reading,
+            key: self.key.clone(),
+            place: self.node.place,
+            table,
+            keys,
+            hidden: self.hidden,
+        };
+        reader.refuse_unknown_keys();
+        Some(reader)
+    }
+
+    /// The value as text.
+    pub(super) fn text(&self, allowed: &str) -> Option<&'a str> {
+        if let Value::Text(text) = &self.node.value {
+            return Some(text);
+        }
+        self.refuse(format!("not a string but {}", self.node.kind()), allowed);
+        None
+    }
+
+    /// A yes or no.
+    pub(super) fn boolean(&self) -> Option<bool> {
+        if let Value::Boolean(value) = self.node.value {
+            return Some(value);
+        }
+        let suggestion = match &self.node.value {
+            Value::Text(text) => nearest(text, ["true", "false"]),
+            _ => None,
+        };
+        let what = format!("not a boolean but {}", self.node.kind());
+        self.reading.note(
+            self.problem(Severity::Error, what).suggestion(suggestion).allowed("true or false"),
+        );
+        None
+    }
+
+    /// A whole number of at least `least` and at most `most`.
+    pub(super) fn whole(&self, least: u64, most: u64) -> Option<u64> {
+        let allowed = if most == u64::MAX {
+            format!("a whole number from {least}")
+        } else {
+            format!("a whole number from {least} to {most}")
+        };
+        let Value::Integer(digits, radix) = &self.node.value else {
+            let digits = match &self.node.value {
+                Value::Text(text) => text.trim().parse::<u64>().ok(),
+                _ => None,
+            };
+            let what = format!("not an integer but {}", self.node.kind());
+            let suggestion = digits.map(|digits| digits.to_string());
+            self.reading
+                .note(self.problem(Severity::Error, what).suggestion(suggestion).allowed(allowed));
+            return None;
+        };
+        match u64::from_str_radix(digits, *radix) {
+            Ok(number) if (least..=most).contains(&number) => Some(number),
+            _ => {
+                self.refuse("out of range", &allowed);
+                None
+            }
+        }
+    }
+
+    /// One of a list of words.
+    pub(super) fn choice<T: Copy>(&self, words: &[(&'static str, T)]) -> Option<T> {
+        let names: Vec<_> = words.iter().map(|&(name, _)| name).collect();
+        let allowed = names.join(", ");
+        let text = self.text(&allowed)?;
+        let found = words.iter().find(|&&(name, _)| name == text);
+        if found.is_none() {
+            let suggestion = nearest(text, names).map(|word| format!("{word:?}"));
+            self.reading.note(
+                self.problem(Severity::Error, "not one of the allowed words")
+                    .suggestion(suggestion)
+                    .allowed(allowed),
+            );
+        }
+        found.map(|&(_, meaning)| meaning)
+    }
+
+    /// A value of some [`Form`].
+    pub(super) fn form<F: Form>(&self) -> Option<F> {
+        let fault = match &self.node.value {
+            Value::Text(text) => match F::parse(text) {
+                Ok(value) => return Some(value),
+                Err(fault) => fault,
+            },
+            Value::Integer(digits, 10) => {
+                let what = format!("{} is written as text", F::NAME);
+                super::value::Fault { what, suggestion: F::from_number(digits) }
+            }
+            _ => format!("not {} but {}", F::NAME, self.node.kind()).into(),
+        };
+        self.reading.note(
+            self.problem(Severity::Error, fault.what)
+                .suggestion(fault.suggestion)
+                .allowed(F::ALLOWED),
+        );
+        None
+    }
+}

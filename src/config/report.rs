@@ -1,0 +1,195 @@
+//! What `check` prints: the configuration in a table, and how it ends.
+
+use super::{Config, Loaded, Problem};
+use crate::route::TypeGlob;
+use crate::source::{Mode, Source, Unrouted};
+use humantime::format_duration;
+use std::fmt::Write as _;
+
+/// A table of sources, routes and upstreams, each line ended.
+#[must_use]
+pub fn render(config: &Config) -> String {
+    let mut text = String::new();
+    let sources: Vec<_> = config.sources.iter().map(source_row).collect();
+    let heads = ["source", "path", "preset", "ready", "secrets", "respond within", "remembered"];
+    section(&mut text, heads, &sources);
+    let routes: Vec<_> = config.sources.iter().flat_map(route_rows).collect();
+    section(&mut text, ["source", "events", "to", "path"], &routes);
+    let upstreams: Vec<_> = config
+        .upstreams
+        .iter()
+        .map(|upstream| {
+            let urls = upstream.urls.iter().map(|url| {
+                let scheme = if url.secure { "https" } else { "http" };
+                format!("{scheme}://{}{}", url.authority, url.path.as_deref().unwrap_or_default())
+            });
+            [
+                upstream.name.to_string(),
+                urls.collect::<Vec<_>>().join(" "),
+                format_duration(upstream.timeout).to_string(),
+                format_duration(upstream.connect_timeout).to_string(),
+            ]
+        })
+        .collect();
+    section(&mut text, ["upstream", "url", "timeout", "connect timeout"], &upstreams);
+    text
+}
+
+/// The problems, one a line.
+#[must_use]
+pub fn render_problems(problems: &[Problem]) -> String {
+    problems.iter().fold(String::new(), |mut text, problem| {
+        let _ = writeln!(text, "{problem}");
+        text
+    })
+}
+
+/// How `check` ends: 2 on an error, else 0.
+#[must_use]
+pub fn exit_code(loaded: &Loaded) -> u8 {
+    if loaded.is_ok() { 0 } else { 2 }
+}
+
+fn source_row(source: &Source) -> [String; 7] {
+    let ready = match (&source.keys, source.mode) {
+        (Ok(_), Mode::Enforce) => "yes",
+        (Ok(_), Mode::Shadow) => "shadow",
+        (Err(_), _) => "no: secret_unavailable",
+    };
+    let secrets = match &source.keys {
+        Ok(_) => source.secrets.len().to_string(),
+        Err(_) => "-".to_owned(),
+    };
+    [
+        source.name.to_string(),
+        source.path.clone(),
+        source.preset.clone().unwrap_or_else(|| "-".to_owned()),
+        ready.to_owned(),
+        secrets,
+        format_duration(source.respond_within).to_string(),
+        format_duration(source.dedupe_ttl).to_string(),
+    ]
+}
+
+fn route_rows(source: &Source) -> Vec<[String; 4]> {
+    let mut rows: Vec<_> = source
+        .routes
+        .iter()
+        .map(|route| {
+            let events: Vec<_> = route.events.iter().map(TypeGlob::as_str).collect();
+            [
+                source.name.to_string(),
+                events.join(" "),
+                route.to.join(" "),
+                route.path.clone().unwrap_or_else(|| "-".to_owned()),
+            ]
+        })
+        .collect();
+    if source.routes.iter().flat_map(|route| &route.events).any(|glob| glob.covers(&every())) {
+        return rows;
+    }
+    let rest = match source.unrouted {
+        Unrouted::Accept => "accepted, not forwarded",
+        Unrouted::Reject => "rejected",
+    };
+    rows.push([source.name.to_string(), "(any other)".into(), rest.into(), "-".into()]);
+    rows
+}
+
+fn every() -> TypeGlob {
+    TypeGlob::new("*")
+}
+
+/// Left-aligned columns under their heads; an empty section is left out.
+fn section<const N: usize>(text: &mut String, heads: [&str; N], rows: &[[String; N]]) {
+    if rows.is_empty() {
+        return;
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    let heads = heads.map(str::to_uppercase);
+    let lines = || std::iter::once(&heads).chain(rows);
+    let mut widths = [0; N];
+    for line in lines() {
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    for line in lines() {
+        let cells = line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        let cells: Vec<_> = cells.collect();
+        let _ = writeln!(text, "{}", cells.join("  ").trim_end());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::{TestSecrets, config, load_with};
+
+    #[test]
+    fn the_report_shows_sources_routes_and_upstreams() {
+        let config = config(
+            r#"
+            [upstreams.erp]
+            url = "http://127.0.0.1:9001"
+            [upstreams.crm]
+            urls = ["https://a.example/hooks", "https://b.example:8443/hooks"]
+            timeout = "5s"
+            [sources.shop]
+            path = "/webhooks/shop"
+            preset = "opentiendas"
+            secrets = [{ env = "SECRET" }, { env = "OTHER_SECRET" }]
+            routes = [
+              { events = ["order.*", "review.created"], to = ["erp", "crm"], path = "/in" },
+            ]
+            [sources.all]
+            path = "/all"
+            preset = "stripe"
+            secrets = [{ env = "SECRET" }]
+            mode = "shadow"
+            routes = [{ events = ["*"], to = ["erp"] }]
+            [sources.own]
+            path = "/own"
+            secrets = [{ env = "NOT_SET" }]
+            unrouted = "reject"
+            signature = { header = "X-Own" }
+            event = { id = ["json:/id"], type = ["json:/type"] }
+            "#,
+        );
+        let expected = "\
+SOURCE  PATH            PRESET       READY                   SECRETS  RESPOND WITHIN  REMEMBERED
+shop    /webhooks/shop  opentiendas  yes                     2        4s 500ms        4days
+all     /all            stripe       shadow                  1        10s             4days
+own     /own            -            no: secret_unavailable  -        10s             4days
+
+SOURCE  EVENTS                  TO                       PATH
+shop    order.* review.created  erp crm                  /in
+shop    (any other)             accepted, not forwarded  -
+all     *                       erp                      -
+own     (any other)             rejected                 -
+
+UPSTREAM  URL                                                   TIMEOUT  CONNECT TIMEOUT
+erp       http://127.0.0.1:9001                                 30s      1s
+crm       https://a.example/hooks https://b.example:8443/hooks  5s       1s
+";
+        assert_eq!(render(&config), expected);
+    }
+
+    #[test]
+    fn check_fails_on_errors_and_on_nothing_else() {
+        for (text, code) in [("", 0), ("[sources]\n", 0), ("[server]\nthread = 1\n", 2)] {
+            let loaded = load_with(text, &TestSecrets::usual());
+            assert_eq!(exit_code(&loaded), code, "{text}");
+        }
+    }
+
+    #[test]
+    fn problems_are_printed_one_a_line() {
+        let problems = load_with("[server]\nthread = 1\nlisten = 5\n", &TestSecrets::usual());
+        let text = render_problems(&problems.expect_err("errors"));
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(text.ends_with('\n'));
+    }
+}

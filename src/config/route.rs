@@ -1,0 +1,131 @@
+//! `[[sources.NAME.routes]]`: event types and where they go.
+
+use super::keys::{TableKeys, optional, required};
+use super::problem::{Problem, Severity, nearest};
+use super::reading::{Item, TableReader};
+use super::value::RequestPath;
+use crate::route::{Route, TypeGlob, UpstreamName};
+use std::sync::Arc;
+
+pub(super) static KEYS: TableKeys = TableKeys {
+    title: "[[sources.NAME.routes]]",
+    about: "Which events go where. Routes are asked in order, and the first match wins.",
+    keys: &[
+        required(
+            "events",
+            "list of patterns",
+            "Event types; `*` matches any run of characters, `.` included.",
+        ),
+        required(
+            "to",
+            "list of upstreams",
+            "Each gets its own copy and its own claim, so that only what failed is sent again.",
+        ),
+        optional(
+            "path",
+            "path",
+            "the path of the upstream's URL if it has one, else the path that the sender used",
+            "What the upstreams are asked for.",
+        ),
+    ],
+};
+
+/// Reads the routes of a source. `upstreams`: every name that a route may send to.
+pub(super) fn read(item: &Item<'_>, upstreams: &[&str]) -> Vec<Route> {
+    let allowed = "tables as [[sources.NAME.routes]]";
+    let Some(items) = item.list(allowed) else { return Vec::new() };
+    let mut routes: Vec<Route> = Vec::new();
+    for item in &items {
+        let Some(table) = item.table(&KEYS) else { continue };
+        let events = table.require("events", "a list of event types as [\"order.*\"]");
+        let events = events.and_then(|item| globs(&item, &routes));
+        let to = table.require("to", "a list of upstreams as [\"erp\"]");
+        let to = to.and_then(|item| destinations(&item, upstreams));
+        let path = table.get("path").and_then(|item| item.form::<RequestPath>());
+        routes.extend(events.zip(to).map(|(events, to)| Route {
+            events,
+            to,
+            path: path.map(|path| path.0),
+        }));
+    }
+    routes
+}
+
+fn globs(item: &Item<'_>, earlier: &[Route]) -> Option<Vec<TypeGlob>> {
+    let allowed = "a list of event types as [\"order.*\", \"review.created\"]";
+    let items = item.list(allowed)?;
+    if items.is_empty() {
+        item.refuse("empty: the route takes nothing", allowed);
+        return None;
+    }
+    let mut globs = Vec::new();
+    let mut shadowed = Vec::new();
+    for item in &items {
+        let Some(text) = item.text("an event type as \"order.created\" or \"order.*\"") else {
+            continue;
+        };
+        if text.is_empty() {
+            item.refuse("empty", "an event type as \"order.created\" or \"order.*\"");
+            continue;
+        }
+        let glob = TypeGlob::new(text);
+        let covering = earlier.iter().enumerate().find_map(|(index, route)| {
+            let cover = route.events.iter().find(|cover| cover.covers(&glob))?;
+            Some(format!("routes[{index}] takes all of it before, with {:?}", cover.as_str()))
+        });
+        shadowed.extend(covering.map(|covering| (item, covering)));
+        globs.push(glob);
+    }
+    let all = shadowed.len() == globs.len();
+    for (item, covering) in shadowed {
+        let (severity, rest) = if all {
+            (Severity::Error, "; this route never gets an event")
+        } else {
+            (Severity::Warning, "; the pattern has no effect here")
+        };
+        item.reading.note(item.problem(severity, format!("{covering}{rest}")));
+    }
+    Some(globs)
+}
+
+fn destinations(item: &Item<'_>, upstreams: &[&str]) -> Option<Vec<UpstreamName>> {
+    let allowed = "a list of upstreams as [\"erp\"]";
+    let items = item.list(allowed)?;
+    if items.is_empty() {
+        item.refuse("empty: the events go nowhere", allowed);
+        return None;
+    }
+    let mut names: Vec<UpstreamName> = Vec::new();
+    for item in &items {
+        let Some(name) = item.text("the name of an [upstreams.NAME] table") else { continue };
+        if !upstreams.contains(&name) {
+            item.reading.note(unknown(item, name, upstreams));
+        } else if names.iter().any(|known| &**known == name) {
+            item.contradicts("listed twice");
+        }
+        names.push(Arc::from(name));
+    }
+    Some(names)
+}
+
+fn unknown(item: &Item<'_>, name: &str, upstreams: &[&str]) -> Problem {
+    let near = nearest(name, upstreams.iter().copied());
+    let allowed = if upstreams.is_empty() {
+        "none, because there is no [upstreams.NAME] table".to_owned()
+    } else {
+        upstreams.join(", ")
+    };
+    item.problem(Severity::Error, "no such upstream")
+        .suggestion(near.map(|near| format!("{near:?}")))
+        .allowed(allowed)
+}
+
+/// A name of a source or an upstream: it stands in headers, metric labels, the log and the keys of
+/// the dedupe store.
+pub(super) fn check_name(table: &TableReader<'_>, name: &str) {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    if name.is_empty() || name.len() > 64 || !name.chars().all(fits) {
+        let allowed = "1 to 64 letters, digits, `_` and `-`";
+        table.note(Severity::Error, "", "not a name", Some(allowed));
+    }
+}

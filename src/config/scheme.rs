@@ -1,0 +1,321 @@
+//! The `signature`, `timestamp`, `event` and `handshake` tables: how a sender signs.
+//!
+//! A preset has the same tables, so both are read here.
+
+use super::keys::{TableKeys, key, optional, required};
+use super::reading::{Item, TableReader};
+use super::secrets::{self, Found};
+use super::value::{Form, Span};
+use crate::handshake::Kind;
+use crate::scheme::{
+    Algorithm, Encoding, EventRule, Handshake, KeyForm, Part, Place, Scheme, SignatureRule,
+    Template, TimeFormat, TimestampPlace, TimestampRule,
+};
+use http::HeaderName;
+use std::time::Duration;
+
+pub(super) static SIGNATURE_KEYS: TableKeys = TableKeys {
+    title: "[sources.NAME.signature]",
+    about: "How a signature is made and where it stands. The request never chooses any of it.",
+    keys: &[
+        key(
+            "algorithm",
+            "word",
+            r#""hmac-sha256""#,
+            "`hmac-sha1`, `hmac-sha256`, `hmac-sha384`, `hmac-sha512`; `sha256` or `sha1` of a \
+             signed text with `{secret}` in it; `ed25519`, `ecdsa-p256-sha256` (the secrets then \
+             hold public keys); `token` (the header holds the secret itself).",
+        ),
+        optional(
+            "header",
+            "header name or list of them",
+            "`from` must be there",
+            "Where signatures stand; one header with a match is enough.",
+        ),
+        optional(
+            "from",
+            "place or list of them",
+            "`header` must be there",
+            "In place of `header`, for a signature in the body: `json:/POINTER`; also \
+             `header:NAME`.",
+        ),
+        optional(
+            "separator",
+            "text",
+            "the header is one item",
+            "Splits the header into items; spaces around them are cut.",
+        ),
+        key("prefix", "text", r#""""#, "An item that starts so holds a signature."),
+        key(
+            "prefix_optional",
+            "boolean",
+            "false",
+            "Whether an item without the prefix holds a signature as well.",
+        ),
+        key("encoding", "word", r#""hex""#, "`hex`, `base64` or `base64url`."),
+        key(
+            "signed",
+            "text with placeholders",
+            r#""{body}""#,
+            "What is signed: `{body}`, `{timestamp}` (as received), `{secret}`, `{header:NAME}`, \
+             `{json:/POINTER}`, `{json-raw:/POINTER}` (as it is written in the body), `{method}`, \
+             `{url}` (the `public_url` and the query), `{path}`, `{query}`, `{query:NAME}`, \
+             `{form}` (the body's form fields, sorted and run together), and `{lower:…}` around \
+             one of them. See `schemes.md`.",
+        ),
+        key("key", "word", r#""text""#, "How a secret becomes key bytes: `text`, `hex`, `base64`."),
+        key("key_prefix", "text", r#""""#, "Cut off the secret first, where it is there."),
+        key("require", "table of texts", "{}", "Headers that must have exactly this value."),
+    ],
+};
+
+pub(super) static TIMESTAMP_KEYS: TableKeys = TableKeys {
+    title: "[sources.NAME.timestamp]",
+    about: "When the sender sent it. Without this table the scheme has no timestamp.",
+    keys: &[
+        required(
+            "from",
+            "place",
+            "`header:NAME`, `item:PREFIX` (an item of the signature header), `item:#N` (its Nth \
+             item, from 0) or `json:/POINTER`.",
+        ),
+        key("format", "word", r#""unix""#, "`unix`, `unix-ms` or `rfc3339`."),
+        key("max_age", "duration", r#""5m""#, "How old it may be, inclusive; `\"off\"`: any age."),
+        key("max_ahead", "duration", r#""1m""#, "How far ahead of our clock it may lie."),
+    ],
+};
+
+pub(super) static EVENT_KEYS: TableKeys = TableKeys {
+    title: "[sources.NAME.event]",
+    about: "Where the event's id, type and time stand. In each list the first place that is there \
+            and not empty wins.",
+    keys: &[
+        required(
+            "id",
+            "list of places",
+            "The event id, the same on every retry: `json:/POINTER`, `header:NAME`, or \
+             `body-sha256` for events that carry none.",
+        ),
+        optional(
+            "type",
+            "list of places",
+            "events have no type",
+            "The event type: `json:/POINTER` or `header:NAME`.",
+        ),
+        optional(
+            "time",
+            "list of places",
+            "no lag is measured",
+            "The event's time, RFC 3339 or unix; for the delivery-lag histogram only.",
+        ),
+    ],
+};
+
+pub(super) static HANDSHAKE_KEYS: TableKeys = TableKeys {
+    title: "[sources.NAME.handshake]",
+    about: "A handshake of the sender's protocol that Hookward answers itself.",
+    keys: &[
+        required(
+            "kind",
+            "word",
+            "Which protocol's: `slack`, `meta`, `zoom`, `x`, `okta`, `dropbox`, `xero`, \
+             `asana`, `discord`, `microsoft`, `notion`, `monday`, `trello`, `vtex`, `salesforce`, \
+             `ebay`, `woocommerce`, `line`, `exact-online`. See `schemes.md`.",
+        ),
+        optional(
+            "verify_token",
+            "secret",
+            "none",
+            "The token that the protocol lets the receiver choose (`meta`, `ebay`).",
+        ),
+    ],
+};
+
+/// Reads the scheme of a source or a preset whose top-level table is `owner`. The second value says
+/// why a secret of the handshake cannot be read.
+pub(super) fn read(owner: &TableReader<'_>) -> (Option<Scheme>, Option<String>) {
+    let table = |name, keys| owner.get(name).and_then(|item| item.table(keys));
+    let signature = table("signature", &SIGNATURE_KEYS).map(|table| signature(&table));
+    let timestamp = table("timestamp", &TIMESTAMP_KEYS).map(|table| timestamp(&table));
+    let event = table("event", &EVENT_KEYS).map(|table| event(&table));
+    let handshake = table("handshake", &HANDSHAKE_KEYS).map(|table| handshake(&table));
+    if owner.get("signature").is_none() {
+        owner.missing(
+            "signature",
+            "a table with the `header` that the signature stands in, or a `preset`",
+        );
+    }
+    if owner.get("event").is_none() {
+        owner.missing("event", "a table with the places of the event's `id`, or a `preset`");
+    }
+    let (handshake, unreadable) = match handshake {
+        Some(Some((handshake, unreadable))) => (Some(handshake), unreadable),
+        _ => (None, None),
+    };
+    let scheme = || {
+        Some(Scheme {
+            signature: signature??,
+            timestamp: timestamp.flatten(),
+            event: event??,
+            handshake,
+        })
+    };
+    (scheme(), unreadable)
+}
+
+fn signature(table: &TableReader<'_>) -> Option<SignatureRule> {
+    let algorithm = table.get("algorithm").map(|item| item.choice(&Algorithm::NAMES));
+    let algorithm = algorithm.unwrap_or(Some(Algorithm::HmacSha256));
+    let encoding = table.get("encoding").map(|item| item.choice(&Encoding::NAMES));
+    let key = table.get("key").map(|item| item.choice(&KeyForm::NAMES));
+    let signed = table.get("signed").map(|item| item.form::<Template>());
+    let text = |name| table.get(name).map_or(Some(""), |item| item.text("a text"));
+    let (prefix, key_prefix) = (text("prefix"), text("key_prefix"));
+    let separator = table.get("separator").and_then(|item| separator(&item));
+    let prefix_optional = table.get("prefix_optional").and_then(|item| item.boolean());
+    let require = table.get("require").map(|item| required_headers(&item)).unwrap_or_default();
+    let places = places_of_signature(table);
+    Some(SignatureRule {
+        algorithm: algorithm?,
+        places: places?,
+        separator,
+        prefix: prefix?.to_owned(),
+        prefix_optional: prefix_optional.unwrap_or(false),
+        encoding: encoding.unwrap_or(Some(Encoding::Hex))?,
+        signed: signed.unwrap_or_else(|| Some(Template(vec![Part::Body])))?,
+        key: key.unwrap_or(Some(KeyForm::Text))?,
+        key_prefix: key_prefix?.to_owned(),
+        require,
+    })
+}
+
+fn places_of_signature(table: &TableReader<'_>) -> Option<Vec<Place>> {
+    let allowed = "the header that the signature stands in as \"X-Signature\", or `from`";
+    match (table.get("header"), table.get("from")) {
+        (Some(header), None) => one_or_more(&header, |item| item.form().map(Place::Header)),
+        (None, Some(from)) => one_or_more(&from, |item| {
+            let place = item.form::<Place>()?;
+            if place == Place::BodySha256 {
+                item.refuse("no signature stands there", "json:/POINTER, header:NAME");
+            }
+            Some(place)
+        }),
+        (None, None) => {
+            table.missing("header", allowed);
+            None
+        }
+        (Some(_), Some(from)) => {
+            from.refuse("stated beside `header`", "exactly one of header, from");
+            None
+        }
+    }
+}
+
+fn one_or_more<T>(item: &Item<'_>, read: impl Fn(&Item<'_>) -> Option<T>) -> Option<Vec<T>> {
+    if matches!(item.node.value, super::document::Value::Text(_)) {
+        return read(item).map(|one| vec![one]);
+    }
+    let allowed = "one, or a list of them";
+    let items = item.list(allowed)?;
+    if items.is_empty() {
+        item.refuse("empty", allowed);
+        return None;
+    }
+    items.iter().map(read).collect()
+}
+
+fn separator(item: &Item<'_>) -> Option<String> {
+    let text = item.text("a text as \",\"")?;
+    if text.is_empty() {
+        item.refuse("empty", "a text as \",\"; left out, the header is one item");
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+fn required_headers(item: &Item<'_>) -> Vec<(HeaderName, String)> {
+    static HEADERS: TableKeys = TableKeys {
+        title: "",
+        about: "a table of headers as { \"X-Version\" = \"1\" }",
+        keys: &[],
+    };
+    let Some(table) = item.table(&HEADERS) else { return Vec::new() };
+    let header = |(name, item): (&str, Item<'_>)| {
+        let value = item.text("the value that the header must have");
+        match <HeaderName as Form>::parse(name) {
+            Ok(name) => Some((name, value?.to_owned())),
+            Err(fault) => {
+                item.refuse(fault.what, <HeaderName as Form>::ALLOWED);
+                None
+            }
+        }
+    };
+    table.entries().filter_map(header).collect()
+}
+
+fn timestamp(table: &TableReader<'_>) -> Option<TimestampRule> {
+    let from = table.require("from", <TimestampPlace as Form>::ALLOWED);
+    let from = from.and_then(|item| item.form::<TimestampPlace>());
+    let format = table.get("format").map(|item| item.choice(&TimeFormat::NAMES));
+    let max_age = table.get("max_age").map(|item| max_age(&item));
+    let max_ahead = table.get("max_ahead").map(|item| item.form::<Span>());
+    Some(TimestampRule {
+        from: from?,
+        format: format.unwrap_or(Some(TimeFormat::Unix))?,
+        max_age: max_age.unwrap_or(Some(Some(Duration::from_mins(5))))?,
+        max_ahead: max_ahead.unwrap_or(Some(Span(Duration::from_mins(1))))?.0,
+    })
+}
+
+/// The outer `None`: wrong, and noted. The inner: off.
+#[expect(clippy::option_option, reason = "wrong and off are two things; both are local")]
+fn max_age(item: &Item<'_>) -> Option<Option<Duration>> {
+    if matches!(&item.node.value, super::document::Value::Text(text) if text == "off") {
+        item.warn(
+            "an old delivery is as good as a new one: whoever has kept one can send it again \
+             once its id is forgotten",
+        );
+        return Some(None);
+    }
+    item.form().map(Some)
+}
+
+fn event(table: &TableReader<'_>) -> Option<EventRule> {
+    let id = table.require("id", "a list of places as [\"json:/id\"]");
+    let id = id.and_then(|item| {
+        let allowed = "a list of places as [\"json:/id\"], or [\"body-sha256\"] for events \
+                       without an id";
+        let places = item.each(allowed, Item::form)?;
+        if matches!(&item.node.value, super::document::Value::List(items) if items.is_empty()) {
+            item.refuse("empty: no event could be told from another", allowed);
+        }
+        Some(places)
+    });
+    let places = |name| {
+        let item = table.get(name)?;
+        item.each("a list of places as [\"json:/type\"]", |item| {
+            let place = item.form::<Place>()?;
+            if place == Place::BodySha256 {
+                item.refuse("a hash is an id and nothing else", "header:NAME, json:/POINTER");
+            }
+            Some(place)
+        })
+    };
+    let (kind, time) = (places("type"), places("time"));
+    Some(EventRule { id: id?, kind: kind.unwrap_or_default(), time: time.unwrap_or_default() })
+}
+
+fn handshake(table: &TableReader<'_>) -> Option<(Handshake, Option<String>)> {
+    let kind = table.require("kind", &Kind::NAMES.map(|(name, _)| name).join(", "));
+    let kind = kind.and_then(|item| item.choice(&Kind::NAMES));
+    let token = table.get_hidden("verify_token").map(|item| secrets::read(&item));
+    let (verify_token, unreadable) = match token {
+        None => (None, None),
+        Some(Some(Found::Secret(secret))) => (Some(secret), None),
+        Some(Some(Found::Unreadable(why))) => {
+            (None, Some(format!("handshake.verify_token: {why}")))
+        }
+        Some(None) => return None,
+    };
+    Some((Handshake { kind: kind?, verify_token }, unreadable))
+}

@@ -1,0 +1,254 @@
+//! `[server]`: the public listener and its limits.
+
+use super::certificates;
+use super::keys::{TableKeys, key, optional, required};
+use super::reading::{Item, TableReader};
+use super::value::{ByteRate, Size, Span};
+use ipnet::IpNet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// `[server]`: the public listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// Where to listen; never empty.
+    pub listen: Vec<SocketAddr>,
+    /// Worker threads; `None`: one per core.
+    pub threads: Option<usize>,
+    /// The largest body, in bytes.
+    pub max_body_bytes: usize,
+    /// The largest request line and header lines together, in bytes.
+    pub max_header_bytes: usize,
+    /// The header must be whole within this.
+    pub header_timeout: Duration,
+    /// The body must be whole within this.
+    pub body_timeout: Duration,
+    /// The least a body may arrive at, in bytes per second; `None`: any rate that `body_timeout`
+    /// allows.
+    pub min_body_rate: Option<u64>,
+    /// An idle connection is closed after this.
+    pub idle_timeout: Duration,
+    /// Connections at once, over all addresses.
+    pub max_connections: usize,
+    /// Connections at once from one address; `None`: no limit but `max_connections`.
+    pub max_connections_per_address: Option<usize>,
+    /// Bytes of bodies held at once, over all connections.
+    pub body_memory_bytes: usize,
+    /// What deliveries under way may still take after SIGTERM.
+    pub drain_timeout: Duration,
+    /// Peers whose `X-Forwarded-*` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// TLS on the listener; `None`: plain HTTP.
+    pub tls: Option<ListenerTls>,
+}
+
+/// `[server].tls`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerTls {
+    /// PEM file, leaf first.
+    pub cert: PathBuf,
+    /// PEM file.
+    pub key: PathBuf,
+    /// PEM file of the CAs whose client certificates are accepted; `None`: none is asked for.
+    pub client_ca: Option<PathBuf>,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 8080))],
+            threads: None,
+            max_body_bytes: 1 << 20,
+            max_header_bytes: 32 << 10,
+            header_timeout: Duration::from_secs(5),
+            body_timeout: Duration::from_secs(10),
+            min_body_rate: None,
+            idle_timeout: Duration::from_mins(1),
+            max_connections: 10_000,
+            max_connections_per_address: None,
+            body_memory_bytes: 256 << 20,
+            drain_timeout: Duration::from_secs(20),
+            trusted_proxies: Vec::new(),
+            tls: None,
+        }
+    }
+}
+
+/// The HTTP parser's own limit; a larger `max_header` could not be kept.
+const LARGEST_HEADER_BYTES: usize = 1 << 20;
+
+pub(super) static KEYS: TableKeys = TableKeys {
+    title: "[server]",
+    about: "The public listener and its limits. What an address sends before its signature has \
+            been checked costs at most what stands here.",
+    keys: &[
+        key(
+            "listen",
+            "list of addresses",
+            r#"["127.0.0.1:8080"]"#,
+            "Where to listen, each `IP:PORT`. Port 0 takes any that is free. Needs a restart.",
+        ),
+        key("threads", "integer", "0", "Worker threads; 0: one per core. Needs a restart."),
+        key("max_body", "size", r#""1MiB""#, "The largest body; beyond it 413."),
+        key(
+            "max_header",
+            "size",
+            r#""32KiB""#,
+            "Request line and header lines together, of which there may be 100; at most 1 MiB.",
+        ),
+        key("header_timeout", "duration", r#""5s""#, "The whole header must have arrived."),
+        key("body_timeout", "duration", r#""10s""#, "The whole body must have arrived."),
+        optional(
+            "min_body_rate",
+            "size per second",
+            "any rate",
+            "A body that arrives more slowly, as `\"1KiB/s\"`, is given up before `body_timeout`.",
+        ),
+        key("idle_timeout", "duration", r#""60s""#, "A connection without a request is closed."),
+        key("max_connections", "integer", "10000", "Connections at once, over all addresses."),
+        optional(
+            "max_connections_per_address",
+            "integer",
+            "no limit",
+            "Connections at once from one address. Senders share addresses: leave room.",
+        ),
+        key("body_memory", "size", r#""256MiB""#, "Bodies held at once, over all connections."),
+        key(
+            "drain_timeout",
+            "duration",
+            r#""20s""#,
+            "After SIGTERM, the time that deliveries under way may take.",
+        ),
+        key(
+            "trusted_proxies",
+            "list of CIDRs",
+            "[]",
+            "Peers whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.",
+        ),
+        optional("tls", "table", "plain HTTP", "Certificate and key, see `[server.tls]`."),
+    ],
+};
+
+pub(super) static TLS_KEYS: TableKeys = TableKeys {
+    title: "[server.tls]",
+    about: "TLS 1.2 and 1.3 on the public listener. Renewed files are taken up by a reload.",
+    keys: &[
+        required("cert", "path", "PEM file with the certificate chain, leaf first."),
+        required("key", "path", "PEM file with its private key."),
+        optional(
+            "client_ca",
+            "path",
+            "no client certificate is asked for",
+            "PEM file of the CAs one of which must have signed the sender's certificate.",
+        ),
+    ],
+};
+
+pub(super) fn read(table: Option<&TableReader<'_>>) -> ServerSettings {
+    let default = ServerSettings::default();
+    let Some(table) = table else { return default };
+    let count = |name| table.get(name).and_then(|item| item.whole(1, 10_000_000)).map(to_usize);
+    let duration = |name, default| table.get(name).and_then(|i| i.form()).unwrap_or(default);
+    let size = |name| table.get(name).and_then(|item| item.form::<Size>()).map(|size| size.0);
+    ServerSettings {
+        listen: table.get("listen").and_then(|item| listen(&item)).unwrap_or(default.listen),
+        threads: table
+            .get("threads")
+            .and_then(|item| item.whole(0, 1024))
+            .map(to_usize)
+            .filter(|&threads| threads > 0),
+        max_body_bytes: size("max_body").unwrap_or(default.max_body_bytes),
+        max_header_bytes: table
+            .get("max_header")
+            .and_then(|item| max_header(&item))
+            .unwrap_or(default.max_header_bytes),
+        header_timeout: duration("header_timeout", default.header_timeout),
+        body_timeout: duration("body_timeout", default.body_timeout),
+        min_body_rate: table
+            .get("min_body_rate")
+            .and_then(|item| item.form::<ByteRate>())
+            .map(|rate| rate.0),
+        idle_timeout: duration("idle_timeout", default.idle_timeout),
+        max_connections: count("max_connections").unwrap_or(default.max_connections),
+        max_connections_per_address: count("max_connections_per_address"),
+        body_memory_bytes: size("body_memory").unwrap_or(default.body_memory_bytes),
+        drain_timeout: table
+            .get("drain_timeout")
+            .and_then(|item| item.form::<Span>())
+            .map_or(default.drain_timeout, |span| span.0),
+        trusted_proxies: table
+            .get("trusted_proxies")
+            .and_then(|item| ranges(&item))
+            .unwrap_or(default.trusted_proxies),
+        tls: table.get("tls").and_then(|item| tls(&item)),
+    }
+}
+
+/// A list of address ranges.
+pub(super) fn ranges(item: &Item<'_>) -> Option<Vec<IpNet>> {
+    item.each("a list of CIDR ranges as [\"203.0.113.0/24\"]", Item::form)
+}
+
+/// A path to a file, from the directory of the configuration file.
+pub(super) fn file(item: &Item<'_>) -> Option<PathBuf> {
+    let allowed = "the path of a file";
+    match item.text(allowed)? {
+        "" => {
+            item.refuse("empty", allowed);
+            None
+        }
+        path => Some(item.reading.resolve(path)),
+    }
+}
+
+fn listen(item: &Item<'_>) -> Option<Vec<SocketAddr>> {
+    let allowed = "a list of addresses as [\"127.0.0.1:8080\"]";
+    let items = item.list(allowed)?;
+    if items.is_empty() {
+        item.refuse("empty", allowed);
+    }
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    for item in &items {
+        let Some(address) = item.form::<SocketAddr>() else { continue };
+        if address.port() != 0 && addresses.contains(&address) {
+            item.contradicts("listed twice");
+        }
+        addresses.push(address);
+    }
+    Some(addresses)
+}
+
+fn max_header(item: &Item<'_>) -> Option<usize> {
+    let size = item.form::<Size>()?.0;
+    if size > LARGEST_HEADER_BYTES {
+        item.refuse("too large", "a size as \"32KiB\", at most 1 MiB");
+    }
+    Some(size)
+}
+
+fn tls(item: &Item<'_>) -> Option<ListenerTls> {
+    let table = item.table(&TLS_KEYS)?;
+    let allowed = "the path of a PEM file";
+    let cert = table.require("cert", allowed).and_then(with_file);
+    let key = table.require("key", allowed).and_then(with_file);
+    let client_ca = table.get("client_ca").and_then(with_file);
+    if let (Some((cert, cert_path)), Some((key, key_path))) = (&cert, &key) {
+        certificates::check_pair((cert, cert_path), (key, key_path));
+    }
+    if let Some((item, path)) = &client_ca {
+        certificates::check_authorities(item, path);
+    }
+    Some(ListenerTls { cert: cert?.1, key: key?.1, client_ca: client_ca.map(|(_, path)| path) })
+}
+
+/// The path that an item names, with the item for what has to be said about the file.
+pub(super) fn with_file(item: Item<'_>) -> Option<(Item<'_>, PathBuf)> {
+    let path = file(&item)?;
+    Some((item, path))
+}
+
+/// A number that has been read with a bound far below what any machine's `usize` holds.
+fn to_usize(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,316 @@
+//! `[sources.NAME]`: a sender, with its preset's facts filled in.
+
+use super::dedupe::DedupeSettings;
+use super::document::{Table, Value};
+use super::keys::{TableKeys, key, optional, required};
+use super::preset::{self, PresetFacts};
+use super::problem::{Place, Severity, nearest};
+use super::reading::{Item, Reading, TableReader};
+use super::secrets::{self, Found};
+use super::value::{PublicUrl, RequestPath};
+use super::{route, scheme, server};
+use crate::presets;
+use crate::scheme::Scheme;
+use crate::secret::NamedSecret;
+use crate::source::{Mode, Source, Unrouted};
+use crate::verify::Keys;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(super) static KEYS: TableKeys = TableKeys {
+    title: "[sources.NAME]",
+    about: "A sender, found by the path that it posts to. `NAME` is what metrics, the log, \
+            `Hookward-Source` and the dedupe store call it.",
+    keys: &[
+        required(
+            "path",
+            "path",
+            "The exact bytes of the request path, without the query; no other source may have it.",
+        ),
+        optional(
+            "preset",
+            "name",
+            "the scheme is spelled out below",
+            "The built-in facts about a sender; every key that stands here overrides the preset's. \
+             `hookward presets` lists them.",
+        ),
+        required("secrets", "list of secrets", "Newest first; a signature by any of them is good."),
+        key(
+            "respond_within",
+            "duration",
+            r#""10s""#,
+            "The sender's patience, less a margin. With a preset, the preset's if it has one.",
+        ),
+        key(
+            "unrouted",
+            "word",
+            r#""accept""#,
+            "An event that no route takes: `accept` answers 200 and forwards nothing; `reject` \
+             answers 422.",
+        ),
+        key(
+            "mode",
+            "word",
+            r#""enforce""#,
+            "`shadow` judges, counts and logs as `enforce` does, and forwards anyway: for a \
+             cut-over in front of a live receiver.",
+        ),
+        optional("allow", "list of CIDRs", "any address", "Sender addresses that are let in."),
+        optional(
+            "rate_limit",
+            "rate",
+            "no limit",
+            "`\"100/s\"` or `\"600/m\"`: a bucket that holds one period's worth; judged before the \
+             body is read.",
+        ),
+        optional(
+            "replay_guard",
+            "word",
+            "off",
+            "`\"signature\"`: a signature of a delivered event is a duplicate whatever id it comes \
+             with; for senders whose id is not signed.",
+        ),
+        optional(
+            "public_url",
+            "URL",
+            "`{url}` cannot be used",
+            "What the sender was given, to the letter; needed by `{url}` in `signed`.",
+        ),
+        optional(
+            "dedupe_ttl",
+            "duration",
+            "`[dedupe].ttl`",
+            "How long a delivered event id of this source is remembered.",
+        ),
+        optional("signature", "table", "the preset's", "See `[sources.NAME.signature]`."),
+        optional(
+            "timestamp",
+            "table",
+            "the preset's, else none",
+            "See `[sources.NAME.timestamp]`.",
+        ),
+        optional("event", "table", "the preset's", "See `[sources.NAME.event]`."),
+        optional(
+            "handshake",
+            "table",
+            "the preset's, else none",
+            "See `[sources.NAME.handshake]`.",
+        ),
+        optional("routes", "list of tables", "none", "See `[[sources.NAME.routes]]`."),
+    ],
+};
+
+/// What a source may rely on when nobody says how patient its sender is.
+const RESPOND_WITHIN: Duration = Duration::from_secs(10);
+
+/// The table of a source as it was typed, with its preset laid under it.
+pub(super) struct Draft<'a> {
+    pub(super) name: &'a str,
+    key: String,
+    place: Place,
+    table: Table,
+    pub(super) preset: Option<PresetFacts>,
+    /// The scheme cannot be whole because its preset is not known; one problem says so.
+    preset_unknown: bool,
+}
+
+/// Lays the preset under a source's table.
+pub(super) fn draft<'a>(name: &'a str, item: &Item<'_>) -> Option<Draft<'a>> {
+    let own = item.table(&KEYS)?;
+    route::check_name(&own, name);
+    let stated = own.get("preset");
+    let found = stated.as_ref().map(|item| named(item));
+    let mut table = own.table.clone();
+    let preset = found.flatten().and_then(preset::find);
+    if let Some(facts) = &preset {
+        preset::underlay(&mut table, facts, own.place);
+    }
+    let preset_unknown = matches!(found, Some(None));
+    Some(Draft { name, key: own.key.clone(), place: own.place, table, preset, preset_unknown })
+}
+
+impl Draft<'_> {
+    /// The merged table. Its own keys have been checked, so nothing is noted twice.
+    pub(super) fn reader<'a>(&'a self, reading: &'a Reading<'a>) -> TableReader<'a> {
+        TableReader::open_checked(reading, self.key.clone(), self.place, &self.table, &KEYS)
+    }
+}
+
+/// Reads a source. `upstreams`: every name that a route may send to.
+pub(super) fn read<'a>(
+    draft: &'a Draft<'_>,
+    reading: &'a Reading<'a>,
+    dedupe: &DedupeSettings,
+    upstreams: &[&str],
+) -> Option<Source> {
+    let table = draft.reader(reading);
+    let unrouted = [("accept", Unrouted::Accept), ("reject", Unrouted::Reject)];
+    let modes = [("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
+    let path = table.require("path", "the request path as \"/webhooks/shop\"");
+    let path = path.and_then(|item| item.form::<RequestPath>());
+    let public_url = table.get("public_url").and_then(|item| item.form::<PublicUrl>());
+    let (scheme, no_token) = read_scheme(draft, &table);
+    let secrets = read_secrets(&table);
+    let source = |path: RequestPath, scheme: Scheme, secrets: Secrets| {
+        let (secrets, keys) = keys(&table, &scheme, secrets, no_token);
+        Source {
+            name: Arc::from(draft.name),
+            path: path.0,
+            preset: draft.preset.as_ref().map(|preset| preset.name.to_owned()),
+            scheme,
+            secrets,
+            keys,
+            respond_within: RESPOND_WITHIN,
+            unrouted: Unrouted::Accept,
+            mode: Mode::Enforce,
+            allow: Vec::new(),
+            rate_limit: None,
+            replay_guard: false,
+            public_url: public_url.map(|url| url.0),
+            dedupe_ttl: dedupe.ttl,
+            routes: Vec::new(),
+        }
+    };
+    // Everything is read before anything is given up, so that every problem is noted.
+    let respond_within = table.get("respond_within").and_then(|item| item.form());
+    let unrouted = table.get("unrouted").and_then(|item| item.choice(&unrouted));
+    let mode = table.get("mode").and_then(|item| item.choice(&modes));
+    let allow = table.get("allow").and_then(|item| allow(&item));
+    let rate_limit = table.get("rate_limit").and_then(|item| item.form());
+    let guard = table.get("replay_guard").and_then(|item| item.choice(&[("signature", true)]));
+    let ttl = table.get("dedupe_ttl").and_then(|item| item.form());
+    let routes = table.get("routes").map(|item| route::read(&item, upstreams));
+    Some(Source {
+        respond_within: respond_within.unwrap_or(RESPOND_WITHIN),
+        unrouted: unrouted.unwrap_or(Unrouted::Accept),
+        mode: mode.unwrap_or(Mode::Enforce),
+        allow: allow.unwrap_or_default(),
+        rate_limit,
+        replay_guard: guard.unwrap_or(false),
+        dedupe_ttl: ttl.unwrap_or(dedupe.ttl),
+        routes: routes.unwrap_or_default(),
+        ..source(path?, scheme?, secrets?)
+    })
+}
+
+fn named<'a>(item: &Item<'a>) -> Option<&'a str> {
+    let allowed = "the name of a preset; `hookward presets` lists them";
+    let name = item.text(allowed)?;
+    if presets::named(name).is_some() {
+        return Some(name);
+    }
+    let near =
+        nearest(name, presets::all().map(|preset| preset.name)).map(|near| format!("{near:?}"));
+    item.reading
+        .note(item.problem(Severity::Error, "no such preset").suggestion(near).allowed(allowed));
+    None
+}
+
+fn read_scheme(draft: &Draft<'_>, table: &TableReader<'_>) -> (Option<Scheme>, Option<String>) {
+    if draft.preset_unknown {
+        return (None, None);
+    }
+    if let Some(preset) = &draft.preset
+        && matches!(table.get("signature").map(|i| &i.node.value), Some(Value::Table(_)))
+        && !table.states("signature.header")
+        && !table.states("signature.from")
+    {
+        let what = format!(
+            "{} does not publish the header of its signature, so it has to be stated; `hookward \
+             discover` finds it from one captured delivery and its secret",
+            preset.name
+        );
+        table.note(Severity::Error, "signature.header", &what, None);
+        return (None, None);
+    }
+    scheme::read(table)
+}
+
+fn allow(item: &Item<'_>) -> Option<Vec<ipnet::IpNet>> {
+    let ranges = server::ranges(item)?;
+    if matches!(&item.node.value, Value::List(items) if items.is_empty()) {
+        item.refuse(
+            "empty: nobody would be let in",
+            "a list of CIDR ranges; left out, any address",
+        );
+    }
+    Some(ranges)
+}
+
+/// The secrets, or why they cannot all be read.
+type Secrets = Result<Vec<NamedSecret>, String>;
+
+fn read_secrets(table: &TableReader<'_>) -> Option<Secrets> {
+    let allowed = "a list as [{ env = \"SHOP_SECRET\" }], newest first";
+    let list = table.require("secrets", allowed)?.hidden();
+    let items = list.list(allowed)?;
+    if items.is_empty() {
+        list.refuse("empty: no signature could be checked", allowed);
+        return None;
+    }
+    let mut secrets: Vec<NamedSecret> = Vec::new();
+    let mut unreadable = None;
+    let mut whole = true;
+    for (index, item) in items.iter().enumerate() {
+        let label = label(item, index);
+        if secrets.iter().any(|known| known.label == label) {
+            item.contradicts("another secret of this source has the same name");
+        }
+        match secrets::read(item) {
+            Some(Found::Secret(text)) => secrets.push(NamedSecret { label, text }),
+            Some(Found::Unreadable(why)) => {
+                item.warn(format!(
+                    "{why}; until it can be read, this source alone answers 503 secret_unavailable"
+                ));
+                unreadable = Some(format!("secrets[{index}]: {why}"));
+            }
+            None => whole = false,
+        }
+    }
+    whole.then(|| unreadable.map_or(Ok(secrets), Err))
+}
+
+fn label(item: &Item<'_>, index: usize) -> String {
+    let name = match &item.node.value {
+        Value::Table(table) => table.get("name"),
+        _ => None,
+    };
+    match name.map(|node| &node.value) {
+        Some(Value::Text(name)) if !name.is_empty() => name.clone(),
+        Some(_) => {
+            item.refuse("its `name` is not a text, or empty", "a name as \"2026-03\"");
+            index.to_string()
+        }
+        None => index.to_string(),
+    }
+}
+
+fn keys(
+    table: &TableReader<'_>,
+    scheme: &Scheme,
+    secrets: Secrets,
+    no_token: Option<String>,
+) -> (Vec<NamedSecret>, Result<Keys, String>) {
+    if let Some(why) = no_token {
+        table.note(
+            Severity::Warning,
+            "handshake",
+            &format!(
+                "{why}; until it can be read, this source alone answers 503 secret_unavailable"
+            ),
+            None,
+        );
+        return (Vec::new(), Err(why));
+    }
+    match secrets {
+        Err(why) => (Vec::new(), Err(why)),
+        Ok(secrets) => match Keys::new(&secrets, &scheme.signature) {
+            Ok(keys) => (secrets, Ok(keys)),
+            Err(fault) => {
+                let what = format!("no key can be made of it: {fault}");
+                table.note(Severity::Error, "secrets", &what, None);
+                (Vec::new(), Err(fault.to_string()))
+            }
+        },
+    }
+}

@@ -1,0 +1,243 @@
+//! The files that we ship resolve, and the certificates that a file names are looked at.
+
+use super::{TestSecrets, all, config, lines, load_with};
+use crate::config::{Config, Severity, SystemSecrets, read_scheme};
+use crate::presets;
+use std::path::Path;
+
+const REFERENCE: &str = include_str!("../../../config/hookward.toml");
+
+fn secrets() -> TestSecrets {
+    let secret = "a-secret-of-more-than-16-bytes";
+    TestSecrets::usual()
+        .with("SHOP_SECRET", secret)
+        .with("ACME_VERIFY_TOKEN", secret)
+        .with("HOOKWARD_ADMIN_TOKEN", secret)
+        .with_file("/etc/hookward/acme.secret", secret)
+}
+
+#[test]
+fn the_reference_resolves_and_what_it_states_is_the_default() {
+    let (reference, problems) = load_with(REFERENCE, &secrets()).expect("no errors");
+    let told = lines(&problems);
+    assert!(told.iter().all(|line| line.contains(": note: ")), "{told:#?}");
+    let bare = config(
+        r#"
+        [upstreams.erp]
+        url = "http://127.0.0.1:9001"
+        [sources.shop]
+        path = "/webhooks/shop"
+        preset = "opentiendas"
+        secrets = [{ env = "SECRET" }]
+        routes = [{ events = ["order.*"], to = ["erp"] }]
+        "#,
+    );
+    let shown = |config: &Config| {
+        format!(
+            "{:#?}\n{:#?}\n{:#?}\n{:#?}\n{:#?}\n{:#?}",
+            config.server,
+            config.admin,
+            config.log,
+            config.dedupe,
+            config.upstreams,
+            config.sources
+        )
+    };
+    assert_eq!(shown(&reference), shown(&bare));
+}
+
+/// The lines of the reference with every setting that is commented out put in force.
+fn uncommented() -> String {
+    let setting = |text: &str| {
+        let key = text.split('=').next().unwrap_or_default().trim();
+        let plain = |c: char| c.is_ascii_lowercase() || c == '_';
+        text.starts_with('[')
+            || (text.starts_with(plain) && text.contains(" = ") && key.chars().all(plain))
+    };
+    REFERENCE
+        .lines()
+        .map(|line| match line.strip_prefix("# ") {
+            Some(text) if setting(text) => text,
+            _ => line,
+        })
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn what_the_reference_comments_out_resolves_as_well() {
+    // These exclude a key beside them, or name files that are not there.
+    let text = uncommented()
+        .replace("urls = [", "# urls = [")
+        .replace("store = \"memory\"", "store = \"redis\"")
+        .replace("path = \"hookward-data\"", "")
+        .lines()
+        .filter(|line| !line.ends_with(".pem\"") && !line.ends_with(".key\""))
+        .collect::<Vec<_>>()
+        .join("\n")
+        .replace("[server.tls]", "")
+        .replace("url = \"http://127.0.0.1:9001\"", "url = \"https://127.0.0.1:9001\"");
+    let loaded = load_with(&text, &secrets());
+    let errors: Vec<_> =
+        all(loaded).into_iter().filter(|problem| problem.severity == Severity::Error).collect();
+    assert!(errors.is_empty(), "{text}\n{:#?}", lines(&errors));
+}
+
+#[test]
+fn the_reference_shows_every_key() {
+    let text = uncommented();
+    for table in crate::config::reference::tables() {
+        for key in table.keys {
+            let name = key.name;
+            let shown = match (table.title, name) {
+                ("[[sources.NAME.routes]]" | "secret", _) => text.contains(name),
+                // Shown in words beside the key that it takes the place of.
+                ("[sources.NAME.signature]", "from") => text.contains("from = \"json:/signature\""),
+                // Their tables are shown, or their values in words.
+                (
+                    _,
+                    "tls" | "health" | "breaker" | "signature" | "timestamp" | "event"
+                    | "handshake" | "routes",
+                ) => text.contains(&format!(".{name}]")),
+                _ => text.lines().any(|line| line.starts_with(&format!("{name} "))),
+            };
+            assert!(shown, "{}.{name} is not in config/hookward.toml", table.title);
+        }
+    }
+}
+
+#[test]
+fn every_example_resolves_and_only_webround_is_warned_of() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/examples");
+    let mut count = 0;
+    for entry in std::fs::read_dir(directory).expect("examples") {
+        let path = entry.expect("an example").path();
+        let text = std::fs::read_to_string(&path).expect("text");
+        let mut secrets =
+            TestSecrets::default().with_file("/run/secrets/hookward-redis-url", "redis://redis/0");
+        for name in
+            text.split('"').filter(|word| word.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
+        {
+            secrets = secrets.with(name, "a-secret-of-more-than-16-bytes");
+        }
+        for file in ["github", "shop", "hookward-admin"] {
+            secrets = secrets
+                .with_file(&format!("/run/secrets/{file}"), "a-secret-of-more-than-16-bytes");
+        }
+        let (_, problems) = load_with(&text, &secrets)
+            .unwrap_or_else(|problems| panic!("{}: {:#?}", path.display(), lines(&problems)));
+        let told: Vec<_> = problems
+            .iter()
+            .filter(|problem| problem.severity == Severity::Warning)
+            .map(ToString::to_string)
+            .collect();
+        let webround = path.ends_with("webround.toml");
+        assert_eq!(told.len(), usize::from(webround), "{}: {told:#?}", path.display());
+        count += 1;
+    }
+    assert!(count >= 6, "{count}");
+}
+
+#[test]
+fn every_preset_resolves_once_its_user_states_what_only_the_user_knows() {
+    for preset in presets::all() {
+        let source = |more: &str| {
+            format!(
+                "[sources.s]\npath = \"/s\"\npreset = \"{}\"\nsecrets = [{{ env = \"NOT_SET\" }}]\n\
+                 public_url = \"https://hooks.example.com/s\"\n{more}",
+                preset.name
+            )
+        };
+        let mut problems = all(load_with(&source(""), &TestSecrets::usual()));
+        if problems.iter().any(|problem| problem.key == "sources.s.signature.header") {
+            let header = source("signature = { header = \"X-Signature\" }");
+            problems = all(load_with(&header, &TestSecrets::usual()));
+        }
+        let errors: Vec<_> =
+            problems.into_iter().filter(|problem| problem.severity == Severity::Error).collect();
+        assert!(errors.is_empty(), "{}: {:#?}", preset.name, lines(&errors));
+    }
+}
+
+#[test]
+fn a_scheme_can_be_read_by_itself() {
+    for preset in presets::all().filter(|preset| preset.name != "webround") {
+        let read = read_scheme(preset.text, preset.name, &TestSecrets::default());
+        assert!(read.is_ok(), "{}: {:#?}", preset.name, read.err());
+    }
+    let problems = read_scheme("[signature]\nheadr = \"X\"\n", "x.toml", &TestSecrets::default());
+    assert_eq!(
+        lines(&problems.expect_err("errors")),
+        [
+            "x.toml: error: event: missing (allowed: a table with the places of the event's `id`, or \
+             a `preset`)",
+            "x.toml:1:2: error: signature.header: missing (allowed: the header that the signature \
+             stands in as \"X-Signature\", or `from`)",
+            "x.toml:2:1: error: signature.headr: unknown key; did you mean `header`? (allowed: \
+             algorithm, header, from, separator, prefix, prefix_optional, encoding, signed, key, \
+             key_prefix, require)",
+        ]
+    );
+}
+
+#[test]
+fn certificates_are_looked_at_before_they_are_needed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let write = |name: &str, text: &str| {
+        std::fs::write(directory.path().join(name), text).expect("written");
+    };
+    let issue = || rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("issued");
+    let (one, other) = (issue(), issue());
+    write("cert.pem", &one.cert.pem());
+    write("key.pem", &one.signing_key.serialize_pem());
+    write("other-key.pem", &other.signing_key.serialize_pem());
+    write("empty.pem", "");
+    write("damaged.pem", "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n");
+    write("unreadable.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    for (tls, expected) in [
+        (r#"cert = "cert.pem", key = "key.pem", client_ca = "cert.pem""#, None),
+        (
+            r#"cert = "cert.pem", key = "other-key.pem""#,
+            Some(
+                "key = \"other-key.pem\": is not the private key of the first certificate in `cert`",
+            ),
+        ),
+        (
+            r#"cert = "key.pem", key = "key.pem""#,
+            Some("cert = \"key.pem\": holds no certificate in PEM form"),
+        ),
+        (
+            r#"cert = "cert.pem", key = "cert.pem""#,
+            Some("key = \"cert.pem\": holds no private key in PEM form"),
+        ),
+        (
+            r#"cert = "damaged.pem", key = "key.pem""#,
+            Some("cert = \"damaged.pem\": is damaged: not PEM"),
+        ),
+        (
+            r#"cert = "unreadable.pem", key = "key.pem""#,
+            Some("cert = \"unreadable.pem\": holds a certificate that cannot be read"),
+        ),
+        (
+            r#"cert = "cert.pem", key = "key.pem", client_ca = "empty.pem""#,
+            Some("client_ca = \"empty.pem\": holds no certificate in PEM form"),
+        ),
+        (
+            r#"cert = "cert.pem", key = "key.pem", client_ca = "unreadable.pem""#,
+            Some("client_ca = \"unreadable.pem\": holds a certificate that cannot be read"),
+        ),
+        (
+            r#"cert = "cert.pem", key = "nowhere.pem""#,
+            Some("key = \"nowhere.pem\": cannot be read: there is none"),
+        ),
+    ] {
+        let text = format!("[server]\ntls = {{ {tls} }}\n");
+        let loaded = Config::parse(&text, "c.toml", directory.path(), &SystemSecrets);
+        let told: Vec<_> = all(loaded)
+            .iter()
+            .filter(|problem| problem.severity == Severity::Error)
+            .map(|problem| problem.to_string().split("server.tls.").last().unwrap_or("").to_owned())
+            .collect();
+        assert_eq!(told, expected.into_iter().collect::<Vec<_>>(), "{tls}");
+    }
+}

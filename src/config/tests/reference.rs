@@ -1,0 +1,132 @@
+//! The declarations of keys are true: every key is read, its default is the default, and the page
+//! on configuration says the same.
+
+use super::{TestSecrets, all, load_with};
+use crate::config::{Config, KeyDefault, TableKeys, reference};
+
+/// A configuration in which `table` has one key more. Whatever else the key needs is there.
+fn with(table: &TableKeys, key: &str, value: &str) -> String {
+    let beside = |title: &str, key: &str| match title {
+        "[upstreams.NAME]" => match key {
+            "url" | "urls" => "max_concurrent = 5\neject_after = 3",
+            "max_concurrent" => "url = \"https://erp\"\neject_after = 3",
+            "eject_after" => "url = \"https://erp\"\nmax_concurrent = 5",
+            _ => "url = \"https://erp\"\nmax_concurrent = 5\neject_after = 3",
+        },
+        "[upstreams.NAME.health]" if key != "path" => "path = \"/health\"",
+        "[sources.NAME]" => match key {
+            "path" => "secrets = [{ env = \"SECRET\" }]",
+            "secrets" => "path = \"/s\"",
+            _ => "path = \"/s\"\nsecrets = [{ env = \"SECRET\" }]",
+        },
+        "[sources.NAME.signature]" if key != "header" && key != "from" => "header = \"X-S\"",
+        "[sources.NAME.timestamp]" if key != "from" => "from = \"header:X-T\"",
+        "[sources.NAME.event]" if key != "id" => "id = [\"json:/id\"]",
+        "[sources.NAME.handshake]" if key != "kind" => "kind = \"slack\"",
+        "[[sources.NAME.routes]]" => match key {
+            "events" => "to = [\"erp\"]",
+            "to" => "events = [\"*\"]",
+            _ => "events = [\"*\"]\nto = [\"erp\"]",
+        },
+        _ => "",
+    };
+    let section = |title: &str, needed: bool| {
+        let header =
+            title.replace("upstreams.NAME", "upstreams.erp").replace("sources.NAME", "sources.s");
+        let own = if title == table.title { format!("{key} = {value}\n") } else { String::new() };
+        let replaced = own.is_empty() && title.ends_with(&format!(".{key}]"));
+        if !own.is_empty() || (needed && !replaced) {
+            format!(
+                "{header}\n{}\n{own}",
+                beside(title, if title == table.title { key } else { "" })
+            )
+        } else {
+            String::new()
+        }
+    };
+    if table.title == "secret" {
+        return format!("[admin]\ntoken = {{ {key} = {value} }}\n");
+    }
+    [
+        ("[server]", false),
+        ("[server.tls]", false),
+        ("[admin]", false),
+        ("[log]", false),
+        ("[dedupe]", false),
+        ("[upstreams.NAME]", true),
+        ("[upstreams.NAME.tls]", false),
+        ("[upstreams.NAME.health]", false),
+        ("[upstreams.NAME.breaker]", table.title == "[upstreams.NAME]" && key == "url"),
+        ("[sources.NAME]", true),
+        ("[sources.NAME.signature]", true),
+        ("[sources.NAME.timestamp]", false),
+        ("[sources.NAME.event]", true),
+        ("[sources.NAME.handshake]", false),
+        ("[[sources.NAME.routes]]", key != "routes"),
+    ]
+    .map(|(title, needed)| section(title, needed))
+    .concat()
+}
+
+#[test]
+fn every_declared_key_is_read() {
+    for table in reference::tables() {
+        for key in table.keys {
+            // A date is the value of no key.
+            let text = with(table, key.name, "1979-05-27");
+            let told = all(load_with(&text, &TestSecrets::usual()));
+            let about = |problem: &&crate::config::Problem| {
+                problem.key.ends_with(key.name)
+                    || problem.key.ends_with(&format!("{}[0]", key.name))
+                    || (table.title == "secret" && problem.key == "admin.token")
+                    || (key.name == "name" && problem.key.starts_with("admin.token"))
+            };
+            assert!(
+                told.iter().any(|p| about(&p)),
+                "{} {}: {told:#?}\n{text}",
+                table.title,
+                key.name
+            );
+        }
+    }
+}
+
+#[test]
+fn every_declared_default_is_what_holds_where_the_key_is_left_out() {
+    let shown = |config: &Config| {
+        let Config { server, admin, log, dedupe, upstreams, sources, .. } = config;
+        format!("{server:#?}{admin:#?}{log:#?}{dedupe:#?}{upstreams:#?}{sources:#?}")
+    };
+    let mut count = 0;
+    for table in reference::tables() {
+        for key in table.keys {
+            let KeyDefault::Is(value) = key.default else { continue };
+            let stated = with(table, key.name, value);
+            let left_out = stated.replace(&format!("{} = {value}\n", key.name), "");
+            assert_ne!(stated, left_out);
+            let read = |text: &str| match load_with(text, &TestSecrets::usual()) {
+                Ok((config, _)) => shown(&config),
+                Err(problems) => panic!("{} {}: {problems:#?}\n{text}", table.title, key.name),
+            };
+            assert_eq!(read(&stated), read(&left_out), "{} {}", table.title, key.name);
+            count += 1;
+        }
+    }
+    assert!(count > 40, "{count}");
+}
+
+/// Run with `HOOKWARD_WRITE_DOCS=1` to bring the page up to date.
+#[test]
+fn the_page_on_configuration_lists_what_is_declared() {
+    const BEGIN: &str = "<!-- The tables from here on are made from src/config. -->\n\n";
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
+    let page = std::fs::read_to_string(path).expect("the page");
+    let (words, tables) = page.split_once(BEGIN).expect("the mark");
+    let made = reference::markdown();
+    let made = made.trim_end().to_owned() + "\n";
+    if std::env::var_os("HOOKWARD_WRITE_DOCS").is_some() {
+        std::fs::write(path, format!("{words}{BEGIN}{made}")).expect("written");
+    } else {
+        assert_eq!(tables, made, "run with HOOKWARD_WRITE_DOCS=1");
+    }
+}

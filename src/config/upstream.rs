@@ -1,0 +1,369 @@
+//! `[upstreams.NAME]`: the receiver apps.
+
+use super::certificates;
+use super::keys::{TableKeys, key, optional, required};
+use super::problem::Severity;
+use super::reading::{Item, TableReader};
+use super::server::with_file;
+use super::value::RequestPath;
+use rustls::pki_types::ServerName;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One `[upstreams.NAME]` table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamSettings {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Where it is; never empty, all of one scheme and path.
+    pub urls: Vec<UpstreamUrl>,
+    /// The whole exchange, all attempts.
+    pub timeout: Duration,
+    /// One connection attempt, TLS included.
+    pub connect_timeout: Duration,
+    /// TLS details; `None` for `http`.
+    pub tls: Option<UpstreamTls>,
+    /// Which address gets the next event.
+    pub balance: Balance,
+    /// How often host names are looked up again.
+    pub resolve_every: Duration,
+    /// Events being forwarded at once; `None`: no limit.
+    pub max_concurrent: Option<usize>,
+    /// Events that may wait for one of `max_concurrent` to end.
+    pub max_waiting: usize,
+    /// Active health checks; `None`: none.
+    pub health: Option<HealthCheck>,
+    /// Passive ejection of an address; `None`: none.
+    pub ejection: Option<Ejection>,
+    /// The circuit breaker of the upstream as a whole; `None`: none.
+    pub breaker: Option<Breaker>,
+}
+
+/// A URL of an upstream, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct UpstreamUrl {
+    /// `https`.
+    pub secure: bool,
+    /// Host name or address, without brackets.
+    pub host: String,
+    /// Port, the scheme's default filled in.
+    pub port: u16,
+    /// The path, if it has one other than `/`.
+    pub path: Option<String>,
+    /// What the `Host` header says: host, and the port unless it is the scheme's default.
+    pub authority: String,
+}
+
+/// `[upstreams.NAME].tls`; all optional.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// PEM file of the CAs to believe; `None`: the system's.
+    pub ca: Option<PathBuf>,
+    /// PEM files of the client certificate and its key.
+    pub client: Option<(PathBuf, PathBuf)>,
+    /// The name to ask for and to check; `None`: the URL's host.
+    pub sni: Option<String>,
+}
+
+/// `[upstreams.NAME].balance`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Balance {
+    /// Each in its turn.
+    RoundRobin,
+    /// The one with the fewest events under way.
+    LeastPending,
+}
+
+/// `[upstreams.NAME].health`: a `GET` that every address must answer with 2xx.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// What is asked for.
+    pub path: String,
+    /// From one check to the next.
+    pub interval: Duration,
+    /// One check.
+    pub timeout: Duration,
+    /// So many good checks in a row make an address healthy.
+    pub healthy_after: u32,
+    /// So many bad checks in a row make it unhealthy.
+    pub unhealthy_after: u32,
+}
+
+/// `[upstreams.NAME].eject_after` and `eject_for`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ejection {
+    /// So many failed exchanges in a row take an address out.
+    pub after: u32,
+    /// For so long.
+    pub period: Duration,
+}
+
+/// `[upstreams.NAME].breaker`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Breaker {
+    /// So many failed exchanges in a row, over all addresses, open it.
+    pub failures: u32,
+    /// For so long every event is answered at once; then one is tried.
+    pub open_for: Duration,
+}
+
+impl UpstreamSettings {
+    /// An upstream of this name at these URLs, everything else at its default.
+    #[must_use]
+    pub fn new(name: impl Into<Arc<str>>, urls: Vec<UpstreamUrl>) -> Self {
+        let secure = urls.first().is_some_and(|url| url.secure);
+        Self {
+            name: name.into(),
+            urls,
+            timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(1),
+            tls: secure.then(UpstreamTls::default),
+            balance: Balance::RoundRobin,
+            resolve_every: Duration::from_secs(30),
+            max_concurrent: None,
+            max_waiting: 1000,
+            health: None,
+            ejection: None,
+            breaker: None,
+        }
+    }
+}
+
+pub(super) static KEYS: TableKeys = TableKeys {
+    title: "[upstreams.NAME]",
+    about: "A receiver app. `NAME` is what routes, metrics and the log call it.",
+    keys: &[
+        optional(
+            "url",
+            "URL",
+            "`urls` must be there",
+            "Where it is, `http` or `https`. A path in it is what it is asked for, unless the \
+             route has one.",
+        ),
+        optional(
+            "urls",
+            "list of URLs",
+            "`url` must be there",
+            "Several addresses of the same app, balanced; all of one scheme and path.",
+        ),
+        key("timeout", "duration", r#""30s""#, "The whole exchange, all attempts."),
+        key("connect_timeout", "duration", r#""1s""#, "One connection attempt, TLS included."),
+        optional("tls", "table", "the system's CAs, no client certificate", "`https` only."),
+        key(
+            "balance",
+            "word",
+            r#""round-robin""#,
+            "`round-robin`: each address in its turn; `least-pending`: the one with the fewest \
+             events under way.",
+        ),
+        key("resolve_every", "duration", r#""30s""#, "How often host names are looked up again."),
+        optional(
+            "max_concurrent",
+            "integer",
+            "no limit",
+            "Events being forwarded at once, so that a burst does not crush the app.",
+        ),
+        key(
+            "max_waiting",
+            "integer",
+            "1000",
+            "Events that wait for one of `max_concurrent` to end; any further is answered 503.",
+        ),
+        optional("health", "table", "none", "Active checks of every address."),
+        optional(
+            "eject_after",
+            "integer",
+            "never",
+            "So many failed exchanges in a row take an address out of the balance.",
+        ),
+        key("eject_for", "duration", r#""10s""#, "How long an address stays out."),
+        optional("breaker", "table", "none", "Answers at once while the app is known to be down."),
+    ],
+};
+
+pub(super) static TLS_KEYS: TableKeys = TableKeys {
+    title: "[upstreams.NAME.tls]",
+    about: "TLS towards an `https` upstream. The certificate is always checked.",
+    keys: &[
+        optional("ca", "path", "the system's CAs", "PEM file of the CAs to believe instead."),
+        optional("cert", "path", "no client certificate", "PEM file of the client certificate."),
+        optional("key", "path", "no client certificate", "PEM file of its private key."),
+        optional("sni", "name", "the URL's host", "The name to ask for and to check."),
+    ],
+};
+
+pub(super) static HEALTH_KEYS: TableKeys = TableKeys {
+    title: "[upstreams.NAME.health]",
+    about: "A `GET` that every address has to answer with 2xx.",
+    keys: &[
+        required("path", "path", "What is asked for."),
+        key("interval", "duration", r#""5s""#, "From one check to the next."),
+        key("timeout", "duration", r#""2s""#, "One check."),
+        key("healthy_after", "integer", "2", "Good checks in a row that make it healthy again."),
+        key("unhealthy_after", "integer", "3", "Bad checks in a row that make it unhealthy."),
+    ],
+};
+
+pub(super) static BREAKER_KEYS: TableKeys = TableKeys {
+    title: "[upstreams.NAME.breaker]",
+    about: "While it is open, events are answered 503 with `Retry-After` at once.",
+    keys: &[
+        key("failures", "integer", "5", "Failed exchanges in a row, over all addresses."),
+        key("open_for", "duration", r#""10s""#, "How long it stays open before one is tried."),
+    ],
+};
+
+pub(super) fn read(name: &str, table: &TableReader<'_>) -> Option<UpstreamSettings> {
+    let urls = urls(table);
+    let tls = table.get("tls").and_then(|item| tls(&item));
+    if let (Some(item), Some(urls), Some(_)) = (table.get("tls"), &urls, &tls)
+        && urls.iter().any(|url| !url.secure)
+    {
+        item.contradicts("has no effect on http; state an https URL, or leave `tls` out");
+    }
+    let default = UpstreamSettings::new(name, urls.unwrap_or_default());
+    let duration = |name, default| table.get(name).and_then(|i| i.form()).unwrap_or(default);
+    let max_concurrent = table.get("max_concurrent").and_then(|item| count(&item));
+    needs(table, "max_waiting", "max_concurrent");
+    let settings = UpstreamSettings {
+        timeout: duration("timeout", default.timeout),
+        connect_timeout: duration("connect_timeout", default.connect_timeout),
+        tls: tls.or(default.tls),
+        balance: table.get("balance").and_then(|i| balance(&i)).unwrap_or(default.balance),
+        resolve_every: duration("resolve_every", default.resolve_every),
+        max_concurrent: max_concurrent.and_then(|count| usize::try_from(count).ok()),
+        max_waiting: table
+            .get("max_waiting")
+            .and_then(|item| item.whole(0, 1_000_000))
+            .and_then(|count| usize::try_from(count).ok())
+            .unwrap_or(default.max_waiting),
+        health: table.get("health").and_then(|item| health(&item)),
+        ejection: ejection(table),
+        breaker: table.get("breaker").and_then(|item| breaker(&item)),
+        ..default
+    };
+    if let Some(item) = table.get("connect_timeout")
+        && settings.connect_timeout > settings.timeout
+    {
+        item.warn("longer than `timeout`, which ends the attempt first");
+    }
+    (!settings.urls.is_empty()).then_some(settings)
+}
+
+fn urls(table: &TableReader<'_>) -> Option<Vec<UpstreamUrl>> {
+    let allowed = "exactly one of url, urls";
+    match (table.get("url"), table.get("urls")) {
+        (Some(url), None) => url.form().map(|url| vec![url]),
+        (None, Some(urls)) => several_urls(&urls),
+        (None, None) => {
+            table.missing("url", allowed);
+            None
+        }
+        (Some(_), Some(urls)) => {
+            urls.refuse("stated beside `url`", allowed);
+            None
+        }
+    }
+}
+
+fn several_urls(item: &Item<'_>) -> Option<Vec<UpstreamUrl>> {
+    let allowed = "a list of URLs as [\"http://10.0.0.1:9001\", \"http://10.0.0.2:9001\"]";
+    let items = item.list(allowed)?;
+    if items.is_empty() {
+        item.refuse("empty", allowed);
+        return None;
+    }
+    let mut urls: Vec<UpstreamUrl> = Vec::new();
+    for item in &items {
+        let Some(url) = item.form::<UpstreamUrl>() else { continue };
+        if urls.contains(&url) {
+            item.contradicts("listed twice");
+        }
+        if urls.first().is_some_and(|first| (first.secure, &first.path) != (url.secure, &url.path))
+        {
+            item.contradicts("differs from the first in its scheme or its path");
+        }
+        urls.push(url);
+    }
+    Some(urls)
+}
+
+fn tls(item: &Item<'_>) -> Option<UpstreamTls> {
+    let table = item.table(&TLS_KEYS)?;
+    let cert = table.get("cert").and_then(with_file);
+    let key = table.get("key").and_then(with_file);
+    let ca = table.get("ca").and_then(with_file);
+    if let (Some((cert, cert_path)), Some((key, key_path))) = (&cert, &key) {
+        certificates::check_pair((cert, cert_path), (key, key_path));
+    }
+    if let Some((item, path)) = &ca {
+        certificates::check_authorities(item, path);
+    }
+    needs(&table, "cert", "key");
+    needs(&table, "key", "cert");
+    let sni = table.get("sni").and_then(|item| {
+        let allowed = "a host name as \"erp.internal\"";
+        let name = item.text(allowed)?;
+        if !matches!(ServerName::try_from(name), Ok(ServerName::DnsName(_))) {
+            item.refuse("not a host name", allowed);
+        }
+        Some(name.to_owned())
+    });
+    Some(UpstreamTls {
+        ca: ca.map(|(_, path)| path),
+        client: cert.zip(key).map(|((_, cert), (_, key))| (cert, key)),
+        sni,
+    })
+}
+
+fn balance(item: &Item<'_>) -> Option<Balance> {
+    item.choice(&[("round-robin", Balance::RoundRobin), ("least-pending", Balance::LeastPending)])
+}
+
+fn health(item: &Item<'_>) -> Option<HealthCheck> {
+    let table = item.table(&HEALTH_KEYS)?;
+    let path = table.require("path", "the path of a health check as \"/healthz\"");
+    let path = path.and_then(|item| item.form::<RequestPath>());
+    let duration = |name, seconds| {
+        let stated = table.get(name).and_then(|item| item.form());
+        stated.unwrap_or(Duration::from_secs(seconds))
+    };
+    let threshold =
+        |name, default| table.get(name).and_then(|item| count(&item)).unwrap_or(default);
+    Some(HealthCheck {
+        interval: duration("interval", 5),
+        timeout: duration("timeout", 2),
+        healthy_after: threshold("healthy_after", 2),
+        unhealthy_after: threshold("unhealthy_after", 3),
+        path: path?.0,
+    })
+}
+
+fn ejection(table: &TableReader<'_>) -> Option<Ejection> {
+    let period = table.get("eject_for").and_then(|item| item.form());
+    needs(table, "eject_for", "eject_after");
+    let after = table.get("eject_after").and_then(|item| count(&item))?;
+    Some(Ejection { after, period: period.unwrap_or(Duration::from_secs(10)) })
+}
+
+fn breaker(item: &Item<'_>) -> Option<Breaker> {
+    let table = item.table(&BREAKER_KEYS)?;
+    let failures = table.get("failures").and_then(|item| count(&item));
+    let open_for = table.get("open_for").and_then(|item| item.form());
+    Some(Breaker {
+        failures: failures.unwrap_or(5),
+        open_for: open_for.unwrap_or(Duration::from_secs(10)),
+    })
+}
+
+fn count(item: &Item<'_>) -> Option<u32> {
+    item.whole(1, 1_000_000).and_then(|count| u32::try_from(count).ok())
+}
+
+/// Notes a key that means nothing without another.
+fn needs(table: &TableReader<'_>, name: &'static str, other: &'static str) {
+    if table.get(name).is_some() && table.get(other).is_none() {
+        table.note(Severity::Error, name, &format!("has no effect without `{other}`"), None);
+    }
+}

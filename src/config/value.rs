@@ -1,0 +1,305 @@
+//! The forms that values have: durations, sizes, addresses, rates, URLs.
+//!
+//! Each form says what it is called, what is allowed, and how a near miss was probably meant.
+
+use super::upstream::UpstreamUrl;
+use crate::source::RateLimit;
+use http::HeaderName;
+use ipnet::IpNet;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+use url::Url;
+
+/// A kind of value that is written as text.
+pub(super) trait Form: Sized {
+    /// With its article: `a duration`.
+    const NAME: &'static str;
+    /// What is allowed.
+    const ALLOWED: &'static str;
+
+    /// Reads it.
+    fn parse(text: &str) -> Result<Self, Fault>;
+
+    /// How it was probably meant where a bare integer was written.
+    fn from_number(_digits: &str) -> Option<String> {
+        None
+    }
+}
+
+/// Why a text is not of a form.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) what: String,
+    pub(super) suggestion: Option<String>,
+}
+
+impl<T: Into<String>> From<T> for Fault {
+    fn from(what: T) -> Self {
+        Self { what: what.into(), suggestion: None }
+    }
+}
+
+/// No time that is configured may be longer: sums of a few of these cannot overflow anything.
+const LONGEST: Duration = Duration::from_hours(10 * 365 * 24);
+
+/// No size that is configured may be larger.
+const LARGEST_BYTES: u64 = 1 << 50;
+
+/// A duration that may be zero.
+pub(super) struct Span(pub(super) Duration);
+
+impl Form for Span {
+    const NAME: &'static str = "a duration";
+    const ALLOWED: &'static str = "a duration as \"5s\", \"4500ms\" or \"24h\", at most 10 years";
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        let duration = humantime::parse_duration(text).map_err(|_| Fault {
+            what: "not a duration".to_owned(),
+            suggestion: text.parse::<u64>().ok().map(|seconds| format!("\"{seconds}s\"")),
+        })?;
+        if duration > LONGEST {
+            return Err("too long".into());
+        }
+        Ok(Self(duration))
+    }
+
+    fn from_number(digits: &str) -> Option<String> {
+        digits.parse::<u64>().ok().map(|seconds| format!("\"{seconds}s\""))
+    }
+}
+
+impl Form for Duration {
+    const NAME: &'static str = Span::NAME;
+    const ALLOWED: &'static str =
+        "a duration as \"5s\", \"4500ms\" or \"24h\", over zero and at most 10 years";
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        match Span::parse(text)?.0 {
+            Self::ZERO => Err("must not be zero".into()),
+            duration => Ok(duration),
+        }
+    }
+
+    fn from_number(digits: &str) -> Option<String> {
+        Span::from_number(digits)
+    }
+}
+
+/// A number of bytes, at least one.
+pub(super) struct Size(pub(super) usize);
+
+impl Form for Size {
+    const NAME: &'static str = "a size";
+    const ALLOWED: &'static str = "a size as \"1MiB\" or \"64KiB\", over zero and at most 1 PiB";
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        let bytes = text.parse::<bytesize::ByteSize>().map_err(|_| Fault::from("not a size"))?;
+        match bytes.as_u64() {
+            0 => Err("must not be zero".into()),
+            bytes if bytes > LARGEST_BYTES => Err("too large".into()),
+            bytes => usize::try_from(bytes).map(Self).map_err(|_| "too large".into()),
+        }
+    }
+
+    fn from_number(digits: &str) -> Option<String> {
+        let bytes = digits.parse::<u64>().ok()?;
+        let near = [("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+        let (unit, factor) =
+            near.into_iter().find(|&(_, factor)| bytes > 0 && bytes % factor == 0)?;
+        Some(format!("\"{}{unit}\"", bytes / factor))
+    }
+}
+
+/// A number of bytes per second.
+pub(super) struct ByteRate(pub(super) u64);
+
+impl Form for ByteRate {
+    const NAME: &'static str = "a byte rate";
+    const ALLOWED: &'static str = "a size per second as \"1KiB/s\"";
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        let size = text.strip_suffix("/s").ok_or("not a byte rate")?;
+        Ok(Self(Size::parse(size)?.0 as u64))
+    }
+}
+
+impl Form for SocketAddr {
+    const NAME: &'static str = "an address";
+    const ALLOWED: &'static str =
+        "IP:PORT as \"127.0.0.1:8080\", \"0.0.0.0:8080\" or \"[::]:8080\"";
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        text.parse().map_err(|_| {
+            let suggestion = match text.parse::<IpAddr>() {
+                Ok(IpAddr::V6(_)) => Some(format!("[{text}]:8080")),
+                Ok(IpAddr::V4(_)) => Some(format!("{text}:8080")),
+                Err(_) => match text.rsplit_once(':') {
+                    Some(("", port)) => Some(format!("0.0.0.0:{port}")),
+                    Some(("localhost", port)) => Some(format!("127.0.0.1:{port}")),
+                    Some(_) => None,
+                    None => Some(format!("127.0.0.1:{text}")),
+                },
+            };
+            let suggestion = suggestion.filter(|near| near.parse::<Self>().is_ok());
+            Fault {
+                what: "not an IP address with a port".to_owned(),
+                suggestion: suggestion.map(|near| format!("\"{near}\"")),
+            }
+        })
+    }
+
+    fn from_number(digits: &str) -> Option<String> {
+        digits.parse::<u16>().ok().map(|port| format!("\"127.0.0.1:{port}\""))
+    }
+}
+
+impl Form for IpNet {
+    const NAME: &'static str = "an address range";
+    const ALLOWED: &'static str =
+        "a CIDR range as \"203.0.113.0/24\" or \"2001:db8::/32\", or a single address";
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        if let Ok(address) = text.parse::<IpAddr>() {
+            return Ok(Self::from(address));
+        }
+        let range = text.parse::<Self>().map_err(|_| Fault::from("not an address range"))?;
+        if range.trunc() == range {
+            return Ok(range);
+        }
+        Err(Fault {
+            what: "bits set behind the prefix".to_owned(),
+            suggestion: Some(format!("\"{}\"", range.trunc())),
+        })
+    }
+}
+
+impl Form for RateLimit {
+    const NAME: &'static str = "a rate";
+    const ALLOWED: &'static str =
+        "a whole number from 1 to 4294967295 per second or minute as \"100/s\" or \"600/m\"";
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        let (number, unit) = text.split_once('/').ok_or("not a rate")?;
+        let per = match unit {
+            "s" => Duration::from_secs(1),
+            "m" => Duration::from_mins(1),
+            _ => {
+                let near = unit.chars().next().filter(|&c| c == 's' || c == 'm');
+                let suggestion = near.map(|unit| format!("\"{number}/{unit}\""));
+                return Err(Fault { what: "not a rate".to_owned(), suggestion });
+            }
+        };
+        let plain = !number.starts_with('+');
+        match number.parse::<u32>() {
+            Ok(0) => Err("must not be zero".into()),
+            Ok(requests) if plain => Ok(Self { requests, per }),
+            _ => Err("not a rate".into()),
+        }
+    }
+
+    fn from_number(digits: &str) -> Option<String> {
+        digits.parse::<u32>().ok().map(|number| format!("\"{number}/s\""))
+    }
+}
+
+impl Form for HeaderName {
+    const NAME: &'static str = "a header name";
+    const ALLOWED: &'static str = "a header name as \"X-Signature\"";
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        text.parse().map_err(|_| "not a header name".into())
+    }
+}
+
+impl Form for UpstreamUrl {
+    const NAME: &'static str = "a URL";
+    const ALLOWED: &'static str =
+        "http:// or https:// with a host, perhaps a port and a path, as \"http://127.0.0.1:9001\"";
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        let url = plain_url(text)?;
+        let secure = url.scheme() == "https";
+        let authority_host = url.host_str().unwrap_or_default();
+        let host = authority_host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let authority = match url.port() {
+            Some(port) => format!("{authority_host}:{port}"),
+            None => authority_host.to_owned(),
+        };
+        let port = url.port().unwrap_or(if secure { 443 } else { 80 });
+        if port == 0 {
+            return Err("port 0 is no port to connect to".into());
+        }
+        let path = Some(url.path()).filter(|&path| path != "/").map(ToOwned::to_owned);
+        Ok(Self { secure, host, port, path, authority })
+    }
+}
+
+/// The URL that a sender was given, as text: what it signs is that text and no normal form of it.
+pub(super) struct PublicUrl(pub(super) String);
+
+impl Form for PublicUrl {
+    const NAME: &'static str = "a URL";
+    const ALLOWED: &'static str = "the whole http:// or https:// URL that the sender was given, \
+                                   as \"https://hooks.example.com/webhooks/shop\"";
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        plain_url(text)?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// A URL with nothing but scheme, host, port and path.
+fn plain_url(text: &str) -> Result<Url, Fault> {
+    let url = Url::parse(text).map_err(|fault| {
+        let without_scheme = !text.contains("://");
+        let suggestion = without_scheme
+            .then(|| format!("http://{text}"))
+            .filter(|near| plain_url(near).is_ok())
+            .map(|near| format!("\"{near}\""));
+        Fault { what: format!("not a URL ({fault})"), suggestion }
+    })?;
+    if !matches!(url.scheme(), "http" | "https") {
+        let without_scheme = format!("http://{text}");
+        let suggestion = (!text.contains("://") && plain_url(&without_scheme).is_ok())
+            .then(|| format!("\"{without_scheme}\""));
+        return Err(Fault { what: "neither http nor https".to_owned(), suggestion });
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("credentials have no place in this URL".into());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("a query or fragment has no place in this URL".into());
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("a space or a character that is not ASCII must be percent-encoded".into());
+    }
+    Ok(url)
+}
+
+/// A request path: exact bytes, without a query.
+pub(super) struct RequestPath(pub(super) String);
+
+impl Form for RequestPath {
+    const NAME: &'static str = "a path";
+    const ALLOWED: &'static str = "visible ASCII from `/` on, without `?` and `#`, as \
+                                   \"/webhooks/shop\"";
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        if !text.starts_with('/') {
+            return Err(Fault {
+                what: "does not start with `/`".to_owned(),
+                suggestion: Self::parse(&format!("/{text}"))
+                    .ok()
+                    .filter(|_| !text.is_empty() && !text.contains("://"))
+                    .map(|near| format!("\"{}\"", near.0)),
+            });
+        }
+        if text.contains(['?', '#']) {
+            return Err("a query or fragment is no part of a path".into());
+        }
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err("a space or a character that is not ASCII must be percent-encoded".into());
+        }
+        Ok(Self(text.to_owned()))
+    }
+}

@@ -1,0 +1,354 @@
+//! From a verified event to its destinations: forward, settle, wait, and one answer for all.
+//!
+//! Each destination is forwarded to by a task of its own that outlives the sender's connection and
+//! settles its claim whatever the sender does; the sender's side only waits for the tasks, until
+//! its `respond_within` is over. Knows neither Pingora nor how a signature is checked.
+
+use crate::answer::Answer;
+use crate::dedupe::{Claim, Ending, Hold, Waited, Waiter};
+use crate::gate::{Gate, Snapshot};
+use crate::headers::{self, VerifiedFacts};
+use crate::metrics::Counted;
+use crate::outcome::{Outcome, Reason, Refusal};
+use crate::report::{DestinationReport, Report};
+use crate::request::{Body, RequestHead};
+use crate::route::{Route, UpstreamName};
+use crate::trace::Trace;
+use crate::upstream::{Forwarded, ReplyBody, UpstreamAnswer, UpstreamRequest};
+use bytes::Bytes;
+use http::HeaderMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+/// What a delivery and the copies that waited for it are told about one destination.
+#[derive(Clone, Debug)]
+pub enum End {
+    /// The destination answered 2xx.
+    Accepted {
+        /// Its status.
+        status: u16,
+        /// Its end-to-end headers.
+        headers: HeaderMap,
+        /// Its body, if that was small enough to be kept; else empty.
+        body: Bytes,
+    },
+    /// It did not accept the event.
+    Failed(Refusal),
+}
+
+impl End {
+    /// What copies that wait on other instances are told: reason and status.
+    fn note(&self) -> String {
+        match self {
+            Self::Accepted { .. } => String::new(),
+            Self::Failed(refusal) => format!("{} {}", refusal.reason.label(), refusal.status()),
+        }
+    }
+}
+
+/// The refusal that another instance noted with [`End::note`], if this version knows its reason.
+fn told_by(note: &str) -> Option<Refusal> {
+    let (label, status) = note.split_once(' ')?;
+    let reason = Reason::ALL.into_iter().find(|reason| reason.label() == label)?;
+    let status = status.parse().ok().filter(|status| (400..600).contains(status))?;
+    Some(Refusal::because(reason, "as another instance was told").with_status(status))
+}
+
+/// An event on its way.
+pub struct Dispatch<'a> {
+    /// The configuration that the whole delivery is judged by.
+    pub snapshot: Arc<Snapshot>,
+    /// The route that takes it.
+    pub route: &'a Route,
+    /// The route's destinations with the lease of a claim on each.
+    pub destinations: &'a [(UpstreamName, Duration)],
+    /// The request.
+    pub head: &'a RequestHead,
+    /// What the destinations are told of the event; `None` where nothing of it is proven.
+    pub facts: Option<VerifiedFacts<'a>>,
+    /// Its body, shared by all destinations.
+    pub body: Arc<Body>,
+    /// The trace that upstreams see.
+    pub trace: &'a Trace,
+    /// When the sender's patience ends.
+    pub deadline: Instant,
+}
+
+/// Sends the event wherever it is ours to send, waits for the others' outcomes, and makes one
+/// answer of all. `holds` is `None` where the store does not answer and the configuration says to
+/// deliver without it.
+///
+/// # Errors
+/// The reason of the first destination in route order that did not accept the event in time.
+pub async fn forward(
+    gate: &Gate,
+    dispatch: Dispatch<'_>,
+    holds: Option<Vec<Hold<End>>>,
+    report: &mut Report,
+) -> Result<Answer, Refusal> {
+    let lots = match holds {
+        Some(holds) => holds.into_iter().map(Lot::from).collect(),
+        None => dispatch.destinations.iter().map(|_| Lot::Ours(None)).collect::<Vec<_>>(),
+    };
+    // A copy that only waits is not an event under way.
+    let forwards = lots.iter().any(|lot| matches!(lot, Lot::Ours(_)));
+    let in_flight = Arc::new(Counted::on(&gate.metrics.in_flight, i64::from(forwards)));
+    let started = gate.clock.monotonic();
+    // All tasks are started before any is waited for. Waiting in route order is then as quick as
+    // waiting for all at once, and the first failure that is found is the one to be told.
+    let pending: Vec<_> = lots
+        .into_iter()
+        .zip(dispatch.destinations)
+        .map(|(lot, (upstream, _))| (upstream, start(&dispatch, upstream, lot, &in_flight)))
+        .collect();
+    let alone = pending.len() == 1;
+    let mut accepted = None;
+    let mut refusal = None;
+    for (upstream, pending) in pending {
+        let met = pending.wait(dispatch.deadline).await;
+        report.destinations.push(DestinationReport {
+            name: upstream.to_string(),
+            result: met.label(),
+            duration: gate.clock.monotonic().saturating_sub(started),
+        });
+        match met {
+            Met::Before => {}
+            Met::Accepted(reply) => accepted = Some(reply),
+            Met::Refused(why) => refusal = refusal.or(Some(why)),
+        }
+    }
+    match (refusal, accepted) {
+        (Some(refusal), _) => Err(refusal),
+        (None, None) => Ok(Answer::empty(Outcome::Duplicate, 200)),
+        (None, Some(reply)) if alone => Ok(Answer {
+            status: reply.status,
+            headers: reply.headers,
+            body: reply.body,
+            ..Answer::empty(Outcome::Delivered, 200)
+        }),
+        (None, Some(_)) => Ok(Answer::empty(Outcome::Delivered, 200)),
+    }
+}
+
+/// How one destination stands for this delivery.
+enum Lot {
+    /// Ours to forward; without a claim only where the store does not answer.
+    Ours(Option<Claim<End>>),
+    /// Another delivery's; we wait for its outcome.
+    Theirs(Waiter<End>),
+    /// Accepted earlier.
+    Before,
+    /// Nobody's until the hold is over.
+    Uncertain(Duration),
+    /// The store left it unclaimed although it was to claim it.
+    Unclaimed,
+}
+
+impl From<Hold<End>> for Lot {
+    fn from(hold: Hold<End>) -> Self {
+        match hold {
+            Hold::Won(claim) => Self::Ours(Some(claim)),
+            Hold::InFlight(waiter) => Self::Theirs(waiter),
+            Hold::Delivered { .. } => Self::Before,
+            Hold::Uncertain { left } => Self::Uncertain(left),
+            Hold::Absent => Self::Unclaimed,
+        }
+    }
+}
+
+/// What is being waited for.
+enum Pending {
+    Ours(oneshot::Receiver<Met>),
+    Theirs(Waiter<End>),
+    Known(Met),
+}
+
+/// What this delivery met at one destination.
+enum Met {
+    Before,
+    Accepted(UpstreamAnswer),
+    Refused(Refusal),
+}
+
+impl Met {
+    fn label(&self) -> String {
+        match self {
+            Self::Before => "delivered before".to_owned(),
+            Self::Accepted(reply) => reply.status.to_string(),
+            Self::Refused(refusal) => refusal.reason.label().to_owned(),
+        }
+    }
+}
+
+fn start(
+    dispatch: &Dispatch<'_>,
+    upstream: &UpstreamName,
+    lot: Lot,
+    in_flight: &Arc<Counted>,
+) -> Pending {
+    let claim = match lot {
+        Lot::Ours(claim) => claim,
+        Lot::Theirs(waiter) => return Pending::Theirs(waiter),
+        Lot::Before => return Pending::Known(Met::Before),
+        Lot::Uncertain(left) => {
+            let refusal = Refusal::new(Reason::Uncertain).retry_after(left);
+            return Pending::Known(Met::Refused(refusal));
+        }
+        Lot::Unclaimed => {
+            let refusal = Refusal::because(Reason::StoreUnavailable, "the store claimed nothing");
+            return Pending::Known(Met::Refused(refusal));
+        }
+    };
+    let carriage = Carriage {
+        snapshot: dispatch.snapshot.clone(),
+        upstream: upstream.clone(),
+        request: request(dispatch),
+        claim,
+        _body: dispatch.body.clone(),
+        _in_flight: in_flight.clone(),
+    };
+    let (tell, told) = oneshot::channel();
+    tokio::spawn(async move {
+        // A sender that hung up is told nothing; its retry will be.
+        drop(tell.send(carriage.carry().await));
+    });
+    Pending::Ours(told)
+}
+
+fn request(dispatch: &Dispatch<'_>) -> UpstreamRequest {
+    UpstreamRequest {
+        method: dispatch.head.method.clone(),
+        route_path: dispatch.route.path.clone(),
+        sender_path: dispatch.head.path.clone(),
+        query: dispatch.head.query.clone(),
+        headers: headers::for_upstream(dispatch.head, dispatch.facts.as_ref(), dispatch.trace),
+        body: dispatch.body.bytes.clone(),
+    }
+}
+
+/// One event on its way to one destination, with everything that has to live until it is settled.
+struct Carriage {
+    snapshot: Arc<Snapshot>,
+    upstream: UpstreamName,
+    request: UpstreamRequest,
+    claim: Option<Claim<End>>,
+    /// The body's share of `body_memory` is taken until its last reader is done.
+    _body: Arc<Body>,
+    _in_flight: Arc<Counted>,
+}
+
+impl Carriage {
+    /// Forwards, settles, and says what was met. If this is cut off by a panic or the end of the
+    /// process, the claim is dropped and thereby held as uncertain: from here on the destination
+    /// may have seen the event.
+    async fn carry(self) -> Met {
+        if let Some(claim) = &self.claim {
+            claim.sent();
+        }
+        let forwarded = self.snapshot.upstreams.forward(&self.upstream, self.request).await;
+        let (ending, met) = judge(forwarded, &self.upstream);
+        if let Some(claim) = self.claim {
+            let end = match &met {
+                Met::Accepted(UpstreamAnswer { status, headers, body }) => End::Accepted {
+                    status: *status,
+                    headers: headers.clone(),
+                    body: match body {
+                        ReplyBody::Whole(bytes) => bytes.clone(),
+                        ReplyBody::Streamed { .. } => Bytes::new(),
+                    },
+                },
+                Met::Refused(refusal) => End::Failed(refusal.clone()),
+                Met::Before => return met,
+            };
+            claim.settle(ending, end.note(), Arc::new(end)).await;
+        }
+        met
+    }
+}
+
+/// What a destination's answer means: for its claim, and for the sender.
+fn judge(forwarded: Forwarded, upstream: &str) -> (Ending, Met) {
+    // After the last byte was sent the destination may have acted on the event, so nobody may send
+    // it again until the hold is over; before that it cannot have read all of it.
+    let doubt = |sent_whole: bool| if sent_whole { Ending::Uncertain } else { Ending::Released };
+    let refused =
+        |reason: Reason, detail: String| Refusal::because(reason, format!("{upstream}: {detail}"));
+    match forwarded {
+        Forwarded::Answered(answer) if (200..300).contains(&answer.status) => {
+            (Ending::Delivered, Met::Accepted(answer))
+        }
+        Forwarded::Answered(answer) => {
+            let status = answer.status;
+            let detail = format!("answered {status}");
+            let retry_after = answer
+                .headers
+                .get(http::header::RETRY_AFTER)
+                .and_then(|value| value.to_str().ok())
+                .map(str::to_owned);
+            let refusal = match status {
+                429 => Refusal { retry_after, ..refused(Reason::UpstreamBusy, detail) },
+                500.. => Refusal { retry_after, ..refused(Reason::UpstreamError, detail) }
+                    .with_status(status),
+                _ => refused(Reason::UpstreamRefused, detail),
+            };
+            (Ending::Released, Met::Refused(refusal))
+        }
+        Forwarded::Unreachable { detail, retry_after } => {
+            let refusal = refused(Reason::UpstreamUnreachable, detail);
+            let refusal = match retry_after {
+                Some(wait) => refusal.retry_after(wait),
+                None => refusal,
+            };
+            (Ending::Released, Met::Refused(refusal))
+        }
+        Forwarded::Full => {
+            let refusal = refused(Reason::Overloaded, "its waiting room is full".to_owned());
+            (Ending::Released, Met::Refused(refusal))
+        }
+        Forwarded::TimedOut { sent_whole } => {
+            let refusal =
+                refused(Reason::UpstreamTimeout, "no answer within its timeout".to_owned());
+            (doubt(sent_whole), Met::Refused(refusal))
+        }
+        Forwarded::Broken { sent_whole, detail } => {
+            (doubt(sent_whole), Met::Refused(refused(Reason::UpstreamBroken, detail)))
+        }
+    }
+}
+
+impl Pending {
+    /// What came of it, or that the sender has to come again to learn it.
+    async fn wait(self, deadline: Instant) -> Met {
+        match self {
+            Self::Known(met) => met,
+            Self::Ours(told) => match timeout_at(deadline, told).await {
+                Ok(Ok(met)) => met,
+                // The task is gone without a word: it panicked, and its claim is held in doubt.
+                Ok(Err(_)) => {
+                    Met::Refused(Refusal::because(Reason::Uncertain, "the forwarding broke off"))
+                }
+                Err(_) => Met::Refused(Reason::StillWorking.into()),
+            },
+            Self::Theirs(waiter) => match waiter.wait(deadline - Instant::now()).await {
+                Waited::Result(end) => match &*end {
+                    End::Accepted { status, headers, body } => Met::Accepted(UpstreamAnswer {
+                        status: *status,
+                        headers: headers.clone(),
+                        body: ReplyBody::Whole(body.clone()),
+                    }),
+                    End::Failed(refusal) => Met::Refused(refusal.clone()),
+                },
+                Waited::Delivered { .. } => Met::Before,
+                Waited::Uncertain { left, note } => Met::Refused(
+                    told_by(&note).unwrap_or(Refusal::new(Reason::Uncertain).retry_after(left)),
+                ),
+                Waited::Released { note } => {
+                    Met::Refused(told_by(&note).unwrap_or(Reason::InFlight.into()))
+                }
+                Waited::TimedOut => Met::Refused(Reason::InFlight.into()),
+            },
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! What a running process is made of: one snapshot of the configuration, and what outlives it.
+//!
+//! A [`Snapshot`] is replaced whole by a reload, and a delivery keeps the one that it started with.
+//! Claims, counters and the log live as long as the [`Gate`].
+
+use crate::answer::Answer;
+use crate::clock::Clock;
+use crate::config::{Config, OnStoreError};
+use crate::dedupe::{Claims, StoreError};
+use crate::dispatch::End;
+use crate::lifecycle;
+use crate::metrics::{Metrics, SourceMetrics, Stage, StageMetrics};
+use crate::outcome::{Reason, Refusal};
+use crate::report::{Report, Reporter};
+use crate::request::{BodySource, RequestHead};
+use crate::route::UpstreamName;
+use crate::shadow;
+use crate::source::{Mode, RateLimit, Source, SourceTable};
+use crate::upstream::Forwarder;
+use arc_swap::ArcSwap;
+use governor::clock::{Clock as _, DefaultClock};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use http::{HeaderValue, header};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How much longer than its upstream's `timeout` a claim lives that nobody settles: the time to
+/// write an outcome to a store that is slow.
+const LEASE_MARGIN: Duration = Duration::from_secs(10);
+
+/// Judges, forwards, counts and logs.
+pub struct Gate {
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Handles for the stages' histograms.
+    pub stages: StageMetrics,
+    /// What has been delivered and what is being forwarded.
+    pub claims: Arc<Claims<End>>,
+    reporter: Reporter,
+    snapshot: ArcSwap<Snapshot>,
+    nowhere: SourceMetrics,
+}
+
+/// One configuration, ready to serve.
+pub struct Snapshot {
+    /// The sources, found by path.
+    pub sources: SourceTable,
+    /// The destinations.
+    pub upstreams: Arc<dyn Forwarder>,
+    /// The largest body, in bytes.
+    pub max_body_bytes: usize,
+    /// How long copies of an event of unknown fate are refused.
+    pub uncertain_hold: Duration,
+    /// Tells configurations apart.
+    pub fingerprint: String,
+    on_store_error: OnStoreError,
+    serving: Vec<Serving>,
+}
+
+/// A source with what its deliveries need besides the configuration.
+pub struct Serving {
+    /// The source.
+    pub source: Arc<Source>,
+    /// Its counters.
+    pub metrics: SourceMetrics,
+    /// Each route's destinations, with the lease of a claim on each.
+    destinations: Vec<Vec<(UpstreamName, Duration)>>,
+    limiter: Option<(RateLimit, Arc<DefaultDirectRateLimiter>)>,
+}
+
+impl Snapshot {
+    /// Makes a configuration ready to serve. What `before` has counted towards a rate limit that
+    /// stays the same stays counted.
+    #[must_use]
+    pub fn new(
+        config: Config,
+        upstreams: Arc<dyn Forwarder>,
+        metrics: &Metrics,
+        before: Option<&Self>,
+    ) -> Self {
+        let leases: HashMap<UpstreamName, Duration> =
+            config.upstreams.iter().map(|u| (u.name.clone(), u.timeout + LEASE_MARGIN)).collect();
+        let sources = SourceTable::new(config.sources);
+        let serving = sources
+            .iter()
+            .map(|source| Serving {
+                metrics: metrics.for_source(source),
+                destinations: source.routes.iter().map(|r| with_leases(&r.to, &leases)).collect(),
+                limiter: source.rate_limit.map(|limit| (limit, limiter(source, limit, before))),
+                source: source.clone(),
+            })
+            .collect();
+        Self {
+            sources,
+            upstreams,
+            max_body_bytes: config.server.max_body_bytes,
+            uncertain_hold: config.dedupe.uncertain_hold,
+            fingerprint: config.fingerprint,
+            on_store_error: config.dedupe.on_store_error,
+            serving,
+        }
+    }
+
+    fn find(&self, path: &str) -> Option<&Serving> {
+        let (index, _) = self.sources.find(path)?;
+        self.serving.get(index)
+    }
+}
+
+fn with_leases(
+    to: &[UpstreamName],
+    leases: &HashMap<UpstreamName, Duration>,
+) -> Vec<(UpstreamName, Duration)> {
+    to.iter()
+        .map(|name| (name.clone(), leases.get(name).copied().unwrap_or(LEASE_MARGIN)))
+        .collect()
+}
+
+fn limiter(
+    source: &Source,
+    limit: RateLimit,
+    before: Option<&Snapshot>,
+) -> Arc<DefaultDirectRateLimiter> {
+    let kept = before
+        .and_then(|before| before.serving.iter().find(|s| s.source.name == source.name))
+        .and_then(|serving| serving.limiter.as_ref())
+        .filter(|(same, _)| *same == limit);
+    if let Some((_, limiter)) = kept {
+        return limiter.clone();
+    }
+    let burst = NonZeroU32::new(limit.requests).unwrap_or(NonZeroU32::MIN);
+    // One cell each `per / requests`, and as many at once as one period holds.
+    let quota = Quota::with_period(limit.per / burst.get())
+        .unwrap_or_else(|| Quota::per_second(burst))
+        .allow_burst(burst);
+    Arc::new(RateLimiter::direct(quota))
+}
+
+/// `POST`, and what the source's handshake needs.
+fn allow(source: &Source) -> HeaderValue {
+    let methods: Vec<String> = source.methods().map(|method| method.to_string()).collect();
+    HeaderValue::from_str(&methods.join(", ")).unwrap_or(HeaderValue::from_static("POST"))
+}
+
+impl Serving {
+    /// Takes one request from the source's rate limit.
+    ///
+    /// # Errors
+    /// `rate_limited`, with the wait until there is room again.
+    pub fn take_from_rate_limit(&self) -> Result<(), Refusal> {
+        let Some((_, limiter)) = &self.limiter else { return Ok(()) };
+        limiter.check().map_err(|full| {
+            let wait = full.wait_time_from(DefaultClock::default().now());
+            Refusal::new(Reason::RateLimited).retry_after(wait)
+        })
+    }
+
+    /// The destinations of the route of this index, with the lease of a claim on each.
+    #[must_use]
+    pub fn destinations(&self, route_index: usize) -> &[(UpstreamName, Duration)] {
+        self.destinations.get(route_index).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl Gate {
+    /// A gate that serves `snapshot`.
+    #[must_use]
+    pub fn new(
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+        claims: Arc<Claims<End>>,
+        snapshot: Snapshot,
+    ) -> Self {
+        Self {
+            stages: metrics.for_stages(),
+            nowhere: metrics.for_no_source(),
+            clock,
+            metrics,
+            claims,
+            reporter: Reporter::default(),
+            snapshot: ArcSwap::from_pointee(snapshot),
+        }
+    }
+
+    /// What is served now.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Serves `snapshot` from the next request on.
+    pub fn swap(&self, snapshot: Snapshot) {
+        self.snapshot.store(Arc::new(snapshot));
+    }
+
+    /// Lets one delivery live, and counts and logs how it ended.
+    pub async fn deliver(&self, head: &RequestHead, body: &mut dyn BodySource) -> Answer {
+        let started = self.clock.monotonic();
+        let snapshot = self.snapshot();
+        let mut report = Report::of(head.client);
+        let (judged, serving) = if let Some(serving) = snapshot.find(&head.path) {
+            serving.source.name.as_ref().clone_into(&mut report.source);
+            let lived = lifecycle::live(self, &snapshot, serving, head, body, &mut report).await;
+            let mut judged = lived.unwrap_or_else(Answer::refused);
+            if judged.refusal.as_ref().is_some_and(|r| r.reason == Reason::MethodNotAllowed) {
+                judged.headers.insert(header::ALLOW, allow(&serving.source));
+            }
+            (judged, Some(serving))
+        } else {
+            report.path.clone_from(&head.path);
+            (Answer::refused(Reason::UnknownSource.into()), None)
+        };
+        let shadowed = match serving.filter(|serving| serving.source.mode == Mode::Shadow) {
+            Some(serving) => {
+                shadow::pass(self, &snapshot, serving, head, &judged, &mut report).await
+            }
+            None => None,
+        };
+        let took = self.clock.monotonic().saturating_sub(started);
+        let metrics = serving.map_or(&self.nowhere, |serving| &serving.metrics);
+        self.reporter.conclude(&report, &judged, took, metrics);
+        shadowed.unwrap_or(judged)
+    }
+
+    /// Counts and logs a request that never got as far as a head.
+    pub fn refuse(&self, refusal: Refusal, client: IpAddr) -> Answer {
+        let answer = Answer::refused(refusal);
+        self.reporter.conclude(&Report::of(client), &answer, Duration::ZERO, &self.nowhere);
+        answer
+    }
+
+    /// What `on_store_error` says about a store that does not answer.
+    ///
+    /// # Errors
+    /// `store_unavailable`, if the configuration does not say to deliver without it.
+    pub fn without_store(&self, snapshot: &Snapshot, fault: &StoreError) -> Result<(), Refusal> {
+        match snapshot.on_store_error {
+            OnStoreError::Reject => {
+                Err(Refusal::because(Reason::StoreUnavailable, fault.to_string()))
+            }
+            OnStoreError::Forward => {
+                tracing::warn!(%fault, "delivering without dedupe, as on_store_error says");
+                Ok(())
+            }
+        }
+    }
+
+    /// Runs a stage of a delivery and records how long it took.
+    pub async fn timed<T>(&self, stage: Stage, work: impl Future<Output = T>) -> T {
+        let started = self.clock.monotonic();
+        let result = work.await;
+        self.stages.record(stage, self.clock.monotonic().saturating_sub(started));
+        result
+    }
+}

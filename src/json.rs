@@ -1,0 +1,474 @@
+//! Members of a JSON body, read in one pass without building a tree.
+//!
+//! Owns what "read as JSON" means here: one UTF-8 JSON text (RFC 8259) to the last byte, no byte
+//! order mark, and no member that we read (or that leads to one) standing twice in its object,
+//! because two readers that pick different ones of the two would see different events. What is
+//! not read is checked for grammar and skipped without recursion and without allocating, so
+//! nesting is no reason to refuse. Knows nothing of events, schemes' meaning or HTTP.
+
+use crate::scheme::Pointer;
+use serde::Deserializer as _;
+use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+
+/// What stands at a pointer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Member<'a> {
+    /// Nothing, or `null`.
+    Absent,
+    /// A string, unescaped; borrowed from the body where it has no escapes.
+    Text(Cow<'a, str>),
+    /// An integer's text as written, of any length.
+    Integer(&'a str),
+    /// Something that is no text: what it is, in words.
+    Unusable(&'static str),
+}
+
+impl Member<'_> {
+    /// The text of a string or integer.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Integer(digits) => Some(digits),
+            Self::Absent | Self::Unusable(_) => None,
+        }
+    }
+}
+
+/// Why a body cannot be read as JSON, for the log; holds nothing of the body.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct PayloadFault(pub String);
+
+/// What stands at each of `wanted`, in that order.
+///
+/// # Errors
+/// The body is not one UTF-8 JSON text, or a member on the way to one of `wanted` stands twice in
+/// its object, `\u` escapes in names resolved.
+pub fn read_members<'a>(
+    body: &'a [u8],
+    wanted: &[&Pointer],
+) -> Result<Vec<Member<'a>>, PayloadFault> {
+    let raw = read_raw(body, wanted)?;
+    Ok(raw.into_iter().map(|raw| raw.map_or(Member::Absent, Member::of)).collect())
+}
+
+/// The text of each value exactly as it is written in the body; `None` where there is none.
+///
+/// # Errors
+/// As [`read_members`].
+pub fn read_raw<'a>(
+    body: &'a [u8],
+    wanted: &[&Pointer],
+) -> Result<Vec<Option<&'a str>>, PayloadFault> {
+    let text = std::str::from_utf8(body).map_err(|error| {
+        PayloadFault(format!("the body is not UTF-8 from byte {} on", error.valid_up_to()))
+    })?;
+    if text.starts_with('\u{feff}') {
+        return Err(PayloadFault("the body starts with a byte order mark".to_owned()));
+    }
+    let mut found = Vec::with_capacity(wanted.len());
+    // A pass knows its pointers by the bits of one word.
+    for pointers in wanted.chunks(64) {
+        let mut pass = Pass { pointers, found: vec![None; pointers.len()], doubled: None };
+        let all = u64::MAX >> (64 - pointers.len());
+        let mut json = serde_json::Deserializer::from_str(text);
+        let read = Node { pass: &mut pass, leading: all, depth: 0 }.deserialize(&mut json);
+        read.and_then(|()| json.end()).map_err(|error| pass.fault(&error))?;
+        found.append(&mut pass.found);
+    }
+    Ok(found)
+}
+
+impl<'a> Member<'a> {
+    /// What the text of one valid JSON value says.
+    pub(crate) fn of(raw: &'a str) -> Self {
+        match raw.as_bytes() {
+            [b'"', inner @ .., b'"'] if !inner.contains(&b'\\') => {
+                let inner = raw.get(1..raw.len() - 1).unwrap_or_default();
+                Self::Text(Cow::Borrowed(inner))
+            }
+            [b'"', ..] => serde_json::from_str(raw)
+                .map_or(Self::Unusable("a string with half a surrogate pair"), |text: String| {
+                    Self::Text(Cow::Owned(text))
+                }),
+            [b'-' | b'0'..=b'9', rest @ ..] => {
+                if rest.iter().all(u8::is_ascii_digit) {
+                    Self::Integer(raw)
+                } else {
+                    Self::Unusable("a number that is not an integer")
+                }
+            }
+            [b'n', ..] => Self::Absent,
+            [b'{', ..] => Self::Unusable("an object"),
+            [b'[', ..] => Self::Unusable("an array"),
+            _ => Self::Unusable("a boolean"),
+        }
+    }
+}
+
+/// One pass over a text for at most 64 pointers.
+struct Pass<'p, 'a> {
+    pointers: &'p [&'p Pointer],
+    found: Vec<Option<&'a str>>,
+    /// The pointer that two members lead to.
+    doubled: Option<usize>,
+}
+
+impl<'a> Pass<'_, 'a> {
+    fn pointers_in(&self, mask: u64) -> impl Iterator<Item = (usize, &Pointer)> {
+        let bits = self.pointers.iter().enumerate();
+        bits.filter(move |(bit, _)| mask >> bit & 1 == 1).map(|(bit, pointer)| (bit, *pointer))
+    }
+
+    /// Those of `leading` whose token at `depth` satisfies `fits`.
+    fn step(&self, leading: u64, depth: usize, fits: impl Fn(&str) -> bool) -> u64 {
+        self.pointers_in(leading)
+            .filter(|(_, pointer)| pointer.tokens().get(depth).is_some_and(|token| fits(token)))
+            .fold(0, |mask, (bit, _)| mask | 1 << bit)
+    }
+
+    /// Those of `leading` that end at `depth`.
+    fn ending(&self, leading: u64, depth: usize) -> u64 {
+        self.pointers_in(leading)
+            .filter(|(_, pointer)| pointer.tokens().len() == depth)
+            .fold(0, |mask, (bit, _)| mask | 1 << bit)
+    }
+
+    fn keep(&mut self, ending: u64, raw: &'a str) {
+        for (bit, found) in self.found.iter_mut().enumerate() {
+            if ending >> bit & 1 == 1 {
+                *found = Some(raw);
+            }
+        }
+    }
+
+    fn fault(&self, error: &serde_json::Error) -> PayloadFault {
+        if let Some(pointer) = self.doubled.and_then(|bit| self.pointers.get(bit)) {
+            return PayloadFault(format!("a member on the way to `{pointer}` stands twice"));
+        }
+        let (line, column) = (error.line(), error.column());
+        PayloadFault(if error.is_eof() {
+            format!("the body ends inside its JSON text, at line {line} column {column}")
+        } else {
+            format!("the body is not JSON at line {line} column {column}")
+        })
+    }
+}
+
+/// A value that the first `depth` tokens of the pointers in `leading` lead to.
+struct Node<'w, 'p, 'a> {
+    pass: &'w mut Pass<'p, 'a>,
+    leading: u64,
+    depth: usize,
+}
+
+impl<'a> DeserializeSeed<'a> for Node<'_, '_, 'a> {
+    type Value = ();
+
+    fn deserialize<D: serde::Deserializer<'a>>(self, value: D) -> Result<(), D::Error> {
+        let ending = self.pass.ending(self.leading, self.depth);
+        if ending == 0 {
+            return value.deserialize_any(self);
+        }
+        let raw: &'a RawValue = serde::Deserialize::deserialize(value)?;
+        self.pass.keep(ending, raw.get());
+        let leading = self.leading & !ending;
+        if leading == 0 {
+            return Ok(());
+        }
+        // Some pointers end here and others lead on: rare enough to read this value again.
+        let mut again = serde_json::Deserializer::from_str(raw.get());
+        again.deserialize_any(Self { leading, ..self }).map_err(D::Error::custom)
+    }
+}
+
+impl<'a> Visitor<'a> for Node<'_, '_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_map<M: MapAccess<'a>>(self, mut members: M) -> Result<(), M::Error> {
+        let Self { pass, leading, depth } = self;
+        let mut seen = 0;
+        loop {
+            let name = Name { pass: &*pass, leading, depth };
+            match members.next_key_seed(name)? {
+                None => return Ok(()),
+                Some(0) => {
+                    members.next_value::<IgnoredAny>()?;
+                }
+                Some(next) if next & seen != 0 => {
+                    pass.doubled = usize::try_from(next.trailing_zeros()).ok();
+                    return Err(M::Error::custom("a member stands twice"));
+                }
+                Some(next) => {
+                    seen |= next;
+                    let pass = &mut *pass;
+                    members.next_value_seed(Node { pass, leading: next, depth: depth + 1 })?;
+                }
+            }
+        }
+    }
+
+    fn visit_seq<S: SeqAccess<'a>>(self, mut elements: S) -> Result<(), S::Error> {
+        let Self { pass, leading, depth } = self;
+        for index in 0_usize.. {
+            let next = pass.step(leading, depth, |token| is_index(token, index));
+            let more = if next == 0 {
+                elements.next_element::<IgnoredAny>()?.is_some()
+            } else {
+                let pass = &mut *pass;
+                let node = Node { pass, leading: next, depth: depth + 1 };
+                elements.next_element_seed(node)?.is_some()
+            };
+            if !more {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    // A scalar on the way to a member: the member is not there.
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+/// Whether `token` is `index` as RFC 6901 writes it: no sign, no leading zero.
+fn is_index(token: &str, index: usize) -> bool {
+    let canonical = token == "0" || token.starts_with(|first| matches!(first, '1'..='9'));
+    canonical && token.bytes().all(|byte| byte.is_ascii_digit()) && token.parse() == Ok(index)
+}
+
+/// A member's name, read as the set of pointers that it leads on. Names are compared as bytes, so
+/// that one we do not want may hold anything the grammar allows.
+struct Name<'w, 'p, 'a> {
+    pass: &'w Pass<'p, 'a>,
+    leading: u64,
+    depth: usize,
+}
+
+impl<'a> DeserializeSeed<'a> for Name<'_, '_, '_> {
+    type Value = u64;
+
+    fn deserialize<D: serde::Deserializer<'a>>(self, name: D) -> Result<u64, D::Error> {
+        name.deserialize_bytes(self)
+    }
+}
+
+impl Visitor<'_> for Name<'_, '_, '_> {
+    type Value = u64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a member's name")
+    }
+
+    fn visit_bytes<E>(self, name: &[u8]) -> Result<u64, E> {
+        Ok(self.pass.step(self.leading, self.depth, |token| token.as_bytes() == name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    fn pointer(text: &str) -> Pointer {
+        Pointer::parse(text).expect("a pointer")
+    }
+
+    fn read<'a>(body: &'a str, at: &str) -> Result<Member<'a>, PayloadFault> {
+        read_members(body.as_bytes(), &[&pointer(at)]).map(|mut found| found.remove(0))
+    }
+
+    #[test]
+    fn a_string_or_integer_is_read_as_written_and_nothing_else_is_text() {
+        let long = "9".repeat(4000);
+        let long_body = format!("{{\"id\":{long}}}");
+        for (body, at, expected) in [
+            (r#"{"id":"a"}"#, "/id", Member::Text("a".into())),
+            (r#"{"id":"a\u00e9\/"}"#, "/id", Member::Text("aé/".into())),
+            (r#"{"i\u0064":"a"}"#, "/id", Member::Text("a".into())),
+            (r#"{"id":-0}"#, "/id", Member::Integer("-0")),
+            (long_body.as_str(), "/id", Member::Integer(long.as_str())),
+            (r#"{"id":null}"#, "/id", Member::Absent),
+            (r#"{"ID":1}"#, "/id", Member::Absent),
+            (r#"{"id":""}"#, "/id", Member::Text("".into())),
+            (r#"{"id":1.0}"#, "/id", Member::Unusable("a number that is not an integer")),
+            (r#"{"id":1e2}"#, "/id", Member::Unusable("a number that is not an integer")),
+            (r#"{"id":true}"#, "/id", Member::Unusable("a boolean")),
+            (r#"{"id":{"a":1}}"#, "/id", Member::Unusable("an object")),
+            (r#"{"id":[1]}"#, "/id", Member::Unusable("an array")),
+            (r#"{"id":"\ud800"}"#, "/id", Member::Unusable("a string with half a surrogate pair")),
+            (r#"{"data":{"id":7}}"#, "/data/id", Member::Integer("7")),
+            (r#"{"data":"x"}"#, "/data/id", Member::Absent),
+            (r#"[{"id":1},{"id":2}]"#, "/1/id", Member::Integer("2")),
+            (r#"[{"id":1}]"#, "/01/id", Member::Absent),
+            (r#"{"a/b":{"~":1}}"#, "/a~1b/~0", Member::Integer("1")),
+            (" {\"id\" : 1 } \r\n", "/id", Member::Integer("1")),
+            ("7", "/id", Member::Absent),
+            (r#"{"\ud800":1,"id":2}"#, "/id", Member::Integer("2")),
+        ] {
+            assert_eq!(read(body, at), Ok(expected), "{body} {at}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_one_json_text_is_refused() {
+        for body in [
+            "",
+            "{",
+            "{}{}",
+            "{\"id\":1}x",
+            "\u{feff}{\"id\":1}",
+            "{\"id\":1,}",
+            "{'id':1}",
+            "{\"id\":01}",
+            "{\"id\":\"a\nb\"}",
+            "{\"x\":NaN,\"id\":1}",
+            "{\"x\":\"\\q\",\"id\":1}",
+            "{\"x\":[1,],\"id\":1}",
+        ] {
+            assert!(read(body, "/id").is_err(), "{body:?}");
+        }
+        assert!(read_members(b"{\"x\":\"\xff\",\"id\":1}", &[&pointer("/id")]).is_err());
+    }
+
+    #[test]
+    fn a_member_that_is_read_must_not_stand_twice() {
+        for (body, at) in [
+            (r#"{"id":1,"id":2}"#, "/id"),
+            (r#"{"id":1,"i\u0064":1}"#, "/id"),
+            (r#"{"id":null,"id":1}"#, "/id"),
+            (r#"{"data":{"id":1},"data":{}}"#, "/data/id"),
+            (r#"{"data":7,"data":{"id":1}}"#, "/data/id"),
+            (r#"{"data":{"id":1,"id":1}}"#, "/data/id"),
+        ] {
+            let fault = read(body, at).expect_err(body);
+            assert!(fault.0.contains("stands twice"), "{body}: {fault}");
+        }
+        assert_eq!(read(r#"{"x":1,"x":2,"id":3}"#, "/id"), Ok(Member::Integer("3")));
+        assert_eq!(read(r#"{"a":{"id":1,"id":2},"id":3}"#, "/id"), Ok(Member::Integer("3")));
+    }
+
+    #[test]
+    fn a_pointer_may_end_where_another_leads_on() {
+        let (whole, inner) = (pointer("/a"), pointer("/a/b"));
+        let found = read_raw(br#"{"a": {"b" : 1} }"#, &[&whole, &inner]).expect("JSON");
+        assert_eq!(found, [Some(r#"{"b" : 1}"#), Some("1")]);
+        let twice = read_members(br#"{"a":{"b":1,"b":2}}"#, &[&whole, &inner]);
+        assert!(twice.is_err());
+    }
+
+    #[test]
+    fn more_pointers_than_a_pass_holds_are_all_read() {
+        let pointers: Vec<Pointer> = (0..130).map(|n| pointer(&format!("/{n}"))).collect();
+        let wanted: Vec<&Pointer> = pointers.iter().collect();
+        let body = format!("[{}]", (0..130).map(|n| n.to_string()).collect::<Vec<_>>().join(","));
+        let found = read_members(body.as_bytes(), &wanted).expect("JSON");
+        for (n, member) in found.iter().enumerate() {
+            assert_eq!(member.text(), Some(n.to_string().as_str()));
+        }
+    }
+
+    #[test]
+    fn nesting_is_no_reason_to_refuse() {
+        let depth = 100_000;
+        for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+            let nest = format!("{}1{}", open.repeat(depth), close.repeat(depth));
+            let beside = format!("{{\"x\":{nest},\"id\":1}}");
+            assert_eq!(read(&beside, "/id"), Ok(Member::Integer("1")));
+            let at = format!("{{\"id\":{nest}}}");
+            assert!(matches!(read(&at, "/id"), Ok(Member::Unusable(_))));
+            assert_eq!(read(&nest, "/b/c"), Ok(Member::Absent));
+        }
+    }
+
+    fn json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            ".{0,6}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 40, 5, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::hash_map("[ab~/0-2é]{1,2}", inner, 0..5)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn reading_agrees_with_a_tree(
+            value in json(),
+            paths in prop::collection::vec(prop::collection::vec("[ab~/0-2é]{1,2}", 1..4), 1..4),
+            pretty in any::<bool>(),
+        ) {
+            let body = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
+            let body = body.expect("text");
+            let pointers: Vec<Pointer> = paths
+                .iter()
+                .map(|path| {
+                    let escaped = path.iter().map(|t| t.replace('~', "~0").replace('/', "~1"));
+                    pointer(&format!("/{}", escaped.collect::<Vec<_>>().join("/")))
+                })
+                .collect();
+            let wanted: Vec<&Pointer> = pointers.iter().collect();
+            let found = read_members(body.as_bytes(), &wanted).expect("JSON");
+            for (pointer, member) in pointers.iter().zip(found) {
+                let expected = match value.pointer(&pointer.to_string()) {
+                    Some(Value::String(text)) => Some(text.clone()),
+                    Some(Value::Number(number)) if number.is_i64() => Some(number.to_string()),
+                    _ => None,
+                };
+                prop_assert_eq!(member.text().map(str::to_owned), expected, "{}", pointer);
+            }
+        }
+
+        #[test]
+        fn arbitrary_bytes_are_refused_or_read_but_never_panic(
+            body in prop::collection::vec(any::<u8>(), 0..60),
+        ) {
+            let _ = read_members(&body, &[&pointer("/a/0"), &pointer("/b")]);
+        }
+
+        #[test]
+        fn grammar_is_judged_as_serde_json_judges_it(body in r#"[\[\]{}:,"a1\-. ent]{0,12}"#) {
+            let ours = read_members(body.as_bytes(), &[&pointer("/b/c")]).is_ok();
+            let theirs = serde_json::from_str::<Value>(&body).is_ok();
+            prop_assert_eq!(ours, theirs, "{}", body);
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! The life of a delivery, in order. Start here.
+//!
+//! [`live`] is contract section 3 from top to bottom: every `?` is a reason of section 4, and the
+//! first that fails ends the delivery. Nothing in this file knows Pingora, TOML or Prometheus'
+//! formats; `proxy` brings the request here and takes the answer away, `dispatch` carries the
+//! event to its destinations.
+
+use crate::answer::Answer;
+use crate::clock::UnixMillis;
+use crate::dedupe::{ClaimRequest, Hold, Intent};
+use crate::dispatch::{self, Dispatch, End};
+use crate::event::Event;
+use crate::gate::{Gate, Serving, Snapshot};
+use crate::handshake;
+use crate::headers::VerifiedFacts;
+use crate::metrics::Stage;
+use crate::outcome::{Outcome, Reason, Refusal};
+use crate::report::Report;
+use crate::request::{BodyError, BodySource, RequestHead};
+use crate::shadow;
+use crate::source::{Mode, Source, Unrouted};
+use crate::trace::Trace;
+use crate::verify::{SignatureCheck, freshness};
+use http::{HeaderValue, header};
+use std::sync::Arc;
+use tokio::time::Instant;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Lets one delivery live from its head to its answer. What is learned on the way goes into
+/// `report`, whatever the end.
+///
+/// # Errors
+/// The first thing that does not hold.
+pub async fn live(
+    gate: &Gate,
+    snapshot: &Arc<Snapshot>,
+    serving: &Serving,
+    head: &RequestHead,
+    body: &mut dyn BodySource,
+    report: &mut Report,
+) -> Result<Answer, Refusal> {
+    let source = &*serving.source;
+    // One wall time for every decision about this request.
+    let now = gate.clock.wall();
+    let trace = Trace::of(&head.headers);
+    trace.id().clone_into(&mut report.trace_id);
+
+    // 1. Cheap refusals, before a byte of the body is read.
+    method_is_allowed(source, head)?;
+    address_is_allowed(source, head)?;
+    serving.take_from_rate_limit()?;
+    let handshake = source.scheme.handshake.as_ref();
+    if let Some(reply) = handshake.and_then(|kind| handshake::answer_head(kind, source, head)) {
+        return reply.map(Answer::handshake);
+    }
+    // Some senders' first question comes before there is a secret, so a body may still be worth
+    // reading where there is a handshake.
+    let mut signature = signature_check(source, head);
+    if handshake.is_none() && source.mode == Mode::Enforce {
+        signature.as_ref().map_err(Refusal::clone)?;
+    }
+    body_is_plain(head, snapshot.max_body_bytes)?;
+
+    // 2. The body, hashed while it arrives.
+    let mut hash = |chunk: &[u8]| signature.iter_mut().for_each(|check| check.update(chunk));
+    let body = Arc::new(gate.timed(Stage::Read, body.read(&mut hash)).await?);
+    report.body_bytes = body.bytes.len();
+    // A sender waits for its answer once it has said everything.
+    let deadline = Instant::now() + source.respond_within;
+    if source.mode == Mode::Shadow {
+        report.body = Some(body.clone());
+    }
+
+    // 3. The signature. No store is touched and nothing of the body believed before it holds.
+    let started = gate.clock.monotonic();
+    let genuine = signature.and_then(|check| check.finish(&body.bytes));
+    if let Some(kind) = handshake {
+        let verified = genuine.as_ref().map(|_| ());
+        if let Some(reply) = handshake::answer_body(kind, source, head, &body.bytes, verified) {
+            return reply.map(Answer::handshake);
+        }
+    }
+    let genuine = genuine?;
+    serving.metrics.secret_matched(genuine.secret());
+
+    // 4. What the event says of itself.
+    let event = Event::read(source, head, &body.bytes, &genuine)?;
+    report.event = Some(event.clone());
+    gate.stages.record(Stage::Verify, gate.clock.monotonic().saturating_sub(started));
+
+    // 5. The route. Before the claim, so that an event that goes nowhere consumes nothing.
+    let Some((route_index, route)) = source.route(&event.kind) else {
+        return match source.unrouted {
+            Unrouted::Accept => Ok(Answer::empty(Outcome::Ignored, 200)),
+            Unrouted::Reject => Err(Reason::Unrouted.into()),
+        };
+    };
+
+    // 6. and 7. Delivered everywhere is a duplicate, however old; anything else has to be fresh.
+    // Freshness decides whether the one call to the store may claim or only look.
+    let fresh = is_fresh(source, &event, now);
+    let alias = source.replay_guard.then(|| genuine.signature_fingerprint());
+    let claims = ClaimRequest {
+        source: &source.name,
+        event_id: &event.id,
+        alias: alias.as_deref(),
+        destinations: serving.destinations(route_index),
+        fingerprint: xxh3_64(&body.bytes),
+        ttl: source.dedupe_ttl,
+        uncertain_hold: snapshot.uncertain_hold,
+        intent: if fresh.is_ok() { Intent::Claim } else { Intent::Look },
+        within: deadline - Instant::now(),
+    };
+    let holds = match gate.timed(Stage::Dedupe, gate.claims.take(claims)).await {
+        Ok(holds) => {
+            note_other_bodies(serving, &event, &holds);
+            if holds.iter().all(|hold| matches!(hold, Hold::Delivered { .. })) {
+                return Ok(Answer::empty(Outcome::Duplicate, 200));
+            }
+            if source.mode == Mode::Shadow {
+                shadow::stand_aside(&holds)?;
+            }
+            Some(holds)
+        }
+        Err(fault) => {
+            gate.without_store(snapshot, &fault)?;
+            None
+        }
+    };
+    fresh?;
+
+    // 8. Forward what is ours, wait for what others hold, settle, answer.
+    let forwarding = Dispatch {
+        snapshot: snapshot.clone(),
+        route,
+        destinations: serving.destinations(route_index),
+        head,
+        body,
+        trace: &trace,
+        facts: Some(VerifiedFacts {
+            source: &source.name,
+            event_id: &event.id,
+            event_type: &event.kind,
+            verified_at: now,
+        }),
+        deadline,
+    };
+    let answer =
+        gate.timed(Stage::Upstream, dispatch::forward(gate, forwarding, holds, report)).await?;
+    if let (Outcome::Delivered, Some(happened)) = (answer.outcome, event.time) {
+        let lag_millis = u32::try_from(now.millis_since(happened).max(0)).unwrap_or(u32::MAX);
+        serving.metrics.event_lag.observe(f64::from(lag_millis) / 1000.0);
+    }
+    Ok(answer)
+}
+
+/// `POST`, and what the handshake of the source needs.
+fn method_is_allowed(source: &Source, head: &RequestHead) -> Result<(), Refusal> {
+    if source.methods().any(|method| method == head.method) {
+        Ok(())
+    } else {
+        Err(Reason::MethodNotAllowed.into())
+    }
+}
+
+fn address_is_allowed(source: &Source, head: &RequestHead) -> Result<(), Refusal> {
+    let listed = source.allow.iter().any(|net| net.contains(&head.client));
+    if listed || source.allow.is_empty() { Ok(()) } else { Err(Reason::AddressNotAllowed.into()) }
+}
+
+/// A source whose secret could not be read takes nothing.
+fn signature_check<'a>(
+    source: &'a Source,
+    head: &'a RequestHead,
+) -> Result<SignatureCheck<'a>, Refusal> {
+    match &source.keys {
+        Ok(keys) => Ok(SignatureCheck::begin(source, keys, head)),
+        Err(why) => Err(Refusal::because(Reason::SecretUnavailable, why.clone())),
+    }
+}
+
+/// A compressed body is not what was signed. A length that is over the limit is said first, as it
+/// would be if the body were plain.
+fn body_is_plain(head: &RequestHead, max_body_bytes: usize) -> Result<(), Refusal> {
+    let declared =
+        head.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
+    if declared.is_some_and(|bytes: usize| bytes > max_body_bytes) {
+        return Err(BodyError::TooLarge.into());
+    }
+    let is_identity = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if head.headers.get_all(header::CONTENT_ENCODING).iter().all(is_identity) {
+        Ok(())
+    } else {
+        Err(Reason::ContentEncoding.into())
+    }
+}
+
+impl From<BodyError> for Refusal {
+    fn from(fault: BodyError) -> Self {
+        match fault {
+            BodyError::TooLarge => Reason::BodyTooLarge.into(),
+            BodyError::TimedOut => Reason::BodyTimeout.into(),
+            BodyError::NoMemory => Self::because(Reason::Overloaded, "body_memory is used up"),
+            BodyError::Broken => Self::because(Reason::BadRequest, "the body broke off"),
+        }
+    }
+}
+
+fn is_fresh(source: &Source, event: &Event, now: UnixMillis) -> Result<(), Refusal> {
+    match (&source.scheme.timestamp, event.sent) {
+        (Some(rule), Some(sent)) => freshness::judge(rule, sent, now),
+        _ => Ok(()),
+    }
+}
+
+/// A delivered id that comes again with another body is a duplicate all the same, but somebody
+/// should know: the sender reuses ids, or the id is not what the configuration takes it for.
+fn note_other_bodies(serving: &Serving, event: &Event, holds: &[Hold<End>]) {
+    if holds.iter().any(|hold| matches!(hold, Hold::Delivered { same_body: false, .. })) {
+        serving.metrics.body_mismatch.inc();
+        tracing::warn!(
+            source = &*serving.source.name,
+            event_id = &*event.id,
+            "a delivered event id came again with another body; it is answered as a duplicate"
+        );
+    }
+}

@@ -1,0 +1,218 @@
+//! How log lines look: text for people, JSON for machines.
+//!
+//! Owns the subscriber and its JSON format. What a line says is decided where it is written; what
+//! may never stand in one (bodies, secrets, computed signatures) is listed in `docs/LOGGING.md`.
+
+use crate::clock::{Clock, SystemClock};
+use crate::config::{LogFormat, LogSettings};
+use serde_json::{Map, Value};
+use std::fmt;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+/// A field whose text is JSON already and is embedded as it is.
+const JSON_FIELD: &str = "destinations";
+
+/// Lines that may wait for whoever reads standard error; when they are this many behind, further
+/// ones are dropped. A reader that stopped must not stop the deliveries.
+const LINES_AHEAD: usize = 16 * 1024;
+
+/// Writes what is left when it is dropped.
+#[must_use = "what is dropped at once writes nothing"]
+pub struct Log {
+    _worker: WorkerGuard,
+}
+
+/// Sends log lines of this process to standard error from now on, from a thread of their own.
+///
+/// # Errors
+/// A sentence if `level` is no filter, or if a subscriber is installed already.
+pub fn install(settings: &LogSettings) -> Result<Log, String> {
+    // The HTTP stack logs every broken connection as an error; a stranger sets that volume.
+    let quiet = ["pingora=off", "pingora_core=off", "rustls=off", "h2=off"];
+    let mut filter = EnvFilter::try_new(&settings.level)
+        .map_err(|fault| format!("log.level `{}` is no filter: {fault}", settings.level))?;
+    for directive in quiet {
+        if let Ok(directive) = directive.parse() {
+            filter = filter.add_directive(directive);
+        }
+    }
+    let (writer, worker) = NonBlockingBuilder::default()
+        .buffered_lines_limit(LINES_AHEAD)
+        .lossy(true)
+        .finish(std::io::stderr());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer)
+        .event_format(Lines { format: settings.format, clock: SystemClock::new() })
+        .try_init()
+        .map_err(|fault| fault.to_string())?;
+    Ok(Log { _worker: worker })
+}
+
+/// Both formats: `timestamp`, `level`, `message`, then the event's fields side by side.
+struct Lines {
+    format: LogFormat,
+    clock: SystemClock,
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut fields = Fields(Map::new());
+        event.record(&mut fields);
+        let timestamp = self.clock.wall().to_rfc3339();
+        let level = event.metadata().level().as_str();
+        let message = fields.0.remove("message").unwrap_or_default();
+        match self.format {
+            LogFormat::Text => {
+                let message = message.as_str().unwrap_or_default();
+                write!(writer, "{timestamp} {level:<5} {message}")?;
+                for (name, value) in fields.0.iter().filter(|(_, value)| says_something(value)) {
+                    write!(writer, " {name}={}", plain(value))?;
+                }
+                writeln!(writer)
+            }
+            LogFormat::Json => {
+                let mut line = Map::new();
+                line.insert("timestamp".to_owned(), timestamp.into());
+                line.insert("level".to_owned(), level.to_ascii_lowercase().into());
+                line.insert("message".to_owned(), message);
+                line.append(&mut fields.0);
+                writeln!(writer, "{}", Value::Object(line))
+            }
+        }
+    }
+}
+
+/// A line for people leaves out what is empty or zero.
+fn says_something(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(list) => !list.is_empty(),
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::Bool(_) | Value::Object(_) => true,
+    }
+}
+
+/// A value as people write it: bare where that is unambiguous, quoted and escaped elsewhere.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text)
+            if text.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'=') =>
+        {
+            text.clone()
+        }
+        other => other.to_string(),
+    }
+}
+
+struct Fields(Map<String, Value>);
+
+impl Fields {
+    fn put(&mut self, field: &Field, value: Value) {
+        self.0.insert(field.name().to_owned(), value);
+    }
+}
+
+impl Visit for Fields {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field, value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, value.into());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, value.into());
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        let embedded = (field.name() == JSON_FIELD).then(|| serde_json::from_str(value).ok());
+        self.put(field, embedded.flatten().unwrap_or_else(|| value.into()));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.put(field, format!("{value:?}").into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn line(format: LogFormat) -> String {
+        let sink = Sink::default();
+        let writer = sink.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .event_format(Lines { format, clock: SystemClock::new() })
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(
+                source = "shop",
+                reason = "",
+                detail = "two words\n",
+                status = 200_u64,
+                destinations = r#"[{"name":"erp","result":"2xx","ms":3}]"#,
+                "delivery"
+            );
+        });
+        let bytes = sink.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_text_line_leaves_out_what_is_empty_and_quotes_what_has_spaces() {
+        let text = line(LogFormat::Text);
+        assert!(text.contains("INFO  delivery"), "{text}");
+        assert!(text.contains(r#"detail="two words\n""#), "{text}");
+        assert!(text.contains(" source=shop") && !text.contains("reason"), "{text}");
+        assert_eq!(text.lines().count(), 1);
+    }
+
+    #[test]
+    fn a_json_line_has_the_fields_side_by_side_and_destinations_as_an_array() {
+        let line: Value = serde_json::from_str(line(LogFormat::Json).trim_end()).unwrap();
+        assert_eq!(line["message"], "delivery");
+        assert_eq!(line["level"], "info");
+        assert_eq!(line["source"], "shop");
+        assert_eq!(line["status"], 200);
+        assert_eq!(line["destinations"][0]["name"], "erp");
+    }
+}

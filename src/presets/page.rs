@@ -1,0 +1,130 @@
+//! `docs/senders.md`, written from the data.
+
+use super::{Preset, UNREACHED, all};
+use std::fmt::Write as _;
+
+const HEAD: &str = "\
+# Senders
+
+*Written from `presets/*.toml`; a test keeps it current. Do not edit it by hand.*
+
+Each name below is a preset: `preset = \"NAME\"` in a `[sources.…]` table, and every key can be
+overridden. `hookward presets NAME` prints a preset as TOML to copy.
+
+What the columns mean:
+
+- **signed**: what the signature covers. `{body}` is the raw bytes of the body, `{timestamp}` the
+  text as received.
+- **age**: how old a delivery may be, where the scheme has a time; `–`: it has none, and replays are
+  caught by the event id alone.
+- **id**: where the event id is read; the first that is there wins. `body-sha256` is the hash of the
+  body, for senders without an id; see [batches](batches.md) for what it catches and what not. An id
+  that the signature does not cover is marked \\*: whoever has one genuine delivery can send it again
+  under another id, which `replay_guard = \"signature\"` stops.
+- **retries**: how long the sender goes on; remember ids for longer (`dedupe.ttl`).
+- **facts**: *primary*, from the sender's own documentation or test suite; *secondary*, from
+  receivers' code or quotations of the documentation; *unconfirmed*, not confirmed in a point that
+  matters: try it on one real delivery first, `hookward explain` tells what differs.
+";
+
+/// The page on all senders, as Markdown.
+#[must_use]
+pub fn senders_page() -> String {
+    let mut page = HEAD.to_owned();
+    let _ = write!(
+        page,
+        "\n{} presets.\n\n| preset | sender | signature | signed | age | id | retries | facts |\n\
+         |---|---|---|---|---|---|---|---|\n",
+        all().len()
+    );
+    for preset in all() {
+        page.push_str(&row(preset));
+    }
+    page.push_str("\n## Notes on each\n");
+    for preset in all() {
+        page.push_str(&notes(preset));
+    }
+    page.push_str("\n## Senders without a preset\n\n| sender | why | instead |\n|---|---|---|\n");
+    for unreached in UNREACHED {
+        let _ = writeln!(
+            page,
+            "| {} | {} | {} |",
+            unreached.sender,
+            cell(unreached.because),
+            cell(unreached.instead)
+        );
+    }
+    page
+}
+
+fn row(preset: &Preset) -> String {
+    let prefix = preset.text_of("signature", "prefix", "");
+    let algorithm = preset.text_of("signature", "algorithm", "hmac-sha256");
+    let token = algorithm == "token";
+    let encoding = preset.text_of("signature", "encoding", if token { "text" } else { "hex" });
+    let signed = match preset.text_of("signature", "signed", "{body}") {
+        _ if token => "–".to_owned(),
+        long if long.len() > 60 => "see below".to_owned(),
+        signed => code(signed),
+    };
+    let ids: Vec<String> = preset.texts_of("event", "id").into_iter().map(code).collect();
+    let unsigned_id = preset.about.unsigned.iter().any(|what| what == "event id");
+    let horizon =
+        preset.about.retry_horizon.map(|time| humantime::format_duration(time).to_string());
+    format!(
+        "| [`{name}`](#{name}) | {title} | {place}, {algorithm}, {written} | {signed} | {age} | {ids}{mark} | {horizon} | {facts} |\n",
+        name = preset.name,
+        title = cell(&preset.about.title),
+        place = code(&preset.signature_place()),
+        written = if prefix.is_empty() {
+            encoding.to_owned()
+        } else {
+            format!("{} {encoding}", code(prefix))
+        },
+        age = match preset.fact("timestamp", "from") {
+            None => "–",
+            Some(_) => preset.text_of("timestamp", "max_age", "5m"),
+        },
+        ids = ids.join(", "),
+        mark = if unsigned_id { " \\*" } else { "" },
+        horizon = horizon.unwrap_or_else(|| "–".to_owned()),
+        facts = preset.about.confidence.label(),
+    )
+}
+
+fn notes(preset: &Preset) -> String {
+    let about = &preset.about;
+    let mut text = format!("\n### {}\n\n{}. {}\n", preset.name, about.title, about.secret);
+    let signed = preset.text_of("signature", "signed", "{body}");
+    if signed.len() > 60 {
+        let _ = write!(text, "\nSigned: {}\n", code(signed));
+    }
+    if let Some(notes) = &about.notes {
+        let _ = write!(text, "\n{notes}\n");
+    }
+    if !about.unsigned.is_empty() {
+        let _ = write!(text, "\nNot covered by the signature: {}.\n", about.unsigned.join("; "));
+    }
+    if about.batch {
+        text.push_str("\nSeveral events can come in one body: see [batches](batches.md).\n");
+    }
+    if let Some(kind) = preset.fact("handshake", "kind").and_then(toml::Value::as_str) {
+        let _ = write!(text, "\nIts handshake (`{kind}`) is answered by Hookward.\n");
+    }
+    if let Some(timeout) = about.timeout {
+        let _ = write!(text, "\nWaits {} for an answer.\n", humantime::format_duration(timeout));
+    }
+    let sources: Vec<String> = about.source.iter().map(|source| format!("<{source}>")).collect();
+    let sources = sources.join(", ").replace(" (", "> (").replace(")>", ")");
+    let _ = write!(text, "\nFrom: {sources}\n");
+    text
+}
+
+fn code(text: &str) -> String {
+    format!("`{}`", cell(text))
+}
+
+/// Text that does not end a table's cell or row.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace('\n', " ")
+}

@@ -1,0 +1,82 @@
+//! Senders that no preset reaches, each with the reason and what to do instead.
+
+/// A sender whose deliveries Hookward cannot verify.
+#[derive(Clone, Copy, Debug)]
+pub struct Unreached {
+    /// Who.
+    pub sender: &'static str,
+    /// What stands in the way.
+    pub because: &'static str,
+    /// What a receiver can do.
+    pub instead: &'static str,
+}
+
+const VERIFY_IN_RECEIVER: &str = "Verify in the receiver, behind a reverse proxy of the usual kind; or let a small function verify \
+     and post the event on, signed after Standard Webhooks.";
+
+const FETCH: &str = "Use a secret, unguessable path with `allow` for the sender's addresses in front, and let the \
+     receiver fetch the resource through the API before it acts.";
+
+/// Every sender that was looked at and has no preset.
+pub const UNREACHED: &[Unreached] = &[
+    Unreached {
+        sender: "PayPal",
+        because: "RSA with a certificate whose URL stands in the request: a proxy that fetched it would trust what the attacker names.",
+        instead: "Verify in the receiver with PayPal's `verify-webhook-signature` call, which judges on their side.",
+    },
+    Unreached {
+        sender: "Amazon SNS",
+        because: "RSA with a certificate whose URL stands in the request, and a subscription that is confirmed by opening a URL from the request.",
+        instead: "Subscribe a queue (SQS) or a function in place of an HTTPS endpoint.",
+    },
+    Unreached {
+        sender: "eBay, Wix, HighLevel (older), Adobe Commerce",
+        because: "RSA or ECDSA with the sender's public keys, some of them behind an API or inside a JWT.",
+        instead: VERIFY_IN_RECEIVER,
+    },
+    Unreached {
+        sender: "Plaid, FusionAuth",
+        because: "The signature is a JWT that holds the body's hash, its key behind a JWKS address.",
+        instead: "Verify in the receiver with the vendor's library. FusionAuth can also send a static header: a source of your own with `algorithm = \"token\"`.",
+    },
+    Unreached {
+        sender: "ConnectWise PSA",
+        because: "The key is fetched from a URL that stands in the body.",
+        instead: VERIFY_IN_RECEIVER,
+    },
+    Unreached {
+        sender: "Klarna",
+        because: "Public receivers contradict each other (HMAC or ECDSA), and no page of Klarna's that says it was found.",
+        instead: "Capture one delivery with `hookward receiver --capture` and let `hookward discover` look at it.",
+    },
+    Unreached {
+        sender: "Contentful",
+        because: "The signed headers are listed in a header of the request; a fixed list cannot be known beforehand.",
+        instead: "Look at `x-contentful-signed-headers` of one delivery and write the list out: `signed = \"{method}\\n{path}\\nx-contentful-signed-headers:{header:x-contentful-signed-headers};x-contentful-timestamp:{header:x-contentful-timestamp}\\n{body}\"`, hex, with the header's exact text under `require`.",
+    },
+    Unreached {
+        sender: "Mollie (classic webhooks)",
+        because: "Nothing is signed: a form with the id of a resource.",
+        instead: "Move to next-generation webhooks (preset `mollie`). Until then: let the receiver fetch the payment.",
+    },
+    Unreached {
+        sender: "Salesforce Outbound Messages",
+        because: "SOAP without a signature; the answer has to be a SOAP envelope.",
+        instead: "Client certificates, or Salesforce's change events instead.",
+    },
+    Unreached {
+        sender: "Keap, Rentman",
+        because: "A handshake with `X-Hook-Secret`, then no signature.",
+        instead: FETCH,
+    },
+    Unreached {
+        sender: "PrestaShop, Odoo",
+        because: "No webhooks of their own; each module has its own scheme.",
+        instead: "Look up the module's scheme and write it below `[sources.NAME]`, or let `hookward discover` find it.",
+    },
+    Unreached {
+        sender: "commercetools",
+        because: "Events go to queues, not to HTTP endpoints.",
+        instead: "Read the queue.",
+    },
+];

@@ -1,0 +1,480 @@
+//! The head of an HTTP/1 request, judged on its raw bytes before anybody interprets it.
+//!
+//! Owns everything that makes a request ambiguous: line ends, framing headers, `Host`, the forms of
+//! a request target. Pingora parses the same bytes afterwards, so a request passes only if both
+//! find it well-formed. Pure functions of bytes: no socket, no time.
+//!
+//! Specification: RFC 9112 (message syntax), RFC 9110 section 7.2 (`Host`) and 10.1.1 (`Expect`).
+
+use crate::outcome::{Reason, Refusal};
+use http::uri::Authority;
+
+/// Header lines in a request; more is no webhook.
+pub(super) const MAX_HEADER_LINES: usize = 100;
+
+/// Empty lines before a request line that are skipped: RFC 9112 section 2.2 asks for one, and some
+/// clients end a body with a stray one.
+const MAX_LEADING_EMPTY_LINES: usize = 2;
+
+/// Finds the end of a head while its bytes arrive, looking at every byte once.
+#[derive(Debug)]
+pub(super) struct Scanner {
+    max_bytes: usize,
+    /// Where the request line starts.
+    start: usize,
+    line_start: usize,
+    scanned: usize,
+    lines: usize,
+    empty_lines: usize,
+}
+
+/// Where a whole head lies in the buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    /// Its first byte; empty lines may precede it.
+    pub(super) start: usize,
+    /// Behind its closing empty line.
+    pub(super) end: usize,
+}
+
+impl Scanner {
+    /// Takes request line and header lines of together `max_bytes`.
+    pub(super) const fn new(max_bytes: usize) -> Self {
+        Self { max_bytes, start: 0, line_start: 0, scanned: 0, lines: 0, empty_lines: 0 }
+    }
+
+    /// Looks at what was appended to `buffer`; the span once the head is whole.
+    ///
+    /// # Errors
+    /// As soon as the bytes so far cannot become a head that is let in.
+    pub(super) fn feed(&mut self, buffer: &[u8]) -> Result<Option<Span>, Refusal> {
+        while let Some(distance) =
+            buffer.get(self.scanned..).and_then(|rest| rest.iter().position(|byte| *byte == b'\n'))
+        {
+            let line_feed = self.scanned + distance;
+            self.scanned = line_feed + 1;
+            let line = buffer.get(self.line_start..line_feed).unwrap_or_default();
+            let Some(line) = line.strip_suffix(b"\r") else {
+                return Err(bad("a line ends without a carriage return"));
+            };
+            self.line_start = line_feed + 1;
+            if !line.is_empty() {
+                self.lines += 1;
+                if self.lines > 1 + MAX_HEADER_LINES {
+                    return Err(too_large("more than 100 header lines"));
+                }
+                self.check_size(self.line_start)?;
+            } else if self.lines > 0 {
+                return Ok(Some(Span { start: self.start, end: self.line_start }));
+            } else {
+                self.empty_lines += 1;
+                if self.empty_lines > MAX_LEADING_EMPTY_LINES {
+                    return Err(bad("empty lines in place of a request"));
+                }
+                self.start = self.line_start;
+            }
+        }
+        self.scanned = buffer.len();
+        // Whoever speaks TLS or something else here is told at once and not after a timeout.
+        if buffer.get(self.start).is_some_and(|first| !is_token(*first) && *first != b'\r') {
+            return Err(bad("no request line"));
+        }
+        // A lone CR may be the start of the closing empty line, which does not count.
+        let pending = buffer.len().saturating_sub(usize::from(buffer.ends_with(b"\r")));
+        self.check_size(pending)?;
+        Ok(None)
+    }
+
+    fn check_size(&self, end: usize) -> Result<(), Refusal> {
+        if end.saturating_sub(self.start) > self.max_bytes {
+            return Err(too_large("over max_header"));
+        }
+        Ok(())
+    }
+}
+
+/// What a well-formed head says about itself, less what Pingora parses as well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Judged {
+    /// The path exactly as received; starts with `/`.
+    pub(super) path: String,
+    /// The query exactly as received, without its `?`.
+    pub(super) query: Option<String>,
+    /// `Host` as received; empty if an HTTP/1.0 request has none.
+    pub(super) host: String,
+    /// HTTP/1.0, which knows neither `100 Continue` nor chunks.
+    pub(super) is_http_10: bool,
+    /// `Content-Length`, where there is one.
+    pub(super) declared: Option<usize>,
+    /// Whether the sender waits for `100 Continue` before it sends the body.
+    pub(super) expects_continue: bool,
+}
+
+/// Judges a whole head, from the request line to the closing empty line.
+///
+/// # Errors
+/// `bad_request` with the status that HTTP has for the fault, or `method_not_allowed` for `CONNECT`.
+pub(super) fn judge(head: &[u8]) -> Result<Judged, Refusal> {
+    let mut lines =
+        head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let request_line = lines.next().unwrap_or_default();
+    let (target, is_http_10) = judge_request_line(request_line)?;
+
+    let mut fields = Fields::default();
+    for line in lines.take_while(|line| !line.is_empty()) {
+        fields.take(line)?;
+    }
+
+    let host = fields.host(is_http_10)?;
+    let (path, query) = judge_target(target, &host)?;
+    let declared = fields.framing(is_http_10)?;
+    let expects_continue = match fields.expect {
+        Some(value) if value.eq_ignore_ascii_case(b"100-continue") => !is_http_10,
+        Some(_) => return Err(bad("an Expect that is not 100-continue").with_status(417)),
+        None => false,
+    };
+    Ok(Judged { path, query, host, is_http_10, declared, expects_continue })
+}
+
+fn judge_request_line(line: &[u8]) -> Result<(&[u8], bool), Refusal> {
+    let mut parts = line.split(|byte| *byte == b' ');
+    let (Some(method), Some(target), Some(version), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(bad("the request line is not method, target and version"));
+    };
+    if method.is_empty() || !method.iter().all(|byte| is_token(*byte)) {
+        return Err(bad("the method is not a token"));
+    }
+    let is_http_10 = match version {
+        b"HTTP/1.1" => false,
+        b"HTTP/1.0" => true,
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+            if major.is_ascii_digit() && minor.is_ascii_digit() =>
+        {
+            return Err(bad("a version of HTTP that is not spoken here").with_status(505));
+        }
+        _ => return Err(bad("the request line does not end with a version of HTTP")),
+    };
+    if method == b"CONNECT" {
+        return Err(Refusal::because(Reason::MethodNotAllowed, "CONNECT"));
+    }
+    Ok((target, is_http_10))
+}
+
+fn judge_target(target: &[u8], host: &str) -> Result<(String, Option<String>), Refusal> {
+    if target.iter().any(|byte| byte.is_ascii_control() || *byte == b'#') {
+        return Err(bad("the request target has a control character or a fragment"));
+    }
+    let target = std::str::from_utf8(target).map_err(|_| bad("the request target is not UTF-8"))?;
+    let local = if target.starts_with('/') {
+        target
+    } else {
+        let rest = strip_scheme(target)
+            .ok_or_else(|| bad("the request target is neither a path nor an http URL"))?;
+        let (authority, local) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        if !authority.eq_ignore_ascii_case(host) {
+            return Err(bad("the request target names another host than Host"));
+        }
+        local
+    };
+    let (path, query) = match local.split_once('?') {
+        Some((path, query)) => (path, Some(query.to_owned())),
+        None => (local, None),
+    };
+    let path = if path.is_empty() { "/" } else { path };
+    Ok((path.to_owned(), query))
+}
+
+fn strip_scheme(target: &str) -> Option<&str> {
+    let (scheme, rest) = target.split_once("://")?;
+    (scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")).then_some(rest)
+}
+
+/// The header fields that decide about framing and identity.
+#[derive(Debug, Default)]
+struct Fields<'a> {
+    host: Option<&'a [u8]>,
+    host_twice: bool,
+    content_length: Option<&'a [u8]>,
+    content_length_twice: bool,
+    transfer_encoding: Option<&'a [u8]>,
+    transfer_encoding_twice: bool,
+    expect: Option<&'a [u8]>,
+}
+
+impl<'a> Fields<'a> {
+    fn take(&mut self, line: &'a [u8]) -> Result<(), Refusal> {
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else {
+            return Err(bad("a header line without a colon"));
+        };
+        let (name, value) = line.split_at(colon);
+        // Also refuses a folded line and a space before the colon, which others read differently.
+        if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
+            return Err(bad("a header name that is not a token"));
+        }
+        let value = value.get(1..).unwrap_or_default();
+        if value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
+            return Err(bad("a control character in a header value"));
+        }
+        let value = value.trim_ascii();
+        if name.eq_ignore_ascii_case(b"host") {
+            self.host_twice |= self.host.replace(value).is_some();
+        } else if name.eq_ignore_ascii_case(b"content-length") {
+            self.content_length_twice |= self.content_length.replace(value).is_some();
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            self.transfer_encoding_twice |= self.transfer_encoding.replace(value).is_some();
+        } else if name.eq_ignore_ascii_case(b"expect") {
+            self.expect = Some(value);
+        }
+        Ok(())
+    }
+
+    fn host(&self, is_http_10: bool) -> Result<String, Refusal> {
+        let value = match self.host {
+            _ if self.host_twice => return Err(bad("Host stands twice")),
+            Some(value) => value,
+            None if is_http_10 => return Ok(String::new()),
+            None => return Err(bad("Host is missing")),
+        };
+        judge_host(value)
+    }
+
+    fn framing(&self, is_http_10: bool) -> Result<Option<usize>, Refusal> {
+        match (self.content_length, self.transfer_encoding) {
+            (Some(_), Some(_)) => Err(bad("Content-Length and Transfer-Encoding together")),
+            (None, Some(_)) if is_http_10 => Err(bad("Transfer-Encoding on HTTP/1.0")),
+            (None, Some(coding)) => {
+                if self.transfer_encoding_twice || !coding.eq_ignore_ascii_case(b"chunked") {
+                    return Err(bad("a Transfer-Encoding that is not chunked").with_status(501));
+                }
+                Ok(None)
+            }
+            // Two that agree are refused as well: whoever sends them is not one sender.
+            (Some(_), None) if self.content_length_twice => Err(bad("Content-Length stands twice")),
+            (Some(value), None) => content_length(value).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+/// A length in digits and nothing else: `+5`, `5, 5` and `0x5` are read differently by others.
+pub(super) fn content_length(value: &[u8]) -> Result<usize, Refusal> {
+    let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(value)
+        .ok()
+        .filter(|_| digits)
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| bad("a Content-Length that is not a number of bytes"))
+}
+
+/// `Host` or `:authority`: a name or an address, perhaps with a port, and no user.
+///
+/// # Errors
+/// `bad_request`.
+pub(super) fn judge_host(value: &[u8]) -> Result<String, Refusal> {
+    let authority =
+        Authority::try_from(value).map_err(|_| bad("Host is not a host with an optional port"))?;
+    if authority.as_str().contains('@') {
+        return Err(bad("Host names a user"));
+    }
+    Ok(authority.as_str().to_owned())
+}
+
+pub(super) fn bad(detail: &'static str) -> Refusal {
+    Refusal::because(Reason::BadRequest, detail)
+}
+
+pub(super) fn too_large(detail: &'static str) -> Refusal {
+    bad(detail).with_status(431)
+}
+
+/// `tchar` of RFC 9110 section 5.6.2.
+const fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn whole(head: &str) -> Result<Judged, Refusal> {
+        let span = Scanner::new(32 * 1024).feed(head.as_bytes())?.expect("a whole head");
+        judge(&head.as_bytes()[span.start..span.end])
+    }
+
+    /// A head with one more line, and the status that it is refused with (0: let in).
+    #[test]
+    fn a_head_that_two_parsers_could_read_differently_is_refused() {
+        for (head, status) in [
+            ("POST / HTTP/1.1\r\nHost: a\r\n\r\n", 0),
+            ("POST / HTTP/1.0\r\n\r\n", 0),
+            ("\r\nPOST / HTTP/1.1\r\nHost: a\r\n\r\n", 0),
+            ("\r\n\r\n\r\nPOST / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost:\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: u@a\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", 0),
+            ("POST / HTTP/1.1\nHost: a\n\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\n\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\nX: a\tb\r\n\r\n", 0),
+            ("POST / HTTP/1.1\r\nHost: a\r\nX : b\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\n: b\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n", 0),
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5, 5\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -5\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0x5\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: \r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999999\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", 0),
+            ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n", 0),
+            ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501),
+            ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, chunked\r\n\r\n", 501),
+            ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n", 501),
+            ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \u{b}chunked\r\n\r\n", 400),
+            (
+                "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\
+                 transfer-encoding: chunked\r\n\r\n",
+                501,
+            ),
+            (
+                "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\
+                 Content-Length: 5\r\n\r\n",
+                400,
+            ),
+            ("POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n", 0),
+            ("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\n\r\n", 0),
+            ("POST / HTTP/1.1\r\nHost: a\r\nExpect: tea\r\n\r\n", 417),
+            ("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", 405),
+            ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+            ("POST / HTTP/1.2\r\nHost: a\r\n\r\n", 505),
+            ("POST / HTTP/3.0\r\nHost: a\r\n\r\n", 505),
+            ("POST / http/1.1\r\nHost: a\r\n\r\n", 400),
+            ("POST / HTTP/11\r\nHost: a\r\n\r\n", 400),
+            ("POST /\r\nHost: a\r\n\r\n", 400),
+            ("GET /\r\n\r\n", 400),
+            ("POST  / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("POST / x HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("POST\t/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("P(ST / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("\u{16}\u{3}\u{1}", 400),
+            ("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("POST x HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("POST /a#b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("POST /a\u{7f}b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("POST ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("POST http://a/x HTTP/1.1\r\nHost: a\r\n\r\n", 0),
+            ("POST HTTPS://A/x HTTP/1.1\r\nHost: a\r\n\r\n", 0),
+            ("POST http://b/x HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("POST http://u@a/x HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        ] {
+            let met = whole(head).map_or_else(|refusal| refusal.status(), |_| 0);
+            assert_eq!(met, status, "{head:?}");
+        }
+    }
+
+    #[test]
+    fn path_and_query_stay_as_received() {
+        for (target, path, query) in [
+            ("/", "/", None),
+            ("/a/../b//c", "/a/../b//c", None),
+            ("/a%2Fb?x=%20&y", "/a%2Fb", Some("x=%20&y")),
+            ("/a?", "/a", Some("")),
+            ("/a?b?c", "/a", Some("b?c")),
+            ("/\u{e9}<\">", "/\u{e9}<\">", None),
+            ("http://h:1/a?b", "/a", Some("b")),
+            ("http://h:1", "/", None),
+            ("http://h:1?b", "/", Some("b")),
+        ] {
+            let judged = whole(&format!("POST {target} HTTP/1.1\r\nHost: h:1\r\n\r\n")).unwrap();
+            assert_eq!((judged.path.as_str(), judged.query.as_deref()), (path, query), "{target}");
+            assert_eq!(judged.host, "h:1");
+        }
+    }
+
+    #[test]
+    fn size_and_number_of_lines_are_limited_to_the_byte_and_line() {
+        let head = "POST / HTTP/1.1\r\nHost: a\r\n\r\n";
+        let lines = head.len() - 2;
+        assert!(Scanner::new(lines).feed(head.as_bytes()).unwrap().is_some());
+        assert_eq!(Scanner::new(lines - 1).feed(head.as_bytes()).unwrap_err().status(), 431);
+
+        let with = |count: usize| {
+            format!("POST / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(count - 1))
+        };
+        assert!(Scanner::new(32 * 1024).feed(with(100).as_bytes()).unwrap().is_some());
+        assert_eq!(Scanner::new(32 * 1024).feed(with(101).as_bytes()).unwrap_err().status(), 431);
+    }
+
+    #[test]
+    fn an_endless_line_is_refused_at_the_limit() {
+        let mut scanner = Scanner::new(1000);
+        let mut buffer = b"GET /".to_vec();
+        loop {
+            match scanner.feed(&buffer) {
+                Ok(found) => assert_eq!(found, None),
+                Err(refusal) => {
+                    assert_eq!(refusal.status(), 431);
+                    assert_eq!(buffer.len(), 1001);
+                    return;
+                }
+            }
+            buffer.push(b'a');
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_head_is_found_alike_however_it_is_cut(
+            head in "(\r\n)?(GET|P ST) /[a\r\n]{0,3} HTTP/1.1\r\n(Host: a\r\n|X\n|\r\n){0,4}\r\n.{0,5}",
+        ) {
+            let bytes = head.as_bytes();
+            let at_once = Scanner::new(64).feed(bytes);
+            let mut scanner = Scanner::new(64);
+            let mut dripped = Ok(None);
+            for end in 1..=bytes.len() {
+                dripped = scanner.feed(&bytes[..end]);
+                if !matches!(dripped, Ok(None)) {
+                    break;
+                }
+            }
+            prop_assert_eq!(at_once, dripped);
+        }
+
+        #[test]
+        fn no_bytes_make_judging_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Scanner::new(100).feed(&bytes);
+            let _ = judge(&bytes);
+        }
+    }
+}

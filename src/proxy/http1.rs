@@ -1,0 +1,267 @@
+//! The life of an HTTP/1 connection.
+//!
+//! The head is read and judged here, on raw bytes and against our own deadline; then the very same
+//! bytes are handed to a Pingora session, which parses them, reads the body and frames the answer.
+//! Pingora alone would buffer up to 1 MiB of header with no deadline over the whole, and let several
+//! ambiguities pass.
+
+use super::body::SessionBody;
+use super::head::{self, Judged, Scanner, Span};
+use super::respond::{self, Framing};
+use super::{Connection, Limits, Listener, client};
+use crate::outcome::{Reason, Refusal};
+use crate::request::RequestHead;
+use bytes::{Buf, BytesMut};
+use pingora::protocols::Stream;
+use pingora::protocols::http::ServerSession;
+use pingora::server::ShutdownWatch;
+use std::net::IpAddr;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// What a connection holds while it waits; grows only when bytes come.
+const FIRST_READ_BYTES: usize = 2 * 1024;
+
+/// How long the rest of a refused request is read, so that the answer is received: a connection
+/// that is closed with unread bytes is reset, and a reset discards what was sent.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// A request that crosses with the signal to stop is still seen within this, and gets an answer in
+/// place of a reset.
+const LAST_CALL: Duration = Duration::from_millis(20);
+
+/// Serves requests until the connection is closed by either side.
+pub(super) async fn serve(mut connection: Connection<'_>, mut stream: Stream) {
+    let mut buffer = BytesMut::new();
+    let mut is_first = true;
+    loop {
+        let limits = connection.listener.limits.load_full();
+        let read = if is_first {
+            let deadline = connection.accepted + limits.header_timeout;
+            connection.read_head(&mut stream, &mut buffer, &limits, Some(deadline)).await
+        } else {
+            connection.read_head(&mut stream, &mut buffer, &limits, None).await
+        };
+        is_first = false;
+        let span = match read {
+            Ok(span) => span,
+            Err(NoHead::Gone) => return,
+            Err(NoHead::Refused(refusal)) => {
+                let refused = refuse(connection.listener, stream, refusal, connection.peer);
+                return Box::pin(refused).await;
+            }
+        };
+        // Boxed, so that a connection that waits does not hold the room of one that works.
+        match Box::pin(connection.exchange(stream, &mut buffer, span, &limits)).await {
+            Some(reusable) => stream = reusable,
+            None => return,
+        }
+    }
+}
+
+/// Answers what did not become a request, and closes.
+pub(super) async fn refuse(listener: &Listener, stream: Stream, refusal: Refusal, peer: IpAddr) {
+    let limits = listener.limits.load_full();
+    let reply = listener.responder.refuse(refusal, peer);
+    let mut session = ServerSession::new_http1(stream);
+    let sent = respond::write(&mut session, reply, Framing::UNKNOWN, limits.write_timeout).await;
+    if sent.is_ok() {
+        linger(session, limits.max_body_bytes).await;
+    }
+}
+
+/// Why there is no head.
+enum NoHead {
+    /// Nothing is owed: the sender left, or had nothing to say.
+    Gone,
+    /// The sender gets an answer.
+    Refused(Refusal),
+}
+
+impl Connection<'_> {
+    /// Reads until the head is whole. Without a `deadline` the connection may first be idle, and
+    /// the time for the head counts from its first byte.
+    async fn read_head(
+        &mut self,
+        stream: &mut Stream,
+        buffer: &mut BytesMut,
+        limits: &Limits,
+        deadline: Option<Instant>,
+    ) -> Result<Span, NoHead> {
+        if buffer.is_empty() {
+            let idle = deadline.unwrap_or_else(|| Instant::now() + limits.idle_timeout);
+            buffer.reserve(FIRST_READ_BYTES);
+            let mut is_draining = false;
+            let read = tokio::select! {
+                biased;
+                read = timeout_at(idle, stream.read_buf(buffer)) => read,
+                () = drains(&mut self.shutdown) => {
+                    is_draining = true;
+                    timeout(LAST_CALL, stream.read_buf(buffer)).await
+                }
+            };
+            match read {
+                Ok(Ok(1..)) => {}
+                Err(_) if deadline.is_some() && !is_draining => return Err(header_timeout()),
+                Ok(Ok(0) | Err(_)) | Err(_) => return Err(NoHead::Gone),
+            }
+        }
+        let deadline = deadline.unwrap_or_else(|| Instant::now() + limits.header_timeout);
+        let mut scanner = Scanner::new(limits.max_header_bytes);
+        loop {
+            if let Some(span) = scanner.feed(buffer).map_err(NoHead::Refused)? {
+                return Ok(span);
+            }
+            if buffer.len() == buffer.capacity() {
+                buffer.reserve(buffer.len());
+            }
+            match timeout_at(deadline, stream.read_buf(buffer)).await {
+                Ok(Ok(1..)) => {}
+                Ok(Ok(0) | Err(_)) => return Err(NoHead::Gone),
+                Err(_) => return Err(header_timeout()),
+            }
+        }
+    }
+
+    /// Answers the request whose head is `span` of `buffer`. The stream comes back if another
+    /// request may follow, and what is there of it already is left in `buffer`.
+    async fn exchange(
+        &self,
+        stream: Stream,
+        buffer: &mut BytesMut,
+        span: Span,
+        limits: &Limits,
+    ) -> Option<Stream> {
+        let listener = self.listener;
+        let _request = listener.traffic.request();
+        let judged = match head::judge(buffer.get(span.start..span.end).unwrap_or_default()) {
+            Ok(judged) => judged,
+            Err(refusal) => {
+                refuse(listener, stream, refusal, self.peer).await;
+                return None;
+            }
+        };
+        let awaits_continue = judged.expects_continue && buffer.len() == span.end;
+        let declared = judged.declared;
+
+        let mut session = ServerSession::new_http1(stream);
+        session.set_pipelining_enabled(true);
+        session.set_read_timeout(None); // ours covers the whole body
+        buffer.advance(span.start);
+        session.set_pipelined_prefix(std::mem::take(buffer));
+        // The head is whole, so this waits only if Pingora should read it differently.
+        if !matches!(timeout(limits.header_timeout, session.read_request()).await, Ok(Ok(true))) {
+            let refusal = head::bad("not a head to the second parser");
+            let reply = listener.responder.refuse(refusal, self.peer);
+            session.set_keepalive(None);
+            let sent =
+                respond::write(&mut session, reply, Framing::UNKNOWN, limits.write_timeout).await;
+            if sent.is_ok() {
+                linger(session, limits.max_body_bytes).await;
+            }
+            return None;
+        }
+        if judged.is_http_10 {
+            session.set_keepalive(None);
+        }
+
+        let head = self.request_head(&session, judged, limits);
+        let mut body =
+            SessionBody::new(&mut session, limits, &listener.memory, declared, awaits_continue);
+        let reply = if self.is_draining() {
+            listener.responder.refuse(Refusal::new(Reason::ShuttingDown), head.client)
+        } else {
+            listener.responder.respond(head, &mut body).await
+        };
+        let is_body_read = body.is_read();
+        if !is_body_read || self.is_draining() {
+            session.set_keepalive(None);
+        }
+        let framing = Framing::of(session.req_header());
+        respond::write(&mut session, reply, framing, limits.write_timeout).await.ok()?;
+        if !is_body_read {
+            read_rest(session, limits.max_body_bytes).await;
+            return None;
+        }
+        let finished = timeout(limits.write_timeout, session.finish()).await;
+        let (stream, next) = finished.ok()?.ok()??.into_parts();
+        *buffer = next.unwrap_or_default();
+        Some(stream)
+    }
+
+    fn request_head(
+        &self,
+        session: &ServerSession,
+        judged: Judged,
+        limits: &Limits,
+    ) -> RequestHead {
+        let parsed = session.req_header();
+        let mut headers = parsed.headers.clone();
+        let sender = client::identify(self.peer, self.tls, &mut headers, &limits.trusted_proxies);
+        RequestHead {
+            method: parsed.method.clone(),
+            path: judged.path,
+            query: judged.query,
+            headers,
+            client: sender.address,
+            via: sender.via,
+            host: judged.host,
+            secure: sender.secure,
+        }
+    }
+}
+
+/// Waits for the signal to stop, or for the end of the one who would give it.
+pub(super) async fn drains(shutdown: &mut ShutdownWatch) {
+    drop(shutdown.wait_for(|is_draining| *is_draining).await);
+}
+
+fn header_timeout() -> NoHead {
+    NoHead::Refused(Refusal::new(Reason::HeaderTimeout))
+}
+
+/// Says that nothing more comes, and reads on to the end of the body.
+async fn read_rest(mut session: ServerSession, max_bytes: usize) {
+    // A body whose framing broke counts as done, and has no end that could be found.
+    if session.is_body_done() {
+        return linger(session, max_bytes).await;
+    }
+    let read_on = async {
+        session.shutdown().await;
+        let mut left = max_bytes;
+        while left > 0
+            && let Ok(Some(piece)) = session.read_request_body().await
+        {
+            left = left.saturating_sub(piece.len());
+        }
+    };
+    // However this ends, the connection is closed now.
+    drop(timeout(LINGER, read_on).await);
+}
+
+/// Says that nothing more comes, and reads on for a while what the sender still sends.
+/// Where the request ends is not known, so only the sender's own end is one.
+async fn linger(session: ServerSession, max_bytes: usize) {
+    let ServerSession::H1(session) = session else {
+        return;
+    };
+    let mut stream = session.into_inner();
+    let read_on = async {
+        AsyncWriteExt::shutdown(&mut stream).await?;
+        let mut scratch = BytesMut::with_capacity(16 * 1024);
+        let mut left = max_bytes;
+        loop {
+            scratch.clear();
+            match stream.read_buf(&mut scratch).await? {
+                0 => return Ok::<(), std::io::Error>(()),
+                read => left = left.saturating_sub(read),
+            }
+            if left == 0 {
+                return Ok(());
+            }
+        }
+    };
+    // However this ends, the connection is closed now.
+    drop(timeout(LINGER, read_on).await);
+}

@@ -1,0 +1,55 @@
+//! The limits of a listener, as one value that a reload replaces.
+
+use crate::config::ServerSettings;
+use ipnet::IpNet;
+use std::time::Duration;
+
+/// What a sender may use of a listener. Every connection reads them anew for each request.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// The largest body, in bytes.
+    pub max_body_bytes: usize,
+    /// The largest request line and header lines together, in bytes.
+    pub max_header_bytes: usize,
+    /// A header must be whole within this: from the first byte, on a new connection from the
+    /// connect (the TLS handshake included).
+    pub header_timeout: Duration,
+    /// A body must be whole within this.
+    pub body_timeout: Duration,
+    /// Bytes a second that a body must arrive with, after [`SLOW_START`]; `None`: any.
+    pub min_body_rate: Option<u64>,
+    /// A connection on which nothing happens between two requests is closed after this.
+    pub idle_timeout: Duration,
+    /// Connections at once.
+    pub max_connections: usize,
+    /// Connections at once from one address (IPv6: one /64); `None`: any number. Trusted proxies,
+    /// which bring many senders, are exempt.
+    pub max_connections_per_address: Option<usize>,
+    /// Peers whose `X-Forwarded-*` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// One write of an answer may take this; a sender that reads slower is cut off.
+    pub write_timeout: Duration,
+}
+
+/// How long a body may take to get going before `min_body_rate` is asked of it.
+pub const SLOW_START: Duration = Duration::from_secs(2);
+
+/// A sender that takes longer than this for the 64 KiB of one write is not reading.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl From<&ServerSettings> for Limits {
+    fn from(settings: &ServerSettings) -> Self {
+        Self {
+            max_body_bytes: settings.max_body_bytes,
+            max_header_bytes: settings.max_header_bytes,
+            header_timeout: settings.header_timeout,
+            body_timeout: settings.body_timeout,
+            min_body_rate: settings.min_body_rate,
+            idle_timeout: settings.idle_timeout,
+            max_connections: settings.max_connections,
+            max_connections_per_address: settings.max_connections_per_address,
+            trusted_proxies: settings.trusted_proxies.clone(),
+            write_timeout: WRITE_TIMEOUT,
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! What is said about a delivery once it has ended: one log line and its counters.
+//!
+//! Counting and logging happen here and nowhere else, exactly once for each request. The lifecycle
+//! fills a [`Report`] while it goes; [`Reporter::conclude`] is the end. Never in a line: a body, a
+//! secret, a computed signature. What an unverified request says is escaped and cut.
+
+use crate::answer::Answer;
+use crate::event::Event;
+use crate::metrics::SourceMetrics;
+use crate::outcome::{Outcome, Reason};
+use crate::request::Body;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Refusals of unverified requests that are logged in a second; the rest is only counted, since a
+/// stranger sets their number.
+const UNVERIFIED_LINES_PER_SECOND: NonZeroU32 = NonZeroU32::new(20).unwrap();
+
+/// How much of an unverified text a line shows, in characters.
+const UNVERIFIED_TEXT_CHARS: usize = 120;
+
+/// What is known of a delivery so far.
+#[derive(Debug)]
+pub struct Report {
+    /// The name of the source; empty until the path is known to be one's.
+    pub source: String,
+    /// The path, for requests that match no source; unverified.
+    pub path: String,
+    /// The event; only once its signature held.
+    pub event: Option<Event>,
+    /// What each destination said, in route order.
+    pub destinations: Vec<DestinationReport>,
+    /// How many bytes the body has.
+    pub body_bytes: usize,
+    /// The sender's address.
+    pub client: IpAddr,
+    /// The trace that the delivery belongs to; empty where no source is.
+    pub trace_id: String,
+    /// The body, kept only where shadow mode may have to send it on in spite of the judgement.
+    pub body: Option<Arc<Body>>,
+    /// What the sender was told in shadow mode, if that is not what was judged.
+    pub shadowed: Option<String>,
+}
+
+impl Report {
+    /// A report on a request from `client`.
+    #[must_use]
+    pub fn of(client: IpAddr) -> Self {
+        Self {
+            source: String::new(),
+            path: String::new(),
+            event: None,
+            destinations: Vec::new(),
+            body_bytes: 0,
+            client,
+            trace_id: String::new(),
+            body: None,
+            shadowed: None,
+        }
+    }
+}
+
+/// What one destination said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DestinationReport {
+    /// The upstream.
+    pub name: String,
+    /// A status, `delivered before`, or a reason's label.
+    pub result: String,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+/// Writes lines and counts.
+#[derive(Debug)]
+pub struct Reporter {
+    unverified: DefaultDirectRateLimiter,
+    suppressed: AtomicU64,
+}
+
+impl Default for Reporter {
+    fn default() -> Self {
+        Self {
+            unverified: RateLimiter::direct(Quota::per_second(UNVERIFIED_LINES_PER_SECOND)),
+            suppressed: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Reporter {
+    /// Counts the request and writes its line, or counts it among those that a burst of refusals
+    /// kept out of the log.
+    pub fn conclude(
+        &self,
+        report: &Report,
+        answer: &Answer,
+        duration: Duration,
+        metrics: &SourceMetrics,
+    ) {
+        let reason = answer.refusal.as_ref().map(|refusal| refusal.reason);
+        metrics.ended(answer.outcome, reason, duration);
+        // An event is verified when its age is proven as well.
+        let stale = matches!(reason, Some(Reason::TimestampTooOld | Reason::TimestampInFuture));
+        if let Some(event) = &report.event {
+            if !stale {
+                metrics.event(&event.kind, answer.outcome);
+            }
+        } else if answer.outcome == Outcome::Rejected && self.unverified.check().is_err() {
+            self.suppressed.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        self.write(report, answer, duration);
+    }
+
+    fn write(&self, report: &Report, answer: &Answer, duration: Duration) {
+        let facets = answer.refusal.as_ref().map(|refusal| refusal.reason.facets());
+        let source = report.source.as_str();
+        let event_id = report.event.as_ref().map_or("", |event| &*event.id);
+        let event_type = report.event.as_ref().map_or("", |event| event.kind.as_str());
+        let outcome = answer.outcome.label();
+        let reason = facets.map_or("", |facets| facets.label);
+        let detail = answer.refusal.as_ref().map_or("", |refusal| &*refusal.detail);
+        let status = answer.status;
+        let destinations = destinations_json(&report.destinations);
+        let duration_ms = millis(duration);
+        let body_bytes = report.body_bytes;
+        let client = report.client.to_string();
+        let trace_id = report.trace_id.as_str();
+        let path = printable(&report.path);
+        let shadowed = report.shadowed.as_deref().unwrap_or_default();
+        let suppressed = self.suppressed.swap(0, Ordering::Relaxed);
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    source,
+                    event_id,
+                    event_type,
+                    outcome,
+                    reason,
+                    status,
+                    destinations,
+                    duration_ms,
+                    body_bytes,
+                    client,
+                    trace_id,
+                    detail,
+                    path,
+                    shadowed,
+                    suppressed,
+                    "delivery"
+                )
+            };
+        }
+        if facets.is_some_and(|facets| facets.needs_attention) || !shadowed.is_empty() {
+            line!(warn);
+        } else {
+            line!(info);
+        }
+    }
+}
+
+/// Escapes what is not printable ASCII and cuts what is long.
+#[must_use]
+pub fn printable(unverified: &str) -> String {
+    let mut text = String::with_capacity(unverified.len().min(UNVERIFIED_TEXT_CHARS));
+    let mut characters = unverified.chars();
+    for character in characters.by_ref().take(UNVERIFIED_TEXT_CHARS) {
+        match character {
+            ' '..='~' if character != '\\' => text.push(character),
+            other => text.extend(other.escape_default()),
+        }
+    }
+    if characters.next().is_some() {
+        text.push('…');
+    }
+    text
+}
+
+fn destinations_json(destinations: &[DestinationReport]) -> String {
+    let list: Vec<_> = destinations
+        .iter()
+        .map(|d| serde_json::json!({"name": d.name, "result": d.result, "ms": millis(d.duration)}))
+        .collect();
+    serde_json::Value::Array(list).to_string()
+}
+
+fn millis(duration: Duration) -> f64 {
+    let micros = u32::try_from(duration.as_micros()).map_or(f64::MAX, f64::from);
+    micros / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unverified_text_is_escaped_and_cut() {
+        assert_eq!(printable("/a\r\nb\u{1b}[31m\\"), r"/a\r\nb\u{1b}[31m\\");
+        let long = printable(&"x".repeat(500));
+        assert_eq!(long.chars().count(), UNVERIFIED_TEXT_CHARS + 1);
+        assert!(long.ends_with('…'));
+    }
+
+    #[test]
+    fn destinations_are_listed_with_name_result_and_time() {
+        let list = [DestinationReport {
+            name: "erp".to_owned(),
+            result: "2xx".to_owned(),
+            duration: Duration::from_micros(1500),
+        }];
+        assert_eq!(destinations_json(&list), r#"[{"ms":1.5,"name":"erp","result":"2xx"}]"#);
+    }
+}

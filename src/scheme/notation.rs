@@ -1,0 +1,248 @@
+//! How places and signed texts are written in the configuration: `header:X-Id`, `json:/data/id`,
+//! `item:t=`, `{timestamp}.{body}`.
+//!
+//! Owns reading and printing of that notation, each the inverse of the other. An error is a
+//! sentence for the person who wrote the text.
+
+use super::{Part, Place, Pointer, Template, TimestampPlace};
+use http::HeaderName;
+use std::fmt;
+
+impl Place {
+    /// Reads `header:NAME`, `json:/POINTER` or `body-sha256`.
+    ///
+    /// # Errors
+    /// What is allowed, where `text` is none of it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text == "body-sha256" {
+            return Ok(Self::BodySha256);
+        }
+        match text.split_once(':') {
+            Some(("header", name)) => Ok(Self::Header(header_name(name)?)),
+            Some(("json", pointer)) => Ok(Self::Json(Pointer::parse(pointer)?)),
+            _ => Err(format!(
+                "`{text}` is no place: allowed are `header:NAME`, `json:/POINTER`, `body-sha256`"
+            )),
+        }
+    }
+
+    /// Reads what the `header` key of a signature holds: a header's name, or `json:/POINTER` for a
+    /// signature inside the body.
+    ///
+    /// # Errors
+    /// What is allowed, where `text` is none of it.
+    pub fn parse_of_signature(text: &str) -> Result<Self, String> {
+        match text.strip_prefix("json:") {
+            Some(pointer) => Ok(Self::Json(Pointer::parse(pointer)?)),
+            None => Ok(Self::Header(header_name(text)?)),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header(name) => write!(f, "header:{name}"),
+            Self::Json(pointer) => write!(f, "json:{pointer}"),
+            Self::BodySha256 => f.write_str("body-sha256"),
+        }
+    }
+}
+
+impl TimestampPlace {
+    /// Reads `header:NAME`, `item:PREFIX`, `item:#INDEX` (the item at this index, from 0) or
+    /// `json:/POINTER`.
+    ///
+    /// # Errors
+    /// What is allowed, where `text` is none of it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some(("header", name)) => Ok(Self::Header(header_name(name)?)),
+            Some(("json", pointer)) => Ok(Self::Json(Pointer::parse(pointer)?)),
+            Some(("item", prefix)) if !prefix.is_empty() => match prefix.strip_prefix('#') {
+                None => Ok(Self::Item(prefix.to_owned())),
+                Some(index) => index.parse().map(Self::ItemAt).map_err(|_| {
+                    format!("`{text}`: after `#` stands the item's index, from 0, as in `item:#0`")
+                }),
+            },
+            _ => Err(format!(
+                "`{text}` is no place of a timestamp: allowed are `header:NAME`, `item:PREFIX`, \
+                 `item:#INDEX`, `json:/POINTER`"
+            )),
+        }
+    }
+}
+
+impl fmt::Display for TimestampPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header(name) => write!(f, "header:{name}"),
+            Self::Item(prefix) => write!(f, "item:{prefix}"),
+            Self::ItemAt(index) => write!(f, "item:#{index}"),
+            Self::Json(pointer) => write!(f, "json:{pointer}"),
+        }
+    }
+}
+
+/// What may stand between braces, for error messages.
+const HOLES: &str = "{body}, {timestamp}, {secret}, {header:NAME}, {json:/POINTER}, \
+                     {json-raw:/POINTER}, {method}, {url}, {path}, {query}, {query:NAME}, {form}, \
+                     and {lower:…} around one of them";
+
+impl Template {
+    /// Reads a text with holes; `{{` and `}}` stand for single braces.
+    ///
+    /// # Errors
+    /// Which hole is unknown or not closed, and what is allowed.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut parts = Vec::new();
+        let mut literal = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find(['{', '}']) {
+            let (before, from) = rest.split_at(at);
+            literal.push_str(before);
+            if let Some(after) = from.strip_prefix("{{") {
+                literal.push('{');
+                rest = after;
+            } else if let Some(after) = from.strip_prefix("}}") {
+                literal.push('}');
+                rest = after;
+            } else if let Some((hole, after)) =
+                from.strip_prefix('{').and_then(|inner| inner.split_once('}'))
+            {
+                if !literal.is_empty() {
+                    parts.push(Part::Literal(std::mem::take(&mut literal)));
+                }
+                parts.push(parse_hole(hole)?);
+                rest = after;
+            } else {
+                return Err(format!(
+                    "`{text}`: a brace stands alone; a single one is written `{{{{` or `}}}}`"
+                ));
+            }
+        }
+        literal.push_str(rest);
+        if !literal.is_empty() {
+            parts.push(Part::Literal(literal));
+        }
+        Ok(Self(parts))
+    }
+}
+
+fn parse_hole(hole: &str) -> Result<Part, String> {
+    Ok(match hole {
+        "body" => Part::Body,
+        "timestamp" => Part::Timestamp,
+        "secret" => Part::Secret,
+        "method" => Part::Method,
+        "url" => Part::Url,
+        "path" => Part::Path,
+        "query" => Part::Query,
+        "form" => Part::FormSorted,
+        _ => match hole.split_once(':') {
+            Some(("header", name)) => Part::Header(header_name(name)?),
+            Some(("json", pointer)) => Part::Json(Pointer::parse(pointer)?),
+            Some(("json-raw", pointer)) => Part::JsonRaw(Pointer::parse(pointer)?),
+            Some(("query", name)) if !name.is_empty() => Part::QueryParameter(name.to_owned()),
+            Some(("lower", inner)) => match parse_hole(inner)? {
+                Part::Body | Part::Secret | Part::FormSorted | Part::Lowercase(_) => {
+                    return Err(format!("`{{{hole}}}`: this hole cannot be folded to lower case"));
+                }
+                inner => Part::Lowercase(Box::new(inner)),
+            },
+            _ => return Err(format!("`{{{hole}}}` is no known hole: allowed are {HOLES}")),
+        },
+    })
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|part| match part {
+            Part::Literal(text) => f.write_str(&text.replace('{', "{{").replace('}', "}}")),
+            hole => write!(f, "{{{hole}}}"),
+        })
+    }
+}
+
+impl fmt::Display for Part {
+    /// The inside of the braces; a literal as it is.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Literal(text) => f.write_str(text),
+            Self::Body => f.write_str("body"),
+            Self::Timestamp => f.write_str("timestamp"),
+            Self::Secret => f.write_str("secret"),
+            Self::Header(name) => write!(f, "header:{name}"),
+            Self::Json(pointer) => write!(f, "json:{pointer}"),
+            Self::JsonRaw(pointer) => write!(f, "json-raw:{pointer}"),
+            Self::Method => f.write_str("method"),
+            Self::Url => f.write_str("url"),
+            Self::Path => f.write_str("path"),
+            Self::Query => f.write_str("query"),
+            Self::FormSorted => f.write_str("form"),
+            Self::QueryParameter(name) => write!(f, "query:{name}"),
+            Self::Lowercase(inner) => write!(f, "lower:{inner}"),
+        }
+    }
+}
+
+fn header_name(text: &str) -> Result<HeaderName, String> {
+    HeaderName::try_from(text).map_err(|_| format!("`{text}` cannot be the name of a header"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_prints_as_it_was_written() {
+        for text in [
+            "{body}",
+            "{timestamp}.{body}",
+            "v0:{timestamp}:{body}",
+            "{header:webhook-id}.{timestamp}.{body}",
+            "{json:/a/b~1c}{json-raw:/content}",
+            "{method}\n{path}\n{query}{url}",
+            "id:{lower:query:data.id};",
+            "{{{secret}}}",
+            "",
+        ] {
+            assert_eq!(Template::parse(text).expect(text).to_string(), text);
+        }
+        assert_eq!(
+            Template::parse("{header:X-Id}.{body}").expect("a template").0,
+            [
+                Part::Header(HeaderName::from_static("x-id")),
+                Part::Literal(".".to_owned()),
+                Part::Body
+            ]
+        );
+    }
+
+    #[test]
+    fn a_hole_that_is_unknown_or_open_is_refused() {
+        for text in ["{bodi}", "{body", "body}", "{header:}", "{json:a}", "{}", "{lower:body}"] {
+            assert!(Template::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn places_print_as_they_were_written() {
+        for text in ["header:x-id", "json:/a/0", "body-sha256"] {
+            assert_eq!(Place::parse(text).expect(text).to_string(), text);
+        }
+        for text in ["header:x-id", "json:/a/0", "item:t=", "item:#0"] {
+            assert_eq!(TimestampPlace::parse(text).expect(text).to_string(), text);
+        }
+        for text in ["", "id", "header:", "header:a b", "json:id", "body-md5"] {
+            assert!(Place::parse(text).is_err(), "{text}");
+        }
+        for text in ["item:", "item:#x", "item:#", "body-sha256"] {
+            assert!(TimestampPlace::parse(text).is_err(), "{text}");
+        }
+        assert_eq!(
+            Place::parse_of_signature("json:/signature/signature").expect("a place").to_string(),
+            "json:/signature/signature"
+        );
+    }
+}

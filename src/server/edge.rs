@@ -1,0 +1,117 @@
+//! What the public listener has that a reload changes and a drain looks at.
+
+use super::open_files;
+use super::tls::{self, TlsError};
+use crate::config::ServerSettings;
+use crate::metrics::Metrics;
+use crate::proxy::{BodyMemory, Limits, Listener, Responder, Traffic};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use parking_lot::Mutex;
+use prometheus::IntGauge;
+use rustls::ServerConfig;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// The state of the public listener; one for the life of the process.
+#[derive(Debug)]
+pub struct Edge {
+    limits: Arc<ArcSwap<Limits>>,
+    memory: Arc<BodyMemory>,
+    tls: Arc<ArcSwapOption<ServerConfig>>,
+    traffic: Arc<Traffic>,
+    drain_timeout: Mutex<Duration>,
+    is_draining: AtomicBool,
+}
+
+/// New settings that are sure to work.
+#[derive(Debug)]
+pub struct Prepared {
+    pub(crate) limits: Limits,
+    body_memory_bytes: usize,
+    tls: Option<Arc<ServerConfig>>,
+    drain_timeout: Duration,
+}
+
+impl Edge {
+    /// The listener's state for these settings.
+    ///
+    /// # Errors
+    /// If TLS is asked for with files that cannot be used.
+    pub fn new(settings: &ServerSettings, metrics: &Metrics) -> Result<Arc<Self>, TlsError> {
+        let prepared = Self::prepare(settings)?;
+        Ok(Arc::new(Self {
+            limits: Arc::new(ArcSwap::from_pointee(prepared.limits)),
+            memory: BodyMemory::new(prepared.body_memory_bytes, Some(metrics.body_bytes.clone())),
+            tls: Arc::new(ArcSwapOption::new(prepared.tls)),
+            traffic: Arc::new(Traffic::default()),
+            drain_timeout: Mutex::new(prepared.drain_timeout),
+            is_draining: AtomicBool::new(false),
+        }))
+    }
+
+    /// Reads and checks what new settings need, certificates above all, and changes nothing.
+    ///
+    /// # Errors
+    /// If TLS is asked for with files that cannot be used.
+    pub fn prepare(settings: &ServerSettings) -> Result<Prepared, TlsError> {
+        let mut limits = Limits::from(settings);
+        limits.max_connections = open_files::connections_within(limits.max_connections);
+        Ok(Prepared {
+            limits,
+            body_memory_bytes: settings.body_memory_bytes,
+            tls: settings.tls.as_ref().map(tls::load).transpose()?,
+            drain_timeout: settings.drain_timeout,
+        })
+    }
+
+    /// Takes over new settings. A connection that is open meets the limits with its next request,
+    /// and keeps the certificate that it was greeted with. Addresses, threads and whether TLS is
+    /// spoken stay as they are until a restart.
+    pub fn take_over(&self, prepared: Prepared) {
+        let Prepared { limits, body_memory_bytes, tls, drain_timeout } = prepared;
+        self.limits.store(Arc::new(limits));
+        self.memory.set_limit(body_memory_bytes);
+        if tls.is_some() == self.tls.load().is_some() {
+            self.tls.store(tls);
+        }
+        *self.drain_timeout.lock() = drain_timeout;
+    }
+
+    /// Whether the process is on its way out.
+    pub fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Acquire)
+    }
+
+    /// What is open on the public listener.
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
+    pub(super) fn start_draining(&self) {
+        self.is_draining.store(true, Ordering::Release);
+    }
+
+    pub(super) fn drain_timeout(&self) -> Duration {
+        *self.drain_timeout.lock()
+    }
+
+    pub(super) fn scheme(&self) -> &'static str {
+        if self.tls.load().is_some() { "https" } else { "http" }
+    }
+
+    pub(crate) fn listener(
+        &self,
+        responder: Arc<dyn Responder>,
+        connections: Option<IntGauge>,
+    ) -> Listener {
+        Listener::new(
+            responder,
+            Arc::clone(&self.limits),
+            Arc::clone(&self.memory),
+            Arc::clone(&self.traffic),
+            connections,
+            Arc::clone(&self.tls),
+        )
+    }
+}

@@ -1,0 +1,94 @@
+//! Signals, and what the process says with its exit code.
+
+use super::{Drained, Running};
+use std::io;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// All that was under way came to its end.
+pub const EXIT_FINISHED: u8 = 0;
+/// `drain_timeout` cut deliveries off.
+pub const EXIT_CUT_OFF: u8 = 1;
+/// A second signal ended the drain; as after SIGINT in a shell.
+pub const EXIT_SECOND_SIGNAL: u8 = 130;
+
+/// Serves until SIGTERM or SIGINT, then drains; SIGHUP reloads. The exit code of the process.
+///
+/// # Errors
+/// If the system does not let the signals be handled, or a listener ends by itself.
+pub async fn until_signalled(mut running: Running) -> io::Result<u8> {
+    let mut signals = Signals::handle()?;
+    loop {
+        tokio::select! {
+            received = signals.next() => match received {
+                Received::Stop => break,
+                Received::Reload => reload(&running).await,
+            },
+            fault = running.fails() => return Err(io::Error::other(fault)),
+        }
+    }
+    tracing::info!("stopping: no new connections; deliveries under way finish");
+    tokio::select! {
+        drained = running.drain() => Ok(match drained {
+            Drained::Finished => EXIT_FINISHED,
+            Drained::CutOff => EXIT_CUT_OFF,
+        }),
+        () = signals.stop() => {
+            tracing::warn!("second signal; stopping at once");
+            Ok(EXIT_SECOND_SIGNAL)
+        }
+    }
+}
+
+async fn reload(running: &Running) {
+    match running.admin.reload().await {
+        Ok(notes) => {
+            tracing::info!("configuration reloaded");
+            for note in notes {
+                tracing::warn!("{note}");
+            }
+        }
+        Err(problems) => {
+            for problem in &problems {
+                tracing::error!("{problem}");
+            }
+            tracing::error!(
+                problems = problems.len(),
+                "configuration not reloaded; the old one goes on serving"
+            );
+        }
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+enum Received {
+    Stop,
+    Reload,
+}
+
+impl Signals {
+    fn handle() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Received {
+        tokio::select! {
+            _ = self.terminate.recv() => Received::Stop,
+            _ = self.interrupt.recv() => Received::Stop,
+            _ = self.hang_up.recv() => Received::Reload,
+        }
+    }
+
+    /// Waits for another request to stop; a reload makes no sense any more.
+    async fn stop(&mut self) {
+        while !matches!(self.next().await, Received::Stop) {}
+    }
+}

@@ -1,0 +1,116 @@
+//! Shadow mode: a delivery is judged, counted and logged as it would be, and forwarded anyway.
+//!
+//! For a safe cut-over in front of a live receiver: nothing that reached it before is kept from it
+//! while the configuration is still being proven. What the listener itself refuses (paths, methods,
+//! addresses, sizes) is refused here too, and an event that no route takes goes nowhere.
+
+use crate::answer::Answer;
+use crate::dedupe::Hold;
+use crate::dispatch::{self, Dispatch, End};
+use crate::event::Event;
+use crate::gate::{Gate, Serving, Snapshot};
+use crate::headers::VerifiedFacts;
+use crate::outcome::{Outcome, Reason, Refusal};
+use crate::report::Report;
+use crate::request::RequestHead;
+use crate::trace::Trace;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// Says at once what enforcement would have waited for: a copy is not held up in shadow mode.
+///
+/// # Errors
+/// `in_flight` or `uncertain`, if another delivery has a hold on a destination.
+pub fn stand_aside(holds: &[Hold<End>]) -> Result<(), Refusal> {
+    holds.iter().try_for_each(|hold| match hold {
+        Hold::InFlight(_) => Err(Reason::InFlight.into()),
+        Hold::Uncertain { left } => Err(Refusal::new(Reason::Uncertain).retry_after(*left)),
+        Hold::Won(_) | Hold::Delivered { .. } | Hold::Absent => Ok(()),
+    })
+}
+
+/// Forwards what the judgement would have stopped, without a claim, and gives the answer that the
+/// sender gets. `None`: the judgement stopped nothing, or not by its own verdict.
+pub async fn pass(
+    gate: &Gate,
+    snapshot: &Arc<Snapshot>,
+    serving: &Serving,
+    head: &RequestHead,
+    judged: &Answer,
+    report: &mut Report,
+) -> Option<Answer> {
+    let stopped = judged.outcome == Outcome::Duplicate
+        || judged.refusal.as_ref().is_some_and(|refusal| is_judgement(refusal.reason));
+    let body = report.body.take().filter(|_| stopped)?;
+    let source = &*serving.source;
+    let now = gate.clock.wall();
+    // What the signature does not prove is good enough to find a route by, and for nothing else.
+    let hearsay = Event::read_unproven(source, head, &body.bytes, None).ok();
+    let event = report.event.as_ref().or(hearsay.as_ref());
+    let (route_index, route) = match event {
+        Some(event) => source.route(&event.kind)?,
+        None => (0, source.routes.first()?),
+    };
+    let trace = Trace::of(&head.headers);
+    let dispatch = Dispatch {
+        snapshot: snapshot.clone(),
+        route,
+        destinations: serving.destinations(route_index),
+        head,
+        facts: report.event.as_ref().map(|event| VerifiedFacts {
+            source: &source.name,
+            event_id: &event.id,
+            event_type: &event.kind,
+            verified_at: now,
+        }),
+        body,
+        trace: &trace,
+        deadline: Instant::now() + source.respond_within,
+    };
+    let mut met = Report::of(head.client);
+    let answer = dispatch::forward(gate, dispatch, None, &mut met).await;
+    let answer = answer.unwrap_or_else(Answer::refused);
+    report.destinations = met.destinations;
+    report.shadowed = Some(format!("forwarded, {}", answer.outcome.label()));
+    Some(answer)
+}
+
+/// Whether enforcement decides by this reason that an event is not forwarded. No wildcard: a new
+/// reason has to be thought about.
+const fn is_judgement(reason: Reason) -> bool {
+    match reason {
+        Reason::SignatureMissing
+        | Reason::SignatureMalformed
+        | Reason::SignatureMismatch
+        | Reason::TimestampMissing
+        | Reason::TimestampMalformed
+        | Reason::TimestampTooOld
+        | Reason::TimestampInFuture
+        | Reason::PayloadMalformed
+        | Reason::EventIdMissing
+        | Reason::EventTypeMissing
+        | Reason::SecretUnavailable
+        | Reason::StoreUnavailable
+        | Reason::InFlight
+        | Reason::Uncertain => true,
+        Reason::UnknownSource
+        | Reason::MethodNotAllowed
+        | Reason::BodyTooLarge
+        | Reason::HeaderTimeout
+        | Reason::BodyTimeout
+        | Reason::ContentEncoding
+        | Reason::BadRequest
+        | Reason::Unrouted
+        | Reason::RateLimited
+        | Reason::AddressNotAllowed
+        | Reason::Overloaded
+        | Reason::ShuttingDown
+        | Reason::StillWorking
+        | Reason::UpstreamUnreachable
+        | Reason::UpstreamTimeout
+        | Reason::UpstreamError
+        | Reason::UpstreamBusy
+        | Reason::UpstreamRefused
+        | Reason::UpstreamBroken => false,
+    }
+}

@@ -1,0 +1,336 @@
+//! The sender's side: what a sender of a scheme would send.
+//!
+//! The inverse of `verify`, over the same reading of the scheme, so that whatever can be verified
+//! can be made: for `hookward sign` and `send`, the demo and the tests. A body is never altered
+//! behind the caller's back; [`sample_body`] makes one where id, type or time stand in it.
+
+mod sample;
+
+pub use sample::{default_type, new_id, sample_body};
+
+use crate::clock::UnixMillis;
+use crate::json::PayloadFault;
+use crate::outcome::Refusal;
+use crate::request::RequestHead;
+use crate::scheme::{Algorithm, Encoding, Part, Place, TimestampPlace};
+use crate::secret::{NamedSecret, Secret};
+use crate::source::Source;
+use crate::verify::freshness::print_time;
+use crate::verify::{Inputs, Key, OneHeader, encode_signature, one_header};
+use ed25519_dalek::Signer as _;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use p256::ecdsa::signature::hazmat::PrehashSigner as _;
+use p256::pkcs8::DecodePrivateKey as _;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// What signs.
+#[derive(Clone, Debug)]
+pub enum SigningKey<'a> {
+    /// A secret of the source, which both sides know.
+    Shared(&'a NamedSecret),
+    /// The private key whose public one the source has: 32 bytes for Ed25519, PKCS #8 as PEM for
+    /// ECDSA.
+    Private(&'a Secret),
+}
+
+/// One delivery to sign.
+#[derive(Clone, Debug)]
+pub struct SignRequest<'a> {
+    /// The event's id, where it stands in a header; `None`: a random one.
+    pub id: Option<&'a str>,
+    /// The event's type, where it stands in a header; `None`: [`default_type`].
+    pub event_type: Option<&'a str>,
+    /// When it is sent.
+    pub at: UnixMillis,
+    /// The query that it is sent with, without its `?`.
+    pub query: Option<&'a str>,
+    /// The body, as it will be sent.
+    pub body: &'a [u8],
+}
+
+/// A signed delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signed {
+    /// All headers that the sender would send, `Host` and `Content-Length` apart.
+    pub headers: Vec<(String, String)>,
+    /// The body with its signature in it, for the schemes whose signature stands there.
+    pub body: Option<Vec<u8>>,
+}
+
+/// Why a delivery cannot be signed.
+#[derive(Debug, thiserror::Error)]
+pub enum SignError {
+    /// The secret is no key of the scheme.
+    #[error("the secret {0}")]
+    Key(&'static str),
+    /// The source holds public keys only.
+    #[error("{0} signs with a private key, which the source does not have")]
+    NoPrivateKey(&'static str),
+    /// The private key is none.
+    #[error("the private key is not {0}")]
+    PrivateKey(&'static str),
+    /// The scheme asks for something that is not there.
+    #[error("the delivery lacks what the scheme signs: {0}")]
+    Incomplete(String),
+    /// A value cannot stand in a header.
+    #[error("`{0}` cannot stand in a header")]
+    HeaderValue(String),
+    /// The body has to be a JSON object or array.
+    #[error("{0}")]
+    Body(String),
+}
+
+impl From<Refusal> for SignError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Incomplete(refusal.detail.into_owned())
+    }
+}
+
+impl From<PayloadFault> for SignError {
+    fn from(fault: PayloadFault) -> Self {
+        Self::Body(fault.0)
+    }
+}
+
+/// Signs a delivery as the sender would.
+///
+/// # Errors
+/// [`SignError`]: the key does not fit, or something that is signed cannot be found or written.
+pub fn sign(
+    source: &Source,
+    key: &SigningKey<'_>,
+    request: &SignRequest<'_>,
+) -> Result<Signed, SignError> {
+    let scheme = &source.scheme;
+    let rule = &scheme.signature;
+    let mut head = unsigned_head(source, request)?;
+
+    let inputs = Inputs::whole(source, &head, request.body)?;
+    let timestamp = match scheme.timestamp.as_ref().map(|rule| (&rule.from, rule.format)) {
+        Some((TimestampPlace::Json(pointer), _)) => {
+            inputs.member(pointer).text().map(str::to_owned)
+        }
+        Some((_, format)) => Some(print_time(format, request.at)),
+        None => None,
+    };
+    let text = if rule.algorithm == Algorithm::Token {
+        token(source, key)
+    } else {
+        let pieces = inputs.pieces(timestamp.as_deref())?;
+        encode_signature(rule.encoding, &signature(source, key, &pieces, request.body)?)
+    };
+    let line = compose(source, timestamp.as_deref().unwrap_or_default(), &text);
+
+    let mut body = None;
+    match rule.places.first() {
+        Some(Place::Header(name)) => {
+            insert(&mut head.headers, name, &line)?;
+        }
+        Some(Place::Json(pointer)) => {
+            if rule.algorithm != Algorithm::Token && rule.signed.covers_body() {
+                return Err(SignError::Incomplete(
+                    "a body that is signed as a whole cannot hold its own signature".to_owned(),
+                ));
+            }
+            body = Some(sample::put_text(request.body, pointer, &line)?);
+        }
+        Some(Place::BodySha256) | None => {
+            return Err(SignError::Incomplete(
+                "the scheme has no place for a signature".to_owned(),
+            ));
+        }
+    }
+    let headers = head.headers.iter().map(|(name, value)| {
+        (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+    });
+    Ok(Signed { headers: headers.collect(), body })
+}
+
+/// The request with everything but its signature.
+fn unsigned_head(source: &Source, request: &SignRequest<'_>) -> Result<RequestHead, SignError> {
+    let scheme = &source.scheme;
+    let mut headers = HeaderMap::new();
+    let is_form = scheme.signature.signed.any(|part| matches!(part, Part::FormSorted));
+    let content_type =
+        if is_form { "application/x-www-form-urlencoded" } else { "application/json" };
+    headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    for (name, value) in &scheme.signature.require {
+        insert(&mut headers, name, value)?;
+    }
+    if let Some(rule) = &scheme.timestamp
+        && let TimestampPlace::Header(name) = &rule.from
+    {
+        insert(&mut headers, name, &print_time(rule.format, request.at))?;
+    }
+    let id = request.id.map_or_else(new_id, str::to_owned);
+    if let Some(name) = first_header(&scheme.event.id) {
+        insert(&mut headers, name, &id)?;
+    }
+    if let Some(name) = first_header(&scheme.event.kind) {
+        let event_type = request.event_type.map_or_else(|| default_type(source), str::to_owned);
+        insert(&mut headers, name, &event_type)?;
+    }
+    let mut head = RequestHead {
+        method: Method::POST,
+        path: source.path.clone(),
+        query: request.query.map(str::to_owned),
+        headers,
+        client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        via: None,
+        host: String::new(),
+        secure: false,
+    };
+    // Whatever else is signed, as the id of the request: any value will do.
+    for part in &scheme.signature.signed.0 {
+        if let Part::Header(name) = part.unfolded()
+            && matches!(one_header(&head, name), OneHeader::Absent)
+        {
+            insert(&mut head.headers, name, &id)?;
+        }
+    }
+    Ok(head)
+}
+
+fn first_header(places: &[Place]) -> Option<&HeaderName> {
+    places.iter().find_map(|place| match place {
+        Place::Header(name) => Some(name),
+        Place::Json(_) | Place::BodySha256 => None,
+    })
+}
+
+fn insert(headers: &mut HeaderMap, name: &HeaderName, value: &str) -> Result<(), SignError> {
+    let value = HeaderValue::from_bytes(value.as_bytes())
+        .map_err(|_| SignError::HeaderValue(value.escape_debug().to_string()))?;
+    headers.insert(name.clone(), value);
+    Ok(())
+}
+
+fn signature(
+    source: &Source,
+    key: &SigningKey<'_>,
+    pieces: &[crate::verify::Piece<'_>],
+    body: &[u8],
+) -> Result<Vec<u8>, SignError> {
+    let rule = &source.scheme.signature;
+    match (key, rule.algorithm) {
+        (SigningKey::Shared(_), Algorithm::Ed25519) => Err(SignError::NoPrivateKey("ed25519")),
+        (SigningKey::Shared(_), Algorithm::EcdsaP256Sha256) => {
+            Err(SignError::NoPrivateKey("ecdsa-p256-sha256"))
+        }
+        (SigningKey::Shared(secret), _) => {
+            Ok(Key::new(secret, rule).map_err(SignError::Key)?.hash(pieces, body))
+        }
+        (SigningKey::Private(private), Algorithm::Ed25519) => {
+            let seed = <&[u8; 32]>::try_from(private.expose())
+                .map_err(|_| SignError::PrivateKey("32 bytes"))?;
+            let key = ed25519_dalek::SigningKey::from_bytes(seed);
+            let text = crate::verify::signed_text(pieces, body);
+            Ok(key.sign(&text).to_bytes().to_vec())
+        }
+        (SigningKey::Private(private), Algorithm::EcdsaP256Sha256) => {
+            let unfit = SignError::PrivateKey("a PKCS #8 PEM of a P-256 key");
+            let Ok(pem) = std::str::from_utf8(private.expose()) else { return Err(unfit) };
+            let Ok(key) = p256::ecdsa::SigningKey::from_pkcs8_pem(pem) else { return Err(unfit) };
+            let hash = crate::verify::sha256(&crate::verify::signed_text(pieces, body));
+            let signature: p256::ecdsa::Signature =
+                key.sign_prehash(&hash).map_err(|_| SignError::PrivateKey("able to sign"))?;
+            Ok(signature.to_der().as_bytes().to_vec())
+        }
+        (SigningKey::Private(_), _) => {
+            Err(SignError::PrivateKey("of use: the scheme signs with a shared secret"))
+        }
+    }
+}
+
+fn token(source: &Source, key: &SigningKey<'_>) -> String {
+    let rule = &source.scheme.signature;
+    let text = match key {
+        SigningKey::Shared(secret) => &secret.text,
+        SigningKey::Private(text) => text,
+    };
+    let text = text.expose();
+    let text = text.strip_prefix(rule.key_prefix.as_bytes()).unwrap_or(text);
+    match rule.encoding {
+        Encoding::Hex => String::from_utf8_lossy(text).into_owned(),
+        encoding @ (Encoding::Base64 | Encoding::Base64Url) => encode_signature(encoding, text),
+    }
+}
+
+/// The line that holds the signature, and the timestamp where it stands beside it.
+fn compose(source: &Source, timestamp: &str, signature: &str) -> String {
+    let rule = &source.scheme.signature;
+    // A `*` stands for what the sender chooses, as a key's id.
+    let item = format!("{}{signature}", rule.prefix.replace('*', "1"));
+    let separator = rule.separator.as_deref().unwrap_or_default();
+    match source.scheme.timestamp.as_ref().map(|rule| &rule.from) {
+        Some(TimestampPlace::Item(prefix)) => format!("{prefix}{timestamp}{separator}{item}"),
+        Some(TimestampPlace::ItemAt(0)) => format!("{timestamp}{separator}{item}"),
+        Some(TimestampPlace::ItemAt(index)) => {
+            format!("{}{timestamp}", format!("{item}{separator}").repeat(*index))
+        }
+        _ => item,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scheme::TimeFormat;
+    use crate::verify::fixture::{NOW, secrets, source, template};
+
+    fn request(body: &[u8]) -> SignRequest<'_> {
+        SignRequest {
+            id: Some("evt_1"),
+            event_type: Some("order.paid"),
+            at: NOW,
+            query: None,
+            body,
+        }
+    }
+
+    #[test]
+    fn all_headers_of_the_sender_are_made() {
+        let source = source("X-Sig")
+            .with_timestamp("header:X-Time", TimeFormat::UnixMs)
+            .with_id(&["json:/id", "header:X-Id"])
+            .with_type(&["header:X-Topic"])
+            .with_rule(|rule| {
+                rule.prefix = "sha256=".to_owned();
+                rule.signed = template("{timestamp}.{header:X-Request}.{body}");
+                rule.require = vec![(HeaderName::from_static("x-version"), "1".to_owned())];
+            });
+        let secrets = secrets(&["topsecret"]);
+        let signed = sign(&source, &SigningKey::Shared(&secrets[0]), &request(b"{}"));
+        let headers = signed.expect("signed").headers;
+        let value = |name: &str| {
+            headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+        };
+        assert_eq!(value("content-type"), Some("application/json"));
+        assert_eq!(value("x-time"), Some("1700000000000"));
+        assert_eq!(value("x-id"), Some("evt_1"));
+        assert_eq!(value("x-topic"), Some("order.paid"));
+        assert_eq!(value("x-version"), Some("1"));
+        assert_eq!(value("x-request"), Some("evt_1"));
+        assert!(value("x-sig").is_some_and(|value| value.len() == 7 + 64), "{headers:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_signed_is_said() {
+        let secrets = secrets(&["topsecret"]);
+        let shared = SigningKey::Shared(&secrets[0]);
+        let public = source("X-Sig").with_rule(|rule| rule.algorithm = Algorithm::Ed25519);
+        assert!(matches!(
+            sign(&public, &shared, &request(b"{}")),
+            Err(SignError::NoPrivateKey("ed25519"))
+        ));
+        let circular = source("json:/signature");
+        assert!(matches!(sign(&circular, &shared, &request(b"{}")), Err(SignError::Incomplete(_))));
+        let header = source("X-Sig").with_id(&["header:X-Id"]);
+        let newline = SignRequest { id: Some("a\nb"), ..request(b"{}") };
+        assert!(matches!(sign(&header, &shared, &newline), Err(SignError::HeaderValue(_))));
+        let no_time = source("X-Sig")
+            .with_timestamp("json:/at", TimeFormat::Unix)
+            .with_rule(|rule| rule.signed = template("{timestamp}.{body}"));
+        assert!(matches!(sign(&no_time, &shared, &request(b"{")), Err(SignError::Incomplete(_))));
+    }
+}

@@ -1,0 +1,302 @@
+//! Where an upstream is: the addresses behind its URLs, and whether they are sent to.
+//!
+//! Looking a name up never blocks a worker and never ends the process: what is known goes on
+//! serving while a name cannot be resolved. An address that is out of service is asked last, not
+//! never, because a wrong verdict on all of them must not cost an event.
+
+use super::tls::TlsMaterial;
+use crate::config::{HealthCheck, UpstreamSettings, UpstreamUrl};
+use arc_swap::ArcSwap;
+use http::HeaderValue;
+use parking_lot::Mutex;
+use pingora::upstreams::peer::HttpPeer;
+use prometheus::IntGauge;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// One URL of an upstream and the addresses behind it: one, unless its host is a name.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    url: UpstreamUrl,
+    /// The `Host` header.
+    pub(super) host: HeaderValue,
+    tls: Option<TlsMaterial>,
+    addresses: ArcSwap<Vec<Arc<Address>>>,
+    looking_up: tokio::sync::Mutex<()>,
+    /// Asks for a look-up before its time.
+    pub(super) doubted: Notify,
+    /// 1 while any of the addresses is in service.
+    healthy: IntGauge,
+}
+
+impl Endpoint {
+    pub(super) fn new(
+        url: &UpstreamUrl,
+        host: HeaderValue,
+        tls: Option<TlsMaterial>,
+        healthy: IntGauge,
+    ) -> Self {
+        healthy.set(1);
+        let literal = url.host.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, url.port));
+        let endpoint = Self {
+            url: url.clone(),
+            host,
+            tls,
+            addresses: ArcSwap::default(),
+            looking_up: tokio::sync::Mutex::new(()),
+            doubted: Notify::new(),
+            healthy,
+        };
+        if let Some(socket) = literal {
+            endpoint.replace(&[socket]);
+        }
+        endpoint
+    }
+
+    /// What the address is called in a metric and in `/status`: as the configuration has it.
+    pub(super) fn label(url: &UpstreamUrl) -> String {
+        if url.host.contains(':') {
+            format!("[{}]:{}", url.host, url.port)
+        } else {
+            format!("{}:{}", url.host, url.port)
+        }
+    }
+
+    /// The host as the configuration has it.
+    pub(super) fn name(&self) -> &str {
+        &self.url.host
+    }
+
+    pub(super) fn is_name(&self) -> bool {
+        self.url.host.parse::<IpAddr>().is_err()
+    }
+
+    /// What is known now; empty before the first look-up of a name.
+    pub(super) fn addresses(&self) -> Arc<Vec<Arc<Address>>> {
+        self.addresses.load_full()
+    }
+
+    /// Looks the name up. Those who ask while it goes on share one look-up where nothing was known
+    /// before.
+    pub(super) async fn look_up(&self, only_if_unknown: bool) -> io::Result<()> {
+        let _turn = self.looking_up.lock().await;
+        if only_if_unknown && !self.addresses.load().is_empty() {
+            return Ok(());
+        }
+        let found: Vec<SocketAddr> =
+            tokio::net::lookup_host((self.url.host.as_str(), self.url.port)).await?.collect();
+        if found.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+        }
+        self.replace(&found);
+        Ok(())
+    }
+
+    /// Sends to `sockets` from now on; those that were there keep what is known of them.
+    fn replace(&self, sockets: &[SocketAddr]) {
+        let known = self.addresses.load();
+        let mut addresses: Vec<Arc<Address>> = Vec::with_capacity(sockets.len());
+        for socket in sockets {
+            if addresses.iter().any(|address| address.socket == *socket) {
+                continue;
+            }
+            let address = known.iter().find(|address| address.socket == *socket);
+            addresses.push(
+                address.cloned().unwrap_or_else(|| {
+                    Arc::new(Address::new(*socket, &self.url, self.tls.as_ref()))
+                }),
+            );
+        }
+        self.addresses.store(Arc::new(addresses));
+    }
+
+    /// Whether anything here is in service; true of a name that was not looked up yet.
+    pub(super) fn in_service(&self, now: Duration) -> bool {
+        let addresses = self.addresses.load();
+        addresses.is_empty() || addresses.iter().any(|address| address.in_service(now))
+    }
+
+    /// Shows it in the metric.
+    pub(super) fn show(&self, now: Duration) {
+        self.healthy.set(i64::from(self.in_service(now)));
+    }
+}
+
+/// One socket address and what is known of it.
+#[derive(Debug)]
+pub(super) struct Address {
+    pub(super) socket: SocketAddr,
+    /// For connections out of the pool and into it.
+    pub(super) pooled: Arc<HttpPeer>,
+    /// The same destination under another pool key, where nothing is ever put: always connects.
+    pub(super) fresh: HttpPeer,
+    /// Exchanges under way.
+    pending: AtomicUsize,
+    standing: Mutex<Standing>,
+}
+
+#[derive(Debug, Default)]
+struct Standing {
+    /// Exchanges without an answer in a row.
+    failures: u32,
+    /// Left out until this point of the monotonic clock.
+    ejected_until: Option<Duration>,
+    /// The active check's verdict.
+    down: bool,
+    /// Checks in a row that contradict the verdict.
+    contrary_checks: u32,
+}
+
+impl Address {
+    fn new(socket: SocketAddr, url: &UpstreamUrl, tls: Option<&TlsMaterial>) -> Self {
+        // An empty name would switch all checks of the certificate off.
+        let sni = tls.and_then(|tls| tls.sni.clone()).unwrap_or_else(|| url.host.clone());
+        let mut pooled = HttpPeer::new(socket, url.secure, sni);
+        if let Some(tls) = tls {
+            pooled.options.ca.clone_from(&tls.ca);
+            pooled.client_cert_key.clone_from(&tls.client);
+            pooled.group_key = tls.fingerprint;
+        }
+        // The lowest bit tells the two keys apart.
+        pooled.group_key &= !1;
+        let mut fresh = pooled.clone();
+        fresh.group_key |= 1;
+        Self {
+            socket,
+            pooled: Arc::new(pooled),
+            fresh,
+            pending: AtomicUsize::new(0),
+            standing: Mutex::default(),
+        }
+    }
+
+    /// Whether it is sent to while others could be.
+    pub(super) fn in_service(&self, now: Duration) -> bool {
+        let standing = self.standing.lock();
+        !standing.down && standing.ejected_until.is_none_or(|until| until <= now)
+    }
+
+    /// An answer came. `true` if that brought the address back into service.
+    pub(super) fn answered(&self) -> bool {
+        let mut standing = self.standing.lock();
+        standing.failures = 0;
+        standing.ejected_until.take().is_some()
+    }
+
+    /// No connection could be made, or no answer came over it. If that takes the address out of
+    /// service: for how long. Once its time is up, one more failure is enough.
+    pub(super) fn failed(&self, settings: &UpstreamSettings, now: Duration) -> Option<Duration> {
+        let ejection = settings.ejection?;
+        let mut standing = self.standing.lock();
+        standing.failures = standing.failures.saturating_add(1);
+        if standing.failures < ejection.after {
+            return None;
+        }
+        standing.ejected_until = Some(now.saturating_add(ejection.period));
+        Some(ejection.period)
+    }
+
+    /// An active check ended. `true` if that changed the verdict.
+    pub(super) fn checked(&self, good: bool, health: &HealthCheck) -> bool {
+        let mut standing = self.standing.lock();
+        if good != standing.down {
+            standing.contrary_checks = 0;
+            return false;
+        }
+        standing.contrary_checks = standing.contrary_checks.saturating_add(1);
+        let needed = if good { health.healthy_after } else { health.unhealthy_after };
+        if standing.contrary_checks < needed {
+            return false;
+        }
+        *standing = Standing { down: !good, ..Standing::default() };
+        true
+    }
+
+    pub(super) fn pending(&self) -> usize {
+        self.pending.load(Ordering::Relaxed)
+    }
+
+    /// Counts an exchange as under way until the guard is dropped.
+    pub(super) fn begin(self: &Arc<Self>) -> Pending {
+        self.pending.fetch_add(1, Ordering::Relaxed);
+        Pending(Arc::clone(self))
+    }
+}
+
+/// An exchange under way.
+#[derive(Debug)]
+pub(super) struct Pending(Arc<Address>);
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.0.pending.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Ejection;
+
+    fn address() -> Address {
+        let url = UpstreamUrl {
+            secure: false,
+            host: "127.0.0.1".into(),
+            port: 9001,
+            path: None,
+            authority: "127.0.0.1:9001".into(),
+        };
+        Address::new("127.0.0.1:9001".parse().unwrap(), &url, None)
+    }
+
+    #[test]
+    fn an_address_is_left_out_after_failures_in_a_row_and_for_its_time() {
+        let mut settings = crate::upstream::tests::raw::settings("erp", &[]);
+        let at = Duration::from_secs;
+        let address = address();
+        assert_eq!(address.failed(&settings, at(0)), None, "never, unless it is asked for");
+        settings.ejection = Some(Ejection { after: 3, period: at(10) });
+        assert_eq!(address.failed(&settings, at(0)), None);
+        assert!(!address.answered());
+        assert_eq!(address.failed(&settings, at(1)), None);
+        assert_eq!(address.failed(&settings, at(1)), None);
+        assert_eq!(address.failed(&settings, at(1)), Some(at(10)));
+        assert!(!address.in_service(at(10)));
+        assert!(address.in_service(at(11)));
+        assert_eq!(address.failed(&settings, at(11)), Some(at(10)), "one more is enough now");
+        assert!(!address.in_service(at(20)));
+        assert!(address.answered());
+        assert!(address.in_service(at(20)));
+    }
+
+    #[test]
+    fn a_check_needs_its_threshold_to_change_the_verdict() {
+        let health = HealthCheck {
+            path: "/".into(),
+            interval: Duration::ZERO,
+            timeout: Duration::ZERO,
+            healthy_after: 2,
+            unhealthy_after: 3,
+        };
+        let address = address();
+        let mut verdicts = Vec::new();
+        for good in [true, false, false, true, false, false, false, false, true, false, true, true]
+        {
+            address.checked(good, &health);
+            verdicts.push(address.in_service(Duration::ZERO));
+        }
+        let (t, f) = (true, false);
+        assert_eq!(verdicts, [t, t, t, t, t, t, f, f, f, f, f, t]);
+    }
+
+    #[test]
+    fn the_two_pool_keys_of_an_address_differ() {
+        use pingora::upstreams::peer::Peer;
+        let address = address();
+        assert_ne!(address.pooled.reuse_hash(), address.fresh.reuse_hash());
+    }
+}

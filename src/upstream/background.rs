@@ -1,0 +1,129 @@
+//! What goes on for an upstream beside the events: looking its names up again, and asking its
+//! addresses how they are. Ends when the upstream is gone.
+
+use super::UpstreamRequest;
+use super::address::{Address, Endpoint};
+use super::exchange::{Progress, exchange, request_header};
+use crate::clock::Clock;
+use crate::config::{HealthCheck, UpstreamSettings};
+use bytes::Bytes;
+use http::header::{CONNECTION, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method};
+use pingora::connectors::http::Connector;
+use pingora::protocols::http::client::HttpSession as AnySession;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout_at};
+
+/// Look-ups of one name are at least this far apart, however often it is doubted.
+const LOOK_UP_PAUSE: Duration = Duration::from_secs(1);
+
+/// Starts it all; dropping the set ends it.
+pub(super) fn start(
+    settings: &UpstreamSettings,
+    endpoints: &[Arc<Endpoint>],
+    connector: &Arc<Connector>,
+    clock: &Arc<dyn Clock>,
+) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    for endpoint in endpoints {
+        if endpoint.is_name() {
+            tasks.spawn(look_up_again(
+                Arc::clone(&settings.name),
+                Arc::clone(endpoint),
+                settings.resolve_every,
+                Arc::clone(clock),
+            ));
+        }
+        if let Some(health) = &settings.health {
+            tasks.spawn(check_again(
+                Arc::clone(&settings.name),
+                Arc::clone(endpoint),
+                health.clone(),
+                Arc::clone(connector),
+                Arc::clone(clock),
+            ));
+        }
+    }
+    tasks
+}
+
+async fn look_up_again(
+    upstream: Arc<str>,
+    endpoint: Arc<Endpoint>,
+    every: Duration,
+    clock: Arc<dyn Clock>,
+) {
+    loop {
+        if let Err(fault) = endpoint.look_up(false).await {
+            tracing::warn!(%upstream, host = endpoint.name(), %fault, "the name is not found");
+        }
+        endpoint.show(clock.monotonic());
+        sleep(LOOK_UP_PAUSE).await;
+        tokio::select! {
+            () = sleep(every.saturating_sub(LOOK_UP_PAUSE)) => {}
+            () = endpoint.doubted.notified() => {}
+        }
+    }
+}
+
+async fn check_again(
+    upstream: Arc<str>,
+    endpoint: Arc<Endpoint>,
+    health: HealthCheck,
+    connector: Arc<Connector>,
+    clock: Arc<dyn Clock>,
+) {
+    loop {
+        let mut checks = JoinSet::new();
+        for address in endpoint.addresses().iter() {
+            let (endpoint, address) = (Arc::clone(&endpoint), Arc::clone(address));
+            let (health, connector) = (health.clone(), Arc::clone(&connector));
+            checks.spawn(async move {
+                let good = is_well(&endpoint, &address, &health, &connector).await;
+                (address, good)
+            });
+        }
+        while let Some(check) = checks.join_next().await {
+            let Ok((address, good)) = check else { continue };
+            if address.checked(good, &health) {
+                let (address, host) = (address.socket, endpoint.name());
+                if good {
+                    tracing::info!(%upstream, host, %address, "is healthy again");
+                } else {
+                    tracing::warn!(%upstream, host, %address, "is unhealthy");
+                }
+            }
+        }
+        endpoint.show(clock.monotonic());
+        sleep(health.interval).await;
+    }
+}
+
+/// One check on a connection of its own: a pooled one would say nothing about new ones.
+async fn is_well(
+    endpoint: &Endpoint,
+    address: &Address,
+    health: &HealthCheck,
+    connector: &Connector,
+) -> bool {
+    let deadline = Instant::now() + health.timeout;
+    let mut headers = HeaderMap::new();
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    headers.insert(USER_AGENT, HeaderValue::from_static("hookward-health"));
+    let request = UpstreamRequest {
+        method: Method::GET,
+        route_path: Some(health.path.clone()),
+        sender_path: String::new(),
+        query: None,
+        headers,
+        body: Bytes::new(),
+    };
+    let Ok(header) = request_header(&request, &endpoint.host, None) else { return false };
+    let connected = timeout_at(deadline, connector.get_http_session(&address.fresh)).await;
+    let Ok(Ok((AnySession::H1(mut session), _))) = connected else { return false };
+    let mut progress = Progress::default();
+    let answer = exchange(&mut session, false, header, &request, deadline, &mut progress).await;
+    answer.is_ok_and(|status| status.is_success())
+}

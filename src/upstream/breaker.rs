@@ -1,0 +1,167 @@
+//! The circuit breaker: when a destination fails and fails, nothing is tried for a while, and
+//! senders are told at once when to come back.
+//!
+//! What counts as a failure is that no answer came: no connection, a broken one, or none in time.
+//! A 5xx is an answer. It may concern one event only, and the sender's retry of *that* event is
+//! the remedy for it; shutting out all other events would turn one bad event into an outage.
+
+use crate::config::Breaker as BreakerSettings;
+use parking_lot::Mutex;
+use std::time::Duration;
+
+/// What is told while the one probe is under way.
+const PROBE_TIME: Duration = Duration::from_secs(1);
+
+/// The breaker of one upstream.
+#[derive(Debug)]
+pub(super) struct Breaker {
+    settings: BreakerSettings,
+    state: Mutex<State>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// All may pass; so many failures in a row.
+    Closed { failures: u32 },
+    /// Nobody may pass before this point of the monotonic clock; then one, as a probe.
+    Open { until: Duration },
+    /// The probe is under way.
+    Probing,
+}
+
+impl Breaker {
+    pub(super) const fn new(settings: BreakerSettings) -> Self {
+        Self { settings, state: Mutex::new(State::Closed { failures: 0 }) }
+    }
+
+    /// Why nobody may pass now: the time after which to try again. Changes nothing.
+    pub(super) fn refusal(&self, now: Duration) -> Option<Duration> {
+        match *self.state.lock() {
+            State::Open { until } if until > now => Some(until.saturating_sub(now)),
+            State::Probing => Some(PROBE_TIME),
+            State::Closed { .. } | State::Open { .. } => None,
+        }
+    }
+
+    /// Lets an attempt pass, or says after which time to try again.
+    pub(super) fn admit(&self, now: Duration) -> Result<Admission<'_>, Duration> {
+        if let Some(wait) = self.refusal(now) {
+            return Err(wait);
+        }
+        let mut state = self.state.lock();
+        let probe = !matches!(*state, State::Closed { .. });
+        if *state == State::Probing {
+            return Err(PROBE_TIME);
+        }
+        if probe {
+            *state = State::Probing;
+        }
+        Ok(Admission { breaker: self, probe, judged: false })
+    }
+}
+
+/// Leave to make one attempt. Dropped without a verdict, it was none.
+#[derive(Debug)]
+pub(super) struct Admission<'a> {
+    breaker: &'a Breaker,
+    probe: bool,
+    judged: bool,
+}
+
+impl Admission<'_> {
+    /// An answer came.
+    pub(super) fn succeeded(mut self) {
+        self.judged = true;
+        *self.breaker.state.lock() = State::Closed { failures: 0 };
+    }
+
+    /// None came.
+    pub(super) fn failed(mut self, now: Duration) {
+        self.judged = true;
+        let settings = self.breaker.settings;
+        let open = State::Open { until: now.saturating_add(settings.open_for) };
+        let mut state = self.breaker.state.lock();
+        *state = match *state {
+            State::Closed { failures } if failures + 1 < settings.failures => {
+                State::Closed { failures: failures + 1 }
+            }
+            State::Closed { .. } => open,
+            // A straggler from before says nothing new.
+            other if !self.probe => other,
+            State::Open { .. } | State::Probing => open,
+        };
+    }
+}
+
+impl Drop for Admission<'_> {
+    fn drop(&mut self) {
+        if self.probe && !self.judged {
+            *self.breaker.state.lock() = State::Open { until: Duration::ZERO };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn breaker() -> Breaker {
+        Breaker::new(BreakerSettings { failures: 3, open_for: seconds(10) })
+    }
+
+    fn opened_at(now: Duration) -> Breaker {
+        let breaker = breaker();
+        for _ in 0..3 {
+            breaker.admit(now).unwrap().failed(now);
+        }
+        breaker
+    }
+
+    #[test]
+    fn it_opens_after_so_many_failures_in_a_row() {
+        let breaker = breaker();
+        for _ in 0..5 {
+            breaker.admit(seconds(1)).unwrap().failed(seconds(1));
+            breaker.admit(seconds(1)).unwrap().failed(seconds(1));
+            breaker.admit(seconds(1)).unwrap().succeeded();
+        }
+        assert_eq!(breaker.refusal(seconds(1)), None);
+        let breaker = opened_at(seconds(1));
+        assert_eq!(breaker.admit(seconds(4)).unwrap_err(), seconds(7));
+        assert_eq!(breaker.refusal(seconds(4)), Some(seconds(7)));
+    }
+
+    #[test]
+    fn when_the_time_is_up_one_probe_passes_and_decides() {
+        let breaker = opened_at(seconds(0));
+        let probe = breaker.admit(seconds(10)).unwrap();
+        assert_eq!(breaker.admit(seconds(10)).unwrap_err(), seconds(1));
+        probe.failed(seconds(12));
+        assert_eq!(breaker.admit(seconds(13)).unwrap_err(), seconds(9));
+        breaker.admit(seconds(22)).unwrap().succeeded();
+        let (one, two) = (breaker.admit(seconds(22)), breaker.admit(seconds(22)));
+        assert!(one.is_ok() && two.is_ok());
+    }
+
+    #[test]
+    fn a_probe_that_ends_without_a_verdict_lets_the_next_one_pass() {
+        let breaker = opened_at(seconds(0));
+        drop(breaker.admit(seconds(10)).unwrap());
+        assert!(breaker.admit(seconds(10)).is_ok());
+    }
+
+    #[test]
+    fn a_straggler_does_not_lengthen_the_time() {
+        let breaker = breaker();
+        let straggler = breaker.admit(seconds(0)).unwrap();
+        for _ in 0..3 {
+            breaker.admit(seconds(0)).unwrap().failed(seconds(0));
+        }
+        straggler.failed(seconds(9));
+        assert_eq!(breaker.refusal(seconds(9)), Some(seconds(1)));
+    }
+}

@@ -1,0 +1,343 @@
+//! One upstream: which address is asked, how often, and for how long.
+//!
+//! The rule for a second attempt: whatever the method, another address may be tried as long as
+//! nothing was sent, and a request on a reused connection is sent again once if the kernel's
+//! counters show that it cannot have been accepted. In every other case the first attempt is the
+//! only one.
+
+use super::address::{Address, Endpoint, Pending};
+use super::background;
+use super::breaker::Breaker;
+use super::exchange::{self, Fault, Progress};
+use super::gate::Gate;
+use super::reply::Arrived;
+use super::{Forwarded, UpstreamRequest};
+use crate::clock::Clock;
+use crate::config::{Balance, UpstreamSettings};
+use crate::metrics::{UpstreamMetrics, UpstreamResult};
+use pingora::connectors::http::Connector;
+use pingora::protocols::http::client::HttpSession as AnySession;
+use pingora::protocols::http::v1::client::HttpSession;
+use pingora::upstreams::peer::HttpPeer;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout_at};
+
+/// How an upstream is doing, for `/status`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamStatus {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Whether events are sent to it: an address is in service and the breaker lets them pass.
+    pub healthy: bool,
+    /// Each address as configured, and whether it is in service.
+    pub addresses: Vec<(String, bool)>,
+}
+
+/// An upstream as it serves.
+#[derive(Debug)]
+pub(super) struct Destination {
+    settings: UpstreamSettings,
+    /// Of the TLS files that were read; 0 without.
+    fingerprint: u64,
+    endpoints: Vec<Arc<Endpoint>>,
+    gate: Option<Gate>,
+    breaker: Option<Breaker>,
+    /// Where the next round begins.
+    turn: AtomicUsize,
+    /// Reused connections that had ended before a request could be accepted on them.
+    #[cfg(test)]
+    stale: AtomicUsize,
+    metrics: UpstreamMetrics,
+    clock: Arc<dyn Clock>,
+    /// Ends with the upstream.
+    background: OnceLock<JoinSet<()>>,
+}
+
+/// Places that an exchange takes until its answer was read.
+#[derive(Debug)]
+pub(super) struct Held {
+    _pending: Pending,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Destination {
+    pub(super) fn new(
+        settings: UpstreamSettings,
+        fingerprint: u64,
+        endpoints: Vec<Arc<Endpoint>>,
+        metrics: UpstreamMetrics,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            gate: settings.max_concurrent.map(|places| Gate::new(places, settings.max_waiting)),
+            breaker: settings.breaker.map(Breaker::new),
+            settings,
+            fingerprint,
+            endpoints,
+            turn: AtomicUsize::new(0),
+            #[cfg(test)]
+            stale: AtomicUsize::new(0),
+            metrics,
+            clock,
+            background: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn name(&self) -> Arc<str> {
+        Arc::clone(&self.settings.name)
+    }
+
+    /// How often a request was sent again because the pooled connection had ended before it.
+    #[cfg(test)]
+    pub(super) fn stale_connections(&self) -> usize {
+        self.stale.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is what these settings and TLS files ask for.
+    pub(super) fn is_as(&self, settings: &UpstreamSettings, fingerprint: u64) -> bool {
+        self.settings == *settings && self.fingerprint == fingerprint
+    }
+
+    /// Starts its background tasks, once, on the current runtime.
+    pub(super) fn start(&self, connector: &Arc<Connector>) {
+        self.background.get_or_init(|| {
+            background::start(&self.settings, &self.endpoints, connector, &self.clock)
+        });
+    }
+
+    pub(super) fn status(&self) -> UpstreamStatus {
+        let now = self.clock.monotonic();
+        let urls = self.settings.urls.iter().map(Endpoint::label);
+        let in_service = self.endpoints.iter().map(|endpoint| endpoint.in_service(now));
+        let addresses: Vec<(String, bool)> = urls.zip(in_service).collect();
+        let passes = self.breaker.as_ref().is_none_or(|breaker| breaker.refusal(now).is_none());
+        UpstreamStatus {
+            name: Arc::clone(&self.settings.name),
+            healthy: passes && addresses.iter().any(|(_, in_service)| *in_service),
+            addresses,
+        }
+    }
+
+    /// Sends `request` within `timeout` and counts how it went.
+    pub(super) async fn forward(
+        &self,
+        connector: &Arc<Connector>,
+        request: &UpstreamRequest,
+    ) -> Forwarded {
+        let began = self.clock.monotonic();
+        let forwarded = self.admit(connector, request).await;
+        let result = match &forwarded {
+            Forwarded::Answered(answer) => UpstreamResult::Status(answer.status),
+            Forwarded::Unreachable { .. } => UpstreamResult::Unreachable,
+            Forwarded::TimedOut { .. } => UpstreamResult::Timeout,
+            Forwarded::Broken { .. } => UpstreamResult::Broken,
+            // No request was made.
+            Forwarded::Full => return forwarded,
+        };
+        self.metrics.ended(result, self.clock.monotonic().saturating_sub(began));
+        forwarded
+    }
+
+    /// Past the breaker and through the gate. The breaker is asked before the waiting room too,
+    /// so that nobody waits there for what will be refused.
+    async fn admit(&self, connector: &Arc<Connector>, request: &UpstreamRequest) -> Forwarded {
+        self.start(connector);
+        let deadline = Instant::now() + self.settings.timeout;
+        let refusal = self.breaker.as_ref().and_then(|b| b.refusal(self.clock.monotonic()));
+        if let Some(retry_after) = refusal {
+            return refused_by_breaker(retry_after);
+        }
+        let place = match &self.gate {
+            Some(gate) => match gate.enter(deadline).await {
+                Ok(place) => Some(place),
+                Err(_) => return Forwarded::Full,
+            },
+            None => None,
+        };
+        let admission = match &self.breaker {
+            Some(breaker) => match breaker.admit(self.clock.monotonic()) {
+                Ok(admission) => Some(admission),
+                Err(retry_after) => return refused_by_breaker(retry_after),
+            },
+            None => None,
+        };
+        match self.attempts(connector, request, place, deadline).await {
+            Ok(arrived) => {
+                if let Some(admission) = admission {
+                    admission.succeeded();
+                }
+                Forwarded::Answered(arrived.into_answer(deadline).await)
+            }
+            Err(failed) => {
+                if let Some(admission) = admission {
+                    admission.failed(self.clock.monotonic());
+                }
+                failed
+            }
+        }
+    }
+
+    /// Asks one address after the other until one takes the request.
+    async fn attempts(
+        &self,
+        connector: &Arc<Connector>,
+        request: &UpstreamRequest,
+        mut place: Option<OwnedSemaphorePermit>,
+        deadline: Instant,
+    ) -> Result<Arrived, Forwarded> {
+        let url_path = self.settings.urls.first().and_then(|url| url.path.as_deref());
+        let mut detail = String::new();
+        for (endpoint, address) in self.candidates(deadline).await? {
+            // The pool first; a connection of its own only if the pooled one was stale.
+            for peer in [&*address.pooled, &address.fresh] {
+                let (mut session, reused) = match self.connect(connector, peer, deadline).await {
+                    Ok(connected) => connected,
+                    Err(fault) => {
+                        detail = format!("{}: {fault}", address.socket);
+                        self.failed(&endpoint, &address);
+                        if endpoint.is_name() {
+                            endpoint.doubted.notify_one();
+                        }
+                        break;
+                    }
+                };
+                let pending = address.begin();
+                let header = exchange::request_header(request, &endpoint.host, url_path).map_err(
+                    |error| Forwarded::Broken {
+                        sent_whole: false,
+                        detail: exchange::describe(&error),
+                    },
+                )?;
+                let mut progress = Progress::default();
+                let outcome = exchange::exchange(
+                    &mut session,
+                    reused,
+                    header,
+                    request,
+                    deadline,
+                    &mut progress,
+                )
+                .await;
+                let sent_whole = progress.sent_whole;
+                match outcome {
+                    Ok(status) => {
+                        if address.answered() {
+                            endpoint.show(self.clock.monotonic());
+                        }
+                        return Ok(Arrived {
+                            session,
+                            status,
+                            request_complete: sent_whole,
+                            connector: Arc::clone(connector),
+                            peer: Arc::clone(&address.pooled),
+                            _held: Held { _pending: pending, _place: place.take() },
+                        });
+                    }
+                    Err(Fault::Stale(fault)) => {
+                        #[cfg(test)]
+                        self.stale.fetch_add(1, Ordering::Relaxed);
+                        detail = fault;
+                    }
+                    Err(Fault::TimedOut) => {
+                        self.failed(&endpoint, &address);
+                        return Err(Forwarded::TimedOut { sent_whole });
+                    }
+                    Err(Fault::Broken(detail)) => {
+                        self.failed(&endpoint, &address);
+                        return Err(Forwarded::Broken { sent_whole, detail });
+                    }
+                }
+            }
+        }
+        Err(Forwarded::Unreachable { detail, retry_after: None })
+    }
+
+    /// The addresses in the order in which they are asked: those in service as `balance` says,
+    /// then the others, which are better than none.
+    async fn candidates(
+        &self,
+        deadline: Instant,
+    ) -> Result<Vec<(Arc<Endpoint>, Arc<Address>)>, Forwarded> {
+        let mut known = self.known();
+        if known.is_empty() {
+            let mut detail = String::new();
+            let until = deadline.min(Instant::now() + self.settings.connect_timeout);
+            for endpoint in &self.endpoints {
+                detail = match timeout_at(until, endpoint.look_up(true)).await {
+                    Ok(Ok(())) => continue,
+                    Ok(Err(fault)) => format!("looking up {}: {fault}", endpoint.name()),
+                    Err(_) => format!("looking up {} takes too long", endpoint.name()),
+                };
+            }
+            known = self.known();
+            if known.is_empty() {
+                return Err(Forwarded::Unreachable { detail, retry_after: None });
+            }
+        }
+        if known.len() > 1 {
+            let turn = self.turn.fetch_add(1, Ordering::Relaxed) % known.len();
+            known.rotate_left(turn);
+            let now = self.clock.monotonic();
+            known.sort_by_cached_key(|(_, address)| {
+                let load = match self.settings.balance {
+                    Balance::RoundRobin => 0,
+                    Balance::LeastPending => address.pending(),
+                };
+                (!address.in_service(now), load)
+            });
+        }
+        Ok(known)
+    }
+
+    fn known(&self) -> Vec<(Arc<Endpoint>, Arc<Address>)> {
+        let mut known = Vec::with_capacity(self.endpoints.len());
+        for endpoint in &self.endpoints {
+            for address in endpoint.addresses().iter() {
+                known.push((Arc::clone(endpoint), Arc::clone(address)));
+            }
+        }
+        known
+    }
+
+    /// A connection, new or out of the pool, and whether it is the latter.
+    async fn connect(
+        &self,
+        connector: &Connector,
+        peer: &HttpPeer,
+        deadline: Instant,
+    ) -> Result<(HttpSession, bool), String> {
+        let until = deadline.min(Instant::now() + self.settings.connect_timeout);
+        match timeout_at(until, connector.get_http_session(peer)).await {
+            Ok(Ok((AnySession::H1(session), reused))) => Ok((session, reused)),
+            Ok(Ok(_)) => Err("the other side speaks another protocol".to_owned()),
+            Ok(Err(error)) => Err(exchange::describe_connecting(&error)),
+            Err(_) => Err("not connected in time".to_owned()),
+        }
+    }
+
+    /// Counts a failure against an address, and shows it where that takes the address out of
+    /// service: now, and again when its time is up.
+    fn failed(&self, endpoint: &Arc<Endpoint>, address: &Address) {
+        let now = self.clock.monotonic();
+        if let Some(eject_for) = address.failed(&self.settings, now) {
+            endpoint.show(now);
+            let (endpoint, clock) = (Arc::downgrade(endpoint), Arc::clone(&self.clock));
+            tokio::spawn(async move {
+                sleep(eject_for).await;
+                if let Some(endpoint) = endpoint.upgrade() {
+                    endpoint.show(clock.monotonic());
+                }
+            });
+        }
+    }
+}
+
+fn refused_by_breaker(retry_after: std::time::Duration) -> Forwarded {
+    Forwarded::Unreachable {
+        detail: "the circuit breaker is open".to_owned(),
+        retry_after: Some(retry_after),
+    }
+}

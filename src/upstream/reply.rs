@@ -1,0 +1,242 @@
+//! The rest of an answer once its head is there, and the way of its connection back to the pool.
+//!
+//! A 2xx body is collected up to [`WHOLE_BYTES`] and [`WHOLE_TIME`], and streamed beyond. Of other answers only the
+//! head counts; a short body is read past so that the connection can serve again.
+
+use super::destination::Held;
+use super::{BrokenOff, ReplyBody, UpstreamAnswer};
+use crate::headers::end_to_end;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, StatusCode, header};
+use pingora::connectors::http::Connector;
+use pingora::protocols::http::client::HttpSession as AnySession;
+use pingora::protocols::http::v1::client::HttpSession;
+use pingora::upstreams::peer::HttpPeer;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// Bodies up to this are given whole.
+const WHOLE_BYTES: usize = 64 * 1024;
+
+/// How long a body may take to be given whole. The event is accepted with the head of its answer,
+/// and that has to be settled before the destination is done with its body.
+const WHOLE_TIME: Duration = Duration::from_secs(1);
+
+/// Pieces of a streamed body that may wait for the sender's side: at most 512 KiB an answer.
+const PIECES_AHEAD: usize = 8;
+
+/// What is read past of an answer that is not a 2xx, and for how long.
+const DRAIN_BYTES: usize = 64 * 1024;
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+
+/// How long an idle connection is kept where the destination does not say how long it keeps it.
+const IDLE_TIME: Duration = Duration::from_secs(50);
+
+/// An answer whose head is there.
+pub(super) struct Arrived {
+    pub(super) session: HttpSession,
+    pub(super) status: StatusCode,
+    /// The request was written to its end, so the connection is in a known state afterwards.
+    pub(super) request_complete: bool,
+    pub(super) connector: Arc<Connector>,
+    pub(super) peer: Arc<HttpPeer>,
+    /// Places that are taken until the answer was read.
+    pub(super) _held: Held,
+}
+
+impl Arrived {
+    /// Makes the answer of it. A 2xx that breaks off or stalls after its head stays a 2xx: the
+    /// destination took the event, and what is missing is said to whoever reads the body.
+    pub(super) async fn into_answer(mut self, deadline: Instant) -> UpstreamAnswer {
+        let status = self.status.as_u16();
+        let headers =
+            self.session.resp_header().map(|head| kept_headers(&head.headers)).unwrap_or_default();
+        if !self.status.is_success() {
+            if self.request_complete && self.session.is_body_done() {
+                self.release().await;
+            } else if self.request_complete {
+                tokio::spawn(self.drain());
+            }
+            return UpstreamAnswer { status, headers, body: ReplyBody::Whole(Bytes::new()) };
+        }
+        let body = match self.collect(deadline).await {
+            Collected::Whole(body) => {
+                self.release().await;
+                ReplyBody::Whole(body)
+            }
+            Collected::More(first) => self.stream(first, deadline),
+            Collected::BrokenOff(first) => {
+                let (sender, rest) = mpsc::channel(1);
+                // There is room for one.
+                let _ = sender.try_send(Err(BrokenOff));
+                ReplyBody::Streamed { first, rest }
+            }
+        };
+        UpstreamAnswer { status, headers, body }
+    }
+
+    async fn collect(&mut self, deadline: Instant) -> Collected {
+        let until = deadline.min(Instant::now() + WHOLE_TIME);
+        let mut first = Bytes::new();
+        let mut collected = BytesMut::new();
+        loop {
+            match timeout_at(until, self.session.read_body_bytes()).await {
+                Ok(Ok(Some(piece))) if collected.is_empty() && first.is_empty() => first = piece,
+                Ok(Ok(Some(piece))) => {
+                    if collected.is_empty() {
+                        collected = BytesMut::from(first.as_ref());
+                    }
+                    collected.extend_from_slice(&piece);
+                }
+                Ok(Ok(None)) => return Collected::Whole(joined(first, collected)),
+                Err(_) if until < deadline => return Collected::More(joined(first, collected)),
+                Ok(Err(_)) | Err(_) => return Collected::BrokenOff(joined(first, collected)),
+            }
+            if first.len().max(collected.len()) > WHOLE_BYTES {
+                return Collected::More(joined(first, collected));
+            }
+        }
+    }
+
+    /// Goes on reading in a task of its own, as fast as the pieces are taken.
+    fn stream(self, first: Bytes, deadline: Instant) -> ReplyBody {
+        // One place more, kept for the word that the body broke off: a full channel must not make
+        // a cut body look complete.
+        let (sender, rest) = mpsc::channel(PIECES_AHEAD + 1);
+        if let Ok(last_word) = sender.clone().try_reserve_owned() {
+            let ending = Ending(Some(last_word));
+            tokio::spawn(self.relay(sender, ending, deadline));
+        }
+        ReplyBody::Streamed { first, rest }
+    }
+
+    async fn relay(
+        mut self,
+        sender: mpsc::Sender<Result<Bytes, BrokenOff>>,
+        mut ending: Ending,
+        deadline: Instant,
+    ) {
+        loop {
+            match timeout_at(deadline, self.session.read_body_bytes()).await {
+                Ok(Ok(Some(piece))) if piece.is_empty() => {}
+                Ok(Ok(Some(piece))) => {
+                    if !matches!(timeout_at(deadline, sender.send(Ok(piece))).await, Ok(Ok(()))) {
+                        return;
+                    }
+                }
+                Ok(Ok(None)) => {
+                    ending.0 = None;
+                    self.release().await;
+                    return;
+                }
+                Ok(Err(_)) | Err(_) => return,
+            }
+        }
+    }
+
+    /// Reads past a short body; a long or slow one costs the connection.
+    async fn drain(mut self) {
+        let whole = async {
+            let mut read = 0;
+            while let Ok(Some(piece)) = self.session.read_body_bytes().await {
+                read += piece.len();
+                if read > DRAIN_BYTES {
+                    return false;
+                }
+            }
+            self.session.is_body_done()
+        };
+        if timeout(DRAIN_TIME, whole).await == Ok(true) {
+            self.release().await;
+        }
+    }
+
+    /// Gives the connection back, if both sides are through with their message.
+    async fn release(self) {
+        let idle = idle_time(self.session.resp_header().map(|head| &head.headers));
+        if let (true, Some(idle)) = (self.request_complete, idle) {
+            self.connector
+                .release_http_session(AnySession::H1(self.session), &*self.peer, Some(idle))
+                .await;
+        }
+    }
+}
+
+enum Collected {
+    Whole(Bytes),
+    More(Bytes),
+    BrokenOff(Bytes),
+}
+
+/// Most answers come in one piece, which is not copied again.
+fn joined(first: Bytes, collected: BytesMut) -> Bytes {
+    if collected.is_empty() { first } else { collected.freeze() }
+}
+
+/// Says that the body broke off, unless it is told that it did not; also when the task is dropped.
+struct Ending(Option<mpsc::OwnedPermit<Result<Bytes, BrokenOff>>>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if let Some(last_word) = self.0.take() {
+            last_word.send(Err(BrokenOff));
+        }
+    }
+}
+
+/// What the sender may be given of the headers. Framing and date are the listener's, and nothing
+/// behind us speaks in Hookward's name.
+fn kept_headers(headers: &HeaderMap) -> HeaderMap {
+    end_to_end(headers, |name| {
+        *name != header::CONTENT_LENGTH
+            && *name != header::DATE
+            && !name.as_str().starts_with("hookward-")
+    })
+}
+
+/// How long to keep an idle connection: a second less than the destination says it does
+/// (`Keep-Alive: timeout=5`), so that it is rarely closed while a request is on its way. `None`:
+/// not at all.
+fn idle_time(headers: Option<&HeaderMap>) -> Option<Duration> {
+    let stated = headers?
+        .get("keep-alive")
+        .and_then(|value| value.to_str().ok())
+        .into_iter()
+        .flat_map(|value| value.split(','))
+        .filter_map(|parameter| parameter.trim().strip_prefix("timeout="))
+        .find_map(|seconds| seconds.trim().parse().ok());
+    match stated {
+        Some(seconds) => {
+            Some(Duration::from_secs(seconds).saturating_sub(Duration::from_secs(1)).min(IDLE_TIME))
+                .filter(|idle| !idle.is_zero())
+        }
+        None => Some(IDLE_TIME),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn an_idle_connection_is_given_up_before_the_destination_does() {
+        for (line, expected) in [
+            (None, Some(50)),
+            (Some("timeout=5, max=1000"), Some(4)),
+            (Some("max=10, timeout=3"), Some(2)),
+            (Some("timeout=600"), Some(50)),
+            (Some("timeout=1"), None),
+            (Some("timeout=0"), None),
+            (Some("timeout=soon"), Some(50)),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(line) = line {
+                headers.insert("keep-alive", HeaderValue::from_static(line));
+            }
+            assert_eq!(idle_time(Some(&headers)), expected.map(Duration::from_secs), "{line:?}");
+        }
+    }
+}

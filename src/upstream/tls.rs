@@ -1,0 +1,117 @@
+//! What a TLS connection to an upstream needs, read from files when a configuration is loaded.
+//!
+//! Everything that Pingora would meet with a panic later (no certificate in a file, a key that does
+//! not belong to it, an empty server name, which switches all checks off) is refused here.
+
+use super::UpstreamFault;
+use crate::config::{UpstreamSettings, UpstreamTls};
+use pingora::protocols::tls::CaType;
+use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
+use rustls::RootCertStore;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::CertifiedKey;
+use std::panic::catch_unwind;
+use std::path::Path;
+use std::sync::Arc;
+use xxhash_rust::xxh3::Xxh3;
+
+/// Trust anchors and client certificate of an upstream, and the name to check where it is not the
+/// URL's host.
+#[derive(Clone, Debug)]
+pub(super) struct TlsMaterial {
+    /// The name to ask for and to check; `None`: the URL's host.
+    pub(super) sni: Option<String>,
+    /// The CAs to believe; `None`: the system's.
+    pub(super) ca: Option<Arc<CaType>>,
+    /// What we show of ourselves.
+    pub(super) client: Option<Arc<CertKey>>,
+    /// Tells connections apart that were made with other files: the pool's key does not look at
+    /// the CAs, and a renewed file has the old name.
+    pub(super) fingerprint: u64,
+}
+
+impl TlsMaterial {
+    /// Reads and checks the files of an upstream; `None` if it does not use TLS.
+    pub(super) fn load(settings: &UpstreamSettings) -> Result<Option<Self>, UpstreamFault> {
+        if !settings.urls.iter().any(|url| url.secure) {
+            return Ok(None);
+        }
+        let fault =
+            |key, detail| UpstreamFault { upstream: settings.name.to_string(), key, detail };
+        let defaults = UpstreamTls::default();
+        let tls = settings.tls.as_ref().unwrap_or(&defaults);
+        let mut hash = Xxh3::new();
+        for name in settings.urls.iter().map(|url| tls.sni.as_ref().unwrap_or(&url.host)) {
+            ServerName::try_from(name.as_str()).map_err(|_| {
+                fault("tls.sni", format!("{name:?} is not a name that a certificate can have"))
+            })?;
+        }
+        let ca = match &tls.ca {
+            Some(path) => Some(read_ca(path, &mut hash).map_err(|why| fault("tls.ca", why))?),
+            None => None,
+        };
+        let client = match &tls.client {
+            Some((cert, key)) => {
+                Some(read_client(cert, key, &mut hash).map_err(|(at, why)| fault(at, why))?)
+            }
+            None => None,
+        };
+        Ok(Some(Self { sni: tls.sni.clone(), ca, client, fingerprint: hash.digest() }))
+    }
+}
+
+fn read_ca(path: &Path, hash: &mut Xxh3) -> Result<Arc<CaType>, String> {
+    let certificates = read_certificates(path)?;
+    let mut store = RootCertStore::empty();
+    let mut wrapped = Vec::with_capacity(certificates.len());
+    for certificate in certificates {
+        hash.update(&certificate);
+        let checked = store.add(certificate.clone());
+        checked.map_err(|error| format!("{}: not a CA certificate: {error}", path.display()))?;
+        wrapped.push(wrap(path, &certificate)?);
+    }
+    Ok(wrapped.into())
+}
+
+fn read_client(
+    cert: &Path,
+    key: &Path,
+    hash: &mut Xxh3,
+) -> Result<Arc<CertKey>, (&'static str, String)> {
+    let certificates = read_certificates(cert).map_err(|why| ("tls.cert", why))?;
+    let at_key = |why: String| ("tls.key", format!("{}: {why}", key.display()));
+    let key_der = PrivateKeyDer::from_pem_file(key)
+        .map_err(|error| at_key(format!("no private key in PEM: {error}")))?;
+    CertifiedKey::from_der(certificates.clone(), key_der.clone_key(), &ring::default_provider())
+        .map_err(|error| at_key(format!("does not fit the certificate: {error}")))?;
+    // Pingora is given the bytes alone and finds the format out again.
+    if PrivateKeyDer::try_from(key_der.secret_der()).is_err() {
+        return Err(at_key("a format that is not supported; PKCS #8 is".to_owned()));
+    }
+    let mut chain = Vec::with_capacity(certificates.len());
+    for certificate in &certificates {
+        hash.update(certificate);
+        wrap(cert, certificate).map_err(|why| ("tls.cert", why))?;
+        chain.push(certificate.to_vec());
+    }
+    hash.update(key_der.secret_der());
+    Ok(Arc::new(CertKey::new(chain, key_der.secret_der().to_vec())))
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+    match found {
+        Ok(found) if found.is_empty() => Err(format!("{}: holds no certificate", path.display())),
+        Ok(found) => Ok(found),
+        Err(error) => Err(format!("{}: {error}", path.display())),
+    }
+}
+
+/// The certificate in Pingora's form, whose parser panics on what it does not understand.
+fn wrap(path: &Path, certificate: &CertificateDer<'_>) -> Result<WrappedX509, String> {
+    let der = certificate.to_vec();
+    catch_unwind(move || WrappedX509::new(der, parse_x509))
+        .map_err(|_| format!("{}: a certificate in it cannot be read", path.display()))
+}

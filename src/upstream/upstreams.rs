@@ -1,0 +1,208 @@
+//! All upstreams of a configuration, by name, over the one pool of connections that the process
+//! has.
+
+use super::address::Endpoint;
+use super::destination::{Destination, UpstreamStatus};
+use super::tls::TlsMaterial;
+use super::{Forwarded, Forwarder, UpstreamRequest};
+use crate::clock::Clock;
+use crate::config::UpstreamSettings;
+use crate::metrics::Metrics;
+use http::HeaderValue;
+use pingora::connectors::ConnectorOptions;
+use pingora::connectors::http::Connector;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::panic::catch_unwind;
+use std::sync::Arc;
+
+/// Idle connections kept over all upstreams; the longest idle one is closed for the next.
+const IDLE_CONNECTIONS: usize = 1024;
+
+/// Why an upstream cannot be served as configured.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("upstreams.{upstream}.{key}: {detail}")]
+pub struct UpstreamFault {
+    /// Its name.
+    pub upstream: String,
+    /// The key in its table, as `tls.ca`.
+    pub key: &'static str,
+    /// What is wrong.
+    pub detail: String,
+}
+
+/// The upstreams of a configuration.
+pub struct Upstreams {
+    connector: Arc<Connector>,
+    /// In the order of the configuration.
+    destinations: Vec<Arc<Destination>>,
+    by_name: HashMap<Arc<str>, Arc<Destination>>,
+    /// The series of `hookward_upstream_healthy`: upstream and address.
+    shown: HashSet<(Arc<str>, String)>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Upstreams {
+    /// Makes the pool of connections and an upstream of each of these.
+    ///
+    /// # Errors
+    /// All upstreams that cannot be served, with the key that is at fault.
+    pub fn new(
+        settings: &[UpstreamSettings],
+        metrics: &Metrics,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Vec<UpstreamFault>> {
+        let empty = Self {
+            connector: Arc::new(connector()),
+            destinations: Vec::new(),
+            by_name: HashMap::new(),
+            shown: HashSet::new(),
+            clock,
+        };
+        empty.reconfigured(settings, metrics)
+    }
+
+    /// What [`Upstreams::new`] would complain about, without making anything.
+    #[must_use]
+    pub fn check(settings: &[UpstreamSettings]) -> Vec<UpstreamFault> {
+        settings.iter().filter_map(|upstream| Prepared::of(upstream).err()).collect()
+    }
+
+    /// The upstreams of another configuration over the same connections. One whose settings and
+    /// TLS files did not change goes on with all that is known of it.
+    ///
+    /// # Errors
+    /// As [`Upstreams::new`]; nothing was changed then, and these here go on serving.
+    pub fn reconfigured(
+        &self,
+        settings: &[UpstreamSettings],
+        metrics: &Metrics,
+    ) -> Result<Self, Vec<UpstreamFault>> {
+        let (mut prepared, mut faults) = (Vec::with_capacity(settings.len()), Vec::new());
+        for upstream in settings {
+            match Prepared::of(upstream) {
+                Ok(upstream) => prepared.push(upstream),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let shown = prepared
+            .iter()
+            .flat_map(|upstream| {
+                let settings = upstream.settings;
+                settings.urls.iter().map(|url| (Arc::clone(&settings.name), Endpoint::label(url)))
+            })
+            .collect();
+        for (upstream, address) in self.shown.difference(&shown) {
+            // It is there unless two configurations were loaded at once, and gone then.
+            let _ = metrics.upstream_healthy.remove_label_values(&[&**upstream, address]);
+        }
+        let destinations: Vec<Arc<Destination>> =
+            prepared.into_iter().map(|upstream| self.destination(upstream, metrics)).collect();
+        Ok(Self {
+            connector: Arc::clone(&self.connector),
+            by_name: destinations.iter().map(|d| (d.name(), Arc::clone(d))).collect(),
+            destinations,
+            shown,
+            clock: Arc::clone(&self.clock),
+        })
+    }
+
+    /// Starts name look-ups and health checks on the current runtime, which must be the one that
+    /// serves. Without this they start with the first event of each upstream.
+    pub fn start(&self) {
+        for destination in &self.destinations {
+            destination.start(&self.connector);
+        }
+    }
+
+    /// How each is doing, in the order of the configuration.
+    #[must_use]
+    pub fn status(&self) -> Vec<UpstreamStatus> {
+        self.destinations.iter().map(|destination| destination.status()).collect()
+    }
+
+    #[cfg(test)]
+    pub(super) fn destination_named(&self, name: &str) -> &Destination {
+        &self.by_name[name]
+    }
+
+    fn destination(&self, prepared: Prepared<'_>, metrics: &Metrics) -> Arc<Destination> {
+        let Prepared { settings, tls, hosts } = prepared;
+        let fingerprint = tls.as_ref().map_or(0, |tls| tls.fingerprint);
+        let before = self.by_name.get(&settings.name);
+        if let Some(same) = before.filter(|before| before.is_as(settings, fingerprint)) {
+            return Arc::clone(same);
+        }
+        let endpoints = settings.urls.iter().zip(hosts).map(|(url, host)| {
+            let labels = [&*settings.name, &Endpoint::label(url)];
+            let healthy = metrics.upstream_healthy.with_label_values(&labels);
+            Arc::new(Endpoint::new(url, host, tls.clone(), healthy))
+        });
+        Arc::new(Destination::new(
+            settings.clone(),
+            fingerprint,
+            endpoints.collect(),
+            metrics.for_upstream(&settings.name),
+            Arc::clone(&self.clock),
+        ))
+    }
+}
+
+/// An upstream of which everything that can be wrong was looked at.
+struct Prepared<'a> {
+    settings: &'a UpstreamSettings,
+    tls: Option<TlsMaterial>,
+    /// The `Host` header of each URL.
+    hosts: Vec<HeaderValue>,
+}
+
+impl<'a> Prepared<'a> {
+    fn of(settings: &'a UpstreamSettings) -> Result<Self, UpstreamFault> {
+        let hosts: Result<_, _> =
+            settings.urls.iter().map(|url| HeaderValue::from_str(&url.authority)).collect();
+        let hosts = hosts.map_err(|_| UpstreamFault {
+            upstream: settings.name.to_string(),
+            key: "url",
+            detail: "its host cannot stand in a header".to_owned(),
+        })?;
+        Ok(Self { settings, tls: TlsMaterial::load(settings)?, hosts })
+    }
+}
+
+#[async_trait::async_trait]
+impl Forwarder for Upstreams {
+    async fn forward(&self, upstream: &str, request: UpstreamRequest) -> Forwarded {
+        match self.by_name.get(upstream) {
+            Some(destination) => destination.forward(&self.connector, &request).await,
+            // The configuration does not let a route name what is not there.
+            None => Forwarded::Unreachable {
+                detail: format!("there is no upstream {upstream:?}"),
+                retry_after: None,
+            },
+        }
+    }
+}
+
+impl fmt::Debug for Upstreams {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The connector has no form to print.
+        formatter.debug_struct("Upstreams").field("by_name", &self.by_name).finish_non_exhaustive()
+    }
+}
+
+/// The pool. It reads the system's CAs, and panics on one that it cannot parse; then it is made
+/// without them, which fails the handshakes of upstreams that have no CA of their own, and only
+/// those.
+fn connector() -> Connector {
+    let connector = |ca_file| {
+        let options = ConnectorOptions::new(IDLE_CONNECTIONS);
+        Connector::new(Some(ConnectorOptions { ca_file, ..options }))
+    };
+    catch_unwind(|| connector(None)).unwrap_or_else(|_| {
+        tracing::error!("the system's CA certificates cannot be read; none of them is believed");
+        connector(Some("/dev/null".to_owned()))
+    })
+}

@@ -1,0 +1,88 @@
+//! The hashing that an algorithm does over the signed text, fed piece by piece.
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha1::Sha1;
+use sha2::digest::Digest as _;
+use sha2::{Sha256, Sha384, Sha512};
+use subtle::ConstantTimeEq as _;
+
+/// A hash under way. A keyed one is cloned from the state that holds the key, so that the key is
+/// not hashed again for each request.
+#[derive(Clone)]
+pub(crate) enum Running {
+    HmacSha1(Hmac<Sha1>),
+    HmacSha256(Hmac<Sha256>),
+    HmacSha384(Box<Hmac<Sha384>>),
+    HmacSha512(Box<Hmac<Sha512>>),
+    Sha1(Sha1),
+    Sha256(Sha256),
+}
+
+impl Running {
+    pub(crate) fn hmac_sha1(key: &[u8]) -> Option<Self> {
+        Hmac::new_from_slice(key).ok().map(Self::HmacSha1)
+    }
+
+    pub(crate) fn hmac_sha256(key: &[u8]) -> Option<Self> {
+        Hmac::new_from_slice(key).ok().map(Self::HmacSha256)
+    }
+
+    pub(crate) fn hmac_sha384(key: &[u8]) -> Option<Self> {
+        Hmac::new_from_slice(key).ok().map(|mac| Self::HmacSha384(Box::new(mac)))
+    }
+
+    pub(crate) fn hmac_sha512(key: &[u8]) -> Option<Self> {
+        Hmac::new_from_slice(key).ok().map(|mac| Self::HmacSha512(Box::new(mac)))
+    }
+
+    pub(crate) fn sha1() -> Self {
+        Self::Sha1(Sha1::new())
+    }
+
+    pub(crate) fn sha256() -> Self {
+        Self::Sha256(Sha256::new())
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::HmacSha1(mac) => mac.update(bytes),
+            Self::HmacSha256(mac) => mac.update(bytes),
+            Self::HmacSha384(mac) => mac.update(bytes),
+            Self::HmacSha512(mac) => mac.update(bytes),
+            Self::Sha1(hash) => hash.update(bytes),
+            Self::Sha256(hash) => hash.update(bytes),
+        }
+    }
+
+    pub(crate) fn finish(self) -> Tag {
+        Tag(match self {
+            Self::HmacSha1(mac) => mac.finalize().as_bytes().to_vec(),
+            Self::HmacSha256(mac) => mac.finalize().as_bytes().to_vec(),
+            Self::HmacSha384(mac) => mac.finalize().as_bytes().to_vec(),
+            Self::HmacSha512(mac) => mac.finalize().as_bytes().to_vec(),
+            Self::Sha1(hash) => hash.finalize().to_vec(),
+            Self::Sha256(hash) => hash.finalize().to_vec(),
+        })
+    }
+}
+
+/// What the sender ought to have sent. It has no `==` and no `Debug`: the one comparison is
+/// [`Tag::is`], and whoever may see the bytes (the sender's side, `sign`) asks for them by name.
+pub(crate) struct Tag(Vec<u8>);
+
+impl Tag {
+    /// Whether `signature` is this tag, in a time that depends on their lengths alone.
+    pub(crate) fn is(&self, signature: &[u8]) -> bool {
+        self.0.ct_eq(signature).into()
+    }
+
+    /// Whether both are the same, in a time that depends on their lengths alone.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.is(&other.0)
+    }
+
+    /// The bytes, for making a signature or for a hash that is checked elsewhere.
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+}

@@ -1,0 +1,189 @@
+//! The signatures in a request, and a timestamp that stands among them.
+//!
+//! Owns how a signature header falls into items. One item that holds no signature does not end the
+//! search: senders put rubbish, other versions and key ids beside the right one.
+
+use super::encoding::decode_signature;
+use super::signed::{Inputs, OneHeader, one_header};
+use crate::json::Member;
+use crate::outcome::{Reason, Refusal};
+use crate::scheme::{Algorithm, Encoding, Place, SignatureRule, TimestampPlace, TimestampRule};
+use std::borrow::Cow;
+
+/// A check of a public-key signature is some thousand times as dear as a comparison, and anybody
+/// can ask for one; no sender rotates through more keys than this.
+const MAX_PUBLIC_KEY_SIGNATURES: usize = 8;
+
+/// The texts at the rule's places, line by line; `None` for a line that is no UTF-8.
+pub(crate) fn lines<'a>(inputs: &Inputs<'a>) -> Vec<Option<Cow<'a, str>>> {
+    let mut lines = Vec::new();
+    for place in &inputs.source.scheme.signature.places {
+        match place {
+            Place::Header(name) => {
+                let values = inputs.head.headers.get_all(name).iter();
+                lines.extend(
+                    values.map(|value| std::str::from_utf8(value.as_bytes()).ok().map(Cow::from)),
+                );
+            }
+            Place::Json(pointer) => match inputs.member(pointer) {
+                Member::Text(text) => lines.push(Some(text)),
+                Member::Integer(digits) => lines.push(Some(digits.into())),
+                Member::Unusable(_) => lines.push(None),
+                Member::Absent => {}
+            },
+            Place::BodySha256 => {}
+        }
+    }
+    lines
+}
+
+/// The items of one line, spaces around them cut.
+pub(crate) fn items<'t>(rule: &SignatureRule, line: &'t str) -> impl Iterator<Item = &'t str> {
+    let separator = rule.separator.as_deref().filter(|separator| !separator.is_empty());
+    let mut rest = Some(line);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let (item, next) = match separator.and_then(|separator| text.split_once(separator)) {
+            Some((item, next)) => (item, Some(next)),
+            None => (text, None),
+        };
+        rest = next;
+        Some(item.trim_matches([' ', '\t']))
+    })
+}
+
+/// The part of an item that holds a signature; `None` where the prefix says it holds none.
+pub(crate) fn signature_of<'t>(rule: &SignatureRule, item: &'t str) -> Option<&'t str> {
+    strip_pattern(&rule.prefix, item).or(rule.prefix_optional.then_some(item))
+}
+
+/// Cuts off a prefix in which `*` stands for any run of characters, the shortest that fits.
+fn strip_pattern<'t>(pattern: &str, item: &'t str) -> Option<&'t str> {
+    let (first, others) = match pattern.split_once('*') {
+        Some((first, others)) => (first, Some(others)),
+        None => (pattern, None),
+    };
+    let mut rest = item.strip_prefix(first)?;
+    for piece in others.into_iter().flat_map(|others| others.split('*')) {
+        rest = rest.get(rest.find(piece)? + piece.len()..)?;
+    }
+    Some(rest)
+}
+
+/// Every signature in the lines that can be one.
+///
+/// # Errors
+/// [`Reason::SignatureMissing`] where there is no line, [`Reason::SignatureMalformed`] where none
+/// of them holds anything that decodes.
+pub(crate) fn signatures(
+    rule: &SignatureRule,
+    lines: &[Option<Cow<'_, str>>],
+) -> Result<Vec<Vec<u8>>, Refusal> {
+    if lines.is_empty() {
+        let names: Vec<_> = rule.places.iter().map(|place| format!("`{place}`")).collect();
+        let detail = format!("there is no {}", names.join(" and no "));
+        return Err(Refusal::because(Reason::SignatureMissing, detail));
+    }
+    let (mut seen, mut prefixed) = (0_usize, 0_usize);
+    let mut found = Vec::new();
+    for item in lines.iter().flatten().flat_map(|line| items(rule, line)) {
+        seen += 1;
+        let Some(text) = signature_of(rule, item) else { continue };
+        prefixed += 1;
+        found.extend(decode(rule, text));
+    }
+    if found.is_empty() {
+        let detail = if prefixed == 0 {
+            format!("none of {seen} items starts with `{}`", rule.prefix)
+        } else {
+            format!("none of {prefixed} items decodes as {}", expected_form(rule))
+        };
+        return Err(Refusal::because(Reason::SignatureMalformed, detail));
+    }
+    if matches!(rule.algorithm, Algorithm::Ed25519 | Algorithm::EcdsaP256Sha256) {
+        found.truncate(MAX_PUBLIC_KEY_SIGNATURES);
+    }
+    Ok(found)
+}
+
+fn decode(rule: &SignatureRule, text: &str) -> Option<Vec<u8>> {
+    match (rule.algorithm, rule.encoding) {
+        // A token is compared as it is written; only Basic credentials are wrapped in base64.
+        (Algorithm::Token, Encoding::Hex) => (!text.is_empty()).then(|| text.as_bytes().to_vec()),
+        (Algorithm::EcdsaP256Sha256, encoding) => decode_signature(encoding, text)
+            .filter(|bytes| p256::ecdsa::Signature::from_der(bytes).is_ok()),
+        (algorithm, Encoding::Hex) => decode_signature(Encoding::Hex, text)
+            .filter(|bytes| algorithm.signature_len().is_none_or(|len| bytes.len() == len)),
+        (_, encoding) => decode_signature(encoding, text),
+    }
+}
+
+fn expected_form(rule: &SignatureRule) -> String {
+    match (rule.encoding, rule.algorithm.signature_len()) {
+        (Encoding::Hex, Some(len)) => format!("hex of {} digits", 2 * len),
+        (Encoding::Hex, None) => "hex".to_owned(),
+        (Encoding::Base64, _) => "canonical base64".to_owned(),
+        (Encoding::Base64Url, _) => "canonical base64url".to_owned(),
+    }
+}
+
+/// The text of the timestamp as received; `None` where there is none or it is empty.
+///
+/// # Errors
+/// [`Reason::TimestampMalformed`] where a header says two things or something is no text.
+pub(crate) fn timestamp_text<'a>(
+    inputs: &Inputs<'a>,
+    rule: &TimestampRule,
+    lines: &[Option<Cow<'a, str>>],
+) -> Result<Option<Cow<'a, str>>, Refusal> {
+    let malformed = |what: &str| Refusal::because(Reason::TimestampMalformed, what.to_owned());
+    let signature = &inputs.source.scheme.signature;
+    let text = match &rule.from {
+        TimestampPlace::Header(name) => match one_header(inputs.head, name) {
+            OneHeader::Absent => None,
+            OneHeader::Ambiguous => return Err(malformed("its header has several values")),
+            OneHeader::Value(value) => Some(Cow::Borrowed(
+                std::str::from_utf8(value).map_err(|_| malformed("its header is not UTF-8"))?,
+            )),
+        },
+        TimestampPlace::Item(prefix) => lines
+            .iter()
+            .flatten()
+            .flat_map(|line| items(signature, line))
+            .find_map(|item| item.strip_prefix(prefix.as_str()))
+            .map(|text| Cow::Owned(text.to_owned())),
+        TimestampPlace::ItemAt(index) => lines
+            .iter()
+            .flatten()
+            .find_map(|line| items(signature, line).nth(*index))
+            .map(|text| Cow::Owned(text.to_owned())),
+        TimestampPlace::Json(pointer) => match inputs.member(pointer) {
+            Member::Text(text) => Some(text),
+            Member::Integer(digits) => Some(digits.into()),
+            Member::Absent => None,
+            Member::Unusable(what) => return Err(malformed(&format!("it is {what}"))),
+        },
+    };
+    Ok(text.filter(|text| !text.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_in_a_prefix_stands_for_the_shortest_run() {
+        for (pattern, item, expected) in [
+            ("", "abc", Some("abc")),
+            ("v1=", "v1=abc", Some("abc")),
+            ("v1=", "v0=abc", None),
+            ("*/SHA256/", "1/SHA256/ab/SHA256/c", Some("ab/SHA256/c")),
+            ("*/SHA256/", "/SHA256/x", Some("x")),
+            ("*/SHA256/", "1/SHA1/x", None),
+            ("k*/*/", "k1/SHA256/x", Some("x")),
+            ("k*/", "1/x", None),
+        ] {
+            assert_eq!(strip_pattern(pattern, item), expected, "{pattern} {item}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! A source's secrets, decoded once and ready to verify with.
+
+use super::digest::{Running, Tag};
+use super::encoding::decode_key;
+use crate::scheme::{Algorithm, SignatureRule};
+use crate::secret::{NamedSecret, Secret};
+use p256::pkcs8::DecodePublicKey as _;
+use std::fmt;
+use std::sync::Arc;
+
+/// The keys of a source, newest first, never empty.
+pub struct Keys {
+    keys: Vec<Key>,
+}
+
+/// Why a secret is no key of its scheme; never holds anything of the secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// There is no secret at all.
+    #[error("no secret is configured")]
+    None,
+    /// One secret does not fit.
+    #[error("the secret `{label}` {problem}")]
+    Unfit {
+        /// Its name, or its index.
+        label: String,
+        /// What is wrong, as the rest of a sentence.
+        problem: &'static str,
+    },
+}
+
+/// One key, with what a verification needs of its secret.
+pub(crate) struct Key {
+    pub(crate) label: Arc<str>,
+    /// The secret's text, `key_prefix` cut off.
+    pub(crate) text: Secret,
+    pub(crate) material: Material,
+}
+
+/// What compares a signature.
+pub(crate) enum Material {
+    /// A hash under way that already holds the key; a plain hash holds none.
+    Hash(Running),
+    Ed25519(Box<ed25519_dalek::VerifyingKey>),
+    Ecdsa(Box<p256::ecdsa::VerifyingKey>),
+    /// The hash of the token, so that a comparison does not tell its length.
+    Token(Tag),
+}
+
+impl Keys {
+    /// Decodes every secret as the rule says.
+    ///
+    /// # Errors
+    /// [`KeyError::None`] where there is no secret, [`KeyError::Unfit`] for the first one that is
+    /// empty or does not decode.
+    pub fn new(secrets: &[NamedSecret], rule: &SignatureRule) -> Result<Self, KeyError> {
+        if secrets.is_empty() {
+            return Err(KeyError::None);
+        }
+        let keys = secrets
+            .iter()
+            .map(|secret| {
+                Key::new(secret, rule)
+                    .map_err(|problem| KeyError::Unfit { label: secret.label.clone(), problem })
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { keys })
+    }
+
+    /// How many there are; at least one.
+    #[expect(clippy::len_without_is_empty, reason = "there is always one")]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// What labels each in the metric, newest first.
+    pub fn labels(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.keys.iter().map(|key| &*key.label)
+    }
+
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &Key> {
+        self.keys.iter()
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.labels()).finish()
+    }
+}
+
+impl Key {
+    /// Decodes one secret; an error is the rest of a sentence that starts with it.
+    pub(crate) fn new(secret: &NamedSecret, rule: &SignatureRule) -> Result<Self, &'static str> {
+        let whole = secret.text.expose();
+        let text = whole.strip_prefix(rule.key_prefix.as_bytes()).unwrap_or(whole);
+        if text.is_empty() {
+            return Err("is empty");
+        }
+        let key = || match decode_key(rule.key, text) {
+            Ok(bytes) if bytes.is_empty() => Err("is empty once it is decoded"),
+            other => other,
+        };
+        let material = match rule.algorithm {
+            Algorithm::HmacSha1 => Material::hash(Running::hmac_sha1(&key()?))?,
+            Algorithm::HmacSha256 => Material::hash(Running::hmac_sha256(&key()?))?,
+            Algorithm::HmacSha384 => Material::hash(Running::hmac_sha384(&key()?))?,
+            Algorithm::HmacSha512 => Material::hash(Running::hmac_sha512(&key()?))?,
+            Algorithm::Sha256 => Material::Hash(Running::sha256()),
+            Algorithm::Sha1 => Material::Hash(Running::sha1()),
+            Algorithm::Ed25519 => Material::Ed25519(Box::new(ed25519_key(&key()?)?)),
+            Algorithm::EcdsaP256Sha256 => Material::Ecdsa(Box::new(ecdsa_key(text)?)),
+            Algorithm::Token => Material::Token(hash_token(&key()?)),
+        };
+        Ok(Self { label: secret.label.as_str().into(), text: Secret::new(text.to_vec()), material })
+    }
+}
+
+impl Material {
+    fn hash(running: Option<Running>) -> Result<Self, &'static str> {
+        running.map(Self::Hash).ok_or("is of a length that the algorithm does not take")
+    }
+}
+
+/// What a token is compared by.
+pub(super) fn hash_token(token: &[u8]) -> Tag {
+    let mut hash = Running::sha256();
+    hash.update(token);
+    hash.finish()
+}
+
+fn ed25519_key(bytes: &[u8]) -> Result<ed25519_dalek::VerifyingKey, &'static str> {
+    let bytes = <&[u8; 32]>::try_from(bytes).map_err(
+        |_| "is no Ed25519 public key: it must be 32 bytes, with `key = \"hex\"` or \"base64\"",
+    )?;
+    match ed25519_dalek::VerifyingKey::from_bytes(bytes) {
+        Ok(key) if !key.is_weak() => Ok(key),
+        _ => Err("is no Ed25519 public key: its 32 bytes are no point that may be used"),
+    }
+}
+
+/// A PEM text or the base64 of the DER, both of a `SubjectPublicKeyInfo`.
+fn ecdsa_key(text: &[u8]) -> Result<p256::ecdsa::VerifyingKey, &'static str> {
+    const PROBLEM: &str =
+        "is no P-256 public key: it must be base64 of the SPKI DER, or a PEM `PUBLIC KEY`";
+    let text = text.trim_ascii();
+    if text.starts_with(b"-----BEGIN") {
+        let pem = std::str::from_utf8(text).map_err(|_| PROBLEM)?;
+        return p256::ecdsa::VerifyingKey::from_public_key_pem(pem).map_err(|_| PROBLEM);
+    }
+    let der = decode_key(crate::scheme::KeyForm::Base64, text).map_err(|_| PROBLEM)?;
+    p256::ecdsa::VerifyingKey::from_public_key_der(&der).map_err(|_| PROBLEM)
+}

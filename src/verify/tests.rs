@@ -1,0 +1,461 @@
+//! Claims about signatures, as tables over small schemes.
+
+use super::fixture::{NOW, head, signed_by, source, template};
+use super::*;
+use crate::scheme::{Encoding, KeyForm, TimeFormat};
+use data_encoding::{BASE64, BASE64_NOPAD, HEXLOWER};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use proptest::prelude::*;
+use sha2::Sha256;
+
+mod public_keys;
+mod shapes;
+
+fn reason(source: &Source, head: &RequestHead, body: &[u8]) -> Option<Reason> {
+    let whole = check(source, &source.new_keys(), head, body);
+    let streamed = stream(source, head, body);
+    let reasons = [&whole, &streamed].map(|judged| judged.as_ref().err().map(|r| r.reason));
+    assert_eq!(reasons[0], reasons[1], "hashing on arrival makes a difference");
+    reasons[0]
+}
+
+fn stream(source: &Source, head: &RequestHead, body: &[u8]) -> Result<Genuine, Refusal> {
+    let keys = source.new_keys();
+    let mut under_way = SignatureCheck::begin(source, &keys, head);
+    body.chunks(7).for_each(|chunk| under_way.update(chunk));
+    under_way.finish(body)
+}
+
+fn mac(key: &[u8], text: &[u8]) -> Vec<u8> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("a key");
+    mac.update(text);
+    mac.finalize().into_bytes().to_vec()
+}
+
+fn hex(key: &str, text: &str) -> String {
+    HEXLOWER.encode(&mac(key.as_bytes(), text.as_bytes()))
+}
+
+/// Stripe's shape.
+fn listed() -> Source {
+    source("X-Sig").with_timestamp("item:t=", TimeFormat::Unix).with_rule(|rule| {
+        rule.separator = Some(",".to_owned());
+        rule.prefix = "v1=".to_owned();
+        rule.signed = template("{timestamp}.{body}");
+    })
+}
+
+/// Standard Webhooks' shape.
+fn standard() -> Source {
+    source("webhook-signature")
+        .with_timestamp("header:webhook-timestamp", TimeFormat::Unix)
+        .with_rule(|rule| {
+            rule.separator = Some(" ".to_owned());
+            rule.prefix = "v1,".to_owned();
+            rule.encoding = Encoding::Base64;
+            rule.signed = template("{header:webhook-id}.{timestamp}.{body}");
+            rule.key = KeyForm::Base64;
+            rule.key_prefix = "whsec_".to_owned();
+        })
+        .with_secrets(&["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"])
+        .with_id(&["header:webhook-id"])
+}
+
+#[test]
+fn every_hmac_agrees_with_rfc_4231_and_rfc_2202() {
+    // Key "Jefe", data "what do ya want for nothing?": RFC 4231 section 4.3, RFC 2202 section 3.
+    for (algorithm, tag) in [
+        (Algorithm::HmacSha1, "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"),
+        (Algorithm::HmacSha256, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"),
+        (
+            Algorithm::HmacSha384,
+            "af45d2e376484031617f78d2b58a6b1b9c7ef464f5a01b47e42ec3736322445e8e2240ca5e69e2c78b3239ecfab21649",
+        ),
+        (
+            Algorithm::HmacSha512,
+            "164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea2505549758bf75c05a994a6d034f65f8f0e6fdcaeab1a34d4a6b4b636e070a38bce737",
+        ),
+    ] {
+        let source =
+            source("X-Sig").with_secrets(&["Jefe"]).with_rule(|rule| rule.algorithm = algorithm);
+        let body = b"what do ya want for nothing?";
+        assert_eq!(reason(&source, &head(&[("X-Sig", tag)]), body), None, "{algorithm:?}");
+        assert_eq!(
+            reason(&source, &head(&[("X-Sig", tag)]), b"what do ya want for nothing"),
+            Some(Reason::SignatureMismatch)
+        );
+    }
+}
+
+#[test]
+fn githubs_published_example_holds() {
+    // docs.github.com, "Validating webhook deliveries", "Testing the webhook payload validation".
+    let source = source("X-Hub-Signature-256")
+        .with_rule(|rule| rule.prefix = "sha256=".to_owned())
+        .with_secrets(&["It's a Secret to Everybody"]);
+    let value = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+    assert_eq!(reason(&source, &head(&[("X-Hub-Signature-256", value)]), b"Hello, World!"), None);
+}
+
+#[test]
+fn a_signature_is_missing_malformed_or_mismatched() {
+    use Reason::{SignatureMalformed as Malformed, SignatureMismatch as Mismatch};
+    let plain = source("X-Sig").with_rule(|rule| rule.prefix = "sha256=".to_owned());
+    let good = hex("topsecret", "body");
+    for (value, expected) in [
+        (format!("sha256={good}"), None),
+        (format!("sha256={}", good.to_uppercase()), None),
+        (good.clone(), Some(Malformed)),
+        (format!("SHA256={good}"), Some(Malformed)),
+        (format!("sha1={good}"), Some(Malformed)),
+        (format!("sha256={}", &good[..62]), Some(Malformed)),
+        (format!("sha256={good}00"), Some(Malformed)),
+        (format!("sha256={good},sha256={good}"), Some(Malformed)),
+        (format!("sha256={}", "0".repeat(64)), Some(Mismatch)),
+        (format!("sha256={}", hex("another secret", "body")), Some(Mismatch)),
+        ("sha256=".to_owned(), Some(Malformed)),
+        (String::new(), Some(Malformed)),
+        ("sha256=zz".to_owned(), Some(Malformed)),
+    ] {
+        assert_eq!(reason(&plain, &head(&[("X-Sig", &value)]), b"body"), expected, "{value}");
+    }
+    assert_eq!(
+        reason(&plain, &head(&[("X-Other", &good)]), b"body"),
+        Some(Reason::SignatureMissing)
+    );
+    let bytes = head(&[("X-Sig", b"sha256=\xff\xfe")]);
+    assert_eq!(reason(&plain, &bytes, b"body"), Some(Malformed));
+}
+
+#[test]
+fn base64_is_canonical_with_or_without_padding() {
+    let source = source("X-Sig").with_rule(|rule| rule.encoding = Encoding::Base64);
+    let tag = mac(b"topsecret", b"body");
+    let (padded, unpadded) = (BASE64.encode(&tag), BASE64_NOPAD.encode(&tag));
+    // 32 bytes leave two spare bits in the last digit: the next digit of the alphabet sets one.
+    let last = *unpadded.as_bytes().last().expect("a digit");
+    let spare = format!("{}{}", &unpadded[..42], char::from(last + 1));
+    for (value, expected) in [
+        (padded.clone(), None),
+        (unpadded.clone(), None),
+        (spare.clone(), Some(Reason::SignatureMalformed)),
+        (format!("{spare}="), Some(Reason::SignatureMalformed)),
+        (format!("{padded}="), Some(Reason::SignatureMalformed)),
+        (BASE64.encode(&mac(b"x", b"body")), Some(Reason::SignatureMismatch)),
+    ] {
+        assert_eq!(reason(&source, &head(&[("X-Sig", &value)]), b"body"), expected, "{value}");
+    }
+}
+
+#[test]
+fn any_item_on_any_line_may_match() {
+    use Reason::{SignatureMalformed as Malformed, SignatureMismatch as Mismatch};
+    let source = listed();
+    let good = hex("topsecret", "1700000000.body");
+    let zeros = "0".repeat(64);
+    for (lines, expected) in [
+        (vec![format!("t=1700000000,v1={good}")], None),
+        (vec![format!("v1={good},t=1700000000")], None),
+        (vec![format!("t=1700000000, v1={good} ,v0=x")], None),
+        (vec![format!("t=1700000000,v1={zeros},v1={good}")], None),
+        (vec![format!("t=1700000000,v1={good},v1=bad_signature")], None),
+        (vec![format!("t=1700000000,v1=dummy"), format!("v1={good}")], None),
+        (vec![format!("t=1700000000,v1={zeros}"), format!("t=1700000000,v1={good}")], None),
+        (vec![format!("t=1700000000,v0={good}")], Some(Malformed)),
+        (vec![format!("t=1700000000,v1=dummy,v1={zeros}")], Some(Mismatch)),
+        (vec![format!("t=1700000001,v1={good}")], Some(Mismatch)),
+        (vec![format!("t=01700000000,v1={good}")], Some(Mismatch)),
+        (vec![format!("v1={good}")], Some(Reason::TimestampMissing)),
+        (vec![format!("t=,v1={good}")], Some(Reason::TimestampMissing)),
+        (vec![format!("t=now,v1={good}")], Some(Reason::TimestampMalformed)),
+        (vec![format!("t={},v1={good}", "9".repeat(200))], Some(Reason::TimestampMalformed)),
+        (vec!["t=1700000000".to_owned()], Some(Malformed)),
+        (vec![format!("t=1700000000;v1={good}")], Some(Malformed)),
+        (vec![format!("{}t=1700000000,v1={good}", "v1=junk,".repeat(1000))], None),
+    ] {
+        let lines: Vec<_> = lines.into_iter().map(|line| ("X-Sig", line)).collect();
+        assert_eq!(reason(&source, &head(&lines), b"body"), expected, "{lines:?}");
+    }
+}
+
+#[test]
+fn the_matching_secret_is_named_and_every_one_is_tried() {
+    let source = source("X-Sig").with_secrets(&["newest", "older", "oldest"]);
+    for (secret, index) in [("newest", 0), ("older", 1), ("oldest", 2)] {
+        let request = head(&[("X-Sig", hex(secret, "body"))]);
+        let genuine = stream(&source, &request, b"body").expect("genuine");
+        assert_eq!((genuine.secret(), genuine.label()), (index, index.to_string().as_str()));
+    }
+    let request = head(&[("X-Sig", hex("forgotten", "body"))]);
+    let refusal = stream(&source, &request, b"body").expect_err("no such secret");
+    assert_eq!(refusal.reason, Reason::SignatureMismatch);
+    for secret in ["newest", "older", "oldest"] {
+        assert!(!refusal.detail.contains(&hex(secret, "body")), "{}", refusal.detail);
+    }
+}
+
+#[test]
+fn one_prefix_means_two_things_to_two_senders() {
+    // Standard Webhooks cuts `whsec_` and decodes the rest; Stripe uses the whole text.
+    let stripe = listed().with_secrets(&["whsec_abc"]);
+    let value = format!("t=1700000000,v1={}", hex("whsec_abc", "1700000000.body"));
+    assert_eq!(reason(&stripe, &head(&[("X-Sig", value)]), b"body"), None);
+
+    let key = BASE64.decode(b"MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").expect("base64");
+    let tag = BASE64.encode(&mac(&key, b"msg_1.1700000000.{}"));
+    let lines = [
+        ("webhook-id", "msg_1".to_owned()),
+        ("webhook-timestamp", "1700000000".to_owned()),
+        ("webhook-signature", format!("v1a,xyz v1,{tag}")),
+    ];
+    assert_eq!(reason(&standard(), &head(&lines), b"{}"), None);
+    let without_prefix = standard().with_secrets(&["MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]);
+    assert_eq!(reason(&without_prefix, &head(&lines), b"{}"), None);
+    assert_eq!(reason(&standard(), &head(&lines[1..]), b"{}"), Some(Reason::SignatureMissing));
+    assert_eq!(
+        reason(&standard(), &head(&[&lines[..1], &lines[2..]].concat()), b"{}"),
+        Some(Reason::TimestampMissing)
+    );
+}
+
+#[test]
+fn a_signed_header_that_says_two_things_is_refused() {
+    let (mut request, body) = signed_by(&standard(), b"{}");
+    request.headers.append("webhook-id", http::HeaderValue::from_static("evt_1"));
+    assert_eq!(reason(&standard(), &request, &body), None);
+    request.headers.append("webhook-id", http::HeaderValue::from_static("evt_2"));
+    assert_eq!(reason(&standard(), &request, &body), Some(Reason::SignatureMalformed));
+}
+
+#[test]
+fn a_required_header_must_have_its_value() {
+    let source = source("X-Sig").with_rule(|rule| {
+        rule.require = vec![(http::HeaderName::from_static("x-version"), "1".to_owned())];
+    });
+    let good = hex("topsecret", "body");
+    for (version, expected) in [
+        (Some("1"), None),
+        (Some("2"), Some(Reason::SignatureMalformed)),
+        (None, Some(Reason::SignatureMalformed)),
+    ] {
+        let mut lines = vec![("X-Sig", good.as_str())];
+        lines.extend(version.map(|version| ("X-Version", version)));
+        assert_eq!(reason(&source, &head(&lines), b"body"), expected, "{version:?}");
+    }
+    assert_eq!(reason(&source, &head(&[("a", "b")]), b"body"), Some(Reason::SignatureMissing));
+}
+
+#[test]
+fn parts_are_signed_in_the_order_of_the_template() {
+    for (signed, text) in [
+        ("{body}", "BODY"),
+        ("{timestamp}:{body}", "1700000000:BODY"),
+        ("{timestamp},{body}", "1700000000,BODY"),
+        ("{body}{timestamp}", "BODY1700000000"),
+        ("{url}{body}", "https://hooks.example.com/acmeBODY"),
+        ("{body}{url}", "BODYhttps://hooks.example.com/acme"),
+        ("{method}\n{path}\n{query}\n{body}", "POST\n/acme\n\nBODY"),
+        ("{lower:header:X-Id}/{body}/{body}", "abc/BODY/BODY"),
+        ("{secret}{body}", "topsecretBODY"),
+        ("no body", "no body"),
+    ] {
+        let source = source("X-Sig")
+            .with_timestamp("header:X-Time", TimeFormat::Unix)
+            .with_rule(|rule| rule.signed = template(signed));
+        let request = |tag: String| {
+            head(&[("X-Sig", tag), ("X-Time", "1700000000".into()), ("X-Id", "AbC".into())])
+        };
+        let good = request(hex("topsecret", text));
+        assert_eq!(reason(&source, &good, b"BODY"), None, "{signed}");
+        let bad = request(hex("topsecret", &format!("{text} ")));
+        assert_eq!(reason(&source, &bad, b"BODY"), Some(Reason::SignatureMismatch), "{signed}");
+    }
+}
+
+#[test]
+fn the_query_is_part_of_the_url_as_it_arrived() {
+    let source =
+        source("X-Sig").with_rule(|rule| rule.signed = template("{url}|{query}|{query:b}"));
+    for (query, text) in [
+        (None, "https://hooks.example.com/acme||"),
+        (Some(""), "https://hooks.example.com/acme?||"),
+        (Some("a=%2F&b=c%20d"), "https://hooks.example.com/acme?a=%2F&b=c%20d|a=%2F&b=c%20d|c d"),
+    ] {
+        let mut request = head(&[("X-Sig", hex("topsecret", text))]);
+        request.query = query.map(str::to_owned);
+        assert_eq!(reason(&source, &request, b"body"), None, "{query:?}");
+    }
+}
+
+#[test]
+fn of_the_json_only_what_is_signed_is_read() {
+    let ecwid = source("X-Sig").with_rule(|rule| {
+        rule.signed = template("{json:/created}.{json:/id}");
+    });
+    let request = head(&[("X-Sig", hex("topsecret", "17.e1"))]);
+    for (body, expected) in [
+        (r#"{"created":17,"id":"e1"}"#, None),
+        (r#"{"created":"17","id":"e1","x":[{}]}"#, None),
+        (r#"{"created":17,"id":"e2"}"#, Some(Reason::SignatureMismatch)),
+        (r#"{"created":17}"#, Some(Reason::SignatureMismatch)),
+        (r#"{"created":{},"id":"e1"}"#, Some(Reason::PayloadMalformed)),
+        (r#"{"created":17,"id":"e1","id":"e1"}"#, Some(Reason::PayloadMalformed)),
+        (r#"{"created":17,"id":"e1"}x"#, Some(Reason::PayloadMalformed)),
+        ("\u{feff}{\"created\":17,\"id\":\"e1\"}", Some(Reason::PayloadMalformed)),
+    ] {
+        assert_eq!(reason(&ecwid, &request, body.as_bytes()), expected, "{body}");
+    }
+    let plain = source("X-Sig");
+    let broken = head(&[("X-Sig", hex("topsecret", "{"))]);
+    assert_eq!(reason(&plain, &broken, b"{"), None);
+}
+
+#[test]
+fn a_signature_may_stand_in_the_body() {
+    // Mailgun's shape: timestamp and token are signed, the rest of the body is not.
+    let mailgun = source("json:/signature/signature")
+        .with_timestamp("json:/signature/timestamp", TimeFormat::Unix)
+        .with_rule(|rule| rule.signed = template("{timestamp}{json:/signature/token}"));
+    let tag = hex("topsecret", "1700000000abc");
+    let body = |tag: &str| {
+        format!(r#"{{"signature":{{"timestamp":"1700000000","token":"abc","signature":"{tag}"}}}}"#)
+    };
+    let request = head(&[("a", "b")]);
+    let genuine = stream(&mailgun, &request, body(&tag).as_bytes()).expect("genuine");
+    assert_eq!(genuine.sent(), Some(NOW));
+    let zeros = "0".repeat(64);
+    assert_eq!(
+        reason(&mailgun, &request, body(&zeros).as_bytes()),
+        Some(Reason::SignatureMismatch)
+    );
+    let without = br#"{"signature":{"timestamp":"1700000000","token":"abc"}}"#;
+    assert_eq!(reason(&mailgun, &request, without), Some(Reason::SignatureMissing));
+}
+
+#[test]
+fn a_raw_json_value_is_signed_as_it_is_written() {
+    // Exact Online's shape: upper-case hex over the text of one member.
+    let exact =
+        source("json:/HashCode").with_rule(|rule| rule.signed = template("{json-raw:/Content}"));
+    let content = r#"{ "Topic":"x",  "Key" : "a\u00e4" }"#;
+    let tag = hex("topsecret", content).to_uppercase();
+    let body = format!(r#"{{"Content": {content} ,"HashCode":"{tag}"}}"#);
+    assert_eq!(reason(&exact, &head(&[("a", "b")]), body.as_bytes()), None);
+    let altered = body.replace("\"x\"", "\"y\"");
+    assert_eq!(
+        reason(&exact, &head(&[("a", "b")]), altered.as_bytes()),
+        Some(Reason::SignatureMismatch)
+    );
+}
+
+#[test]
+fn a_plain_hash_needs_the_secret_in_its_text() {
+    // HubSpot v1's shape, and Sellsy's.
+    for algorithm in [Algorithm::Sha256, Algorithm::Sha1] {
+        let source = source("X-Sig").with_rule(|rule| {
+            rule.algorithm = algorithm;
+            rule.signed = template("{secret}{body}");
+        });
+        let (request, body) = signed_by(&source, b"[]");
+        assert_eq!(reason(&source, &request, &body), None);
+        assert_eq!(reason(&source, &request, b"[] "), Some(Reason::SignatureMismatch));
+        let other = source.with_secrets(&["other"]);
+        assert_eq!(reason(&other, &request, &body), Some(Reason::SignatureMismatch));
+    }
+}
+
+#[test]
+fn a_token_is_compared_as_it_is_written() {
+    let token = source("X-Token")
+        .with_secrets(&["glpat-Äx", "second"])
+        .with_rule(|rule| rule.algorithm = Algorithm::Token);
+    for (value, expected) in [
+        ("glpat-Äx", None),
+        ("second", None),
+        ("Second", Some(Reason::SignatureMismatch)),
+        ("second2", Some(Reason::SignatureMismatch)),
+        ("secon", Some(Reason::SignatureMismatch)),
+        ("", Some(Reason::SignatureMalformed)),
+    ] {
+        assert_eq!(reason(&token, &head(&[("X-Token", value)]), b"any"), expected, "{value}");
+    }
+    let basic = source("Authorization").with_secrets(&["user:pass"]).with_rule(|rule| {
+        rule.algorithm = Algorithm::Token;
+        rule.prefix = "Basic ".to_owned();
+        rule.encoding = Encoding::Base64;
+    });
+    for (value, expected) in [
+        ("Basic dXNlcjpwYXNz", None),
+        ("Basic dXNlcjpwYXNt", Some(Reason::SignatureMismatch)),
+        ("Bearer dXNlcjpwYXNz", Some(Reason::SignatureMalformed)),
+        ("Basic user:pass", Some(Reason::SignatureMalformed)),
+    ] {
+        assert_eq!(reason(&basic, &head(&[("Authorization", value)]), b""), expected, "{value}");
+    }
+}
+
+#[test]
+fn the_fingerprint_does_not_depend_on_how_the_signature_is_written() {
+    let source = source("X-Sig");
+    let good = hex("topsecret", "body");
+    let print = |value: &str| {
+        let request = head(&[("X-Sig", value)]);
+        stream(&source, &request, b"body").expect("genuine").signature_fingerprint()
+    };
+    assert_eq!(print(&good), print(&good.to_uppercase()));
+}
+
+#[test]
+fn a_body_that_was_not_fed_whole_is_hashed_again() {
+    let source = source("X-Sig");
+    let keys = source.new_keys();
+    let request = head(&[("X-Sig", hex("topsecret", "body"))]);
+    for fed in ["", "bo"] {
+        let mut under_way = SignatureCheck::begin(&source, &keys, &request);
+        under_way.update(fed.as_bytes());
+        assert!(under_way.finish(b"body").is_ok(), "{fed}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn one_flipped_bit_of_anything_signed_is_refused(
+        body in prop::collection::vec(any::<u8>(), 1..200),
+        at in any::<prop::sample::Index>(),
+        bit in 0_u8..8,
+    ) {
+        for source in [listed(), standard()] {
+            let (request, body) = signed_by(&source, &body);
+            prop_assert_eq!(reason(&source, &request, &body), None);
+            let mut altered = body.clone();
+            altered[at.index(body.len())] ^= 1 << bit;
+            prop_assert_eq!(reason(&source, &request, &altered), Some(Reason::SignatureMismatch));
+
+            for name in request.headers.keys().filter(|name| *name != "content-type") {
+                let mut altered = request.clone();
+                let mut value = request.headers[name].as_bytes().to_vec();
+                let index = at.index(value.len());
+                value[index] ^= 1 << bit;
+                let Ok(value) = http::HeaderValue::from_bytes(&value) else { continue };
+                altered.headers.insert(name, value);
+                let refused = reason(&source, &altered, &body);
+                let case_only = index > 0
+                    && altered.headers[name].as_bytes().eq_ignore_ascii_case(request.headers[name].as_bytes())
+                    && *name == "x-sig";
+                prop_assert!(refused.is_some() || case_only, "{name} {:?}", altered.headers[name]);
+            }
+        }
+    }
+
+    #[test]
+    fn arbitrary_headers_are_refused_but_never_panic(
+        value in prop::collection::vec(any::<u8>(), 0..80),
+        body in prop::collection::vec(any::<u8>(), 0..40),
+    ) {
+        if let Ok(value) = http::HeaderValue::from_bytes(&value) {
+            let request = head(&[("X-Sig", value.as_bytes()), ("webhook-signature", value.as_bytes())]);
+            prop_assert!(reason(&listed(), &request, &body).is_some());
+            prop_assert!(reason(&standard(), &request, &body).is_some());
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! The commands besides `run`; contract section 8.
+
+use crate::support::{
+    Event, Proxy, Reply, Sender, Setup, Upstream, eventually, get, hmac_sha256_hex, hookward,
+    printed,
+};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+const SHOP_SECRET: (&str, &str) = ("SHOP_SECRET", "a-secret-of-the-shop-for-tests");
+
+#[track_caller]
+fn run(arguments: &[&str], config: &Path) -> Output {
+    hookward()
+        .args(arguments)
+        .arg("--config")
+        .arg(config)
+        .env(SHOP_SECRET.0, SHOP_SECRET.1)
+        .env("STD_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+        .output()
+        .unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// A running proxy with the sources `shop` and `std`.
+fn proxy(erp: &Upstream) -> Proxy {
+    Setup::shop(erp)
+        .table(
+            "[sources.std]\npath = \"/webhooks/std\"\npreset = \"standard-webhooks\"\n\
+             secrets = [{ env = \"STD_SECRET\" }]\n\
+             [[sources.std.routes]]\nevents = [\"*\"]\nto = [\"erp\"]",
+        )
+        .environment("STD_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+        .start()
+}
+
+#[test]
+fn wrong_usage_ends_with_2_and_help_with_0() {
+    for (arguments, code) in [
+        (&["--help"][..], 0),
+        (&["--version"], 0),
+        (&["help", "sign"], 0),
+        (&[], 2),
+        (&["nonsense"], 2),
+        (&["sign"], 2),
+        (&["sign", "--source", "shop", "--at", "soon"], 2),
+        (&["receiver", "--status", "700"], 2),
+        (&["check", "--config", "/no/such/file.toml"], 2),
+        (&["run", "--config", "/no/such/file.toml"], 2),
+        (&["presets", "no-such-sender"], 2),
+    ] {
+        let output = hookward().args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?} {}", printed(&output));
+        let (said, silent) =
+            if code == 0 { (output.stdout, output.stderr) } else { (output.stderr, output.stdout) };
+        assert!(!said.is_empty() && silent.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn check_shows_what_a_configuration_comes_to() {
+    let erp = Upstream::start();
+    let proxy = proxy(&erp);
+    let output = run(&["check"], proxy.file());
+    assert_eq!(output.status.code(), Some(0), "{}", printed(&output));
+    for part in ["shop", "/webhooks/shop", "opentiendas", "order.created", "erp", &erp.url()] {
+        assert!(stdout(&output).contains(part), "{part} is not in {}", printed(&output));
+    }
+    assert!(!printed(&output).contains(SHOP_SECRET.1));
+}
+
+#[test]
+fn check_ends_with_0_on_a_warning() {
+    let erp = Upstream::start();
+    let proxy = proxy(&erp);
+    let mut command = hookward();
+    let output = command.arg("check").arg("--config").arg(proxy.file()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "an unreadable secret: {}", printed(&output));
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("SHOP_SECRET"),
+        "{}",
+        printed(&output)
+    );
+}
+
+#[test]
+fn signed_headers_are_those_that_the_proxy_takes() {
+    let erp = Upstream::start();
+    let proxy = proxy(&erp);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("event.json");
+    for (index, source) in ["shop", "std"].into_iter().enumerate() {
+        let body = Event::order(&format!("evt-{source}")).body();
+        std::fs::write(&file, &body).unwrap();
+        let output =
+            run(&["sign", "--source", source, "--body", file.to_str().unwrap()], proxy.file());
+        assert_eq!(output.status.code(), Some(0), "{}", printed(&output));
+        let mut delivery =
+            crate::support::Delivery::post(&format!("/webhooks/{source}"), body.clone());
+        delivery.headers = stdout(&output)
+            .lines()
+            .map(|line| line.split_once(": ").expect("Name: value"))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        assert_eq!(Sender::to(&proxy).deliver(&delivery).outcome(), "delivered", "{source}");
+        assert_eq!(erp.saw(index + 1).pop().unwrap().body, body);
+    }
+}
+
+#[test]
+fn a_signature_is_the_one_that_anybody_would_compute() {
+    let erp = Upstream::start();
+    let proxy = proxy(&erp);
+    let body = b"{\"event_id\": \"evt-1\"}\n";
+    let mut child = hookward()
+        .args(["sign", "--source", "shop", "--body", "-", "--config"])
+        .arg(proxy.file())
+        .env(SHOP_SECRET.0, SHOP_SECRET.1)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(body).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let expected = format!("x-signature: sha256={}", hmac_sha256_hex(SHOP_SECRET.1, body));
+    assert!(stdout(&output).to_lowercase().lines().any(|line| line == expected));
+}
+
+#[test]
+fn type_id_and_time_go_where_the_sender_puts_them() {
+    let erp = Upstream::start();
+    let proxy = proxy(&erp);
+    for at in ["2026-03-16T10:20:30Z", "1773656430"] {
+        let output = run(&["sign", "--source", "std", "--id", "msg_7", "--at", at], proxy.file());
+        let headers = stdout(&output);
+        assert!(headers.contains("webhook-id: msg_7\n"), "{headers}");
+        assert!(headers.contains("webhook-timestamp: 1773656430\n"), "{headers}");
+    }
+    let unused = run(&["sign", "--source", "shop", "--id", "evt-1"], proxy.file());
+    assert!(String::from_utf8_lossy(&unused.stderr).contains("--id is not used"));
+}
+
+#[test]
+fn sending_prints_status_and_outcome_and_ends_accordingly() {
+    let erp = Upstream::start();
+    let proxy = proxy(&erp);
+    let send = |more: &[&str]| {
+        let url = format!("http://{}/webhooks/shop", proxy.address);
+        let arguments = [&["send", "--source", "shop", "--url", &url], more].concat();
+        let output = run(&arguments, proxy.file());
+        (output.status.code().unwrap(), stdout(&output))
+    };
+    assert_eq!(send(&["--id", "a"]), (0, "200 delivered\n".to_owned()));
+    assert_eq!(send(&["--id", "a"]), (0, "200 duplicate\n".to_owned()));
+    assert_eq!(send(&["--type", "review.published"]), (0, "200 delivered\n".to_owned()));
+    let seen = erp.saw(2);
+    assert_eq!(seen[0].header("Hookward-Event-Id"), "a");
+    assert_eq!(seen[1].header("Hookward-Event-Type"), "review.published");
+    erp.next(Reply::Status(500));
+    assert_eq!(send(&[]), (1, "500 failed upstream_error\n".to_owned()));
+    let wrong = format!("http://{}/nowhere", proxy.address);
+    let output = run(&["send", "--source", "shop", "--url", &wrong], proxy.file());
+    assert_eq!(
+        (output.status.code(), stdout(&output)),
+        (Some(1), "404 rejected unknown_source\n".to_owned())
+    );
+}
+
+#[test]
+fn the_admin_calls_look_up_and_forget() {
+    let erp = Upstream::start();
+    let setup = Setup::shop(&erp)
+        .admin("token = { env = \"ADMIN_TOKEN\" }")
+        .environment("ADMIN_TOKEN", "a-token-for-the-admin-listener");
+    let proxy = setup.start();
+    // The port was given by the system, so the commands need a file that names it.
+    let file = proxy.file().with_file_name("admin.toml");
+    let admin = setup.clone().admin(&format!("listen = \"{}\"", proxy.admin)).toml();
+    std::fs::write(&file, admin).unwrap();
+    let call = |action: &str| {
+        let output = hookward()
+            .args(["dedupe", action, "shop", "evt/ü 1", "--config"])
+            .arg(&file)
+            .env(SHOP_SECRET.0, SHOP_SECRET.1)
+            .env("ADMIN_TOKEN", "a-token-for-the-admin-listener")
+            .output()
+            .unwrap();
+        (output.status.code().unwrap(), stdout(&output))
+    };
+    assert_eq!(call("get").0, 1);
+    let delivery = Event::order("evt/ü 1").signed();
+    assert_eq!(Sender::to(&proxy).deliver(&delivery).outcome(), "delivered");
+    let (code, text) = call("get");
+    assert!(code == 0 && text.contains("erp") && text.contains("delivered"), "{code} {text}");
+    assert_eq!(call("forget").0, 0);
+    assert_eq!((call("get").0, call("forget").0), (1, 1));
+    assert_eq!(Sender::to(&proxy).deliver(&delivery).outcome(), "delivered");
+    erp.saw(2);
+}
+
+#[test]
+fn health_follows_readiness() {
+    let erp = Upstream::start();
+    let mut proxy = proxy(&erp);
+    let url = format!("http://{}/readyz", proxy.admin);
+    let ask = || hookward().args(["health", "--url", &url]).output().unwrap().status.code();
+    assert_eq!(ask(), Some(0));
+    proxy.signal("TERM");
+    proxy.ends_within(crate::support::PATIENCE);
+    assert_eq!(ask(), Some(1));
+}
+
+#[test]
+fn presets_are_listed_and_each_can_be_copied_into_a_configuration() {
+    let list = stdout(&hookward().arg("presets").output().unwrap());
+    let names: Vec<_> =
+        list.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(names.len() >= 80, "{} presets", names.len());
+    for name in ["opentiendas", "webround", "standard-webhooks", "github", "stripe", "shopify"] {
+        assert!(names.contains(&name), "{name}");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("copied.toml");
+    for name in ["opentiendas", "standard-webhooks", "github", "stripe", "shopify"] {
+        let toml = stdout(&hookward().args(["presets", name]).output().unwrap());
+        let toml = format!("[upstreams.erp]\nurl = \"http://127.0.0.1:9001\"\n{toml}");
+        std::fs::write(&file, &toml).unwrap();
+        let output = hookward().args(["check", "--config"]).arg(&file).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}\n{toml}", printed(&output));
+    }
+}
+
+#[test]
+fn the_receiver_prints_answers_and_captures() {
+    let directory = tempfile::tempdir().unwrap();
+    let captures = directory.path().join("captured");
+    let mut child = hookward()
+        .args(["receiver", "--listen", "127.0.0.1:0", "--status", "202", "--capture"])
+        .arg(&captures)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    stderr.read_line(&mut line).unwrap();
+    let address = line.trim().rsplit_once("http://").expect("an address").1.parse().unwrap();
+    let delivery = Event::order("evt-1").signed();
+    let mut connection = crate::support::Connection::open(address);
+    assert_eq!(connection.send(delivery.bytes(address)).response().status, 202);
+    assert_eq!(get(address, "/anything").status, 202);
+    assert!(
+        Command::new("sh")
+            .args(["-c", &format!("kill -TERM {}", child.id())])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    for part in ["POST /webhooks/shop", "X-Signature: sha256=", "\"evt-1\"", "-> 202"] {
+        assert!(stdout(&output).contains(part), "{part} is not in {}", stdout(&output));
+    }
+    let mut files: Vec<_> =
+        std::fs::read_dir(&captures).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert_eq!(files.len(), 4, "{files:?}");
+    assert_eq!(std::fs::read(&files[0]).unwrap(), delivery.body);
+    let head = std::fs::read_to_string(&files[1]).unwrap();
+    assert!(head.starts_with("POST /webhooks/shop HTTP/1.1\n"), "{head}");
+}
+
+#[test]
+fn a_receiver_whose_address_is_taken_ends_with_3() {
+    let taken = Upstream::start();
+    let address = taken.address().to_string();
+    let output = hookward().args(["receiver", "--listen", &address]).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{}", printed(&output));
+    assert!(String::from_utf8_lossy(&output.stderr).contains(&address));
+    eventually("nothing was served", || taken.seen().is_empty());
+}
+
+#[test]
+fn what_the_demo_prints_to_try_works_when_it_is_pasted() {
+    let mut demo =
+        hookward().arg("demo").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut printed_lines = Vec::new();
+    for line in BufReader::new(demo.stdout.take().unwrap()).lines().map_while(Result::ok) {
+        let is_last = line.contains("/dedupe/shop/mine-1");
+        printed_lines.push(line);
+        if is_last {
+            break;
+        }
+    }
+    let (_, invitation) = printed_lines.split_at(
+        printed_lines.iter().position(|line| line.contains("until Ctrl-C")).expect("it goes on"),
+    );
+    let commands: Vec<_> = invitation.iter().filter_map(|line| line.strip_prefix("  ")).collect();
+    let output = Command::new("sh").args(["-c", &commands.join("\n")]).output().unwrap();
+    let shown = stdout(&output);
+    for part in [
+        "200 OK",
+        "ookward-",
+        "delivered",
+        "hookward_deliveries_total{outcome=\"delivered\"",
+        "\"state\"",
+    ] {
+        assert!(shown.contains(part), "{part} is not in {}", printed(&output));
+    }
+    let stop = format!("kill -TERM {}", demo.id());
+    assert!(Command::new("sh").args(["-c", &stop]).status().unwrap().success());
+    assert_eq!(demo.wait().unwrap().code(), Some(0));
+}

@@ -1,0 +1,251 @@
+//! Everything that a document shows is run: configurations are checked, console sessions are played.
+//!
+//! In a document, a `toml` block is a configuration; what it leaves out of a source or an upstream
+//! because it speaks of something else is imagined here. `file=NAME` behind `toml` also writes it for the session. A `console` block is a
+//! part of the document's one shell session; what stands below a `$ ` line is what it must print.
+
+use crate::support::{hookward, printed};
+use std::fmt::Write as _;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use toml::{Table, Value};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn documents() -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = ["", "docs", "docs/decisions"]
+        .iter()
+        .flat_map(|directory| std::fs::read_dir(root().join(directory)).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .collect();
+    found.sort();
+    assert!(found.len() >= 8, "{found:?}");
+    found
+}
+
+/// Info string and text of every fenced block.
+fn blocks(document: &Path) -> Vec<(String, String)> {
+    let text = std::fs::read_to_string(document).unwrap();
+    let mut blocks = Vec::new();
+    let mut open: Option<(String, String)> = None;
+    for line in text.lines() {
+        match (&mut open, line.strip_prefix("```")) {
+            (None, Some(info)) => open = Some((info.to_owned(), String::new())),
+            (Some(_), Some(_)) => blocks.extend(open.take()),
+            (Some((_, text)), None) => _ = writeln!(text, "{line}"),
+            (None, None) => {}
+        }
+    }
+    assert!(open.is_none(), "a block of {} is not closed", document.display());
+    blocks
+}
+
+#[test]
+fn every_configuration_in_a_document_is_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("hookward.toml");
+    let mut checked = 0;
+    for document in documents() {
+        for (_, text) in blocks(&document).iter().filter(|(info, _)| info.starts_with("toml")) {
+            std::fs::write(&file, completed(text)).unwrap();
+            let output = hookward().args(["check", "--config"]).arg(&file).output().unwrap();
+            assert_eq!(
+                output.status.code(),
+                Some(0),
+                "{}:\n{text}\n{}",
+                document.display(),
+                printed(&output)
+            );
+            checked += 1;
+        }
+    }
+    assert!(checked >= 2, "{checked} configurations");
+}
+
+const TABLES: [&str; 6] = ["server", "admin", "log", "dedupe", "upstreams", "sources"];
+
+/// What a document leaves out of a source because it speaks of something else.
+const SOURCE: &str = r#"
+path = "/imagined"
+secrets = [{ env = "IMAGINED_SECRET" }]
+[[routes]]
+events = ["*"]
+to = ["erp"]
+"#;
+
+/// What is left out where there is no preset, either.
+const SCHEME: &str = r#"
+[signature]
+header = "X-Imagined"
+[event]
+id = ["json:/id"]
+type = ["json:/type"]
+"#;
+
+/// The same configuration with what a document leaves out. Keys without a table are those of a
+/// `signature` table.
+fn completed(text: &str) -> String {
+    let mut configuration: Table = text.parse().expect("TOML");
+    if configuration.keys().any(|key| !TABLES.contains(&key.as_str())) {
+        let nested = ["signature", "imagined", "sources"].into_iter().fold(configuration, nest);
+        configuration = nested;
+    }
+    if let Some(Value::Table(sources)) = configuration.get_mut("sources") {
+        for source in sources.iter_mut().filter_map(|(_, source)| source.as_table_mut()) {
+            fill(source, &SOURCE.parse().expect("TOML"));
+            if !source.contains_key("preset") {
+                fill(source, &SCHEME.parse().expect("TOML"));
+                let signature = source.get_mut("signature").and_then(Value::as_table_mut);
+                let signature = signature.expect("a table");
+                if !signature.contains_key("from") {
+                    signature.entry("header").or_insert_with(|| "X-Imagined".into());
+                }
+            }
+        }
+    }
+    let upstreams = configuration.entry("upstreams").or_insert_with(|| Table::new().into());
+    for name in ["erp", "crm"] {
+        let upstreams = upstreams.as_table_mut().expect("a table");
+        let upstream = upstreams.entry(name).or_insert_with(|| Table::new().into());
+        let upstream = upstream.as_table_mut().expect("a table");
+        if !upstream.contains_key("urls") {
+            upstream.entry("url").or_insert_with(|| "http://127.0.0.1:9001".into());
+        }
+    }
+    configuration.to_string()
+}
+
+fn nest(inner: Table, name: &str) -> Table {
+    Table::from_iter([(name.to_owned(), Value::Table(inner))])
+}
+
+fn fill(table: &mut Table, given: &Table) {
+    for (key, value) in given {
+        table.entry(key).or_insert_with(|| value.clone());
+    }
+}
+
+#[test]
+fn every_console_session_prints_what_it_shows() {
+    let mut played = 0;
+    for document in documents() {
+        let blocks = blocks(&document);
+        let commands = blocks.iter().filter(|(info, _)| info == "console");
+        let session: String = commands.map(|(_, text)| text.as_str()).collect();
+        if !session.is_empty() {
+            let files = blocks
+                .iter()
+                .filter_map(|(info, text)| Some((info.strip_prefix("toml file=")?, text.as_str())));
+            play(&document, &session, files);
+            played += 1;
+        }
+    }
+    assert!(played >= 1, "the README has a session");
+}
+
+/// Plays a session in one shell, with free ports in place of the usual ones.
+fn play<'a>(document: &Path, session: &str, files: impl Iterator<Item = (&'a str, &'a str)>) {
+    let directory = tempfile::tempdir().unwrap();
+    let ports: Vec<(&str, u16)> = ["8080", "9090", "9001"].map(|usual| (usual, free_port())).into();
+    let local = |text: &str| {
+        ports.iter().fold(text.to_owned(), |text, (usual, free)| {
+            text.replace(&format!("127.0.0.1:{usual}"), &format!("127.0.0.1:{free}"))
+        })
+    };
+    for (name, text) in files {
+        let listen = format!(
+            "[server]\nlisten = [\"127.0.0.1:8080\"]\n[admin]\nlisten = \"127.0.0.1:9090\"\n{text}"
+        );
+        std::fs::write(directory.path().join(name), local(&listen)).unwrap();
+    }
+    let mut script = "trap 'kill $(jobs -p) 2>/dev/null' EXIT\n".to_owned();
+    let mut expected: Vec<(String, Vec<String>)> = Vec::new();
+    for line in session.lines() {
+        let Some(command) = line.strip_prefix("$ ") else {
+            expected.last_mut().expect("a command first").1.push(local(line));
+            continue;
+        };
+        let command = local(command);
+        let index = expected.len();
+        _ = writeln!(script, "echo '--- {index}'");
+        if let Some(background) = command.strip_suffix('&') {
+            // What is started has to be there before the next command, as it is for a person.
+            let is_there = if background.contains("receiver") {
+                local("hookward health --url http://127.0.0.1:9001/")
+            } else {
+                "hookward health".to_owned()
+            };
+            _ = writeln!(script, "{background} >/dev/null 2>&1 &");
+            _ = writeln!(script, "until {is_there} >/dev/null 2>&1; do sleep 0.02; done");
+        } else {
+            _ = writeln!(script, "{command} || echo \"failed with $?\"");
+        }
+        expected.push((command, Vec::new()));
+    }
+    let binary = Path::new(env!("CARGO_BIN_EXE_hookward"));
+    let path = format!(
+        "{}:{}",
+        binary.parent().unwrap().display(),
+        std::env::var("PATH").unwrap_or_default()
+    );
+    let output = Command::new("sh")
+        .args(["-c", &script])
+        .current_dir(directory.path())
+        .env("PATH", path)
+        .env_remove("HOOKWARD_CONFIG")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    for (index, (command, lines)) in expected.iter().enumerate() {
+        let (_, after) = stdout.split_once(&format!("--- {index}\n")).expect("it was run");
+        let printed_by_it = after.split("--- ").next().unwrap_or_default();
+        assert!(
+            !printed_by_it.contains("failed with"),
+            "{}: `{command}`\n{}",
+            document.display(),
+            printed(&output)
+        );
+        if !lines.is_empty() {
+            let got: Vec<&str> = printed_by_it.lines().collect();
+            assert_eq!(&got, lines, "{}: `{command}`\n{}", document.display(), printed(&output));
+        }
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn every_link_to_a_file_leads_to_one() {
+    for document in documents() {
+        let text = std::fs::read_to_string(&document).unwrap();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let path = target.split('#').next().unwrap_or_default();
+            if path.is_empty() || path.contains("://") {
+                continue;
+            }
+            let file = document.parent().unwrap().join(path);
+            assert!(file.exists(), "{} leads to {path}", document.display());
+        }
+    }
+}
+
+#[test]
+fn the_readme_shows_the_demo_as_it_is() {
+    let output = hookward().args(["demo", "--once"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", printed(&output));
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let readme = blocks(&root().join("README.md"));
+    let (_, table) = readme
+        .iter()
+        .find(|(info, text)| info == "text" && text.contains("THE SHOP SENT"))
+        .expect("the demo's table");
+    assert!(table.lines().count() > 10);
+    assert!(stdout.contains(table.as_str()), "the demo prints\n{stdout}");
+}

@@ -1,0 +1,28 @@
+//! Black-box tests: the real binary between senders and upstreams that write down what they see.
+//!
+//! Nothing in here calls the library, apart from its clock; every promise is checked from outside,
+//! by what the sender is told, what the upstream saw and what the counters say.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "an actor that cannot do its part fails the test, with a message"
+)]
+#![expect(unreachable_pub, reason = "one crate that nobody else uses")]
+
+mod admin;
+mod answers;
+mod captures;
+mod claims;
+mod commands;
+mod docs;
+mod forwarding;
+mod listener;
+mod modes;
+mod process;
+mod refusals;
+mod routing;
+mod structure;
+mod support;

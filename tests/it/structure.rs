@@ -1,0 +1,121 @@
+//! Who may know whom. `ARCHITECTURE.md` tells it; this keeps it true.
+
+use std::path::{Path, PathBuf};
+
+/// Files that know the domain and nothing of how it is served: no server, no metrics format, and
+/// (apart from what the row grants) no runtime.
+const DOMAIN: [&str; 12] = [
+    "clock.rs",
+    "event.rs",
+    "json.rs",
+    "outcome.rs",
+    "request.rs",
+    "route.rs",
+    "scheme.rs",
+    "scheme/",
+    "secret.rs",
+    "source.rs",
+    "sign",
+    "verify/",
+];
+
+fn sources() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    let mut open: Vec<PathBuf> = vec![root.clone()];
+    while let Some(directory) = open.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+                found.push((name, std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    found.sort();
+    assert!(found.len() > 30, "the scan finds the sources");
+    found
+}
+
+/// The code before the tests of a file, without comments.
+fn code(text: &str) -> String {
+    text.split("#[cfg(test)]")
+        .next()
+        .unwrap_or_default()
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[track_caller]
+fn knows_nothing_of(applies: impl Fn(&str) -> bool, forbidden: &[&str]) {
+    let mut checked = 0;
+    for (name, text) in sources().iter().filter(|(name, _)| applies(name)) {
+        checked += 1;
+        let code = code(text);
+        for word in forbidden {
+            assert!(!code.contains(word), "src/{name} knows of {word}");
+        }
+    }
+    assert!(checked > 0, "the rule applies to no file");
+}
+
+#[test]
+fn the_domain_knows_neither_server_nor_runtime_nor_metrics() {
+    knows_nothing_of(
+        |name| DOMAIN.iter().any(|domain| name.starts_with(domain)),
+        &["pingora", "prometheus::", "tokio::", "crate::metrics", "crate::proxy", "crate::gate"],
+    );
+}
+
+#[test]
+fn the_lifecycle_knows_neither_pingora_nor_toml_nor_prometheus() {
+    knows_nothing_of(|name| name == "lifecycle.rs", &["pingora", "toml", "prometheus"]);
+}
+
+#[test]
+fn claims_know_neither_http_nor_signatures() {
+    knows_nothing_of(
+        |name| name.starts_with("dedupe/"),
+        &["http::", "pingora", "crate::verify", "crate::scheme"],
+    );
+}
+
+#[test]
+fn only_the_clock_reads_the_time() {
+    knows_nothing_of(
+        |name| name != "clock.rs",
+        &["SystemTime::now", "std::time::Instant", "Timestamp::now", "chrono"],
+    );
+}
+
+#[test]
+fn only_outcomes_decide_a_status() {
+    let texts = sources();
+    for (name, text) in &texts {
+        let decides = code(text).contains("fn facets(");
+        assert_eq!(decides, name == "outcome.rs", "src/{name}");
+    }
+}
+
+#[test]
+fn no_file_is_longer_than_a_reader_can_hold() {
+    for (name, text) in sources().iter().filter(|(name, _)| !name.contains("tests")) {
+        let before_tests = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+        let lines = before_tests.lines().count();
+        assert!(lines <= 450, "src/{name} has {lines} lines before its tests: split it by noun");
+    }
+}
+
+#[test]
+fn no_module_is_named_after_nothing() {
+    for (name, _) in sources() {
+        for word in ["utils", "helpers", "common", "types", "misc"] {
+            let stem = Path::new(&name).file_stem().unwrap().to_str().unwrap();
+            assert_ne!(stem, word, "src/{name}");
+        }
+    }
+}

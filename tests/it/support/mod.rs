@@ -1,0 +1,50 @@
+//! The three actors of every black-box test: [`Sender`] → [`Proxy`] → [`Upstream`].
+
+mod http;
+mod metrics;
+mod proxy;
+mod sender;
+mod upstream;
+
+pub use http::{Connection, Response, get, request};
+pub use metrics::Scrape;
+pub use proxy::{Proxy, Setup, hookward, printed};
+pub use sender::{Delivery, Event, Sender, hmac_sha256_hex};
+pub use upstream::{Gate, Reply, Upstream};
+
+use hookward::clock::{Clock, SystemClock};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+/// How long anything may take before a test is given up; far more than it ever needs.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+static CLOCK: LazyLock<SystemClock> = LazyLock::new(SystemClock::new);
+
+/// A point on the steady clock.
+pub fn instant() -> Duration {
+    CLOCK.monotonic()
+}
+
+/// The wall clock as whole seconds since 1970.
+pub fn unix_now() -> i64 {
+    CLOCK.wall().0.div_euclid(1000)
+}
+
+/// RFC 3339 of a moment `seconds` from now.
+pub fn rfc3339_in(seconds: i64) -> String {
+    hookward::clock::UnixMillis::from_seconds(unix_now() + seconds).to_rfc3339()
+}
+
+/// Asks until the answer is yes; what is waited for is an event, the pause only spares the CPU.
+#[track_caller]
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = instant();
+    while !holds() {
+        assert!(
+            instant().saturating_sub(start) < PATIENCE,
+            "did not happen within {PATIENCE:?}: {what}"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

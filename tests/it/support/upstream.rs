@@ -1,0 +1,261 @@
+//! A destination that writes down what it sees and behaves as it is told.
+
+use super::{PATIENCE, eventually};
+use std::collections::VecDeque;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+/// A request as it arrived.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub method: String,
+    pub target: String,
+    /// In order, names as written.
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+    /// Which connection it came on, from 0.
+    pub connection: usize,
+}
+
+impl Seen {
+    /// All values of a header.
+    pub fn all(&self, name: &str) -> Vec<&str> {
+        let same = |(found, _): &&(String, String)| found.eq_ignore_ascii_case(name);
+        self.headers.iter().filter(same).map(|(_, value)| value.as_str()).collect()
+    }
+
+    /// The only value of a header.
+    #[track_caller]
+    pub fn header(&self, name: &str) -> &str {
+        let values = self.all(name);
+        assert_eq!(values.len(), 1, "{name} in {:?}", self.headers);
+        values[0]
+    }
+}
+
+/// What an upstream does with a request that it has read whole.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// An empty answer.
+    Status(u16),
+    /// An answer with these header lines (each with its line end) and this body.
+    Whole(u16, String, Vec<u8>),
+    /// These bytes, then nothing; the connection stays open.
+    Raw(Vec<u8>),
+    /// These bytes one at a time, with a pause after each.
+    Drip(Vec<u8>, Duration),
+    /// Waits, then does the other thing.
+    After(Duration, Box<Reply>),
+    /// Waits for the gate, then does the other thing.
+    Behind(Gate, Box<Reply>),
+    /// Never answers.
+    Hang,
+    /// Closes the connection without an answer.
+    Close,
+    /// Does the other thing, then closes the connection.
+    ThenClose(Box<Reply>),
+}
+
+impl Reply {
+    pub fn behind(gate: &Gate, reply: Self) -> Self {
+        Self::Behind(gate.clone(), Box::new(reply))
+    }
+
+    pub fn after(pause: Duration, reply: Self) -> Self {
+        Self::After(pause, Box::new(reply))
+    }
+}
+
+/// Holds requests back until it is opened.
+#[derive(Clone, Debug, Default)]
+pub struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Gate {
+    pub fn open(&self) {
+        *self.0.0.lock().unwrap() = true;
+        self.0.1.notify_all();
+    }
+
+    fn pass(&self) {
+        let open = self.0.0.lock().unwrap();
+        drop(self.0.1.wait_timeout_while(open, PATIENCE, |open| !*open).unwrap());
+    }
+}
+
+/// A recording upstream; answers 200 unless told otherwise.
+pub struct Upstream {
+    address: SocketAddr,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    seen: Mutex<Vec<Seen>>,
+    next: Mutex<VecDeque<Reply>>,
+    otherwise: Mutex<Option<Reply>>,
+    connections: Mutex<usize>,
+}
+
+impl Upstream {
+    pub fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = Arc::new(State::default());
+        std::thread::spawn({
+            let state = Arc::clone(&state);
+            move || {
+                for stream in listener.incoming().map_while(Result::ok) {
+                    let state = Arc::clone(&state);
+                    std::thread::spawn(move || state.converse(stream));
+                }
+            }
+        });
+        Self { address, state }
+    }
+
+    /// An address at which nobody listens.
+    pub fn unreachable() -> SocketAddr {
+        TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What to do with the next request for which nothing is planned yet.
+    pub fn next(&self, reply: Reply) -> &Self {
+        self.state.next.lock().unwrap().push_back(reply);
+        self
+    }
+
+    /// What to do where nothing is planned.
+    pub fn otherwise(&self, reply: Reply) -> &Self {
+        *self.state.otherwise.lock().unwrap() = Some(reply);
+        self
+    }
+
+    /// Waits for `count` requests and returns them; more than that is a failure.
+    #[track_caller]
+    pub fn saw(&self, count: usize) -> Vec<Seen> {
+        eventually(&format!("the upstream sees {count} requests"), || self.seen().len() >= count);
+        let seen = self.seen();
+        assert_eq!(seen.len(), count, "requests at the upstream: {seen:#?}");
+        seen
+    }
+
+    /// What has arrived by now.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.state.seen.lock().unwrap().clone()
+    }
+
+    /// How many connections were made to it.
+    pub fn connections(&self) -> usize {
+        *self.state.connections.lock().unwrap()
+    }
+}
+
+impl State {
+    fn converse(&self, mut stream: TcpStream) {
+        let connection = {
+            let mut connections = self.connections.lock().unwrap();
+            *connections += 1;
+            *connections - 1
+        };
+        let mut unread = Vec::new();
+        while let Some(mut seen) = read_request(&mut stream, &mut unread) {
+            seen.connection = connection;
+            // Recorded and decided at once: the n-th request gets the n-th reply.
+            let reply = {
+                let mut all = self.seen.lock().unwrap();
+                all.push(seen);
+                let planned = self.next.lock().unwrap().pop_front();
+                planned.or_else(|| self.otherwise.lock().unwrap().clone())
+            };
+            if !perform(&mut stream, reply.unwrap_or(Reply::Status(200))) {
+                return;
+            }
+        }
+    }
+}
+
+/// Whether the connection goes on.
+fn perform(stream: &mut TcpStream, reply: Reply) -> bool {
+    match reply {
+        Reply::Status(status) => perform(stream, Reply::Whole(status, String::new(), Vec::new())),
+        Reply::Whole(status, headers, body) => {
+            let length = match status {
+                204 | 304 => String::new(),
+                _ => format!("Content-Length: {}\r\n", body.len()),
+            };
+            let mut bytes = format!("HTTP/1.1 {status} Fine\r\n{headers}{length}\r\n").into_bytes();
+            bytes.extend(body);
+            perform(stream, Reply::Raw(bytes))
+        }
+        Reply::Raw(bytes) => stream.write_all(&bytes).is_ok(),
+        Reply::Drip(bytes, pause) => bytes.iter().all(|byte| {
+            std::thread::sleep(pause);
+            stream.write_all(&[*byte]).is_ok()
+        }),
+        Reply::After(pause, reply) => {
+            std::thread::sleep(pause);
+            perform(stream, *reply)
+        }
+        Reply::Behind(gate, reply) => {
+            gate.pass();
+            perform(stream, *reply)
+        }
+        Reply::Hang => {
+            // Until the peer gives up.
+            while stream.read(&mut [0; 1024]).is_ok_and(|count| count > 0) {}
+            false
+        }
+        Reply::Close => false,
+        Reply::ThenClose(reply) => {
+            perform(stream, *reply);
+            false
+        }
+    }
+}
+
+fn read_request(stream: &mut TcpStream, unread: &mut Vec<u8>) -> Option<Seen> {
+    let mut buffer = vec![0; 64 * 1024];
+    let mut more = |unread: &mut Vec<u8>| {
+        let count = stream.read(&mut buffer).ok()?;
+        unread.extend_from_slice(&buffer[..count]);
+        (count > 0).then_some(())
+    };
+    let (mut seen, length) = loop {
+        let mut fields = [httparse::EMPTY_HEADER; 128];
+        let mut head = httparse::Request::new(&mut fields);
+        if let httparse::Status::Complete(length) = head.parse(unread).expect("valid HTTP") {
+            let headers = head
+                .headers
+                .iter()
+                .map(|h| (h.name.to_owned(), String::from_utf8_lossy(h.value).into_owned()))
+                .collect();
+            let seen = Seen {
+                method: head.method.unwrap().to_owned(),
+                target: head.path.unwrap().to_owned(),
+                headers,
+                body: Vec::new(),
+                connection: 0,
+            };
+            break (seen, length);
+        }
+        more(unread)?;
+    };
+    unread.drain(..length);
+    assert!(seen.all("Transfer-Encoding").is_empty(), "the proxy states a length: {seen:?}");
+    let length = seen.header("Content-Length").parse().expect("a length");
+    while unread.len() < length {
+        more(unread)?;
+    }
+    seen.body = unread.drain(..length).collect();
+    Some(seen)
+}

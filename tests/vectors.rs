@@ -1,0 +1,189 @@
+//! Vectors from senders' documentation and test suites, valid and invalid, each with its source.
+//!
+//! One file a sender in `tests/vectors/`. A vector is `published` where the source states the
+//! signature itself, `recomputed` where it only describes or computes it. The tables of the preset
+//! are read as if a user had typed them, a vector's `overrides` over them.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a vector that cannot be read fails the test, with a message"
+)]
+
+use hookward::clock::UnixMillis;
+use hookward::config::{Config, SecretReader};
+use hookward::outcome::Refusal;
+use hookward::presets;
+use hookward::request::RequestHead;
+use hookward::secret::Secret;
+use hookward::source::Source;
+use hookward::verify::{self, freshness};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use serde::Deserialize;
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VectorFile {
+    preset: String,
+    vector: Vec<Vector>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Vector {
+    name: String,
+    kind: Kind,
+    source: String,
+    secrets: Vec<String>,
+    method: Option<String>,
+    public_url: Option<String>,
+    query: Option<String>,
+    /// The receiver's clock, in seconds since 1970.
+    at: i64,
+    headers: Vec<(String, String)>,
+    body: String,
+    /// `ok`, or the reason of the refusal.
+    expect: String,
+    #[serde(default)]
+    overrides: toml::Table,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Published,
+    Recomputed,
+}
+
+#[test]
+fn every_vector_is_judged_as_its_sender_would() {
+    let mut wrong = Vec::new();
+    for file in files() {
+        for vector in &file.vector {
+            let met = judge(&file.preset, vector);
+            let word = met.as_ref().map_or_else(|refusal| refusal.reason.label(), |()| "ok");
+            if word != vector.expect {
+                wrong.push(format!(
+                    "{}: {}: expected {}, met {word} ({})",
+                    file.preset,
+                    vector.name,
+                    vector.expect,
+                    met.err().map(|refusal| refusal.detail).unwrap_or_default()
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn at_least_twenty_presets_have_a_published_vector_that_holds_and_one_that_does_not() {
+    let files = files();
+    let of = |wanted: fn(&Vector) -> bool| {
+        let found = files.iter().filter(|file| file.vector.iter().any(wanted));
+        found.map(|file| file.preset.as_str()).collect::<HashSet<_>>()
+    };
+    let valid = of(|vector| vector.kind == Kind::Published && vector.expect == "ok");
+    let invalid = of(|vector| vector.expect != "ok");
+    assert!(valid.intersection(&invalid).count() >= 20, "{valid:?} {invalid:?}");
+}
+
+#[test]
+fn every_vector_names_its_source() {
+    for file in files() {
+        for vector in &file.vector {
+            assert!(vector.source.starts_with("https://"), "{}: {}", file.preset, vector.name);
+        }
+    }
+}
+
+/// Signature, then freshness: what decides whether a request is genuine.
+fn judge(preset: &str, vector: &Vector) -> Result<(), Refusal> {
+    let source = source(preset, vector);
+    let keys = source.keys.as_ref().expect("the secrets fit the scheme");
+    let genuine = verify::check(&source, keys, &head(vector), vector.body.as_bytes())?;
+    if let Some(rule) = &source.scheme.timestamp
+        && let Some(sent) = genuine.sent()
+    {
+        freshness::judge(rule, sent, UnixMillis::from_seconds(vector.at))?;
+    }
+    Ok(())
+}
+
+fn head(vector: &Vector) -> RequestHead {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &vector.headers {
+        let name = HeaderName::try_from(name.as_str()).expect("a header name");
+        headers.append(name, HeaderValue::from_str(value).expect("a header value"));
+    }
+    let method = vector.method.as_deref().unwrap_or("POST");
+    RequestHead {
+        method: Method::from_bytes(method.as_bytes()).expect("a method"),
+        path: "/hook".to_owned(),
+        query: vector.query.clone(),
+        headers,
+        client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        via: None,
+        host: "localhost".to_owned(),
+        secure: true,
+    }
+}
+
+fn source(preset: &str, vector: &Vector) -> Source {
+    let preset = presets::named(preset).unwrap_or_else(|| panic!("no preset {preset}"));
+    let mut tables: toml::Table = toml::from_str(preset.text).expect(preset.name);
+    tables.remove("preset");
+    // A handshake may ask for a token that no vector has.
+    tables.remove("handshake");
+    lay_over(&mut tables, &vector.overrides);
+    tables.insert("path".to_owned(), "/hook".into());
+    let secrets = vector.secrets.iter().map(|secret| {
+        toml::Value::Table(toml::Table::from_iter([("value".to_owned(), secret.as_str().into())]))
+    });
+    tables.insert("secrets".to_owned(), toml::Value::Array(secrets.collect()));
+    if let Some(url) = &vector.public_url {
+        tables.insert("public_url".to_owned(), url.as_str().into());
+    }
+    let sources = toml::Table::from_iter([("sender".to_owned(), toml::Value::Table(tables))]);
+    let file = toml::Table::from_iter([("sources".to_owned(), toml::Value::Table(sources))]);
+    let text = file.to_string();
+    let loaded = Config::parse(&text, preset.name, Path::new(""), &NoSecrets);
+    let (mut config, _) = loaded.unwrap_or_else(|problems| panic!("{problems:#?}\n{text}"));
+    config.sources.pop().expect("a source")
+}
+
+fn lay_over(below: &mut toml::Table, above: &toml::Table) {
+    for (key, value) in above {
+        match (below.get_mut(key), value) {
+            (Some(toml::Value::Table(below)), toml::Value::Table(above)) => lay_over(below, above),
+            _ => {
+                below.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
+struct NoSecrets;
+
+impl SecretReader for NoSecrets {
+    fn environment(&self, _: &str) -> Option<Secret> {
+        None
+    }
+
+    fn file(&self, path: &Path) -> std::io::Result<Secret> {
+        panic!("no vector reads {}", path.display())
+    }
+}
+
+fn files() -> Vec<VectorFile> {
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
+    let entries = std::fs::read_dir(directory).expect("tests/vectors");
+    let read = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).expect("a file");
+        toml::from_str(&text).unwrap_or_else(|fault| panic!("{}: {fault}", path.display()))
+    };
+    entries.map(|entry| read(entry.expect("an entry").path())).collect()
+}
