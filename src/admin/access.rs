@@ -3,7 +3,7 @@
 use super::{Reply, fault, unauthorized};
 use crate::request::RequestHead;
 use crate::secret::Secret;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, ORIGIN};
 use std::net::IpAddr;
 use subtle::ConstantTimeEq;
 
@@ -21,8 +21,14 @@ impl Access {
     pub(super) fn check(&self, head: &RequestHead) -> Option<Reply> {
         match &self.token {
             Some(token) => (!presents(head, token)).then(unauthorized),
-            None => (!is_local_name(&head.host))
-                .then(|| fault(403, "use the address of this listener, or localhost, as the host")),
+            None if !is_local_name(&head.host) => {
+                Some(fault(403, "use the address of this listener, or localhost, as the host"))
+            }
+            // Nothing here is a page, so a browser that names one is doing its bidding.
+            None if head.headers.contains_key(ORIGIN) => {
+                Some(fault(403, "a page in a browser may not use this listener"))
+            }
+            None => None,
         }
     }
 }

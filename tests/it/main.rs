@@ -19,6 +19,8 @@ mod claims;
 mod commands;
 mod docs;
 mod forwarding;
+mod hardening;
+mod hostile;
 mod listener;
 mod modes;
 mod process;
