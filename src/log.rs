@@ -5,8 +5,10 @@
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{LogFormat, LogSettings};
+use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
 use std::fmt;
+use std::sync::Arc;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
@@ -17,31 +19,58 @@ use tracing_subscriber::registry::LookupSpan;
 /// A field whose text is JSON already and is embedded as it is.
 const JSON_FIELD: &str = "destinations";
 
-/// Sends log lines of this process to standard error from now on.
+/// The HTTP stack logs every broken connection as an error; a stranger sets that volume.
+const QUIET: [&str; 4] = ["pingora=off", "pingora_core=off", "rustls=off", "h2=off"];
+
+/// Sends log lines of this process to standard error from now on. What comes back changes how.
 ///
 /// # Errors
 /// A sentence if `level` is no filter, or if a subscriber is installed already.
-pub fn install(settings: &LogSettings) -> Result<(), String> {
-    // The HTTP stack logs every broken connection as an error; a stranger sets that volume.
-    let quiet = ["pingora=off", "pingora_core=off", "rustls=off", "h2=off"];
-    let mut filter = EnvFilter::try_new(&settings.level)
-        .map_err(|fault| format!("log.level `{}` is no filter: {fault}", settings.level))?;
-    for directive in quiet {
+pub fn install(settings: &LogSettings) -> Result<LogControl, String> {
+    let format = Arc::new(ArcSwap::from_pointee(settings.format));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter(&settings.level)?)
+        .with_writer(std::io::stderr)
+        .event_format(Lines { format: Arc::clone(&format), clock: SystemClock::new() })
+        .with_filter_reloading();
+    let handle = builder.reload_handle();
+    builder.try_init().map_err(|fault| fault.to_string())?;
+    let set_filter = move |filter| handle.reload(filter).map_err(|fault| fault.to_string());
+    Ok(LogControl { format, set_filter: Box::new(set_filter) })
+}
+
+fn filter(level: &str) -> Result<EnvFilter, String> {
+    let mut filter = EnvFilter::try_new(level)
+        .map_err(|fault| format!("log.level `{level}` is no filter: {fault}"))?;
+    for directive in QUIET {
         if let Ok(directive) = directive.parse() {
             filter = filter.add_directive(directive);
         }
     }
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .event_format(Lines { format: settings.format, clock: SystemClock::new() })
-        .try_init()
-        .map_err(|fault| fault.to_string())
+    Ok(filter)
+}
+
+/// Level and format of the log, which a reload may change.
+pub struct LogControl {
+    format: Arc<ArcSwap<LogFormat>>,
+    set_filter: Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>,
+}
+
+impl LogControl {
+    /// Logs as `settings` say from now on.
+    ///
+    /// # Errors
+    /// A sentence if `level` is no filter; nothing is changed then.
+    pub fn apply(&self, settings: &LogSettings) -> Result<(), String> {
+        (self.set_filter)(filter(&settings.level)?)?;
+        self.format.store(Arc::new(settings.format));
+        Ok(())
+    }
 }
 
 /// Both formats: `timestamp`, `level`, `message`, then the event's fields side by side.
 struct Lines {
-    format: LogFormat,
+    format: Arc<ArcSwap<LogFormat>>,
     clock: SystemClock,
 }
 
@@ -61,7 +90,7 @@ where
         let timestamp = self.clock.wall().to_rfc3339();
         let level = event.metadata().level().as_str();
         let message = fields.0.remove("message").unwrap_or_default();
-        match self.format {
+        match **self.format.load() {
             LogFormat::Text => {
                 let message = message.as_str().unwrap_or_default();
                 write!(writer, "{timestamp} {level:<5} {message}")?;
@@ -144,7 +173,7 @@ impl Visit for Fields {
 mod tests {
     use super::*;
     use std::io;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     #[derive(Clone, Default)]
     struct Sink(Arc<Mutex<Vec<u8>>>);
@@ -164,7 +193,10 @@ mod tests {
         let sink = Sink::default();
         let writer = sink.clone();
         let subscriber = tracing_subscriber::fmt()
-            .event_format(Lines { format, clock: SystemClock::new() })
+            .event_format(Lines {
+                format: Arc::new(ArcSwap::from_pointee(format)),
+                clock: SystemClock::new(),
+            })
             .with_writer(move || writer.clone())
             .finish();
         tracing::subscriber::with_default(subscriber, || {

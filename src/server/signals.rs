@@ -20,7 +20,8 @@ pub async fn until_signalled(running: Running) -> io::Result<u8> {
     loop {
         match signals.next().await {
             Received::Stop => break,
-            Received::Reload => reload(&running).await,
+            // How it went is in the log.
+            Received::Reload => drop(running.admin.reload().await),
         }
     }
     tracing::info!("stopping: no new connections; deliveries under way finish");
@@ -32,26 +33,6 @@ pub async fn until_signalled(running: Running) -> io::Result<u8> {
         () = signals.stop() => {
             tracing::warn!("second signal; stopping at once");
             Ok(EXIT_SECOND_SIGNAL)
-        }
-    }
-}
-
-async fn reload(running: &Running) {
-    match running.admin.reload().await {
-        Ok(notes) => {
-            tracing::info!("configuration reloaded");
-            for note in notes {
-                tracing::warn!("{note}");
-            }
-        }
-        Err(problems) => {
-            for problem in &problems {
-                tracing::error!("{problem}");
-            }
-            tracing::error!(
-                problems = problems.len(),
-                "configuration not reloaded; the old one goes on serving"
-            );
         }
     }
 }

@@ -107,7 +107,6 @@ impl Stage {
         };
         let bound = Bound::bind(&config.server, &config.admin)
             .map_err(|fault| cannot_serve(fault.to_string()))?;
-        let admin = config.admin.clone();
         let runtime = Runtime::build(config, None, clock.clone())
             .await
             .map_err(|fault| cannot_serve(fault.to_string()))?;
@@ -118,7 +117,7 @@ impl Stage {
             metrics: metrics.clone(),
             clock: clock.clone(),
         };
-        let running = server::start(bound, runtime.edge(), &admin, behind);
+        let running = server::start(bound, runtime.edge(), behind);
         Ok(Self { running, erp, crm, clock, metrics, shop })
     }
 
