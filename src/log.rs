@@ -11,6 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -22,21 +23,38 @@ const JSON_FIELD: &str = "destinations";
 /// The HTTP stack logs every broken connection as an error; a stranger sets that volume.
 const QUIET: [&str; 4] = ["pingora=off", "pingora_core=off", "rustls=off", "h2=off"];
 
-/// Sends log lines of this process to standard error from now on. What comes back changes how.
+/// Lines that may wait for whoever reads standard error; when they are this many behind, further
+/// ones are dropped. A reader that stopped must not stop the deliveries.
+const LINES_AHEAD: usize = 16 * 1024;
+
+/// The log of this process. Writes what is left when it is dropped.
+#[must_use = "what is dropped at once writes nothing"]
+pub struct Log {
+    /// Changes how it looks and what is in it.
+    pub control: LogControl,
+    _worker: WorkerGuard,
+}
+
+/// Sends log lines of this process to standard error from now on, from a thread of their own.
 ///
 /// # Errors
 /// A sentence if `level` is no filter, or if a subscriber is installed already.
-pub fn install(settings: &LogSettings) -> Result<LogControl, String> {
+pub fn install(settings: &LogSettings) -> Result<Log, String> {
+    let (writer, worker) = NonBlockingBuilder::default()
+        .buffered_lines_limit(LINES_AHEAD)
+        .lossy(true)
+        .finish(std::io::stderr());
     let format = Arc::new(ArcSwap::from_pointee(settings.format));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter(&settings.level)?)
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
         .event_format(Lines { format: Arc::clone(&format), clock: SystemClock::new() })
         .with_filter_reloading();
     let handle = builder.reload_handle();
     builder.try_init().map_err(|fault| fault.to_string())?;
     let set_filter = move |filter| handle.reload(filter).map_err(|fault| fault.to_string());
-    Ok(LogControl { format, set_filter: Box::new(set_filter) })
+    let control = LogControl { format, set_filter: Box::new(set_filter) };
+    Ok(Log { control, _worker: worker })
 }
 
 fn filter(level: &str) -> Result<EnvFilter, String> {

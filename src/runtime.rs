@@ -11,7 +11,7 @@ pub use reload::Origin;
 use crate::answer::Answer;
 use crate::clock::Clock;
 use crate::config::{Config, DedupeSettings, StoreSettings};
-use crate::dedupe::{ClaimStore, Claims, MemoryStore};
+use crate::dedupe::{ClaimStore, Claims, DiskStore, MemoryStore, RedisStore, StoreError};
 use crate::dispatch::End;
 use crate::gate::{Gate, Snapshot};
 use crate::metrics::Metrics;
@@ -27,13 +27,17 @@ use parking_lot::Mutex;
 use reload::Fixed;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the store may take to be there when the process starts.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why a configuration that is right in itself cannot be served here and now.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The claim store is not there.
     #[error("{0}")]
-    Store(String),
+    Store(#[from] StoreError),
     /// A file or host of an upstream is not usable.
     #[error("{}", list(.0))]
     Upstreams(Vec<UpstreamFault>),
@@ -118,12 +122,14 @@ async fn open_store(
     settings: &DedupeSettings,
     clock: &Arc<dyn Clock>,
 ) -> Result<Arc<dyn ClaimStore>, StartError> {
-    match &settings.store {
-        StoreSettings::Memory => Ok(Arc::new(MemoryStore::new(settings.capacity, clock.clone()))),
-        StoreSettings::Disk { .. } | StoreSettings::Redis { .. } => {
-            Err(StartError::Store("only the memory store is built in".to_owned()))
+    let clock = clock.clone();
+    Ok(match &settings.store {
+        StoreSettings::Memory => Arc::new(MemoryStore::new(settings.capacity, clock)),
+        StoreSettings::Disk { path } => Arc::new(DiskStore::open(path, settings.capacity, clock)?),
+        StoreSettings::Redis { url, prefix } => {
+            Arc::new(RedisStore::open(url, prefix, clock, CONNECT_WITHIN).await?)
         }
-    }
+    })
 }
 
 #[async_trait]

@@ -8,7 +8,9 @@ pub mod check;
 pub mod client;
 pub mod configuration;
 pub mod demo;
+pub mod discover;
 pub mod exit;
+pub mod explain;
 pub mod presets;
 pub mod receiver;
 pub mod run;
@@ -38,6 +40,8 @@ enum Command {
     Demo(demo::Arguments),
     Sign(sign::Arguments),
     Send(send::Arguments),
+    Explain(explain::Arguments),
+    Discover(discover::Arguments),
     Presets(presets::Arguments),
     Dedupe(admin::DedupeArguments),
     Receiver(receiver::Arguments),
@@ -62,6 +66,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Demo(arguments) => return demo::run(arguments).unwrap_or_else(stopped),
         Command::Sign(arguments) => sign::run(arguments),
         Command::Send(arguments) => send::run(arguments),
+        Command::Explain(arguments) => explain::run(arguments),
+        Command::Discover(arguments) => discover::run(arguments),
         Command::Presets(arguments) => presets::run(arguments),
         Command::Dedupe(arguments) => admin::dedupe(arguments),
         Command::Receiver(arguments) => receiver::run(arguments),

@@ -4,7 +4,7 @@ use super::client::post;
 use super::configuration::{ConfigFile, reachable, source};
 use super::exit::{Exit, Stop};
 use super::print;
-use super::signing::{PrivateKey, body, key, unsigned};
+use super::signing::{PrivateKey, key, read_file, unsigned};
 use crate::clock::{Clock as _, SystemClock, UnixMillis};
 use crate::config::Config;
 use crate::receiver::show::printable;
@@ -48,7 +48,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let id = arguments.id.clone().unwrap_or_else(new_id);
     let kind = arguments.kind.clone().unwrap_or_else(|| default_type(source));
     let body = match &arguments.body {
-        Some(path) => body(path)?,
+        Some(path) => read_file(path)?,
         None => sample(source, &id, &kind, at)?,
     };
     let request =

@@ -2,7 +2,7 @@
 
 use super::configuration::{ConfigFile, source, time};
 use super::exit::{Exit, Stop};
-use super::signing::{PrivateKey, body, in_header, key, unsigned};
+use super::signing::{PrivateKey, in_header, key, read_file, unsigned};
 use super::{complain, print};
 use crate::clock::{Clock as _, SystemClock, UnixMillis};
 use crate::sign::{SignRequest, sign};
@@ -40,7 +40,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let config = arguments.file.load()?;
     let source = source(&config, &arguments.source)?;
     let body = match &arguments.body {
-        Some(path) => body(path)?,
+        Some(path) => read_file(path)?,
         None => Vec::new(),
     };
     for (option, given, places) in [

@@ -51,7 +51,7 @@ pub fn key<'a>(source: &'a Source, private: Option<&'a Secret>) -> Result<Signin
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn body(path: &Path) -> Result<Vec<u8>, Stop> {
+pub fn read_file(path: &Path) -> Result<Vec<u8>, Stop> {
     let read = if path == Path::new("-") {
         let mut bytes = Vec::new();
         std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)

@@ -58,9 +58,10 @@ pub(super) static SIGNATURE_KEYS: TableKeys = TableKeys {
             "text with placeholders",
             r#""{body}""#,
             "What is signed: `{body}`, `{timestamp}` (as received), `{secret}`, `{header:NAME}`, \
-             `{json:/POINTER}`, `{method}`, `{url}` (the `public_url` and the query), `{path}`, \
-             `{query}`, `{query:NAME}`, `{form}` (the body's form fields, sorted and run \
-             together).",
+             `{json:/POINTER}`, `{json-raw:/POINTER}` (as it is written in the body), `{method}`, \
+             `{url}` (the `public_url` and the query), `{path}`, `{query}`, `{query:NAME}`, \
+             `{form}` (the body's form fields, sorted and run together), and `{lower:…}` around \
+             one of them. See `schemes.md`.",
         ),
         key("key", "word", r#""text""#, "How a secret becomes key bytes: `text`, `hex`, `base64`."),
         key("key_prefix", "text", r#""""#, "Cut off the secret first, where it is there."),
@@ -114,12 +115,18 @@ pub(super) static HANDSHAKE_KEYS: TableKeys = TableKeys {
     title: "[sources.NAME.handshake]",
     about: "A handshake of the sender's protocol that Hookward answers itself.",
     keys: &[
-        required("kind", "word", "Which protocol's."),
+        required(
+            "kind",
+            "word",
+            "Which protocol's: `slack`, `meta`, `zoom`, `x`, `okta`, `dropbox`, `xero`, \
+             `asana`, `discord`, `microsoft`, `notion`, `monday`, `trello`, `vtex`, `salesforce`, \
+             `ebay`, `woocommerce`, `line`, `exact-online`. See `schemes.md`.",
+        ),
         optional(
             "verify_token",
             "secret",
             "none",
-            "The token that the protocol lets the receiver choose (Meta).",
+            "The token that the protocol lets the receiver choose (`meta`, `ebay`).",
         ),
     ],
 };

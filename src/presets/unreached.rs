@@ -79,9 +79,4 @@ pub const UNREACHED: &[Unreached] = &[
         because: "Events go to queues, not to HTTP endpoints.",
         instead: "Read the queue.",
     },
-    Unreached {
-        sender: "Twilio with JSON bodies",
-        because: "Only the URL is signed, the body's hash stands in its query.",
-        instead: "Keep to form bodies, which are the default (preset `twilio`).",
-    },
 ];

@@ -48,10 +48,12 @@ pub(super) async fn serve(mut connection: Connection<'_>, mut stream: Stream) {
             Ok(span) => span,
             Err(NoHead::Gone) => return,
             Err(NoHead::Refused(refusal)) => {
-                return refuse(connection.listener, stream, refusal, connection.peer).await;
+                let refused = refuse(connection.listener, stream, refusal, connection.peer);
+                return Box::pin(refused).await;
             }
         };
-        match connection.exchange(stream, &mut buffer, span, &limits).await {
+        // Boxed, so that a connection that waits does not hold the room of one that works.
+        match Box::pin(connection.exchange(stream, &mut buffer, span, &limits)).await {
             Some(reusable) => stream = reusable,
             None => return,
         }
@@ -133,12 +135,7 @@ impl Connection<'_> {
     ) -> Option<Stream> {
         let listener = self.listener;
         let _request = listener.traffic.request();
-        let judged = if self.is_draining() {
-            Err(Refusal::new(Reason::ShuttingDown))
-        } else {
-            head::judge(buffer.get(span.start..span.end).unwrap_or_default())
-        };
-        let judged = match judged {
+        let judged = match head::judge(buffer.get(span.start..span.end).unwrap_or_default()) {
             Ok(judged) => judged,
             Err(refusal) => {
                 refuse(listener, stream, refusal, self.peer).await;
@@ -172,7 +169,11 @@ impl Connection<'_> {
         let head = self.request_head(&session, judged, limits);
         let mut body =
             SessionBody::new(&mut session, limits, &listener.memory, declared, awaits_continue);
-        let reply = listener.responder.respond(head, &mut body).await;
+        let reply = if self.is_draining() {
+            listener.responder.refuse(Refusal::new(Reason::ShuttingDown), head.client)
+        } else {
+            listener.responder.respond(head, &mut body).await
+        };
         let is_body_read = body.is_read();
         if !is_body_read || self.is_draining() {
             session.set_keepalive(None);
@@ -180,7 +181,7 @@ impl Connection<'_> {
         let framing = Framing::of(session.req_header());
         respond::write(&mut session, reply, framing, limits.write_timeout).await.ok()?;
         if !is_body_read {
-            linger(session, limits.max_body_bytes).await;
+            read_rest(session, limits.max_body_bytes).await;
             return None;
         }
         let finished = timeout(limits.write_timeout, session.finish()).await;
@@ -220,7 +221,27 @@ fn header_timeout() -> NoHead {
     NoHead::Refused(Refusal::new(Reason::HeaderTimeout))
 }
 
+/// Says that nothing more comes, and reads on to the end of the body.
+async fn read_rest(mut session: ServerSession, max_bytes: usize) {
+    // A body whose framing broke counts as done, and has no end that could be found.
+    if session.is_body_done() {
+        return linger(session, max_bytes).await;
+    }
+    let read_on = async {
+        session.shutdown().await;
+        let mut left = max_bytes;
+        while left > 0
+            && let Ok(Some(piece)) = session.read_request_body().await
+        {
+            left = left.saturating_sub(piece.len());
+        }
+    };
+    // However this ends, the connection is closed now.
+    drop(timeout(LINGER, read_on).await);
+}
+
 /// Says that nothing more comes, and reads on for a while what the sender still sends.
+/// Where the request ends is not known, so only the sender's own end is one.
 async fn linger(session: ServerSession, max_bytes: usize) {
     let ServerSession::H1(session) = session else {
         return;

@@ -1,6 +1,6 @@
 //! The listener: connections of strangers, turned into requests that are well-formed.
 //!
-//! [`Listener`] is an application on Pingora's listening service. It lets a connection in within
+//! `Listener` is an application on Pingora's listening service. It lets a connection in within
 //! bounds, speaks TLS where that is configured, and then HTTP/1 ([`http1`](self)) or HTTP/2. Each
 //! request becomes a [`RequestHead`] and a [`BodySource`]; what is behind the [`Door`] judges it and
 //! gives an [`Answer`], which is written back. Everything that is ambiguous, too large or too slow is
@@ -117,7 +117,7 @@ impl Listener {
             .filter(|_| !client::is_trusted(peer, &limits.trusted_proxies))
             .map(|max| (peer, max));
         let Some(_open) = self.traffic.connect(limits.max_connections, per_address) else {
-            return self.turn_away(stream, peer).await;
+            return Box::pin(self.turn_away(stream, peer)).await;
         };
         let _counted = self.connections.as_ref().map(|gauge| Counted::on(gauge, 1));
         let handshake_by = accepted + limits.header_timeout;
@@ -126,7 +126,8 @@ impl Listener {
         let stream = match &tls {
             None => stream,
             Some(config) => {
-                match timeout_at(handshake_by, encrypt(stream, Arc::clone(config))).await {
+                match timeout_at(handshake_by, Box::pin(encrypt(stream, Arc::clone(config)))).await
+                {
                     Ok(Some(stream)) => stream,
                     Ok(None) | Err(_) => return,
                 }
@@ -135,7 +136,7 @@ impl Listener {
         let tls = tls.is_some();
         let connection = Connection { listener: self, peer, tls, accepted, shutdown };
         if stream.selected_alpn_proto() == Some(ALPN::H2) {
-            http2::serve(connection, stream).await;
+            Box::pin(http2::serve(connection, stream)).await;
         } else {
             http1::serve(connection, stream).await;
         }

@@ -1,5 +1,6 @@
 //! What the public listener has that a reload changes and a drain looks at.
 
+use super::open_files;
 use super::tls::{self, TlsError};
 use crate::config::ServerSettings;
 use crate::metrics::Metrics;
@@ -54,8 +55,10 @@ impl Edge {
     /// # Errors
     /// If TLS is asked for with files that cannot be used.
     pub fn prepare(settings: &ServerSettings) -> Result<Prepared, TlsError> {
+        let mut limits = Limits::from(settings);
+        limits.max_connections = open_files::connections_within(limits.max_connections);
         Ok(Prepared {
-            limits: Limits::from(settings),
+            limits,
             body_memory_bytes: settings.body_memory_bytes,
             tls: settings.tls.as_ref().map(tls::load).transpose()?,
             drain_timeout: settings.drain_timeout,
@@ -97,7 +100,7 @@ impl Edge {
         if self.tls.load().is_some() { "https" } else { "http" }
     }
 
-    pub(super) fn listener(
+    pub(crate) fn listener(
         &self,
         responder: Arc<dyn Responder>,
         connections: Option<IntGauge>,

@@ -11,6 +11,7 @@
 
 mod bind;
 mod edge;
+mod open_files;
 mod signals;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -38,7 +39,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// Connections that are about to close by themselves are given this after the last answer.
-const CLOSING: Duration = Duration::from_secs(2);
+const CLOSING: Duration = Duration::from_millis(500);
 
 /// How often a drain looks whether anything is left.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
@@ -64,7 +65,9 @@ pub struct Running {
     admin: Arc<dyn AdminBackend>,
     stop_public: watch::Sender<bool>,
     stop_admin: watch::Sender<bool>,
-    tasks: Vec<JoinHandle<()>>,
+    public_task: JoinHandle<()>,
+    admin_task: JoinHandle<()>,
+    clock_task: JoinHandle<()>,
 }
 
 /// How a drain ended.
@@ -94,16 +97,24 @@ pub fn start(bound: Bound, edge: Arc<Edge>, behind: Behind) -> Running {
     );
     let (stop_public, public_stop) = watch::channel(false);
     let (stop_admin, admin_stop) = watch::channel(false);
-    let tasks = vec![
-        spawn("public", public, bound.public, public_stop),
-        spawn("admin", admin_desk.listener(), vec![bound.admin], admin_stop),
-        tokio::spawn(clock_watch.run()),
-    ];
+    let public_task = spawn("public", public, bound.public, public_stop);
+    let admin_task = spawn("admin", admin_desk.listener(), vec![bound.admin], admin_stop);
     for address in &addresses {
         tracing::info!("listening on {scheme}://{address}");
     }
     tracing::info!("admin on http://{admin_address}");
-    Running { addresses, admin_address, edge, metrics, admin, stop_public, stop_admin, tasks }
+    Running {
+        addresses,
+        admin_address,
+        edge,
+        metrics,
+        admin,
+        stop_public,
+        stop_admin,
+        public_task,
+        admin_task,
+        clock_task: tokio::spawn(clock_watch.run()),
+    }
 }
 
 /// Runs a listener on its sockets until `stop` says so.
@@ -138,6 +149,14 @@ impl Running {
         self.admin_address
     }
 
+    /// Waits for a listener to end that nobody has stopped: then nothing is served any more.
+    async fn fails(&mut self) -> &'static str {
+        tokio::select! {
+            _ = &mut self.public_task => "the public listener has ended",
+            _ = &mut self.admin_task => "the admin listener has ended",
+        }
+    }
+
     /// Stops taking connections, lets finish what is under way, and stops.
     pub async fn drain(self) -> Drained {
         self.edge.start_draining();
@@ -165,7 +184,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        for task in &self.tasks {
+        for task in [&self.public_task, &self.admin_task, &self.clock_task] {
             task.abort();
         }
     }

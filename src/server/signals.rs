@@ -14,14 +14,17 @@ pub const EXIT_SECOND_SIGNAL: u8 = 130;
 /// Serves until SIGTERM or SIGINT, then drains; SIGHUP reloads. The exit code of the process.
 ///
 /// # Errors
-/// If the system does not let the signals be handled.
-pub async fn until_signalled(running: Running) -> io::Result<u8> {
+/// If the system does not let the signals be handled, or a listener ends by itself.
+pub async fn until_signalled(mut running: Running) -> io::Result<u8> {
     let mut signals = Signals::handle()?;
     loop {
-        match signals.next().await {
-            Received::Stop => break,
-            // How it went is in the log.
-            Received::Reload => drop(running.admin.reload().await),
+        tokio::select! {
+            received = signals.next() => match received {
+                Received::Stop => break,
+                // How it went is in the log.
+                Received::Reload => drop(running.admin.reload().await),
+            },
+            fault = running.fails() => return Err(io::Error::other(fault)),
         }
     }
     tracing::info!("stopping: no new connections; deliveries under way finish");

@@ -48,7 +48,7 @@ pub(crate) fn admin_settings() -> AdminSettings {
 /// What arrived behind the door.
 #[derive(Clone, Debug)]
 pub(crate) enum Seen {
-    Request { head: RequestHead, body: Result<Bytes, BodyError> },
+    Request { head: Box<RequestHead>, body: Result<Bytes, BodyError> },
     Refused(Refusal),
 }
 
@@ -120,7 +120,7 @@ impl Door for Recorder {
             Err(BodyError::NoMemory) => Answer::refused(Reason::Overloaded.into()),
             Err(BodyError::Broken) => Answer::refused(Reason::BadRequest.into()),
         };
-        self.seen.lock().push(Seen::Request { head, body });
+        self.seen.lock().push(Seen::Request { head: Box::new(head), body });
         drop(self.gate.read().await);
         answer
     }

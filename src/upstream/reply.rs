@@ -1,6 +1,6 @@
 //! The rest of an answer once its head is there, and the way of its connection back to the pool.
 //!
-//! A 2xx body is collected up to [`WHOLE_BYTES`] and streamed beyond. Of other answers only the
+//! A 2xx body is collected up to [`WHOLE_BYTES`] and [`WHOLE_TIME`], and streamed beyond. Of other answers only the
 //! head counts; a short body is read past so that the connection can serve again.
 
 use super::destination::Held;
@@ -19,6 +19,10 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 /// Bodies up to this are given whole.
 const WHOLE_BYTES: usize = 64 * 1024;
+
+/// How long a body may take to be given whole. The event is accepted with the head of its answer,
+/// and that has to be settled before the destination is done with its body.
+const WHOLE_TIME: Duration = Duration::from_secs(1);
 
 /// Pieces of a streamed body that may wait for the sender's side: at most 512 KiB an answer.
 const PIECES_AHEAD: usize = 8;
@@ -74,10 +78,11 @@ impl Arrived {
     }
 
     async fn collect(&mut self, deadline: Instant) -> Collected {
+        let until = deadline.min(Instant::now() + WHOLE_TIME);
         let mut first = Bytes::new();
         let mut collected = BytesMut::new();
         loop {
-            match timeout_at(deadline, self.session.read_body_bytes()).await {
+            match timeout_at(until, self.session.read_body_bytes()).await {
                 Ok(Ok(Some(piece))) if collected.is_empty() && first.is_empty() => first = piece,
                 Ok(Ok(Some(piece))) => {
                     if collected.is_empty() {
@@ -86,6 +91,7 @@ impl Arrived {
                     collected.extend_from_slice(&piece);
                 }
                 Ok(Ok(None)) => return Collected::Whole(joined(first, collected)),
+                Err(_) if until < deadline => return Collected::More(joined(first, collected)),
                 Ok(Err(_)) | Err(_) => return Collected::BrokenOff(joined(first, collected)),
             }
             if first.len().max(collected.len()) > WHOLE_BYTES {

@@ -13,6 +13,7 @@ pub mod freshness;
 mod items;
 mod keys;
 mod signed;
+mod texts;
 
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -22,18 +23,16 @@ mod tests;
 pub use keys::{KeyError, Keys};
 
 pub(crate) use digest::Running;
-pub(crate) use encoding::encode_signature;
-pub(crate) use keys::{Key, Material};
+pub(crate) use encoding::{decode_signature, encode_signature};
+pub(crate) use keys::Key;
 pub(crate) use signed::{Inputs, OneHeader, Piece, body_sha256, one_header, sha256};
+pub(crate) use texts::signed_text;
 
 use crate::clock::UnixMillis;
 use crate::outcome::{Reason, Refusal};
 use crate::request::RequestHead;
 use crate::scheme::Algorithm;
 use crate::source::Source;
-use ed25519_dalek::Signature as Ed25519Signature;
-use keys::hash_token;
-use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -210,117 +209,14 @@ impl<'a> Reading<'a> {
         Ok(Genuine { secret, label, sent: self.sent, signature: key.canonical(signature) })
     }
 
-    /// The first of the signatures that this key made.
+    /// The first of the signatures that this key made, all of them having been compared.
     fn find_match(&self, key: &Key, fed: Option<Running>, body: &[u8]) -> Option<&[u8]> {
-        match &key.material {
-            Material::Hash(_) => {
-                let tag = key.finish(fed, &self.pieces, body).finish();
-                self.first(|signature| tag.is(signature))
-            }
-            Material::Token(token) => self.first(|text| hash_token(text).is_same(token)),
-            Material::Ed25519(public) => {
-                let text = key.signed_text(&self.pieces, body);
-                self.first(|signature| {
-                    Ed25519Signature::from_slice(signature)
-                        .is_ok_and(|signature| public.verify_strict(&text, &signature).is_ok())
-                })
-            }
-            Material::Ecdsa(public) => {
-                let hash = key.finish(fed, &self.pieces, body).finish().into_bytes();
-                self.first(|signature| {
-                    p256::ecdsa::Signature::from_der(signature)
-                        .is_ok_and(|signature| public.verify_prehash(&hash, &signature).is_ok())
-                })
-            }
-        }
-    }
-
-    /// The first signature that `is_match` takes, all of them having been shown to it.
-    fn first(&self, is_match: impl Fn(&[u8]) -> bool) -> Option<&[u8]> {
+        let signed = key.signed(fed, &self.pieces, body);
         self.signatures.iter().fold(None, |found, signature| {
-            let matches = is_match(signature);
+            let matches = signed.matches(signature);
             found.or(matches.then_some(signature.as_slice()))
         })
     }
-}
-
-impl Key {
-    /// The hash that this key starts with, if its algorithm hashes.
-    pub(crate) fn fresh(&self) -> Option<Running> {
-        match &self.material {
-            Material::Hash(running) => Some(running.clone()),
-            Material::Ecdsa(_) => Some(Running::sha256()),
-            Material::Ed25519(_) | Material::Token(_) => None,
-        }
-    }
-
-    /// A hash that has taken everything before the body.
-    fn begin(&self, pieces: &[Piece<'_>]) -> Option<Running> {
-        let mut running = self.fresh()?;
-        for piece in pieces.iter().take_while(|piece| **piece != Piece::Body) {
-            running.update(self.bytes_of(piece, &[]));
-        }
-        Some(running)
-    }
-
-    /// A hash that has taken the whole text: what remains after the body, or all of it.
-    fn finish(&self, fed: Option<Running>, pieces: &[Piece<'_>], body: &[u8]) -> Running {
-        let body_at = pieces.iter().position(|piece| *piece == Piece::Body);
-        let (mut running, rest) = match (fed, body_at) {
-            (Some(fed), Some(at)) => (fed, pieces.get(at + 1..).unwrap_or_default()),
-            _ => (self.fresh().unwrap_or_else(Running::sha256), pieces),
-        };
-        for piece in rest {
-            running.update(self.bytes_of(piece, body));
-        }
-        running
-    }
-
-    /// The hash of the whole text, for the sender's side.
-    pub(crate) fn hash(&self, pieces: &[Piece<'_>], body: &[u8]) -> Vec<u8> {
-        self.finish(None, pieces, body).finish().into_bytes()
-    }
-
-    /// The whole text in one piece, which is the body itself where nothing else is signed.
-    fn signed_text<'b>(&'b self, pieces: &'b [Piece<'_>], body: &'b [u8]) -> Cow<'b, [u8]> {
-        join(pieces, |piece| self.bytes_of(piece, body))
-    }
-
-    fn bytes_of<'b>(&'b self, piece: &'b Piece<'_>, body: &'b [u8]) -> &'b [u8] {
-        match piece {
-            Piece::Bytes(bytes) => bytes,
-            Piece::Body => body,
-            Piece::Secret => self.text.expose(),
-        }
-    }
-
-    /// One writing for all signatures that are one: an ECDSA signature has a twin.
-    fn canonical(&self, signature: &[u8]) -> Vec<u8> {
-        let normal = match &self.material {
-            Material::Ecdsa(_) => p256::ecdsa::Signature::from_der(signature).ok(),
-            _ => None,
-        };
-        normal.map_or_else(|| signature.to_vec(), |twin| twin.normalize_s().to_vec())
-    }
-}
-
-fn join<'b, 'p>(
-    pieces: &'b [Piece<'p>],
-    bytes_of: impl Fn(&'b Piece<'p>) -> &'b [u8],
-) -> Cow<'b, [u8]> {
-    match pieces {
-        [piece] => bytes_of(piece).into(),
-        _ => pieces.iter().map(bytes_of).collect::<Vec<_>>().concat().into(),
-    }
-}
-
-/// The signed text of a scheme without a shared secret.
-pub(crate) fn signed_text<'b>(pieces: &'b [Piece<'_>], body: &'b [u8]) -> Cow<'b, [u8]> {
-    join(pieces, |piece| match piece {
-        Piece::Bytes(bytes) => bytes,
-        Piece::Body => body,
-        Piece::Secret => &[],
-    })
 }
 
 /// The timestamp's text and instant, where the scheme has one.
@@ -358,6 +254,34 @@ pub(crate) fn read_unsigned_timestamp(
 ) -> Result<UnixMillis, Refusal> {
     let inputs = Inputs::whole(source, head, body)?;
     read_timestamp(&inputs, &items::lines(&inputs)).map(|(_, sent)| sent)
+}
+
+/// The text of the timestamp as received, wherever the scheme has it; for explaining a refusal.
+pub(crate) fn timestamp_text(source: &Source, head: &RequestHead, body: &[u8]) -> Option<String> {
+    let rule = source.scheme.timestamp.as_ref()?;
+    if let crate::scheme::TimestampPlace::Json(pointer) = &rule.from {
+        let members = crate::json::read_members(body, &[pointer]).ok()?;
+        return members.first()?.text().map(str::to_owned);
+    }
+    let inputs = Inputs::whole(source, head, body).ok()?;
+    let text = items::timestamp_text(&inputs, rule, &items::lines(&inputs)).ok()??;
+    Some(text.into_owned())
+}
+
+/// The pieces of the signed text, as far as the request has them; for explaining a refusal.
+///
+/// # Errors
+/// As [`Inputs::pieces`].
+pub(crate) fn signed_pieces<'a>(
+    source: &'a Source,
+    head: &'a RequestHead,
+    body: &'a [u8],
+) -> Result<Vec<Piece<'a>>, Refusal> {
+    if source.scheme.signature.algorithm == Algorithm::Token {
+        return Ok(Vec::new());
+    }
+    let text = timestamp_text(source, head, body);
+    Inputs::whole(source, head, body)?.pieces(text.as_deref())
 }
 
 fn check_required(inputs: &Inputs<'_>) -> Result<(), Refusal> {

@@ -66,31 +66,67 @@ fn every_configuration_in_a_document_is_one() {
     assert!(checked >= 2, "{checked} configurations");
 }
 
-/// The same configuration with what a document leaves out because it speaks of something else.
+const TABLES: [&str; 6] = ["server", "admin", "log", "dedupe", "upstreams", "sources"];
+
+/// What a document leaves out of a source because it speaks of something else.
+const SOURCE: &str = r#"
+path = "/imagined"
+secrets = [{ env = "IMAGINED_SECRET" }]
+[[routes]]
+events = ["*"]
+to = ["erp"]
+"#;
+
+/// What is left out where there is no preset, either.
+const SCHEME: &str = r#"
+[signature]
+header = "X-Imagined"
+[event]
+id = ["json:/id"]
+type = ["json:/type"]
+"#;
+
+/// The same configuration with what a document leaves out. Keys without a table are those of a
+/// `signature` table.
 fn completed(text: &str) -> String {
     let mut configuration: Table = text.parse().expect("TOML");
-    let given: Table =
-        "path = \"/imagined\"\nsecrets = [{ env = \"X\" }]\n[[routes]]\nevents = [\"*\"]\nto = [\"erp\"]"
-            .parse()
-            .expect("TOML");
+    if configuration.keys().any(|key| !TABLES.contains(&key.as_str())) {
+        let nested = ["signature", "imagined", "sources"].into_iter().fold(configuration, nest);
+        configuration = nested;
+    }
     if let Some(Value::Table(sources)) = configuration.get_mut("sources") {
         for source in sources.iter_mut().filter_map(|(_, source)| source.as_table_mut()) {
-            for (key, value) in &given {
-                source.entry(key).or_insert_with(|| value.clone());
+            fill(source, &SOURCE.parse().expect("TOML"));
+            if !source.contains_key("preset") {
+                fill(source, &SCHEME.parse().expect("TOML"));
+                let signature = source.get_mut("signature").and_then(Value::as_table_mut);
+                let signature = signature.expect("a table");
+                if !signature.contains_key("from") {
+                    signature.entry("header").or_insert_with(|| "X-Imagined".into());
+                }
             }
         }
     }
-    let upstreams = configuration.entry("upstreams").or_insert_with(|| Value::Table(Table::new()));
+    let upstreams = configuration.entry("upstreams").or_insert_with(|| Table::new().into());
     for name in ["erp", "crm"] {
-        let url = [("url".to_owned(), Value::from("http://127.0.0.1:9001"))];
         let upstreams = upstreams.as_table_mut().expect("a table");
-        let upstream = upstreams.entry(name).or_insert_with(|| Value::Table(Table::new()));
+        let upstream = upstreams.entry(name).or_insert_with(|| Table::new().into());
         let upstream = upstream.as_table_mut().expect("a table");
-        if !upstream.contains_key("url") && !upstream.contains_key("urls") {
-            upstream.extend(url);
+        if !upstream.contains_key("urls") {
+            upstream.entry("url").or_insert_with(|| "http://127.0.0.1:9001".into());
         }
     }
     configuration.to_string()
+}
+
+fn nest(inner: Table, name: &str) -> Table {
+    Table::from_iter([(name.to_owned(), Value::Table(inner))])
+}
+
+fn fill(table: &mut Table, given: &Table) {
+    for (key, value) in given {
+        table.entry(key).or_insert_with(|| value.clone());
+    }
 }
 
 #[test]
@@ -138,9 +174,10 @@ fn play<'a>(document: &Path, session: &str, files: impl Iterator<Item = (&'a str
         _ = writeln!(script, "echo '--- {index}'");
         if let Some(background) = command.strip_suffix('&') {
             // What is started has to be there before the next command, as it is for a person.
-            let is_there = match background.contains("receiver") {
-                true => local("hookward health --url http://127.0.0.1:9001/"),
-                false => "hookward health".to_owned(),
+            let is_there = if background.contains("receiver") {
+                local("hookward health --url http://127.0.0.1:9001/")
+            } else {
+                "hookward health".to_owned()
             };
             _ = writeln!(script, "{background} >/dev/null 2>&1 &");
             _ = writeln!(script, "until {is_there} >/dev/null 2>&1; do sleep 0.02; done");

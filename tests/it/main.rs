@@ -14,11 +14,13 @@
 
 mod admin;
 mod answers;
+mod captures;
 mod claims;
 mod commands;
 mod docs;
 mod forwarding;
 mod listener;
+mod modes;
 mod process;
 mod refusals;
 mod routing;

@@ -51,7 +51,7 @@ async fn play(once: bool) -> Result<ExitCode, Stop> {
     }
     print(&table::invitation(&stage))?;
     let settings = LogSettings { format: LogFormat::Text, level: "info".to_owned() };
-    log::install(&settings).map_err(|fault| Stop::new(Exit::CannotServe, fault))?;
+    let _log = log::install(&settings).map_err(|fault| Stop::new(Exit::CannotServe, fault))?;
     server::until_signalled(stage.running)
         .await
         .map(ExitCode::from)

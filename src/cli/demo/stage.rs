@@ -8,7 +8,7 @@ use crate::metrics::Metrics;
 use crate::receiver::{Inbox, Received, Reply, serve};
 use crate::runtime::Runtime;
 use crate::secret::{NamedSecret, Secret};
-use crate::server::{self, Behind, Bound, Running};
+use crate::server::{self, Behind, BindError, Bound, Running};
 use crate::sign::{SignRequest, SigningKey, sign};
 use crate::source::Source;
 use http::StatusCode;
@@ -99,14 +99,13 @@ impl Stage {
                     Stop::new(Exit::Usage, problems.join("\n"))
                 })
         };
-        let (config, _) = read()?;
+        let (mut config, _) = read()?;
         // A second reading for the shop's side: what the proxy serves is its own.
         let (shops, _) = read()?;
         let Some(shop) = shops.sources.into_iter().next() else {
             return Err(cannot_serve("the demo's configuration has no source".to_owned()));
         };
-        let bound = Bound::bind(&config.server, &config.admin)
-            .map_err(|fault| cannot_serve(fault.to_string()))?;
+        let bound = bind(&mut config).map_err(|fault| cannot_serve(fault.to_string()))?;
         let runtime = Runtime::build(config, None, clock.clone())
             .await
             .map_err(|fault| cannot_serve(fault.to_string()))?;
@@ -183,21 +182,24 @@ fn free(usual: SocketAddr) -> SocketAddr {
     std::net::TcpListener::bind(usual).map_or(loopback(0), |_| usual)
 }
 
+/// Listens on the usual addresses as far as they are free. If somebody is faster and takes one in
+/// between, on any.
+fn bind(config: &mut Config) -> Result<Bound, BindError> {
+    let mut listen = |[public, admin]: [SocketAddr; 2]| {
+        config.server.listen = vec![public];
+        config.admin.listen = admin;
+        Bound::bind(&config.server, &config.admin)
+    };
+    listen(USUAL.map(free)).or_else(|_| listen([loopback(0); 2]))
+}
+
 fn configuration(receivers: &[SocketAddr]) -> String {
-    let [listen, admin] = USUAL.map(free);
     let mut upstreams = String::new();
     for (name, address) in ["erp", "crm"].iter().zip(receivers) {
         _ = writeln!(upstreams, "[upstreams.{name}]\nurl = \"http://{address}\"");
     }
     format!(
-        r#"
-[server]
-listen = ["{listen}"]
-
-[admin]
-listen = "{admin}"
-
-{upstreams}
+        r#"{upstreams}
 [sources.shop]
 path = "{PATH}"
 preset = "opentiendas"

@@ -78,15 +78,15 @@ fn a_time_in_a_header_is_signed_wherever_the_scheme_checks_one() {
 }
 
 /// A signed sample, on its way.
-struct Delivery {
-    source: Source,
-    head: RequestHead,
-    body: Vec<u8>,
-    now: UnixMillis,
+pub(super) struct Delivery {
+    pub(super) source: Source,
+    pub(super) head: RequestHead,
+    pub(super) body: Vec<u8>,
+    pub(super) now: UnixMillis,
 }
 
 impl Delivery {
-    fn of(preset: &Preset) -> Self {
+    pub(super) fn of(preset: &Preset) -> Self {
         let source = source(preset, "");
         let id = "0b8f2f0e-0000-4000-8000-000000000001";
         let base = Some(preset.about.sample.as_bytes());
@@ -134,7 +134,7 @@ impl Delivery {
         super::super::named(&self.source.name).expect("a preset")
     }
 
-    fn judge(&self) -> Result<Event, Refusal> {
+    pub(super) fn judge(&self) -> Result<Event, Refusal> {
         let keys = self.source.keys.as_ref().expect("keys");
         let genuine = check(&self.source, keys, &self.head, &self.body)?;
         let event = Event::read(&self.source, &self.head, &self.body, &genuine)?;
@@ -144,7 +144,7 @@ impl Delivery {
         Ok(event)
     }
 
-    fn assert_refused(&self, preset: &Preset, what: &str) {
+    pub(super) fn assert_refused(&self, preset: &Preset, what: &str) {
         let refusal = self.judge().expect_err(preset.name);
         assert_eq!(refusal.status(), 401, "{}: {what}: {refusal:?}", preset.name);
     }

@@ -1,4 +1,5 @@
 mod deliveries;
+mod offline;
 
 use super::*;
 use std::collections::HashSet;

@@ -7,6 +7,7 @@ use crate::server::Edge;
 use crate::server::testing::{Recorder, Seen, Server, post, serve, server_settings};
 use crate::upstream::ReplyBody;
 use bytes::Bytes;
+use std::sync::Arc;
 use std::time::Duration;
 
 fn start() -> Server {
@@ -221,6 +222,22 @@ async fn pipelined_requests_are_answered_in_order() {
     }
     let seen: Vec<_> = server.door.requests().into_iter().map(|(path, _)| path).collect();
     assert_eq!(seen, ["/0", "/1", "/2", "/3", "/4"]);
+}
+
+#[tokio::test]
+async fn what_stands_behind_the_last_chunk_becomes_no_header() {
+    let server = start();
+    let mut sender = server.connect().await;
+    for _ in 0..2 {
+        let head = "POST /in HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n";
+        sender.send(format!("{head}2;x=y\r\nok\r\n0\r\nX-Trailer: z\r\n\r\n")).await;
+        assert_eq!(sender.receive().await.status, 200);
+    }
+    for seen in server.door.seen() {
+        let Seen::Request { head, body } = seen else { panic!("a request") };
+        assert_eq!(body, Ok(Bytes::from_static(b"ok")));
+        assert!(!head.headers.contains_key("x-trailer"));
+    }
 }
 
 #[tokio::test]
@@ -451,4 +468,15 @@ async fn a_panic_costs_its_connection_and_nothing_else() {
     let mut sender = server.connect().await;
     sender.send(post("/in", "", b"hello")).await;
     assert_eq!(sender.receive().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_connection_that_waits_holds_little_memory() {
+    let server = start();
+    let behind = Arc::new(crate::proxy::Public(server.door.clone()));
+    let listener = Arc::new(server.edge.listener(behind, None));
+    let (stream, _peer) = tokio::io::duplex(1);
+    let (_stop, shutdown) = tokio::sync::watch::channel(false);
+    let serving = listener.serve(Box::new(stream), shutdown);
+    assert!(std::mem::size_of_val(&serving) <= 1024, "{}", std::mem::size_of_val(&serving));
 }

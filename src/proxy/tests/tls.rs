@@ -98,7 +98,7 @@ fn served_certificate(stream: &TlsStream<TcpStream>) -> Vec<u8> {
 
 fn only_head(server: &Server) -> RequestHead {
     let [Seen::Request { head, .. }] = &server.door.seen()[..] else { panic!("one request") };
-    head.clone()
+    (**head).clone()
 }
 
 #[tokio::test]

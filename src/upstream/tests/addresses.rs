@@ -1,7 +1,7 @@
 //! Several addresses, their health, and the limits of an upstream.
 
 use super::raw::{Connection, RawUpstream, settings};
-use super::{Bench, pattern, request};
+use super::{Bench, kernel_counts, pattern, request};
 use crate::clock::{ManualClock, UnixMillis};
 use crate::config::{Balance, Breaker, Ejection, HealthCheck};
 use crate::metrics::Metrics;
@@ -307,8 +307,8 @@ async fn a_name_that_moves_is_followed() {
     assert_eq!(raw.requests().len(), 1);
 }
 
-/// A server that stops as servers do: no new connections, those with a request under way answer it
-/// and close, idle ones close, whatever is on its way to them just then.
+/// A server that stops as servers do: no new connections, those with a request answer it, idle ones
+/// close, whatever is on its way to them just then.
 struct Restarting {
     address: SocketAddr,
     running: Option<(RawUpstream, Arc<Notify>)>,
@@ -323,17 +323,19 @@ impl Restarting {
             async move {
                 let mut stopping = std::pin::pin!(told.notified());
                 stopping.as_mut().enable();
-                loop {
-                    let request = tokio::select! {
+                let mut last = false;
+                while !last || connection.has_unread() {
+                    tokio::select! {
                         biased;
-                        request = connection.request() => request,
-                        () = &mut stopping => return,
-                    };
-                    if request.is_none() {
-                        return;
+                        request = connection.request() => {
+                            if request.is_none() {
+                                return;
+                            }
+                            tokio::time::sleep(Duration::from_millis(2)).await;
+                            connection.say(OK).await;
+                        }
+                        () = &mut stopping, if !last => last = true,
                     }
-                    tokio::time::sleep(Duration::from_millis(2)).await;
-                    connection.say(OK).await;
                 }
             }
         })
@@ -354,6 +356,9 @@ impl Restarting {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn restarting_one_of_two_addresses_under_load_costs_no_request() {
+    if !kernel_counts() {
+        return;
+    }
     let mut one = Restarting { address: "127.0.0.1:0".parse().unwrap(), running: None };
     one.start().await;
     let two = RawUpstream::answering(OK).await;

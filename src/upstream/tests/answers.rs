@@ -138,6 +138,26 @@ async fn a_drip_fed_answer_is_put_together() {
 }
 
 #[tokio::test]
+async fn a_2xx_is_given_before_a_slow_body_is_done() {
+    let (go_on, goes_on) = tokio::sync::watch::channel(false);
+    let raw = RawUpstream::serving(move |mut connection| {
+        let mut goes_on = goes_on.clone();
+        async move {
+            connection.request().await;
+            connection.say("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nslo").await;
+            // The rest comes only once the answer was given.
+            goes_on.wait_for(|go_on| *go_on).await.unwrap();
+            connection.say("w!").await;
+        }
+    })
+    .await;
+    let answer = Bench::of(&[raw.settings("erp")]).answer("{}").await;
+    assert_eq!(answer.status, 200);
+    go_on.send_replace(true);
+    assert_eq!(read(answer.body).await, (b"slow!".to_vec(), true));
+}
+
+#[tokio::test]
 async fn a_2xx_that_breaks_off_or_stalls_in_its_body_stays_a_2xx_and_says_so() {
     for (size, stall) in [(10, false), (10, true), (200_000, false), (200_000, true)] {
         let raw = RawUpstream::serving(move |mut connection| async move {

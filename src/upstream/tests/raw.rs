@@ -144,6 +144,14 @@ impl Connection {
         }
     }
 
+    /// Whether something of a request is here that was not recorded yet, as the kernel knows it; the
+    /// runtime hears of it later.
+    pub(crate) fn has_unread(&self) -> bool {
+        let mut one = [std::mem::MaybeUninit::uninit()];
+        !self.unread.is_empty()
+            || socket2::SockRef::from(&self.stream).peek(&mut one).is_ok_and(|length| length > 0)
+    }
+
     pub(crate) async fn say(&mut self, text: impl AsRef<[u8]>) {
         // The other side may have hung up, which some scripts wait for.
         let _ = self.stream.write_all(text.as_ref()).await;

@@ -1,7 +1,7 @@
 //! Connections that end while a request is on its way: `docs/decisions/0002-stale-connections.md`.
 
 use super::raw::RawUpstream;
-use super::{Bench, pattern};
+use super::{Bench, kernel_counts, pattern};
 use crate::upstream::Forwarded;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -21,6 +21,9 @@ enum Close {
 /// thread is blocked while the connection is closed, and then has a busy task to run first.
 #[test]
 fn a_pooled_connection_that_was_closed_meanwhile_costs_nothing() {
+    if !kernel_counts() {
+        return;
+    }
     for (how, size) in [Close::Fin, Close::Reset].into_iter().flat_map(|h| [(h, 2), (h, 1 << 20)]) {
         let close = Arc::new(Notify::new());
         let (closed, is_closed) = mpsc::channel();
@@ -111,6 +114,45 @@ async fn a_request_that_was_read_on_a_reused_connection_is_never_sent_again() {
     }
 }
 
+/// It reached the other kernel and no further: closing with unread bytes resets the connection.
+/// When the kernel acknowledged them before that, nobody can tell, and it is not sent again; on a
+/// connection that carried some exchanges the kernel takes its time with that.
+#[tokio::test]
+async fn a_request_that_was_never_read_is_sent_again_unless_it_was_acknowledged() {
+    const BEFORE: usize = 20;
+    if !kernel_counts() {
+        return;
+    }
+    let mut sent_again = 0;
+    for _ in 0..20 {
+        let raw = RawUpstream::serving(|mut connection| async move {
+            for _ in 0..BEFORE {
+                connection.request().await;
+                connection.say(OK).await;
+            }
+            while !connection.has_unread() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        let bench = Bench::of(&[raw.settings("erp")]);
+        for _ in 0..BEFORE {
+            assert_eq!(bench.answer(pattern(300)).await.status, 200);
+        }
+        match bench.send(pattern(300)).await {
+            Forwarded::Answered(_) => {
+                assert_eq!((raw.requests().len(), raw.connections()), (BEFORE + 1, 2));
+                sent_again += 1;
+            }
+            Forwarded::Broken { .. } => {
+                assert_eq!((raw.requests().len(), raw.connections()), (BEFORE, 1));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(sent_again > 0);
+}
+
 #[tokio::test]
 async fn a_request_that_was_read_in_part_on_a_reused_connection_is_never_sent_again() {
     for how in [Close::Fin, Close::Reset] {
@@ -165,5 +207,5 @@ async fn connections_that_close_right_after_an_answer_never_lose_or_double_a_req
     bodies.dedup();
     assert_eq!(bodies.len(), read, "no request was read twice");
     assert_eq!(read + lost, 500, "every request that was not answered is told");
-    assert!(lost < 50, "{lost} of 500 could not be told apart");
+    assert!(lost < 50 || !kernel_counts(), "{lost} of 500 could not be told apart");
 }

@@ -23,6 +23,7 @@ pub struct Setup {
     dedupe: String,
     tables: String,
     environment: Vec<(String, String)>,
+    log_is_unread: bool,
 }
 
 impl Setup {
@@ -87,6 +88,12 @@ impl Setup {
         self
     }
 
+    /// Nobody reads the log once it listens, as when a pipe's other end hangs.
+    pub fn unread_log(mut self) -> Self {
+        self.log_is_unread = true;
+        self
+    }
+
     /// The file's text.
     pub fn toml(&self) -> String {
         let listen = |keys: &str, line: &str| {
@@ -145,6 +152,7 @@ impl Setup {
         let stderr = BufReader::new(child.stderr.take().unwrap());
         std::thread::spawn({
             let log = Arc::clone(&log);
+            let is_unread = self.log_is_unread;
             move || {
                 let (mut public, mut admin) = (None, None);
                 for line in stderr.lines().map_while(Result::ok) {
@@ -155,6 +163,11 @@ impl Setup {
                     _ = writeln!(log.lock().unwrap(), "{line}");
                     if let (Some(public), Some(admin)) = (public, admin) {
                         _ = found.send((public, admin));
+                        if is_unread {
+                            loop {
+                                std::thread::park(); // with the pipe open and full
+                            }
+                        }
                     }
                 }
             }

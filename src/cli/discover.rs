@@ -1,0 +1,58 @@
+//! `hookward discover`: an unknown sender's scheme, found out from one captured delivery.
+
+use super::exit::{Exit, Stop};
+use super::print;
+use super::signing::read_file;
+use crate::discover::discover;
+use crate::explain::read_head;
+use crate::secret::Secret;
+use std::path::PathBuf;
+
+/// The path that a delivery is taken to have come to if its capture does not say.
+const UNKNOWN_PATH: &str = "/webhooks/sender";
+
+/// Finds out an unknown sender's scheme from one captured delivery, and prints the table that
+/// verifies it
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Environment variable that holds the secret
+    #[arg(long, value_name = "VAR")]
+    secret_env: String,
+    /// Captured headers: an optional request line, then one `Name: value` a line
+    #[arg(long, value_name = "FILE")]
+    headers: PathBuf,
+    /// Captured body, byte for byte; - is stdin
+    #[arg(long, value_name = "FILE")]
+    body: PathBuf,
+    /// Name for the source in the printed table
+    #[arg(long, value_name = "NAME", default_value = "sender")]
+    name: String,
+}
+
+/// Ends with 1 if no scheme fits.
+///
+/// # Errors
+/// When the variable or a file cannot be used.
+pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
+    let variable = &arguments.secret_env;
+    let secret = match std::env::var(variable) {
+        Ok(text) if !text.is_empty() => Secret::from(text),
+        Ok(_) => return Err(Stop::new(Exit::Usage, format!("{variable} is empty"))),
+        Err(_) => {
+            let problem = format!("{variable} is not in the environment, or not UTF-8");
+            return Err(Stop::new(Exit::Usage, problem));
+        }
+    };
+    let head = read_file(&arguments.headers)?;
+    let head = read_head(&head, UNKNOWN_PATH).map_err(|fault| {
+        Stop::new(Exit::Usage, format!("{}: {fault}", arguments.headers.display()))
+    })?;
+    let body = read_file(&arguments.body)?;
+    let Some(found) = discover(&head, &body, &secret) else {
+        let tried = "no header, text, key and algorithm that were tried together make this \
+                     signature; is it the secret of this very webhook, and the body byte for byte?";
+        return Err(Stop::new(Exit::No, tried));
+    };
+    print(&found.to_toml(&arguments.name, variable))?;
+    Ok(Exit::Done)
+}

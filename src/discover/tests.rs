@@ -1,0 +1,171 @@
+//! Claims about discovery: what can be made can be found, and what is found verifies.
+
+use super::*;
+use crate::config::{Config, SecretReader};
+use crate::scheme::{Encoding, TimeFormat};
+use crate::sign::SigningKey;
+use crate::verify::check;
+use crate::verify::fixture::{head, signed_by, signed_with, source, template};
+use std::io;
+use std::path::Path;
+
+const BODY: &[u8] = br#"{"eventName":"x","event_id":"evt_1","type":"order.paid","created_at":"2023-11-14T22:13:20Z"}"#;
+
+struct OneSecret(Secret);
+
+impl SecretReader for OneSecret {
+    fn environment(&self, name: &str) -> Option<Secret> {
+        (name == "THE_SECRET").then(|| self.0.clone())
+    }
+
+    fn file(&self, _: &Path) -> io::Result<Secret> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+}
+
+/// Discovers, then pastes the table into a configuration and verifies the request with it.
+fn find(head: &RequestHead, body: &[u8], secret: &Secret) -> Option<Found> {
+    let found = discover(head, body, secret)?;
+    let table = found.to_toml("new", "THE_SECRET");
+    let reader = OneSecret(secret.clone());
+    let (config, _) = Config::parse(&table, "found.toml", Path::new("."), &reader)
+        .unwrap_or_else(|problems| panic!("{problems:?}\n{table}"));
+    let source = config.sources.first().expect("a source");
+    let keys = source.keys.as_ref().expect("keys");
+    let judged = check(source, keys, head, body);
+    assert!(judged.is_ok(), "{judged:?}\n{table}");
+    assert!(!table.contains(std::str::from_utf8(secret.expose()).expect("text")), "{table}");
+    Some(found)
+}
+
+fn first_secret(source: &Source) -> &Secret {
+    &source.secrets.first().expect("a secret").text
+}
+
+#[test]
+fn schemes_that_no_preset_has_are_found() {
+    let timed = || source("X-Unheard-Of").with_timestamp("header:X-When", TimeFormat::UnixMs);
+    let listed = |separator: &str| {
+        let separator = separator.to_owned();
+        source("X-Unheard-Of").with_timestamp("item:at=", TimeFormat::Unix).with_rule(|rule| {
+            rule.separator = Some(separator);
+            rule.prefix = "s9=".to_owned();
+        })
+    };
+    for (signed, base) in [
+        ("{body}", source("X-Unheard-Of")),
+        ("{body}", source("X-Unheard-Of").with_rule(|r| r.prefix = "sha256=".to_owned())),
+        ("{body}", source("X-Unheard-Of").with_rule(|r| r.encoding = Encoding::Base64)),
+        ("{body}", source("X-Unheard-Of").with_rule(|r| r.algorithm = Algorithm::HmacSha1)),
+        ("{body}", source("X-Unheard-Of").with_rule(|r| r.algorithm = Algorithm::HmacSha384)),
+        ("{body}", source("X-Unheard-Of").with_rule(|r| r.algorithm = Algorithm::HmacSha512)),
+        ("{secret}{body}", source("X-Unheard-Of").with_rule(|r| r.algorithm = Algorithm::Sha256)),
+        ("{body}.{secret}", source("X-Unheard-Of").with_rule(|r| r.algorithm = Algorithm::Sha1)),
+        ("{timestamp}|{body}", timed()),
+        ("{body}\n{timestamp}", timed()),
+        ("v2.{timestamp}.{body}", timed()),
+        ("{header:x-some-id}:{timestamp}:{body}", timed()),
+        ("{timestamp}{header:x-some-id}{body}", timed()),
+        ("{method}{path}{body}{timestamp}", timed()),
+        ("{timestamp}-{body}", listed(",")),
+        ("{timestamp}-{body}", listed(";")),
+        ("{url}|{body}", source("X-Unheard-Of")),
+        ("{body}", source("X-Unheard-Of").with_rule(|r| r.algorithm = Algorithm::Token)),
+    ] {
+        let mut source = base.with_rule(|rule| rule.signed = template(signed));
+        source.scheme.signature.key_prefix = String::new();
+        let (mut head, body) = signed_by(&source, BODY);
+        head.headers.insert("user-agent", http::HeaderValue::from_static("Sender/1.0"));
+        let found = find(&head, &body, first_secret(&source));
+        let found = found.unwrap_or_else(|| panic!("{signed} {:?}", source.scheme.signature));
+        if source.scheme.signature.algorithm != Algorithm::Token {
+            assert_eq!(found.scheme.signature.signed.to_string(), signed);
+        }
+    }
+}
+
+#[test]
+fn keys_are_found_under_every_reading() {
+    for (secret, form, prefix) in [
+        ("bm90IGEgcmVhbCBzZWNyZXQgYXQgYWxs", KeyForm::Base64, ""),
+        ("key_bm90IGEgcmVhbCBzZWNyZXQgYXQgYWxs", KeyForm::Base64, "key_"),
+        ("00112233445566778899aabbccddeeff", KeyForm::Hex, ""),
+        ("plain text of a secret", KeyForm::Text, ""),
+    ] {
+        let source = source("X-Unheard-Of").with_secrets(&[secret]).with_rule(|rule| {
+            rule.key = form;
+            rule.key_prefix = prefix.to_owned();
+        });
+        let (head, body) = signed_by(&source, BODY);
+        let found = find(&head, &body, first_secret(&source)).expect(secret);
+        let rule = found.scheme.signature;
+        assert_eq!((rule.key, rule.key_prefix.as_str()), (form, prefix));
+    }
+}
+
+#[test]
+fn a_text_without_the_body_is_not_proposed() {
+    let source = source("json:/meta/sig")
+        .with_timestamp("header:X-When", TimeFormat::Unix)
+        .with_rule(|rule| rule.signed = template("{timestamp}.{header:x-some-id}"));
+    let (head, body) = signed_by(&source, BODY);
+    // What covers no body is no scheme to propose from one delivery alone.
+    assert!(find(&head, &body, first_secret(&source)).is_none());
+}
+
+#[test]
+fn public_keys_are_found() {
+    let seed = Secret::new(vec![7; 32]);
+    let public = ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key();
+    let source = source("X-Unheard-Of")
+        .with_timestamp("header:X-When", TimeFormat::Unix)
+        .with_secrets(&[&data_encoding::HEXLOWER.encode(public.as_bytes())])
+        .with_rule(|rule| {
+            rule.algorithm = Algorithm::Ed25519;
+            rule.key = KeyForm::Hex;
+            rule.signed = template("{timestamp}{body}");
+        });
+    let (head, body) = signed_with(&source, &SigningKey::Private(&seed), BODY);
+    let found = find(&head, &body, first_secret(&source)).expect("found");
+    assert_eq!(found.scheme.signature.algorithm, Algorithm::Ed25519);
+}
+
+#[test]
+fn webround_is_recognised_by_its_envelope() {
+    let body = br#"{"envelopeId":"e","eventId":"evt_1","eventType":"order.created","storeId":"s","occurredAt":"2023-11-14T22:13:20Z"}"#;
+    let source = source("X-Whatever-It-Is").with_rule(|rule| rule.encoding = Encoding::Base64);
+    let (head, body) = signed_by(&source, body);
+    let found = find(&head, &body, first_secret(&source)).expect("found");
+    assert_eq!(found.preset, Some("webround"));
+    let table = found.to_toml("shop", "THE_SECRET");
+    assert!(table.contains("preset = \"webround\""), "{table}");
+    assert!(table.contains("header = \"x-whatever-it-is\""), "{table}");
+}
+
+#[test]
+fn what_cannot_be_found_is_not_made_up() {
+    let source = source("X-Unheard-Of");
+    let (request, body) = signed_by(&source, BODY);
+    let other = Secret::from("another secret".to_owned());
+    assert!(discover(&request, &body, &other).is_none());
+    assert!(discover(&head(&[("X-A", "b")]), &body, &other).is_none());
+    assert!(discover(&request, b"", first_secret(&source)).is_none());
+}
+
+#[test]
+fn the_event_is_guessed_from_what_names_one() {
+    let source = source("X-Unheard-Of");
+    let (mut head, body) = signed_by(&source, BODY);
+    head.headers.insert("x-delivery", http::HeaderValue::from_static("d-1"));
+    let event = find(&head, &body, first_secret(&source)).expect("found").scheme.event;
+    let texts = |places: &[crate::scheme::Place]| {
+        places.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(texts(&event.id), ["json:/event_id"]);
+    assert_eq!(texts(&event.kind), ["json:/type"]);
+    assert_eq!(texts(&event.time), ["json:/created_at"]);
+
+    let (head, body) = signed_by(&source.with_id(&["header:x-delivery-id"]), b"no JSON");
+    let found = find(&head, &body, &Secret::from("topsecret".to_owned())).expect("found");
+    assert_eq!(texts(&found.scheme.event.id), ["header:x-delivery-id"]);
+}

@@ -1,0 +1,151 @@
+//! `explain` and `discover` on captured requests, and that they say what the live proxy says.
+
+use crate::support::{
+    Delivery, Event, Proxy, Sender, Setup, Upstream, hookward, printed, unix_now,
+};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::Output;
+use tempfile::TempDir;
+
+const SHOP_SECRET: &str = "a-secret-of-the-shop-for-tests";
+
+/// A delivery as `receiver --capture` writes it.
+fn capture(delivery: &Delivery) -> (TempDir, PathBuf, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let [headers, body] = ["c.headers", "c.body"].map(|name| directory.path().join(name));
+    let mut text = format!("{} {} HTTP/1.1\n", delivery.method, delivery.target);
+    for (name, value) in &delivery.headers {
+        text.push_str(name);
+        text.push_str(": ");
+        text.push_str(value);
+        text.push('\n');
+    }
+    std::fs::write(&headers, text).unwrap();
+    std::fs::write(&body, &delivery.body).unwrap();
+    (directory, headers, body)
+}
+
+fn explain(proxy: &Proxy, delivery: &Delivery, more: &[&str]) -> Output {
+    let (_directory, headers, body) = capture(delivery);
+    hookward()
+        .args(["explain", "--source", "shop", "--config"])
+        .arg(proxy.file())
+        .arg("--headers")
+        .arg(headers)
+        .arg("--body")
+        .arg(body)
+        .args(more)
+        .env("SHOP_SECRET", SHOP_SECRET)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn explain_says_what_the_live_proxy_says() {
+    let erp = Upstream::start();
+    let proxy = Setup::shop(&erp).start();
+    let good = Event::order("evt-1").signed();
+    let mut flipped = good.body.clone();
+    flipped[20] ^= 1;
+    let cases = [
+        good.clone(),
+        good.clone().with_body(flipped),
+        good.clone().without("X-Signature"),
+        good.clone().replacing("X-Signature", "sha256=xyz"),
+        Event::order("old").at(-2 * 24 * 3600).signed(),
+        Event::order("ahead").at(3600).signed(),
+        Event::order("").signed(),
+    ];
+    for delivery in cases {
+        let live = Sender::to(&proxy).deliver(&delivery);
+        let output = explain(&proxy, &delivery, &[]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        if live.outcome() == "delivered" {
+            assert_eq!(output.status.code(), Some(0), "{}", printed(&output));
+        } else {
+            assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
+            let last = text.lines().last().unwrap_or_default();
+            assert_eq!(last, format!("reason: {}", live.reason()), "{}", printed(&output));
+        }
+        assert!(!printed(&output).contains(SHOP_SECRET));
+    }
+}
+
+#[test]
+fn explain_judges_as_of_the_time_that_it_is_told() {
+    let erp = Upstream::start();
+    let proxy = Setup::shop(&erp).start();
+    let old = Event::order("old").at(-10 * 24 * 3600).signed();
+    let then = (unix_now() - 10 * 24 * 3600 + 60).to_string();
+    assert_eq!(explain(&proxy, &old, &[]).status.code(), Some(1));
+    assert_eq!(explain(&proxy, &old, &["--at", &then]).status.code(), Some(0));
+}
+
+#[test]
+fn explain_names_the_mistake_that_fits() {
+    let erp = Upstream::start();
+    let proxy = Setup::shop(&erp).start();
+    let good = Event::order("evt-1").signed();
+    let mut with_line_end = good.body.clone();
+    with_line_end.push(b'\n');
+    let output = explain(&proxy, &good.with_body(with_line_end), &[]);
+    let text = String::from_utf8_lossy(&output.stdout).to_lowercase();
+    assert!(text.contains("newline") || text.contains("line end"), "{}", printed(&output));
+}
+
+#[test]
+fn what_discover_prints_verifies_deliveries() {
+    let delivery = Event::order("evt-1").signed();
+    let renamed = delivery.headers[1].1.clone();
+    let unknown = delivery.without("X-Signature").with("X-Webround-Sig", &renamed);
+    let (directory, headers, body) = capture(&unknown);
+    let output = hookward()
+        .args(["discover", "--secret-env", "NEW_SECRET", "--headers"])
+        .arg(&headers)
+        .arg("--body")
+        .arg(&body)
+        .env("NEW_SECRET", SHOP_SECRET)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", printed(&output));
+    assert!(!printed(&output).contains(SHOP_SECRET));
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    let name = table
+        .lines()
+        .find_map(|line| line.strip_prefix("[sources.")?.strip_suffix(']'))
+        .expect("a source")
+        .to_owned();
+
+    let erp = Upstream::start();
+    let mut toml = format!("{table}\n");
+    if !table.contains("routes]]") {
+        _ = writeln!(toml, "[[sources.{name}.routes]]\nevents = [\"*\"]\nto = [\"erp\"]");
+    }
+    let proxy = Setup::new()
+        .upstream("erp", &erp, "")
+        .table(&toml)
+        .environment("NEW_SECRET", SHOP_SECRET)
+        .start();
+    assert_eq!(Sender::to(&proxy).deliver(&unknown).outcome(), "delivered", "{toml}");
+    drop(directory);
+}
+
+#[test]
+fn discover_says_plainly_that_nothing_fits() {
+    let (_directory, headers, body) = capture(&Event::order("evt-1").signed());
+    let discover = |secret: &str| {
+        hookward()
+            .args(["discover", "--secret-env", "NEW_SECRET", "--headers"])
+            .arg(&headers)
+            .arg("--body")
+            .arg(&body)
+            .env("NEW_SECRET", secret)
+            .output()
+            .unwrap()
+    };
+    let output = discover("not-the-secret-of-the-shop");
+    assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
+    assert!(output.stdout.is_empty() && !output.stderr.is_empty());
+    assert_eq!(discover("").status.code(), Some(2));
+}
