@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod answer;
+pub mod bucket;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -5,6 +5,9 @@
 //! formats; `proxy` brings the request here and takes the answer away, `dispatch` carries the
 //! event to its destinations.
 
+#[cfg(test)]
+mod tests;
+
 use crate::answer::Answer;
 use crate::clock::UnixMillis;
 use crate::dedupe::{ClaimRequest, Hold, Intent};
@@ -136,6 +139,7 @@ pub async fn live(
         destinations: serving.destinations(route_index),
         head,
         body,
+        repeats: source.mode == Mode::Shadow,
         trace: &trace,
         facts: Some(VerifiedFacts {
             source: &source.name,

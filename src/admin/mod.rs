@@ -29,7 +29,6 @@ use crate::request::{BodySource, RequestHead};
 use crate::secret::Secret;
 use crate::server::Edge;
 use crate::upstream::ReplyBody;
-use access::Access;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -74,6 +73,10 @@ pub trait AdminBackend: Send + Sync + 'static {
     /// Every problem of the new configuration; the old one goes on serving.
     async fn reload(&self) -> Result<Vec<String>, Vec<String>>;
 
+    /// The bearer token that is asked for now; a reload may change it. `None` only where the
+    /// listener is on a loopback address.
+    fn token(&self) -> Option<Arc<Secret>>;
+
     /// Brings those figures up to date that are counted elsewhere, before `/metrics` is written.
     async fn before_scrape(&self);
 }
@@ -84,7 +87,6 @@ const READY_WITHIN: Duration = Duration::from_secs(2);
 /// The requests of this listener, answered.
 pub(crate) struct Admin {
     backend: Arc<dyn AdminBackend>,
-    access: Access,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     clock_watch: Arc<ClockWatch>,
@@ -95,15 +97,13 @@ pub(crate) struct Admin {
 impl Admin {
     pub(crate) fn new(
         backend: Arc<dyn AdminBackend>,
-        token: Option<Secret>,
         metrics: Arc<Metrics>,
         clock: Arc<dyn Clock>,
         clock_watch: Arc<ClockWatch>,
         edge: Arc<Edge>,
     ) -> Self {
         let started = clock.monotonic();
-        let access = Access::new(token);
-        Self { backend, access, metrics, clock, clock_watch, started, edge }
+        Self { backend, metrics, clock, clock_watch, started, edge }
     }
 
     /// A listener that answers these requests, with limits of its own that suit people and scrapers.
@@ -144,7 +144,7 @@ impl Admin {
                 None => self.ready().await,
             },
             path => {
-                if let Some(refused) = self.access.check(head) {
+                if let Some(refused) = access::check(self.backend.token().as_deref(), head) {
                     return refused;
                 }
                 match path {

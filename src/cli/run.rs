@@ -30,7 +30,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
     let path = &arguments.file.config;
     let (config, notes) = Config::load(path, &SystemSecrets)
         .map_err(|problems| arguments.file.unusable(&problems))?;
-    let _log = log::install(&config.log).map_err(|fault| Stop::new(Exit::Usage, fault))?;
+    let log = log::install(&config.log).map_err(|fault| Stop::new(Exit::Usage, fault))?;
     for note in notes {
         match note.severity {
             Severity::Note => tracing::info!("{note}"),
@@ -43,8 +43,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
     let threads = config.server.threads;
     let runtime = executor(threads).map_err(|fault| cannot_serve(&fault))?;
     let code = runtime.block_on(async {
-        let admin_settings = config.admin.clone();
-        let origin = Origin { path: path.clone(), secrets: Box::new(SystemSecrets) };
+        let origin =
+            Origin { path: path.clone(), secrets: Box::new(SystemSecrets), log: log.control };
         let clock = Arc::new(SystemClock::new());
         let served = Runtime::build(config, Some(origin), clock.clone())
             .await
@@ -55,7 +55,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
             metrics: served.metrics(),
             clock,
         };
-        let running = server::start(bound, served.edge(), &admin_settings, behind);
+        let running = server::start(bound, served.edge(), behind);
         server::until_signalled(running).await.map_err(|fault| cannot_serve(&fault))
     });
     runtime.shutdown_timeout(LAST_TASKS);

@@ -147,10 +147,12 @@ impl Front {
 
     /// The key that an alias points at.
     pub(super) fn link(&self, alias: Key) -> Result<Option<Key>, redb::Error> {
-        if let Some(Record::Link { to, .. }) = self.waiting.lock().link(alias) {
-            return Ok(Some(to));
-        }
-        self.file.read().as_ref().map_or(Ok(None), |file| file.link(alias))
+        let change = self.waiting.lock().link(alias);
+        let link = match change {
+            Some(Record::Link { to, until, .. }) => Some((to, until)),
+            _ => self.file.read().as_ref().map_or(Ok(None), |file| file.link(alias))?,
+        };
+        Ok(link.filter(|(_, until)| self.clock.wall() < *until).map(|(to, _)| to))
     }
 
     /// How many delivered ids there are, about.

@@ -123,10 +123,13 @@ impl IdFile {
         }))
     }
 
-    /// The key that an alias points at.
-    pub(super) fn link(&self, alias: Key) -> Result<Option<Key>, redb::Error> {
+    /// The key that an alias points at, and until when.
+    pub(super) fn link(&self, alias: Key) -> Result<Option<(Key, UnixMillis)>, redb::Error> {
         let table = self.database.begin_read()?.open_table(LINKS)?;
-        Ok(table.get(alias.as_bytes())?.map(|entry| Key::from_bytes(entry.value().0)))
+        Ok(table.get(alias.as_bytes())?.map(|entry| {
+            let (to, until) = entry.value();
+            (Key::from_bytes(to), UnixMillis(until))
+        }))
     }
 
     /// All keys of unknown fate, each with since and until.
