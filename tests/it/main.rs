@@ -15,6 +15,7 @@
 mod admin;
 mod answers;
 mod captures;
+mod change;
 mod claims;
 mod commands;
 mod docs;
