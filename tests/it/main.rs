@@ -30,5 +30,7 @@ mod process;
 mod refusals;
 mod reload;
 mod routing;
+#[cfg(feature = "otlp")]
+mod spans;
 mod structure;
 mod support;
