@@ -26,5 +26,6 @@ mod modes;
 mod process;
 mod refusals;
 mod routing;
+mod stores;
 mod structure;
 mod support;

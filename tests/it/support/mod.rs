@@ -1,11 +1,15 @@
 //! The three actors of every black-box test: [`Sender`] → [`Proxy`] → [`Upstream`].
 
+mod hop;
 mod http;
 mod metrics;
 mod proxy;
+mod redis;
 mod sender;
 mod upstream;
 
+pub use self::redis::Redis;
+pub use hop::Hop;
 pub use http::{Connection, Response, get, request};
 pub use metrics::Scrape;
 pub use proxy::{Proxy, Setup, hookward, printed};

@@ -24,6 +24,7 @@ pub struct Setup {
     tables: String,
     environment: Vec<(String, String)>,
     log_is_unread: bool,
+    survives_file_limit: bool,
 }
 
 impl Setup {
@@ -94,6 +95,12 @@ impl Setup {
         self
     }
 
+    /// A limit on the size of files is met by an error, as a full disk is, not by a signal.
+    pub fn survives_file_limit(mut self) -> Self {
+        self.survives_file_limit = true;
+        self
+    }
+
     /// The file's text.
     pub fn toml(&self) -> String {
         let listen = |keys: &str, line: &str| {
@@ -137,7 +144,14 @@ impl Setup {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("hookward.toml");
         std::fs::write(&file, self.toml()).unwrap();
-        let mut child = hookward()
+        let mut command = hookward();
+        if self.survives_file_limit {
+            let program = command.get_program().to_owned();
+            command = Command::new("sh");
+            command.args(["-c", "trap '' XFSZ && exec \"$0\" \"$@\""]).arg(program);
+            command.env_remove("HOOKWARD_CONFIG").env_remove("RUST_LOG").env("NO_COLOR", "1");
+        }
+        let mut child = command
             .args(["run", "--config"])
             .arg(&file)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
@@ -244,6 +258,17 @@ impl Proxy {
     pub fn signal(&self, name: &str) {
         let script = format!("kill -{name} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
+    }
+
+    /// Ends it as a crash would: at once, with nothing put in order.
+    pub fn crash(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits for its end.
