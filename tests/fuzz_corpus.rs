@@ -6,7 +6,6 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::wildcard_imports,
     reason = "a target says what is wrong by panicking"
 )]
 

@@ -3,7 +3,6 @@
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
-    clippy::unwrap_used,
     reason = "a test that cannot be set up fails with a message"
 )]
 
@@ -251,8 +250,11 @@ fn recorder() -> (SocketAddr, Arc<Mutex<Vec<u8>>>) {
     (address, wire)
 }
 
+/// Header lines, names in lower case.
+type Lines = Vec<(String, Vec<u8>)>;
+
 /// Headers and body of the one request that `wire` is, if it is whole.
-fn whole(wire: &[u8]) -> Option<(Vec<(String, Vec<u8>)>, Vec<u8>)> {
+fn whole(wire: &[u8]) -> Option<(Lines, Vec<u8>)> {
     let mut fields = [httparse::EMPTY_HEADER; 128];
     let mut request = httparse::Request::new(&mut fields);
     let httparse::Status::Complete(length) = request.parse(wire).ok()? else { return None };

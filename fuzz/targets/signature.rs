@@ -49,11 +49,12 @@ impl SecretReader for Fixed {
 static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
     let mut text = "[upstreams.erp]\nurl = \"http://127.0.0.1:9\"\n".to_owned();
     for (preset, secret, keys) in SCHEMES {
-        text.push_str(&format!(
+        let table = format!(
             "[sources.{preset}]\npath = \"/{preset}\"\npreset = \"{preset}\"\n\
              secrets = [{{ env = \"{secret}\" }}]\n{keys}\n\
              [[sources.{preset}.routes]]\nevents = [\"*\"]\nto = [\"erp\"]\n"
-        ));
+        );
+        text.push_str(&table);
     }
     let loaded = Config::parse(&text, "fuzz.toml", Path::new("/nowhere"), &Fixed);
     let (config, _) = loaded.unwrap_or_else(|problems| {

@@ -67,7 +67,9 @@ pub(crate) fn run(data: &[u8]) {
         assert!(named.next().is_none(), "{name} stands twice");
         std::str::from_utf8(field.value).expect("ours is ASCII")
     };
-    OURS.iter().for_each(|name| assert!(!one(name).is_empty() || kind.is_empty() || id.is_empty()));
+    for name in OURS {
+        assert!(!one(name).is_empty() || kind.is_empty() || id.is_empty());
+    }
     for (name, text) in [("hookward-event-id", &id), ("hookward-event-type", &kind)] {
         let value = one(name);
         assert_eq!(value, printable(text));

@@ -4,6 +4,7 @@ use crate::support::{
     Connection, Delivery, Event, Proxy, Reply, Sender, Setup, Upstream, eventually, get,
     hmac_sha256_hex, printed, request, rfc3339_in,
 };
+use std::fmt::Write as _;
 use std::time::Duration;
 
 const SECRET: &str = "a-secret-of-the-shop-for-tests";
@@ -443,12 +444,12 @@ fn host_and_forwarding_headers_choose_no_destination() {
     let good = Event::order("evt-1").signed();
     let mut head = format!("POST /webhooks/shop HTTP/1.1\r\nHost: {}\r\n", inside.address());
     for (name, value) in &good.headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        _ = write!(head, "{name}: {value}\r\n");
     }
     for name in ["X-Forwarded-Host", "X-Original-URL", "X-Rewrite-URL", "X-Host", "Forwarded"] {
-        head.push_str(&format!("{name}: {}\r\n", inside.address()));
+        _ = write!(head, "{name}: {}\r\n", inside.address());
     }
-    head.push_str(&format!("Content-Length: {}\r\n\r\n", good.body.len()));
+    _ = write!(head, "Content-Length: {}\r\n\r\n", good.body.len());
     let bytes = [head.as_bytes(), &good.body].concat();
     assert_eq!(Connection::open(proxy.address).send(bytes).response().outcome(), "delivered");
     let seen = &erp.saw(1)[0];
@@ -605,7 +606,7 @@ fn a_payload_built_to_exhaust_a_parser_is_read_or_refused() {
     let at = rfc3339_in(0);
     let known = |id: &str| format!(r#""event_id":"{id}","type":"t","created_at":"{at}""#);
     let deep = 400_000;
-    let many: String = (0..40_000).map(|n| format!(r#""k{n}":{n},"#)).collect();
+    let many = (0..40_000).map(|n| format!(r#""k{n}":{n},"#)).collect::<Vec<_>>().concat();
     for (what, body, expected) in [
         (
             "nested arrays",

@@ -58,14 +58,15 @@ pub struct Connection {
 impl Connection {
     #[track_caller]
     pub fn open(to: SocketAddr) -> Self {
-        Self::try_open(to).unwrap_or_else(|fault| panic!("cannot connect to {to}: {fault}"))
+        Self::try_open(to).unwrap_or_else(|fault| panic!("{fault}"))
     }
 
-    /// A connection to what may not be there.
-    pub fn try_open(to: SocketAddr) -> std::io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&to, PATIENCE)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_nodelay(true)?;
+    /// A connection, or why there is none.
+    pub fn try_open(to: SocketAddr) -> Result<Self, String> {
+        let stream = TcpStream::connect_timeout(&to, PATIENCE)
+            .map_err(|fault| format!("cannot connect to {to}: {fault}"))?;
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
         Ok(Self { stream, unread: Vec::new() })
     }
 

@@ -24,7 +24,7 @@ pub struct Setup {
     tables: String,
     environment: Vec<(String, String)>,
     log_is_unread: bool,
-    survives_file_limit: bool,
+    limits: String,
 }
 
 impl Setup {
@@ -95,9 +95,9 @@ impl Setup {
         self
     }
 
-    /// A limit on the size of files is met by an error, as a full disk is, not by a signal.
-    pub fn survives_file_limit(mut self) -> Self {
-        self.survives_file_limit = true;
+    /// Limits that a shell sets before it becomes the proxy, as `ulimit -n 64`.
+    pub fn limits(mut self, commands: &str) -> Self {
+        commands.clone_into(&mut self.limits);
         self
     }
 
@@ -144,13 +144,14 @@ impl Setup {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("hookward.toml");
         std::fs::write(&file, self.toml()).unwrap();
-        let mut command = hookward();
-        if self.survives_file_limit {
-            let program = command.get_program().to_owned();
-            command = Command::new("sh");
-            command.args(["-c", "trap '' XFSZ && exec \"$0\" \"$@\""]).arg(program);
-            command.env_remove("HOOKWARD_CONFIG").env_remove("RUST_LOG").env("NO_COLOR", "1");
-        }
+        let mut command = if self.limits.is_empty() {
+            hookward()
+        } else {
+            let mut shell = unconfigured(Command::new("sh"));
+            let script = format!("{}; exec \"$0\" \"$@\"", self.limits);
+            shell.args(["-c", &script, env!("CARGO_BIN_EXE_hookward")]);
+            shell
+        };
         let mut child = command
             .args(["run", "--config"])
             .arg(&file)
@@ -227,6 +228,11 @@ impl Proxy {
         self.log.lock().unwrap().clone()
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its configuration file.
     pub fn file(&self) -> &Path {
         &self.file
@@ -266,11 +272,6 @@ impl Proxy {
         self.child.wait().unwrap();
     }
 
-    /// Its process id.
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Waits for its end.
     #[track_caller]
     pub fn ends_within(&mut self, patience: Duration) -> ExitStatus {
@@ -295,9 +296,20 @@ impl Drop for Proxy {
     }
 }
 
+/// Bytes of memory that a process has now, as the kernel counts them.
+#[track_caller]
+pub fn resident_bytes(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it is running");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+    1024 * line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of kB")
+}
+
 /// The binary under test, with nothing inherited that could change what it does.
 pub fn hookward() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hookward"));
+    unconfigured(Command::new(env!("CARGO_BIN_EXE_hookward")))
+}
+
+fn unconfigured(mut command: Command) -> Command {
     command.env_remove("HOOKWARD_CONFIG").env_remove("RUST_LOG").env("NO_COLOR", "1");
     command
 }
