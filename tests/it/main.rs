@@ -32,5 +32,6 @@ mod reload;
 mod routing;
 #[cfg(feature = "otlp")]
 mod spans;
+mod stores;
 mod structure;
 mod support;

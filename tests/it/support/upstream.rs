@@ -183,6 +183,11 @@ impl Upstream {
         self.state.seen.lock().unwrap().clone()
     }
 
+    /// How many requests have arrived by now.
+    pub fn count(&self) -> usize {
+        self.state.seen.lock().unwrap().len()
+    }
+
     /// How many connections were made to it.
     pub fn connections(&self) -> usize {
         *self.state.connections.lock().unwrap()
