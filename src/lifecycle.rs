@@ -131,6 +131,8 @@ pub async fn live(
         }
     };
     fresh?;
+    // A copy that waits for another delivery's answer is not the first one of its event.
+    let is_first = holds.as_deref().is_none_or(|h| h.iter().any(|h| matches!(h, Hold::Won(_))));
 
     // 8. Forward what is ours, wait for what others hold, settle, answer.
     let forwarding = Dispatch {
@@ -151,7 +153,7 @@ pub async fn live(
     };
     let answer =
         gate.timed(Stage::Upstream, dispatch::forward(gate, forwarding, holds, report)).await?;
-    if let (Outcome::Delivered, Some(happened)) = (answer.outcome, event.time) {
+    if let (Outcome::Delivered, Some(happened), true) = (answer.outcome, event.time, is_first) {
         let lag_millis = u32::try_from(now.millis_since(happened).max(0)).unwrap_or(u32::MAX);
         serving.metrics.event_lag.observe(f64::from(lag_millis) / 1000.0);
     }
