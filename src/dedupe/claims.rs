@@ -1,7 +1,7 @@
 //! What the lifecycle does with claims: take them, and see each of them to its end.
 
 use super::claim::{Claim, Held, Terms};
-use super::flight::{Entered, Flight, Gate, Landing};
+use super::flight::{Entered, Flight, Flights, Landing};
 use super::running::Running;
 use super::unsettled::Unsettled;
 use super::waiter::Waiter;
@@ -20,7 +20,7 @@ use tokio::runtime::Handle;
 pub struct Claims<T> {
     store: Arc<dyn ClaimStore>,
     clock: Arc<dyn Clock>,
-    gate: Gate<T>,
+    flights: Flights<T>,
     unsettled: Unsettled,
     next_fence: AtomicU64,
     /// Where a claim is settled whose holder went away; `None` outside a runtime, where only a
@@ -81,7 +81,7 @@ impl<T: Send + Sync + 'static> Claims<T> {
         Arc::new(Self {
             store,
             clock,
-            gate: Gate::new(),
+            flights: Flights::new(),
             unsettled: Unsettled::default(),
             // Instances start far apart, so that their fences never meet.
             next_fence: AtomicU64::new(fastrand::u64(..)),
@@ -234,7 +234,7 @@ impl<T: Send + Sync + 'static> Claims<T> {
             Intent::Look => None,
             Intent::Claim => {
                 let now = self.now();
-                match self.gate.enter(target.key, request.fingerprint, now, target.lease) {
+                match self.flights.enter(target.key, request.fingerprint, now, target.lease) {
                     Entered::Leads(flight) => Some(flight),
                     Entered::Follows(flight) => return Place::Follows(target, flight),
                 }
@@ -264,7 +264,7 @@ impl<T: Send + Sync + 'static> Claims<T> {
                     // Perhaps it was claimed and only the answer was lost.
                     let verdict = Verdict::Released { note: String::new() };
                     self.owe(target.key, fence, verdict, target.lease);
-                    self.gate.leave(target.key, &flight);
+                    self.flights.leave(target.key, &flight);
                     flight.stands(Err(error.clone()));
                 }
                 return Err(error);
@@ -278,7 +278,7 @@ impl<T: Send + Sync + 'static> Claims<T> {
                     let claims = Arc::clone(&self);
                     Answer::Won(Claim::new(Held { claims, key: target.key, fence, flight, terms }))
                 } else {
-                    self.gate.leave(target.key, &flight);
+                    self.flights.leave(target.key, &flight);
                     Answer::Stands(standing)
                 }
             });
@@ -357,7 +357,7 @@ impl<T: Send + Sync + 'static> Claims<T> {
 
     /// Takes a flight away and tells those who wait for it how it ended.
     pub(super) fn land(&self, key: Key, flight: &Arc<Flight<T>>, landing: Landing<T>) {
-        self.gate.leave(key, flight);
+        self.flights.leave(key, flight);
         flight.lands(landing);
     }
 

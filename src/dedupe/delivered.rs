@@ -5,17 +5,21 @@
 //! save an old id at the cost of a younger one. So what is known of an id sits in the key of the
 //! cache and is read by a [`Probe`] while keys are compared: `contains_key` records no use, and
 //! the order of use stays the order of delivery.
+//!
+//! An id counts as long as our clock says. The cache is not told when one expires: that costs it
+//! 40 bytes for each, and twice the time to remember one. Now and then [`Delivered::sweep`] gives
+//! back what expired ids still take.
 
 use super::{Counters, Key};
 use crate::clock::{Clock, UnixMillis};
+use moka::Equivalent;
 use moka::notification::RemovalCause;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
-use moka::{Equivalent, Expiry};
 use std::cell::Cell;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What is known of a delivered id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +30,8 @@ pub(super) struct Delivery {
     pub(super) fingerprint: u64,
 }
 
-/// Delivered ids in memory.
+/// Delivered ids in memory. A clone is another handle on the same ids.
+#[derive(Clone)]
 pub(super) struct Delivered {
     cache: Cache<Remembered, ()>,
     clock: Arc<dyn Clock>,
@@ -35,12 +40,10 @@ pub(super) struct Delivered {
 impl Delivered {
     /// Room for `capacity` ids; one that has to go before its time is counted.
     pub(super) fn new(capacity: u64, clock: Arc<dyn Clock>, counters: Arc<Counters>) -> Self {
-        let expiry = Lifetime(Arc::clone(&clock));
         let eviction_clock = Arc::clone(&clock);
         let cache = Cache::builder()
             .max_capacity(capacity)
             .eviction_policy(EvictionPolicy::lru())
-            .expire_after(expiry)
             .eviction_listener(move |id: Arc<Remembered>, (), cause| {
                 if cause == RemovalCause::Size && id.left(eviction_clock.as_ref()).is_some() {
                     counters.count_eviction();
@@ -68,7 +71,15 @@ impl Delivered {
         self.cache.invalidate(&Probe::new(key));
     }
 
-    /// How many ids are held; a few that have just expired may be among them.
+    /// Takes out what has expired. Looks at every id, so it is for a thread that may take its time.
+    pub(super) fn sweep(&self) {
+        let expired = self.cache.iter().filter(|(id, ())| id.left(self.clock.as_ref()).is_none());
+        for key in expired.map(|(id, ())| id.key).collect::<Vec<_>>() {
+            self.cache.invalidate(&Probe::new(key));
+        }
+    }
+
+    /// How many ids are held; expired ones that were not swept yet are among them.
     pub(super) fn entries(&self) -> u64 {
         self.cache.run_pending_tasks();
         self.cache.entry_count()
@@ -140,16 +151,6 @@ impl Equivalent<Remembered> for Probe {
             self.met.set(Some(*candidate));
         }
         same
-    }
-}
-
-/// Lets moka give back the memory of expired ids. Whether one has expired is for
-/// [`Delivered::find`] to say, so it is a little late on purpose.
-struct Lifetime(Arc<dyn Clock>);
-
-impl Expiry<Remembered, ()> for Lifetime {
-    fn expire_after_create(&self, id: &Remembered, (): &(), _at: Instant) -> Option<Duration> {
-        Some(id.left(self.0.as_ref()).unwrap_or_default() + Duration::from_secs(1))
     }
 }
 
@@ -232,6 +233,25 @@ mod tests {
         clock.jump(-96 * 3_600_000);
         clock.advance(HOUR + Duration::from_millis(1));
         assert_eq!(delivered.find(key(1)), None);
+    }
+
+    #[test]
+    fn a_sweep_takes_out_what_has_expired_and_nothing_else() {
+        let (delivered, clock, counters) = delivered(100);
+        for number in 0..50 {
+            delivered.remember(key(number), delivery(number), HOUR);
+        }
+        clock.advance(HOUR);
+        for number in 40..60 {
+            delivered.remember(key(number), delivery(number), HOUR);
+        }
+        delivered.sweep();
+        assert_eq!(delivered.entries(), 60, "the last instant is not over");
+        clock.advance(Duration::from_millis(1));
+        delivered.sweep();
+        assert_eq!(delivered.entries(), 20);
+        assert_eq!(delivered.find(key(40)), Some(delivery(40)));
+        assert_eq!(counters.evicted(), 0);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Claims under way in this process, so that copies which arrive here meet their winner.
 //!
-//! A delivery enters the [`Gate`] before it asks the store. The first one in leads: it alone asks,
+//! A delivery enters the [`Flights`] before the store is asked. The first one in leads: it alone asks,
 //! and publishes what the store said and, if it won, how it ended. The others follow it. So a
 //! follower is never too late for its winner's result, and copies cost the store nothing.
 
@@ -17,9 +17,9 @@ use tokio::sync::Notify;
 const SHARDS: usize = 64;
 
 /// All flights of this process.
-pub(super) struct Gate<T>(Box<[Mutex<Flights<T>>]>);
+pub(super) struct Flights<T>(Box<[Mutex<Shard<T>>]>);
 
-type Flights<T> = HashMap<Key, Arc<Flight<T>>>;
+type Shard<T> = HashMap<Key, Arc<Flight<T>>>;
 
 /// One delivery's attempt on one key, as its copies see it.
 pub(super) struct Flight<T> {
@@ -46,13 +46,13 @@ pub(super) struct Landing<T> {
 
 /// Who goes to the store.
 pub(super) enum Entered<T> {
-    /// The caller does, and must call [`Flight::stands`] and [`Gate::leave`].
+    /// The caller does, and must call [`Flight::stands`] and [`Flights::leave`].
     Leads(Arc<Flight<T>>),
     /// Somebody else does, or did.
     Follows(Arc<Flight<T>>),
 }
 
-impl<T> Gate<T> {
+impl<T> Flights<T> {
     pub(super) fn new() -> Self {
         Self((0..SHARDS).map(|_| Mutex::default()).collect())
     }

@@ -9,13 +9,19 @@ use super::{
 };
 use crate::clock::Clock;
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// The time between two sweeps, which happen when somebody asks how many ids there are.
+const SWEEP_EVERY: Duration = Duration::from_mins(1);
 
 /// Claims in the memory of this process. Never waits and never fails.
 pub struct MemoryStore {
     table: Table<InMemory>,
     counters: Arc<Counters>,
+    clock: Arc<dyn Clock>,
+    next_sweep: Mutex<Duration>,
 }
 
 impl MemoryStore {
@@ -27,7 +33,18 @@ impl MemoryStore {
             delivered: Delivered::new(capacity, Arc::clone(&clock), Arc::clone(&counters)),
             aliases: Aliases::new(capacity, Arc::clone(&clock)),
         };
-        Self { table: Table::new(recall, clock), counters }
+        let next_sweep = Mutex::new(clock.monotonic().saturating_add(SWEEP_EVERY));
+        Self { table: Table::new(recall, Arc::clone(&clock)), counters, clock, next_sweep }
+    }
+
+    fn is_time_to_sweep(&self) -> bool {
+        let now = self.clock.monotonic();
+        let mut next = self.next_sweep.lock();
+        let due = *next <= now;
+        if due {
+            *next = now.saturating_add(SWEEP_EVERY);
+        }
+        due
     }
 }
 
@@ -94,7 +111,14 @@ impl ClaimStore for MemoryStore {
     }
 
     async fn entries(&self, _within: Duration) -> Result<u64, StoreError> {
-        Ok(self.table.recall().delivered.entries())
+        let delivered = self.table.recall().delivered.clone();
+        if self.is_time_to_sweep() {
+            let sweeping = delivered.clone();
+            // A million ids take a tenth of a second.
+            let _swept_or_shutting_down =
+                tokio::task::spawn_blocking(move || sweeping.sweep()).await;
+        }
+        Ok(delivered.entries())
     }
 
     async fn health(&self, _within: Duration) -> Result<Health, StoreError> {

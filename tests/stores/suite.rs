@@ -426,3 +426,14 @@ async fn futures_poll_once<F: Future + Unpin>(mut future: F) -> bool {
     })
     .await
 }
+
+#[tokio::test]
+async fn expired_ids_leave_the_memory() {
+    let world = World::new(Kind::Memory).await;
+    for number in 0..100 {
+        deliver(&world.here, Ask::event(&number.to_string())).await;
+    }
+    assert_eq!(world.here.store().entries(WITHIN).await.unwrap(), 100);
+    world.pass(TTL + MOMENT).await;
+    assert_eq!(world.here.store().entries(WITHIN).await.unwrap(), 0);
+}

@@ -12,7 +12,7 @@ use std::path::Path;
 
 /// Pages that are kept in memory. Most look-ups are for ids that are not there, anywhere in the
 /// file, so more of it would help little; the operating system keeps the rest.
-const CACHE_BYTES: usize = 32 << 20;
+const CACHE_BYTES: usize = 16 << 20;
 
 /// Expired records that one commit removes at most, so that it stays short.
 const SWEPT_AT_ONCE: usize = 20_000;
