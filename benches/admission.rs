@@ -112,7 +112,7 @@ pub fn admission(criterion: &mut Criterion) {
     let metrics = Arc::new(Metrics::new().expect("metrics"));
     let store = Arc::new(MemoryStore::new(1_000_000, clock.clone()));
     let claims = Claims::new(store, clock.clone());
-    let snapshot = Snapshot::new(configuration(), Arc::new(Accepts), &metrics, None);
+    let snapshot = Snapshot::new(configuration(), Arc::new(Accepts), &metrics, &clock, None);
     let gate = Gate::new(clock.clone(), metrics, claims, snapshot);
 
     let mut group = criterion.benchmark_group("admission");

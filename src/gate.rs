@@ -20,6 +20,7 @@ use crate::request::{BodySource, RequestHead};
 use crate::route::UpstreamName;
 use crate::shadow;
 use crate::source::{Mode, RateLimit, Source, SourceTable};
+use crate::spans::SpanSink;
 use crate::upstream::Forwarder;
 use arc_swap::ArcSwap;
 use http::{HeaderValue, header};
@@ -31,6 +32,9 @@ use std::time::Duration;
 /// How much longer than its upstream's `timeout` a claim lives that nobody settles: the time to
 /// write an outcome to a store that is slow.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
+
+/// How long the store may take before an event is delivered without it, where that is chosen.
+const LONGEST_BEFORE_FORWARDING: Duration = Duration::from_secs(1);
 
 /// Judges, forwards, counts and logs.
 pub struct Gate {
@@ -108,6 +112,17 @@ impl Snapshot {
         }
     }
 
+    /// How long the store may take, of the time that the sender still waits. Where events are
+    /// delivered without it, there has to be time left to do so: a sender that is told to come
+    /// again makes the destination get the event again.
+    #[must_use]
+    pub fn store_patience(&self, left: Duration) -> Duration {
+        match self.on_store_error {
+            OnStoreError::Reject => left,
+            OnStoreError::Forward => (left / 2).min(LONGEST_BEFORE_FORWARDING),
+        }
+    }
+
     fn find(&self, path: &str) -> Option<&Serving> {
         let (index, _) = self.sources.find(path)?;
         self.serving.get(index)
@@ -177,6 +192,11 @@ impl Gate {
             claims,
             snapshot: ArcSwap::from_pointee(snapshot),
         }
+    }
+
+    /// Gives every delivery that is logged to `sink`, too.
+    pub fn show_spans(&self, sink: Arc<dyn SpanSink>) {
+        self.reporter.show_spans(sink);
     }
 
     /// What is served now.

@@ -119,7 +119,6 @@ async fn a_clock_that_jumps_by_an_hour_is_shown_and_loses_no_claim() {
     for hour in [3_600_000_i64, -3_600_000] {
         accepted.store(0, Ordering::Release);
         let config = configuration(erp);
-        let admin_settings = config.admin.clone();
         let bound = Bound::bind(&config.server, &config.admin).expect("bound");
         let clock = Arc::new(ManualClock::at(right));
         let shared: Arc<dyn Clock> = clock.clone();
@@ -130,7 +129,7 @@ async fn a_clock_that_jumps_by_an_hour_is_shown_and_loses_no_claim() {
             metrics: served.metrics(),
             clock: shared,
         };
-        let running = start(bound, served.edge(), &admin_settings, behind);
+        let running = start(bound, served.edge(), behind);
         let (public, admin) = (running.addresses()[0], running.admin_address());
 
         assert_eq!(deliver(public, &source, "before", right).await, "delivered");

@@ -15,6 +15,7 @@
 mod admin;
 mod answers;
 mod captures;
+mod change;
 mod claims;
 mod commands;
 mod docs;
@@ -23,9 +24,14 @@ mod forwarding;
 mod hardening;
 mod hostile;
 mod listener;
+mod log;
 mod modes;
 mod process;
 mod refusals;
+mod reload;
 mod routing;
+#[cfg(feature = "otlp")]
+mod spans;
+mod stores;
 mod structure;
 mod support;

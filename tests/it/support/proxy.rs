@@ -266,6 +266,12 @@ impl Proxy {
         assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
     }
 
+    /// Ends it as a crash would: at once, with nothing put in order.
+    pub fn crash(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Waits for its end.
     #[track_caller]
     pub fn ends_within(&mut self, patience: Duration) -> ExitStatus {
