@@ -51,3 +51,34 @@ fn signatures_and_tokens_are_compared_in_constant_time_only() {
     assert!(!matching.contains("=="), "{matching}");
     assert!(read("src/admin/access.rs").contains("ct_eq"));
 }
+
+#[test]
+fn every_dependency_comes_from_the_registry_and_none_is_banned() {
+    let lock: toml::Table = read("Cargo.lock").parse().unwrap();
+    let packages = lock["package"].as_array().unwrap();
+    assert!(packages.len() > 100, "the whole tree");
+    let deny: toml::Table = read("deny.toml").parse().unwrap();
+    let banned: Vec<&str> = deny["bans"]["deny"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| {
+            assert!(!entry["reason"].as_str().unwrap().is_empty(), "{entry}");
+            entry["crate"].as_str().unwrap()
+        })
+        .collect();
+    for package in packages {
+        let name = package["name"].as_str().unwrap();
+        assert!(!banned.contains(&name), "{name} is banned");
+        if name != env!("CARGO_PKG_NAME") {
+            let source = package["source"].as_str().unwrap();
+            assert_eq!(source, "registry+https://github.com/rust-lang/crates.io-index", "{name}");
+            assert!(package.get("checksum").is_some(), "{name}");
+        }
+    }
+    for exception in deny["advisories"]["ignore"].as_array().unwrap() {
+        assert!(!exception["reason"].as_str().unwrap().is_empty(), "{exception}");
+    }
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    assert_eq!(manifest["lints"]["rust"]["unsafe_code"].as_str(), Some("forbid"));
+}
