@@ -33,6 +33,9 @@ use std::time::Duration;
 /// write an outcome to a store that is slow.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
 
+/// How long the store may take before an event is delivered without it, where that is chosen.
+const LONGEST_BEFORE_FORWARDING: Duration = Duration::from_secs(1);
+
 /// Judges, forwards, counts and logs.
 pub struct Gate {
     /// Where the time comes from.
@@ -106,6 +109,17 @@ impl Snapshot {
             fingerprint: config.fingerprint,
             on_store_error: config.dedupe.on_store_error,
             serving,
+        }
+    }
+
+    /// How long the store may take, of the time that the sender still waits. Where events are
+    /// delivered without it, there has to be time left to do so: a sender that is told to come
+    /// again makes the destination get the event again.
+    #[must_use]
+    pub fn store_patience(&self, left: Duration) -> Duration {
+        match self.on_store_error {
+            OnStoreError::Reject => left,
+            OnStoreError::Forward => (left / 2).min(LONGEST_BEFORE_FORWARDING),
         }
     }
 

@@ -112,7 +112,7 @@ pub async fn live(
         ttl: source.dedupe_ttl,
         uncertain_hold: snapshot.uncertain_hold,
         intent: if fresh.is_ok() { Intent::Claim } else { Intent::Look },
-        within: deadline - Instant::now(),
+        within: snapshot.store_patience(deadline - Instant::now()),
     };
     let holds = match gate.timed(Stage::Dedupe, gate.claims.take(claims)).await {
         Ok(holds) => {

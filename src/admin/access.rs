@@ -3,7 +3,7 @@
 use super::{Reply, fault, unauthorized};
 use crate::request::RequestHead;
 use crate::secret::Secret;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, ORIGIN};
 use std::net::IpAddr;
 use subtle::ConstantTimeEq;
 
@@ -12,8 +12,14 @@ use subtle::ConstantTimeEq;
 pub(super) fn check(token: Option<&Secret>, head: &RequestHead) -> Option<Reply> {
     match token {
         Some(token) => (!presents(head, token)).then(unauthorized),
-        None => (!is_local_name(&head.host))
-            .then(|| fault(403, "use the address of this listener, or localhost, as the host")),
+        None if !is_local_name(&head.host) => {
+            Some(fault(403, "use the address of this listener, or localhost, as the host"))
+        }
+        // Nothing here is a page, so a browser that names one is doing its bidding.
+        None if head.headers.contains_key(ORIGIN) => {
+            Some(fault(403, "a page in a browser may not use this listener"))
+        }
+        None => None,
     }
 }
 

@@ -1,57 +1,42 @@
-//! Other names of events, each pointing at the key that it was first seen with.
+//! Other names of events, each pointing at the key that it was seen with.
 
 use super::Key;
-use moka::Expiry;
+use crate::clock::Clock;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Aliases in memory: at most so many, the ones longest unused forgotten first.
-pub(super) struct Aliases(Cache<Key, Link>);
+pub(super) struct Aliases {
+    cache: Cache<Key, Link>,
+    clock: Arc<dyn Clock>,
+}
 
 #[derive(Clone, Copy)]
 struct Link {
     to: Key,
-    keep: Duration,
+    /// The first instant of monotonic time at which it no longer counts.
+    until: Duration,
 }
 
 impl Aliases {
     /// Room for `capacity` aliases.
-    pub(super) fn new(capacity: u64) -> Self {
-        let cache = Cache::builder()
-            .max_capacity(capacity)
-            .eviction_policy(EvictionPolicy::lru())
-            .expire_after(Lifetime)
-            .build();
-        Self(cache)
+    pub(super) fn new(capacity: u64, clock: Arc<dyn Clock>) -> Self {
+        let cache =
+            Cache::builder().max_capacity(capacity).eviction_policy(EvictionPolicy::lru()).build();
+        Self { cache, clock }
     }
 
-    /// The key that `alias` points at. Whether that key still stands is not known here, so an
-    /// alias that is kept too long does no harm.
+    /// The key that `alias` points at. Whether that key still stands is not known here.
     pub(super) fn find(&self, alias: Key) -> Option<Key> {
-        self.0.get(&alias).map(|link| link.to)
+        let link = self.cache.get(&alias)?;
+        (self.clock.monotonic() < link.until).then_some(link.to)
     }
 
-    /// Points `alias` at `to`.
+    /// Points `alias` at `to`, for `keep`.
     pub(super) fn link(&self, alias: Key, to: Key, keep: Duration) {
-        self.0.insert(alias, Link { to, keep });
-    }
-}
-
-struct Lifetime;
-
-impl Expiry<Key, Link> for Lifetime {
-    fn expire_after_create(&self, _alias: &Key, link: &Link, _at: Instant) -> Option<Duration> {
-        Some(link.keep)
-    }
-
-    fn expire_after_update(
-        &self,
-        _alias: &Key,
-        link: &Link,
-        _at: Instant,
-        _left: Option<Duration>,
-    ) -> Option<Duration> {
-        Some(link.keep)
+        let until = self.clock.monotonic().saturating_add(keep);
+        self.cache.insert(alias, Link { to, until });
     }
 }

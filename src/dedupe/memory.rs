@@ -25,7 +25,7 @@ impl MemoryStore {
         let counters = Arc::new(Counters::default());
         let recall = InMemory {
             delivered: Delivered::new(capacity, Arc::clone(&clock), Arc::clone(&counters)),
-            aliases: Aliases::new(capacity),
+            aliases: Aliases::new(capacity, Arc::clone(&clock)),
         };
         Self { table: Table::new(recall, clock), counters }
     }

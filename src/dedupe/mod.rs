@@ -54,8 +54,8 @@ pub struct Target {
     /// What is claimed.
     pub key: Key,
     /// Another name of the same event, as a signature that came with it. While the key that an
-    /// alias was first seen with is in flight, uncertain or delivered, so is every key that comes
-    /// with the same alias.
+    /// alias was seen with is in flight, uncertain or delivered, so is every other key that comes
+    /// with the alias.
     pub alias: Option<Key>,
     /// How long the claim holds if the claimant is never heard of again.
     pub lease: Duration,

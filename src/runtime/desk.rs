@@ -1,7 +1,7 @@
 //! What the admin listener is told about a process that serves.
 
 use super::Runtime;
-use crate::admin::AdminBackend;
+use crate::admin::{AdminBackend, Forgotten};
 use crate::dedupe::{Health, Standing};
 use crate::report::printable;
 use crate::route::{TypeGlob, UpstreamName};
@@ -17,9 +17,10 @@ const ASK_WITHIN: Duration = Duration::from_secs(2);
 
 #[async_trait]
 impl AdminBackend for Runtime {
-    async fn ready(&self) -> Result<(), String> {
+    async fn ready(&self) -> Result<Option<String>, String> {
         match self.gate.claims.health(ASK_WITHIN).await {
-            Ok(Health::Good | Health::Degraded(_)) => Ok(()),
+            Ok(Health::Good) => Ok(None),
+            Ok(Health::Degraded(why)) => Ok(Some(why)),
             Err(fault) => Err(fault.to_string()),
         }
     }
@@ -88,14 +89,30 @@ impl AdminBackend for Runtime {
         Ok(known(source, event_id, &stood))
     }
 
-    async fn forget(&self, source: &str, event_id: &str, client: IpAddr) -> Result<bool, String> {
-        let Some(destinations) = self.destinations_of(source) else { return Ok(false) };
+    async fn forget(
+        &self,
+        source: &str,
+        event_id: &str,
+        client: IpAddr,
+    ) -> Result<Forgotten, String> {
+        let Some(destinations) = self.destinations_of(source) else {
+            return Ok(Forgotten::Unknown);
+        };
         let claims = &self.gate.claims;
         let stood = claims
             .forget(source, event_id, &destinations, ASK_WITHIN)
             .await
             .map_err(|fault| fault.to_string())?;
         let known = known(source, event_id, &stood).is_some();
+        if stood.iter().any(|(_, standing)| matches!(standing, Standing::InFlight { .. })) {
+            tracing::warn!(
+                source,
+                event_id = printable(event_id),
+                %client,
+                "audit: an event was to be forgotten; where it is in flight it was not"
+            );
+            return Ok(Forgotten::InFlight);
+        }
         tracing::warn!(
             source,
             event_id = printable(event_id),
@@ -103,7 +120,7 @@ impl AdminBackend for Runtime {
             %client,
             "audit: an event was forgotten; its next delivery is forwarded"
         );
-        Ok(known)
+        Ok(if known { Forgotten::Done } else { Forgotten::Unknown })
     }
 
     async fn reload(&self) -> Result<Vec<String>, Vec<String>> {

@@ -1,7 +1,7 @@
 //! A server in the test's own process, with a door that records and answers as it is told.
 
 use super::{Behind, Bound, Edge, Running, start};
-use crate::admin::AdminBackend;
+use crate::admin::{AdminBackend, Forgotten};
 use crate::answer::Answer;
 use crate::clock::SystemClock;
 use crate::config::{AdminSettings, ServerSettings};
@@ -138,8 +138,8 @@ pub(crate) struct Backend {
 
 #[async_trait]
 impl AdminBackend for Backend {
-    async fn ready(&self) -> Result<(), String> {
-        Ok(())
+    async fn ready(&self) -> Result<Option<String>, String> {
+        Ok(None)
     }
 
     async fn status(&self) -> serde_json::Map<String, Value> {
@@ -150,8 +150,9 @@ impl AdminBackend for Backend {
         Ok((source == "shop" && event_id == "a/b").then(|| json!({ "erp": "delivered" })))
     }
 
-    async fn forget(&self, source: &str, event_id: &str, _: IpAddr) -> Result<bool, String> {
-        Ok(source == "shop" && event_id == "a/b")
+    async fn forget(&self, source: &str, event_id: &str, _: IpAddr) -> Result<Forgotten, String> {
+        let known = source == "shop" && event_id == "a/b";
+        Ok(if known { Forgotten::Done } else { Forgotten::Unknown })
     }
 
     fn token(&self) -> Option<Arc<Secret>> {

@@ -19,7 +19,10 @@ mod change;
 mod claims;
 mod commands;
 mod docs;
+mod faults;
 mod forwarding;
+mod hardening;
+mod hostile;
 mod listener;
 mod log;
 mod modes;
@@ -29,5 +32,6 @@ mod reload;
 mod routing;
 #[cfg(feature = "otlp")]
 mod spans;
+mod stores;
 mod structure;
 mod support;

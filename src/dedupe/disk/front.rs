@@ -75,6 +75,8 @@ impl Front {
             refuse_foreign(folder)?;
             IdFile::create(&path).map_err(|error| format!("cannot be filled: {error}"))?;
         }
+        // Before the id file is opened, so that nothing is changed if one is damaged.
+        let journals = read_journals(folder)?;
         let file = IdFile::open(&path).map_err(|error| {
             format!(
                 "is not opened, because {ID_FILE} {error}; nothing was changed. Move the \
@@ -82,7 +84,7 @@ impl Front {
             )
         })?;
         let unusable = |error: redb::Error| format!("cannot be used: {error}");
-        let number = replay(folder, &file)?.max(file.journal().map_err(unusable)?) + 1;
+        let number = replay(journals, &file)?.max(file.journal().map_err(unusable)?) + 1;
         let now = clock.wall();
         let restored = file.uncertain().map_err(unusable)?.into_iter();
         let restored = restored.filter_map(|(key, since, until)| {
@@ -147,10 +149,12 @@ impl Front {
 
     /// The key that an alias points at.
     pub(super) fn link(&self, alias: Key) -> Result<Option<Key>, redb::Error> {
-        if let Some(Record::Link { to, .. }) = self.waiting.lock().link(alias) {
-            return Ok(Some(to));
-        }
-        self.file.read().as_ref().map_or(Ok(None), |file| file.link(alias))
+        let change = self.waiting.lock().link(alias);
+        let link = match change {
+            Some(Record::Link { to, until, .. }) => Some((to, until)),
+            _ => self.file.read().as_ref().map_or(Ok(None), |file| file.link(alias))?,
+        };
+        Ok(link.filter(|(_, until)| self.clock.wall() < *until).map(|(to, _)| to))
     }
 
     /// How many delivered ids there are, about.
@@ -321,8 +325,8 @@ impl Changes {
     }
 }
 
-/// Brings what the journals hold into the id file, and gives the highest number among them.
-fn replay(folder: &Path, file: &IdFile) -> Result<u64, String> {
+/// The journals that hold something, each with its number, in their order.
+fn read_journals(folder: &Path) -> Result<Vec<(u64, Vec<Record>)>, String> {
     let mut journals = Vec::new();
     for name in JOURNALS {
         match journal::read(&folder.join(name)) {
@@ -338,6 +342,11 @@ fn replay(folder: &Path, file: &IdFile) -> Result<u64, String> {
         }
     }
     journals.sort_unstable_by_key(|(number, _)| *number);
+    Ok(journals)
+}
+
+/// Brings what the journals hold into the id file, and gives the highest number among them.
+fn replay(journals: Vec<(u64, Vec<Record>)>, file: &IdFile) -> Result<u64, String> {
     let mut highest = 0;
     for (number, records) in journals {
         highest = number;

@@ -73,7 +73,7 @@ impl DiskStore {
         let recall = OnDisk {
             // An id that has to leave the memory is still on the disk, so nobody counts it.
             delivered: Delivered::new(capacity, Arc::clone(&clock), Arc::default()),
-            aliases: Aliases::new(capacity),
+            aliases: Aliases::new(capacity, Arc::clone(&clock)),
             front,
             counters,
             clock: Arc::clone(&clock),

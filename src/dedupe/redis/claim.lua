@@ -7,7 +7,7 @@
 --
 -- Values: 'f <fence> <since>' in flight, 'd <since> <fingerprint>' delivered,
 --         'u <since> <note>' uncertain, 'r <note>' released moments ago: as good as absent.
--- An alias holds the name of the claim key that it was first seen with.
+-- An alias holds the name of the claim key that it was seen with.
 local fence, take, now = ARGV[1], ARGV[2] == '1', ARGV[3]
 
 local function stands(value)

@@ -95,17 +95,9 @@ impl RedisStore {
 
     async fn check_version(&self, within: Duration) -> Result<(), StoreError> {
         let info = self.info("server", within).await?;
-        let Some(version) = reply::info(&info, "redis_version") else { return Ok(()) };
-        let mut numbers = version.split('.').map(str::parse::<u32>);
-        match (numbers.next(), numbers.next()) {
-            (Some(Ok(major)), Some(Ok(minor))) if (major, minor) < OLDEST_VERSION => {
-                let (major, minor) = OLDEST_VERSION;
-                Err(problem(format!(
-                    "is version {version}; {major}.{minor} is the oldest that serves"
-                )))
-            }
-            _ => Ok(()),
-        }
+        let Some(version) = reply::too_old(&info, OLDEST_VERSION) else { return Ok(()) };
+        let (major, minor) = OLDEST_VERSION;
+        Err(problem(format!("is version {version}; {major}.{minor} is the oldest that serves")))
     }
 
     /// A part of `INFO`; empty where the user may not ask.

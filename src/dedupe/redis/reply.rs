@@ -28,6 +28,13 @@ pub(super) fn standing(value: &str, left: i64) -> Option<Standing> {
     })
 }
 
+/// The version that a server says it has in `INFO`, where that is older than `oldest`.
+pub(super) fn too_old(text: &str, oldest: (u32, u32)) -> Option<&str> {
+    let version = info(text, "redis_version")?;
+    let mut numbers = version.split('.').map_while(|number| number.parse::<u32>().ok());
+    ((numbers.next()?, numbers.next()?) < oldest).then_some(version)
+}
+
 /// The value of a line of `INFO`.
 pub(super) fn info<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
@@ -58,6 +65,17 @@ mod tests {
         ] {
             assert_eq!(standing(value, 1000), expected, "{value}");
         }
+    }
+
+    #[test]
+    fn a_server_is_too_old_by_number_and_not_by_text() {
+        for (version, expected) in
+            [("6.0.16", true), ("6.2.0", false), ("7.0.15", false), ("10.0.0", false), ("x", false)]
+        {
+            let text = format!("# Server\r\nredis_version:{version}\r\n");
+            assert_eq!(too_old(&text, (6, 2)), expected.then_some(version));
+        }
+        assert_eq!(too_old("", (6, 2)), None);
     }
 
     const SECOND: Duration = Duration::from_secs(1);

@@ -47,6 +47,8 @@ pub enum Reply {
     Raw(Vec<u8>),
     /// These bytes one at a time, with a pause after each.
     Drip(Vec<u8>, Duration),
+    /// The first bytes, then the second ones so many times, as long as they are taken.
+    Repeat(Vec<u8>, Vec<u8>, usize),
     /// Waits, then does the other thing.
     After(Duration, Box<Reply>),
     /// Waits for the gate, then does the other thing.
@@ -181,6 +183,11 @@ impl Upstream {
         self.state.seen.lock().unwrap().clone()
     }
 
+    /// How many requests have arrived by now.
+    pub fn count(&self) -> usize {
+        self.state.seen.lock().unwrap().len()
+    }
+
     /// How many connections were made to it.
     pub fn connections(&self) -> usize {
         *self.state.connections.lock().unwrap()
@@ -240,6 +247,9 @@ fn perform(stream: &mut TcpStream, reply: Reply) -> bool {
             std::thread::sleep(pause);
             stream.write_all(&[*byte]).is_ok()
         }),
+        Reply::Repeat(head, piece, count) => {
+            stream.write_all(&head).is_ok() && (0..count).all(|_| stream.write_all(&piece).is_ok())
+        }
         Reply::After(pause, reply) => {
             std::thread::sleep(pause);
             perform(stream, *reply)

@@ -1,0 +1,184 @@
+//! Two instances over one store, and a clock that tests move.
+
+use crate::redis_server::RedisServer;
+use hookward::clock::{Clock, ManualClock, UnixMillis};
+use hookward::dedupe::{
+    Claim, ClaimRequest, ClaimStore, Claims, DiskStore, Hold, Intent, MemoryStore, RedisStore,
+    StoreError, Waiter,
+};
+use hookward::secret::Secret;
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+
+pub(crate) const LEASE: Duration = Duration::from_secs(4000);
+pub(crate) const HOLD: Duration = Duration::from_mins(50);
+pub(crate) const TTL: Duration = Duration::from_secs(10_750);
+pub(crate) const WITHIN: Duration = Duration::from_secs(5);
+
+/// What a delivery comes to, in these tests.
+pub(crate) type Result = u32;
+
+/// Which store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Memory,
+    Disk,
+    Redis,
+}
+
+/// Two instances that share a store.
+pub(crate) struct World {
+    pub(crate) kind: Kind,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) here: Arc<Claims<Result>>,
+    pub(crate) there: Arc<Claims<Result>>,
+    redis: Option<RedisServer>,
+    _folder: Option<TempDir>,
+}
+
+impl World {
+    pub(crate) async fn new(kind: Kind) -> Self {
+        let clock = Arc::new(ManualClock::at(UnixMillis::from_seconds(1_773_656_430)));
+        let (mut redis, mut folder) = (None, None);
+        let stores: [Arc<dyn ClaimStore>; 2] = match kind {
+            Kind::Memory => {
+                let store = Arc::new(MemoryStore::new(10_000, Arc::clone(&clock) as _));
+                [Arc::clone(&store) as _, store]
+            }
+            Kind::Disk => {
+                let path = folder.insert(tempfile::tempdir().unwrap()).path().join("data");
+                let store = DiskStore::open(&path, 10_000, Arc::clone(&clock) as _).unwrap();
+                let store = Arc::new(store);
+                [Arc::clone(&store) as _, store]
+            }
+            Kind::Redis => {
+                let server = redis.insert(RedisServer::start().await);
+                let url = server.url();
+                [open_redis(&url, &clock).await, open_redis(&url, &clock).await]
+            }
+        };
+        let [here, there] = stores.map(|store| Claims::new(store, Arc::clone(&clock) as _));
+        Self { kind, clock, here, there, redis, _folder: folder }
+    }
+
+    /// The server behind both instances.
+    pub(crate) fn redis(&self) -> &RedisServer {
+        self.redis.as_ref().unwrap()
+    }
+
+    /// Lets time pass: on the instances' clock, and for Redis by taking it off every expiry.
+    pub(crate) async fn pass(&self, duration: Duration) {
+        self.clock.advance(duration);
+        let Some(server) = &self.redis else { return };
+        let script = ::redis::Script::new(
+            "for _, key in ipairs(redis.call('KEYS', '*')) do
+               local left = redis.call('PTTL', key) - ARGV[1]
+               if left > 0 then redis.call('PEXPIRE', key, left) else redis.call('DEL', key) end
+             end",
+        );
+        let mut connection = server.connection().await;
+        let millis = u64::try_from(duration.as_millis()).unwrap();
+        let () = script.arg(millis).invoke_async(&mut connection).await.unwrap();
+    }
+}
+
+pub(crate) async fn open_redis(url: &str, clock: &Arc<ManualClock>) -> Arc<dyn ClaimStore> {
+    let clock: Arc<dyn Clock> = Arc::clone(clock) as _;
+    let url = Secret::from(url.to_owned());
+    Arc::new(RedisStore::open(&url, "hookward:", clock, WITHIN).await.unwrap())
+}
+
+/// What an instance asks for: one event, for one or several destinations.
+#[derive(Clone, Copy)]
+pub(crate) struct Ask<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) alias: Option<&'a str>,
+    pub(crate) to: &'a [&'a str],
+    pub(crate) fingerprint: u64,
+    pub(crate) intent: Intent,
+    pub(crate) within: Duration,
+}
+
+impl<'a> Ask<'a> {
+    pub(crate) fn event(id: &'a str) -> Self {
+        let intent = Intent::Claim;
+        Self { id, alias: None, to: &["erp"], fingerprint: 1, intent, within: WITHIN }
+    }
+
+    pub(crate) fn signed(self, alias: &'a str) -> Self {
+        Self { alias: Some(alias), ..self }
+    }
+
+    pub(crate) fn to(self, to: &'a [&'a str]) -> Self {
+        Self { to, ..self }
+    }
+
+    pub(crate) fn body(self, fingerprint: u64) -> Self {
+        Self { fingerprint, ..self }
+    }
+
+    pub(crate) fn look(self) -> Self {
+        Self { intent: Intent::Look, ..self }
+    }
+
+    pub(crate) async fn all(
+        self,
+        claims: &Arc<Claims<Result>>,
+    ) -> std::result::Result<Vec<Hold<Result>>, StoreError> {
+        let destinations: Vec<(Arc<str>, Duration)> =
+            self.to.iter().map(|to| (Arc::from(*to), LEASE)).collect();
+        let request = ClaimRequest {
+            source: "shop",
+            event_id: self.id,
+            alias: self.alias,
+            destinations: &destinations,
+            fingerprint: self.fingerprint,
+            ttl: TTL,
+            uncertain_hold: HOLD,
+            intent: self.intent,
+            within: self.within,
+        };
+        claims.take(request).await
+    }
+
+    pub(crate) async fn one(self, claims: &Arc<Claims<Result>>) -> Hold<Result> {
+        let mut holds = self.all(claims).await.unwrap();
+        assert_eq!(holds.len(), 1);
+        holds.remove(0)
+    }
+}
+
+/// A hold taken apart, with a panic where it is another.
+pub(crate) trait Expect {
+    fn won(self) -> Claim<Result>;
+    fn in_flight(self) -> Waiter<Result>;
+}
+
+impl Expect for Hold<Result> {
+    fn won(self) -> Claim<Result> {
+        match self {
+            Hold::Won(claim) => claim,
+            other => panic!("not won, but {}", word(&other)),
+        }
+    }
+
+    fn in_flight(self) -> Waiter<Result> {
+        match self {
+            Hold::InFlight(waiter) => waiter,
+            other => panic!("not in flight, but {}", word(&other)),
+        }
+    }
+}
+
+/// The state in a word.
+pub(crate) fn word(hold: &Hold<Result>) -> &'static str {
+    match hold {
+        Hold::Won(_) => "won",
+        Hold::Delivered { same_body: true, .. } => "delivered",
+        Hold::Delivered { same_body: false, .. } => "delivered, another body",
+        Hold::InFlight(_) => "in flight",
+        Hold::Uncertain { .. } => "uncertain",
+        Hold::Absent => "absent",
+    }
+}
