@@ -1,4 +1,4 @@
-//! What a forged delivery costs beside a good one, from its head to its answer, the network apart.
+//! What a forged or repeated delivery costs beside a good one, from its head to its answer, the network apart.
 
 #![expect(missing_docs, reason = "criterion makes public functions")]
 #![expect(
@@ -129,6 +129,16 @@ pub fn admission(criterion: &mut Criterion) {
             },
             BatchSize::SmallInput,
         );
+    });
+    number += 1;
+    let (head, body) = delivery(&source, &*clock, number);
+    drop(runtime.block_on(gate.deliver(&head, &mut Ready(body.0.clone()))));
+    group.bench_function("duplicate", |bencher| {
+        bencher.iter(|| {
+            let mut body = Ready(body.0.clone());
+            let answer = runtime.block_on(gate.deliver(&head, &mut body));
+            assert_eq!(answer.outcome, Outcome::Duplicate);
+        });
     });
     let forged = [("forged", "sha256=", "0"), ("malformed", "", "z")];
     for (name, prefix, digit) in forged {

@@ -219,15 +219,20 @@ fn is_fresh(source: &Source, event: &Event, now: UnixMillis) -> Result<(), Refus
     }
 }
 
-/// A delivered id that comes again with another body is a duplicate all the same, but somebody
-/// should know: the sender reuses ids, or the id is not what the configuration takes it for.
+/// An id that comes again with another body is a copy all the same, but somebody should know: the
+/// sender reuses ids, or the id is not what the configuration takes it for.
 fn note_other_bodies(serving: &Serving, event: &Event, holds: &[Hold<End>]) {
-    if holds.iter().any(|hold| matches!(hold, Hold::Delivered { same_body: false, .. })) {
+    let differs = |hold: &Hold<End>| match hold {
+        Hold::Delivered { same_body, .. } => !same_body,
+        Hold::InFlight(waiter) => waiter.same_body() == Some(false),
+        Hold::Won(_) | Hold::Uncertain { .. } | Hold::Absent => false,
+    };
+    if holds.iter().any(differs) {
         serving.metrics.body_mismatch.inc();
         tracing::warn!(
             source = &*serving.source.name,
             event_id = &*event.id,
-            "a delivered event id came again with another body; it is answered as a duplicate"
+            "an event id came again with another body; it is answered as a copy, not forwarded"
         );
     }
 }

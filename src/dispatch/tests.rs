@@ -122,6 +122,25 @@ async fn a_copy_that_waits_gets_the_winners_outcome_and_answer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_copy_under_way_with_another_body_is_counted() {
+    let stage = Stage::of(&shop(""));
+    let door = Door::closed();
+    stage.upstreams.next("erp", Act::Behind(door.clone(), status(200)));
+    let first = stage.start(stage.signed("shop", &order("1")));
+    all_wait().await;
+    let same = stage.start(stage.signed("shop", &order("1")));
+    let other = order("1").replace("\"event_id\"", "\"more\":1,\"event_id\"");
+    let other = stage.start(stage.signed("shop", &other));
+    all_wait().await;
+    door.open();
+    for copy in [first, same, other] {
+        assert_eq!(copy.await.unwrap().verdict(), (200, "delivered", ""));
+    }
+    let mismatches = stage.gate.metrics.dedupe_body_mismatch.with_label_values(&["shop"]).get();
+    assert_eq!((mismatches, stage.upstreams.asked().len()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn patience_ends_exactly_when_it_was_said_to_and_the_forwarding_goes_on() {
     let stage = Stage::of(&shop("respond_within = \"4500ms\""));
     let door = Door::closed();
