@@ -15,6 +15,7 @@ run:
 ## Everything that has to hold before a change is merged.
 test: setup lint doc
 	$(CARGO) test $(LOCKED) --no-fail-fast
+	$(CARGO) test $(LOCKED) --features otlp --test it spans::
 
 setup:
 	@scripts/setup test
@@ -26,6 +27,7 @@ fmt:
 lint: setup
 	$(CARGO) fmt --check
 	$(CARGO) clippy $(LOCKED) --all-targets -- -D warnings
+	$(CARGO) clippy $(LOCKED) --all-targets --features otlp -- -D warnings
 
 doc: setup
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(LOCKED) --no-deps

@@ -20,6 +20,7 @@ use crate::request::{BodySource, RequestHead};
 use crate::route::UpstreamName;
 use crate::shadow;
 use crate::source::{Mode, RateLimit, Source, SourceTable};
+use crate::spans::SpanSink;
 use crate::upstream::Forwarder;
 use arc_swap::ArcSwap;
 use http::{HeaderValue, header};
@@ -191,6 +192,11 @@ impl Gate {
             claims,
             snapshot: ArcSwap::from_pointee(snapshot),
         }
+    }
+
+    /// Gives every delivery that is logged to `sink`, too.
+    pub fn show_spans(&self, sink: Arc<dyn SpanSink>) {
+        self.reporter.show_spans(sink);
     }
 
     /// What is served now.

@@ -36,6 +36,7 @@ pub mod server;
 pub mod shadow;
 pub mod sign;
 pub mod source;
+pub mod spans;
 pub mod trace;
 pub mod upstream;
 pub mod verify;

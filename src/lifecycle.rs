@@ -46,7 +46,7 @@ pub async fn live(
     // One wall time for every decision about this request.
     let now = gate.clock.wall();
     let trace = Trace::of(&head.headers);
-    trace.id().clone_into(&mut report.trace_id);
+    report.trace = Some(trace.clone());
 
     // 1. Cheap refusals, before a byte of the body is read.
     method_is_allowed(source, head)?;

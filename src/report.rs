@@ -12,9 +12,11 @@ use crate::metrics::SourceMetrics;
 use crate::outcome::{Outcome, Reason};
 use crate::request::Body;
 use crate::source::RateLimit;
+use crate::spans::{Ended, SpanSink};
+use crate::trace::Trace;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Refusals that are logged of requests that prove nothing, or that are too old to prove anything;
@@ -42,8 +44,8 @@ pub struct Report {
     pub body_bytes: usize,
     /// The sender's address.
     pub client: IpAddr,
-    /// The trace that the delivery belongs to; empty where no source is.
-    pub trace_id: String,
+    /// The trace that the delivery belongs to; `None` where no source is.
+    pub trace: Option<Trace>,
     /// The body, kept only where shadow mode may have to send it on in spite of the judgement.
     pub body: Option<Arc<Body>>,
     /// What the sender was told in shadow mode, if that is not what was judged.
@@ -61,7 +63,7 @@ impl Report {
             destinations: Vec::new(),
             body_bytes: 0,
             client,
-            trace_id: String::new(),
+            trace: None,
             body: None,
             shadowed: None,
         }
@@ -85,6 +87,8 @@ pub struct Reporter {
     refusals: Bucket,
     duplicates: Bucket,
     suppressed: AtomicU64,
+    clock: Arc<dyn Clock>,
+    spans: OnceLock<Arc<dyn SpanSink>>,
 }
 
 impl Reporter {
@@ -95,7 +99,14 @@ impl Reporter {
             refusals: Bucket::new(REFUSALS, Arc::clone(clock)),
             duplicates: Bucket::new(DUPLICATES, Arc::clone(clock)),
             suppressed: AtomicU64::new(0),
+            clock: Arc::clone(clock),
+            spans: OnceLock::new(),
         }
+    }
+
+    /// Gives every delivery that is logged to `sink`, too. The first one that is given stays.
+    pub fn show_spans(&self, sink: Arc<dyn SpanSink>) {
+        drop(self.spans.set(sink));
     }
 
     /// Counts the request and writes its line, or counts it among those that a burst kept out of
@@ -122,8 +133,12 @@ impl Reporter {
         };
         if bucket.is_some_and(|bucket| bucket.take().is_err()) {
             self.suppressed.fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.write(report, answer, duration);
+            return;
+        }
+        self.write(report, answer, duration);
+        if let (Some(spans), Some(trace)) = (self.spans.get(), &report.trace) {
+            let at = self.clock.wall();
+            spans.take(&Ended { trace, report, answer, at, duration });
         }
     }
 
@@ -141,7 +156,7 @@ impl Reporter {
         let duration_ms = millis(duration);
         let body_bytes = report.body_bytes;
         let client = report.client.to_string();
-        let trace_id = report.trace_id.as_str();
+        let trace_id = report.trace.as_ref().map_or("", Trace::id);
         // These stand in a line only where they say something.
         let path = (!report.path.is_empty()).then(|| printable(&report.path));
         let path = path.as_deref();

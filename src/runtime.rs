@@ -20,6 +20,7 @@ use crate::proxy::Door;
 use crate::request::{BodySource, RequestHead};
 use crate::secret::Secret;
 use crate::server::{Edge, TlsError};
+use crate::spans::SpanSink;
 use crate::upstream::{UpstreamFault, Upstreams};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
@@ -110,6 +111,11 @@ impl Runtime {
     /// The public listener's state.
     pub fn edge(&self) -> Arc<Edge> {
         self.edge.clone()
+    }
+
+    /// Gives every delivery that is logged to `sink`, too.
+    pub fn show_spans(&self, sink: Arc<dyn SpanSink>) {
+        self.gate.show_spans(sink);
     }
 
     /// The counters.

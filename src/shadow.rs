@@ -54,7 +54,7 @@ pub async fn pass(
         Some(event) => source.route(&event.kind)?,
         None => (0, source.routes.first()?),
     };
-    let trace = Trace::of(&head.headers);
+    let trace = report.trace.clone().unwrap_or_else(|| Trace::of(&head.headers));
     let dispatch = Dispatch {
         snapshot: snapshot.clone(),
         route,

@@ -7,6 +7,7 @@ use crate::config::{Config, Severity, SystemSecrets};
 use crate::log;
 use crate::runtime::{Origin, Runtime};
 use crate::server::{self, Behind, Bound};
+use crate::spans;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +38,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
             Severity::Warning | Severity::Error => tracing::warn!("{note}"),
         }
     }
+    let spans = spans::from_environment().map_err(|fault| Stop::new(Exit::Usage, fault))?;
     let cannot_serve =
         |fault: &dyn std::fmt::Display| Stop::new(Exit::CannotServe, fault.to_string());
     let bound = Bound::bind(&config.server, &config.admin).map_err(|fault| cannot_serve(&fault))?;
@@ -49,6 +51,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
         let served = Runtime::build(config, Some(origin), clock.clone())
             .await
             .map_err(|fault| cannot_serve(&fault))?;
+        if let Some(spans) = &spans {
+            served.show_spans(Arc::clone(spans));
+        }
         let behind = Behind {
             door: served.clone(),
             admin: served.clone(),
@@ -59,6 +64,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
         server::until_signalled(running).await.map_err(|fault| cannot_serve(&fault))
     });
     runtime.shutdown_timeout(LAST_TASKS);
+    if let Some(spans) = spans {
+        spans.flush();
+    }
     code.map(ExitCode::from)
 }
 

@@ -30,6 +30,8 @@ mod process;
 mod refusals;
 mod reload;
 mod routing;
+#[cfg(feature = "otlp")]
+mod spans;
 mod stores;
 mod structure;
 mod support;
