@@ -12,10 +12,11 @@ fn two(setup: &Setup) -> [Proxy; 2] {
     [setup.start(), setup.start()]
 }
 
-/// Delivers to `winner`, then a copy to `other`, opens the gate once the copy is there, and gives
-/// what both were told.
+/// Delivers to `winner`, then a copy to `other`, opens the gate once the copy waits, and gives what
+/// both were told.
 fn winner_and_copy(
     [winner, other]: &[Proxy; 2],
+    redis: &Redis,
     erp: &Upstream,
     gate: &Gate,
     delivery: &Delivery,
@@ -23,8 +24,11 @@ fn winner_and_copy(
     let arrived = erp.count();
     let first = Sender::to(winner).start(delivery);
     erp.saw(arrived + 1);
+    let asked = || redis.calls().get("evalsha").copied().unwrap_or_default();
+    let before = asked();
     let copy = Sender::to(other).start(delivery);
-    eventually("the copy is there", || other.metric("hookward_body_bytes", &[]) > 0);
+    // It asks for the claim, and then how the claim stands.
+    eventually("the copy waits", || asked() >= before + 2);
     gate.open();
     [first.join().unwrap(), copy.join().unwrap()]
 }
@@ -66,7 +70,7 @@ fn a_copy_on_the_other_instance_waits_for_the_outcome() {
     erp.next(Reply::behind(&gate, Reply::Status(200)));
     let instances = two(&Setup::shop(&erp).dedupe(&shared(&redis.url())));
     let delivery = Event::order("evt-1").signed();
-    let [winner, copy] = winner_and_copy(&instances, &erp, &gate, &delivery);
+    let [winner, copy] = winner_and_copy(&instances, &redis, &erp, &gate, &delivery);
     assert_eq!(winner.verdict(), (200, "delivered", String::new()));
     assert_eq!(copy.status, 200);
     assert!(["delivered", "duplicate"].contains(&copy.outcome()), "{copy:?}");
@@ -120,7 +124,7 @@ fn a_copy_on_the_other_instance_is_told_the_winners_failure() {
         let before = erp.count();
         erp.next(Reply::behind(&gate, fault));
         let delivery = Event::order(&format!("evt-{status}-{reason}")).signed();
-        for told in winner_and_copy(&instances, &erp, &gate, &delivery) {
+        for told in winner_and_copy(&instances, &redis, &erp, &gate, &delivery) {
             assert_eq!(told.verdict(), (status, "failed", reason.to_owned()));
         }
         erp.saw(before + 1);
