@@ -9,6 +9,7 @@ use crate::config::{HealthCheck, UpstreamSettings, UpstreamUrl};
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use parking_lot::Mutex;
+use pingora::protocols::http::v1::client::HttpSession;
 use pingora::upstreams::peer::HttpPeer;
 use prometheus::IntGauge;
 use std::io;
@@ -134,6 +135,8 @@ pub(super) struct Address {
     pub(super) pooled: Arc<HttpPeer>,
     /// The same destination under another pool key, where nothing is ever put: always connects.
     pub(super) fresh: HttpPeer,
+    /// SHA-256 of the one certificate that is accepted; `None`: those that the CAs vouch for.
+    pin: Option<Vec<u8>>,
     /// Exchanges under way.
     pending: AtomicUsize,
     standing: Mutex<Standing>,
@@ -160,6 +163,9 @@ impl Address {
             pooled.options.ca.clone_from(&tls.ca);
             pooled.client_cert_key.clone_from(&tls.client);
             pooled.group_key = tls.fingerprint;
+            // The name was checked against the pin when it was read, and the key is proven in the
+            // handshake all the same; `accepts` does the rest.
+            pooled.options.verify_cert = tls.pin.is_none();
         }
         // The lowest bit tells the two keys apart.
         pooled.group_key &= !1;
@@ -169,9 +175,16 @@ impl Address {
             socket,
             pooled: Arc::new(pooled),
             fresh,
+            pin: tls.and_then(|tls| tls.pin.clone()),
             pending: AtomicUsize::new(0),
             standing: Mutex::default(),
         }
+    }
+
+    /// Whether the other side of a connection showed the certificate that is pinned, if one is.
+    pub(super) fn accepts(&self, session: &HttpSession) -> bool {
+        let shown = session.digest().ssl_digest.as_ref().map(|tls| &tls.cert_digest);
+        self.pin.as_ref().is_none_or(|pin| shown == Some(pin))
     }
 
     /// Whether it is sent to while others could be.

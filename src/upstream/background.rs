@@ -123,6 +123,9 @@ async fn is_well(
     let Ok(header) = request_header(&request, &endpoint.host, None) else { return false };
     let connected = timeout_at(deadline, connector.get_http_session(&address.fresh)).await;
     let Ok(Ok((AnySession::H1(mut session), _))) = connected else { return false };
+    if !address.accepts(&session) {
+        return false;
+    }
     let mut progress = Progress::default();
     let answer = exchange(&mut session, false, header, &request, deadline, &mut progress).await;
     answer.is_ok_and(|status| status.is_success())

@@ -193,7 +193,12 @@ impl Destination {
         for (endpoint, address) in self.candidates(deadline).await? {
             // The pool first; a connection of its own only if the pooled one was stale.
             for peer in [&*address.pooled, &address.fresh] {
-                let (mut session, reused) = match self.connect(connector, peer, deadline).await {
+                let connected = self.connect(connector, peer, deadline).await;
+                let connected = connected.and_then(|connected| {
+                    let accepted = address.accepts(&connected.0);
+                    accepted.then_some(connected).ok_or_else(|| OTHER_CERTIFICATE.to_owned())
+                });
+                let (mut session, reused) = match connected {
                     Ok(connected) => connected,
                     Err(fault) => {
                         detail = format!("{}: {fault}", address.socket);
@@ -334,6 +339,9 @@ impl Destination {
         }
     }
 }
+
+/// What is said of an upstream that shows another certificate than the pinned one.
+const OTHER_CERTIFICATE: &str = "invalid peer certificate: not the one in tls.ca";
 
 fn refused_by_breaker(retry_after: std::time::Duration) -> Forwarded {
     Forwarded::Unreachable {

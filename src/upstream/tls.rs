@@ -8,10 +8,13 @@ use crate::config::{UpstreamSettings, UpstreamTls};
 use pingora::protocols::tls::CaType;
 use pingora::utils::tls::{CertKey, WrappedX509, parse_x509};
 use rustls::RootCertStore;
+use rustls::client::verify_server_name;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
+use sha2::{Digest as _, Sha256};
 use std::panic::catch_unwind;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,6 +30,9 @@ pub(super) struct TlsMaterial {
     pub(super) ca: Option<Arc<CaType>>,
     /// What we show of ourselves.
     pub(super) client: Option<Arc<CertKey>>,
+    /// SHA-256 of the upstream's own certificate, where `ca` is no authority but that one: it is
+    /// then the only one that is accepted.
+    pub(super) pin: Option<Vec<u8>>,
     /// Tells connections apart that were made with other files: the pool's key does not look at
     /// the CAs, and a renewed file has the old name.
     pub(super) fingerprint: u64,
@@ -48,9 +54,19 @@ impl TlsMaterial {
                 fault("tls.sni", format!("{name:?} is not a name that a certificate can have"))
             })?;
         }
-        let ca = match &tls.ca {
-            Some(path) => Some(read_ca(path, &mut hash).map_err(|why| fault("tls.ca", why))?),
-            None => None,
+        let names: Vec<&str> = settings
+            .urls
+            .iter()
+            .map(|url| tls.sni.as_ref().unwrap_or(&url.host).as_str())
+            .collect();
+        let (ca, pin) = match &tls.ca {
+            Some(path) => {
+                let certificates = read_certificates(path).map_err(|why| fault("tls.ca", why))?;
+                let pin = pin(&certificates, &names);
+                let ca = read_ca(path, &certificates, &mut hash);
+                (Some(ca.map_err(|why| fault("tls.ca", why))?), pin)
+            }
+            None => (None, None),
         };
         let client = match &tls.client {
             Some((cert, key)) => {
@@ -58,19 +74,35 @@ impl TlsMaterial {
             }
             None => None,
         };
-        Ok(Some(Self { sni: tls.sni.clone(), ca, client, fingerprint: hash.digest() }))
+        Ok(Some(Self { sni: tls.sni.clone(), ca, client, pin, fingerprint: hash.digest() }))
     }
 }
 
-fn read_ca(path: &Path, hash: &mut Xxh3) -> Result<Arc<CaType>, String> {
-    let certificates = read_certificates(path)?;
+/// A self-signed certificate that says of itself that it is an authority, as `openssl req -x509`
+/// makes them, is one that the path validation accepts for nothing but signing others. If the file
+/// holds one certificate and that is valid for the upstream's own name, it is the upstream's: it is
+/// compared byte for byte, and the handshake proves that the other side has its key.
+fn pin(certificates: &[CertificateDer<'_>], names: &[&str]) -> Option<Vec<u8>> {
+    let [certificate] = certificates else { return None };
+    let parsed = ParsedCertificate::try_from(certificate).ok()?;
+    let is_for = |name: &&str| {
+        ServerName::try_from(*name).is_ok_and(|name| verify_server_name(&parsed, &name).is_ok())
+    };
+    names.iter().all(is_for).then(|| Sha256::digest(certificate).to_vec())
+}
+
+fn read_ca(
+    path: &Path,
+    certificates: &[CertificateDer<'static>],
+    hash: &mut Xxh3,
+) -> Result<Arc<CaType>, String> {
     let mut store = RootCertStore::empty();
     let mut wrapped = Vec::with_capacity(certificates.len());
     for certificate in certificates {
-        hash.update(&certificate);
+        hash.update(certificate);
         let checked = store.add(certificate.clone());
         checked.map_err(|error| format!("{}: not a CA certificate: {error}", path.display()))?;
-        wrapped.push(wrap(path, &certificate)?);
+        wrapped.push(wrap(path, certificate)?);
     }
     Ok(wrapped.into())
 }

@@ -64,6 +64,16 @@ impl Authority {
             }
         };
         let (certificate, key) = self.certify(name);
+        Self::serve(builder, &certificate, &key, plain).await
+    }
+
+    /// A TLS listener with this certificate in front of `plain`.
+    async fn serve(
+        builder: rustls::ConfigBuilder<ServerConfig, rustls::server::WantsServerCert>,
+        certificate: &rcgen::Certificate,
+        key: &KeyPair,
+        plain: SocketAddr,
+    ) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let config = builder.with_single_cert(vec![certificate.der().clone()], key).unwrap();
         let acceptor = TlsAcceptor::from(Arc::new(config));
@@ -130,6 +140,48 @@ async fn an_upstream_with_a_ca_of_its_own_gets_the_bytes_and_others_get_none() {
         assert!(detail.contains("invalid peer certificate"), "{detail}");
     }
     assert_eq!(raw.requests().len(), 3);
+}
+
+/// As `openssl req -x509` makes them: an authority by its own word, and the server's certificate.
+fn self_signed(name: &str) -> (rcgen::Certificate, KeyPair) {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    (params.self_signed(&key).unwrap(), key)
+}
+
+#[tokio::test]
+async fn a_self_signed_certificate_is_accepted_where_it_is_the_configured_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let raw = RawUpstream::answering(OK).await;
+    let (ours, key) = self_signed("localhost");
+    let (double, _) = self_signed("localhost");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth();
+    let (address, _) = Authority::serve(builder, &ours, &key, raw.address).await;
+    let ours = file(directory.path(), "ours.pem", ours.pem());
+    let double = file(directory.path(), "double.pem", double.pem());
+    let tls = |ca: &PathBuf, name: &str| UpstreamTls {
+        sni: Some(name.to_owned()),
+        ca: Some(ca.clone()),
+        client: None,
+    };
+    let bench = Bench::of(&[https(address, tls(&ours, "localhost"))]);
+    for _ in 0..2 {
+        assert_eq!(bench.answer("{}").await.status, 200);
+    }
+    // Another one of the same name, and the right one under another name.
+    for tls in [tls(&double, "localhost"), tls(&ours, "erp.internal")] {
+        let forwarded = Bench::of(&[https(address, tls.clone())]).send("{}").await;
+        let Forwarded::Unreachable { detail, .. } = forwarded else {
+            panic!("{tls:?}: {forwarded:?}");
+        };
+        assert!(detail.contains("invalid peer certificate"), "{detail}");
+    }
+    assert_eq!(raw.requests().len(), 2);
 }
 
 #[tokio::test]
