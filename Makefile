@@ -5,7 +5,7 @@ CARGO ?= cargo
 # The lock file is part of what is tested.
 LOCKED := --locked
 
-.PHONY: run test fmt lint doc bench audit sbom image setup clean
+.PHONY: run test fmt lint doc bench fuzz soak flood audit sbom image setup clean
 
 ## Build and run the demo: a proxy, two receivers, a dozen deliveries and what became of them.
 run:
@@ -15,6 +15,7 @@ run:
 ## Everything that has to hold before a change is merged.
 test: setup lint doc
 	$(CARGO) test $(LOCKED) --no-fail-fast
+	$(CARGO) test $(LOCKED) --features otlp --test it spans::
 
 setup:
 	@scripts/setup test
@@ -26,6 +27,7 @@ fmt:
 lint: setup
 	$(CARGO) fmt --check
 	$(CARGO) clippy $(LOCKED) --all-targets -- -D warnings
+	$(CARGO) clippy $(LOCKED) --all-targets --features otlp -- -D warnings
 
 doc: setup
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(LOCKED) --no-deps
@@ -34,6 +36,31 @@ doc: setup
 bench:
 	@scripts/setup build
 	$(CARGO) bench $(LOCKED)
+
+## Feed what reads strangers' bytes with inputs that libFuzzer makes up, each target for so long. What
+## it finds is kept in fuzz/found; the corpora that `make test` runs over are in fuzz/corpus.
+FUZZ_SECONDS ?= 600
+FUZZ_TARGETS ?= config glob head json signature structured template
+fuzz:
+	@$(CARGO) +nightly fuzz --version >/dev/null 2>&1 || { \
+		echo "fuzz: install it with: rustup toolchain install nightly && cargo install --locked cargo-fuzz" >&2; \
+		exit 1; }
+	@for target in $(FUZZ_TARGETS); do \
+		mkdir -p fuzz/found/$$target && \
+		$(CARGO) +nightly fuzz run --sanitizer none $$target fuzz/found/$$target fuzz/corpus/$$target \
+			-- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 -print_final_stats=1 || exit 1; \
+	done
+
+## A minute at 80 % of what the machine can do: memory stays flat, every event arrives once.
+SOAK_SECONDS ?= 60
+soak:
+	SOAK_SECONDS=$(SOAK_SECONDS) $(CARGO) test $(LOCKED) --release --test it -- --nocapture \
+		faults::under_load_memory_stays_flat
+
+## What a flood of forged deliveries does to the times of good ones.
+flood:
+	$(CARGO) build $(LOCKED) --release
+	$(CARGO) run $(LOCKED) --release --example flood -- target/release/hookward
 
 ## Advisories, licences, sources and duplicates of all dependencies. Apart from `test`, because the
 ## advisory database is on a host that not every machine reaches.

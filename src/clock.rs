@@ -42,6 +42,23 @@ impl UnixMillis {
     }
 }
 
+/// A duration as a configuration writes it, in the largest unit that gives a whole number: `72h`,
+/// `5m`, `4500ms`; hours and minutes where neither does it alone, as `11h 13m`.
+#[must_use]
+pub fn written(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    match (millis % 1000, millis / 1000) {
+        (1.., _) if millis < 60_000 => format!("{millis}ms"),
+        (0, seconds) if seconds > 0 && seconds % 3600 == 0 => format!("{}h", seconds / 3600),
+        (0, seconds) if seconds > 3600 && seconds % 60 == 0 => {
+            format!("{}h {}m", seconds / 3600, seconds / 60 % 60)
+        }
+        (0, seconds) if seconds > 0 && seconds % 60 == 0 => format!("{}m", seconds / 60),
+        (0, seconds) if seconds < 600 => format!("{seconds}s"),
+        _ => humantime::format_duration(duration).to_string(),
+    }
+}
+
 /// Where the time comes from.
 pub trait Clock: Send + Sync + fmt::Debug {
     /// The wall clock; may jump in both directions.
@@ -131,6 +148,25 @@ mod tests {
     fn wall_time_prints_as_utc_with_milliseconds() {
         assert_eq!(UnixMillis(1_773_656_430_123).to_rfc3339(), "2026-03-16T10:20:30.123Z");
         assert_eq!(UnixMillis(0).to_rfc3339(), "1970-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn a_duration_reads_as_a_configuration_writes_it() {
+        for (millis, text) in [
+            (0, "0s"),
+            (1, "1ms"),
+            (4500, "4500ms"),
+            (5000, "5s"),
+            (90_000, "90s"),
+            (300_000, "5m"),
+            (3_600_000, "1h"),
+            (96 * 3_600_000, "96h"),
+            (11 * 3_600_000 + 13 * 60_000, "11h 13m"),
+        ] {
+            let duration = Duration::from_millis(millis);
+            assert_eq!(written(duration), text);
+            assert_eq!(humantime::parse_duration(text), Ok(duration));
+        }
     }
 
     #[test]

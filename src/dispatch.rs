@@ -4,6 +4,9 @@
 //! settles its claim whatever the sender does; the sender's side only waits for the tasks, until
 //! its `respond_within` is over. Knows neither Pingora nor how a signature is checked.
 
+#[cfg(test)]
+mod tests;
+
 use crate::answer::Answer;
 use crate::dedupe::{Claim, Ending, Hold, Waited, Waiter};
 use crate::gate::{Gate, Snapshot};
@@ -68,6 +71,8 @@ pub struct Dispatch<'a> {
     pub head: &'a RequestHead,
     /// What the destinations are told of the event; `None` where nothing of it is proven.
     pub facts: Option<VerifiedFacts<'a>>,
+    /// Whether a destination that has the event gets it again, as it does in shadow mode.
+    pub repeats: bool,
     /// Its body, shared by all destinations.
     pub body: Arc<Body>,
     /// The trace that upstreams see.
@@ -89,7 +94,7 @@ pub async fn forward(
     report: &mut Report,
 ) -> Result<Answer, Refusal> {
     let lots = match holds {
-        Some(holds) => holds.into_iter().map(Lot::from).collect(),
+        Some(holds) => holds.into_iter().map(|hold| Lot::of(hold, dispatch.repeats)).collect(),
         None => dispatch.destinations.iter().map(|_| Lot::Ours(None)).collect::<Vec<_>>(),
     };
     // A copy that only waits is not an event under way.
@@ -134,7 +139,7 @@ pub async fn forward(
 
 /// How one destination stands for this delivery.
 enum Lot {
-    /// Ours to forward; without a claim only where the store does not answer.
+    /// Ours to forward; without a claim where the store does not answer, and in shadow mode.
     Ours(Option<Claim<End>>),
     /// Another delivery's; we wait for its outcome.
     Theirs(Waiter<End>),
@@ -146,11 +151,12 @@ enum Lot {
     Unclaimed,
 }
 
-impl From<Hold<End>> for Lot {
-    fn from(hold: Hold<End>) -> Self {
+impl Lot {
+    fn of(hold: Hold<End>, repeats: bool) -> Self {
         match hold {
             Hold::Won(claim) => Self::Ours(Some(claim)),
             Hold::InFlight(waiter) => Self::Theirs(waiter),
+            Hold::Delivered { .. } if repeats => Self::Ours(None),
             Hold::Delivered { .. } => Self::Before,
             Hold::Uncertain { left } => Self::Uncertain(left),
             Hold::Absent => Self::Unclaimed,

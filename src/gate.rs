@@ -3,7 +3,11 @@
 //! A [`Snapshot`] is replaced whole by a reload, and a delivery keeps the one that it started with.
 //! Claims, counters and the log live as long as the [`Gate`].
 
+#[cfg(test)]
+pub(crate) mod testing;
+
 use crate::answer::Answer;
+use crate::bucket::Bucket;
 use crate::clock::Clock;
 use crate::config::{Config, OnStoreError};
 use crate::dedupe::{Claims, StoreError};
@@ -16,20 +20,21 @@ use crate::request::{BodySource, RequestHead};
 use crate::route::UpstreamName;
 use crate::shadow;
 use crate::source::{Mode, RateLimit, Source, SourceTable};
+use crate::spans::SpanSink;
 use crate::upstream::Forwarder;
 use arc_swap::ArcSwap;
-use governor::clock::{Clock as _, DefaultClock};
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::{HeaderValue, header};
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How much longer than its upstream's `timeout` a claim lives that nobody settles: the time to
 /// write an outcome to a store that is slow.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
+
+/// How long the store may take before an event is delivered without it, where that is chosen.
+const LONGEST_BEFORE_FORWARDING: Duration = Duration::from_secs(1);
 
 /// Judges, forwards, counts and logs.
 pub struct Gate {
@@ -70,7 +75,7 @@ pub struct Serving {
     pub metrics: SourceMetrics,
     /// Each route's destinations, with the lease of a claim on each.
     destinations: Vec<Vec<(UpstreamName, Duration)>>,
-    limiter: Option<(RateLimit, Arc<DefaultDirectRateLimiter>)>,
+    bucket: Option<Arc<Bucket>>,
 }
 
 impl Snapshot {
@@ -81,6 +86,7 @@ impl Snapshot {
         config: Config,
         upstreams: Arc<dyn Forwarder>,
         metrics: &Metrics,
+        clock: &Arc<dyn Clock>,
         before: Option<&Self>,
     ) -> Self {
         let leases: HashMap<UpstreamName, Duration> =
@@ -91,7 +97,7 @@ impl Snapshot {
             .map(|source| Serving {
                 metrics: metrics.for_source(source),
                 destinations: source.routes.iter().map(|r| with_leases(&r.to, &leases)).collect(),
-                limiter: source.rate_limit.map(|limit| (limit, limiter(source, limit, before))),
+                bucket: source.rate_limit.map(|limit| bucket(source, limit, clock, before)),
                 source: source.clone(),
             })
             .collect();
@@ -103,6 +109,17 @@ impl Snapshot {
             fingerprint: config.fingerprint,
             on_store_error: config.dedupe.on_store_error,
             serving,
+        }
+    }
+
+    /// How long the store may take, of the time that the sender still waits. Where events are
+    /// delivered without it, there has to be time left to do so: a sender that is told to come
+    /// again makes the destination get the event again.
+    #[must_use]
+    pub fn store_patience(&self, left: Duration) -> Duration {
+        match self.on_store_error {
+            OnStoreError::Reject => left,
+            OnStoreError::Forward => (left / 2).min(LONGEST_BEFORE_FORWARDING),
         }
     }
 
@@ -121,24 +138,17 @@ fn with_leases(
         .collect()
 }
 
-fn limiter(
+fn bucket(
     source: &Source,
     limit: RateLimit,
+    clock: &Arc<dyn Clock>,
     before: Option<&Snapshot>,
-) -> Arc<DefaultDirectRateLimiter> {
+) -> Arc<Bucket> {
     let kept = before
         .and_then(|before| before.serving.iter().find(|s| s.source.name == source.name))
-        .and_then(|serving| serving.limiter.as_ref())
-        .filter(|(same, _)| *same == limit);
-    if let Some((_, limiter)) = kept {
-        return limiter.clone();
-    }
-    let burst = NonZeroU32::new(limit.requests).unwrap_or(NonZeroU32::MIN);
-    // One cell each `per / requests`, and as many at once as one period holds.
-    let quota = Quota::with_period(limit.per / burst.get())
-        .unwrap_or_else(|| Quota::per_second(burst))
-        .allow_burst(burst);
-    Arc::new(RateLimiter::direct(quota))
+        .and_then(|serving| serving.bucket.as_ref())
+        .filter(|kept| kept.limit() == limit);
+    kept.map_or_else(|| Arc::new(Bucket::new(limit, Arc::clone(clock))), Arc::clone)
 }
 
 /// `POST`, and what the source's handshake needs.
@@ -153,11 +163,8 @@ impl Serving {
     /// # Errors
     /// `rate_limited`, with the wait until there is room again.
     pub fn take_from_rate_limit(&self) -> Result<(), Refusal> {
-        let Some((_, limiter)) = &self.limiter else { return Ok(()) };
-        limiter.check().map_err(|full| {
-            let wait = full.wait_time_from(DefaultClock::default().now());
-            Refusal::new(Reason::RateLimited).retry_after(wait)
-        })
+        let Some(bucket) = &self.bucket else { return Ok(()) };
+        bucket.take().map_err(|wait| Refusal::new(Reason::RateLimited).retry_after(wait))
     }
 
     /// The destinations of the route of this index, with the lease of a claim on each.
@@ -179,12 +186,17 @@ impl Gate {
         Self {
             stages: metrics.for_stages(),
             nowhere: metrics.for_no_source(),
+            reporter: Reporter::new(&clock),
             clock,
             metrics,
             claims,
-            reporter: Reporter::default(),
             snapshot: ArcSwap::from_pointee(snapshot),
         }
+    }
+
+    /// Gives every delivery that is logged to `sink`, too.
+    pub fn show_spans(&self, sink: Arc<dyn SpanSink>) {
+        self.reporter.show_spans(sink);
     }
 
     /// What is served now.
@@ -193,9 +205,14 @@ impl Gate {
         self.snapshot.load_full()
     }
 
-    /// Serves `snapshot` from the next request on.
+    /// Serves `snapshot` from the next request on. What is under way ends under the one that it
+    /// started with.
     pub fn swap(&self, snapshot: Snapshot) {
-        self.snapshot.store(Arc::new(snapshot));
+        let snapshot = Arc::new(snapshot);
+        let before = self.snapshot.swap(Arc::clone(&snapshot));
+        for gone in before.sources.iter().filter(|s| snapshot.sources.named(&s.name).is_none()) {
+            self.metrics.source_is_gone(&gone.name);
+        }
     }
 
     /// Lets one delivery live, and counts and logs how it ended.

@@ -66,7 +66,12 @@ pub fn for_upstream(
 ) -> HeaderMap {
     let trusted = head.via.is_some();
     let mut headers = end_to_end(&head.headers, |name| {
-        let name = name.as_str();
+        // CGI and WSGI read `_` and `-` alike, so a name is what it is to them.
+        let name: Cow<'_, str> = match name.as_str() {
+            plain if !plain.contains('_') => plain.into(),
+            underscored => underscored.replace('_', "-").into(),
+        };
+        let name = name.as_ref();
         match name {
             // Those of these that are ours come below, with what a trusted proxy says merged in.
             "host" | "content-length" | "idempotency-key" | "traceparent" | "x-forwarded-for"

@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod answer;
+pub mod bucket;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -35,6 +36,7 @@ pub mod server;
 pub mod shadow;
 pub mod sign;
 pub mod source;
+pub mod spans;
 pub mod trace;
 pub mod upstream;
 pub mod verify;

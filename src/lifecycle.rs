@@ -5,6 +5,9 @@
 //! formats; `proxy` brings the request here and takes the answer away, `dispatch` carries the
 //! event to its destinations.
 
+#[cfg(test)]
+mod tests;
+
 use crate::answer::Answer;
 use crate::clock::UnixMillis;
 use crate::dedupe::{ClaimRequest, Hold, Intent};
@@ -43,7 +46,7 @@ pub async fn live(
     // One wall time for every decision about this request.
     let now = gate.clock.wall();
     let trace = Trace::of(&head.headers);
-    trace.id().clone_into(&mut report.trace_id);
+    report.trace = Some(trace.clone());
 
     // 1. Cheap refusals, before a byte of the body is read.
     method_is_allowed(source, head)?;
@@ -109,7 +112,7 @@ pub async fn live(
         ttl: source.dedupe_ttl,
         uncertain_hold: snapshot.uncertain_hold,
         intent: if fresh.is_ok() { Intent::Claim } else { Intent::Look },
-        within: deadline - Instant::now(),
+        within: snapshot.store_patience(deadline - Instant::now()),
     };
     let holds = match gate.timed(Stage::Dedupe, gate.claims.take(claims)).await {
         Ok(holds) => {
@@ -128,6 +131,8 @@ pub async fn live(
         }
     };
     fresh?;
+    // A copy that waits for another delivery's answer is not the first one of its event.
+    let is_first = holds.as_deref().is_none_or(|h| h.iter().any(|h| matches!(h, Hold::Won(_))));
 
     // 8. Forward what is ours, wait for what others hold, settle, answer.
     let forwarding = Dispatch {
@@ -136,6 +141,7 @@ pub async fn live(
         destinations: serving.destinations(route_index),
         head,
         body,
+        repeats: source.mode == Mode::Shadow,
         trace: &trace,
         facts: Some(VerifiedFacts {
             source: &source.name,
@@ -147,7 +153,7 @@ pub async fn live(
     };
     let answer =
         gate.timed(Stage::Upstream, dispatch::forward(gate, forwarding, holds, report)).await?;
-    if let (Outcome::Delivered, Some(happened)) = (answer.outcome, event.time) {
+    if let (Outcome::Delivered, Some(happened), true) = (answer.outcome, event.time, is_first) {
         let lag_millis = u32::try_from(now.millis_since(happened).max(0)).unwrap_or(u32::MAX);
         serving.metrics.event_lag.observe(f64::from(lag_millis) / 1000.0);
     }
@@ -213,15 +219,20 @@ fn is_fresh(source: &Source, event: &Event, now: UnixMillis) -> Result<(), Refus
     }
 }
 
-/// A delivered id that comes again with another body is a duplicate all the same, but somebody
-/// should know: the sender reuses ids, or the id is not what the configuration takes it for.
+/// An id that comes again with another body is a copy all the same, but somebody should know: the
+/// sender reuses ids, or the id is not what the configuration takes it for.
 fn note_other_bodies(serving: &Serving, event: &Event, holds: &[Hold<End>]) {
-    if holds.iter().any(|hold| matches!(hold, Hold::Delivered { same_body: false, .. })) {
+    let differs = |hold: &Hold<End>| match hold {
+        Hold::Delivered { same_body, .. } => !same_body,
+        Hold::InFlight(waiter) => waiter.same_body() == Some(false),
+        Hold::Won(_) | Hold::Uncertain { .. } | Hold::Absent => false,
+    };
+    if holds.iter().any(differs) {
         serving.metrics.body_mismatch.inc();
         tracing::warn!(
             source = &*serving.source.name,
             event_id = &*event.id,
-            "a delivered event id came again with another body; it is answered as a duplicate"
+            "an event id came again with another body; it is answered as a copy, not forwarded"
         );
     }
 }

@@ -5,8 +5,10 @@
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{LogFormat, LogSettings};
+use arc_swap::ArcSwap;
 use serde_json::{Map, Value};
 use std::fmt;
+use std::sync::Arc;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
@@ -18,13 +20,18 @@ use tracing_subscriber::registry::LookupSpan;
 /// A field whose text is JSON already and is embedded as it is.
 const JSON_FIELD: &str = "destinations";
 
+/// The HTTP stack logs every broken connection as an error; a stranger sets that volume.
+const QUIET: [&str; 4] = ["pingora=off", "pingora_core=off", "rustls=off", "h2=off"];
+
 /// Lines that may wait for whoever reads standard error; when they are this many behind, further
 /// ones are dropped. A reader that stopped must not stop the deliveries.
 const LINES_AHEAD: usize = 16 * 1024;
 
-/// Writes what is left when it is dropped.
+/// The log of this process. Writes what is left when it is dropped.
 #[must_use = "what is dropped at once writes nothing"]
 pub struct Log {
+    /// Changes how it looks and what is in it.
+    pub control: LogControl,
     _worker: WorkerGuard,
 }
 
@@ -33,31 +40,55 @@ pub struct Log {
 /// # Errors
 /// A sentence if `level` is no filter, or if a subscriber is installed already.
 pub fn install(settings: &LogSettings) -> Result<Log, String> {
-    // The HTTP stack logs every broken connection as an error; a stranger sets that volume.
-    let quiet = ["pingora=off", "pingora_core=off", "rustls=off", "h2=off"];
-    let mut filter = EnvFilter::try_new(&settings.level)
-        .map_err(|fault| format!("log.level `{}` is no filter: {fault}", settings.level))?;
-    for directive in quiet {
-        if let Ok(directive) = directive.parse() {
-            filter = filter.add_directive(directive);
-        }
-    }
     let (writer, worker) = NonBlockingBuilder::default()
         .buffered_lines_limit(LINES_AHEAD)
         .lossy(true)
         .finish(std::io::stderr());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let format = Arc::new(ArcSwap::from_pointee(settings.format));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter(&settings.level)?)
         .with_writer(writer)
-        .event_format(Lines { format: settings.format, clock: SystemClock::new() })
-        .try_init()
-        .map_err(|fault| fault.to_string())?;
-    Ok(Log { _worker: worker })
+        .event_format(Lines { format: Arc::clone(&format), clock: SystemClock::new() })
+        .with_filter_reloading();
+    let handle = builder.reload_handle();
+    builder.try_init().map_err(|fault| fault.to_string())?;
+    let set_filter = move |filter| handle.reload(filter).map_err(|fault| fault.to_string());
+    let control = LogControl { format, set_filter: Box::new(set_filter) };
+    Ok(Log { control, _worker: worker })
+}
+
+fn filter(level: &str) -> Result<EnvFilter, String> {
+    let mut filter = EnvFilter::try_new(level)
+        .map_err(|fault| format!("log.level `{level}` is no filter: {fault}"))?;
+    for directive in QUIET {
+        if let Ok(directive) = directive.parse() {
+            filter = filter.add_directive(directive);
+        }
+    }
+    Ok(filter)
+}
+
+/// Level and format of the log, which a reload may change.
+pub struct LogControl {
+    format: Arc<ArcSwap<LogFormat>>,
+    set_filter: Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>,
+}
+
+impl LogControl {
+    /// Logs as `settings` say from now on.
+    ///
+    /// # Errors
+    /// A sentence if `level` is no filter; nothing is changed then.
+    pub fn apply(&self, settings: &LogSettings) -> Result<(), String> {
+        (self.set_filter)(filter(&settings.level)?)?;
+        self.format.store(Arc::new(settings.format));
+        Ok(())
+    }
 }
 
 /// Both formats: `timestamp`, `level`, `message`, then the event's fields side by side.
 struct Lines {
-    format: LogFormat,
+    format: Arc<ArcSwap<LogFormat>>,
     clock: SystemClock,
 }
 
@@ -77,7 +108,7 @@ where
         let timestamp = self.clock.wall().to_rfc3339();
         let level = event.metadata().level().as_str();
         let message = fields.0.remove("message").unwrap_or_default();
-        match self.format {
+        match **self.format.load() {
             LogFormat::Text => {
                 let message = message.as_str().unwrap_or_default();
                 write!(writer, "{timestamp} {level:<5} {message}")?;
@@ -160,7 +191,7 @@ impl Visit for Fields {
 mod tests {
     use super::*;
     use std::io;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     #[derive(Clone, Default)]
     struct Sink(Arc<Mutex<Vec<u8>>>);
@@ -180,7 +211,10 @@ mod tests {
         let sink = Sink::default();
         let writer = sink.clone();
         let subscriber = tracing_subscriber::fmt()
-            .event_format(Lines { format, clock: SystemClock::new() })
+            .event_format(Lines {
+                format: Arc::new(ArcSwap::from_pointee(format)),
+                clock: SystemClock::new(),
+            })
             .with_writer(move || writer.clone())
             .finish();
         tracing::subscriber::with_default(subscriber, || {

@@ -249,6 +249,13 @@ impl Metrics {
         self.source_handles(&source.name, types, secrets)
     }
 
+    /// Takes a source's readiness away once it is no longer served. Its counters stay: whoever
+    /// takes rates of them has not seen the last of its deliveries yet.
+    pub fn source_is_gone(&self, name: &str) {
+        // It is there unless two snapshots were swapped at once, and gone then.
+        drop(self.source_ready.remove_label_values(&[name]));
+    }
+
     /// Handles for requests that match no source: their `source` label is empty.
     pub fn for_no_source(&self) -> SourceMetrics {
         self.source_handles("", std::iter::empty(), std::iter::empty())

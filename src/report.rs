@@ -5,20 +5,26 @@
 //! secret, a computed signature. What an unverified request says is escaped and cut.
 
 use crate::answer::Answer;
+use crate::bucket::Bucket;
+use crate::clock::Clock;
 use crate::event::Event;
 use crate::metrics::SourceMetrics;
 use crate::outcome::{Outcome, Reason};
 use crate::request::Body;
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use crate::source::RateLimit;
+use crate::spans::{Ended, SpanSink};
+use crate::trace::Trace;
 use std::net::IpAddr;
-use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// Refusals of unverified requests that are logged in a second; the rest is only counted, since a
-/// stranger sets their number.
-const UNVERIFIED_LINES_PER_SECOND: NonZeroU32 = NonZeroU32::new(20).unwrap();
+/// Refusals that are logged of requests that prove nothing, or that are too old to prove anything;
+/// the rest is only counted, since a stranger sets their number.
+const REFUSALS: RateLimit = RateLimit { requests: 20, per: Duration::from_secs(1) };
+
+/// Duplicates that are logged; whoever has recorded one genuine delivery sets their number.
+const DUPLICATES: RateLimit = RateLimit { requests: 100, per: Duration::from_secs(1) };
 
 /// How much of an unverified text a line shows, in characters.
 const UNVERIFIED_TEXT_CHARS: usize = 120;
@@ -38,8 +44,8 @@ pub struct Report {
     pub body_bytes: usize,
     /// The sender's address.
     pub client: IpAddr,
-    /// The trace that the delivery belongs to; empty where no source is.
-    pub trace_id: String,
+    /// The trace that the delivery belongs to; `None` where no source is.
+    pub trace: Option<Trace>,
     /// The body, kept only where shadow mode may have to send it on in spite of the judgement.
     pub body: Option<Arc<Body>>,
     /// What the sender was told in shadow mode, if that is not what was judged.
@@ -57,7 +63,7 @@ impl Report {
             destinations: Vec::new(),
             body_bytes: 0,
             client,
-            trace_id: String::new(),
+            trace: None,
             body: None,
             shadowed: None,
         }
@@ -78,22 +84,33 @@ pub struct DestinationReport {
 /// Writes lines and counts.
 #[derive(Debug)]
 pub struct Reporter {
-    unverified: DefaultDirectRateLimiter,
+    refusals: Bucket,
+    duplicates: Bucket,
     suppressed: AtomicU64,
-}
-
-impl Default for Reporter {
-    fn default() -> Self {
-        Self {
-            unverified: RateLimiter::direct(Quota::per_second(UNVERIFIED_LINES_PER_SECOND)),
-            suppressed: AtomicU64::new(0),
-        }
-    }
+    clock: Arc<dyn Clock>,
+    spans: OnceLock<Arc<dyn SpanSink>>,
 }
 
 impl Reporter {
-    /// Counts the request and writes its line, or counts it among those that a burst of refusals
-    /// kept out of the log.
+    /// A reporter whose limits go by `clock`.
+    #[must_use]
+    pub fn new(clock: &Arc<dyn Clock>) -> Self {
+        Self {
+            refusals: Bucket::new(REFUSALS, Arc::clone(clock)),
+            duplicates: Bucket::new(DUPLICATES, Arc::clone(clock)),
+            suppressed: AtomicU64::new(0),
+            clock: Arc::clone(clock),
+            spans: OnceLock::new(),
+        }
+    }
+
+    /// Gives every delivery that is logged to `sink`, too. The first one that is given stays.
+    pub fn show_spans(&self, sink: Arc<dyn SpanSink>) {
+        drop(self.spans.set(sink));
+    }
+
+    /// Counts the request and writes its line, or counts it among those that a burst kept out of
+    /// the log.
     pub fn conclude(
         &self,
         report: &Report,
@@ -104,16 +121,25 @@ impl Reporter {
         let reason = answer.refusal.as_ref().map(|refusal| refusal.reason);
         metrics.ended(answer.outcome, reason, duration);
         // An event is verified when its age is proven as well.
-        let stale = matches!(reason, Some(Reason::TimestampTooOld | Reason::TimestampInFuture));
-        if let Some(event) = &report.event {
-            if !stale {
-                metrics.event(&event.kind, answer.outcome);
-            }
-        } else if answer.outcome == Outcome::Rejected && self.unverified.check().is_err() {
+        let is_stale = matches!(reason, Some(Reason::TimestampTooOld | Reason::TimestampInFuture));
+        let verified = report.event.as_ref().filter(|_| !is_stale);
+        if let Some(event) = verified {
+            metrics.event(&event.kind, answer.outcome);
+        }
+        let bucket = match answer.outcome {
+            Outcome::Rejected if verified.is_none() => Some(&self.refusals),
+            Outcome::Duplicate => Some(&self.duplicates),
+            _ => None,
+        };
+        if bucket.is_some_and(|bucket| bucket.take().is_err()) {
             self.suppressed.fetch_add(1, Ordering::Relaxed);
             return;
         }
         self.write(report, answer, duration);
+        if let (Some(spans), Some(trace)) = (self.spans.get(), &report.trace) {
+            let at = self.clock.wall();
+            spans.take(&Ended { trace, report, answer, at, duration });
+        }
     }
 
     fn write(&self, report: &Report, answer: &Answer, duration: Duration) {
@@ -123,16 +149,19 @@ impl Reporter {
         let event_type = report.event.as_ref().map_or("", |event| event.kind.as_str());
         let outcome = answer.outcome.label();
         let reason = facets.map_or("", |facets| facets.label);
-        let detail = answer.refusal.as_ref().map_or("", |refusal| &*refusal.detail);
+        let detail = answer.refusal.as_ref().map(|refusal| &*refusal.detail);
+        let detail = detail.filter(|detail| !detail.is_empty());
         let status = answer.status;
         let destinations = destinations_json(&report.destinations);
         let duration_ms = millis(duration);
         let body_bytes = report.body_bytes;
         let client = report.client.to_string();
-        let trace_id = report.trace_id.as_str();
-        let path = printable(&report.path);
-        let shadowed = report.shadowed.as_deref().unwrap_or_default();
-        let suppressed = self.suppressed.swap(0, Ordering::Relaxed);
+        let trace_id = report.trace.as_ref().map_or("", Trace::id);
+        // These stand in a line only where they say something.
+        let path = (!report.path.is_empty()).then(|| printable(&report.path));
+        let path = path.as_deref();
+        let shadowed = report.shadowed.as_deref();
+        let suppressed = Some(self.suppressed.swap(0, Ordering::Relaxed)).filter(|n| *n > 0);
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
@@ -155,7 +184,7 @@ impl Reporter {
                 )
             };
         }
-        if facets.is_some_and(|facets| facets.needs_attention) || !shadowed.is_empty() {
+        if facets.is_some_and(|facets| facets.needs_attention) || shadowed.is_some() {
             line!(warn);
         } else {
             line!(info);
@@ -203,6 +232,30 @@ mod tests {
         let long = printable(&"x".repeat(500));
         assert_eq!(long.chars().count(), UNVERIFIED_TEXT_CHARS + 1);
         assert!(long.ends_with('…'));
+    }
+
+    #[test]
+    fn lines_whose_number_a_stranger_sets_are_limited_and_the_rest_is_counted() {
+        let clock = Arc::new(crate::clock::ManualClock::at(crate::clock::UnixMillis(0)));
+        let shared: Arc<dyn Clock> = clock.clone();
+        let reporter = Reporter::new(&shared);
+        let metrics = crate::metrics::Metrics::new().unwrap();
+        let nowhere = metrics.for_no_source();
+        let report = Report::of("203.0.113.7".parse().unwrap());
+        let suppressed_of = |answer: &Answer, times: u32| {
+            for _ in 0..times {
+                reporter.conclude(&report, answer, Duration::ZERO, &nowhere);
+            }
+            reporter.suppressed.swap(0, Ordering::Relaxed)
+        };
+        let refused = Answer::refused(Reason::SignatureMismatch.into());
+        assert_eq!(suppressed_of(&refused, 25), 5);
+        clock.advance(Duration::from_millis(50));
+        assert_eq!(suppressed_of(&refused, 2), 1);
+        assert_eq!(suppressed_of(&Answer::empty(Outcome::Duplicate, 200), 103), 3);
+        assert_eq!(suppressed_of(&Answer::empty(Outcome::Delivered, 200), 500), 0);
+        let counted = ["", "rejected", "signature_mismatch"];
+        assert_eq!(metrics.deliveries.with_label_values(&counted).get(), 27);
     }
 
     #[test]

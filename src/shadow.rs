@@ -4,6 +4,9 @@
 //! while the configuration is still being proven. What the listener itself refuses (paths, methods,
 //! addresses, sizes) is refused here too, and an event that no route takes goes nowhere.
 
+#[cfg(test)]
+mod tests;
+
 use crate::answer::Answer;
 use crate::dedupe::Hold;
 use crate::dispatch::{self, Dispatch, End};
@@ -51,7 +54,7 @@ pub async fn pass(
         Some(event) => source.route(&event.kind)?,
         None => (0, source.routes.first()?),
     };
-    let trace = Trace::of(&head.headers);
+    let trace = report.trace.clone().unwrap_or_else(|| Trace::of(&head.headers));
     let dispatch = Dispatch {
         snapshot: snapshot.clone(),
         route,
@@ -64,6 +67,7 @@ pub async fn pass(
             verified_at: now,
         }),
         body,
+        repeats: true,
         trace: &trace,
         deadline: Instant::now() + source.respond_within,
     };

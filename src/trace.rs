@@ -43,6 +43,19 @@ impl Trace {
     pub fn id(&self) -> &str {
         self.parent.get(3..35).unwrap_or_default()
     }
+
+    /// The 16 hex digits of the span that the destinations are told of.
+    #[must_use]
+    pub fn span_id(&self) -> &str {
+        self.parent.get(36..52).unwrap_or_default()
+    }
+
+    /// Whether whoever began the trace records it.
+    #[must_use]
+    pub fn is_sampled(&self) -> bool {
+        let flags = self.parent.get(53..55).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        flags.is_some_and(|flags| flags & 1 == 1)
+    }
 }
 
 /// `00-<32 hex>-<16 hex>-<2 hex>`, lower case, neither id all zeros. Later versions may be longer;

@@ -3,27 +3,23 @@
 use super::{Reply, fault, unauthorized};
 use crate::request::RequestHead;
 use crate::secret::Secret;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, ORIGIN};
 use std::net::IpAddr;
 use subtle::ConstantTimeEq;
 
-/// The bearer token, or the rule that stands in for it on a loopback address.
-pub(super) struct Access {
-    token: Option<Secret>,
-}
-
-impl Access {
-    pub(super) const fn new(token: Option<Secret>) -> Self {
-        Self { token }
-    }
-
-    /// The refusal of a request that may not be answered.
-    pub(super) fn check(&self, head: &RequestHead) -> Option<Reply> {
-        match &self.token {
-            Some(token) => (!presents(head, token)).then(unauthorized),
-            None => (!is_local_name(&head.host))
-                .then(|| fault(403, "use the address of this listener, or localhost, as the host")),
+/// The refusal of a request that may not be answered: without the bearer token, or, where there is
+/// none because the listener is on a loopback address, by a name that is not this machine's.
+pub(super) fn check(token: Option<&Secret>, head: &RequestHead) -> Option<Reply> {
+    match token {
+        Some(token) => (!presents(head, token)).then(unauthorized),
+        None if !is_local_name(&head.host) => {
+            Some(fault(403, "use the address of this listener, or localhost, as the host"))
         }
+        // Nothing here is a page, so a browser that names one is doing its bidding.
+        None if head.headers.contains_key(ORIGIN) => {
+            Some(fault(403, "a page in a browser may not use this listener"))
+        }
+        None => None,
     }
 }
 
@@ -72,7 +68,7 @@ mod tests {
 
     #[test]
     fn with_a_token_exactly_that_token_opens() {
-        let access = Access::new(Some(Secret::from("correct-horse".to_owned())));
+        let token = Secret::from("correct-horse".to_owned());
         for (authorization, status) in [
             (&["Bearer correct-horse"][..], 0),
             (&["bearer correct-horse"], 0),
@@ -85,7 +81,8 @@ mod tests {
             (&["Bearer wrong", "Bearer correct-horse"], 401),
             (&[], 401),
         ] {
-            let met = access.check(&head("evil.example", authorization)).map_or(0, |r| r.status);
+            let met =
+                check(Some(&token), &head("evil.example", authorization)).map_or(0, |r| r.status);
             assert_eq!(met, status, "{authorization:?}");
         }
     }
@@ -102,7 +99,7 @@ mod tests {
             ("localhost.evil.example", 403),
             ("", 403),
         ] {
-            let met = Access::new(None).check(&head(host, &[])).map_or(0, |reply| reply.status);
+            let met = check(None, &head(host, &[])).map_or(0, |reply| reply.status);
             assert_eq!(met, status, "{host}");
         }
     }

@@ -7,7 +7,7 @@
 //! | `GET /readyz` | 200 when events can be taken, else 503 with the reasons; while draining 503 |
 //! | `GET /status` | version, uptime, configuration, sources, upstreams, store |
 //! | `GET /dedupe/{source}/{event id}` | per destination its state and since when; 404 if absent |
-//! | `DELETE /dedupe/{source}/{event id}` | forgets it, so that a re-send is forwarded |
+//! | `DELETE /dedupe/{source}/{event id}` | forgets it, so that a re-send is forwarded; 409 while it is in flight |
 //! | `POST /reload` | as SIGHUP: 200, or 422 with all problems, the old configuration still serving |
 //!
 //! Source and event id are percent-encoded path segments. With a token, all but the first three ask
@@ -29,7 +29,6 @@ use crate::request::{BodySource, RequestHead};
 use crate::secret::Secret;
 use crate::server::Edge;
 use crate::upstream::ReplyBody;
-use access::Access;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -45,11 +44,12 @@ use std::time::Duration;
 /// What the admin listener knows of the rest of the process.
 #[async_trait]
 pub trait AdminBackend: Send + Sync + 'static {
-    /// Whether events can be taken now, the store above all.
+    /// Whether events can be taken now, the store above all; a sentence where it does less than
+    /// it promises.
     ///
     /// # Errors
     /// A sentence that says what is missing.
-    async fn ready(&self) -> Result<(), String>;
+    async fn ready(&self) -> Result<Option<String>, String>;
 
     /// The members of `/status` beside `version` and `uptime_seconds`: `config_hash`, `sources`,
     /// `upstreams`, `dedupe`.
@@ -61,11 +61,16 @@ pub trait AdminBackend: Send + Sync + 'static {
     /// A sentence on why the store did not answer.
     async fn inspect(&self, source: &str, event_id: &str) -> Result<Option<Value>, String>;
 
-    /// Forgets the event, and writes the audit line; whether anything was known of it.
+    /// Forgets the event, and writes the audit line.
     ///
     /// # Errors
     /// A sentence on why the store did not answer.
-    async fn forget(&self, source: &str, event_id: &str, client: IpAddr) -> Result<bool, String>;
+    async fn forget(
+        &self,
+        source: &str,
+        event_id: &str,
+        client: IpAddr,
+    ) -> Result<Forgotten, String>;
 
     /// Reads the configuration anew and takes over all of it or nothing. What cannot change without
     /// a restart is said in the notes.
@@ -74,8 +79,23 @@ pub trait AdminBackend: Send + Sync + 'static {
     /// Every problem of the new configuration; the old one goes on serving.
     async fn reload(&self) -> Result<Vec<String>, Vec<String>>;
 
+    /// The bearer token that is asked for now; a reload may change it. `None` only where the
+    /// listener is on a loopback address.
+    fn token(&self) -> Option<Arc<Secret>>;
+
     /// Brings those figures up to date that are counted elsewhere, before `/metrics` is written.
     async fn before_scrape(&self);
+}
+
+/// What came of forgetting an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forgotten {
+    /// A re-send of it is forwarded.
+    Done,
+    /// Nothing was known of it.
+    Unknown,
+    /// It is on its way to a destination, which nobody can take back.
+    InFlight,
 }
 
 /// How long `/readyz` waits for the store before that is the answer.
@@ -84,7 +104,6 @@ const READY_WITHIN: Duration = Duration::from_secs(2);
 /// The requests of this listener, answered.
 pub(crate) struct Admin {
     backend: Arc<dyn AdminBackend>,
-    access: Access,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     clock_watch: Arc<ClockWatch>,
@@ -95,15 +114,13 @@ pub(crate) struct Admin {
 impl Admin {
     pub(crate) fn new(
         backend: Arc<dyn AdminBackend>,
-        token: Option<Secret>,
         metrics: Arc<Metrics>,
         clock: Arc<dyn Clock>,
         clock_watch: Arc<ClockWatch>,
         edge: Arc<Edge>,
     ) -> Self {
         let started = clock.monotonic();
-        let access = Access::new(token);
-        Self { backend, access, metrics, clock, clock_watch, started, edge }
+        Self { backend, metrics, clock, clock_watch, started, edge }
     }
 
     /// A listener that answers these requests, with limits of its own that suit people and scrapers.
@@ -144,7 +161,7 @@ impl Admin {
                 None => self.ready().await,
             },
             path => {
-                if let Some(refused) = self.access.check(head) {
+                if let Some(refused) = access::check(self.backend.token().as_deref(), head) {
                     return refused;
                 }
                 match path {
@@ -180,8 +197,9 @@ impl Admin {
         if self.edge.is_draining() {
             reasons.push("draining".to_owned());
         }
+        let mut shortcoming = None;
         match tokio::time::timeout(READY_WITHIN, self.backend.ready()).await {
-            Ok(Ok(())) => {}
+            Ok(Ok(known)) => shortcoming = known,
             Ok(Err(problem)) => reasons.push(problem),
             Err(_) => reasons.push("the store did not answer within 2 s".to_owned()),
         }
@@ -189,8 +207,10 @@ impl Admin {
         reasons.extend(clock.problem);
         let status = if reasons.is_empty() { 200 } else { 503 };
         let mut body = json!({ "ready": reasons.is_empty(), "reasons": reasons });
-        if let (Some(jump), Some(members)) = (clock.detail, body.as_object_mut()) {
-            members.insert("clock".to_owned(), jump);
+        let details = [("clock", clock.detail), ("store", shortcoming.map(Value::String))];
+        if let Some(members) = body.as_object_mut() {
+            let told = details.into_iter().filter_map(|(name, told)| Some((name, told?)));
+            members.extend(told.map(|(name, told)| (name.to_owned(), told)));
         }
         document(status, &body)
     }
@@ -222,8 +242,14 @@ impl Admin {
             return refused;
         }
         let found = if head.method == Method::DELETE {
-            let forgotten = self.backend.forget(&source, &event_id, head.client).await;
-            forgotten.map(|known| known.then(|| json!({ "forgotten": true })))
+            match self.backend.forget(&source, &event_id, head.client).await {
+                Ok(Forgotten::InFlight) => {
+                    return fault(409, "the event is in flight; ask again when it has arrived");
+                }
+                Ok(Forgotten::Done) => Ok(Some(json!({ "forgotten": true }))),
+                Ok(Forgotten::Unknown) => Ok(None),
+                Err(problem) => Err(problem),
+            }
         } else {
             self.backend.inspect(&source, &event_id).await
         };

@@ -7,6 +7,7 @@ use crate::config::{Config, Severity, SystemSecrets};
 use crate::log;
 use crate::runtime::{Origin, Runtime};
 use crate::server::{self, Behind, Bound};
+use crate::spans;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,35 +31,42 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
     let path = &arguments.file.config;
     let (config, notes) = Config::load(path, &SystemSecrets)
         .map_err(|problems| arguments.file.unusable(&problems))?;
-    let _log = log::install(&config.log).map_err(|fault| Stop::new(Exit::Usage, fault))?;
+    let log = log::install(&config.log).map_err(|fault| Stop::new(Exit::Usage, fault))?;
     for note in notes {
         match note.severity {
             Severity::Note => tracing::info!("{note}"),
             Severity::Warning | Severity::Error => tracing::warn!("{note}"),
         }
     }
+    let spans = spans::from_environment().map_err(|fault| Stop::new(Exit::Usage, fault))?;
     let cannot_serve =
         |fault: &dyn std::fmt::Display| Stop::new(Exit::CannotServe, fault.to_string());
     let bound = Bound::bind(&config.server, &config.admin).map_err(|fault| cannot_serve(&fault))?;
     let threads = config.server.threads;
     let runtime = executor(threads).map_err(|fault| cannot_serve(&fault))?;
     let code = runtime.block_on(async {
-        let admin_settings = config.admin.clone();
-        let origin = Origin { path: path.clone(), secrets: Box::new(SystemSecrets) };
+        let origin =
+            Origin { path: path.clone(), secrets: Box::new(SystemSecrets), log: log.control };
         let clock = Arc::new(SystemClock::new());
         let served = Runtime::build(config, Some(origin), clock.clone())
             .await
             .map_err(|fault| cannot_serve(&fault))?;
+        if let Some(spans) = &spans {
+            served.show_spans(Arc::clone(spans));
+        }
         let behind = Behind {
             door: served.clone(),
             admin: served.clone(),
             metrics: served.metrics(),
             clock,
         };
-        let running = server::start(bound, served.edge(), &admin_settings, behind);
+        let running = server::start(bound, served.edge(), behind);
         server::until_signalled(running).await.map_err(|fault| cannot_serve(&fault))
     });
     runtime.shutdown_timeout(LAST_TASKS);
+    if let Some(spans) = spans {
+        spans.flush();
+    }
     code.map(ExitCode::from)
 }
 

@@ -5,6 +5,7 @@ use super::exit::{Exit, Stop};
 use super::signing::{PrivateKey, in_header, key, read_file, unsigned};
 use super::{complain, print};
 use crate::clock::{Clock as _, SystemClock, UnixMillis};
+use crate::presets;
 use crate::sign::{SignRequest, sign};
 use std::path::PathBuf;
 
@@ -69,7 +70,34 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
             "hookward: this sender's signature stands in the body; `hookward send` puts it there\n",
         );
     }
-    let lines = signed.headers.iter().map(|(name, value)| format!("{name}: {value}\n"));
+    let preset = source.preset.as_deref().and_then(presets::named);
+    let lines = signed.headers.iter().map(|(name, value)| {
+        let spelling = preset.and_then(|preset| preset.spelling(name)).map(str::to_owned);
+        format!("{}: {value}\n", spelling.unwrap_or_else(|| capitalized(name)))
+    });
     print(&lines.collect::<String>())?;
     Ok(Exit::Done)
+}
+
+/// A header's name as people write it: `x-acme-signature` is `X-Acme-Signature`.
+fn capitalized(name: &str) -> String {
+    let mut starts = true;
+    name.chars()
+        .map(|c| if std::mem::replace(&mut starts, c == '-') { c.to_ascii_uppercase() } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_is_spelled_as_its_sender_spells_it_else_with_capitals() {
+        let spelled = |preset: &str, name: &str| presets::named(preset).unwrap().spelling(name);
+        assert_eq!(spelled("opentiendas", "x-signature"), Some("X-Signature"));
+        assert_eq!(spelled("standard-webhooks", "webhook-id"), Some("webhook-id"));
+        assert_eq!(spelled("github", "x-github-event"), Some("X-GitHub-Event"));
+        assert_eq!(spelled("github", "x-github"), None);
+        assert_eq!(capitalized("x-acme-signature"), "X-Acme-Signature");
+    }
 }

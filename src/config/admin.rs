@@ -63,7 +63,7 @@ pub(super) static ADMIN_KEYS: TableKeys = TableKeys {
 
 pub(super) static LOG_KEYS: TableKeys = TableKeys {
     title: "[log]",
-    about: "One line per delivery, on standard output. Never a body, a secret or a signature.",
+    about: "One line per delivery, on standard error. Never a body, a secret or a signature.",
     keys: &[
         key("format", "word", r#""text""#, "`text` for people, `json` for machines."),
         key(

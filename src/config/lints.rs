@@ -6,11 +6,11 @@ use super::problem::Severity;
 use super::reading::TableReader;
 use super::source::Draft;
 use super::{Config, Reading};
+use crate::clock::written;
 use crate::route::TypeGlob;
 use crate::scheme::{Algorithm, KeyForm, Part, Place, SignatureRule, TimestampPlace};
 use crate::secret::NamedSecret;
 use crate::source::{Mode, Source};
-use humantime::format_duration;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -153,7 +153,7 @@ fn memory(
     let ttl = source.dedupe_ttl;
     let own = source.dedupe_ttl != config.dedupe.ttl || table.get("dedupe_ttl").is_some();
     let tell = |severity, what: &str, least: Duration| {
-        let allowed = format!("at least \"{}\"", format_duration(least));
+        let allowed = format!("at least \"{}\"", written(least));
         if own {
             table.note(severity, "dedupe_ttl", what, Some(&allowed));
         } else if !root.states("dedupe.ttl") {
@@ -171,9 +171,9 @@ fn memory(
             let what = format!(
                 "{} is less than max_age + max_ahead of sources.{name}, {} + {}: a delivery could \
                  be fresh enough to pass and old enough to be forgotten",
-                format_duration(ttl),
-                format_duration(max_age),
-                format_duration(timestamp.max_ahead),
+                written(ttl),
+                written(max_age),
+                written(timestamp.max_ahead),
             );
             tell(Severity::Error, &what, fresh);
         }
@@ -185,8 +185,8 @@ fn memory(
         let what = format!(
             "{} is less than the {} for which {} goes on retrying towards sources.{name}: a late \
              retry of a delivered event would be forwarded again",
-            format_duration(ttl),
-            format_duration(horizon),
+            written(ttl),
+            written(horizon),
             preset.name,
         );
         tell(Severity::Warning, &what, horizon);
@@ -203,9 +203,9 @@ fn patience(config: &Config, source: &Source, table: &TableReader<'_>) {
         let what = format!(
             "after {} the sender is told to come again, while upstream {} may work on for its {}; \
              the retry then learns how it ended",
-            format_duration(source.respond_within),
+            written(source.respond_within),
             slowest.name,
-            format_duration(slowest.timeout),
+            written(slowest.timeout),
         );
         table.note(Severity::Note, "respond_within", &what, None);
     }
@@ -227,7 +227,7 @@ fn coverage(source: &Source, table: &TableReader<'_>) {
     }
     let tell = |key, place: &dyn std::fmt::Display, attack: &str| {
         let (severity, rest) = if source.replay_guard {
-            let ttl = format_duration(source.dedupe_ttl);
+            let ttl = written(source.dedupe_ttl);
             (Severity::Note, format!("`replay_guard` holds that off for {ttl}"))
         } else {
             (Severity::Warning, "`replay_guard = \"signature\"` holds that off".to_owned())

@@ -1,9 +1,9 @@
 //! What `check` prints: the configuration in a table, and how it ends.
 
 use super::{Config, Loaded, Problem};
+use crate::clock::written;
 use crate::route::TypeGlob;
 use crate::source::{Mode, Source, Unrouted};
-use humantime::format_duration;
 use std::fmt::Write as _;
 
 /// A table of sources, routes and upstreams, each line ended.
@@ -26,8 +26,8 @@ pub fn render(config: &Config) -> String {
             [
                 upstream.name.to_string(),
                 urls.collect::<Vec<_>>().join(" "),
-                format_duration(upstream.timeout).to_string(),
-                format_duration(upstream.connect_timeout).to_string(),
+                written(upstream.timeout),
+                written(upstream.connect_timeout),
             ]
         })
         .collect();
@@ -66,8 +66,8 @@ fn source_row(source: &Source) -> [String; 7] {
         source.preset.clone().unwrap_or_else(|| "-".to_owned()),
         ready.to_owned(),
         secrets,
-        format_duration(source.respond_within).to_string(),
-        format_duration(source.dedupe_ttl).to_string(),
+        written(source.respond_within),
+        written(source.dedupe_ttl),
     ]
 }
 
@@ -160,9 +160,9 @@ mod tests {
         );
         let expected = "\
 SOURCE  PATH            PRESET       READY                   SECRETS  RESPOND WITHIN  REMEMBERED
-shop    /webhooks/shop  opentiendas  yes                     2        4s 500ms        4days
-all     /all            stripe       shadow                  1        10s             4days
-own     /own            -            no: secret_unavailable  -        10s             4days
+shop    /webhooks/shop  opentiendas  yes                     2        4500ms          96h
+all     /all            stripe       shadow                  1        10s             96h
+own     /own            -            no: secret_unavailable  -        10s             96h
 
 SOURCE  EVENTS                  TO                       PATH
 shop    order.* review.created  erp crm                  /in

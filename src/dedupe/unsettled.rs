@@ -20,13 +20,16 @@ const ATTEMPT_WITHIN: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub(super) struct Unsettled {
     owed: Mutex<Owed>,
-    /// How many there are, so that the usual case of none costs no lock.
+    /// How many of them change how a key stands, so that the usual case of none costs no lock.
     count: AtomicUsize,
 }
 
 #[derive(Default)]
 struct Owed {
     debts: HashMap<Key, Debt>,
+    /// Claims to give up. One for each fence: a claim whose answer was too late may reach the
+    /// store after the release of another.
+    releases: HashMap<(Key, Fence), Debt>,
     being_told: bool,
 }
 
@@ -41,7 +44,7 @@ struct Debt {
 
 impl Unsettled {
     /// Remembers a verdict for `keep`. What was delivered, or may have been, is not overwritten by
-    /// a release.
+    /// a release, of which nothing is remembered but that the store is to be told.
     pub(super) fn add(
         &self,
         key: Key,
@@ -53,11 +56,12 @@ impl Unsettled {
     ) {
         let mut owed = self.owed.lock();
         let released = matches!(verdict, Verdict::Released { .. });
-        if released && owed.debts.get(&key).is_some_and(|debt| debt.until >= now) {
+        let debt = Debt { fence, verdict, since, until: now.saturating_add(keep) };
+        if released {
+            owed.releases.insert((key, fence), debt);
             return;
         }
-        let until = now.saturating_add(keep);
-        owed.debts.insert(key, Debt { fence, verdict, since, until });
+        owed.debts.insert(key, debt);
         self.count.store(owed.debts.len(), Ordering::Release);
     }
 
@@ -85,18 +89,21 @@ impl Unsettled {
     /// Tells the store everything, however long that takes.
     pub(super) async fn settle_all(&self, store: &dyn ClaimStore, clock: &dyn Clock) {
         loop {
-            let debts: Vec<(Key, Debt)> = {
+            let due: Vec<(Key, Debt)> = {
                 let mut owed = self.owed.lock();
                 let now = clock.monotonic();
                 owed.debts.retain(|_, debt| debt.until >= now);
+                owed.releases.retain(|_, debt| debt.until >= now);
                 self.count.store(owed.debts.len(), Ordering::Release);
-                if owed.debts.is_empty() {
+                if owed.debts.is_empty() && owed.releases.is_empty() {
                     owed.being_told = false;
                     return;
                 }
-                owed.debts.iter().map(|(key, debt)| (*key, debt.clone())).collect()
+                let releases = owed.releases.iter().map(|((key, _), debt)| (key, debt));
+                let due = owed.debts.iter().chain(releases);
+                due.map(|(key, debt)| (*key, debt.clone())).collect()
             };
-            for (key, debt) in debts {
+            for (key, debt) in due {
                 let Debt { fence, verdict, .. } = debt.aged(clock.monotonic());
                 if store.settle(key, fence, &verdict, ATTEMPT_WITHIN).await.is_err() {
                     store.counters().count_error();
@@ -110,6 +117,7 @@ impl Unsettled {
 
     fn paid(&self, key: Key, fence: Fence) {
         let mut owed = self.owed.lock();
+        owed.releases.remove(&(key, fence));
         if owed.debts.get(&key).is_some_and(|debt| debt.fence == fence) {
             owed.debts.remove(&key);
         }

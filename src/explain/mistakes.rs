@@ -42,6 +42,7 @@ impl Case<'_> {
             .or_else(|| self.other_key())
             .or_else(|| self.other_secret())
             .or_else(|| self.other_encoding())
+            .or_else(|| self.no_prefix())
             .or_else(|| self.other_url())
             .or_else(|| self.other_preset())
             .or_else(|| self.other_scheme())
@@ -61,6 +62,18 @@ impl Case<'_> {
         rewritten::guesses(self.body)
             .find(|guess| fits(self.source, secrets, self.head, &guess.body))
             .map(|guess| mistake(guess.name, format!("{}.", guess.text)))
+    }
+
+    fn no_prefix(&self) -> Option<Mistake> {
+        let mut scheme = self.scheme();
+        let prefix = std::mem::take(&mut scheme.signature.prefix);
+        (!prefix.is_empty() && self.holds(scheme, &self.source.secrets)).then(|| {
+            let text = format!(
+                "The signature is right, but `{prefix}` does not stand before it. If this sender \
+                 leaves it out, set `prefix_optional = true`."
+            );
+            mistake("a prefix that is missing", text)
+        })
     }
 
     fn other_key(&self) -> Option<Mistake> {

@@ -84,7 +84,10 @@ pub fn explain(
     let verdict = match story.tell() {
         Ok(verdict) => verdict,
         Err(refusal) => {
-            if story.mistake.is_none() && is_about_the_signature(refusal.reason) {
+            let is_genuine =
+                source.keys.as_ref().is_ok_and(|keys| check(source, keys, head, body).is_ok());
+            let unexplained = story.mistake.is_none() && !is_genuine;
+            if unexplained && is_about_the_signature(refusal.reason) {
                 story.mistake = Case { source, all, head, body }.find();
             }
             Verdict::Refused(refusal.reason)

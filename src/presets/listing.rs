@@ -1,6 +1,7 @@
 //! What `hookward presets` and `hookward presets NAME` print.
 
 use super::{Preset, all};
+use crate::clock::written;
 
 /// All presets as an aligned table: name, sender, confidence, algorithm, where the signature is.
 #[must_use]
@@ -48,7 +49,7 @@ pub fn show(preset: &Preset) -> String {
     ));
     lines.extend(about.source.iter().map(|source| format!("# Source: {source}")));
     if let Some(horizon) = about.retry_horizon {
-        lines.push(format!("# Retries for {}.", humantime::format_duration(horizon)));
+        lines.push(format!("# Retries for {}.", written(horizon)));
     }
     if !about.unsigned.is_empty() {
         lines.push(format!("# Not covered by the signature: {}.", about.unsigned.join("; ")));

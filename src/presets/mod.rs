@@ -47,6 +47,22 @@ pub struct Preset {
     scheme: toml::Table,
 }
 
+impl Preset {
+    /// A header's name as the sender's documentation spells it, if the tables name it.
+    #[must_use]
+    pub fn spelling(&self, header: &str) -> Option<&'static str> {
+        let (text, header) = (self.text, header.as_bytes());
+        let is_edge =
+            |byte: Option<&u8>| byte.is_none_or(|b| !b.is_ascii_alphanumeric() && *b != b'-');
+        let at = text.as_bytes().windows(header.len()).enumerate().position(|(at, window)| {
+            window.eq_ignore_ascii_case(header)
+                && is_edge(at.checked_sub(1).and_then(|before| text.as_bytes().get(before)))
+                && is_edge(text.as_bytes().get(at + header.len()))
+        })?;
+        text.get(at..at + header.len())
+    }
+}
+
 /// The `[preset]` table: where the facts come from, and what else a receiver wants to know.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,6 +1,7 @@
 //! `docs/senders.md`, written from the data.
 
 use super::{Preset, UNREACHED, all};
+use crate::clock::written;
 use std::fmt::Write as _;
 
 const HEAD: &str = "\
@@ -69,8 +70,7 @@ fn row(preset: &Preset) -> String {
     };
     let ids: Vec<String> = preset.texts_of("event", "id").into_iter().map(code).collect();
     let unsigned_id = preset.about.unsigned.iter().any(|what| what == "event id");
-    let horizon =
-        preset.about.retry_horizon.map(|time| humantime::format_duration(time).to_string());
+    let horizon = preset.about.retry_horizon.map(written);
     format!(
         "| [`{name}`](#{name}) | {title} | {place}, {algorithm}, {written} | {signed} | {age} | {ids}{mark} | {horizon} | {facts} |\n",
         name = preset.name,
@@ -112,7 +112,7 @@ fn notes(preset: &Preset) -> String {
         let _ = write!(text, "\nIts handshake (`{kind}`) is answered by Hookward.\n");
     }
     if let Some(timeout) = about.timeout {
-        let _ = write!(text, "\nWaits {} for an answer.\n", humantime::format_duration(timeout));
+        let _ = write!(text, "\nWaits {} for an answer.\n", written(timeout));
     }
     let sources: Vec<String> = about.source.iter().map(|source| format!("<{source}>")).collect();
     let sources = sources.join(", ").replace(" (", "> (").replace(")>", ")");

@@ -18,7 +18,7 @@ const MAX_LEADING_EMPTY_LINES: usize = 2;
 
 /// Finds the end of a head while its bytes arrive, looking at every byte once.
 #[derive(Debug)]
-pub(super) struct Scanner {
+pub struct Scanner {
     max_bytes: usize,
     /// Where the request line starts.
     start: usize,
@@ -30,16 +30,16 @@ pub(super) struct Scanner {
 
 /// Where a whole head lies in the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span {
+pub struct Span {
     /// Its first byte; empty lines may precede it.
-    pub(super) start: usize,
+    pub start: usize,
     /// Behind its closing empty line.
-    pub(super) end: usize,
+    pub end: usize,
 }
 
 impl Scanner {
     /// Takes request line and header lines of together `max_bytes`.
-    pub(super) const fn new(max_bytes: usize) -> Self {
+    pub const fn new(max_bytes: usize) -> Self {
         Self { max_bytes, start: 0, line_start: 0, scanned: 0, lines: 0, empty_lines: 0 }
     }
 
@@ -47,7 +47,7 @@ impl Scanner {
     ///
     /// # Errors
     /// As soon as the bytes so far cannot become a head that is let in.
-    pub(super) fn feed(&mut self, buffer: &[u8]) -> Result<Option<Span>, Refusal> {
+    pub fn feed(&mut self, buffer: &[u8]) -> Result<Option<Span>, Refusal> {
         while let Some(distance) =
             buffer.get(self.scanned..).and_then(|rest| rest.iter().position(|byte| *byte == b'\n'))
         {
@@ -95,26 +95,26 @@ impl Scanner {
 
 /// What a well-formed head says about itself, less what Pingora parses as well.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Judged {
+pub struct Judged {
     /// The path exactly as received; starts with `/`.
-    pub(super) path: String,
+    pub path: String,
     /// The query exactly as received, without its `?`.
-    pub(super) query: Option<String>,
+    pub query: Option<String>,
     /// `Host` as received; empty if an HTTP/1.0 request has none.
-    pub(super) host: String,
+    pub host: String,
     /// HTTP/1.0, which knows neither `100 Continue` nor chunks.
-    pub(super) is_http_10: bool,
+    pub is_http_10: bool,
     /// `Content-Length`, where there is one.
-    pub(super) declared: Option<usize>,
+    pub declared: Option<usize>,
     /// Whether the sender waits for `100 Continue` before it sends the body.
-    pub(super) expects_continue: bool,
+    pub expects_continue: bool,
 }
 
 /// Judges a whole head, from the request line to the closing empty line.
 ///
 /// # Errors
 /// `bad_request` with the status that HTTP has for the fault, or `method_not_allowed` for `CONNECT`.
-pub(super) fn judge(head: &[u8]) -> Result<Judged, Refusal> {
+pub fn judge(head: &[u8]) -> Result<Judged, Refusal> {
     let mut lines =
         head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let request_line = lines.next().unwrap_or_default();

@@ -12,6 +12,7 @@ use super::{Connection, Limits, Listener, client};
 use crate::outcome::{Reason, Refusal};
 use crate::request::RequestHead;
 use bytes::{Buf, BytesMut};
+use http::header::TRANSFER_ENCODING;
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
@@ -167,6 +168,11 @@ impl Connection<'_> {
         }
 
         let head = self.request_head(&session, judged, limits);
+        // Readers differ about line feeds in chunk extensions and chunks without a size, and a proxy
+        // puts many senders on one connection: nobody's request may come to stand behind another's.
+        if head.via.is_some() && head.headers.contains_key(TRANSFER_ENCODING) {
+            session.set_keepalive(None);
+        }
         let mut body =
             SessionBody::new(&mut session, limits, &listener.memory, declared, awaits_continue);
         let reply = if self.is_draining() {

@@ -17,7 +17,7 @@
 
 mod body;
 mod client;
-mod head;
+pub mod head;
 mod http1;
 mod http2;
 mod limits;

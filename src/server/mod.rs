@@ -24,7 +24,6 @@ pub use tls::{TlsError, TlsProblem, load as load_tls};
 
 use crate::admin::{Admin, AdminBackend, ClockWatch};
 use crate::clock::Clock;
-use crate::config::AdminSettings;
 use crate::metrics::Metrics;
 use crate::proxy::{Door, Listener, Public};
 use parking_lot::Mutex;
@@ -81,12 +80,7 @@ pub enum Drained {
 }
 
 /// Takes connections on what is bound. Must be called on a runtime, which then does the work.
-pub fn start(
-    bound: Bound,
-    edge: Arc<Edge>,
-    admin_settings: &AdminSettings,
-    behind: Behind,
-) -> Running {
+pub fn start(bound: Bound, edge: Arc<Edge>, behind: Behind) -> Running {
     let Behind { door, admin, metrics, clock } = behind;
     let addresses = bound.addresses();
     let admin_address = bound.admin_address();
@@ -96,7 +90,6 @@ pub fn start(
     let clock_watch = ClockWatch::new(Arc::clone(&clock), metrics.clock_jumps.clone());
     let admin_desk = Admin::new(
         Arc::clone(&admin),
-        admin_settings.token.clone(),
         Arc::clone(&metrics),
         Arc::clone(&clock),
         Arc::clone(&clock_watch),

@@ -21,7 +21,8 @@ pub async fn until_signalled(mut running: Running) -> io::Result<u8> {
         tokio::select! {
             received = signals.next() => match received {
                 Received::Stop => break,
-                Received::Reload => reload(&running).await,
+                // How it went is in the log.
+                Received::Reload => drop(running.admin.reload().await),
             },
             fault = running.fails() => return Err(io::Error::other(fault)),
         }
@@ -35,26 +36,6 @@ pub async fn until_signalled(mut running: Running) -> io::Result<u8> {
         () = signals.stop() => {
             tracing::warn!("second signal; stopping at once");
             Ok(EXIT_SECOND_SIGNAL)
-        }
-    }
-}
-
-async fn reload(running: &Running) {
-    match running.admin.reload().await {
-        Ok(notes) => {
-            tracing::info!("configuration reloaded");
-            for note in notes {
-                tracing::warn!("{note}");
-            }
-        }
-        Err(problems) => {
-            for problem in &problems {
-                tracing::error!("{problem}");
-            }
-            tracing::error!(
-                problems = problems.len(),
-                "configuration not reloaded; the old one goes on serving"
-            );
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A server in the test's own process, with a door that records and answers as it is told.
 
 use super::{Behind, Bound, Edge, Running, start};
-use crate::admin::AdminBackend;
+use crate::admin::{AdminBackend, Forgotten};
 use crate::answer::Answer;
 use crate::clock::SystemClock;
 use crate::config::{AdminSettings, ServerSettings};
@@ -9,6 +9,7 @@ use crate::metrics::Metrics;
 use crate::outcome::{Outcome, Reason, Refusal};
 use crate::proxy::Door;
 use crate::request::{BodyError, BodySource, RequestHead};
+use crate::secret::Secret;
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -131,12 +132,14 @@ impl Door for Recorder {
 }
 
 /// A backend that is ready and knows one event, `a/b` of `shop`.
-pub(crate) struct Backend;
+pub(crate) struct Backend {
+    token: Option<Arc<Secret>>,
+}
 
 #[async_trait]
 impl AdminBackend for Backend {
-    async fn ready(&self) -> Result<(), String> {
-        Ok(())
+    async fn ready(&self) -> Result<Option<String>, String> {
+        Ok(None)
     }
 
     async fn status(&self) -> serde_json::Map<String, Value> {
@@ -147,8 +150,13 @@ impl AdminBackend for Backend {
         Ok((source == "shop" && event_id == "a/b").then(|| json!({ "erp": "delivered" })))
     }
 
-    async fn forget(&self, source: &str, event_id: &str, _: IpAddr) -> Result<bool, String> {
-        Ok(source == "shop" && event_id == "a/b")
+    async fn forget(&self, source: &str, event_id: &str, _: IpAddr) -> Result<Forgotten, String> {
+        let known = source == "shop" && event_id == "a/b";
+        Ok(if known { Forgotten::Done } else { Forgotten::Unknown })
+    }
+
+    fn token(&self) -> Option<Arc<Secret>> {
+        self.token.clone()
     }
 
     async fn before_scrape(&self) {}
@@ -180,12 +188,12 @@ pub(crate) fn serve_with_admin(
     let edge = Edge::new(settings, &metrics).unwrap();
     let behind = Behind {
         door: Arc::clone(&door) as Arc<dyn Door>,
-        admin: Arc::new(Backend),
+        admin: Arc::new(Backend { token: admin.token.clone().map(Arc::new) }),
         metrics: Arc::clone(&metrics),
         clock: Arc::new(SystemClock::new()),
     };
     let bound = Bound::bind(settings, admin).unwrap();
-    let running = start(bound, Arc::clone(&edge), admin, behind);
+    let running = start(bound, Arc::clone(&edge), behind);
     Server { running, edge, door, metrics }
 }
 

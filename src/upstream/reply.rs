@@ -48,10 +48,10 @@ pub(super) struct Arrived {
 
 impl Arrived {
     /// Makes the answer of it. A 2xx that breaks off or stalls after its head stays a 2xx: the
-    /// destination took the event, and what is missing is said to whoever reads the body.
+    /// destination took the event. Its body is then empty, or cut where it was being streamed.
     pub(super) async fn into_answer(mut self, deadline: Instant) -> UpstreamAnswer {
         let status = self.status.as_u16();
-        let headers =
+        let mut headers =
             self.session.resp_header().map(|head| kept_headers(&head.headers)).unwrap_or_default();
         if !self.status.is_success() {
             if self.request_complete && self.session.is_body_done() {
@@ -67,11 +67,13 @@ impl Arrived {
                 ReplyBody::Whole(body)
             }
             Collected::More(first) => self.stream(first, deadline),
-            Collected::BrokenOff(first) => {
-                let (sender, rest) = mpsc::channel(1);
-                // There is room for one.
-                let _ = sender.try_send(Err(BrokenOff));
-                ReplyBody::Streamed { first, rest }
+            Collected::BrokenOff => {
+                // The destination took the event, and that is what the sender has to know; a body
+                // that is not whole is worth nothing to anybody.
+                tracing::warn!(status, "an upstream accepted an event, but its answer broke off");
+                headers.remove(header::CONTENT_TYPE);
+                headers.remove(header::CONTENT_ENCODING);
+                ReplyBody::Whole(Bytes::new())
             }
         };
         UpstreamAnswer { status, headers, body }
@@ -92,7 +94,7 @@ impl Arrived {
                 }
                 Ok(Ok(None)) => return Collected::Whole(joined(first, collected)),
                 Err(_) if until < deadline => return Collected::More(joined(first, collected)),
-                Ok(Err(_)) | Err(_) => return Collected::BrokenOff(joined(first, collected)),
+                Ok(Err(_)) | Err(_) => return Collected::BrokenOff,
             }
             if first.len().max(collected.len()) > WHOLE_BYTES {
                 return Collected::More(joined(first, collected));
@@ -167,7 +169,7 @@ impl Arrived {
 enum Collected {
     Whole(Bytes),
     More(Bytes),
-    BrokenOff(Bytes),
+    BrokenOff,
 }
 
 /// Most answers come in one piece, which is not copied again.

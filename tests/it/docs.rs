@@ -237,6 +237,28 @@ fn every_link_to_a_file_leads_to_one() {
 }
 
 #[test]
+fn every_metric_that_is_named_is_one() {
+    let declared = include_str!("../../src/metrics.rs");
+    let mut texts = documents();
+    texts.push(root().join("config/alerts.yml"));
+    let mut found = 0;
+    for document in texts {
+        let text = std::fs::read_to_string(&document).unwrap();
+        for (at, _) in text.match_indices("hookward_") {
+            let word = |c: char| c.is_ascii_lowercase() || c == '_';
+            let name = text[at..].split(|c| !word(c)).next().unwrap_or_default();
+            let name = name.strip_suffix("_bucket").unwrap_or(name);
+            if name == "hookward_" {
+                continue; // `hookward_*`
+            }
+            assert!(declared.contains(&format!("\"{name}\"")), "{}: {name}", document.display());
+            found += 1;
+        }
+    }
+    assert!(found > 20, "{found}");
+}
+
+#[test]
 fn the_readme_shows_the_demo_as_it_is() {
     let output = hookward().args(["demo", "--once"]).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", printed(&output));

@@ -15,14 +15,23 @@
 mod admin;
 mod answers;
 mod captures;
+mod change;
 mod claims;
 mod commands;
 mod docs;
+mod faults;
 mod forwarding;
+mod hardening;
+mod hostile;
 mod listener;
+mod log;
 mod modes;
 mod process;
 mod refusals;
+mod reload;
 mod routing;
+#[cfg(feature = "otlp")]
+mod spans;
+mod stores;
 mod structure;
 mod support;

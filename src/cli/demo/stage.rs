@@ -106,7 +106,6 @@ impl Stage {
             return Err(cannot_serve("the demo's configuration has no source".to_owned()));
         };
         let bound = bind(&mut config).map_err(|fault| cannot_serve(fault.to_string()))?;
-        let admin = config.admin.clone();
         let runtime = Runtime::build(config, None, clock.clone())
             .await
             .map_err(|fault| cannot_serve(fault.to_string()))?;
@@ -117,7 +116,7 @@ impl Stage {
             metrics: metrics.clone(),
             clock: clock.clone(),
         };
-        let running = server::start(bound, runtime.edge(), &admin, behind);
+        let running = server::start(bound, runtime.edge(), behind);
         Ok(Self { running, erp, crm, clock, metrics, shop })
     }
 

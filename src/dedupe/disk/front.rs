@@ -75,6 +75,8 @@ impl Front {
             refuse_foreign(folder)?;
             IdFile::create(&path).map_err(|error| format!("cannot be filled: {error}"))?;
         }
+        // Before the id file is opened, so that nothing is changed if one is damaged.
+        let journals = read_journals(folder)?;
         let file = IdFile::open(&path).map_err(|error| {
             format!(
                 "is not opened, because {ID_FILE} {error}; nothing was changed. Move the \
@@ -82,7 +84,7 @@ impl Front {
             )
         })?;
         let unusable = |error: redb::Error| format!("cannot be used: {error}");
-        let number = replay(folder, &file)?.max(file.journal().map_err(unusable)?) + 1;
+        let number = replay(journals, &file)?.max(file.journal().map_err(unusable)?) + 1;
         let now = clock.wall();
         let restored = file.uncertain().map_err(unusable)?.into_iter();
         let restored = restored.filter_map(|(key, since, until)| {
@@ -323,8 +325,8 @@ impl Changes {
     }
 }
 
-/// Brings what the journals hold into the id file, and gives the highest number among them.
-fn replay(folder: &Path, file: &IdFile) -> Result<u64, String> {
+/// The journals that hold something, each with its number, in their order.
+fn read_journals(folder: &Path) -> Result<Vec<(u64, Vec<Record>)>, String> {
     let mut journals = Vec::new();
     for name in JOURNALS {
         match journal::read(&folder.join(name)) {
@@ -340,6 +342,11 @@ fn replay(folder: &Path, file: &IdFile) -> Result<u64, String> {
         }
     }
     journals.sort_unstable_by_key(|(number, _)| *number);
+    Ok(journals)
+}
+
+/// Brings what the journals hold into the id file, and gives the highest number among them.
+fn replay(journals: Vec<(u64, Vec<Record>)>, file: &IdFile) -> Result<u64, String> {
     let mut highest = 0;
     for (number, records) in journals {
         highest = number;

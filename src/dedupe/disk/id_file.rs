@@ -7,7 +7,7 @@ use crate::dedupe::delivered::Delivery;
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 use redb::{Table, TableDefinition, TableError, WriteTransaction};
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 /// Pages that are kept in memory. Most look-ups are for ids that are not there, anywhere in the
@@ -16,6 +16,9 @@ const CACHE_BYTES: usize = 16 << 20;
 
 /// Expired records that one commit removes at most, so that it stays short.
 const SWEPT_AT_ONCE: usize = 20_000;
+
+/// More than the part of the file that redb changes before it has looked at the rest.
+const HEADER_BYTES: u64 = 4096;
 
 /// What this program writes; a file that says otherwise is not read.
 const FORMAT: u64 = 1;
@@ -83,8 +86,19 @@ impl IdFile {
         }
     }
 
-    /// Opens a file that was made by [`IdFile::create`], after a look at all its checksums.
+    /// Opens a file that was made by [`IdFile::create`], after a look at all its checksums. One
+    /// that is refused is left as it was.
     pub(super) fn open(path: &Path) -> Result<Self, IdFileError> {
+        let header = header(path).map_err(|error| IdFileError::Unusable(error.into()))?;
+        Self::open_checked(path).inspect_err(|_| {
+            // redb says in the header that it is at work before it finds out that it cannot be.
+            if let Err(error) = put_back(path, &header) {
+                tracing::warn!(%error, "the header of a refused id file could not be put back");
+            }
+        })
+    }
+
+    fn open_checked(path: &Path) -> Result<Self, IdFileError> {
         let opened = Builder::new()
             .set_cache_size(CACHE_BYTES)
             .set_check_integrity_on_open(true)
@@ -93,6 +107,9 @@ impl IdFile {
         let file = match opened {
             Ok(database) => Self { database },
             Err(error @ redb::Error::Corrupted(_)) => return Err(IdFileError::Damaged(error)),
+            Err(redb::Error::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(IdFileError::Damaged(error.into()));
+            }
             Err(error) => return Err(IdFileError::Unusable(error)),
         };
         match file.about("format").map_err(IdFileError::Unusable)? {
@@ -179,6 +196,21 @@ impl IdFile {
         };
         Ok(table.get(name)?.map(|entry| entry.value()))
     }
+}
+
+/// The first bytes of a file; fewer if there are not so many.
+fn header(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(HEADER_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Makes sure that a file begins with these bytes.
+fn put_back(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if header(path)? != bytes {
+        File::options().write(true).open(path)?.write_all(bytes)?;
+    }
+    Ok(())
 }
 
 struct Tables<'t> {

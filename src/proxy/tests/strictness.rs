@@ -128,6 +128,33 @@ async fn a_trusted_proxy_says_who_the_sender_is() {
 }
 
 #[tokio::test]
+async fn nothing_stands_behind_a_chunked_body_on_a_connection_that_senders_share() {
+    for trusted in [false, true] {
+        let mut settings = server_settings();
+        if trusted {
+            settings.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+        }
+        let server = serve(&settings, Recorder::content());
+        let mut sender = server.connect().await;
+        let head = "POST /in HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n";
+        // Whoever ends a chunk's line at the bare line feed sees two requests in other places.
+        let chunks = "5;a=\n\r\nhello\r\n0\r\n\r\n";
+        sender.send(format!("{head}{chunks}")).await;
+        sender.send(post("/behind", "", b"")).await;
+        let answer = sender.receive().await;
+        let expected = if trusted { "close" } else { "keep-alive" };
+        assert_eq!((answer.status, answer.header("connection")), (200, Some(expected)));
+        if trusted {
+            assert!(sender.is_closed().await);
+        } else {
+            assert_eq!(sender.receive().await.status, 200, "a sender can only confuse itself");
+        }
+        let behind = server.door.requests().iter().filter(|(path, _)| path == "/behind").count();
+        assert_eq!(behind, usize::from(!trusted));
+    }
+}
+
+#[tokio::test]
 async fn http_1_0_is_answered_and_closed_even_if_it_asks_to_stay() {
     let server = start();
     for lines in ["", "Connection: keep-alive\r\n"] {

@@ -58,11 +58,16 @@ pub struct Connection {
 impl Connection {
     #[track_caller]
     pub fn open(to: SocketAddr) -> Self {
+        Self::try_open(to).unwrap_or_else(|fault| panic!("{fault}"))
+    }
+
+    /// A connection, or why there is none.
+    pub fn try_open(to: SocketAddr) -> Result<Self, String> {
         let stream = TcpStream::connect_timeout(&to, PATIENCE)
-            .unwrap_or_else(|fault| panic!("cannot connect to {to}: {fault}"));
+            .map_err(|fault| format!("cannot connect to {to}: {fault}"))?;
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, unread: Vec::new() }
+        Ok(Self { stream, unread: Vec::new() })
     }
 
     #[track_caller]

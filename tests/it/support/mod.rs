@@ -1,14 +1,20 @@
 //! The three actors of every black-box test: [`Sender`] → [`Proxy`] → [`Upstream`].
 
+mod hop;
 mod http;
+mod load;
 mod metrics;
 mod proxy;
+mod redis;
 mod sender;
 mod upstream;
 
+pub use self::redis::Redis;
+pub use hop::Hop;
 pub use http::{Connection, Response, get, request};
+pub use load::{Fate, Load, Retries};
 pub use metrics::Scrape;
-pub use proxy::{Proxy, Setup, hookward, printed};
+pub use proxy::{Proxy, Setup, hookward, printed, resident_bytes};
 pub use sender::{Delivery, Event, Sender, hmac_sha256_hex};
 pub use upstream::{Gate, Reply, Upstream};
 

@@ -24,6 +24,7 @@ pub struct Setup {
     tables: String,
     environment: Vec<(String, String)>,
     log_is_unread: bool,
+    limits: String,
 }
 
 impl Setup {
@@ -94,6 +95,12 @@ impl Setup {
         self
     }
 
+    /// Limits that a shell sets before it becomes the proxy, as `ulimit -n 64`.
+    pub fn limits(mut self, commands: &str) -> Self {
+        commands.clone_into(&mut self.limits);
+        self
+    }
+
     /// The file's text.
     pub fn toml(&self) -> String {
         let listen = |keys: &str, line: &str| {
@@ -137,7 +144,15 @@ impl Setup {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("hookward.toml");
         std::fs::write(&file, self.toml()).unwrap();
-        let mut child = hookward()
+        let mut command = if self.limits.is_empty() {
+            hookward()
+        } else {
+            let mut shell = unconfigured(Command::new("sh"));
+            let script = format!("{}; exec \"$0\" \"$@\"", self.limits);
+            shell.args(["-c", &script, env!("CARGO_BIN_EXE_hookward")]);
+            shell
+        };
+        let mut child = command
             .args(["run", "--config"])
             .arg(&file)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
@@ -213,6 +228,11 @@ impl Proxy {
         self.log.lock().unwrap().clone()
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its configuration file.
     pub fn file(&self) -> &Path {
         &self.file
@@ -246,6 +266,12 @@ impl Proxy {
         assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
     }
 
+    /// Ends it as a crash would: at once, with nothing put in order.
+    pub fn crash(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Waits for its end.
     #[track_caller]
     pub fn ends_within(&mut self, patience: Duration) -> ExitStatus {
@@ -270,9 +296,20 @@ impl Drop for Proxy {
     }
 }
 
+/// Bytes of memory that a process has now, as the kernel counts them.
+#[track_caller]
+pub fn resident_bytes(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it is running");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+    1024 * line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of kB")
+}
+
 /// The binary under test, with nothing inherited that could change what it does.
 pub fn hookward() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hookward"));
+    unconfigured(Command::new(env!("CARGO_BIN_EXE_hookward")))
+}
+
+fn unconfigured(mut command: Command) -> Command {
     command.env_remove("HOOKWARD_CONFIG").env_remove("RUST_LOG").env("NO_COLOR", "1");
     command
 }

@@ -2,8 +2,9 @@
 
 use super::{PATIENCE, eventually};
 use std::collections::VecDeque;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -46,6 +47,8 @@ pub enum Reply {
     Raw(Vec<u8>),
     /// These bytes one at a time, with a pause after each.
     Drip(Vec<u8>, Duration),
+    /// The first bytes, then the second ones so many times, as long as they are taken.
+    Repeat(Vec<u8>, Vec<u8>, usize),
     /// Waits, then does the other thing.
     After(Duration, Box<Reply>),
     /// Waits for the gate, then does the other thing.
@@ -96,23 +99,49 @@ struct State {
     next: Mutex<VecDeque<Reply>>,
     otherwise: Mutex<Option<Reply>>,
     connections: Mutex<usize>,
+    is_stopping: AtomicBool,
+    /// The listener's thread and those of connections.
+    threads: AtomicUsize,
 }
+
+/// How often an idle connection looks whether the upstream stops.
+const LOOK: Duration = Duration::from_millis(20);
 
 impl Upstream {
     pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let state = Arc::new(State::default());
-        std::thread::spawn({
-            let state = Arc::clone(&state);
-            move || {
-                for stream in listener.incoming().map_while(Result::ok) {
-                    let state = Arc::clone(&state);
-                    std::thread::spawn(move || state.converse(stream));
+        let upstream =
+            Self { address: listener.local_addr().unwrap(), state: Arc::new(State::default()) };
+        upstream.listen(listener);
+        upstream
+    }
+
+    /// Ends as a well-behaved service does: what was begun is answered, idle connections are
+    /// closed, nobody listens any more.
+    pub fn stop(&self) {
+        self.state.is_stopping.store(true, Ordering::SeqCst);
+        drop(TcpStream::connect(self.address));
+        eventually("the upstream stops", || self.state.threads.load(Ordering::SeqCst) == 0);
+    }
+
+    /// Serves again, at the same address.
+    pub fn start_again(&self) {
+        self.state.is_stopping.store(false, Ordering::SeqCst);
+        self.listen(TcpListener::bind(self.address).unwrap());
+    }
+
+    fn listen(&self, listener: TcpListener) {
+        self.state.on_a_thread(move |state| {
+            for stream in listener.incoming() {
+                if state.is_stopping.load(Ordering::SeqCst) {
+                    // Those who are in the queue have been told that they are connected.
+                    listener.set_nonblocking(true).unwrap();
                 }
+                let Ok(stream) = stream else { return };
+                stream.set_nonblocking(false).unwrap();
+                state.on_a_thread(move |state| state.converse(stream));
             }
         });
-        Self { address, state }
     }
 
     /// An address at which nobody listens.
@@ -154,6 +183,11 @@ impl Upstream {
         self.state.seen.lock().unwrap().clone()
     }
 
+    /// How many requests have arrived by now.
+    pub fn count(&self) -> usize {
+        self.state.seen.lock().unwrap().len()
+    }
+
     /// How many connections were made to it.
     pub fn connections(&self) -> usize {
         *self.state.connections.lock().unwrap()
@@ -161,14 +195,24 @@ impl Upstream {
 }
 
 impl State {
+    fn on_a_thread(self: &Arc<Self>, work: impl FnOnce(&Arc<Self>) + Send + 'static) {
+        self.threads.fetch_add(1, Ordering::SeqCst);
+        let state = Arc::clone(self);
+        std::thread::spawn(move || {
+            work(&state);
+            state.threads.fetch_sub(1, Ordering::SeqCst);
+        });
+    }
+
     fn converse(&self, mut stream: TcpStream) {
+        stream.set_read_timeout(Some(LOOK)).unwrap();
         let connection = {
             let mut connections = self.connections.lock().unwrap();
             *connections += 1;
             *connections - 1
         };
         let mut unread = Vec::new();
-        while let Some(mut seen) = read_request(&mut stream, &mut unread) {
+        while let Some(mut seen) = self.read_request(&mut stream, &mut unread) {
             seen.connection = connection;
             // Recorded and decided at once: the n-th request gets the n-th reply.
             let reply = {
@@ -177,7 +221,8 @@ impl State {
                 let planned = self.next.lock().unwrap().pop_front();
                 planned.or_else(|| self.otherwise.lock().unwrap().clone())
             };
-            if !perform(&mut stream, reply.unwrap_or(Reply::Status(200))) {
+            let goes_on = perform(&mut stream, reply.unwrap_or(Reply::Status(200)));
+            if !goes_on || self.is_stopping.load(Ordering::SeqCst) {
                 return;
             }
         }
@@ -202,6 +247,9 @@ fn perform(stream: &mut TcpStream, reply: Reply) -> bool {
             std::thread::sleep(pause);
             stream.write_all(&[*byte]).is_ok()
         }),
+        Reply::Repeat(head, piece, count) => {
+            stream.write_all(&head).is_ok() && (0..count).all(|_| stream.write_all(&piece).is_ok())
+        }
         Reply::After(pause, reply) => {
             std::thread::sleep(pause);
             perform(stream, *reply)
@@ -212,6 +260,7 @@ fn perform(stream: &mut TcpStream, reply: Reply) -> bool {
         }
         Reply::Hang => {
             // Until the peer gives up.
+            stream.set_read_timeout(None).unwrap();
             while stream.read(&mut [0; 1024]).is_ok_and(|count| count > 0) {}
             false
         }
@@ -223,39 +272,51 @@ fn perform(stream: &mut TcpStream, reply: Reply) -> bool {
     }
 }
 
-fn read_request(stream: &mut TcpStream, unread: &mut Vec<u8>) -> Option<Seen> {
-    let mut buffer = vec![0; 64 * 1024];
-    let mut more = |unread: &mut Vec<u8>| {
-        let count = stream.read(&mut buffer).ok()?;
-        unread.extend_from_slice(&buffer[..count]);
-        (count > 0).then_some(())
-    };
-    let (mut seen, length) = loop {
-        let mut fields = [httparse::EMPTY_HEADER; 128];
-        let mut head = httparse::Request::new(&mut fields);
-        if let httparse::Status::Complete(length) = head.parse(unread).expect("valid HTTP") {
-            let headers = head
-                .headers
-                .iter()
-                .map(|h| (h.name.to_owned(), String::from_utf8_lossy(h.value).into_owned()))
-                .collect();
-            let seen = Seen {
-                method: head.method.unwrap().to_owned(),
-                target: head.path.unwrap().to_owned(),
-                headers,
-                body: Vec::new(),
-                connection: 0,
+impl State {
+    fn read_request(&self, stream: &mut TcpStream, unread: &mut Vec<u8>) -> Option<Seen> {
+        let mut buffer = vec![0; 64 * 1024];
+        let mut more = |unread: &mut Vec<u8>| {
+            let count = loop {
+                match stream.read(&mut buffer) {
+                    Ok(count) => break count,
+                    Err(fault) if fault.kind() == ErrorKind::WouldBlock => {
+                        if unread.is_empty() && self.is_stopping.load(Ordering::SeqCst) {
+                            return None;
+                        }
+                    }
+                    Err(_) => return None,
+                }
             };
-            break (seen, length);
+            unread.extend_from_slice(&buffer[..count]);
+            (count > 0).then_some(())
+        };
+        let (mut seen, length) = loop {
+            let mut fields = [httparse::EMPTY_HEADER; 128];
+            let mut head = httparse::Request::new(&mut fields);
+            if let httparse::Status::Complete(length) = head.parse(unread).expect("valid HTTP") {
+                let headers = head
+                    .headers
+                    .iter()
+                    .map(|h| (h.name.to_owned(), String::from_utf8_lossy(h.value).into_owned()))
+                    .collect();
+                let seen = Seen {
+                    method: head.method.unwrap().to_owned(),
+                    target: head.path.unwrap().to_owned(),
+                    headers,
+                    body: Vec::new(),
+                    connection: 0,
+                };
+                break (seen, length);
+            }
+            more(unread)?;
+        };
+        unread.drain(..length);
+        assert!(seen.all("Transfer-Encoding").is_empty(), "the proxy states a length: {seen:?}");
+        let length = seen.header("Content-Length").parse().expect("a length");
+        while unread.len() < length {
+            more(unread)?;
         }
-        more(unread)?;
-    };
-    unread.drain(..length);
-    assert!(seen.all("Transfer-Encoding").is_empty(), "the proxy states a length: {seen:?}");
-    let length = seen.header("Content-Length").parse().expect("a length");
-    while unread.len() < length {
-        more(unread)?;
+        seen.body = unread.drain(..length).collect();
+        Some(seen)
     }
-    seen.body = unread.drain(..length).collect();
-    Some(seen)
 }

@@ -1,0 +1,275 @@
+//! What a flood of forged deliveries does to the times of good ones.
+//!
+//! Starts the binary that it is given, and a receiver of its own; sends good deliveries at a fixed
+//! rate, alone and beside a flood, in turns, and prints both with their ratio. All of it shares one
+//! machine, so the flood's own cost is in the figures as well.
+//!
+//! ```console
+//! $ make flood
+//! ```
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::panic,
+    reason = "a tool that cannot measure says why and ends"
+)]
+
+use data_encoding::HEXLOWER;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use hookward::clock::{Clock as _, SystemClock};
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+
+const SECRET: &str = "a-secret-of-the-flood-for-measuring";
+const GOOD_PER_SECOND: u64 = 500;
+const FORGED_PER_SECOND: u64 = 10_000;
+const GOOD_CONNECTIONS: u64 = 25;
+const FORGED_CONNECTIONS: u64 = 50;
+const ROUNDS: usize = 4;
+const ROUND: Duration = Duration::from_secs(6);
+
+#[tokio::main]
+async fn main() {
+    let binary = std::env::args().nth(1).expect("the path of the binary");
+    let receiver = receiver().await;
+    let mut proxy = Proxy::start(&binary, receiver);
+    let numbers = AtomicU64::new(0);
+    let good = Arc::new(Good { to: proxy.address, numbers });
+
+    println!("warming up");
+    good.clone().deliver_for(Duration::from_secs(3)).await;
+    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    for round in 1..=ROUNDS {
+        alone.extend(good.clone().deliver_for(ROUND).await);
+        let stop = Arc::new(AtomicBool::new(false));
+        let flood = tokio::spawn(flood(proxy.address, Arc::clone(&stop)));
+        sleep(Duration::from_millis(500)).await;
+        beside.extend(good.clone().deliver_for(ROUND).await);
+        stop.store(true, Ordering::Release);
+        let rate = flood.await.expect("the flood ends");
+        println!("round {round}: {rate} forged/s");
+    }
+    let (without, with) = (Figures::of(alone), Figures::of(beside));
+    println!("good deliveries alone:            {without}");
+    println!("good deliveries beside the flood: {with}");
+    println!("p99 ratio: {:.2}", with.p99.as_secs_f64() / without.p99.as_secs_f64());
+    proxy.child.kill().expect("it was running");
+}
+
+/// How long deliveries took.
+struct Figures {
+    count: usize,
+    p50: Duration,
+    p99: Duration,
+    max: Duration,
+}
+
+impl Figures {
+    fn of(mut times: Vec<Duration>) -> Self {
+        times.sort_unstable();
+        let count = times.len();
+        let at = |percent: usize| times[(count * percent / 100).min(count - 1)];
+        Self { count, p50: at(50), p99: at(99), max: at(100) }
+    }
+}
+
+impl std::fmt::Display for Figures {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { count, p50, p99, max } = self;
+        write!(f, "{count} deliveries, p50 {p50:.1?}, p99 {p99:.1?}, max {max:.1?}")
+    }
+}
+
+/// A receiver that accepts everything.
+async fn receiver() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut seen = Vec::with_capacity(8192);
+                while stream.read_buf(&mut seen).await.is_ok_and(|count| count > 0) {
+                    // Every body here ends so, and requests come one at a time.
+                    if seen.ends_with(b"\"}") {
+                        seen.clear();
+                        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+                        if stream.write_all(answer).await.is_err() {
+                            return;
+                        }
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+struct Proxy {
+    child: Child,
+    address: SocketAddr,
+    _directory: tempfile::TempDir,
+}
+
+impl Proxy {
+    fn start(binary: &str, receiver: SocketAddr) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("flood.toml");
+        let text = format!(
+            "[server]\nlisten = [\"127.0.0.1:0\"]\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+             [upstreams.erp]\nurl = \"http://{receiver}\"\n\
+             [sources.shop]\npath = \"/shop\"\npreset = \"opentiendas\"\n\
+             secrets = [{{ env = \"SHOP\" }}]\n\
+             [[sources.shop.routes]]\nevents = [\"*\"]\nto = [\"erp\"]\n"
+        );
+        std::fs::write(&file, text).expect("a file");
+        let mut child = Command::new(binary)
+            .args(["run", "--config"])
+            .arg(&file)
+            .env("SHOP", SECRET)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let mut lines = BufReader::new(child.stderr.take().expect("stderr")).lines();
+        let address = loop {
+            let line = lines.next().expect("it listens").expect("text");
+            if let Some((_, address)) = line.split_once("listening on http://") {
+                break address.parse().expect("an address");
+            }
+        };
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, address, _directory: directory }
+    }
+}
+
+fn request(body: &str, signature: &str) -> Vec<u8> {
+    let length = body.len();
+    format!(
+        "POST /shop HTTP/1.1\r\nHost: flood\r\nContent-Type: application/json\r\n\
+         X-Signature: sha256={signature}\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+fn body(number: u64) -> String {
+    let at = SystemClock::new().wall().to_rfc3339();
+    let data = "x".repeat(1000);
+    format!(
+        "{{\"event_id\":\"{number}\",\"type\":\"order.paid\",\"created_at\":\"{at}\",\"data\":\"{data}\"}}"
+    )
+}
+
+/// Good deliveries at a fixed rate, on connections that stay open.
+struct Good {
+    to: SocketAddr,
+    numbers: AtomicU64,
+}
+
+impl Good {
+    async fn deliver_for(self: Arc<Self>, time: Duration) -> Vec<Duration> {
+        let end = Instant::now() + time;
+        let tasks: Vec<_> = (0..GOOD_CONNECTIONS)
+            .map(|index| tokio::spawn(Arc::clone(&self).deliver_until(index, end)))
+            .collect();
+        let mut all = Vec::new();
+        for task in tasks {
+            all.extend(task.await.expect("every delivery is accepted"));
+        }
+        all
+    }
+
+    async fn deliver_until(self: Arc<Self>, index: u64, end: Instant) -> Vec<Duration> {
+        let mut connection = Connection::open(self.to).await;
+        let every = Duration::from_micros(1_000_000 * GOOD_CONNECTIONS / GOOD_PER_SECOND);
+        sleep(every * u32::try_from(index).expect("few") / 25).await;
+        let mut ticks = interval(every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut times = Vec::new();
+        while Instant::now() < end {
+            ticks.tick().await;
+            let body = body(self.numbers.fetch_add(1, Ordering::Relaxed));
+            let mut mac =
+                Hmac::<sha2::Sha256>::new_from_slice(SECRET.as_bytes()).expect("any key is one");
+            mac.update(body.as_bytes());
+            let bytes = request(&body, &HEXLOWER.encode(&mac.finalize().into_bytes()));
+            let sent = Instant::now();
+            let status = connection.exchange(&bytes).await;
+            times.push(sent.elapsed());
+            assert_eq!(status, 200);
+        }
+        times
+    }
+}
+
+/// Forged deliveries at a fixed rate on one pool of connections; how many there were a second.
+async fn flood(to: SocketAddr, stop: Arc<AtomicBool>) -> u64 {
+    let start = Instant::now();
+    let every = Duration::from_micros(1_000_000 * FORGED_CONNECTIONS / FORGED_PER_SECOND);
+    let count = Arc::new(AtomicU64::new(0));
+    let tasks: Vec<_> = (0..FORGED_CONNECTIONS)
+        .map(|_| {
+            let (stop, count) = (Arc::clone(&stop), Arc::clone(&count));
+            tokio::spawn(async move {
+                let bytes = request(&body(0), &"0".repeat(64));
+                let mut connection = Connection::open(to).await;
+                let mut ticks = interval(every);
+                ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+                while !stop.load(Ordering::Acquire) {
+                    ticks.tick().await;
+                    assert_eq!(connection.exchange(&bytes).await, 401);
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.expect("every forged delivery is refused");
+    }
+    let millis = u64::try_from(start.elapsed().as_millis()).expect("a short time");
+    count.load(Ordering::Relaxed) * 1000 / millis
+}
+
+struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    async fn open(to: SocketAddr) -> Self {
+        let stream = TcpStream::connect(to).await.expect("a connection");
+        stream.set_nodelay(true).expect("a socket");
+        Self { stream, buffer: Vec::with_capacity(4096) }
+    }
+
+    /// Sends a request and reads its answer whole; the status.
+    async fn exchange(&mut self, bytes: &[u8]) -> u16 {
+        self.stream.write_all(bytes).await.expect("it takes bytes");
+        self.buffer.clear();
+        loop {
+            let read = self.stream.read_buf(&mut self.buffer).await.expect("an answer");
+            assert_ne!(read, 0, "the connection stays");
+            let mut fields = [httparse::EMPTY_HEADER; 32];
+            let mut head = httparse::Response::new(&mut fields);
+            let parsed = head.parse(&self.buffer).expect("HTTP");
+            if let httparse::Status::Complete(length) = parsed {
+                let declared = head
+                    .headers
+                    .iter()
+                    .find(|field| field.name.eq_ignore_ascii_case("content-length"))
+                    .and_then(|field| std::str::from_utf8(field.value).ok()?.parse::<usize>().ok())
+                    .unwrap_or_else(|| panic!("no length"));
+                if self.buffer.len() >= length + declared {
+                    return head.code.expect("a status");
+                }
+            }
+        }
+    }
+}
