@@ -137,9 +137,8 @@ impl<T> Flight<T> {
 
     async fn wait_for<'a, V>(&'a self, cell: &'a OnceLock<V>) -> &'a V {
         loop {
-            let mut news = std::pin::pin!(self.news.notified());
-            // Listening before looking, or the news could come in between and be missed.
-            news.as_mut().enable();
+            // It hears what comes from here on, so news that come while we look are not missed.
+            let news = self.news.notified();
             if let Some(value) = cell.get() {
                 return value;
             }

@@ -8,9 +8,11 @@ use std::sync::atomic::AtomicUsize;
 
 const SCHEDULES: usize = 3_000;
 
-fn claims() -> Arc<Claims<usize>> {
+/// So many processes, as it were, that share a store.
+fn instances(count: usize) -> Vec<Arc<Claims<usize>>> {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(UnixMillis(0)));
-    Claims::new(Arc::new(MemoryStore::new(1000, Arc::clone(&clock))), clock)
+    let store = Arc::new(MemoryStore::new(1000, Arc::clone(&clock)));
+    (0..count).map(|_| Claims::new(Arc::clone(&store) as _, Arc::clone(&clock))).collect()
 }
 
 fn request<'a>(event_id: &'a str, alias: Option<&'a str>, intent: Intent) -> ClaimRequest<'a> {
@@ -96,16 +98,18 @@ fn place_of(waiter: &Waiter<usize>) -> Winner {
 }
 
 fn race(
+    instance_count: usize,
     copies: &'static [(&'static str, Option<&'static str>, Option<Ending>)],
     check: fn(&Tally),
 ) {
     let test = move || {
-        let claims = claims();
+        let instances = instances(instance_count);
         let tally = Arc::new(Tally::default());
         let threads: Vec<_> = copies
             .iter()
-            .map(|(id, alias, end)| {
-                let (claims, tally) = (Arc::clone(&claims), Arc::clone(&tally));
+            .zip(instances.iter().cycle())
+            .map(|((id, alias, end), claims)| {
+                let (claims, tally) = (Arc::clone(claims), Arc::clone(&tally));
                 shuttle::thread::spawn(move || copy(&claims, &tally, id, *alias, *end))
             })
             .collect();
@@ -119,7 +123,7 @@ fn race(
 
 #[test]
 fn copies_that_race_are_forwarded_once_and_all_hear_of_it() {
-    race(&[("1", None, Some(Ending::Delivered)); 4], |tally| {
+    race(1, &[("1", None, Some(Ending::Delivered)); 4], |tally| {
         assert_eq!(tally.forwarded.load(Ordering::SeqCst), 1);
         assert_eq!(tally.told_delivered.load(Ordering::SeqCst), 3);
     });
@@ -127,21 +131,26 @@ fn copies_that_race_are_forwarded_once_and_all_hear_of_it() {
 
 #[test]
 fn copies_of_a_failing_event_are_forwarded_one_after_the_other_or_wait() {
-    race(&[("1", None, Some(Ending::Released)); 4], |tally| {
+    race(1, &[("1", None, Some(Ending::Released)); 4], |tally| {
         assert!(tally.forwarded.load(Ordering::SeqCst) >= 1);
     });
 }
 
 #[test]
 fn a_dropped_claim_wakes_its_copies_and_blocks_nobody() {
-    race(&[("1", None, None), ("1", None, None), ("1", None, Some(Ending::Uncertain))], |tally| {
-        assert!(tally.forwarded.load(Ordering::SeqCst) >= 1);
-    });
+    race(
+        1,
+        &[("1", None, None), ("1", None, None), ("1", None, Some(Ending::Uncertain))],
+        |tally| {
+            assert!(tally.forwarded.load(Ordering::SeqCst) >= 1);
+        },
+    );
 }
 
 #[test]
 fn two_ids_with_one_signature_are_forwarded_once() {
     race(
+        1,
         &[
             ("1", Some("sig"), Some(Ending::Delivered)),
             ("2", Some("sig"), Some(Ending::Delivered)),
@@ -149,4 +158,14 @@ fn two_ids_with_one_signature_are_forwarded_once() {
         ],
         |tally| assert_eq!(tally.forwarded.load(Ordering::SeqCst), 1),
     );
+}
+
+#[test]
+fn two_instances_that_race_forward_once() {
+    race(2, &[("1", None, Some(Ending::Delivered)); 4], |tally| {
+        assert_eq!(tally.forwarded.load(Ordering::SeqCst), 1);
+    });
+    race(2, &[("1", Some("sig"), Some(Ending::Released)); 4], |tally| {
+        assert!(tally.forwarded.load(Ordering::SeqCst) >= 1);
+    });
 }
