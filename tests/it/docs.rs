@@ -162,7 +162,7 @@ fn play<'a>(document: &Path, session: &str, files: impl Iterator<Item = (&'a str
         );
         std::fs::write(directory.path().join(name), local(&listen)).unwrap();
     }
-    let mut script = "trap 'kill $(jobs -p) 2>/dev/null' EXIT\n".to_owned();
+    let mut script = "started=\ntrap 'kill $started 2>/dev/null' EXIT\n".to_owned();
     let mut expected: Vec<(String, Vec<String>)> = Vec::new();
     for line in session.lines() {
         let Some(command) = line.strip_prefix("$ ") else {
@@ -179,7 +179,7 @@ fn play<'a>(document: &Path, session: &str, files: impl Iterator<Item = (&'a str
             } else {
                 "hookward health".to_owned()
             };
-            _ = writeln!(script, "{background} >/dev/null 2>&1 &");
+            _ = writeln!(script, "{background} >/dev/null 2>&1 &\nstarted=\"$started $!\"");
             _ = writeln!(script, "until {is_there} >/dev/null 2>&1; do sleep 0.02; done");
         } else {
             _ = writeln!(script, "{command} || echo \"failed with $?\"");

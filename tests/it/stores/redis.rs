@@ -166,6 +166,36 @@ fn a_slow_redis_makes_no_answer_later_than_the_senders_patience() {
 }
 
 #[test]
+fn a_redis_that_may_forget_claims_when_it_is_full_is_told_of_in_readiness() {
+    let redis = Redis::start();
+    let erp = Upstream::start();
+    let proxy = Setup::shop(&erp).dedupe(&shared(&redis.url())).start();
+    assert!(!get(proxy.admin, "/readyz").text().contains("noeviction"));
+    redis.configure("maxmemory", "100mb");
+    redis.configure("maxmemory-policy", "allkeys-lru");
+    let ready = get(proxy.admin, "/readyz");
+    assert_eq!(ready.status, 200, "{ready:?}");
+    assert!(ready.text().contains("noeviction"), "{ready:?}");
+}
+
+#[test]
+fn a_full_redis_refuses_events_until_there_is_room() {
+    let redis = Redis::start();
+    let erp = Upstream::start();
+    let proxy = Setup::shop(&erp).dedupe(&shared(&redis.url())).start();
+    let sender = Sender::to(&proxy);
+    let delivered = Event::order("evt-1").signed();
+    assert_eq!(sender.deliver(&delivered).outcome(), "delivered");
+    redis.configure("maxmemory", "1");
+    let refused = sender.deliver(&Event::order("evt-2").signed());
+    assert_eq!(refused.verdict(), (503, "rejected", "store_unavailable".to_owned()));
+    redis.configure("maxmemory", "0");
+    assert_eq!(sender.deliver(&Event::order("evt-2").signed()).outcome(), "delivered");
+    assert_eq!(sender.deliver(&delivered).outcome(), "duplicate");
+    erp.saw(2);
+}
+
+#[test]
 fn a_broken_connection_costs_no_event_an_answer() {
     let redis = Redis::start();
     let hop = Hop::to(redis.address());

@@ -91,11 +91,23 @@ impl Redis {
         self.info("commandstats").expect("Redis answers").lines().filter_map(call).collect()
     }
 
+    /// Changes a parameter of the running server.
+    #[track_caller]
+    pub fn configure(&self, parameter: &str, value: &str) {
+        let mut command = redis::cmd("CONFIG");
+        let answer: String = self.ask(command.arg("SET").arg(parameter).arg(value)).unwrap();
+        assert_eq!(answer, "OK");
+    }
+
     fn info(&self, section: &str) -> redis::RedisResult<String> {
+        self.ask(redis::cmd("INFO").arg(section))
+    }
+
+    fn ask(&self, command: &redis::Cmd) -> redis::RedisResult<String> {
         let client = redis::Client::open(self.url())?;
         let mut connection = client.get_connection_with_timeout(ANSWER_WITHIN)?;
         connection.set_read_timeout(Some(ANSWER_WITHIN))?;
-        redis::cmd("INFO").arg(section).query(&mut connection)
+        command.query(&mut connection)
     }
 
     /// Waits until it answers; false if it ended instead, because the port was not free.
