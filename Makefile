@@ -14,8 +14,7 @@ run:
 
 ## Everything that has to hold before a change is merged.
 test: setup lint doc
-	$(CARGO) test $(LOCKED) --no-fail-fast
-	$(CARGO) test $(LOCKED) --features otlp --test it spans::
+	$(CARGO) test $(LOCKED) --features otlp --no-fail-fast
 
 setup:
 	@scripts/setup test
