@@ -186,7 +186,13 @@ pub(super) static TLS_KEYS: TableKeys = TableKeys {
     title: "[upstreams.NAME.tls]",
     about: "TLS towards an `https` upstream. The certificate is always checked.",
     keys: &[
-        optional("ca", "path", "the system's CAs", "PEM file of the CAs to believe instead."),
+        optional(
+            "ca",
+            "path",
+            "the system's CAs",
+            "PEM file of the CAs to believe instead; or of the upstream's own self-signed \
+             certificate, which is then the only one accepted.",
+        ),
         optional("cert", "path", "no client certificate", "PEM file of the client certificate."),
         optional("key", "path", "no client certificate", "PEM file of its private key."),
         optional("sni", "name", "the URL's host", "The name to ask for and to check."),
