@@ -101,6 +101,16 @@ pub fn for_upstream(
     headers
 }
 
+/// A header's name as people write it: `x-acme-signature` is `X-Acme-Signature`. The case means
+/// nothing in HTTP, but not everybody who reads headers knows that.
+#[must_use]
+pub fn capitalized(name: &str) -> String {
+    let mut starts = true;
+    name.chars()
+        .map(|c| if std::mem::replace(&mut starts, c == '-') { c.to_ascii_uppercase() } else { c })
+        .collect()
+}
+
 /// The headers that concern the other end of the message, of those that `keep` wants: without
 /// hop-by-hop ones and those that `Connection` names.
 #[must_use]

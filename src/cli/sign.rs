@@ -5,6 +5,7 @@ use super::exit::{Exit, Stop};
 use super::signing::{PrivateKey, in_header, key, read_file, unsigned};
 use super::{complain, print};
 use crate::clock::{Clock as _, SystemClock, UnixMillis};
+use crate::headers::capitalized;
 use crate::presets;
 use crate::sign::{SignRequest, sign};
 use std::path::PathBuf;
@@ -77,14 +78,6 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     });
     print(&lines.collect::<String>())?;
     Ok(Exit::Done)
-}
-
-/// A header's name as people write it: `x-acme-signature` is `X-Acme-Signature`.
-fn capitalized(name: &str) -> String {
-    let mut starts = true;
-    name.chars()
-        .map(|c| if std::mem::replace(&mut starts, c == '-') { c.to_ascii_uppercase() } else { c })
-        .collect()
 }
 
 #[cfg(test)]

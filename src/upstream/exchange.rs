@@ -5,6 +5,7 @@
 
 use super::UpstreamRequest;
 use super::evidence::{Counters, End, Segments};
+use crate::headers::capitalized;
 use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderValue, StatusCode, Version};
 use pingora::http::RequestHeader;
@@ -96,7 +97,7 @@ pub(super) fn request_header(
         target.push(if path.contains('?') { '&' } else { '?' });
         target.push_str(query);
     }
-    let mut header = RequestHeader::build_no_case(
+    let mut header = RequestHeader::build(
         request.method.clone(),
         target.as_bytes(),
         Some(request.headers.len() + 2),
@@ -105,7 +106,7 @@ pub(super) fn request_header(
     header.append_header(HOST, host.clone())?;
     for (name, value) in &request.headers {
         if name != HOST && name != CONTENT_LENGTH {
-            header.append_header(name.clone(), value.clone())?;
+            header.append_header(capitalized(name.as_str()), value.clone())?;
         }
     }
     header.append_header(CONTENT_LENGTH, HeaderValue::from(request.body.len()))?;

@@ -44,6 +44,9 @@ fn fifty_crashes_under_load_lose_no_event_and_repeat_none_that_was_accepted() {
         for _ in 0..RESTARTS {
             std::thread::sleep(Duration::from_millis(fastrand::u64(10..120)));
             proxy.crash();
+            // What the dead process has sent arrives before anything of the next one, also where
+            // it is read late.
+            erp.settles();
             proxy = setup.start_unready();
             *told.proxy.lock().unwrap() = proxy.address;
         }

@@ -137,18 +137,18 @@ fn a_slow_redis_makes_no_answer_later_than_the_senders_patience() {
     let redis = Redis::start();
     let hop = Hop::to(redis.address());
     let erp = Upstream::start();
-    let proxy = patient_for("600ms", &erp, &redis.url_by(hop.address())).start();
+    let proxy = patient_for("2s", &erp, &redis.url_by(hop.address())).start();
     let sender = Sender::to(&proxy);
     let timed = |id: &str| {
         let start = instant();
         let response = sender.deliver(&Event::order(id).signed());
         let took = instant().saturating_sub(start);
-        assert!(took < Duration::from_millis(1600), "{id} took {took:?}");
+        assert!(took < Duration::from_secs(3), "{id} took {took:?}");
         response
     };
     hop.delay(Duration::from_millis(40));
     assert_eq!(timed("evt-1").outcome(), "delivered", "slow, but not too slow");
-    hop.delay(Duration::from_millis(1200));
+    hop.delay(Duration::from_secs(4));
     for id in ["evt-2", "evt-3"] {
         assert_eq!(timed(id).verdict(), (503, "rejected", "store_unavailable".to_owned()));
     }

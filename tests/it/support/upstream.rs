@@ -3,7 +3,7 @@
 use super::{PATIENCE, eventually};
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -122,6 +122,17 @@ impl Upstream {
         self.state.is_stopping.store(true, Ordering::SeqCst);
         drop(TcpStream::connect(self.address));
         eventually("the upstream stops", || self.state.threads.load(Ordering::SeqCst) == 0);
+    }
+
+    /// Waits until everything that was sent to it is written down, once nobody sends any more.
+    #[track_caller]
+    pub fn settles(&self) {
+        // Connections are taken in order: when this one is over, those before it are begun.
+        let mut last = TcpStream::connect(self.address).unwrap();
+        last.set_read_timeout(Some(PATIENCE)).unwrap();
+        last.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(last.read(&mut [0]).unwrap(), 0);
+        eventually("all connections are over", || self.state.threads.load(Ordering::SeqCst) == 1);
     }
 
     /// Serves again, at the same address.
