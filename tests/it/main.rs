@@ -30,6 +30,7 @@ mod process;
 mod refusals;
 mod reload;
 mod routing;
+mod senders;
 #[cfg(feature = "otlp")]
 mod spans;
 mod stores;
