@@ -144,6 +144,16 @@ impl Reporter {
 
     fn write(&self, report: &Report, answer: &Answer, duration: Duration) {
         let facets = answer.refusal.as_ref().map(|refusal| refusal.reason.facets());
+        let needs_attention =
+            facets.is_some_and(|facets| facets.needs_attention) || report.shadowed.is_some();
+        let is_shown = if needs_attention {
+            tracing::enabled!(tracing::Level::WARN)
+        } else {
+            tracing::enabled!(tracing::Level::INFO)
+        };
+        if !is_shown {
+            return;
+        }
         let source = report.source.as_str();
         let event_id = report.event.as_ref().map_or("", |event| &*event.id);
         let event_type = report.event.as_ref().map_or("", |event| event.kind.as_str());
@@ -184,7 +194,7 @@ impl Reporter {
                 )
             };
         }
-        if facets.is_some_and(|facets| facets.needs_attention) || shadowed.is_some() {
+        if needs_attention {
             line!(warn);
         } else {
             line!(info);

@@ -48,8 +48,8 @@ pub async fn pass(
     let source = &*serving.source;
     let now = gate.clock.wall();
     // What the signature does not prove is good enough to find a route by, and for nothing else.
-    let hearsay = Event::read_unproven(source, head, &body.bytes, None).ok();
-    let event = report.event.as_ref().or(hearsay.as_ref());
+    let event =
+        report.event.clone().or_else(|| Event::read_unproven(source, head, &body.bytes, None).ok());
     let (route_index, route) = match event {
         Some(event) => source.route(&event.kind)?,
         None => (0, source.routes.first()?),

@@ -85,9 +85,8 @@ pub fn explain(
         Ok(verdict) => verdict,
         Err(refusal) => {
             let is_genuine =
-                source.keys.as_ref().is_ok_and(|keys| check(source, keys, head, body).is_ok());
-            let unexplained = story.mistake.is_none() && !is_genuine;
-            if unexplained && is_about_the_signature(refusal.reason) {
+                || source.keys.as_ref().is_ok_and(|keys| check(source, keys, head, body).is_ok());
+            if story.mistake.is_none() && is_about_the_signature(refusal.reason) && !is_genuine() {
                 story.mistake = Case { source, all, head, body }.find();
             }
             Verdict::Refused(refusal.reason)

@@ -193,11 +193,7 @@ impl Destination {
         for (endpoint, address) in self.candidates(deadline).await? {
             // The pool first; a connection of its own only if the pooled one was stale.
             for peer in [&*address.pooled, &address.fresh] {
-                let connected = self.connect(connector, peer, deadline).await;
-                let connected = connected.and_then(|connected| {
-                    let accepted = address.accepts(&connected.0);
-                    accepted.then_some(connected).ok_or_else(|| OTHER_CERTIFICATE.to_owned())
-                });
+                let connected = self.connect(connector, &address, peer, deadline).await;
                 let (mut session, reused) = match connected {
                     Ok(connected) => connected,
                     Err(fault) => {
@@ -311,12 +307,16 @@ impl Destination {
     async fn connect(
         &self,
         connector: &Connector,
+        address: &Address,
         peer: &HttpPeer,
         deadline: Instant,
     ) -> Result<(HttpSession, bool), String> {
         let until = deadline.min(Instant::now() + self.settings.connect_timeout);
         match timeout_at(until, connector.get_http_session(peer)).await {
-            Ok(Ok((AnySession::H1(session), reused))) => Ok((session, reused)),
+            Ok(Ok((AnySession::H1(session), reused))) if address.accepts(&session) => {
+                Ok((session, reused))
+            }
+            Ok(Ok((AnySession::H1(_), _))) => Err(OTHER_CERTIFICATE.to_owned()),
             Ok(Ok(_)) => Err("the other side speaks another protocol".to_owned()),
             Ok(Err(error)) => Err(exchange::describe_connecting(&error)),
             Err(_) => Err("not connected in time".to_owned()),

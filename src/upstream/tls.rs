@@ -49,16 +49,16 @@ impl TlsMaterial {
         let defaults = UpstreamTls::default();
         let tls = settings.tls.as_ref().unwrap_or(&defaults);
         let mut hash = Xxh3::new();
-        for name in settings.urls.iter().map(|url| tls.sni.as_ref().unwrap_or(&url.host)) {
-            ServerName::try_from(name.as_str()).map_err(|_| {
-                fault("tls.sni", format!("{name:?} is not a name that a certificate can have"))
-            })?;
-        }
         let names: Vec<&str> = settings
             .urls
             .iter()
             .map(|url| tls.sni.as_ref().unwrap_or(&url.host).as_str())
             .collect();
+        for name in &names {
+            ServerName::try_from(*name).map_err(|_| {
+                fault("tls.sni", format!("{name:?} is not a name that a certificate can have"))
+            })?;
+        }
         let (ca, pin) = match &tls.ca {
             Some(path) => {
                 let certificates = read_certificates(path).map_err(|why| fault("tls.ca", why))?;
