@@ -1,14 +1,17 @@
 //! What a flood of forged deliveries does to the times of good ones.
 //!
 //! Starts the binary that it is given, and a receiver of its own; sends good deliveries at a fixed
-//! rate, alone and beside a flood, in turns, and prints both with their ratio. All of it shares one
-//! machine, so the flood's own cost is in the figures as well.
+//! rate, alone and beside a flood, in turns, and prints both with their ratio. The flood comes from a
+//! process of its own with the least priority: it stands for other machines, so what it costs to make
+//! should not count, as far as one machine can keep that apart.
 //!
 //! ```console
 //! $ make flood
 //! ```
 
 #![expect(
+    clippy::cast_precision_loss,
+    clippy::disallowed_methods,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::print_stdout,
@@ -19,7 +22,7 @@
 use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use hookward::clock::{Clock as _, SystemClock};
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -34,14 +37,26 @@ const GOOD_PER_SECOND: u64 = 500;
 const FORGED_PER_SECOND: u64 = 10_000;
 const GOOD_CONNECTIONS: u64 = 25;
 const FORGED_CONNECTIONS: u64 = 50;
+const FORGING_THREADS: u64 = 10;
 const ROUNDS: usize = 4;
 const ROUND: Duration = Duration::from_secs(6);
 
 #[tokio::main]
 async fn main() {
-    let binary = std::env::args().nth(1).expect("the path of the binary");
+    let mut arguments = std::env::args().skip(1);
+    let first = arguments.next().expect("the path of the binary");
+    match arguments.next() {
+        Some(proxy) if first == FORGE => forge(proxy.parse().expect("an address")),
+        _ => measure(&first).await,
+    }
+}
+
+/// The first argument of the process that makes the flood; the second is where to.
+const FORGE: &str = "--forge";
+
+async fn measure(binary: &str) {
     let receiver = receiver().await;
-    let mut proxy = Proxy::start(&binary, receiver);
+    let mut proxy = Proxy::start(binary, receiver);
     let numbers = AtomicU64::new(0);
     let good = Arc::new(Good { to: proxy.address, numbers });
 
@@ -49,14 +64,22 @@ async fn main() {
     good.clone().deliver_for(Duration::from_secs(3)).await;
     let (mut alone, mut beside) = (Vec::new(), Vec::new());
     for round in 1..=ROUNDS {
+        let idle = proxy.cpu_time();
         alone.extend(good.clone().deliver_for(ROUND).await);
-        let stop = Arc::new(AtomicBool::new(false));
-        let flood = tokio::spawn(flood(proxy.address, Arc::clone(&stop)));
+        let good_only = proxy.cpu_time().saturating_sub(idle);
+        let flood = Flood::start(proxy.address);
         sleep(Duration::from_millis(500)).await;
+        let (cpu, before) = (proxy.cpu_time(), flood.count());
+        let start = Instant::now();
         beside.extend(good.clone().deliver_for(ROUND).await);
-        stop.store(true, Ordering::Release);
-        let rate = flood.await.expect("the flood ends");
-        println!("round {round}: {rate} forged/s");
+        let (took, forged) = (start.elapsed(), flood.count() - before);
+        let more = proxy.cpu_time().saturating_sub(cpu).saturating_sub(good_only);
+        println!(
+            "round {round}: {:.0} forged/s, {:.1?} of the proxy's time for each",
+            forged as f64 / took.as_secs_f64(),
+            more / u32::try_from(forged.max(1)).expect("a count"),
+        );
+        flood.stop();
     }
     let (without, with) = (Figures::of(alone), Figures::of(beside));
     println!("good deliveries alone:            {without}");
@@ -148,6 +171,17 @@ impl Proxy {
         std::thread::spawn(move || lines.for_each(drop));
         Self { child, address, _directory: directory }
     }
+
+    /// The time that its threads have been running, in user code and in the kernel.
+    fn cpu_time(&self) -> Duration {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let text = std::fs::read_to_string(path).expect("Linux");
+        // Behind the name, which may have spaces: utime and stime are 14th and 15th of all.
+        let (_, fields) = text.rsplit_once(") ").expect("a name");
+        let ticks: u64 =
+            fields.split(' ').skip(11).take(2).map(|n| n.parse::<u64>().expect("ticks")).sum();
+        Duration::from_millis(ticks * 10)
+    }
 }
 
 fn request(body: &str, signature: &str) -> Vec<u8> {
@@ -209,32 +243,93 @@ impl Good {
     }
 }
 
-/// Forged deliveries at a fixed rate on one pool of connections; how many there were a second.
-async fn flood(to: SocketAddr, stop: Arc<AtomicBool>) -> u64 {
-    let start = Instant::now();
-    let every = Duration::from_micros(1_000_000 * FORGED_CONNECTIONS / FORGED_PER_SECOND);
+/// The process that makes the flood.
+struct Flood {
+    child: Child,
+    count: Arc<AtomicU64>,
+}
+
+impl Flood {
+    fn start(to: SocketAddr) -> Self {
+        let myself = std::env::current_exe().expect("a path");
+        let mut child = Command::new("nice")
+            .args(["-n", "19"])
+            .arg(myself)
+            .args([FORGE, &to.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("nice");
+        let count = Arc::new(AtomicU64::new(0));
+        let lines = BufReader::new(child.stdout.take().expect("stdout")).lines();
+        let latest = Arc::clone(&count);
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                latest.store(line.parse().expect("a count"), Ordering::Release);
+            }
+        });
+        Self { child, count }
+    }
+
+    /// How many were refused so far, as of at most 10 ms ago.
+    fn count(&self) -> u64 {
+        self.count.load(Ordering::Acquire)
+    }
+
+    fn stop(mut self) {
+        drop(self.child.stdin.take());
+        assert!(self.child.wait().expect("it ends").success(), "every forged one is refused");
+    }
+}
+
+/// Forged deliveries at a fixed rate on one pool of connections, until standard input ends; says
+/// again and again how many there were. Threads that block, each with a share of the connections:
+/// they keep to times below a millisecond, so that the flood comes evenly.
+fn forge(to: SocketAddr) {
+    let every = Duration::from_micros(1_000_000 * FORGING_THREADS / FORGED_PER_SECOND);
     let count = Arc::new(AtomicU64::new(0));
-    let tasks: Vec<_> = (0..FORGED_CONNECTIONS)
-        .map(|_| {
+    let stop = Arc::new(AtomicBool::new(false));
+    let start = std::time::Instant::now();
+    let threads: Vec<_> = (0..FORGING_THREADS)
+        .map(|index| {
             let (stop, count) = (Arc::clone(&stop), Arc::clone(&count));
-            tokio::spawn(async move {
+            let mut at = start + every * u32::try_from(index).expect("few") / 10;
+            std::thread::spawn(move || {
                 let bytes = request(&body(0), &"0".repeat(64));
-                let mut connection = Connection::open(to).await;
-                let mut ticks = interval(every);
-                ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+                let connect = |_| std::net::TcpStream::connect(to).expect("a connection");
+                let mut pool: Vec<_> =
+                    (0..FORGED_CONNECTIONS / FORGING_THREADS).map(connect).collect();
+                let mut answer = [0; 4096];
                 while !stop.load(Ordering::Acquire) {
-                    ticks.tick().await;
-                    assert_eq!(connection.exchange(&bytes).await, 401);
-                    count.fetch_add(1, Ordering::Relaxed);
+                    for connection in &mut pool {
+                        std::thread::sleep(at.saturating_duration_since(std::time::Instant::now()));
+                        at += every;
+                        connection.write_all(&bytes).expect("it takes bytes");
+                        let mut read = 0;
+                        while !answer[..read].ends_with(b"}") {
+                            read += connection.read(&mut answer[read..]).expect("an answer");
+                        }
+                        assert!(answer.starts_with(b"HTTP/1.1 401 "), "it is refused");
+                        count.fetch_add(1, Ordering::Relaxed);
+                    }
                 }
             })
         })
         .collect();
-    for task in tasks {
-        task.await.expect("every forged delivery is refused");
+    std::thread::spawn({
+        let (stop, count) = (Arc::clone(&stop), Arc::clone(&count));
+        move || {
+            while !stop.load(Ordering::Acquire) {
+                println!("{}", count.load(Ordering::Relaxed));
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+    });
+    std::io::stdin().read_to_end(&mut Vec::new()).expect("stdin");
+    stop.store(true, Ordering::Release);
+    for thread in threads {
+        thread.join().expect("every forged delivery is refused");
     }
-    let millis = u64::try_from(start.elapsed().as_millis()).expect("a short time");
-    count.load(Ordering::Relaxed) * 1000 / millis
 }
 
 struct Connection {
