@@ -39,7 +39,7 @@ bench:
 ## Feed what reads strangers' bytes with inputs that libFuzzer makes up, each target for so long. What
 ## it finds is kept in fuzz/found; the corpora that `make test` runs over are in fuzz/corpus.
 FUZZ_SECONDS ?= 600
-FUZZ_TARGETS ?= config glob head json signature structured template
+FUZZ_TARGETS ?= chunks config glob head json signature structured template
 fuzz:
 	@$(CARGO) +nightly fuzz --version >/dev/null 2>&1 || { \
 		echo "fuzz: install it with: rustup toolchain install nightly && cargo install --locked cargo-fuzz" >&2; \

@@ -11,6 +11,8 @@
 
 use std::path::Path;
 
+#[path = "../fuzz/targets/chunks.rs"]
+mod chunks;
 #[path = "../fuzz/targets/config.rs"]
 mod config;
 #[path = "../fuzz/targets/glob.rs"]
@@ -30,7 +32,7 @@ mod template;
 const SEED: u64 = 20_260_316;
 
 /// What mutations are made of besides the inputs themselves.
-const PIECES: [&str; 40] = [
+const PIECES: [&str; 41] = [
     "\r\n",
     "\n",
     "\r",
@@ -70,6 +72,7 @@ const PIECES: [&str; 40] = [
     "\u{1f980}",
     "Content-Length: 5\r\n",
     "Transfer-Encoding: chunked\r\n",
+    "5\r\nhello\r\n",
     "{body}",
 ];
 
@@ -137,6 +140,11 @@ fn mutate(input: &mut Vec<u8>, corpus: &[Vec<u8>], random: &mut fastrand::Rng) {
 #[test]
 fn heads_hold() {
     exercise("head", 20_000, head::run);
+}
+
+#[test]
+fn chunks_hold() {
+    exercise("chunks", 20_000, chunks::run);
 }
 
 #[test]

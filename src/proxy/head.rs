@@ -106,6 +106,8 @@ pub struct Judged {
     pub is_http_10: bool,
     /// `Content-Length`, where there is one.
     pub declared: Option<usize>,
+    /// Whether the body comes in chunks.
+    pub is_chunked: bool,
     /// Whether the sender waits for `100 Continue` before it sends the body.
     pub expects_continue: bool,
 }
@@ -133,7 +135,8 @@ pub fn judge(head: &[u8]) -> Result<Judged, Refusal> {
         Some(_) => return Err(bad("an Expect that is not 100-continue").with_status(417)),
         None => false,
     };
-    Ok(Judged { path, query, host, is_http_10, declared, expects_continue })
+    let is_chunked = fields.transfer_encoding.is_some();
+    Ok(Judged { path, query, host, is_http_10, declared, is_chunked, expects_continue })
 }
 
 fn judge_request_line(line: &[u8]) -> Result<(&[u8], bool), Refusal> {
@@ -290,7 +293,7 @@ pub(super) fn too_large(detail: &'static str) -> Refusal {
 }
 
 /// `tchar` of RFC 9110 section 5.6.2.
-const fn is_token(byte: u8) -> bool {
+pub(super) const fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,

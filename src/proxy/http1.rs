@@ -8,11 +8,11 @@
 use super::body::SessionBody;
 use super::head::{self, Judged, Scanner, Span};
 use super::respond::{self, Framing};
+use super::watched::{Released, Watched};
 use super::{Connection, Limits, Listener, client};
 use crate::outcome::{Reason, Refusal};
 use crate::request::RequestHead;
 use bytes::{Buf, BytesMut};
-use http::header::TRANSFER_ENCODING;
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
@@ -144,12 +144,17 @@ impl Connection<'_> {
             }
         };
         let awaits_continue = judged.expects_continue && buffer.len() == span.end;
-        let declared = judged.declared;
+        let (declared, is_chunked) = (judged.declared, judged.is_chunked);
 
+        buffer.advance(span.start);
+        let stream = if is_chunked {
+            Watched::boxed(stream, buffer.split_off(span.end - span.start))
+        } else {
+            stream
+        };
         let mut session = ServerSession::new_http1(stream);
         session.set_pipelining_enabled(true);
         session.set_read_timeout(None); // ours covers the whole body
-        buffer.advance(span.start);
         session.set_pipelined_prefix(std::mem::take(buffer));
         // The head is whole, so this waits only if Pingora should read it differently.
         if !matches!(timeout(limits.header_timeout, session.read_request()).await, Ok(Ok(true))) {
@@ -168,11 +173,6 @@ impl Connection<'_> {
         }
 
         let head = self.request_head(&session, judged, limits);
-        // Readers differ about line feeds in chunk extensions and chunks without a size, and a proxy
-        // puts many senders on one connection: nobody's request may come to stand behind another's.
-        if head.via.is_some() && head.headers.contains_key(TRANSFER_ENCODING) {
-            session.set_keepalive(None);
-        }
         let mut body =
             SessionBody::new(&mut session, limits, &listener.memory, declared, awaits_continue);
         let reply = if self.is_draining() {
@@ -192,8 +192,15 @@ impl Connection<'_> {
         }
         let finished = timeout(limits.write_timeout, session.finish()).await;
         let (stream, next) = finished.ok()?.ok()??.into_parts();
-        *buffer = next.unwrap_or_default();
-        Some(stream)
+        let next = next.unwrap_or_default();
+        if !is_chunked {
+            *buffer = next;
+            return Some(stream);
+        }
+        let released = Watched::released(stream)?;
+        *buffer = released.behind;
+        // Both readers have to find the same end.
+        (released.is_at_end && next.is_empty()).then_some(released.stream)
     }
 
     fn request_head(
@@ -252,7 +259,9 @@ async fn linger(session: ServerSession, max_bytes: usize) {
     let ServerSession::H1(session) = session else {
         return;
     };
-    let mut stream = session.into_inner();
+    let Some(Released { mut stream, .. }) = Watched::released(session.into_inner()) else {
+        return;
+    };
     let read_on = async {
         AsyncWriteExt::shutdown(&mut stream).await?;
         let mut scratch = BytesMut::with_capacity(16 * 1024);

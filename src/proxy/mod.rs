@@ -10,12 +10,14 @@
 //! | --- | --- |
 //! | `head` | what a well-formed HTTP/1 head is |
 //! | `http1`, `http2` | the life of a connection |
+//! | `chunks`, `watched` | what well-formed chunks are, and seeing to it while Pingora decodes them |
 //! | `body` | reading a body within size, time and memory |
 //! | `respond` | framing of answers, the problem document |
 //! | `client` | who the sender is, behind trusted proxies |
 //! | `limits`, `memory`, `traffic` | what senders may use, and what they use now |
 
 mod body;
+pub mod chunks;
 mod client;
 pub mod head;
 mod http1;
@@ -24,6 +26,7 @@ mod limits;
 mod memory;
 mod respond;
 mod traffic;
+mod watched;
 
 pub use limits::{Limits, SLOW_START};
 pub use memory::{BodyMemory, Share};

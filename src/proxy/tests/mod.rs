@@ -2,6 +2,7 @@
 
 mod answers;
 mod bodies;
+mod chunks;
 mod http2;
 mod strictness;
 mod tls;

@@ -2,7 +2,6 @@
 
 use crate::answer::Answer;
 use crate::outcome::{Outcome, Reason};
-use crate::request::BodyError;
 use crate::server::Edge;
 use crate::server::testing::{Recorder, Seen, Server, post, serve, server_settings};
 use crate::upstream::ReplyBody;
@@ -128,33 +127,6 @@ async fn a_trusted_proxy_says_who_the_sender_is() {
 }
 
 #[tokio::test]
-async fn nothing_stands_behind_a_chunked_body_on_a_connection_that_senders_share() {
-    for trusted in [false, true] {
-        let mut settings = server_settings();
-        if trusted {
-            settings.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
-        }
-        let server = serve(&settings, Recorder::content());
-        let mut sender = server.connect().await;
-        let head = "POST /in HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n";
-        // Whoever ends a chunk's line at the bare line feed sees two requests in other places.
-        let chunks = "5;a=\n\r\nhello\r\n0\r\n\r\n";
-        sender.send(format!("{head}{chunks}")).await;
-        sender.send(post("/behind", "", b"")).await;
-        let answer = sender.receive().await;
-        let expected = if trusted { "close" } else { "keep-alive" };
-        assert_eq!((answer.status, answer.header("connection")), (200, Some(expected)));
-        if trusted {
-            assert!(sender.is_closed().await);
-        } else {
-            assert_eq!(sender.receive().await.status, 200, "a sender can only confuse itself");
-        }
-        let behind = server.door.requests().iter().filter(|(path, _)| path == "/behind").count();
-        assert_eq!(behind, usize::from(!trusted));
-    }
-}
-
-#[tokio::test]
 async fn http_1_0_is_answered_and_closed_even_if_it_asks_to_stay() {
     let server = start();
     for lines in ["", "Connection: keep-alive\r\n"] {
@@ -265,27 +237,6 @@ async fn what_stands_behind_the_last_chunk_becomes_no_header() {
         assert_eq!(body, Ok(Bytes::from_static(b"ok")));
         assert!(!head.headers.contains_key("x-trailer"));
     }
-}
-
-#[tokio::test]
-async fn broken_chunks_end_the_connection_so_that_nothing_is_smuggled_behind_them() {
-    let server = start();
-    for chunks in ["5\r\nhelloXX0\r\n\r\n", "zz\r\nhello\r\n0\r\n\r\n", "5\r\nhel"] {
-        let mut sender = server.connect().await;
-        let smuggled = "POST /smuggled HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n";
-        let head = "POST /in HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n";
-        sender.send(format!("{head}{chunks}")).await;
-        if chunks.ends_with("0\r\n\r\n") {
-            sender.send(smuggled).await;
-        } else {
-            tokio::io::AsyncWriteExt::shutdown(&mut sender.stream).await.unwrap();
-        }
-        let answer = sender.receive().await;
-        assert_eq!((answer.status, answer.header("connection")), (400, Some("close")), "{chunks}");
-        assert!(sender.is_closed().await);
-    }
-    let broken = ("/in".to_owned(), Err(BodyError::Broken));
-    assert_eq!(server.door.requests(), [broken.clone(), broken.clone(), broken]);
 }
 
 #[tokio::test]
