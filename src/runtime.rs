@@ -8,12 +8,12 @@ mod reload;
 
 pub use reload::Origin;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, End};
 use crate::clock::Clock;
 use crate::config::{Config, DedupeSettings, StoreSettings};
 use crate::dedupe::{ClaimStore, Claims, DiskStore, MemoryStore, RedisStore, StoreError};
-use crate::dispatch::End;
 use crate::gate::{Gate, Snapshot};
+use crate::lifecycle;
 use crate::metrics::Metrics;
 use crate::outcome::Refusal;
 use crate::proxy::Door;
@@ -141,7 +141,7 @@ async fn open_store(
 #[async_trait]
 impl Door for Runtime {
     async fn deliver(&self, head: RequestHead, body: &mut dyn BodySource) -> Answer {
-        self.gate.deliver(&head, body).await
+        lifecycle::deliver(&self.gate, &head, body).await
     }
 
     fn refuse(&self, refusal: Refusal, client: IpAddr) -> Answer {
