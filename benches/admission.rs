@@ -13,6 +13,7 @@ use hookward::clock::{Clock, SystemClock};
 use hookward::config::{Config, SecretReader};
 use hookward::dedupe::{Claims, MemoryStore};
 use hookward::gate::{Gate, Snapshot};
+use hookward::lifecycle;
 use hookward::metrics::Metrics;
 use hookward::outcome::Outcome;
 use hookward::request::{Body, BodyError, BodySource, RequestHead};
@@ -124,7 +125,7 @@ pub fn admission(criterion: &mut Criterion) {
                 delivery(&source, &*clock, number)
             },
             |(head, mut body)| {
-                let answer = runtime.block_on(gate.deliver(&head, &mut body));
+                let answer = runtime.block_on(lifecycle::deliver(&gate, &head, &mut body));
                 assert_eq!(answer.outcome, Outcome::Delivered);
             },
             BatchSize::SmallInput,
@@ -132,11 +133,11 @@ pub fn admission(criterion: &mut Criterion) {
     });
     number += 1;
     let (head, body) = delivery(&source, &*clock, number);
-    drop(runtime.block_on(gate.deliver(&head, &mut Ready(body.0.clone()))));
+    drop(runtime.block_on(lifecycle::deliver(&gate, &head, &mut Ready(body.0.clone()))));
     group.bench_function("duplicate", |bencher| {
         bencher.iter(|| {
             let mut body = Ready(body.0.clone());
-            let answer = runtime.block_on(gate.deliver(&head, &mut body));
+            let answer = runtime.block_on(lifecycle::deliver(&gate, &head, &mut body));
             assert_eq!(answer.outcome, Outcome::Duplicate);
         });
     });
@@ -148,7 +149,7 @@ pub fn admission(criterion: &mut Criterion) {
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 let mut body = Ready(body.0.clone());
-                let answer = runtime.block_on(gate.deliver(&head, &mut body));
+                let answer = runtime.block_on(lifecycle::deliver(&gate, &head, &mut body));
                 assert_eq!(answer.outcome, Outcome::Rejected);
             });
         });

@@ -11,6 +11,7 @@
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use hookward::clock::UnixMillis;
 use hookward::event::Event;
+use hookward::keys::Keys;
 use hookward::request::RequestHead;
 use hookward::scheme::{
     Algorithm, Encoding, EventRule, KeyForm, Place, Scheme, SignatureRule, Template,
@@ -18,7 +19,7 @@ use hookward::scheme::{
 use hookward::secret::{NamedSecret, Secret};
 use hookward::sign::{SignRequest, SigningKey, sign};
 use hookward::source::{Mode, Source, Unrouted};
-use hookward::verify::{Keys, SignatureCheck};
+use hookward::verify::SignatureCheck;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::hint::black_box;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! What a sender is told, before it is written to a connection.
 
 use crate::handshake::Reply;
-use crate::outcome::{Outcome, Refusal};
+use crate::outcome::{Outcome, Reason, Refusal};
 use crate::upstream::ReplyBody;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
@@ -51,5 +51,42 @@ impl Answer {
         let outcome = refusal.reason.facets().outcome;
         let status = refusal.status();
         Self { refusal: Some(refusal), ..Self::empty(outcome, status) }
+    }
+}
+
+/// What a delivery and the copies that waited for it are told about one destination.
+#[derive(Clone, Debug)]
+pub enum End {
+    /// The destination answered 2xx.
+    Accepted {
+        /// Its status.
+        status: u16,
+        /// Its end-to-end headers.
+        headers: HeaderMap,
+        /// Its body, if that was small enough to be kept; else empty.
+        body: Bytes,
+    },
+    /// It did not accept the event.
+    Failed(Refusal),
+}
+
+impl End {
+    /// What copies that wait on other instances are told: reason and status.
+    #[must_use]
+    pub fn note(&self) -> String {
+        match self {
+            Self::Accepted { .. } => String::new(),
+            Self::Failed(refusal) => format!("{} {}", refusal.reason.label(), refusal.status()),
+        }
+    }
+
+    /// The refusal that another instance noted with [`End::note`], if this version knows its
+    /// reason.
+    #[must_use]
+    pub fn refusal_of(note: &str) -> Option<Refusal> {
+        let (label, status) = note.split_once(' ')?;
+        let reason = Reason::ALL.into_iter().find(|reason| reason.label() == label)?;
+        let status = status.parse().ok().filter(|status| (400..600).contains(status))?;
+        Some(Refusal::because(reason, "as another instance was told").with_status(status))
     }
 }

@@ -7,7 +7,7 @@
 #[cfg(test)]
 mod tests;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, End};
 use crate::dedupe::{Claim, Ending, Hold, Waited, Waiter};
 use crate::gate::{Gate, Snapshot};
 use crate::headers::{self, VerifiedFacts};
@@ -19,45 +19,10 @@ use crate::route::{Route, UpstreamName};
 use crate::trace::Trace;
 use crate::upstream::{Forwarded, ReplyBody, UpstreamAnswer, UpstreamRequest};
 use bytes::Bytes;
-use http::HeaderMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
-
-/// What a delivery and the copies that waited for it are told about one destination.
-#[derive(Clone, Debug)]
-pub enum End {
-    /// The destination answered 2xx.
-    Accepted {
-        /// Its status.
-        status: u16,
-        /// Its end-to-end headers.
-        headers: HeaderMap,
-        /// Its body, if that was small enough to be kept; else empty.
-        body: Bytes,
-    },
-    /// It did not accept the event.
-    Failed(Refusal),
-}
-
-impl End {
-    /// What copies that wait on other instances are told: reason and status.
-    fn note(&self) -> String {
-        match self {
-            Self::Accepted { .. } => String::new(),
-            Self::Failed(refusal) => format!("{} {}", refusal.reason.label(), refusal.status()),
-        }
-    }
-}
-
-/// The refusal that another instance noted with [`End::note`], if this version knows its reason.
-fn told_by(note: &str) -> Option<Refusal> {
-    let (label, status) = note.split_once(' ')?;
-    let reason = Reason::ALL.into_iter().find(|reason| reason.label() == label)?;
-    let status = status.parse().ok().filter(|status| (400..600).contains(status))?;
-    Some(Refusal::because(reason, "as another instance was told").with_status(status))
-}
 
 /// An event on its way.
 pub struct Dispatch<'a> {
@@ -348,10 +313,11 @@ impl Pending {
                 },
                 Waited::Delivered { .. } => Met::Before,
                 Waited::Uncertain { left, note } => Met::Refused(
-                    told_by(&note).unwrap_or(Refusal::new(Reason::Uncertain).retry_after(left)),
+                    End::refusal_of(&note)
+                        .unwrap_or(Refusal::new(Reason::Uncertain).retry_after(left)),
                 ),
                 Waited::Released { note } => {
-                    Met::Refused(told_by(&note).unwrap_or(Reason::InFlight.into()))
+                    Met::Refused(End::refusal_of(&note).unwrap_or(Reason::InFlight.into()))
                 }
                 Waited::TimedOut => Met::Refused(Reason::InFlight.into()),
             },

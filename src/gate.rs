@@ -1,29 +1,21 @@
-//! What a running process is made of: one snapshot of the configuration, and what outlives it.
+//! What every delivery finds when it comes: one snapshot of the configuration, and what outlives it.
 //!
 //! A [`Snapshot`] is replaced whole by a reload, and a delivery keeps the one that it started with.
-//! Claims, counters and the log live as long as the [`Gate`].
+//! Claims, counters and the log live as long as the [`Gate`]. What happens to a delivery is told in
+//! `lifecycle`.
 
-#[cfg(test)]
-pub(crate) mod testing;
-
-use crate::answer::Answer;
+use crate::answer::{Answer, End};
 use crate::bucket::Bucket;
 use crate::clock::Clock;
 use crate::config::{Config, OnStoreError};
 use crate::dedupe::{Claims, StoreError};
-use crate::dispatch::End;
-use crate::lifecycle;
 use crate::metrics::{Metrics, SourceMetrics, Stage, StageMetrics};
 use crate::outcome::{Reason, Refusal};
-use crate::report::{Report, Reporter};
-use crate::request::{BodySource, RequestHead};
+use crate::report::{Report, Reporter, SpanSink};
 use crate::route::UpstreamName;
-use crate::shadow;
-use crate::source::{Mode, RateLimit, Source, SourceTable};
-use crate::spans::SpanSink;
+use crate::source::{RateLimit, Source, SourceTable};
 use crate::upstream::Forwarder;
 use arc_swap::ArcSwap;
-use http::{HeaderValue, header};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -36,7 +28,7 @@ const LEASE_MARGIN: Duration = Duration::from_secs(10);
 /// How long the store may take before an event is delivered without it, where that is chosen.
 const LONGEST_BEFORE_FORWARDING: Duration = Duration::from_secs(1);
 
-/// Judges, forwards, counts and logs.
+/// What deliveries share, whatever the configuration is.
 pub struct Gate {
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
@@ -123,7 +115,25 @@ impl Snapshot {
         }
     }
 
-    fn find(&self, path: &str) -> Option<&Serving> {
+    /// What `on_store_error` says about a store that does not answer.
+    ///
+    /// # Errors
+    /// `store_unavailable`, if the configuration does not say to deliver without it.
+    pub fn without_store(&self, fault: &StoreError) -> Result<(), Refusal> {
+        match self.on_store_error {
+            OnStoreError::Reject => {
+                Err(Refusal::because(Reason::StoreUnavailable, fault.to_string()))
+            }
+            OnStoreError::Forward => {
+                tracing::warn!(%fault, "delivering without dedupe, as on_store_error says");
+                Ok(())
+            }
+        }
+    }
+
+    /// The source of this path.
+    #[must_use]
+    pub fn find(&self, path: &str) -> Option<&Serving> {
         let (index, _) = self.sources.find(path)?;
         self.serving.get(index)
     }
@@ -149,12 +159,6 @@ fn bucket(
         .and_then(|serving| serving.bucket.as_ref())
         .filter(|kept| kept.limit() == limit);
     kept.map_or_else(|| Arc::new(Bucket::new(limit, Arc::clone(clock))), Arc::clone)
-}
-
-/// `POST`, and what the source's handshake needs.
-fn allow(source: &Source) -> HeaderValue {
-    let methods: Vec<String> = source.methods().map(|method| method.to_string()).collect();
-    HeaderValue::from_str(&methods.join(", ")).unwrap_or(HeaderValue::from_static("POST"))
 }
 
 impl Serving {
@@ -215,56 +219,23 @@ impl Gate {
         }
     }
 
-    /// Lets one delivery live, and counts and logs how it ended.
-    pub async fn deliver(&self, head: &RequestHead, body: &mut dyn BodySource) -> Answer {
-        let started = self.clock.monotonic();
-        let snapshot = self.snapshot();
-        let mut report = Report::of(head.client);
-        let (judged, serving) = if let Some(serving) = snapshot.find(&head.path) {
-            serving.source.name.as_ref().clone_into(&mut report.source);
-            let lived = lifecycle::live(self, &snapshot, serving, head, body, &mut report).await;
-            let mut judged = lived.unwrap_or_else(Answer::refused);
-            if judged.refusal.as_ref().is_some_and(|r| r.reason == Reason::MethodNotAllowed) {
-                judged.headers.insert(header::ALLOW, allow(&serving.source));
-            }
-            (judged, Some(serving))
-        } else {
-            report.path.clone_from(&head.path);
-            (Answer::refused(Reason::UnknownSource.into()), None)
-        };
-        let shadowed = match serving.filter(|serving| serving.source.mode == Mode::Shadow) {
-            Some(serving) => {
-                shadow::pass(self, &snapshot, serving, head, &judged, &mut report).await
-            }
-            None => None,
-        };
-        let took = self.clock.monotonic().saturating_sub(started);
+    /// Counts and logs how a request ended, for its source if it found one.
+    pub fn conclude(
+        &self,
+        serving: Option<&Serving>,
+        report: &Report,
+        answer: &Answer,
+        took: Duration,
+    ) {
         let metrics = serving.map_or(&self.nowhere, |serving| &serving.metrics);
-        self.reporter.conclude(&report, &judged, took, metrics);
-        shadowed.unwrap_or(judged)
+        self.reporter.conclude(report, answer, took, metrics);
     }
 
     /// Counts and logs a request that never got as far as a head.
     pub fn refuse(&self, refusal: Refusal, client: IpAddr) -> Answer {
         let answer = Answer::refused(refusal);
-        self.reporter.conclude(&Report::of(client), &answer, Duration::ZERO, &self.nowhere);
+        self.conclude(None, &Report::of(client), &answer, Duration::ZERO);
         answer
-    }
-
-    /// What `on_store_error` says about a store that does not answer.
-    ///
-    /// # Errors
-    /// `store_unavailable`, if the configuration does not say to deliver without it.
-    pub fn without_store(&self, snapshot: &Snapshot, fault: &StoreError) -> Result<(), Refusal> {
-        match snapshot.on_store_error {
-            OnStoreError::Reject => {
-                Err(Refusal::because(Reason::StoreUnavailable, fault.to_string()))
-            }
-            OnStoreError::Forward => {
-                tracing::warn!(%fault, "delivering without dedupe, as on_store_error says");
-                Ok(())
-            }
-        }
     }
 
     /// Runs a stage of a delivery and records how long it took.

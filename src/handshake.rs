@@ -8,11 +8,11 @@
 //! must hold. What does not have the shape is no handshake and goes the way of every delivery.
 
 use crate::json::{Member, read_raw};
+use crate::keys::{Running, sha256};
 use crate::outcome::{Reason, Refusal};
 use crate::request::RequestHead;
-use crate::scheme::{Handshake, Pointer};
+use crate::scheme::{Handshake, HandshakeKind as Kind, Pointer};
 use crate::source::Source;
-use crate::verify::{Running, sha256};
 use data_encoding::{BASE64, HEXLOWER};
 use http::header::{HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, Method};
@@ -21,96 +21,6 @@ use subtle::ConstantTimeEq as _;
 
 #[cfg(test)]
 mod tests;
-
-/// Which protocol's handshake.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Slack: a signed POST of type `url_verification` whose `challenge` is echoed.
-    Slack,
-    /// Meta: a GET with `hub.mode=subscribe` and our verify token, whose `hub.challenge` is echoed.
-    Meta,
-    /// Zoom: a signed POST `endpoint.url_validation` whose `plainToken` is answered with its HMAC.
-    Zoom,
-    /// X: a GET with `crc_token`, answered with its HMAC.
-    X,
-    /// Okta: a GET whose `X-Okta-Verification-Challenge` is echoed in JSON.
-    Okta,
-    /// Dropbox: a GET whose `challenge` is echoed.
-    Dropbox,
-    /// Xero, "intent to receive": a POST without events; 200 if its signature holds, else 401.
-    Xero,
-    /// Asana, Keap, Rentman: a POST whose `X-Hook-Secret` is sent back.
-    Asana,
-    /// Discord: a signed POST of type 1 (PING), answered with type 1.
-    Discord,
-    /// Microsoft Graph, Business Central: a POST whose `validationToken` in the query is echoed.
-    Microsoft,
-    /// Notion: an unsigned POST of a `verification_token`, which later is the secret.
-    Notion,
-    /// monday.com: a POST that is nothing but a `challenge`, echoed in JSON.
-    Monday,
-    /// Trello, Intercom: a HEAD that wants 200.
-    Trello,
-    /// VTEX: a POST `{"hookConfig":"ping"}` that wants 200.
-    Vtex,
-    /// Salesforce Marketing Cloud: an unsigned POST of `callbackId` and `verificationKey`.
-    Salesforce,
-    /// eBay: a GET with `challenge_code`, answered with a hash of it, our verify token and our URL.
-    Ebay,
-    /// `WooCommerce`: an unsigned form `webhook_id=…` when the hook is saved.
-    Woocommerce,
-    /// LINE: a signed POST without events.
-    Line,
-    /// Exact Online: an empty POST.
-    ExactOnline,
-}
-
-impl Kind {
-    /// Every kind with its name in the configuration.
-    pub const NAMES: [(&'static str, Self); 19] = [
-        ("slack", Self::Slack),
-        ("meta", Self::Meta),
-        ("zoom", Self::Zoom),
-        ("x", Self::X),
-        ("okta", Self::Okta),
-        ("dropbox", Self::Dropbox),
-        ("xero", Self::Xero),
-        ("asana", Self::Asana),
-        ("discord", Self::Discord),
-        ("microsoft", Self::Microsoft),
-        ("notion", Self::Notion),
-        ("monday", Self::Monday),
-        ("trello", Self::Trello),
-        ("vtex", Self::Vtex),
-        ("salesforce", Self::Salesforce),
-        ("ebay", Self::Ebay),
-        ("woocommerce", Self::Woocommerce),
-        ("line", Self::Line),
-        ("exact-online", Self::ExactOnline),
-    ];
-
-    /// The methods that it uses beyond `POST`, for `Allow`.
-    #[must_use]
-    pub const fn methods(self) -> &'static [Method] {
-        match self {
-            Self::Meta | Self::X | Self::Okta | Self::Dropbox | Self::Ebay => &[Method::GET],
-            Self::Trello => &[Method::HEAD],
-            _ => &[],
-        }
-    }
-
-    /// Whether it cannot be answered without a `verify_token`.
-    #[must_use]
-    pub const fn needs_verify_token(self) -> bool {
-        matches!(self, Self::Meta | Self::Ebay)
-    }
-
-    /// Whether it cannot be answered without the source's `public_url`.
-    #[must_use]
-    pub const fn needs_public_url(self) -> bool {
-        matches!(self, Self::Ebay)
-    }
-}
 
 /// What the sender's protocol asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -19,6 +19,7 @@ pub mod gate;
 pub mod handshake;
 pub mod headers;
 pub mod json;
+pub mod keys;
 pub mod lifecycle;
 pub mod log;
 pub mod metrics;

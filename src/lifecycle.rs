@@ -1,17 +1,19 @@
 //! The life of a delivery, in order. Start here.
 //!
-//! [`live`] is contract section 3 from top to bottom: every `?` is a reason of section 4, and the
-//! first that fails ends the delivery. Nothing in this file knows Pingora, TOML or Prometheus'
-//! formats; `proxy` brings the request here and takes the answer away, `dispatch` carries the
-//! event to its destinations.
+//! [`deliver`] finds the source and counts and logs the end; `live` is contract section 3 from top
+//! to bottom: every `?` is a reason of section 4, and the first that fails ends the delivery.
+//! Nothing in this file knows Pingora, TOML or Prometheus' formats; `proxy` brings the request here
+//! and takes the answer away, `dispatch` carries the event to its destinations.
 
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, End};
 use crate::clock::UnixMillis;
 use crate::dedupe::{ClaimRequest, Hold, Intent};
-use crate::dispatch::{self, Dispatch, End};
+use crate::dispatch::{self, Dispatch};
 use crate::event::Event;
 use crate::gate::{Gate, Serving, Snapshot};
 use crate::handshake;
@@ -29,12 +31,35 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_64;
 
+/// Lets one delivery live, and counts and logs how it ended.
+pub async fn deliver(gate: &Gate, head: &RequestHead, body: &mut dyn BodySource) -> Answer {
+    let started = gate.clock.monotonic();
+    let took = || gate.clock.monotonic().saturating_sub(started);
+    let snapshot = gate.snapshot();
+    let mut report = Report::of(head.client);
+    let Some(serving) = snapshot.find(&head.path) else {
+        report.path.clone_from(&head.path);
+        let answer = Answer::refused(Reason::UnknownSource.into());
+        gate.conclude(None, &report, &answer, took());
+        return answer;
+    };
+    serving.source.name.as_ref().clone_into(&mut report.source);
+    let lived = live(gate, &snapshot, serving, head, body, &mut report).await;
+    let judged = lived.unwrap_or_else(|refusal| refused(refusal, &serving.source));
+    let forwarded_anyway = match serving.source.mode {
+        Mode::Enforce => None,
+        Mode::Shadow => shadow::pass(gate, &snapshot, serving, head, &judged, &mut report).await,
+    };
+    gate.conclude(Some(serving), &report, &judged, took());
+    forwarded_anyway.unwrap_or(judged)
+}
+
 /// Lets one delivery live from its head to its answer. What is learned on the way goes into
 /// `report`, whatever the end.
 ///
 /// # Errors
 /// The first thing that does not hold.
-pub async fn live(
+async fn live(
     gate: &Gate,
     snapshot: &Arc<Snapshot>,
     serving: &Serving,
@@ -126,7 +151,7 @@ pub async fn live(
             Some(holds)
         }
         Err(fault) => {
-            gate.without_store(snapshot, &fault)?;
+            snapshot.without_store(&fault)?;
             None
         }
     };
@@ -158,6 +183,19 @@ pub async fn live(
         serving.metrics.event_lag.observe(f64::from(lag_millis) / 1000.0);
     }
     Ok(answer)
+}
+
+/// A refusal as the sender is told of it: that of a method names those that are served.
+fn refused(refusal: Refusal, source: &Source) -> Answer {
+    let is_method = refusal.reason == Reason::MethodNotAllowed;
+    let mut answer = Answer::refused(refusal);
+    if is_method {
+        let methods: Vec<String> = source.methods().map(|method| method.to_string()).collect();
+        let allow = HeaderValue::from_str(&methods.join(", "));
+        let allow = allow.unwrap_or(HeaderValue::from_static("POST"));
+        answer.headers.insert(header::ALLOW, allow);
+    }
+    answer
 }
 
 /// `POST`, and what the handshake of the source needs.

@@ -6,14 +6,14 @@
 
 use crate::answer::Answer;
 use crate::bucket::Bucket;
-use crate::clock::Clock;
+use crate::clock::{Clock, UnixMillis};
 use crate::event::Event;
 use crate::metrics::SourceMetrics;
 use crate::outcome::{Outcome, Reason};
 use crate::request::Body;
 use crate::source::RateLimit;
-use crate::spans::{Ended, SpanSink};
 use crate::trace::Trace;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -79,6 +79,30 @@ pub struct DestinationReport {
     pub result: String,
     /// How long it took.
     pub duration: Duration,
+}
+
+/// A delivery that has ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended<'a> {
+    /// Its trace.
+    pub trace: &'a Trace,
+    /// What is known of it.
+    pub report: &'a Report,
+    /// How it was judged.
+    pub answer: &'a Answer,
+    /// When it ended.
+    pub at: UnixMillis,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+/// Where spans go. Never waits: what cannot be taken is dropped.
+pub trait SpanSink: Send + Sync + fmt::Debug {
+    /// Takes a delivery.
+    fn take(&self, delivery: &Ended<'_>);
+
+    /// Sends what is left, for a few seconds at most.
+    fn flush(&self);
 }
 
 /// Writes lines and counts.

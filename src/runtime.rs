@@ -8,19 +8,19 @@ mod reload;
 
 pub use reload::Origin;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, End};
 use crate::clock::Clock;
 use crate::config::{Config, DedupeSettings, StoreSettings};
 use crate::dedupe::{ClaimStore, Claims, DiskStore, MemoryStore, RedisStore, StoreError};
-use crate::dispatch::End;
 use crate::gate::{Gate, Snapshot};
+use crate::lifecycle;
 use crate::metrics::Metrics;
 use crate::outcome::Refusal;
 use crate::proxy::Door;
+use crate::report::SpanSink;
 use crate::request::{BodySource, RequestHead};
 use crate::secret::Secret;
 use crate::server::{Edge, TlsError};
-use crate::spans::SpanSink;
 use crate::upstream::{UpstreamFault, Upstreams};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
@@ -141,7 +141,7 @@ async fn open_store(
 #[async_trait]
 impl Door for Runtime {
     async fn deliver(&self, head: RequestHead, body: &mut dyn BodySource) -> Answer {
-        self.gate.deliver(&head, body).await
+        lifecycle::deliver(&self.gate, &head, body).await
     }
 
     fn refuse(&self, refusal: Refusal, client: IpAddr) -> Answer {

@@ -4,7 +4,10 @@
 //! (or its preset) come to once they are resolved. Nothing here computes anything: `verify` reads
 //! it to judge a request, `sign` reads it to make one. Knows neither clocks nor HTTP statuses.
 
+mod handshake;
 mod notation;
+
+pub use handshake::{Handshake, HandshakeKind};
 
 use http::HeaderName;
 use std::fmt;
@@ -350,15 +353,6 @@ pub struct EventRule {
     pub kind: Vec<Place>,
     /// Where the event's time stands (RFC 3339 or unix); for the delivery lag only.
     pub time: Vec<Place>,
-}
-
-/// A handshake that the proxy answers itself; see the `handshake` module for the kinds.
-#[derive(Clone, Debug)]
-pub struct Handshake {
-    /// Which protocol.
-    pub kind: crate::handshake::Kind,
-    /// A verify token that the protocol lets the receiver choose (Meta), if one is configured.
-    pub verify_token: Option<crate::secret::Secret>,
 }
 
 #[cfg(test)]

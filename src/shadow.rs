@@ -7,9 +7,9 @@
 #[cfg(test)]
 mod tests;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, End};
 use crate::dedupe::Hold;
-use crate::dispatch::{self, Dispatch, End};
+use crate::dispatch::{self, Dispatch};
 use crate::event::Event;
 use crate::gate::{Gate, Serving, Snapshot};
 use crate::headers::VerifiedFacts;

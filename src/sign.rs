@@ -10,13 +10,14 @@ pub use sample::{default_type, new_id, sample_body};
 
 use crate::clock::UnixMillis;
 use crate::json::PayloadFault;
+use crate::keys::Key;
 use crate::outcome::Refusal;
 use crate::request::RequestHead;
 use crate::scheme::{Algorithm, Encoding, Part, Place, TimestampPlace};
 use crate::secret::{NamedSecret, Secret};
 use crate::source::Source;
 use crate::verify::freshness::print_time;
-use crate::verify::{Inputs, Key, OneHeader, encode_signature, one_header};
+use crate::verify::{Inputs, OneHeader, encode_signature, one_header};
 use ed25519_dalek::Signer as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use p256::ecdsa::signature::hazmat::PrehashSigner as _;
@@ -231,7 +232,7 @@ fn signature(
             let unfit = SignError::PrivateKey("a PKCS #8 PEM of a P-256 key");
             let Ok(pem) = std::str::from_utf8(private.expose()) else { return Err(unfit) };
             let Ok(key) = p256::ecdsa::SigningKey::from_pkcs8_pem(pem) else { return Err(unfit) };
-            let hash = crate::verify::sha256(&crate::verify::signed_text(pieces, body));
+            let hash = crate::keys::sha256(&crate::verify::signed_text(pieces, body));
             let signature: p256::ecdsa::Signature =
                 key.sign_prehash(&hash).map_err(|_| SignError::PrivateKey("able to sign"))?;
             Ok(signature.to_der().as_bytes().to_vec())

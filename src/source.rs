@@ -2,10 +2,10 @@
 //!
 //! Built by `config` once; read by everybody else. Knows neither clocks nor sockets.
 
+use crate::keys::Keys;
 use crate::route::Route;
 use crate::scheme::Scheme;
 use crate::secret::NamedSecret;
-use crate::verify::Keys;
 use http::Method;
 use ipnet::IpNet;
 use std::collections::HashMap;

@@ -6,40 +6,11 @@
 #[cfg(feature = "otlp")]
 mod otlp;
 
-use crate::answer::Answer;
-use crate::clock::UnixMillis;
-use crate::report::Report;
-use crate::trace::Trace;
-use std::fmt;
+use crate::report::SpanSink;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The variables one of which names the collector; without them nothing is exported.
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
-
-/// A delivery that has ended.
-#[derive(Clone, Copy, Debug)]
-pub struct Ended<'a> {
-    /// Its trace.
-    pub trace: &'a Trace,
-    /// What is known of it.
-    pub report: &'a Report,
-    /// How it was judged.
-    pub answer: &'a Answer,
-    /// When it ended.
-    pub at: UnixMillis,
-    /// How long it took.
-    pub duration: Duration,
-}
-
-/// Where spans go. Never waits: what cannot be taken is dropped.
-pub trait SpanSink: Send + Sync + fmt::Debug {
-    /// Takes a delivery.
-    fn take(&self, delivery: &Ended<'_>);
-
-    /// Sends what is left, for a few seconds at most.
-    fn flush(&self);
-}
 
 /// What the environment asks for, if it names a collector.
 ///

@@ -27,7 +27,6 @@ use crate::outcome::Refusal;
 use crate::proxy::{BodyMemory, Limits, Listener, Reply, Responder, Traffic};
 use crate::request::{BodySource, RequestHead};
 use crate::secret::Secret;
-use crate::server::Edge;
 use crate::upstream::ReplyBody;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
@@ -40,6 +39,7 @@ use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// What the admin listener knows of the rest of the process.
 #[async_trait]
@@ -108,7 +108,8 @@ pub(crate) struct Admin {
     clock: Arc<dyn Clock>,
     clock_watch: Arc<ClockWatch>,
     started: Duration,
-    edge: Arc<Edge>,
+    /// Whether the process is on its way out.
+    draining: watch::Receiver<bool>,
 }
 
 impl Admin {
@@ -117,10 +118,10 @@ impl Admin {
         metrics: Arc<Metrics>,
         clock: Arc<dyn Clock>,
         clock_watch: Arc<ClockWatch>,
-        edge: Arc<Edge>,
+        draining: watch::Receiver<bool>,
     ) -> Self {
         let started = clock.monotonic();
-        Self { backend, metrics, clock, clock_watch, started, edge }
+        Self { backend, metrics, clock, clock_watch, started, draining }
     }
 
     /// A listener that answers these requests, with limits of its own that suit people and scrapers.
@@ -194,7 +195,7 @@ impl Admin {
 
     async fn ready(&self) -> Reply {
         let mut reasons = Vec::new();
-        if self.edge.is_draining() {
+        if *self.draining.borrow() {
             reasons.push("draining".to_owned());
         }
         let mut shortcoming = None;

@@ -6,10 +6,9 @@ use super::keys::{TableKeys, key, optional, required};
 use super::reading::{Item, TableReader};
 use super::secrets::{self, Found};
 use super::value::{Form, Span};
-use crate::handshake::Kind;
 use crate::scheme::{
-    Algorithm, Encoding, EventRule, Handshake, KeyForm, Part, Place, Scheme, SignatureRule,
-    Template, TimeFormat, TimestampPlace, TimestampRule,
+    Algorithm, Encoding, EventRule, Handshake, HandshakeKind, KeyForm, Part, Place, Scheme,
+    SignatureRule, Template, TimeFormat, TimestampPlace, TimestampRule,
 };
 use http::HeaderName;
 use std::time::Duration;
@@ -306,8 +305,8 @@ fn event(table: &TableReader<'_>) -> Option<EventRule> {
 }
 
 fn handshake(table: &TableReader<'_>) -> Option<(Handshake, Option<String>)> {
-    let kind = table.require("kind", &Kind::NAMES.map(|(name, _)| name).join(", "));
-    let kind = kind.and_then(|item| item.choice(&Kind::NAMES));
+    let kind = table.require("kind", &HandshakeKind::NAMES.map(|(name, _)| name).join(", "));
+    let kind = kind.and_then(|item| item.choice(&HandshakeKind::NAMES));
     let token = table.get_hidden("verify_token").map(|item| secrets::read(&item));
     let (verify_token, unreadable) = match token {
         None => (None, None),

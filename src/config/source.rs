@@ -9,11 +9,11 @@ use super::reading::{Item, Reading, TableReader};
 use super::secrets::{self, Found};
 use super::value::{PublicUrl, RequestPath};
 use super::{route, scheme, server};
+use crate::keys::Keys;
 use crate::presets;
 use crate::scheme::Scheme;
 use crate::secret::NamedSecret;
 use crate::source::{Mode, Source, Unrouted};
-use crate::verify::Keys;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -17,6 +17,7 @@ mod tests;
 pub(crate) use trial::{fits, preset_source, source_of};
 
 use crate::event::Event;
+use crate::keys::Key;
 use crate::presets;
 use crate::request::RequestHead;
 use crate::scheme::{
@@ -24,7 +25,7 @@ use crate::scheme::{
 };
 use crate::secret::{NamedSecret, Secret};
 use crate::source::Source;
-use crate::verify::{Inputs, Key};
+use crate::verify::Inputs;
 use candidates::{Candidate, Time};
 use std::time::Duration;
 

@@ -1,12 +1,13 @@
 //! Sources made up to try whether a captured request fits them.
 
 use crate::config::{Config, SecretReader};
+use crate::keys::Keys;
 use crate::presets;
 use crate::request::RequestHead;
 use crate::scheme::Scheme;
 use crate::secret::{NamedSecret, Secret};
 use crate::source::{Mode, Source, Unrouted};
-use crate::verify::{Keys, check};
+use crate::verify::check;
 use std::io;
 use std::path::Path;
 use std::time::Duration;

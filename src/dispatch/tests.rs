@@ -1,7 +1,7 @@
 //! Forwarding, settling and waiting, with destinations that do as they are told.
 
 use crate::dedupe::Standing;
-use crate::gate::testing::{Act, Door, Stage, all_wait, answer, order, shop, shop_to, status};
+use crate::lifecycle::testing::{Act, Door, Stage, all_wait, answer, order, shop, shop_to, status};
 use crate::upstream::Forwarded;
 use std::time::Duration;
 

@@ -4,7 +4,7 @@
 use super::*;
 use crate::discover::preset_source;
 use crate::route::{Route, TypeGlob};
-use crate::scheme::{Encoding, Handshake, KeyForm, TimeFormat};
+use crate::scheme::{Encoding, Handshake, HandshakeKind, KeyForm, TimeFormat};
 use crate::verify::fixture::{NOW, head, signed_by, source, template};
 use std::time::Duration;
 
@@ -86,8 +86,7 @@ fn what_is_refused_before_the_signature_is_told_so() {
 #[test]
 fn a_handshake_is_told_as_one() {
     let mut slack = ready(listed());
-    slack.scheme.handshake =
-        Some(Handshake { kind: crate::handshake::Kind::Slack, verify_token: None });
+    slack.scheme.handshake = Some(Handshake { kind: HandshakeKind::Slack, verify_token: None });
     let (head, body) = signed_by(&slack, br#"{"type":"url_verification","challenge":"abc"}"#);
     assert_eq!(judge_alone(&slack, &head, &body).verdict, Verdict::Handshake);
 }

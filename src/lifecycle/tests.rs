@@ -1,7 +1,7 @@
 //! The order of a delivery's life, and what each step lets through.
 
 use crate::dedupe::Standing;
-use crate::gate::testing::{Delivery, NOW, Stage, UPSTREAMS, envelope, order, shop};
+use crate::lifecycle::testing::{Delivery, NOW, Stage, UPSTREAMS, envelope, order, shop};
 use crate::request::BodyError;
 use http::Method;
 use std::time::Duration;

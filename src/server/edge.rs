@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use prometheus::IntGauge;
 use rustls::ServerConfig;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// The state of the public listener; one for the life of the process.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct Edge {
     tls: Arc<ArcSwapOption<ServerConfig>>,
     traffic: Arc<Traffic>,
     drain_timeout: Mutex<Duration>,
-    is_draining: AtomicBool,
+    draining: watch::Sender<bool>,
 }
 
 /// New settings that are sure to work.
@@ -46,7 +46,7 @@ impl Edge {
             tls: Arc::new(ArcSwapOption::new(prepared.tls)),
             traffic: Arc::new(Traffic::default()),
             drain_timeout: Mutex::new(prepared.drain_timeout),
-            is_draining: AtomicBool::new(false),
+            draining: watch::Sender::new(false),
         }))
     }
 
@@ -80,7 +80,7 @@ impl Edge {
 
     /// Whether the process is on its way out.
     pub fn is_draining(&self) -> bool {
-        self.is_draining.load(Ordering::Acquire)
+        *self.draining.borrow()
     }
 
     /// What is open on the public listener.
@@ -88,8 +88,13 @@ impl Edge {
         &self.traffic
     }
 
+    /// Turns true when the drain starts, which stops the public listener.
+    pub(super) fn draining(&self) -> watch::Receiver<bool> {
+        self.draining.subscribe()
+    }
+
     pub(super) fn start_draining(&self) {
-        self.is_draining.store(true, Ordering::Release);
+        self.draining.send_replace(true);
     }
 
     pub(super) fn drain_timeout(&self) -> Duration {

@@ -63,7 +63,6 @@ pub struct Running {
     edge: Arc<Edge>,
     metrics: Arc<Metrics>,
     admin: Arc<dyn AdminBackend>,
-    stop_public: watch::Sender<bool>,
     stop_admin: watch::Sender<bool>,
     public_task: JoinHandle<()>,
     admin_task: JoinHandle<()>,
@@ -93,11 +92,10 @@ pub fn start(bound: Bound, edge: Arc<Edge>, behind: Behind) -> Running {
         Arc::clone(&metrics),
         Arc::clone(&clock),
         Arc::clone(&clock_watch),
-        Arc::clone(&edge),
+        edge.draining(),
     );
-    let (stop_public, public_stop) = watch::channel(false);
     let (stop_admin, admin_stop) = watch::channel(false);
-    let public_task = spawn("public", public, bound.public, public_stop);
+    let public_task = spawn("public", public, bound.public, edge.draining());
     let admin_task = spawn("admin", admin_desk.listener(), vec![bound.admin], admin_stop);
     for address in &addresses {
         tracing::info!("listening on {scheme}://{address}");
@@ -109,7 +107,6 @@ pub fn start(bound: Bound, edge: Arc<Edge>, behind: Behind) -> Running {
         edge,
         metrics,
         admin,
-        stop_public,
         stop_admin,
         public_task,
         admin_task,
@@ -160,7 +157,6 @@ impl Running {
     /// Stops taking connections, lets finish what is under way, and stops.
     pub async fn drain(self) -> Drained {
         self.edge.start_draining();
-        self.stop_public.send_replace(true);
         let traffic = self.edge.traffic();
         let is_over = || traffic.requests() == 0 && self.metrics.in_flight.get() <= 0;
         let finished = tokio::time::timeout(self.edge.drain_timeout(), wait_until(is_over)).await;

@@ -1,7 +1,7 @@
 //! What shadow mode lets through, and what it says about it.
 
 use crate::clock::UnixMillis;
-use crate::gate::testing::{
+use crate::lifecycle::testing::{
     Act, Delivery, Door, Stage, all_wait, answer, envelope, order, shop, shop_to, status,
 };
 use crate::upstream::Forwarded;

@@ -3,8 +3,8 @@
 //! The SDK's processor and exporter do the work; the spans are made here, whole, once a delivery
 //! has ended, because only then it is known what they say.
 
-use super::{Ended, SpanSink};
 use crate::outcome::Outcome;
+use crate::report::{Ended, SpanSink};
 use async_trait::async_trait;
 use opentelemetry::trace::{
     SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState,

@@ -7,11 +7,9 @@
 //! [`SignatureCheck`] is fed while the body arrives; [`freshness`] judges the time of sending, which
 //! comes later in a delivery's life, after the look for a duplicate.
 
-mod digest;
 mod encoding;
 pub mod freshness;
 mod items;
-mod keys;
 mod signed;
 mod texts;
 
@@ -20,15 +18,12 @@ pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;
 
-pub use keys::{KeyError, Keys};
-
-pub(crate) use digest::Running;
 pub(crate) use encoding::{decode_signature, encode_signature};
-pub(crate) use keys::Key;
-pub(crate) use signed::{Inputs, OneHeader, Piece, body_sha256, one_header, sha256};
+pub(crate) use signed::{Inputs, OneHeader, Piece, body_sha256, one_header};
 pub(crate) use texts::signed_text;
 
 use crate::clock::UnixMillis;
+use crate::keys::{Key, Keys, Running};
 use crate::outcome::{Reason, Refusal};
 use crate::request::RequestHead;
 use crate::scheme::Algorithm;

@@ -4,6 +4,7 @@
 //! it can be hashed while it arrives and is never copied; nothing of it is re-formatted.
 
 use crate::json::{Member, read_raw};
+use crate::keys::sha256;
 use crate::outcome::{Reason, Refusal};
 use crate::request::RequestHead;
 use crate::scheme::{Part, Place, Pointer, Scheme, TimestampPlace};
@@ -188,12 +189,6 @@ impl<'a> Inputs<'a> {
 /// The hex SHA-256 of a body.
 pub(crate) fn body_sha256(body: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(&sha256(body))
-}
-
-pub(crate) fn sha256(bytes: &[u8]) -> Vec<u8> {
-    let mut hash = super::digest::Running::sha256();
-    hash.update(bytes);
-    hash.finish().into_bytes()
 }
 
 /// A header that has one meaning, if it has.

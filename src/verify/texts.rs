@@ -1,8 +1,7 @@
 //! Signed texts in a key's hands: hashed or put together, and compared with signatures.
 
-use super::digest::{Running, Tag};
-use super::keys::{Key, Material, hash_token};
 use super::signed::Piece;
+use crate::keys::{Key, Material, Running, Tag, hash_token};
 use ed25519_dalek::Signature as Ed25519Signature;
 use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
 use std::borrow::Cow;

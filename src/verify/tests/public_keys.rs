@@ -3,6 +3,7 @@
 use super::super::fixture::{head, secrets, signed_with, source, template};
 use super::super::*;
 use super::{reason, stream};
+use crate::keys::KeyError;
 use crate::scheme::{Encoding, KeyForm, TimeFormat};
 use crate::secret::Secret;
 use crate::sign::SigningKey;

@@ -1,9 +1,16 @@
 //! A source's secrets, decoded once and ready to verify with.
+//!
+//! Owns the forms of keys and the hashing that is done with them; what is hashed, and what a match
+//! means, is `verify`'s.
 
-use super::digest::{Running, Tag};
-use super::encoding::decode_key;
-use crate::scheme::{Algorithm, SignatureRule};
+mod decoding;
+mod digest;
+
+pub(crate) use digest::{Running, Tag, sha256};
+
+use crate::scheme::{Algorithm, KeyForm, SignatureRule};
 use crate::secret::{NamedSecret, Secret};
+use decoding::decode_key;
 use p256::pkcs8::DecodePublicKey as _;
 use std::fmt;
 use std::sync::Arc;
@@ -124,7 +131,7 @@ impl Material {
 }
 
 /// What a token is compared by.
-pub(super) fn hash_token(token: &[u8]) -> Tag {
+pub(crate) fn hash_token(token: &[u8]) -> Tag {
     let mut hash = Running::sha256();
     hash.update(token);
     hash.finish()
@@ -149,6 +156,6 @@ fn ecdsa_key(text: &[u8]) -> Result<p256::ecdsa::VerifyingKey, &'static str> {
         let pem = std::str::from_utf8(text).map_err(|_| PROBLEM)?;
         return p256::ecdsa::VerifyingKey::from_public_key_pem(pem).map_err(|_| PROBLEM);
     }
-    let der = decode_key(crate::scheme::KeyForm::Base64, text).map_err(|_| PROBLEM)?;
+    let der = decode_key(KeyForm::Base64, text).map_err(|_| PROBLEM)?;
     p256::ecdsa::VerifyingKey::from_public_key_der(&der).map_err(|_| PROBLEM)
 }

@@ -66,6 +66,13 @@ impl Running {
     }
 }
 
+/// The SHA-256 of these bytes.
+pub(crate) fn sha256(bytes: &[u8]) -> Vec<u8> {
+    let mut hash = Running::sha256();
+    hash.update(bytes);
+    hash.finish().into_bytes()
+}
+
 /// What the sender ought to have sent. It has no `==` and no `Debug`: the one comparison is
 /// [`Tag::is`], and whoever may see the bytes (the sender's side, `sign`) asks for them by name.
 pub(crate) struct Tag(Vec<u8>);

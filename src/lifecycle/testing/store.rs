@@ -1,0 +1,86 @@
+//! A store that counts what it is asked, and can fail.
+
+use crate::dedupe::{
+    ClaimStore, Counters, Fence, Health, Intent, Key, MemoryStore, Settled, Standing, StoreError,
+    Target, Verdict,
+};
+use async_trait::async_trait;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// A memory store whose claims are counted, and which can be out of order.
+pub(crate) struct Watched {
+    pub(super) inner: MemoryStore,
+    claims: AtomicUsize,
+    is_broken: AtomicBool,
+}
+
+impl Watched {
+    pub(super) fn new(inner: MemoryStore) -> Self {
+        Self { inner, claims: AtomicUsize::new(0), is_broken: AtomicBool::new(false) }
+    }
+
+    /// How often it was asked for claims.
+    pub(crate) fn asked(&self) -> usize {
+        self.claims.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn breaks(&self, is_broken: bool) {
+        self.is_broken.store(is_broken, Ordering::SeqCst);
+    }
+
+    fn state(&self) -> Result<(), StoreError> {
+        let problem = "is out of order".to_owned();
+        let is_broken = self.is_broken.load(Ordering::SeqCst);
+        if is_broken { Err(StoreError { store: "memory", problem }) } else { Ok(()) }
+    }
+}
+
+#[async_trait]
+impl ClaimStore for Watched {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    fn counters(&self) -> &Counters {
+        self.inner.counters()
+    }
+
+    async fn claim(
+        &self,
+        targets: &[Target],
+        fence: Fence,
+        intent: Intent,
+        within: Duration,
+    ) -> Result<Vec<Standing>, StoreError> {
+        self.claims.fetch_add(1, Ordering::SeqCst);
+        self.state()?;
+        self.inner.claim(targets, fence, intent, within).await
+    }
+
+    async fn settle(
+        &self,
+        key: Key,
+        fence: Fence,
+        verdict: &Verdict,
+        within: Duration,
+    ) -> Result<Settled, StoreError> {
+        self.state()?;
+        self.inner.settle(key, fence, verdict, within).await
+    }
+
+    async fn forget(&self, key: Key, within: Duration) -> Result<Standing, StoreError> {
+        self.state()?;
+        self.inner.forget(key, within).await
+    }
+
+    async fn entries(&self, within: Duration) -> Result<u64, StoreError> {
+        self.state()?;
+        self.inner.entries(within).await
+    }
+
+    async fn health(&self, within: Duration) -> Result<Health, StoreError> {
+        self.state()?;
+        self.inner.health(within).await
+    }
+}
