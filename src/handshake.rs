@@ -5,7 +5,7 @@
 //! challenge is echoed only in the exact shape, bounded, as plain text that no browser will take
 //! for a page, and a keyed answer is given only for a token that cannot be the text of an event
 //! (else the endpoint would sign forgeries on demand). Where the question is signed, the signature
-//! must hold. What does not have the shape is no handshake and goes the way of every delivery.
+//! must hold. A POST that does not have the shape is no handshake and goes the way of every delivery.
 
 use crate::json::{Member, read_raw};
 use crate::keys::{Running, sha256};

@@ -26,7 +26,7 @@ use crate::shadow;
 use crate::source::{Mode, Source, Unrouted};
 use crate::trace::Trace;
 use crate::verify::{SignatureCheck, freshness};
-use http::{HeaderValue, header};
+use http::{HeaderValue, Method, header};
 use std::sync::Arc;
 use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_64;
@@ -81,6 +81,10 @@ async fn live(
     if let Some(reply) = handshake.and_then(|kind| handshake::answer_head(kind, source, head)) {
         return reply.map(Answer::handshake);
     }
+    // The other methods are there for handshakes only.
+    if head.method != Method::POST {
+        return Err(Reason::MethodNotAllowed.into());
+    }
     // Some senders' first question comes before there is a secret, so a body may still be worth
     // reading where there is a handshake.
     let mut signature = signature_check(source, head);
@@ -103,7 +107,9 @@ async fn live(
     let started = gate.clock.monotonic();
     let genuine = signature.and_then(|check| check.finish(&body.bytes));
     if let Some(kind) = handshake {
-        let verified = genuine.as_ref().map(|_| ());
+        let proof = genuine.as_ref().map_err(Refusal::clone);
+        let verified = proof.and_then(|genuine| is_fresh(source, genuine.sent(), now));
+        let verified = verified.as_ref().copied();
         if let Some(reply) = handshake::answer_body(kind, source, head, &body.bytes, verified) {
             return reply.map(Answer::handshake);
         }
@@ -126,7 +132,7 @@ async fn live(
 
     // 6. and 7. Delivered everywhere is a duplicate, however old; anything else has to be fresh.
     // Freshness decides whether the one call to the store may claim or only look.
-    let fresh = is_fresh(source, &event, now);
+    let fresh = is_fresh(source, event.sent, now);
     let alias = source.replay_guard.then(|| genuine.signature_fingerprint());
     let claims = ClaimRequest {
         source: &source.name,
@@ -250,8 +256,8 @@ impl From<BodyError> for Refusal {
     }
 }
 
-fn is_fresh(source: &Source, event: &Event, now: UnixMillis) -> Result<(), Refusal> {
-    match (&source.scheme.timestamp, event.sent) {
+fn is_fresh(source: &Source, sent: Option<UnixMillis>, now: UnixMillis) -> Result<(), Refusal> {
+    match (&source.scheme.timestamp, sent) {
         (Some(rule), Some(sent)) => freshness::judge(rule, sent, now),
         _ => Ok(()),
     }

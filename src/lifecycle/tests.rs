@@ -221,12 +221,40 @@ async fn a_handshake_by_get_is_answered_without_a_body_and_other_methods_are_ref
 }
 
 #[tokio::test]
+async fn a_signed_get_that_is_no_handshake_is_no_event_either() {
+    let stage = Stage::of(&with_handshake("kind = \"dropbox\"", "SECRET"));
+    for delivery in [stage.signed("shop", &order("1")), Delivery::to("/shop", "")] {
+        let met = stage.deliver(delivery.by(Method::GET)).await;
+        assert_eq!(met.verdict(), (405, "rejected", "method_not_allowed"));
+        assert_eq!(met.answer.headers["allow"], "POST, GET");
+        assert!(!met.body_was_read);
+    }
+    assert_eq!(stage.upstreams.asked(), [""; 0]);
+}
+
+#[tokio::test]
 async fn a_handshake_that_is_to_be_signed_is_not_answered_to_a_stranger() {
     let stage = Stage::of(&with_handshake("kind = \"slack\"", "SECRET"));
     let question = r#"{"type":"url_verification","challenge":"abcdef"}"#;
     assert_eq!(stage.deliver(Delivery::to("/shop", question)).await.reason(), "signature_missing");
     let met = stage.deliver(stage.signed("shop", question)).await;
     assert_eq!((met.verdict(), met.text().as_str()), ((200, "handshake", ""), "abcdef"));
+}
+
+#[tokio::test]
+async fn a_handshake_whose_signature_has_a_time_is_answered_while_it_is_fresh() {
+    let stage = Stage::of(&format!(
+        "{UPSTREAMS}[sources.shop]\npath = \"/shop\"\npreset = \"slack\"\n\
+         secrets = [{{ env = \"SECRET\" }}]\n\
+         [[sources.shop.routes]]\nevents = [\"*\"]\nto = [\"erp\"]\n"
+    ));
+    let question = r#"{"type":"url_verification","challenge":"abcdef"}"#;
+    let delivery = stage.signed("shop", question);
+    assert_eq!(stage.deliver(delivery.clone()).await.verdict(), (200, "handshake", ""));
+    stage.clock.advance(Duration::from_secs(300));
+    assert_eq!(stage.deliver(delivery.clone()).await.verdict(), (200, "handshake", ""));
+    stage.clock.advance(Duration::from_millis(1001));
+    assert_eq!(stage.deliver(delivery).await.verdict(), (401, "rejected", "timestamp_too_old"));
 }
 
 #[tokio::test]
