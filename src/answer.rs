@@ -71,12 +71,19 @@ pub enum End {
 }
 
 impl End {
-    /// What copies that wait on other instances are told: reason and status.
+    /// What copies that wait on other instances are told: reason, status, and the wait where it is
+    /// not the reason's.
     #[must_use]
     pub fn note(&self) -> String {
         match self {
             Self::Accepted { .. } => String::new(),
-            Self::Failed(refusal) => format!("{} {}", refusal.reason.label(), refusal.status()),
+            Self::Failed(refusal) => {
+                let (label, status) = (refusal.reason.label(), refusal.status());
+                match &refusal.retry_after {
+                    None => format!("{label} {status}"),
+                    Some(wait) => format!("{label} {status} {wait}"),
+                }
+            }
         }
     }
 
@@ -84,9 +91,33 @@ impl End {
     /// reason.
     #[must_use]
     pub fn refusal_of(note: &str) -> Option<Refusal> {
-        let (label, status) = note.split_once(' ')?;
+        let mut parts = note.splitn(3, ' ');
+        let (label, status, wait) = (parts.next()?, parts.next()?, parts.next());
         let reason = Reason::ALL.into_iter().find(|reason| reason.label() == label)?;
         let status = status.parse().ok().filter(|status| (400..600).contains(status))?;
-        Some(Refusal::because(reason, "as another instance was told").with_status(status))
+        let refusal = Refusal::because(reason, "as another instance was told").with_status(status);
+        Some(Refusal { retry_after: wait.map(ToOwned::to_owned), ..refusal })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::Reason;
+
+    #[test]
+    fn copies_elsewhere_are_told_reason_status_and_wait() {
+        let date = "Wed, 21 Oct 2026 07:28:00 GMT";
+        for (status, wait) in [(500, None), (503, Some("17")), (503, Some(date))] {
+            let told = Refusal::new(Reason::UpstreamError).with_status(status);
+            let told = Refusal { retry_after: wait.map(str::to_owned), ..told };
+            let heard = End::refusal_of(&End::Failed(told.clone()).note()).unwrap();
+            assert_eq!((heard.reason, heard.status()), (told.reason, status));
+            assert_eq!(heard.retry_after, told.retry_after);
+        }
+        for note in ["", "upstream_error", "nonsense 500", "upstream_error 200", "upstream_error x"]
+        {
+            assert_eq!(End::refusal_of(note).map(|r| r.status()), None, "{note}");
+        }
     }
 }

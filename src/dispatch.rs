@@ -8,14 +8,16 @@
 mod tests;
 
 use crate::answer::{Answer, End};
+use crate::clock::Clock;
 use crate::dedupe::{Claim, Ending, Hold, Waited, Waiter};
 use crate::gate::{Gate, Snapshot};
 use crate::headers::{self, VerifiedFacts};
 use crate::metrics::Counted;
 use crate::outcome::{Outcome, Reason, Refusal};
-use crate::report::{DestinationReport, Report};
+use crate::report::{DestinationReport, Report, millis};
 use crate::request::{Body, RequestHead};
 use crate::route::{Route, UpstreamName};
+use crate::source::SourceName;
 use crate::trace::Trace;
 use crate::upstream::{Forwarded, ReplyBody, UpstreamAnswer, UpstreamRequest};
 use bytes::Bytes;
@@ -71,7 +73,9 @@ pub async fn forward(
     let pending: Vec<_> = lots
         .into_iter()
         .zip(dispatch.destinations)
-        .map(|(lot, (upstream, _))| (upstream, start(&dispatch, upstream, lot, &in_flight)))
+        .map(|(lot, (upstream, _))| {
+            (upstream, start(gate, &dispatch, upstream, lot, &in_flight, report))
+        })
         .collect();
     let alone = pending.len() == 1;
     let mut accepted = None;
@@ -154,10 +158,12 @@ impl Met {
 }
 
 fn start(
+    gate: &Gate,
     dispatch: &Dispatch<'_>,
     upstream: &UpstreamName,
     lot: Lot,
     in_flight: &Arc<Counted>,
+    report: &Report,
 ) -> Pending {
     let claim = match lot {
         Lot::Ours(claim) => claim,
@@ -180,10 +186,19 @@ fn start(
         _body: dispatch.body.clone(),
         _in_flight: in_flight.clone(),
     };
+    let late = Late {
+        source: report.source.clone(),
+        event_id: report.event.as_ref().map(|event| event.id.clone()),
+        upstream: upstream.clone(),
+        clock: gate.clock.clone(),
+        started: gate.clock.monotonic(),
+    };
     let (tell, told) = oneshot::channel();
     tokio::spawn(async move {
         // A sender that hung up is told nothing; its retry will be.
-        drop(tell.send(carriage.carry().await));
+        if let Err(met) = tell.send(carriage.carry().await) {
+            late.log(&met);
+        }
     });
     Pending::Ours(told)
 }
@@ -239,6 +254,44 @@ impl Carriage {
     }
 }
 
+/// What is said of a forward that ended when its sender did not wait any more. The delivery's own
+/// line was written before, and without this nobody would read how it ended.
+struct Late {
+    source: Option<SourceName>,
+    event_id: Option<Arc<str>>,
+    upstream: UpstreamName,
+    clock: Arc<dyn Clock>,
+    started: Duration,
+}
+
+impl Late {
+    fn log(&self, met: &Met) {
+        let source = self.source.as_deref().unwrap_or_default();
+        let event_id = self.event_id.as_deref().unwrap_or_default();
+        let (upstream, result) = (&*self.upstream, met.label());
+        let duration_ms = millis(self.clock.monotonic().saturating_sub(self.started));
+        match met {
+            Met::Refused(refusal) => tracing::warn!(
+                source,
+                event_id,
+                upstream,
+                result,
+                duration_ms,
+                detail = &*refusal.detail,
+                "late end: the sender did not wait for it"
+            ),
+            Met::Accepted(_) | Met::Before => tracing::info!(
+                source,
+                event_id,
+                upstream,
+                result,
+                duration_ms,
+                "late end: the sender did not wait for it"
+            ),
+        }
+    }
+}
+
 /// What a destination's answer means: for its claim, and for the sender.
 fn judge(forwarded: Forwarded, upstream: &str) -> (Ending, Met) {
     // After the last byte was sent the destination may have acted on the event, so nobody may send
@@ -257,6 +310,7 @@ fn judge(forwarded: Forwarded, upstream: &str) -> (Ending, Met) {
                 .headers
                 .get(http::header::RETRY_AFTER)
                 .and_then(|value| value.to_str().ok())
+                .filter(|wait| is_wait(wait))
                 .map(str::to_owned);
             let refusal = match status {
                 429 => Refusal { retry_after, ..refused(Reason::UpstreamBusy, detail) },
@@ -287,6 +341,13 @@ fn judge(forwarded: Forwarded, upstream: &str) -> (Ending, Met) {
             (doubt(sent_whole), Met::Refused(refused(Reason::UpstreamBroken, detail)))
         }
     }
+}
+
+/// Seconds or an HTTP date (RFC 9110 section 10.2.3). What is neither would make a sender fall back
+/// on who knows what, so it is not passed on.
+fn is_wait(text: &str) -> bool {
+    let is_seconds = (1..=9).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    is_seconds || (text.ends_with(" GMT") && jiff::fmt::rfc2822::parse(text).is_ok())
 }
 
 impl Pending {

@@ -43,7 +43,7 @@ pub async fn deliver(gate: &Gate, head: &RequestHead, body: &mut dyn BodySource)
         gate.conclude(None, &report, &answer, took());
         return answer;
     };
-    serving.source.name.as_ref().clone_into(&mut report.source);
+    report.source = Some(serving.source.name.clone());
     let lived = live(gate, &snapshot, serving, head, body, &mut report).await;
     let judged = lived.unwrap_or_else(|refusal| refused(refusal, &serving.source));
     let forwarded_anyway = match serving.source.mode {
@@ -273,10 +273,19 @@ fn note_other_bodies(serving: &Serving, event: &Event, holds: &[Hold<End>]) {
     };
     if holds.iter().any(differs) {
         serving.metrics.body_mismatch.inc();
-        tracing::warn!(
-            source = &*serving.source.name,
-            event_id = &*event.id,
-            "an event id came again with another body; it is answered as a copy, not forwarded"
-        );
+        let source = &*serving.source.name;
+        let event_id = &*event.id;
+        match serving.source.mode {
+            Mode::Enforce => tracing::warn!(
+                source,
+                event_id,
+                "an event id came again with another body; it is answered as a copy, not forwarded"
+            ),
+            Mode::Shadow => tracing::warn!(
+                source,
+                event_id,
+                "an event id came again with another body; enforced, it would not be forwarded"
+            ),
+        }
     }
 }

@@ -11,7 +11,7 @@ use crate::event::Event;
 use crate::metrics::SourceMetrics;
 use crate::outcome::{Outcome, Reason};
 use crate::request::Body;
-use crate::source::RateLimit;
+use crate::source::{RateLimit, SourceName};
 use crate::trace::Trace;
 use std::fmt;
 use std::net::IpAddr;
@@ -32,8 +32,8 @@ const UNVERIFIED_TEXT_CHARS: usize = 120;
 /// What is known of a delivery so far.
 #[derive(Debug)]
 pub struct Report {
-    /// The name of the source; empty until the path is known to be one's.
-    pub source: String,
+    /// The name of the source; `None` until the path is known to be one's.
+    pub source: Option<SourceName>,
     /// The path, for requests that match no source; unverified.
     pub path: String,
     /// The event; only once its signature held.
@@ -57,7 +57,7 @@ impl Report {
     #[must_use]
     pub fn of(client: IpAddr) -> Self {
         Self {
-            source: String::new(),
+            source: None,
             path: String::new(),
             event: None,
             destinations: Vec::new(),
@@ -178,7 +178,7 @@ impl Reporter {
         if !is_shown {
             return;
         }
-        let source = report.source.as_str();
+        let source = report.source.as_deref().unwrap_or_default();
         let event_id = report.event.as_ref().map_or("", |event| &*event.id);
         let event_type = report.event.as_ref().map_or("", |event| event.kind.as_str());
         let outcome = answer.outcome.label();
@@ -251,7 +251,9 @@ fn destinations_json(destinations: &[DestinationReport]) -> String {
     serde_json::Value::Array(list).to_string()
 }
 
-fn millis(duration: Duration) -> f64 {
+/// For the log, with the microseconds as a fraction.
+#[must_use]
+pub fn millis(duration: Duration) -> f64 {
     let micros = u32::try_from(duration.as_micros()).map_or(f64::MAX, f64::from);
     micros / 1000.0
 }

@@ -53,7 +53,12 @@ pub(super) fn parse(text: &str, file: &str) -> Result<Table, Vec<Problem>> {
         return Ok(table(root.into_inner(), &lines));
     }
     let problem = |fault: &toml::de::Error| {
-        let what = format!("not TOML: {}", fault.message());
+        let mut what = format!("not TOML: {}", fault.message());
+        // The parser says where, but a name is found quicker than a column.
+        let named = fault.span().and_then(|span| text.get(span));
+        if let ("duplicate key", Some(name)) = (fault.message(), named) {
+            what = format!("{what} `{}`", name.escape_debug());
+        }
         let place = lines.place(fault.span().map_or(text.len(), |span| span.start));
         Problem::new(Severity::Error, file, what).at(place)
     };

@@ -105,7 +105,8 @@ fn doubled_paths<'a>(config: &Config, drafts: &'a [Draft<'_>], reading: &'a Read
 fn contradictions(source: &Source, table: &TableReader<'_>) {
     let signature = &source.scheme.signature;
     let signed = &signature.signed;
-    if signed.any(|part| *part == Part::Timestamp) && source.scheme.timestamp.is_none() {
+    let has_timestamp = source.scheme.timestamp.is_some() || table.states("timestamp");
+    if signed.any(|part| *part == Part::Timestamp) && !has_timestamp {
         let what = "{timestamp} is used, but there is no timestamp table to say where it stands";
         table.note(Severity::Error, "signature.signed", what, None);
     }

@@ -166,12 +166,9 @@ impl<'a> TableReader<'a> {
     /// The path of a key of this table, quoted where TOML would quote it.
     pub(super) fn path(&self, name: &str) -> String {
         let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-        let name = if name.chars().all(bare) { name.to_owned() } else { format!("{name:?}") };
-        match (self.key.is_empty(), name.is_empty()) {
-            (true, _) => name,
-            (_, true) => self.key.clone(),
-            _ => format!("{}.{name}", self.key),
-        }
+        let is_bare = !name.is_empty() && name.chars().all(bare);
+        let name = if is_bare { name.to_owned() } else { format!("{name:?}") };
+        if self.key.is_empty() { name } else { format!("{}.{name}", self.key) }
     }
 
     fn refuse_unknown_keys(&self) {

@@ -23,6 +23,8 @@ async fn a_2xx_is_passed_on_and_the_destination_is_told_what_is_known() {
     assert_eq!(request.headers["hookward-verified-at"], "2023-11-14T22:13:20.000Z");
 }
 
+const DATE: &str = "Wed, 21 Oct 2026 07:28:00 GMT";
+
 /// What a destination does, what the sender is told, and what its next delivery meets.
 #[tokio::test]
 async fn an_end_decides_status_reason_wait_and_what_the_retry_meets() {
@@ -37,6 +39,24 @@ async fn an_end_decides_status_reason_wait_and_what_the_retry_meets() {
         (status(400), (502, "failed", "upstream_refused"), None, "delivered"),
         (answer(404, later, ""), (502, "failed", "upstream_refused"), None, "delivered"),
         (answer(429, later, ""), (429, "failed", "upstream_busy"), Some("17"), "delivered"),
+        (
+            answer(429, &[("retry-after", "soon")], ""),
+            (429, "failed", "upstream_busy"),
+            None,
+            "delivered",
+        ),
+        (
+            answer(429, &[("retry-after", "-5")], ""),
+            (429, "failed", "upstream_busy"),
+            None,
+            "delivered",
+        ),
+        (
+            answer(503, &[("retry-after", DATE)], ""),
+            (503, "failed", "upstream_error"),
+            Some(DATE),
+            "delivered",
+        ),
         (status(500), (500, "failed", "upstream_error"), None, "delivered"),
         (answer(503, later, ""), (503, "failed", "upstream_error"), Some("17"), "delivered"),
         (unreachable(None), (503, "failed", "upstream_unreachable"), None, "delivered"),

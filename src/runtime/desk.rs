@@ -113,14 +113,22 @@ impl AdminBackend for Runtime {
             );
             return Ok(Forgotten::InFlight);
         }
+        if !known {
+            tracing::warn!(
+                source,
+                event_id = printable(event_id),
+                %client,
+                "audit: an event was to be forgotten that is not known"
+            );
+            return Ok(Forgotten::Unknown);
+        }
         tracing::warn!(
             source,
             event_id = printable(event_id),
-            known,
             %client,
             "audit: an event was forgotten; its next delivery is forwarded"
         );
-        Ok(if known { Forgotten::Done } else { Forgotten::Unknown })
+        Ok(Forgotten::Done)
     }
 
     async fn reload(&self) -> Result<Vec<String>, Vec<String>> {

@@ -84,23 +84,29 @@ impl Runtime {
     /// the person who asked should know.
     pub(super) async fn renew(&self) -> Result<Vec<String>, Vec<String>> {
         let _turn = self.reloading.lock().await;
+        let error = |what: String| (Severity::Error, what);
         let renewed = match &self.origin {
-            None => Err(vec!["this process has no configuration file to read anew".to_owned()]),
+            None => Err(vec![error("this process has no configuration file to read anew".into())]),
             Some(origin) => match Config::load(&origin.path, &*origin.secrets) {
-                Err(problems) => Err(problems.iter().map(Problem::to_string).collect()),
-                Ok((config, remarks)) => self.take_over(config, origin).map(|mut notes| {
-                    for note in &notes {
-                        tracing::warn!("{note}");
-                    }
-                    for remark in remarks {
-                        match remark.severity {
-                            Severity::Note => tracing::info!("{remark}"),
-                            Severity::Warning | Severity::Error => tracing::warn!("{remark}"),
+                Err(problems) => {
+                    Err(problems.iter().map(|p| (p.severity, p.to_string())).collect())
+                }
+                Ok((config, remarks)) => self
+                    .take_over(config, origin)
+                    .map(|mut notes| {
+                        for note in &notes {
+                            tracing::warn!("{note}");
                         }
-                        notes.push(remark.to_string());
-                    }
-                    notes
-                }),
+                        for remark in remarks {
+                            match remark.severity {
+                                Severity::Note => tracing::info!("{remark}"),
+                                Severity::Warning | Severity::Error => tracing::warn!("{remark}"),
+                            }
+                            notes.push(remark.to_string());
+                        }
+                        notes
+                    })
+                    .map_err(|problems| problems.into_iter().map(error).collect()),
             },
         };
         let reloads = &self.gate.metrics.config_reloads;
@@ -112,16 +118,18 @@ impl Runtime {
             }
             Err(problems) => {
                 reloads.with_label_values(&["error"]).inc();
-                for problem in problems {
-                    tracing::error!("{problem}");
+                for (severity, problem) in problems {
+                    match severity {
+                        Severity::Error => tracing::error!("{problem}"),
+                        Severity::Warning => tracing::warn!("{problem}"),
+                        Severity::Note => tracing::info!("{problem}"),
+                    }
                 }
-                tracing::error!(
-                    problems = problems.len(),
-                    "configuration not reloaded; the old one goes on serving"
-                );
+                let errors = problems.iter().filter(|(s, _)| *s == Severity::Error).count();
+                tracing::error!(errors, "configuration not reloaded; the old one goes on serving");
             }
         }
-        renewed
+        renewed.map_err(|problems: Vec<_>| problems.into_iter().map(|(_, text)| text).collect())
     }
 
     fn take_over(&self, config: Config, origin: &Origin) -> Result<Vec<String>, Vec<String>> {

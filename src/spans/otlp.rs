@@ -91,7 +91,7 @@ fn span(delivery: &Ended<'_>, scope: &InstrumentationScope) -> Option<SpanData> 
     let facets = answer.refusal.as_ref().map(|refusal| refusal.reason.facets());
     let reason = facets.map_or("", |facets| facets.label);
     let mut attributes = vec![
-        KeyValue::new("hookward.source", report.source.clone()),
+        KeyValue::new("hookward.source", report.source.as_deref().unwrap_or_default().to_owned()),
         KeyValue::new("hookward.outcome", answer.outcome.label()),
         KeyValue::new("http.request.method", "POST"),
         KeyValue::new("http.response.status_code", i64::from(answer.status)),

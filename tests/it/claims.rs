@@ -122,6 +122,9 @@ fn a_sender_whose_patience_ran_out_is_told_duplicate_on_its_retry() {
     eventually("the forwarding ends", || proxy.metric("hookward_in_flight", &[]) == 0);
     assert_eq!(sender.deliver(&delivery).verdict(), (200, "duplicate", String::new()));
     erp.saw(1);
+    // Its own line said `still_working`; another says how it ended.
+    let ended = |line: &str| line.contains("late end") && line.contains("result=200");
+    eventually("the log says so", || proxy.log().lines().any(ended));
 }
 
 #[test]

@@ -329,6 +329,24 @@ async fn prefixes_keep_installations_apart() {
 }
 
 #[tokio::test]
+async fn only_what_is_ours_is_counted_on_a_shared_server() {
+    let server = RedisServer::start().await;
+    let mut connection = server.connection().await;
+    let mut fill = ::redis::pipe();
+    for number in 0..3_000 {
+        fill.cmd("SET").arg(format!("other:event:{number}")).arg("x").ignore();
+    }
+    fill.exec_async(&mut connection).await.unwrap();
+    let claims = claims(&server.url()).await;
+    assert_eq!(claims.store().entries(WITHIN).await.unwrap(), 0);
+    for number in 0..25 {
+        let id = number.to_string();
+        deliver(&claims, Ask::event(&id).signed(&id)).await;
+    }
+    assert_eq!(claims.store().entries(WITHIN).await.unwrap(), 25, "aliases are no events");
+}
+
+#[tokio::test]
 async fn a_note_may_hold_anything_and_is_cut() {
     let server = RedisServer::start().await;
     let store = open(&server.url()).await.unwrap();

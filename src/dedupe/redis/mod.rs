@@ -7,6 +7,7 @@
 //! The `redis` crate keeps one connection, shared by all calls and opened again when it breaks.
 //! Every call is idempotent for its fence, so one that broke with its connection is tried again.
 
+mod count;
 mod reply;
 
 use super::{
@@ -23,11 +24,18 @@ use ::redis::{
 };
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use count::Count;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 
 const NAME: &str = "redis";
+
+/// What stands between the prefix and an event's key.
+const EVENT: &str = "event:";
+
+/// How long counting goes on when somebody asks.
+const COUNT_FOR: Duration = Duration::from_millis(50);
 
 /// The first version with all that the scripts need.
 const OLDEST_VERSION: (u32, u32) = (6, 2);
@@ -52,6 +60,7 @@ pub struct RedisStore {
     last_heard: Mutex<Duration>,
     prefix: String,
     scripts: Scripts,
+    count: tokio::sync::Mutex<Count>,
     counters: Counters,
     clock: Arc<dyn Clock>,
 }
@@ -60,6 +69,7 @@ struct Scripts {
     claim: Script,
     settle: Script,
     forget: Script,
+    count: Script,
 }
 
 impl RedisStore {
@@ -85,7 +95,9 @@ impl RedisStore {
                 claim: Script::new(include_str!("claim.lua")),
                 settle: Script::new(include_str!("settle.lua")),
                 forget: Script::new(include_str!("forget.lua")),
+                count: Script::new(include_str!("count.lua")),
             },
+            count: tokio::sync::Mutex::new(Count::of(&format!("{prefix}{EVENT}"))),
             counters: Counters::default(),
             clock,
         };
@@ -154,7 +166,7 @@ impl RedisStore {
     }
 
     fn name(&self, key: Key) -> String {
-        format!("{}event:{key}", self.prefix)
+        format!("{}{EVENT}{key}", self.prefix)
     }
 
     fn alias_name(&self, alias: Key) -> String {
@@ -229,7 +241,17 @@ impl ClaimStore for RedisStore {
     }
 
     async fn entries(&self, within: Duration) -> Result<u64, StoreError> {
-        read(self.call(Call::Command(&::redis::cmd("DBSIZE")), within).await?)
+        let mut count = self.count.lock().await;
+        let stop = self.clock.monotonic() + within.min(COUNT_FOR);
+        loop {
+            let (cursor, pattern) = count.next();
+            let mut script = self.scripts.count.prepare_invoke();
+            script.arg(cursor).arg(pattern);
+            let (cursor, keys) = read(self.call(Call::Script(&script), within).await?)?;
+            if count.add(cursor, keys) || self.clock.monotonic() >= stop {
+                return Ok(count.latest());
+            }
+        }
     }
 
     async fn health(&self, within: Duration) -> Result<Health, StoreError> {

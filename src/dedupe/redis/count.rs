@@ -1,0 +1,78 @@
+//! How many keys are ours, on a server that others may share.
+//!
+//! The server knows only how many keys it has in all, so they are gone through: a stretch of them at
+//! a time, a few stretches whenever somebody asks, so that neither the server nor who asks is held
+//! up. On a large server a number is therefore as old as one round takes.
+
+/// A round through the server's keys, and what the last whole one came to.
+#[derive(Debug)]
+pub(super) struct Count {
+    pattern: String,
+    /// Where the next stretch starts, in the server's own terms.
+    cursor: String,
+    so_far: u64,
+    whole: Option<u64>,
+}
+
+impl Count {
+    /// Counts the keys that begin with `start`.
+    pub(super) fn of(start: &str) -> Self {
+        let mut pattern = String::with_capacity(start.len() + 1);
+        for character in start.chars() {
+            if matches!(character, '*' | '?' | '[' | ']' | '\\' | '^') {
+                pattern.push('\\');
+            }
+            pattern.push(character);
+        }
+        pattern.push('*');
+        Self { pattern, cursor: FIRST.to_owned(), so_far: 0, whole: None }
+    }
+
+    /// Where the next stretch starts, and the pattern of the keys.
+    pub(super) fn next(&self) -> (&str, &str) {
+        (&self.cursor, &self.pattern)
+    }
+
+    /// Takes what a stretch came to; whether the round is over.
+    pub(super) fn add(&mut self, cursor: String, keys: u64) -> bool {
+        self.so_far += keys;
+        let is_over = cursor == FIRST;
+        if is_over {
+            self.whole = Some(std::mem::take(&mut self.so_far));
+        }
+        self.cursor = cursor;
+        is_over
+    }
+
+    /// What the last whole round came to; in the first one, what has been counted so far.
+    pub(super) fn latest(&self) -> u64 {
+        self.whole.unwrap_or(self.so_far)
+    }
+}
+
+/// Where a round starts, and what the last stretch says comes next.
+const FIRST: &str = "0";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_that_of_the_last_whole_round() {
+        let mut count = Count::of("hookward:event:");
+        assert_eq!(count.next(), ("0", "hookward:event:*"));
+        assert!(!count.add("17".to_owned(), 5));
+        assert_eq!((count.latest(), count.next().0), (5, "17"));
+        assert!(count.add("0".to_owned(), 2));
+        assert_eq!(count.latest(), 7);
+        assert!(!count.add("9".to_owned(), 1));
+        assert_eq!(count.latest(), 7, "the second round is not over");
+        assert!(count.add("0".to_owned(), 0));
+        assert_eq!(count.latest(), 1);
+    }
+
+    #[test]
+    fn a_prefix_is_no_pattern() {
+        assert_eq!(Count::of(r"a*[b]?\^:").next().1, r"a\*\[b\]\?\\\^:*");
+    }
+}
