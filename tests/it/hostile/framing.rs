@@ -6,6 +6,7 @@ use crate::support::{Connection, Delivery, Event, Proxy, Setup, Upstream};
 fn statuses(proxy: &Proxy, bytes: &[u8]) -> Vec<u16> {
     let mut connection = Connection::open(proxy.address);
     drop(connection.try_send(bytes));
+    connection.half_close();
     let mut all = Vec::new();
     while let Ok(response) = connection.try_response() {
         all.push(response.status);
