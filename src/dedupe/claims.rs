@@ -2,6 +2,7 @@
 
 use super::claim::{Claim, Held, Terms};
 use super::flight::{Entered, Flight, Flights, Landing};
+use super::hold::{ClaimRequest, Hold};
 use super::running::Running;
 use super::unsettled::Unsettled;
 use super::waiter::Waiter;
@@ -26,52 +27,6 @@ pub struct Claims<T> {
     /// Where a claim is settled whose holder went away; `None` outside a runtime, where only a
     /// store that never waits can serve.
     runtime: Option<Handle>,
-}
-
-/// What a delivery asks for.
-#[derive(Clone, Copy, Debug)]
-pub struct ClaimRequest<'a> {
-    /// The source that the event came from.
-    pub source: &'a str,
-    /// The event id; the same on every retry.
-    pub event_id: &'a str,
-    /// Another name under which the event must not come again, as its signature.
-    pub alias: Option<&'a str>,
-    /// Its destinations, each with the time after which a claim on it lapses if this process
-    /// dies: the upstream's `timeout` + 10 s.
-    pub destinations: &'a [(UpstreamName, Duration)],
-    /// A hash of the body.
-    pub fingerprint: u64,
-    /// How long the event is remembered once delivered.
-    pub ttl: Duration,
-    /// How long copies are refused when its fate is unknown.
-    pub uncertain_hold: Duration,
-    /// Whether to take what is absent.
-    pub intent: Intent,
-    /// The time that this may take in all.
-    pub within: Duration,
-}
-
-/// How one destination stands, for this delivery.
-pub enum Hold<T: Send + Sync + 'static> {
-    /// This delivery forwards it.
-    Won(Claim<T>),
-    /// The destination has it.
-    Delivered {
-        /// When it was accepted.
-        since: UnixMillis,
-        /// Whether it was accepted with the same body.
-        same_body: bool,
-    },
-    /// Another delivery is forwarding it.
-    InFlight(Waiter<T>),
-    /// The destination may have it.
-    Uncertain {
-        /// Absent again after this.
-        left: Duration,
-    },
-    /// Nobody has it; only said to who looks.
-    Absent,
 }
 
 impl<T: Send + Sync + 'static> Claims<T> {
@@ -397,17 +352,6 @@ struct Asked<T> {
 enum Answer<T: Send + Sync + 'static> {
     Won(Claim<T>),
     Stands(Standing),
-}
-
-impl ClaimRequest<'_> {
-    fn target(&self, destination: &str, lease: Duration) -> Target {
-        Target {
-            key: Key::of(self.source, self.event_id, destination),
-            alias: self.alias.map(|alias| Key::of_alias(self.source, alias, destination)),
-            lease,
-            ttl: self.ttl,
-        }
-    }
 }
 
 impl Target {

@@ -14,6 +14,7 @@ mod claims;
 mod delivered;
 mod disk;
 mod flight;
+mod hold;
 mod key;
 mod lock;
 mod memory;
@@ -27,8 +28,9 @@ mod waiter;
 mod races;
 
 pub use claim::{Claim, Ending};
-pub use claims::{ClaimRequest, Claims, Hold};
+pub use claims::Claims;
 pub use disk::DiskStore;
+pub use hold::{ClaimRequest, Hold};
 pub use key::{Fence, Key};
 pub use memory::MemoryStore;
 pub use redis::RedisStore;

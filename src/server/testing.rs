@@ -22,22 +22,8 @@ use tokio::net::TcpStream;
 
 /// The defaults of the contract, on free ports.
 pub(crate) fn server_settings() -> ServerSettings {
-    ServerSettings {
-        listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
-        threads: None,
-        max_body_bytes: 1024 * 1024,
-        max_header_bytes: 32 * 1024,
-        header_timeout: Duration::from_secs(5),
-        body_timeout: Duration::from_secs(10),
-        idle_timeout: Duration::from_mins(1),
-        max_connections: 10_000,
-        max_connections_per_address: None,
-        min_body_rate: None,
-        body_memory_bytes: 256 * 1024 * 1024,
-        drain_timeout: Duration::from_secs(20),
-        trusted_proxies: Vec::new(),
-        tls: None,
-    }
+    let listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+    ServerSettings { listen, ..ServerSettings::default() }
 }
 
 /// No token, on a free port.

@@ -1,8 +1,8 @@
 //! Once and only once; contract section 3.
 
 use crate::support::{
-    Connection, Delivery, Event, Gate, Reply, Response, Sender, Setup, Upstream, eventually, get,
-    instant, request, unix_now,
+    Connection, Delivery, Event, Gate, Proxy, Reply, Response, Sender, Setup, Upstream, eventually,
+    get, instant, request, unix_now,
 };
 use std::time::Duration;
 
@@ -40,21 +40,31 @@ fn fifty_copies_at_once_reach_the_upstream_once() {
     assert_eq!(proxy.metric("hookward_in_flight", &[]), 0);
 }
 
+/// What a delivery and a copy of it are told when the upstream gives `reply` while both wait.
+fn delivery_and_copy(
+    delivery: &Delivery,
+    proxy: &Proxy,
+    erp: &Upstream,
+    reply: Reply,
+) -> [Response; 2] {
+    let gate = Gate::default();
+    erp.next(Reply::behind(&gate, reply));
+    let sender = Sender::to(proxy);
+    let winner = sender.start(delivery);
+    erp.saw(1);
+    let copy = sender.start(delivery);
+    eventually("both are in the house", || proxy.metric("hookward_connections", &[]) >= 2);
+    gate.open();
+    [winner.join().unwrap(), copy.join().unwrap()]
+}
+
 #[test]
 fn a_copy_that_waited_gets_the_winners_answer() {
     let erp = Upstream::start();
-    let gate = Gate::default();
-    let accepted = Reply::Whole(202, "X-Erp: yes\r\n".to_owned(), b"queued".to_vec());
-    erp.next(Reply::behind(&gate, accepted));
     let proxy = Setup::shop(&erp).start();
-    let sender = Sender::to(&proxy);
     let delivery = Event::order("evt-1").signed();
-    let winner = sender.start(&delivery);
-    erp.saw(1);
-    let copy = sender.start(&delivery);
-    eventually("both are in the house", || proxy.metric("hookward_connections", &[]) >= 2);
-    gate.open();
-    for response in [winner.join().unwrap(), copy.join().unwrap()] {
+    let accepted = Reply::Whole(202, "X-Erp: yes\r\n".to_owned(), b"queued".to_vec());
+    for response in delivery_and_copy(&delivery, &proxy, &erp, accepted) {
         assert_eq!(response.verdict(), (202, "delivered", String::new()));
         assert_eq!((response.header("X-Erp"), response.text().as_str()), (Some("yes"), "queued"));
     }
@@ -64,21 +74,13 @@ fn a_copy_that_waited_gets_the_winners_answer() {
 #[test]
 fn a_copy_of_a_failing_delivery_gets_its_failure_and_the_retry_is_forwarded() {
     let erp = Upstream::start();
-    let gate = Gate::default();
-    erp.next(Reply::behind(&gate, Reply::Status(500)));
     let proxy = Setup::shop(&erp).start();
-    let sender = Sender::to(&proxy);
     let delivery = Event::order("evt-1").signed();
-    let winner = sender.start(&delivery);
-    erp.saw(1);
-    let copy = sender.start(&delivery);
-    eventually("both are in the house", || proxy.metric("hookward_connections", &[]) >= 2);
-    gate.open();
-    for response in [winner.join().unwrap(), copy.join().unwrap()] {
+    for response in delivery_and_copy(&delivery, &proxy, &erp, Reply::Status(500)) {
         assert_eq!(response.verdict(), (500, "failed", "upstream_error".to_owned()));
     }
     erp.saw(1);
-    assert_eq!(sender.deliver(&delivery).outcome(), "delivered");
+    assert_eq!(Sender::to(&proxy).deliver(&delivery).outcome(), "delivered");
     erp.saw(2);
 }
 

@@ -1,5 +1,7 @@
 //! What a store on the network has to bear.
 
+mod monitor;
+
 use crate::again::{again, role};
 use crate::hop::Hop;
 use crate::redis_server::RedisServer;
@@ -10,10 +12,9 @@ use hookward::dedupe::{
     Target, Verdict, Waited,
 };
 use hookward::secret::Secret;
+use monitor::Monitor;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 const SHORT: Duration = Duration::from_millis(300);
@@ -33,7 +34,7 @@ async fn a_delivery_costs_one_round_trip_to_claim_and_one_to_settle() {
     let claims = claims(&server.url()).await;
     // The first of each script sends it.
     deliver(&claims, Ask::event("first")).await;
-    let mut commands = monitor(&server).await;
+    let mut commands = Monitor::on(&server).await;
     for number in 0..20 {
         let id = number.to_string();
         let to = ["erp", "crm", "bi"];
@@ -54,7 +55,7 @@ async fn copies_of_one_process_cost_the_server_nothing() {
     let server = RedisServer::start().await;
     let claims = claims(&server.url()).await;
     deliver(&claims, Ask::event("first")).await;
-    let mut commands = monitor(&server).await;
+    let mut commands = Monitor::on(&server).await;
     let claim = Ask::event("1").one(&claims).await.won();
     let mut copies = Vec::new();
     for _ in 0..40 {
@@ -390,37 +391,4 @@ async fn soon_known(claims: &Arc<Claims<Result>>, id: &str) -> Hold<Result> {
         }
     }
     panic!("in flight for five seconds")
-}
-
-/// Commands as the server meets them, those that scripts call left out.
-struct Monitor(BufReader<TcpStream>);
-
-async fn monitor(server: &RedisServer) -> Monitor {
-    let mut stream = TcpStream::connect(("127.0.0.1", server.port())).await.unwrap();
-    stream.write_all(b"MONITOR\r\n").await.unwrap();
-    let mut lines = BufReader::new(stream);
-    let mut ok = String::new();
-    lines.read_line(&mut ok).await.unwrap();
-    assert_eq!(ok.trim(), "+OK");
-    Monitor(lines)
-}
-
-impl Monitor {
-    async fn up_to_marker(&mut self, server: &RedisServer) -> Vec<String> {
-        let mut connection = server.connection().await;
-        let () = ::redis::cmd("PING").arg("marker").query_async(&mut connection).await.unwrap();
-        let mut seen = Vec::new();
-        loop {
-            let mut line = String::new();
-            self.0.read_line(&mut line).await.unwrap();
-            if line.contains("marker") {
-                // The marker's own connection introduced itself first.
-                seen.retain(|line: &String| !line.contains("\"CLIENT\""));
-                return seen;
-            }
-            if !line.contains(" lua]") {
-                seen.push(line);
-            }
-        }
-    }
 }

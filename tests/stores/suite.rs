@@ -31,6 +31,9 @@ macro_rules! for_every_store {
     };
 }
 
+mod aliases;
+mod forgetting;
+
 for_every_store! {
     a_copy_here_gets_the_winners_result
     a_copy_on_another_instance_learns_that_it_was_delivered
@@ -46,12 +49,6 @@ for_every_store! {
     a_settle_that_nobody_waits_for_is_settled
     a_take_that_is_cancelled_leaves_nothing_claimed
     each_destination_has_its_own_claim
-    a_signature_of_a_delivered_event_makes_its_next_bearer_a_duplicate
-    a_signature_that_came_with_a_copy_counts_as_well
-    a_forgotten_event_is_forwarded_whatever_its_signature
-    looking_takes_nothing
-    an_event_in_flight_is_not_forgotten
-    a_forgotten_event_is_forwarded_again
     another_body_is_still_a_duplicate_and_told_apart
     a_copy_whose_time_is_up_is_told_so
     calls_can_be_repeated_with_the_same_fence
@@ -286,81 +283,6 @@ async fn each_destination_has_its_own_claim(world: World) {
     holds.next().unwrap().won().settle(Ending::Delivered, "", Arc::new(3)).await;
     let holds = both.look().all(&world.here).await.unwrap();
     assert_eq!(holds.iter().map(word).collect::<Vec<_>>(), ["delivered", "delivered"]);
-}
-
-async fn a_signature_of_a_delivered_event_makes_its_next_bearer_a_duplicate(world: World) {
-    let claim = Ask::event("1").signed("s").one(&world.here).await.won();
-    let replay = Ask::event("2").signed("s").one(&world.there).await.in_flight();
-    claim.settle(Ending::Delivered, "", Arc::new(1)).await;
-    assert!(matches!(replay.wait(WITHIN).await, Waited::Delivered { .. }));
-    for claims in [&world.here, &world.there] {
-        assert_eq!(word(&Ask::event("3").signed("s").one(claims).await), "delivered");
-        assert_eq!(word(&Ask::event("3").signed("s").look().one(claims).await), "delivered");
-    }
-    assert_eq!(word(&Ask::event("3").signed("t").one(&world.here).await), "won");
-}
-
-async fn a_signature_that_came_with_a_copy_counts_as_well(world: World) {
-    let claim = Ask::event("1").signed("s").one(&world.here).await.won();
-    let here = Ask::event("1").signed("t").one(&world.here).await.in_flight();
-    let there = Ask::event("1").signed("u").one(&world.there).await.in_flight();
-    assert_eq!(word(&Ask::event("2").signed("t").one(&world.there).await), "in flight");
-    claim.settle(Ending::Delivered, "", Arc::new(1)).await;
-    assert!(matches!(here.wait(WITHIN).await, Waited::Result(_)));
-    assert!(matches!(there.wait(WITHIN).await, Waited::Delivered { .. }));
-    // And one that comes with a duplicate, looked at only.
-    assert_eq!(word(&Ask::event("1").signed("v").look().one(&world.here).await), "delivered");
-    for signature in ["s", "t", "u", "v"] {
-        let hold = Ask::event("2").signed(signature).one(&world.there).await;
-        assert_eq!(word(&hold), "delivered", "{signature}");
-    }
-}
-
-async fn a_forgotten_event_is_forwarded_whatever_its_signature(world: World) {
-    deliver(&world.here, Ask::event("1").signed("s")).await;
-    world.there.forget("shop", "1", &["erp".into()], WITHIN).await.unwrap();
-    assert_eq!(word(&Ask::event("1").signed("s").one(&world.here).await), "won");
-}
-
-async fn looking_takes_nothing(world: World) {
-    for claims in [&world.here, &world.there] {
-        assert_eq!(word(&Ask::event("1").look().one(claims).await), "absent");
-    }
-    let claim = Ask::event("1").one(&world.here).await.won();
-    assert_eq!(word(&Ask::event("1").look().one(&world.there).await), "in flight");
-    drop(claim);
-}
-
-async fn an_event_in_flight_is_not_forgotten(world: World) {
-    let claim = Ask::event("1").one(&world.here).await.won();
-    let since = world.clock.wall();
-    for claims in [&world.here, &world.there] {
-        let stood = claims.forget("shop", "1", &["erp".into()], WITHIN).await.unwrap();
-        assert_eq!(stood, [("erp".into(), Standing::InFlight { since })]);
-    }
-    assert_eq!(word(&Ask::event("1").one(&world.there).await), "in flight");
-    claim.settle(Ending::Delivered, "", Arc::new(1)).await;
-    assert_eq!(word(&Ask::event("1").one(&world.there).await), "delivered");
-}
-
-async fn a_forgotten_event_is_forwarded_again(world: World) {
-    let id = "ids may hold anything: %2F/ é\n";
-    let everywhere = ["erp".into(), "crm".into()];
-    deliver(&world.here, Ask::event(id).body(9)).await;
-    let since = world.clock.wall();
-    let delivered = ("erp".into(), Standing::Delivered { since, fingerprint: 9 });
-    let absent = ("crm".into(), Standing::Absent);
-    let stands = world.there.inspect("shop", id, &everywhere, WITHIN).await.unwrap();
-    assert_eq!(stands, [delivered.clone(), absent.clone()]);
-    let stood = world.there.forget("shop", id, &everywhere, WITHIN).await.unwrap();
-    assert_eq!(stood, [delivered, absent.clone()]);
-    let stands = world.here.inspect("shop", id, &everywhere, WITHIN).await.unwrap();
-    assert_eq!(stands, [("erp".into(), Standing::Absent), absent]);
-    let claim = Ask::event(id).one(&world.here).await.won();
-    claim.sent();
-    claim.settle(Ending::Uncertain, "", Arc::new(1)).await;
-    world.here.forget("shop", id, &everywhere, WITHIN).await.unwrap();
-    assert_eq!(word(&Ask::event(id).one(&world.there).await), "won");
 }
 
 async fn another_body_is_still_a_duplicate_and_told_apart(world: World) {

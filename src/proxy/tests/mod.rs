@@ -4,5 +4,6 @@ mod answers;
 mod bodies;
 mod chunks;
 mod http2;
+mod limits;
 mod strictness;
 mod tls;

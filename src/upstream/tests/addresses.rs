@@ -1,18 +1,15 @@
 //! Several addresses, their health, and the limits of an upstream.
 
-use super::raw::{Connection, RawUpstream, settings};
-use super::{Bench, kernel_counts, pattern, request};
+use super::raw::{RawUpstream, settings};
+use super::{Bench, OK, kernel_counts, pattern, request};
 use crate::clock::{ManualClock, UnixMillis};
 use crate::config::{Balance, Breaker, Ejection, HealthCheck};
-use crate::metrics::Metrics;
-use crate::upstream::{Forwarded, Forwarder, Upstreams};
+use crate::upstream::{Forwarded, Forwarder};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
-
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// Waits until `condition` holds, for things that happen in the background.
 async fn until(what: &str, condition: impl Fn() -> bool) {
@@ -43,17 +40,7 @@ async fn addresses_take_turns() {
 #[tokio::test]
 async fn the_least_pending_address_comes_first() {
     let release = Arc::new(Notify::new());
-    let held = Arc::clone(&release);
-    let slow = RawUpstream::serving(move |mut connection| {
-        let held = Arc::clone(&held);
-        async move {
-            while connection.request().await.is_some() {
-                held.notified().await;
-                connection.say(OK).await;
-            }
-        }
-    })
-    .await;
+    let slow = RawUpstream::holding(Arc::clone(&release), OK).await;
     let quick = RawUpstream::answering(OK).await;
     let mut settings = settings("erp", &[slow.address, quick.address]);
     settings.balance = Balance::LeastPending;
@@ -78,9 +65,7 @@ async fn an_address_that_fails_is_left_out_for_its_time_and_tried_again_after_it
     let mut settings = settings("erp", &[gone, there.address]);
     settings.ejection = Some(Ejection { after: 2, period: Duration::from_secs(10) });
     let clock = Arc::new(ManualClock::at(UnixMillis(0)));
-    let metrics = Metrics::new().unwrap();
-    let upstreams = Upstreams::new(&[settings], &metrics, clock.clone()).unwrap();
-    let bench = Bench { upstreams, metrics };
+    let bench = Bench::by(clock.clone(), &[settings]);
     assert_eq!(healthy(&bench, gone), 1);
     for _ in 0..6 {
         assert_eq!(bench.answer("{}").await.status, 200);
@@ -91,7 +76,7 @@ async fn an_address_that_fails_is_left_out_for_its_time_and_tried_again_after_it
     assert_eq!(status[0].addresses, [(gone.to_string(), false), (there.address.to_string(), true)]);
 
     // It is back, and its time is up.
-    let back = RawUpstream::serving_on(gone, answer_all).await;
+    let back = RawUpstream::serving_on(gone, |connection| connection.answer_all(OK)).await;
     for _ in 0..4 {
         bench.answer("{}").await;
     }
@@ -102,12 +87,6 @@ async fn an_address_that_fails_is_left_out_for_its_time_and_tried_again_after_it
     }
     assert_eq!(back.requests().len(), 2);
     assert_eq!(healthy(&bench, gone), 1);
-}
-
-async fn answer_all(mut connection: Connection) {
-    while connection.request().await.is_some() {
-        connection.say(OK).await;
-    }
 }
 
 #[tokio::test]
@@ -218,15 +197,13 @@ async fn an_open_breaker_answers_at_once_and_lets_one_probe_pass_when_its_time_i
     let mut settings = settings("erp", &[gone]);
     settings.breaker = Some(Breaker { failures: 2, open_for: Duration::from_secs(5) });
     let clock = Arc::new(ManualClock::at(UnixMillis(0)));
-    let metrics = Metrics::new().unwrap();
-    let upstreams = Upstreams::new(&[settings], &metrics, clock.clone()).unwrap();
-    let bench = Bench { upstreams, metrics };
+    let bench = Bench::by(clock.clone(), &[settings]);
     for _ in 0..2 {
         let forwarded = bench.send("{}").await;
         assert!(matches!(forwarded, Forwarded::Unreachable { retry_after: None, .. }));
     }
     clock.advance(Duration::from_secs(2));
-    let back = RawUpstream::serving_on(gone, answer_all).await;
+    let back = RawUpstream::serving_on(gone, |connection| connection.answer_all(OK)).await;
     let forwarded = bench.send("{}").await;
     let Forwarded::Unreachable { retry_after: Some(wait), .. } = forwarded else {
         panic!("{forwarded:?}");
@@ -256,17 +233,7 @@ async fn a_5xx_is_an_answer_and_neither_opens_the_breaker_nor_takes_an_address_o
 #[tokio::test]
 async fn a_burst_waits_its_turn_and_what_finds_no_room_is_refused() {
     let release = Arc::new(Notify::new());
-    let held = Arc::clone(&release);
-    let raw = RawUpstream::serving(move |mut connection| {
-        let held = Arc::clone(&held);
-        async move {
-            while connection.request().await.is_some() {
-                held.notified().await;
-                connection.say(OK).await;
-            }
-        }
-    })
-    .await;
+    let raw = RawUpstream::holding(Arc::clone(&release), OK).await;
     let mut settings = raw.settings("erp");
     settings.max_concurrent = Some(2);
     settings.max_waiting = 3;

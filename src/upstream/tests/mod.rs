@@ -9,7 +9,7 @@ mod stale;
 mod tls;
 
 use super::{Forwarded, Forwarder, ReplyBody, UpstreamAnswer, UpstreamRequest, Upstreams};
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::config::UpstreamSettings;
 use crate::metrics::Metrics;
 use bytes::Bytes;
@@ -17,6 +17,8 @@ use http::{HeaderMap, Method};
 use pingora::protocols::SocketDigest;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// Upstreams with their metrics.
 struct Bench {
@@ -26,8 +28,13 @@ struct Bench {
 
 impl Bench {
     fn of(settings: &[UpstreamSettings]) -> Self {
+        Self::by(Arc::new(SystemClock::new()), settings)
+    }
+
+    /// The same by a clock of the test's.
+    fn by(clock: Arc<dyn Clock>, settings: &[UpstreamSettings]) -> Self {
         let metrics = Metrics::new().unwrap();
-        let upstreams = Upstreams::new(settings, &metrics, Arc::new(SystemClock::new())).unwrap();
+        let upstreams = Upstreams::new(settings, &metrics, clock).unwrap();
         Self { upstreams, metrics }
     }
 

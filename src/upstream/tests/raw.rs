@@ -83,9 +83,18 @@ impl RawUpstream {
 
     /// Answers every request with `answer`.
     pub(crate) async fn answering(answer: &'static str) -> Self {
-        Self::serving(move |mut connection| async move {
-            while connection.request().await.is_some() {
-                connection.say(answer).await;
+        Self::serving(move |connection| connection.answer_all(answer)).await
+    }
+
+    /// Answers every request with `answer`, one for each time that it is let.
+    pub(crate) async fn holding(let_one: Arc<Notify>, answer: &'static str) -> Self {
+        Self::serving(move |mut connection| {
+            let let_one = Arc::clone(&let_one);
+            async move {
+                while connection.request().await.is_some() {
+                    let_one.notified().await;
+                    connection.say(answer).await;
+                }
             }
         })
         .await
@@ -155,6 +164,13 @@ impl Connection {
     pub(crate) async fn say(&mut self, text: impl AsRef<[u8]>) {
         // The other side may have hung up, which some scripts wait for.
         let _ = self.stream.write_all(text.as_ref()).await;
+    }
+
+    /// Answers every request that comes.
+    pub(crate) async fn answer_all(mut self, answer: &'static str) {
+        while self.request().await.is_some() {
+            self.say(answer).await;
+        }
     }
 
     /// Ends the connection with RST instead of FIN.

@@ -1,11 +1,9 @@
 //! What goes out.
 
 use super::raw::RawUpstream;
-use super::{Bench, pattern, request};
+use super::{Bench, OK, pattern, request};
 use crate::upstream::{Forwarded, Forwarder, ReplyBody};
 use http::{HeaderName, HeaderValue};
-
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 #[tokio::test]
 async fn the_request_goes_out_byte_for_byte() {

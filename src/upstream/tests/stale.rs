@@ -1,19 +1,26 @@
 //! Connections that end while a request is on its way: `docs/decisions/0002-stale-connections.md`.
 
-use super::raw::RawUpstream;
-use super::{Bench, kernel_counts, pattern};
+use super::raw::{Connection, RawUpstream};
+use super::{Bench, OK, kernel_counts, pattern};
 use crate::upstream::Forwarded;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tokio::sync::Notify;
-
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// How a destination ends a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Close {
     Fin,
     Reset,
+}
+
+impl Close {
+    fn end(self, connection: Connection) {
+        match self {
+            Self::Fin => drop(connection),
+            Self::Reset => connection.reset(),
+        }
+    }
 }
 
 /// A connection that was closed before the request was written, which the kernel knows and the
@@ -33,18 +40,12 @@ fn a_pooled_connection_that_was_closed_meanwhile_costs_nothing() {
             let (told, closed) = (Arc::clone(&told), closed.clone());
             async move {
                 if connection.number > 0 {
-                    while connection.request().await.is_some() {
-                        connection.say(OK).await;
-                    }
-                    return;
+                    return connection.answer_all(OK).await;
                 }
                 connection.request().await;
                 connection.say(OK).await;
                 told.notified().await;
-                match how {
-                    Close::Fin => drop(connection),
-                    Close::Reset => connection.reset(),
-                }
+                how.end(connection);
                 closed.send(()).unwrap();
             }
         }));
@@ -96,10 +97,7 @@ async fn a_request_that_was_read_on_a_reused_connection_is_never_sent_again() {
             connection.request().await;
             connection.say(OK).await;
             connection.request().await;
-            match how {
-                Close::Fin => drop(connection),
-                Close::Reset => connection.reset(),
-            }
+            how.end(connection);
         })
         .await;
         let bench = Bench::of(&[raw.settings("erp")]);
@@ -160,10 +158,7 @@ async fn a_request_that_was_read_in_part_on_a_reused_connection_is_never_sent_ag
             connection.request().await;
             connection.say(OK).await;
             connection.head().await;
-            match how {
-                Close::Fin => drop(connection),
-                Close::Reset => connection.reset(),
-            }
+            how.end(connection);
         })
         .await;
         let bench = Bench::of(&[raw.settings("erp")]);

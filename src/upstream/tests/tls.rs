@@ -1,7 +1,7 @@
 //! `https://` upstreams, with CAs made on the spot.
 
 use super::raw::RawUpstream;
-use super::{Bench, pattern};
+use super::{Bench, OK, pattern};
 use crate::clock::SystemClock;
 use crate::config::{UpstreamSettings, UpstreamTls};
 use crate::metrics::Metrics;
@@ -16,8 +16,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
-
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,

@@ -202,9 +202,9 @@ impl Connection {
         closed
     }
 
-    /// Ends the sending half.
+    /// Ends the sending half, if the other side has not ended the connection already.
     pub fn half_close(&mut self) {
-        self.stream.shutdown(std::net::Shutdown::Write).unwrap();
+        drop(self.stream.shutdown(std::net::Shutdown::Write));
     }
 }
 
