@@ -1,7 +1,9 @@
 //! Forwarding, settling and waiting, with destinations that do as they are told.
 
 use crate::dedupe::Standing;
-use crate::lifecycle::testing::{Act, Door, Stage, all_wait, answer, order, shop, shop_to, status};
+use crate::lifecycle::testing::{
+    Act, Latch, Stage, all_wait, answer, order, shop, shop_to, status,
+};
 use crate::upstream::Forwarded;
 use std::time::Duration;
 
@@ -126,13 +128,13 @@ async fn a_copy_that_waits_gets_the_winners_outcome_and_answer() {
         (Forwarded::TimedOut { sent_whole: true }, (504, "failed", "upstream_timeout"), ""),
     ] {
         let stage = Stage::of(&shop(""));
-        let door = Door::closed();
-        stage.upstreams.next("erp", Act::Behind(door.clone(), given));
+        let latch = Latch::closed();
+        stage.upstreams.next("erp", Act::Behind(latch.clone(), given));
         let copies: Vec<_> =
             (0..3).map(|_| stage.start(stage.signed("shop", &order("1")))).collect();
         all_wait().await;
         assert_eq!(in_flight(&stage), 1, "one event, however many copies wait for it");
-        door.open();
+        latch.open();
         for copy in copies {
             let met = copy.await.unwrap();
             assert_eq!((met.verdict(), met.text().as_str()), (verdict, text));
@@ -144,15 +146,15 @@ async fn a_copy_that_waits_gets_the_winners_outcome_and_answer() {
 #[tokio::test(start_paused = true)]
 async fn a_copy_under_way_with_another_body_is_counted() {
     let stage = Stage::of(&shop(""));
-    let door = Door::closed();
-    stage.upstreams.next("erp", Act::Behind(door.clone(), status(200)));
+    let latch = Latch::closed();
+    stage.upstreams.next("erp", Act::Behind(latch.clone(), status(200)));
     let first = stage.start(stage.signed("shop", &order("1")));
     all_wait().await;
     let same = stage.start(stage.signed("shop", &order("1")));
     let other = order("1").replace("\"event_id\"", "\"more\":1,\"event_id\"");
     let other = stage.start(stage.signed("shop", &other));
     all_wait().await;
-    door.open();
+    latch.open();
     for copy in [first, same, other] {
         assert_eq!(copy.await.unwrap().verdict(), (200, "delivered", ""));
     }
@@ -163,8 +165,8 @@ async fn a_copy_under_way_with_another_body_is_counted() {
 #[tokio::test(start_paused = true)]
 async fn patience_ends_exactly_when_it_was_said_to_and_the_forwarding_goes_on() {
     let stage = Stage::of(&shop("respond_within = \"4500ms\""));
-    let door = Door::closed();
-    stage.upstreams.next("erp", Act::Behind(door.clone(), status(200)));
+    let latch = Latch::closed();
+    stage.upstreams.next("erp", Act::Behind(latch.clone(), status(200)));
     let start = tokio::time::Instant::now();
     assert_eq!(stage.order("1").await.verdict(), (503, "held", "still_working"));
     assert_eq!(start.elapsed(), Duration::from_millis(4500));
@@ -172,7 +174,7 @@ async fn patience_ends_exactly_when_it_was_said_to_and_the_forwarding_goes_on() 
     assert_eq!(met.verdict(), (503, "held", "in_flight"));
     assert_eq!(start.elapsed(), Duration::from_secs(9), "a copy waits as long");
     assert_eq!(in_flight(&stage), 1);
-    door.open();
+    latch.open();
     all_wait().await;
     assert_eq!(in_flight(&stage), 0);
     assert_eq!(stage.order("1").await.verdict(), (200, "duplicate", ""));
@@ -182,14 +184,14 @@ async fn patience_ends_exactly_when_it_was_said_to_and_the_forwarding_goes_on() 
 #[tokio::test(start_paused = true)]
 async fn a_sender_that_hangs_up_does_not_stop_the_forwarding() {
     let stage = Stage::of(&shop(""));
-    let door = Door::closed();
-    stage.upstreams.next("erp", Act::Behind(door.clone(), status(200)));
+    let latch = Latch::closed();
+    stage.upstreams.next("erp", Act::Behind(latch.clone(), status(200)));
     let sender = stage.start(stage.signed("shop", &order("1")));
     all_wait().await;
     sender.abort();
     assert!(sender.await.unwrap_err().is_cancelled());
     assert_eq!(in_flight(&stage), 1);
-    door.open();
+    latch.open();
     all_wait().await;
     assert!(matches!(stage.standing("1").await, Standing::Delivered { .. }));
     assert_eq!(in_flight(&stage), 0);
@@ -209,16 +211,16 @@ async fn a_forwarding_that_breaks_from_within_leaves_the_event_in_doubt() {
 #[tokio::test(start_paused = true)]
 async fn a_reload_keeps_what_is_under_way_and_what_was_delivered() {
     let stage = Stage::of(&shop(""));
-    let door = Door::closed();
+    let latch = Latch::closed();
     stage.order("done").await;
-    stage.upstreams.next("erp", Act::Behind(door.clone(), status(200)));
+    stage.upstreams.next("erp", Act::Behind(latch.clone(), status(200)));
     let under_way = stage.start(stage.signed("shop", &order("1")));
     all_wait().await;
     stage.reload(&shop_to("[\"erp\", \"crm\"]", ""));
     let copy = stage.start(stage.signed("shop", &order("1")));
     all_wait().await;
     assert_eq!(stage.upstreams.asked(), ["erp", "erp", "crm"], "the ERP is not asked again");
-    door.open();
+    latch.open();
     assert_eq!(under_way.await.unwrap().verdict(), (200, "delivered", ""));
     assert_eq!(copy.await.unwrap().verdict(), (200, "delivered", ""));
     stage.reload(&shop(""));

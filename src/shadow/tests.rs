@@ -2,7 +2,7 @@
 
 use crate::clock::UnixMillis;
 use crate::lifecycle::testing::{
-    Act, Delivery, Door, Stage, all_wait, answer, envelope, order, shop, shop_to, status,
+    Act, Delivery, Latch, Stage, all_wait, answer, envelope, order, shop, shop_to, status,
 };
 use crate::upstream::Forwarded;
 use http::Method;
@@ -79,13 +79,13 @@ async fn a_retry_that_one_destination_has_already_goes_to_both() {
 #[tokio::test(start_paused = true)]
 async fn a_copy_is_not_kept_waiting_for_what_enforcement_would_wait_for() {
     let stage = stage();
-    let door = Door::closed();
-    stage.upstreams.next("erp", Act::Behind(door.clone(), status(200)));
+    let latch = Latch::closed();
+    stage.upstreams.next("erp", Act::Behind(latch.clone(), status(200)));
     let first = stage.start(stage.signed("shop", &order("1")));
     all_wait().await;
     assert_eq!(stage.order("1").await.verdict(), (200, "delivered", ""));
     assert_eq!(stage.ended("held", "in_flight"), 1);
-    door.open();
+    latch.open();
     assert_eq!(first.await.unwrap().verdict(), (200, "delivered", ""));
 }
 

@@ -6,7 +6,7 @@ mod store;
 mod upstreams;
 
 pub(crate) use delivery::{Delivery, Met};
-pub(crate) use upstreams::{Act, Door, answer, status};
+pub(crate) use upstreams::{Act, Latch, answer, status};
 
 use crate::clock::{Clock, ManualClock, UnixMillis};
 use crate::config::Config;

@@ -13,8 +13,8 @@ use tokio::sync::watch;
 pub(crate) enum Act {
     /// This, at once.
     Give(Forwarded),
-    /// This, once the door is open.
-    Behind(Door, Forwarded),
+    /// This, once the latch is open.
+    Behind(Latch, Forwarded),
     /// Never anything.
     Hang,
     /// The forwarder itself breaks.
@@ -41,9 +41,9 @@ pub(crate) fn answer(
 
 /// Holds destinations back until it is opened.
 #[derive(Clone)]
-pub(crate) struct Door(Arc<watch::Sender<bool>>);
+pub(crate) struct Latch(Arc<watch::Sender<bool>>);
 
-impl Door {
+impl Latch {
     pub(crate) fn closed() -> Self {
         Self(Arc::new(watch::Sender::new(false)))
     }
@@ -90,8 +90,8 @@ impl Forwarder for Upstreams {
         match self.plan(upstream) {
             None => status(200),
             Some(Act::Give(forwarded)) => forwarded,
-            Some(Act::Behind(door, forwarded)) => {
-                drop(door.0.subscribe().wait_for(|is_open| *is_open).await);
+            Some(Act::Behind(latch, forwarded)) => {
+                drop(latch.0.subscribe().wait_for(|is_open| *is_open).await);
                 forwarded
             }
             Some(Act::Hang) => std::future::pending().await,
