@@ -48,7 +48,9 @@ pub async fn deliver(gate: &Gate, head: &RequestHead, body: &mut dyn BodySource)
     let judged = lived.unwrap_or_else(|refusal| refused(refusal, &serving.source));
     let forwarded_anyway = match serving.source.mode {
         Mode::Enforce => None,
-        Mode::Shadow => shadow::pass(gate, &snapshot, serving, head, &judged, &mut report).await,
+        Mode::Shadow => {
+            Box::pin(shadow::pass(gate, &snapshot, serving, head, &judged, &mut report)).await
+        }
     };
     gate.conclude(Some(serving), &report, &judged, took());
     forwarded_anyway.unwrap_or(judged)
@@ -145,7 +147,9 @@ async fn live(
         intent: if fresh.is_ok() { Intent::Claim } else { Intent::Look },
         within: snapshot.store_patience(deadline - Instant::now()),
     };
-    let holds = match gate.timed(Stage::Dedupe, gate.claims.take(claims)).await {
+    // Boxed, here and below, so that what is refused before does not hold the room for it.
+    let taking = Box::pin(gate.claims.take(claims));
+    let holds = match gate.timed(Stage::Dedupe, taking).await {
         Ok(holds) => {
             note_other_bodies(serving, &event, &holds);
             if holds.iter().all(|hold| matches!(hold, Hold::Delivered { .. })) {
@@ -182,8 +186,8 @@ async fn live(
         }),
         deadline,
     };
-    let answer =
-        gate.timed(Stage::Upstream, dispatch::forward(gate, forwarding, holds, report)).await?;
+    let forwarded = Box::pin(dispatch::forward(gate, forwarding, holds, report));
+    let answer = gate.timed(Stage::Upstream, forwarded).await?;
     if let (Outcome::Delivered, Some(happened), true) = (answer.outcome, event.time, is_first) {
         let lag_millis = u32::try_from(now.millis_since(happened).max(0)).unwrap_or(u32::MAX);
         serving.metrics.event_lag.observe(f64::from(lag_millis) / 1000.0);
