@@ -10,6 +10,7 @@
 //! | --- | --- |
 //! | `head` | what a well-formed HTTP/1 head is |
 //! | `http1`, `http2` | the life of a connection |
+//! | `watch`, `frames` | what an HTTP/2 sender may do without asking for anything |
 //! | `body` | reading a body within size, time and memory |
 //! | `respond` | framing of answers, the problem document |
 //! | `client` | who the sender is, behind trusted proxies |
@@ -17,6 +18,7 @@
 
 mod body;
 mod client;
+mod frames;
 pub mod head;
 mod http1;
 mod http2;
@@ -24,6 +26,7 @@ mod limits;
 mod memory;
 mod respond;
 mod traffic;
+mod watch;
 
 pub use limits::{Limits, SLOW_START};
 pub use memory::{BodyMemory, Share};

@@ -3,5 +3,9 @@
 mod answers;
 mod bodies;
 mod http2;
+mod http2_floods;
+mod http2_frames;
+mod http2_heads;
+mod http2_stalls;
 mod strictness;
 mod tls;
