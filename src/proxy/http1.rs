@@ -6,9 +6,9 @@
 //! ambiguities pass.
 
 use super::body::SessionBody;
+use super::chunk_watch::{ChunkWatch, Released};
 use super::head::{self, Judged, Scanner, Span};
 use super::respond::{self, Framing};
-use super::watched::{Released, Watched};
 use super::{Connection, Limits, Listener, client};
 use crate::outcome::{Reason, Refusal};
 use crate::request::RequestHead;
@@ -148,7 +148,7 @@ impl Connection<'_> {
 
         buffer.advance(span.start);
         let stream = if is_chunked {
-            Watched::boxed(stream, buffer.split_off(span.end - span.start))
+            ChunkWatch::over(stream, buffer.split_off(span.end - span.start))
         } else {
             stream
         };
@@ -197,7 +197,7 @@ impl Connection<'_> {
             *buffer = next;
             return Some(stream);
         }
-        let released = Watched::released(stream)?;
+        let released = ChunkWatch::released(stream)?;
         *buffer = released.behind;
         // Both readers have to find the same end.
         (released.is_at_end && next.is_empty()).then_some(released.stream)
@@ -259,7 +259,7 @@ async fn linger(session: ServerSession, max_bytes: usize) {
     let ServerSession::H1(session) = session else {
         return;
     };
-    let Some(Released { mut stream, .. }) = Watched::released(session.into_inner()) else {
+    let Some(Released { mut stream, .. }) = ChunkWatch::released(session.into_inner()) else {
         return;
     };
     let read_on = async {

@@ -1,9 +1,11 @@
 //! The life of an HTTP/2 connection, which exists on TLS only.
 //!
 //! Frames, header blocks and flow control are Pingora's (the `h2` crate's); deadlines, limits and
-//! the judgement of a head are ours, as Pingora has no timeout on this side.
+//! the judgement of a head are ours, as Pingora has no timeout on this side. What a sender may do
+//! to a connection without asking for anything is watched in [`frame_watch`](super::frame_watch).
 
 use super::body::SessionBody;
+use super::frame_watch::FrameWatch;
 use super::http1::drains;
 use super::respond::{self, Framing};
 use super::{Connection, Limits, Listener, client, head};
@@ -33,8 +35,21 @@ const MAX_STREAMS: u32 = 100;
 const STREAM_WINDOW: u32 = 128 * 1024;
 const CONNECTION_WINDOW: u32 = 512 * 1024;
 
+/// Requests of a connection under way at once. A stream that the sender resets is free to it, but its
+/// request may go on; twice as many are for a sender that gives up on all of them and comes again.
+const MAX_UNDER_WAY: usize = 2 * MAX_STREAMS as usize;
+
+/// Streams that `h2` resets by itself (malformed ones, more at once than [`MAX_STREAMS`], windows that
+/// overflow) after which it ends a connection: a sender that does not know our settings yet may open
+/// that many.
+const MAX_RESETS: usize = 2 * MAX_STREAMS as usize;
+
 /// Malformed requests after which a connection is given up.
 const MAX_MALFORMED: usize = 32;
+
+/// `ENHANCE_YOUR_CALM` and `REFUSED_STREAM`, RFC 9113 section 7.
+const ENHANCE_YOUR_CALM: u32 = 0xb;
+const REFUSED_STREAM: u32 = 0x7;
 
 /// How long a connection that is to end may take to do so.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -48,15 +63,17 @@ pub(super) async fn serve(mut connection: Connection<'_>, stream: Stream) {
         proxy_digest: stream.get_proxy_digest(),
         socket_digest: stream.get_socket_digest(),
     });
+    let (watched, fault) = FrameWatch::over(stream, limits.header_timeout);
     let deadline = connection.accepted + limits.header_timeout;
-    let Ok(Ok(mut frames)) = timeout_at(deadline, handshake(stream, Some(options(&limits)))).await
-    else {
+    let greeting = handshake(watched, Some(options(&limits)));
+    let Ok(Ok(mut frames)) = timeout_at(deadline, greeting).await else {
         return;
     };
     let active = Arc::new(AtomicUsize::new(0));
     let mut malformed = 0;
     let mut is_closing = false;
-    let mut look_at = Instant::now() + limits.idle_timeout;
+    // As on HTTP/1, the first request has to come within the time of a header.
+    let mut look_at = deadline;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -82,8 +99,16 @@ pub(super) async fn serve(mut connection: Connection<'_>, stream: Stream) {
             }
         };
         match accepted {
-            Ok(Some(H2Accept::Session(session))) => {
+            Ok(Some(H2Accept::Session(mut session))) => {
                 look_at = Instant::now() + limits.idle_timeout;
+                if active.load(Ordering::Acquire) >= MAX_UNDER_WAY {
+                    connection.refuse(Refusal::because(
+                        Reason::Overloaded,
+                        "too many requests under way on a connection",
+                    ));
+                    session.shutdown_with_reason(REFUSED_STREAM.into());
+                    continue;
+                }
                 let request = Request {
                     listener: Arc::clone(connection.listener),
                     peer: connection.peer,
@@ -95,17 +120,32 @@ pub(super) async fn serve(mut connection: Connection<'_>, stream: Stream) {
             }
             Ok(Some(H2Accept::Rejected)) => {
                 // Pingora has answered or reset it; here it is counted and logged.
-                drop(connection.listener.responder.refuse(
-                    head::bad("an HTTP/2 request with an ambiguous head"),
-                    connection.peer,
-                ));
+                connection.refuse(head::bad("an HTTP/2 request with an ambiguous head"));
                 malformed += 1;
                 if malformed >= MAX_MALFORMED {
-                    return;
+                    break;
                 }
             }
-            Ok(None) | Err(_) => return,
+            Ok(None) => return,
+            Err(_) => match fault.get() {
+                Some(refusal) => {
+                    connection.refuse(refusal.clone());
+                    break;
+                }
+                None => return,
+            },
         }
+    }
+    frames.abrupt_shutdown(ENHANCE_YOUR_CALM.into());
+    let farewell = std::future::poll_fn(|context| frames.poll_closed(context));
+    // However this ends, the connection is closed now.
+    drop(timeout(GOODBYE, farewell).await);
+}
+
+impl Connection<'_> {
+    /// Counts and logs what gets no answer of ours.
+    fn refuse(&self, refusal: Refusal) {
+        drop(self.listener.responder.refuse(refusal, self.peer));
     }
 }
 
@@ -114,6 +154,7 @@ fn options(limits: &Limits) -> H2Options {
     options
         .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX))
         .max_concurrent_streams(MAX_STREAMS)
+        .max_local_error_reset_streams(Some(MAX_RESETS))
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);
     options

@@ -10,15 +10,20 @@
 //! | --- | --- |
 //! | `head` | what a well-formed HTTP/1 head is |
 //! | `http1`, `http2` | the life of a connection |
-//! | `chunks`, `watched` | what well-formed chunks are, and seeing to it while Pingora decodes them |
+//! | `chunks`, `chunk_watch` | what well-formed chunks are, and seeing to it while Pingora decodes them |
+//! | `frames`, `frame_watch` | what an HTTP/2 sender may do without asking for anything |
+//! | `watched` | a connection that one of the watches reads first |
 //! | `body` | reading a body within size, time and memory |
 //! | `respond` | framing of answers, the problem document |
 //! | `client` | who the sender is, behind trusted proxies |
 //! | `limits`, `memory`, `traffic` | what senders may use, and what they use now |
 
 mod body;
+mod chunk_watch;
 pub mod chunks;
 mod client;
+mod frame_watch;
+mod frames;
 pub mod head;
 mod http1;
 mod http2;

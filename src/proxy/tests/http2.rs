@@ -18,7 +18,10 @@ use tokio::time::timeout;
 
 type Connection = JoinHandle<Result<(), h2::Error>>;
 
-fn start(change: impl FnOnce(&mut ServerSettings), door: Arc<Recorder>) -> (Server, Authority) {
+pub(super) fn start(
+    change: impl FnOnce(&mut ServerSettings),
+    door: Arc<Recorder>,
+) -> (Server, Authority) {
     let authority = Authority::new();
     let mut settings = server_settings();
     settings.tls = Some(authority.issue());
