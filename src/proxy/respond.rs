@@ -153,11 +153,12 @@ pub(super) async fn write(
     let mut head = ResponseHeader::build(status, Some(headers.len() + 2)).map_err(|_| Unsent)?;
     for (name, value) in &headers {
         // HTTP/1 does not mind the case, but people who read along do.
-        if *name == OUTCOME {
-            head.append_header("Hookward-Outcome", value.clone()).map_err(|_| Unsent)?;
-        } else {
-            head.append_header(name.clone(), value.clone()).map_err(|_| Unsent)?;
-        }
+        let appended = match name {
+            _ if *name == OUTCOME => head.append_header("Hookward-Outcome", value.clone()),
+            _ if *name == RETRY_AFTER => head.append_header("Retry-After", value.clone()),
+            _ => head.append_header(name.clone(), value.clone()),
+        };
+        appended.map_err(|_| Unsent)?;
     }
     within(limit, session.write_response_header(Box::new(head))).await?;
     match body {
