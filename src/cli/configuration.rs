@@ -7,28 +7,40 @@ use crate::secret::NamedSecret;
 use crate::source::Source;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Which configuration.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ConfigFile {
-    /// Configuration file
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "HOOKWARD_CONFIG",
-        default_value = "config/hookward.toml"
-    )]
-    pub config: PathBuf,
+    /// Configuration file [default: $HOOKWARD_CONFIG, else config/hookward.toml]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
+/// Names the file where `--config` does not.
+const VARIABLE: &str = "HOOKWARD_CONFIG";
+
+/// The file where nobody names one.
+const DEFAULT: &str = "config/hookward.toml";
+
 impl ConfigFile {
+    /// The file: `--config`, else the variable where it says something, else the default.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.named().unwrap_or_else(|| DEFAULT.into())
+    }
+
+    fn named(&self) -> Option<PathBuf> {
+        let variable = || std::env::var_os(VARIABLE).filter(|file| !file.is_empty());
+        self.config.clone().or_else(|| variable().map(PathBuf::from))
+    }
+
     /// The configuration; warnings are left to `check` and `run`.
     ///
     /// # Errors
     /// All problems, if one of them is an error.
     pub fn load(&self) -> Result<Config, Stop> {
-        match Config::load(&self.config, &SystemSecrets) {
+        match Config::load(&self.path(), &SystemSecrets) {
             Ok((config, _)) => Ok(config),
             Err(problems) => Err(self.unusable(&problems)),
         }
@@ -37,11 +49,22 @@ impl ConfigFile {
     /// The end of a command whose configuration has these problems.
     #[must_use]
     pub fn unusable(&self, problems: &[Problem]) -> Stop {
-        let mut text = format!("{} cannot be used", self.config.display());
+        let path = self.path();
+        let mut text = format!("{} cannot be used", path.display());
         for problem in problems {
             _ = write!(text, "\n{problem}");
         }
+        if let Some(hint) = self.hint() {
+            _ = write!(text, "\n{hint}");
+        }
         Stop::new(Exit::Usage, text)
+    }
+
+    /// What to add to problems: a file that nobody named and that is not there is no slip in it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        (self.named().is_none() && !Path::new(DEFAULT).exists())
+            .then_some("name the configuration file by --config FILE or by $HOOKWARD_CONFIG")
     }
 }
 

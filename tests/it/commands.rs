@@ -62,6 +62,50 @@ fn wrong_usage_ends_with_2_and_help_with_0() {
 }
 
 #[test]
+fn the_configuration_is_the_one_named_by_the_option_else_by_the_variable_else_the_default() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("config")).unwrap();
+    for name in ["config/hookward.toml", "variable.toml", "option.toml"] {
+        let source = Path::new(name).file_stem().unwrap().to_str().unwrap();
+        let text = format!(
+            "[sources.{source}]\npath = \"/{source}\"\npreset = \"stripe\"\n\
+             secrets = [{{ env = \"SHOP_SECRET\" }}]\n"
+        );
+        std::fs::write(directory.path().join(name), text).unwrap();
+    }
+    for (variable, option, expected) in [
+        (None, None, "/hookward"),
+        (Some(""), None, "/hookward"),
+        (Some("variable.toml"), None, "/variable"),
+        (Some("variable.toml"), Some("option.toml"), "/option"),
+        (Some(""), Some("option.toml"), "/option"),
+    ] {
+        let mut command = hookward();
+        command.arg("check").current_dir(directory.path());
+        command.args(option.map(|file| ["--config", file]).into_iter().flatten());
+        command.envs(variable.map(|file| ("HOOKWARD_CONFIG", file)));
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{variable:?} {}", printed(&output));
+        assert!(stdout(&output).contains(expected), "{variable:?} {}", printed(&output));
+    }
+}
+
+#[test]
+fn a_default_file_that_is_not_there_says_how_to_name_another() {
+    let directory = tempfile::tempdir().unwrap();
+    for arguments in [&["check"][..], &["run"], &["health"], &["sign", "--source", "shop"]] {
+        let output = hookward().args(arguments).current_dir(directory.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", printed(&output));
+        let said = String::from_utf8_lossy(&output.stderr);
+        for part in ["config/hookward.toml", "--config", "$HOOKWARD_CONFIG"] {
+            assert!(said.contains(part), "{part} is not in {}", printed(&output));
+        }
+    }
+    let named = hookward().args(["check", "--config", "/no/such/file.toml"]).output().unwrap();
+    assert!(!String::from_utf8_lossy(&named.stderr).contains("$HOOKWARD_CONFIG"));
+}
+
+#[test]
 fn check_shows_what_a_configuration_comes_to() {
     let erp = Upstream::start();
     let proxy = proxy(&erp);
