@@ -3,7 +3,7 @@
 use super::configuration::{ConfigFile, reachable};
 use super::exit::{Exit, Stop};
 use super::print;
-use crate::config::{AdminSettings, Config};
+use crate::config::{AdminSettings, Config, Part};
 use crate::secret::Secret;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::time::Duration;
@@ -55,7 +55,7 @@ pub fn dedupe(arguments: &DedupeArguments) -> Result<Exit, Stop> {
         Action::Get(event) => (event, http::Method::GET),
         Action::Forget(event) => (event, http::Method::DELETE),
     };
-    let Config { admin, .. } = event.file.load()?;
+    let Config { admin, .. } = event.file.load(Part::Admin)?;
     let segment = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
     let path = format!("/dedupe/{}/{}", segment(&event.source), segment(&event.id));
     let (status, text) = call(&method, &url_of(&admin, &path), admin.token.as_ref())?;
@@ -83,7 +83,7 @@ pub fn dedupe(arguments: &DedupeArguments) -> Result<Exit, Stop> {
 pub fn health(arguments: &HealthArguments) -> Result<Exit, Stop> {
     let url = match &arguments.url {
         Some(url) => url.clone(),
-        None => url_of(&arguments.file.load()?.admin, "/readyz"),
+        None => url_of(&arguments.file.load(Part::File)?.admin, "/readyz"),
     };
     let (status, text) = call(&http::Method::GET, &url, None)?;
     print(&with_line_end(text))?;

@@ -2,7 +2,7 @@
 
 use super::exit::{Exit, Stop};
 use crate::clock::UnixMillis;
-use crate::config::{Config, Problem, SystemSecrets};
+use crate::config::{Config, Part, Problem, SystemSecrets};
 use crate::secret::NamedSecret;
 use crate::source::Source;
 use std::fmt::Write as _;
@@ -35,12 +35,12 @@ impl ConfigFile {
         self.config.clone().or_else(|| variable().map(PathBuf::from))
     }
 
-    /// The configuration; warnings are left to `check` and `run`.
+    /// The configuration, to work with this part of it; warnings are left to `check` and `run`.
     ///
     /// # Errors
     /// All problems, if one of them is an error.
-    pub fn load(&self) -> Result<Config, Stop> {
-        match Config::load(&self.path(), &SystemSecrets) {
+    pub fn load(&self, part: Part<'_>) -> Result<Config, Stop> {
+        match Config::load_part(&self.path(), &SystemSecrets, part) {
             Ok((config, _)) => Ok(config),
             Err(problems) => Err(self.unusable(&problems)),
         }

@@ -45,8 +45,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
     let threads = config.server.threads;
     let runtime = executor(threads).map_err(|fault| cannot_serve(&fault))?;
     let code = runtime.block_on(async {
-        let origin =
-            Origin { path, secrets: Box::new(SystemSecrets), log: log.control };
+        let origin = Origin { path, secrets: Box::new(SystemSecrets), log: log.control };
         let clock = Arc::new(SystemClock::new());
         let served = Runtime::build(config, Some(origin), clock.clone())
             .await

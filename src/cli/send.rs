@@ -6,7 +6,7 @@ use super::exit::{Exit, Stop};
 use super::print;
 use super::signing::{PrivateKey, key, read_file, unsigned};
 use crate::clock::{Clock as _, SystemClock, UnixMillis};
-use crate::config::Config;
+use crate::config::{Config, Part};
 use crate::receiver::show::printable;
 use crate::sign::{SignRequest, default_type, new_id, sample_body, sign};
 use crate::source::Source;
@@ -41,7 +41,7 @@ pub struct Arguments {
 /// # Errors
 /// When the configuration cannot be used or nobody answers.
 pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
-    let config = arguments.file.load()?;
+    let config = arguments.file.load(Part::Source(&arguments.source))?;
     let source = source(&config, &arguments.source)?;
     let private_key = arguments.private_key.read()?;
     let at = SystemClock::new().wall();

@@ -308,7 +308,9 @@ fn keys(
             Ok(keys) => (secrets, Ok(keys)),
             Err(fault) => {
                 let what = format!("no key can be made of it: {fault}");
-                table.note(Severity::Error, "secrets", &what, None);
+                let needed = table.reading.needs(&table.path("secrets"));
+                let severity = if needed { Severity::Error } else { Severity::Warning };
+                table.note(severity, "secrets", &what, None);
                 (Vec::new(), Err(fault.to_string()))
             }
         },

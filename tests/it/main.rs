@@ -26,6 +26,7 @@ mod hostile;
 mod listener;
 mod log;
 mod modes;
+mod offline;
 mod process;
 mod refusals;
 mod reload;
