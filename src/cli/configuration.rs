@@ -12,8 +12,12 @@ use std::path::{Path, PathBuf};
 /// Which configuration.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ConfigFile {
-    /// Configuration file [default: $HOOKWARD_CONFIG, else config/hookward.toml]
-    #[arg(long, value_name = "FILE")]
+    /// See [`ConfigFile::path`].
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "Configuration file [default: $HOOKWARD_CONFIG, else config/hookward.toml]"
+    )]
     config: Option<PathBuf>,
 }
 
@@ -97,15 +101,21 @@ pub fn newest_secret(source: &Source) -> Result<&NamedSecret, Stop> {
     }
 }
 
-/// Where to reach a listener of this machine that listens on `address`.
-#[must_use]
-pub fn reachable(address: SocketAddr) -> SocketAddr {
+/// Where to reach a listener of this machine that listens on `address`, the value of `key`.
+///
+/// # Errors
+/// When its port is any that was free.
+pub fn reachable(key: &str, address: SocketAddr) -> Result<SocketAddr, Stop> {
+    if address.port() == 0 {
+        let problem = format!("{key} has port 0, any that is free: where it listens is not known");
+        return Err(Stop::new(Exit::Usage, problem));
+    }
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     };
-    SocketAddr::new(ip, address.port())
+    Ok(SocketAddr::new(ip, address.port()))
 }
 
 /// Reads a TIME argument: RFC 3339, or whole seconds since 1970.
@@ -148,7 +158,10 @@ mod tests {
             ("10.0.0.7:80", "10.0.0.7:80"),
         ] {
             let listens = listens.parse().expect("an address");
-            assert_eq!(reachable(listens).to_string(), reached);
+            let reachable = reachable("admin.listen", listens).map(|address| address.to_string());
+            assert_eq!(reachable.ok().as_deref(), Some(reached));
         }
+        let free = "127.0.0.1:0".parse().expect("an address");
+        assert!(reachable("admin.listen", free).is_err());
     }
 }

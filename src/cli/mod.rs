@@ -17,6 +17,7 @@ pub mod run;
 pub mod send;
 pub mod sign;
 pub mod signing;
+pub mod trust;
 
 use clap::{Parser, Subcommand};
 use exit::{Exit, Stop};

@@ -1,10 +1,11 @@
 //! `hookward send`: a signed event, posted.
 
-use super::client::post;
+use super::client::{Client, PATIENCE, no_answer, url};
 use super::configuration::{ConfigFile, reachable, source};
 use super::exit::{Exit, Stop};
 use super::print;
 use super::signing::{PrivateKey, key, read_file, unsigned};
+use super::trust::{Authorities, Trust};
 use crate::clock::{Clock as _, SystemClock, UnixMillis};
 use crate::config::{Config, Part};
 use crate::receiver::show::printable;
@@ -30,8 +31,10 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     body: Option<PathBuf>,
     /// Where to post it [default: this machine, as the configuration listens]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = url)]
     url: Option<String>,
+    #[command(flatten)]
+    authorities: Authorities,
     #[command(flatten)]
     private_key: PrivateKey,
 }
@@ -55,11 +58,27 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         SignRequest { id: Some(&id), event_type: Some(&kind), at, query: None, body: &body };
     let signed = sign(source, &key(source, private_key.as_ref())?, &request)
         .map_err(|fault| unsigned(source, &fault))?;
+    let trust = trust(arguments, &config)?;
     let url = match &arguments.url {
         Some(url) => url.clone(),
-        None => default_url(&config, source),
+        None => default_url(&config, source)?,
     };
-    posted(&url, &signed.headers, signed.body.as_deref().unwrap_or(&body))
+    let body = signed.body.as_deref().unwrap_or(&body);
+    let client = Client::new(trust, PATIENCE);
+    let told = client.post(&url, &signed.headers, body);
+    let told = told.map_err(|fault| no_answer(&url, &fault))?;
+    print(&format!("{}\n", printable(&told.to_string())))?;
+    Ok(if (200..300).contains(&told.status) { Exit::Done } else { Exit::No })
+}
+
+/// Whose certificate to believe: at an address of our own, the one that is shown there.
+fn trust(arguments: &Arguments, config: &Config) -> Result<Trust, Stop> {
+    match &config.server.tls {
+        Some(tls) if arguments.url.is_none() && !arguments.authorities.are_named() => {
+            Trust::only(&tls.cert)
+        }
+        _ => arguments.authorities.trust(),
+    }
 }
 
 /// The preset's sample with this id, type and time.
@@ -69,19 +88,11 @@ fn sample(source: &Source, id: &str, kind: &str, at: UnixMillis) -> Result<Vec<u
     sample_body(source, base, id, kind, at).map_err(|fault| unsigned(source, &fault))
 }
 
-fn default_url(config: &Config, source: &Source) -> String {
+fn default_url(config: &Config, source: &Source) -> Result<String, Stop> {
     let scheme = if config.server.tls.is_some() { "https" } else { "http" };
-    let address = config
-        .server
-        .listen
-        .first()
-        .map_or_else(|| "127.0.0.1".to_owned(), |address| reachable(*address).to_string());
-    format!("{scheme}://{address}{}", source.path)
-}
-
-fn posted(url: &str, headers: &[(String, String)], body: &[u8]) -> Result<Exit, Stop> {
-    let told = post(url, headers, body)
-        .map_err(|fault| Stop::new(Exit::No, format!("no answer from {url}: {fault}")))?;
-    print(&format!("{}\n", printable(&told.to_string())))?;
-    Ok(if (200..300).contains(&told.status) { Exit::Done } else { Exit::No })
+    let Some(address) = config.server.listen.first() else {
+        return Err(Stop::new(Exit::Usage, "server.listen is empty; --url URL says where to"));
+    };
+    let address = reachable("server.listen", *address)?;
+    Ok(format!("{scheme}://{address}{}", source.path))
 }

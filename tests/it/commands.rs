@@ -1,8 +1,7 @@
 //! The commands besides `run`; contract section 8.
 
 use crate::support::{
-    Event, Proxy, Reply, Sender, Setup, Upstream, eventually, get, hmac_sha256_hex, hookward,
-    printed,
+    Event, Proxy, Sender, Setup, Upstream, eventually, get, hmac_sha256_hex, hookward, printed,
 };
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -186,76 +185,6 @@ fn type_id_and_time_go_where_the_sender_puts_them() {
     }
     let unused = run(&["sign", "--source", "shop", "--id", "evt-1"], proxy.file());
     assert!(String::from_utf8_lossy(&unused.stderr).contains("--id is not used"));
-}
-
-#[test]
-fn sending_prints_status_and_outcome_and_ends_accordingly() {
-    let erp = Upstream::start();
-    let proxy = proxy(&erp);
-    let send = |more: &[&str]| {
-        let url = format!("http://{}/webhooks/shop", proxy.address);
-        let arguments = [&["send", "--source", "shop", "--url", &url], more].concat();
-        let output = run(&arguments, proxy.file());
-        (output.status.code().unwrap(), stdout(&output))
-    };
-    assert_eq!(send(&["--id", "a"]), (0, "200 delivered\n".to_owned()));
-    assert_eq!(send(&["--id", "a"]), (0, "200 duplicate\n".to_owned()));
-    assert_eq!(send(&["--type", "review.published"]), (0, "200 delivered\n".to_owned()));
-    let seen = erp.saw(2);
-    assert_eq!(seen[0].header("Hookward-Event-Id"), "a");
-    assert_eq!(seen[1].header("Hookward-Event-Type"), "review.published");
-    erp.next(Reply::Status(500));
-    assert_eq!(send(&[]), (1, "500 failed upstream_error\n".to_owned()));
-    let wrong = format!("http://{}/nowhere", proxy.address);
-    let output = run(&["send", "--source", "shop", "--url", &wrong], proxy.file());
-    assert_eq!(
-        (output.status.code(), stdout(&output)),
-        (Some(1), "404 rejected unknown_source\n".to_owned())
-    );
-}
-
-#[test]
-fn the_admin_calls_look_up_and_forget() {
-    let erp = Upstream::start();
-    let setup = Setup::shop(&erp)
-        .admin("token = { env = \"ADMIN_TOKEN\" }")
-        .environment("ADMIN_TOKEN", "a-token-for-the-admin-listener");
-    let proxy = setup.start();
-    // The port was given by the system, so the commands need a file that names it.
-    let file = proxy.file().with_file_name("admin.toml");
-    let admin = setup.clone().admin(&format!("listen = \"{}\"", proxy.admin)).toml();
-    std::fs::write(&file, admin).unwrap();
-    let call = |action: &str| {
-        let output = hookward()
-            .args(["dedupe", action, "shop", "evt/ü 1", "--config"])
-            .arg(&file)
-            .env(SHOP_SECRET.0, SHOP_SECRET.1)
-            .env("ADMIN_TOKEN", "a-token-for-the-admin-listener")
-            .output()
-            .unwrap();
-        (output.status.code().unwrap(), stdout(&output))
-    };
-    assert_eq!(call("get").0, 1);
-    let delivery = Event::order("evt/ü 1").signed();
-    assert_eq!(Sender::to(&proxy).deliver(&delivery).outcome(), "delivered");
-    let (code, text) = call("get");
-    assert!(code == 0 && text.contains("erp") && text.contains("delivered"), "{code} {text}");
-    assert_eq!(call("forget").0, 0);
-    assert_eq!((call("get").0, call("forget").0), (1, 1));
-    assert_eq!(Sender::to(&proxy).deliver(&delivery).outcome(), "delivered");
-    erp.saw(2);
-}
-
-#[test]
-fn health_follows_readiness() {
-    let erp = Upstream::start();
-    let mut proxy = proxy(&erp);
-    let url = format!("http://{}/readyz", proxy.admin);
-    let ask = || hookward().args(["health", "--url", &url]).output().unwrap().status.code();
-    assert_eq!(ask(), Some(0));
-    proxy.signal("TERM");
-    proxy.ends_within(crate::support::PATIENCE);
-    assert_eq!(ask(), Some(1));
 }
 
 #[test]

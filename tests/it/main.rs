@@ -14,6 +14,7 @@
 
 mod admin;
 mod answers;
+mod calls;
 mod captures;
 mod change;
 mod claims;
