@@ -187,6 +187,74 @@ fn type_id_and_time_go_where_the_sender_puts_them() {
     assert!(String::from_utf8_lossy(&unused.stderr).contains("--id is not used"));
 }
 
+/// Runs `openssl`, which is what a user makes keys with.
+#[track_caller]
+fn openssl(arguments: &[&str], directory: &Path) -> Vec<u8> {
+    let output = Command::new("openssl").args(arguments).current_dir(directory).output().unwrap();
+    assert!(output.status.success(), "{arguments:?} {}", printed(&output));
+    output.stdout
+}
+
+#[test]
+fn keys_as_openssl_makes_them_sign_and_verify() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    std::fs::write(at.join("event.json"), r#"{"id":"evt-1","type":"order.created"}"#).unwrap();
+    openssl(&["genpkey", "-algorithm", "ed25519", "-out", "ed25519.pem"], at);
+    let p256 = ["-pkeyopt", "ec_paramgen_curve:P-256", "-out", "ecdsa.pem"];
+    openssl(&[&["genpkey", "-algorithm", "EC"][..], &p256].concat(), at);
+    let der = openssl(&["pkey", "-in", "ed25519.pem", "-outform", "DER"], at);
+    let seed = data_encoding::HEXLOWER.encode(&der[der.len() - 32..]);
+    std::fs::write(at.join("ed25519.hex"), seed).unwrap();
+    let encoded = |name: &str, arguments: &[&str]| {
+        openssl(&[&["pkey", "-in", name, "-pubout"], arguments].concat(), at)
+    };
+    let base64 = |bytes: &[u8]| data_encoding::BASE64.encode(bytes);
+    let raw = encoded("ed25519.pem", &["-outform", "DER"]).split_off(12);
+    let hex = data_encoding::HEXLOWER.encode(&raw);
+    let pem = |name| String::from_utf8(encoded(name, &[])).unwrap();
+    let ed25519 = "algorithm = \"ed25519\"";
+    let ecdsa = "algorithm = \"ecdsa-p256-sha256\"\nencoding = \"base64\"";
+    for (what, keys, public, private) in [
+        ("PEM", ed25519, pem("ed25519.pem"), "ed25519.pem"),
+        ("hex", &format!("{ed25519}\nkey = \"hex\""), hex, "ed25519.hex"),
+        ("base64", &format!("{ed25519}\nkey = \"base64\""), base64(&raw), "ed25519.pem"),
+        ("PEM", ecdsa, pem("ecdsa.pem"), "ecdsa.pem"),
+        ("base64", ecdsa, base64(&encoded("ecdsa.pem", &["-outform", "DER"])), "ecdsa.pem"),
+    ] {
+        std::fs::write(at.join("public"), &public).unwrap();
+        let configuration = format!(
+            "[upstreams.erp]\nurl = \"http://127.0.0.1:9001\"\n[sources.acme]\npath = \"/acme\"\n\
+             secrets = [{{ file = \"public\" }}]\n\
+             routes = [{{ events = [\"*\"], to = [\"erp\"] }}]\n\
+             event = {{ id = [\"json:/id\"], type = [\"json:/type\"] }}\n\
+             [sources.acme.signature]\nheader = \"X-Acme-Signature\"\n{keys}\n"
+        );
+        let file = at.join("hookward.toml");
+        std::fs::write(&file, configuration).unwrap();
+        let body = at.join("event.json");
+        let body = body.to_str().unwrap();
+        let key = at.join(private);
+        let key = key.to_str().unwrap();
+        let sign = ["sign", "--source", "acme", "--body", body, "--private-key", key];
+        let signed = run(&sign, &file);
+        assert_eq!(signed.status.code(), Some(0), "{keys} {what} {}", printed(&signed));
+        let head = at.join("event.headers");
+        std::fs::write(&head, &signed.stdout).unwrap();
+        let head = head.to_str().unwrap();
+        let judged =
+            run(&["explain", "--source", "acme", "--headers", head, "--body", body], &file);
+        assert_eq!(judged.status.code(), Some(0), "{keys} {what} {}", printed(&judged));
+    }
+    // A key of the other kind is refused with what would do.
+    let file = at.join("hookward.toml");
+    let wrong = at.join("ed25519.pem");
+    let sign = ["sign", "--source", "acme", "--private-key", wrong.to_str().unwrap()];
+    let output = run(&sign, &file);
+    assert_eq!(output.status.code(), Some(2), "{}", printed(&output));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("PKCS #8 PEM of a P-256 key"));
+}
+
 #[test]
 fn presets_are_listed_and_each_can_be_copied_into_a_configuration() {
     let list = stdout(&hookward().arg("presets").output().unwrap());
