@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
-/// Prints every event that arrives, and answers as told.
+/// Prints every event that arrives, and answers as told; credentials are shortened on the screen
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Address to listen on
@@ -26,7 +26,8 @@ pub struct Arguments {
     /// How long to hold every answer back, as in 300ms or 8s
     #[arg(long, value_name = "D", default_value = "0s", value_parser = humantime::parse_duration)]
     delay: Duration,
-    /// Directory to write each request to, as NAME.headers and NAME.body for explain and discover
+    /// Directory to write each request to, whole: as NAME.headers and NAME.body, for explain and
+    /// discover
     #[arg(long, value_name = "DIR")]
     capture: Option<PathBuf>,
 }
