@@ -13,7 +13,7 @@ use crate::sign::{SignRequest, default_type, new_id, sample_body, sign};
 use crate::source::Source;
 use std::path::PathBuf;
 
-/// Signs an event and posts it; prints status and outcome
+/// Signs an event and posts it; prints status and outcome of each time
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -35,11 +35,14 @@ pub struct Arguments {
     url: Option<String>,
     #[command(flatten)]
     authorities: Authorities,
+    /// Send the very same bytes so many times, as a sender's retries do
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
+    times: u32,
     #[command(flatten)]
     private_key: PrivateKey,
 }
 
-/// Ends with 0 if the answer is a 2xx, else with 1.
+/// Ends with 0 if every answer is a 2xx, else with 1.
 ///
 /// # Errors
 /// When the configuration cannot be used or nobody answers.
@@ -65,10 +68,16 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     };
     let body = signed.body.as_deref().unwrap_or(&body);
     let client = Client::new(trust, PATIENCE);
-    let told = client.post(&url, &signed.headers, body);
-    let told = told.map_err(|fault| no_answer(&url, &fault))?;
-    print(&format!("{}\n", printable(&told.to_string())))?;
-    Ok(if (200..300).contains(&told.status) { Exit::Done } else { Exit::No })
+    let mut exit = Exit::Done;
+    for _ in 0..arguments.times {
+        let told = client.post(&url, &signed.headers, body);
+        let told = told.map_err(|fault| no_answer(&url, &fault))?;
+        print(&format!("{}\n", printable(&told.to_string())))?;
+        if !(200..300).contains(&told.status) {
+            exit = Exit::No;
+        }
+    }
+    Ok(exit)
 }
 
 /// Whose certificate to believe: at an address of our own, the one that is shown there.

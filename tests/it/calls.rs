@@ -103,6 +103,22 @@ fn health_follows_readiness() {
 }
 
 #[test]
+fn sending_so_many_times_sends_the_very_same_bytes_and_tells_each_answer() {
+    let erp = Upstream::start();
+    let setup = Setup::shop(&erp);
+    let proxy = setup.start();
+    let file = file_that_names(&proxy, &setup);
+    erp.next(Reply::Status(500));
+    let output = run(&["send", "--source", "shop", "--id", "a", "--times", "3"], &file);
+    let expected = "500 failed upstream_error\n200 delivered\n200 duplicate\n";
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(1), expected));
+    let seen = erp.saw(2);
+    assert_eq!(seen[0].body, seen[1].body);
+    assert_eq!(proxy.metric("hookward_dedupe_body_mismatch_total", &[]), 0);
+    assert_eq!(run(&["send", "--source", "shop", "--times", "0"], &file).status.code(), Some(2));
+}
+
+#[test]
 fn a_url_that_cannot_be_asked_ends_with_2_and_one_where_nobody_answers_with_3() {
     let erp = Upstream::start();
     let proxy = Setup::shop(&erp).start();
