@@ -39,7 +39,8 @@ pub(super) static KEYS: TableKeys = TableKeys {
             "respond_within",
             "duration",
             r#""10s""#,
-            "The sender's patience, less a margin. With a preset, the preset's if it has one.",
+            "The sender's patience, less a margin; counted from the last byte of the request's \
+             body. With a preset, the preset's if it has one.",
         ),
         key(
             "unrouted",
