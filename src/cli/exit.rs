@@ -1,4 +1,5 @@
-//! How a command ends: the exit codes of contract section 8, which scripts rely on.
+//! How a command ends: the exit codes of contract section 8, which scripts rely on. The README has
+//! them in a table.
 
 use std::process::ExitCode;
 

@@ -46,7 +46,6 @@ enum Command {
     Presets(presets::Arguments),
     Dedupe(admin::DedupeArguments),
     Receiver(receiver::Arguments),
-    #[command(hide = true)]
     Health(admin::HealthArguments),
 }
 
