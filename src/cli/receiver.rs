@@ -17,8 +17,8 @@ use tokio::net::TcpListener;
 /// Prints every event that arrives, and answers as told; credentials are shortened on the screen
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Address to listen on
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9001")]
+    /// Address to listen on, IP:PORT; 0.0.0.0 is all of this machine's
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9001", value_parser = address)]
     listen: SocketAddr,
     /// Status to answer with, 200 to 599
     #[arg(long, value_name = "N", default_value = "200", value_parser = clap::value_parser!(u16).range(200..600))]
@@ -30,6 +30,10 @@ pub struct Arguments {
     /// discover
     #[arg(long, value_name = "DIR")]
     capture: Option<PathBuf>,
+}
+
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "not IP:PORT as 127.0.0.1:9001; names are not looked up")
 }
 
 /// Serves until it is interrupted.

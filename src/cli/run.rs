@@ -15,7 +15,7 @@ use std::time::Duration;
 /// What a runtime may take to let go of its threads once nothing is left to serve.
 const LAST_TASKS: Duration = Duration::from_millis(200);
 
-/// Serve: verify, claim and forward until SIGTERM or SIGINT; SIGHUP reloads
+/// Serves: verifies, claims and forwards until SIGTERM or SIGINT; SIGHUP reloads
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(flatten)]

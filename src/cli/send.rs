@@ -30,7 +30,7 @@ pub struct Arguments {
     /// Body to send, byte for byte; - is stdin [default: the preset's sample with id, type and time]
     #[arg(long, value_name = "FILE")]
     body: Option<PathBuf>,
-    /// Where to post it [default: this machine, as the configuration listens]
+    /// Where to post it, path included [default: this machine, as the configuration listens]
     #[arg(long, value_name = "URL", value_parser = url)]
     url: Option<String>,
     #[command(flatten)]

@@ -30,7 +30,7 @@ use ureq::unversioned::transport::{
 #[derive(Debug, clap::Args)]
 pub struct Authorities {
     /// PEM file of the certificates to believe over https: of CAs, or the other side's own
-    /// [default: those that browsers believe]
+    /// [default: those that browsers believe; of a listener in the configuration, its own]
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
 }

@@ -61,6 +61,16 @@ fn wrong_usage_ends_with_2_and_help_with_0() {
 }
 
 #[test]
+fn an_address_that_is_none_is_refused_with_what_one_looks_like() {
+    for address in ["9001", "localhost:9001", "127.0.0.1"] {
+        let output = hookward().args(["receiver", "--listen", address]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{address} {}", printed(&output));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("IP:PORT as 127.0.0.1:9001"), "{address} {said}");
+    }
+}
+
+#[test]
 fn the_configuration_is_the_one_named_by_the_option_else_by_the_variable_else_the_default() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::create_dir(directory.path().join("config")).unwrap();
