@@ -21,7 +21,8 @@ use crate::verify::{Inputs, OneHeader, encode_signature, one_header};
 use ed25519_dalek::Signer as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use p256::ecdsa::signature::hazmat::PrehashSigner as _;
-use p256::pkcs8::DecodePrivateKey as _;
+use p256::pkcs8::der::SecretDocument;
+use p256::pkcs8::{DecodePrivateKey as _, ObjectIdentifier, PrivateKeyInfoRef};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// What signs.
@@ -29,8 +30,8 @@ use std::net::{IpAddr, Ipv4Addr};
 pub enum SigningKey<'a> {
     /// A secret of the source, which both sides know.
     Shared(&'a NamedSecret),
-    /// The private key whose public one the source has: 32 bytes for Ed25519, PKCS #8 as PEM for
-    /// ECDSA.
+    /// The private key whose public one the source has: PKCS #8 as PEM; for Ed25519 its 32 bytes as
+    /// well.
     Private(&'a Secret),
 }
 
@@ -222,9 +223,9 @@ fn signature(
             Ok(Key::new(secret, rule).map_err(SignError::Key)?.hash(pieces, body))
         }
         (SigningKey::Private(private), Algorithm::Ed25519) => {
-            let seed = <&[u8; 32]>::try_from(private.expose())
-                .map_err(|_| SignError::PrivateKey("32 bytes"))?;
-            let key = ed25519_dalek::SigningKey::from_bytes(seed);
+            let key = ed25519_key(private.expose()).ok_or(SignError::PrivateKey(
+                "a PKCS #8 PEM of an Ed25519 key, or the 32 bytes of one in hex or base64",
+            ))?;
             let text = crate::verify::signed_text(pieces, body);
             Ok(key.sign(&text).to_bytes().to_vec())
         }
@@ -241,6 +242,23 @@ fn signature(
             Err(SignError::PrivateKey("of use: the scheme signs with a shared secret"))
         }
     }
+}
+
+/// The 32 bytes of a key, or a PKCS #8 PEM with an Ed25519 key in it.
+fn ed25519_key(text: &[u8]) -> Option<ed25519_dalek::SigningKey> {
+    // RFC 8410: within the document the key is wrapped once more, as an OCTET STRING.
+    const WRAPPED: [u8; 2] = [0x04, 32];
+    const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+    if let Ok(seed) = <&[u8; 32]>::try_from(text) {
+        return Some(ed25519_dalek::SigningKey::from_bytes(seed));
+    }
+    let (label, document) = SecretDocument::from_pem(std::str::from_utf8(text).ok()?).ok()?;
+    let info = document.decode_msg::<PrivateKeyInfoRef<'_>>().ok()?;
+    if label != "PRIVATE KEY" || info.algorithm.oid != ED25519 {
+        return None;
+    }
+    let seed = info.private_key.as_bytes().strip_prefix(&WRAPPED)?.try_into().ok()?;
+    Some(ed25519_dalek::SigningKey::from_bytes(seed))
 }
 
 fn token(source: &Source, key: &SigningKey<'_>) -> String {

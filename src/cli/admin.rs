@@ -1,9 +1,12 @@
 //! `hookward dedupe` and `hookward health`: calls to the admin listener of a running process.
 
+use super::client::{Client, no_answer, url};
 use super::configuration::{ConfigFile, reachable};
 use super::exit::{Exit, Stop};
 use super::print;
-use crate::config::{AdminSettings, Config};
+use super::trust::{Authorities, Trust};
+use crate::config::{AdminSettings, Config, Part};
+use crate::receiver::show::printable;
 use crate::secret::Secret;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::time::Duration;
@@ -40,8 +43,10 @@ struct Event {
 #[derive(Debug, clap::Args)]
 pub struct HealthArguments {
     /// What to ask for [default: /readyz of the configuration's admin listener]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = url)]
     url: Option<String>,
+    #[command(flatten)]
+    authorities: Authorities,
     #[command(flatten)]
     file: ConfigFile,
 }
@@ -55,10 +60,13 @@ pub fn dedupe(arguments: &DedupeArguments) -> Result<Exit, Stop> {
         Action::Get(event) => (event, http::Method::GET),
         Action::Forget(event) => (event, http::Method::DELETE),
     };
-    let Config { admin, .. } = event.file.load()?;
+    let Config { admin, .. } = event.file.load(Part::Admin)?;
     let segment = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
     let path = format!("/dedupe/{}/{}", segment(&event.source), segment(&event.id));
-    let (status, text) = call(&method, &url_of(&admin, &path), admin.token.as_ref())?;
+    let url = url_of(&admin, &path)?;
+    let client = Client::new(Trust::Web, PATIENCE);
+    let (status, text) = call(&client, &method, &url, admin.token.as_ref())
+        .map_err(|fault| no_answer(&url, &fault))?;
     match status {
         200..300 if method == http::Method::GET => {
             print(&with_line_end(text))?;
@@ -68,30 +76,57 @@ pub fn dedupe(arguments: &DedupeArguments) -> Result<Exit, Stop> {
             print("forgotten\n")?;
             Ok(Exit::Done)
         }
-        404 => {
+        404 if title(&text).is_some() => {
             print("not known\n")?;
             Ok(Exit::No)
         }
-        other => Err(Stop::new(Exit::No, format!("the admin listener answered {other}: {text}"))),
+        other => Err(refused(other, &title(&text).unwrap_or_else(|| beginning(&text)))),
     }
 }
 
-/// Ends with 0 if the proxy is ready, else with 1.
+/// The end of a command to which the listener said neither yes nor that it does not know.
+fn refused(status: u16, why: &str) -> Stop {
+    match status {
+        401 | 403 => Stop::new(
+            Exit::Usage,
+            format!("the admin listener refuses: {why}; [admin].token here has to be the proxy's"),
+        ),
+        409 => Stop::new(Exit::No, why),
+        503 => Stop::new(Exit::CannotServe, format!("the store does not answer: {why}")),
+        _ => Stop::new(Exit::CannotServe, format!("the admin listener answered {status}: {why}")),
+    }
+}
+
+/// What a problem document says; `None` where it is none, as of whoever else has the address.
+fn title(text: &str) -> Option<String> {
+    let problem: serde_json::Value = serde_json::from_str(text).ok()?;
+    problem.get("title").and_then(|title| title.as_str()).map(beginning)
+}
+
+/// As much of a stranger's text as a line can take.
+fn beginning(text: &str) -> String {
+    printable(text.get(..text.floor_char_boundary(200)).unwrap_or_default().trim_end())
+}
+
+/// Ends with 0 if the proxy is ready, else with 1; with 1 as well where nobody answers, because
+/// what asks is mostly a container engine, which knows no other number for a bad health.
 ///
 /// # Errors
-/// When it does not answer.
+/// When the configuration cannot be used or nobody answers.
 pub fn health(arguments: &HealthArguments) -> Result<Exit, Stop> {
     let url = match &arguments.url {
         Some(url) => url.clone(),
-        None => url_of(&arguments.file.load()?.admin, "/readyz"),
+        None => url_of(&arguments.file.load(Part::File)?.admin, "/readyz")?,
     };
-    let (status, text) = call(&http::Method::GET, &url, None)?;
+    let client = Client::new(arguments.authorities.trust()?, PATIENCE);
+    let (status, text) = call(&client, &http::Method::GET, &url, None)
+        .map_err(|fault| Stop { exit: Exit::No, ..no_answer(&url, &fault) })?;
     print(&with_line_end(text))?;
     Ok(if (200..300).contains(&status) { Exit::Done } else { Exit::No })
 }
 
-fn url_of(admin: &AdminSettings, path: &str) -> String {
-    format!("http://{}{path}", reachable(admin.listen))
+fn url_of(admin: &AdminSettings, path: &str) -> Result<String, Stop> {
+    Ok(format!("http://{}{path}", reachable("admin.listen", admin.listen)?))
 }
 
 fn with_line_end(text: String) -> String {
@@ -99,25 +134,17 @@ fn with_line_end(text: String) -> String {
 }
 
 /// Status and body of an answer.
-fn call(method: &http::Method, url: &str, token: Option<&Secret>) -> Result<(u16, String), Stop> {
-    let no_answer = |fault: ureq::Error| {
-        Stop::new(Exit::No, format!("no answer from {url}: {fault}; is the proxy running?"))
-    };
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_global(Some(PATIENCE))
-        .build()
-        .into();
+fn call(
+    client: &Client,
+    method: &http::Method,
+    url: &str,
+    token: Option<&Secret>,
+) -> Result<(u16, String), ureq::Error> {
     let mut request = http::Request::builder().method(method).uri(url);
     if let Some(token) = token {
         let mut value = b"Bearer ".to_vec();
         value.extend_from_slice(token.expose());
         request = request.header(http::header::AUTHORIZATION, value);
     }
-    let request = request
-        .body(())
-        .map_err(|fault| Stop::new(Exit::Usage, format!("`{url}` cannot be asked for: {fault}")))?;
-    let mut response = agent.run(request).map_err(no_answer)?;
-    let text = response.body_mut().read_to_string().map_err(no_answer)?;
-    Ok((response.status().as_u16(), text))
+    client.ask(request.body(())?)
 }

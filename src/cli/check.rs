@@ -17,7 +17,7 @@ pub struct Arguments {
 /// # Errors
 /// When stdout cannot be written to.
 pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
-    match Config::load(&arguments.file.config, &SystemSecrets) {
+    match Config::load(&arguments.file.path(), &SystemSecrets) {
         Ok((config, notes)) => {
             complain(&report::render_problems(&notes));
             print(&report::render(&config))?;
@@ -25,6 +25,9 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         }
         Err(problems) => {
             complain(&report::render_problems(&problems));
+            if let Some(hint) = arguments.file.hint() {
+                complain(&format!("{hint}\n"));
+            }
             Ok(Exit::Usage)
         }
     }

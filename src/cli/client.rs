@@ -1,10 +1,20 @@
-//! Posting a delivery as a sender would, for `send` and the demo.
+//! Asking over HTTP: a proxy's public listener as a sender would, for `send` and the demo, or its
+//! admin listener.
 
+use super::exit::{Exit, Stop};
+use super::trust::Trust;
 use std::fmt;
 use std::time::Duration;
+use ureq::http;
 
 /// How long an answer is waited for: longer than an upstream's default timeout.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Makes requests; no redirect is followed, and every status is an answer.
+#[derive(Debug)]
+pub struct Client {
+    agent: ureq::Agent,
+}
 
 /// What the sender was told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,27 +39,106 @@ impl fmt::Display for Told {
     }
 }
 
-/// Posts `body` with these headers and waits for the answer; no redirect is followed.
+impl Client {
+    /// A client that believes these certificates over `https` and waits so long. What it asks is
+    /// asked directly: a token for a listener of this machine is nothing for the `HTTP_PROXY` of
+    /// the environment.
+    #[must_use]
+    pub fn new(trust: Trust, patience: Duration) -> Self {
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .proxy(None)
+            .timeout_global(Some(patience))
+            .build();
+        Self { agent: trust.agent(config) }
+    }
+
+    /// Posts `body` with these headers and waits for the answer.
+    ///
+    /// # Errors
+    /// Why there was no answer.
+    pub fn post(
+        &self,
+        url: &str,
+        headers: &[(String, String)],
+        body: &[u8],
+    ) -> Result<Told, ureq::Error> {
+        let mut request = self.agent.post(url);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let mut response = request.send(body)?;
+        let outcome =
+            response.headers().get("hookward-outcome").and_then(|value| value.to_str().ok());
+        let outcome = outcome.unwrap_or_default().to_owned();
+        let status = response.status().as_u16();
+        // The body of a good end is the upstream's, whatever it is.
+        let problem = response.body_mut().read_json::<serde_json::Value>().unwrap_or_default();
+        let reason = problem.get("reason").and_then(|reason| reason.as_str()).unwrap_or_default();
+        Ok(Told { status, outcome, reason: reason.to_owned() })
+    }
+
+    /// Status and body of the answer to a request without a body.
+    ///
+    /// # Errors
+    /// Why there was no answer.
+    pub fn ask(&self, request: http::Request<()>) -> Result<(u16, String), ureq::Error> {
+        let mut response = self.agent.run(request)?;
+        let text = response.body_mut().read_to_string()?;
+        Ok((response.status().as_u16(), text))
+    }
+}
+
+/// Reads a URL argument.
 ///
 /// # Errors
-/// Why there was no answer.
-pub fn post(url: &str, headers: &[(String, String)], body: &[u8]) -> Result<Told, ureq::Error> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .timeout_global(Some(PATIENCE))
-        .build()
-        .into();
-    let mut request = agent.post(url);
-    for (name, value) in headers {
-        request = request.header(name, value);
+/// A sentence, if nothing can be asked for there.
+pub fn url(text: &str) -> Result<String, String> {
+    let is_usable = text.parse::<http::Uri>().is_ok()
+        && url::Url::parse(text)
+            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some());
+    if is_usable {
+        Ok(text.to_owned())
+    } else {
+        Err("not a URL as http://127.0.0.1:8080/webhooks/shop".to_owned())
     }
-    let mut response = request.send(body)?;
-    let outcome = response.headers().get("hookward-outcome").and_then(|value| value.to_str().ok());
-    let outcome = outcome.unwrap_or_default().to_owned();
-    let status = response.status().as_u16();
-    // The body of a good end is the upstream's, whatever it is.
-    let problem = response.body_mut().read_json::<serde_json::Value>().unwrap_or_default();
-    let reason = problem.get("reason").and_then(|reason| reason.as_str()).unwrap_or_default();
-    Ok(Told { status, outcome, reason: reason.to_owned() })
+}
+
+/// The end of a command that got no answer, with what may help.
+#[must_use]
+pub fn no_answer(url: &str, fault: &ureq::Error) -> Stop {
+    if let ureq::Error::Http(_) | ureq::Error::BadUri(_) = fault {
+        return Stop::new(Exit::Usage, format!("{url} cannot be asked so: {fault}"));
+    }
+    let hint = match fault {
+        ureq::Error::Io(fault) if is_of_the_certificate(fault) => {
+            "; --ca FILE names a certificate to believe"
+        }
+        ureq::Error::Io(fault) if fault.kind() == std::io::ErrorKind::ConnectionRefused => {
+            "; is the proxy running?"
+        }
+        _ => "",
+    };
+    Stop::new(Exit::CannotServe, format!("no answer from {url}: {fault}{hint}"))
+}
+
+fn is_of_the_certificate(fault: &std::io::Error) -> bool {
+    let inner = fault.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(inner, Some(rustls::Error::InvalidCertificate(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_http_or_https_with_a_host_and_is_left_as_it_is() {
+        for text in ["http://127.0.0.1:8080/a/../b?c=%41", "https://[::1]/", "http://localhost"] {
+            assert_eq!(url(text).as_deref(), Ok(text));
+        }
+        for text in ["", "nonsense", "127.0.0.1:8080", "ftp://a/", "http://", "http://a b/", "/a"] {
+            assert!(url(text).is_err(), "{text}");
+        }
+    }
 }

@@ -2,33 +2,49 @@
 
 use super::exit::{Exit, Stop};
 use crate::clock::UnixMillis;
-use crate::config::{Config, Problem, SystemSecrets};
+use crate::config::{Config, Part, Problem, SystemSecrets};
 use crate::secret::NamedSecret;
 use crate::source::Source;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Which configuration.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ConfigFile {
-    /// Configuration file
+    /// See [`ConfigFile::path`].
     #[arg(
         long,
         value_name = "FILE",
-        env = "HOOKWARD_CONFIG",
-        default_value = "config/hookward.toml"
+        help = "Configuration file [default: $HOOKWARD_CONFIG, else config/hookward.toml]"
     )]
-    pub config: PathBuf,
+    config: Option<PathBuf>,
 }
 
+/// Names the file where `--config` does not.
+const VARIABLE: &str = "HOOKWARD_CONFIG";
+
+/// The file where nobody names one.
+const DEFAULT: &str = "config/hookward.toml";
+
 impl ConfigFile {
-    /// The configuration; warnings are left to `check` and `run`.
+    /// The file: `--config`, else the variable where it says something, else the default.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.named().unwrap_or_else(|| DEFAULT.into())
+    }
+
+    fn named(&self) -> Option<PathBuf> {
+        let variable = || std::env::var_os(VARIABLE).filter(|file| !file.is_empty());
+        self.config.clone().or_else(|| variable().map(PathBuf::from))
+    }
+
+    /// The configuration, to work with this part of it; warnings are left to `check` and `run`.
     ///
     /// # Errors
     /// All problems, if one of them is an error.
-    pub fn load(&self) -> Result<Config, Stop> {
-        match Config::load(&self.config, &SystemSecrets) {
+    pub fn load(&self, part: Part<'_>) -> Result<Config, Stop> {
+        match Config::load_part(&self.path(), &SystemSecrets, part) {
             Ok((config, _)) => Ok(config),
             Err(problems) => Err(self.unusable(&problems)),
         }
@@ -37,11 +53,22 @@ impl ConfigFile {
     /// The end of a command whose configuration has these problems.
     #[must_use]
     pub fn unusable(&self, problems: &[Problem]) -> Stop {
-        let mut text = format!("{} cannot be used", self.config.display());
+        let path = self.path();
+        let mut text = format!("{} cannot be used", path.display());
         for problem in problems {
             _ = write!(text, "\n{problem}");
         }
+        if let Some(hint) = self.hint() {
+            _ = write!(text, "\n{hint}");
+        }
         Stop::new(Exit::Usage, text)
+    }
+
+    /// What to add to problems: a file that nobody named and that is not there is no slip in it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        (self.named().is_none() && !Path::new(DEFAULT).exists())
+            .then_some("name the configuration file by --config FILE or by $HOOKWARD_CONFIG")
     }
 }
 
@@ -74,15 +101,21 @@ pub fn newest_secret(source: &Source) -> Result<&NamedSecret, Stop> {
     }
 }
 
-/// Where to reach a listener of this machine that listens on `address`.
-#[must_use]
-pub fn reachable(address: SocketAddr) -> SocketAddr {
+/// Where to reach a listener of this machine that listens on `address`, the value of `key`.
+///
+/// # Errors
+/// When its port is any that was free.
+pub fn reachable(key: &str, address: SocketAddr) -> Result<SocketAddr, Stop> {
+    if address.port() == 0 {
+        let problem = format!("{key} has port 0, any that is free: where it listens is not known");
+        return Err(Stop::new(Exit::Usage, problem));
+    }
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     };
-    SocketAddr::new(ip, address.port())
+    Ok(SocketAddr::new(ip, address.port()))
 }
 
 /// Reads a TIME argument: RFC 3339, or whole seconds since 1970.
@@ -125,7 +158,10 @@ mod tests {
             ("10.0.0.7:80", "10.0.0.7:80"),
         ] {
             let listens = listens.parse().expect("an address");
-            assert_eq!(reachable(listens).to_string(), reached);
+            let reachable = reachable("admin.listen", listens).map(|address| address.to_string());
+            assert_eq!(reachable.ok().as_deref(), Some(reached));
         }
+        let free = "127.0.0.1:0".parse().expect("an address");
+        assert!(reachable("admin.listen", free).is_err());
     }
 }

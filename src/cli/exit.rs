@@ -1,14 +1,16 @@
-//! How a command ends: the exit codes of contract section 8, which scripts rely on.
+//! How a command ends: the exit codes of contract section 8, which scripts rely on. The README has
+//! them in a table.
 
 use std::process::ExitCode;
 
 /// What was asked for is done.
 pub const DONE: u8 = 0;
-/// The answer is no: it would not be forwarded, none was found, not all went as it must.
+/// The answer is no: it would not be forwarded, none was found, not all went as it must, it was
+/// not accepted, nothing is known of it.
 pub const NO: u8 = 1;
 /// The arguments or the configuration are wrong; nothing was done.
 pub const USAGE: u8 = 2;
-/// Serving was not possible: an address is taken, a store is not there.
+/// Somebody is not there: an address is taken, a store does not answer, no proxy listens.
 pub const CANNOT_SERVE: u8 = 3;
 /// A second signal ended the process at once: 128 + SIGINT, as a shell would say.
 pub const CUT_SHORT: u8 = 130;

@@ -5,6 +5,7 @@ use super::exit::{Exit, Stop};
 use super::print;
 use super::signing::read_file;
 use crate::clock::{Clock as _, SystemClock, UnixMillis};
+use crate::config::Part;
 use crate::explain::{explain, read_head};
 use std::path::PathBuf;
 
@@ -32,7 +33,7 @@ pub struct Arguments {
 /// # Errors
 /// When the configuration, the source or a file cannot be used.
 pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
-    let config = arguments.file.load()?;
+    let config = arguments.file.load(Part::Source(&arguments.source))?;
     let source = source(&config, &arguments.source)?;
     let head = read_file(&arguments.headers)?;
     let head = read_head(&head, &source.path).map_err(|fault| {

@@ -17,6 +17,7 @@ pub mod run;
 pub mod send;
 pub mod sign;
 pub mod signing;
+pub mod trust;
 
 use clap::{Parser, Subcommand};
 use exit::{Exit, Stop};
@@ -45,7 +46,6 @@ enum Command {
     Presets(presets::Arguments),
     Dedupe(admin::DedupeArguments),
     Receiver(receiver::Arguments),
-    #[command(hide = true)]
     Health(admin::HealthArguments),
 }
 

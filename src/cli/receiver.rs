@@ -14,11 +14,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
-/// Prints every event that arrives, and answers as told.
+/// Prints every event that arrives, and answers as told; credentials are shortened on the screen
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Address to listen on
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9001")]
+    /// Address to listen on, IP:PORT; 0.0.0.0 is all of this machine's
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9001", value_parser = address)]
     listen: SocketAddr,
     /// Status to answer with, 200 to 599
     #[arg(long, value_name = "N", default_value = "200", value_parser = clap::value_parser!(u16).range(200..600))]
@@ -26,9 +26,14 @@ pub struct Arguments {
     /// How long to hold every answer back, as in 300ms or 8s
     #[arg(long, value_name = "D", default_value = "0s", value_parser = humantime::parse_duration)]
     delay: Duration,
-    /// Directory to write each request to, as NAME.headers and NAME.body for explain and discover
+    /// Directory to write each request to, whole: as NAME.headers and NAME.body, for explain and
+    /// discover
     #[arg(long, value_name = "DIR")]
     capture: Option<PathBuf>,
+}
+
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "not IP:PORT as 127.0.0.1:9001; names are not looked up")
 }
 
 /// Serves until it is interrupted.

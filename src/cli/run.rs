@@ -15,7 +15,7 @@ use std::time::Duration;
 /// What a runtime may take to let go of its threads once nothing is left to serve.
 const LAST_TASKS: Duration = Duration::from_millis(200);
 
-/// Serve: verify, claim and forward until SIGTERM or SIGINT; SIGHUP reloads
+/// Serves: verifies, claims and forwards until SIGTERM or SIGINT; SIGHUP reloads
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -28,8 +28,8 @@ pub struct Arguments {
 /// # Errors
 /// A configuration that is wrong; an address or a store that is not to be had.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
-    let path = &arguments.file.config;
-    let (config, notes) = Config::load(path, &SystemSecrets)
+    let path = arguments.file.path();
+    let (config, notes) = Config::load(&path, &SystemSecrets)
         .map_err(|problems| arguments.file.unusable(&problems))?;
     let log = log::install(&config.log).map_err(|fault| Stop::new(Exit::Usage, fault))?;
     for note in notes {
@@ -45,8 +45,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
     let threads = config.server.threads;
     let runtime = executor(threads).map_err(|fault| cannot_serve(&fault))?;
     let code = runtime.block_on(async {
-        let origin =
-            Origin { path: path.clone(), secrets: Box::new(SystemSecrets), log: log.control };
+        let origin = Origin { path, secrets: Box::new(SystemSecrets), log: log.control };
         let clock = Arc::new(SystemClock::new());
         let served = Runtime::build(config, Some(origin), clock.clone())
             .await

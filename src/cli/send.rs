@@ -1,18 +1,19 @@
 //! `hookward send`: a signed event, posted.
 
-use super::client::post;
+use super::client::{Client, PATIENCE, no_answer, url};
 use super::configuration::{ConfigFile, reachable, source};
 use super::exit::{Exit, Stop};
 use super::print;
 use super::signing::{PrivateKey, key, read_file, unsigned};
+use super::trust::{Authorities, Trust};
 use crate::clock::{Clock as _, SystemClock, UnixMillis};
-use crate::config::Config;
+use crate::config::{Config, Part};
 use crate::receiver::show::printable;
 use crate::sign::{SignRequest, default_type, new_id, sample_body, sign};
 use crate::source::Source;
 use std::path::PathBuf;
 
-/// Signs an event and posts it; prints status and outcome
+/// Signs an event and posts it; prints status and outcome of each time
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -29,19 +30,24 @@ pub struct Arguments {
     /// Body to send, byte for byte; - is stdin [default: the preset's sample with id, type and time]
     #[arg(long, value_name = "FILE")]
     body: Option<PathBuf>,
-    /// Where to post it [default: this machine, as the configuration listens]
-    #[arg(long, value_name = "URL")]
+    /// Where to post it, path included [default: this machine, as the configuration listens]
+    #[arg(long, value_name = "URL", value_parser = url)]
     url: Option<String>,
+    #[command(flatten)]
+    authorities: Authorities,
+    /// Send the very same bytes so many times, as a sender's retries do
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
+    times: u32,
     #[command(flatten)]
     private_key: PrivateKey,
 }
 
-/// Ends with 0 if the answer is a 2xx, else with 1.
+/// Ends with 0 if every answer is a 2xx, else with 1.
 ///
 /// # Errors
 /// When the configuration cannot be used or nobody answers.
 pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
-    let config = arguments.file.load()?;
+    let config = arguments.file.load(Part::Source(&arguments.source))?;
     let source = source(&config, &arguments.source)?;
     let private_key = arguments.private_key.read()?;
     let at = SystemClock::new().wall();
@@ -55,11 +61,33 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         SignRequest { id: Some(&id), event_type: Some(&kind), at, query: None, body: &body };
     let signed = sign(source, &key(source, private_key.as_ref())?, &request)
         .map_err(|fault| unsigned(source, &fault))?;
+    let trust = trust(arguments, &config)?;
     let url = match &arguments.url {
         Some(url) => url.clone(),
-        None => default_url(&config, source),
+        None => default_url(&config, source)?,
     };
-    posted(&url, &signed.headers, signed.body.as_deref().unwrap_or(&body))
+    let body = signed.body.as_deref().unwrap_or(&body);
+    let client = Client::new(trust, PATIENCE);
+    let mut exit = Exit::Done;
+    for _ in 0..arguments.times {
+        let told = client.post(&url, &signed.headers, body);
+        let told = told.map_err(|fault| no_answer(&url, &fault))?;
+        print(&format!("{}\n", printable(&told.to_string())))?;
+        if !(200..300).contains(&told.status) {
+            exit = Exit::No;
+        }
+    }
+    Ok(exit)
+}
+
+/// Whose certificate to believe: at an address of our own, the one that is shown there.
+fn trust(arguments: &Arguments, config: &Config) -> Result<Trust, Stop> {
+    match &config.server.tls {
+        Some(tls) if arguments.url.is_none() && !arguments.authorities.are_named() => {
+            Trust::only(&tls.cert)
+        }
+        _ => arguments.authorities.trust(),
+    }
 }
 
 /// The preset's sample with this id, type and time.
@@ -69,19 +97,11 @@ fn sample(source: &Source, id: &str, kind: &str, at: UnixMillis) -> Result<Vec<u
     sample_body(source, base, id, kind, at).map_err(|fault| unsigned(source, &fault))
 }
 
-fn default_url(config: &Config, source: &Source) -> String {
+fn default_url(config: &Config, source: &Source) -> Result<String, Stop> {
     let scheme = if config.server.tls.is_some() { "https" } else { "http" };
-    let address = config
-        .server
-        .listen
-        .first()
-        .map_or_else(|| "127.0.0.1".to_owned(), |address| reachable(*address).to_string());
-    format!("{scheme}://{address}{}", source.path)
-}
-
-fn posted(url: &str, headers: &[(String, String)], body: &[u8]) -> Result<Exit, Stop> {
-    let told = post(url, headers, body)
-        .map_err(|fault| Stop::new(Exit::No, format!("no answer from {url}: {fault}")))?;
-    print(&format!("{}\n", printable(&told.to_string())))?;
-    Ok(if (200..300).contains(&told.status) { Exit::Done } else { Exit::No })
+    let Some(address) = config.server.listen.first() else {
+        return Err(Stop::new(Exit::Usage, "server.listen is empty; --url URL says where to"));
+    };
+    let address = reachable("server.listen", *address)?;
+    Ok(format!("{scheme}://{address}{}", source.path))
 }

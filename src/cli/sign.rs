@@ -5,6 +5,7 @@ use super::exit::{Exit, Stop};
 use super::signing::{PrivateKey, in_header, key, read_file, unsigned};
 use super::{complain, print};
 use crate::clock::{Clock as _, SystemClock, UnixMillis};
+use crate::config::Part;
 use crate::headers::capitalized;
 use crate::presets;
 use crate::sign::{SignRequest, sign};
@@ -39,7 +40,7 @@ pub struct Arguments {
 /// # Errors
 /// When the configuration, the source, its secret or the body cannot be used.
 pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
-    let config = arguments.file.load()?;
+    let config = arguments.file.load(Part::Source(&arguments.source))?;
     let source = source(&config, &arguments.source)?;
     let body = match &arguments.body {
         Some(path) => read_file(path)?,

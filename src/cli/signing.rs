@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 /// A private key, for the schemes whose source holds public keys only.
 #[derive(Debug, clap::Args)]
 pub struct PrivateKey {
-    /// Private key, where the source holds public ones: PKCS #8 PEM, or 32 bytes in hex or base64
+    /// Private key, where the source holds public ones: PKCS #8 PEM as openssl genpkey makes it, or
+    /// the 32 bytes of an Ed25519 key in hex or base64
     #[arg(long, value_name = "FILE")]
     private_key: Option<PathBuf>,
 }

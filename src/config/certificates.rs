@@ -13,6 +13,9 @@ use std::path::Path;
 
 /// Notes what is wrong with a certificate chain and its key.
 pub(super) fn check_pair(cert: (&Item<'_>, &Path), key: (&Item<'_>, &Path)) {
+    if !cert.0.reading.needs(&cert.0.key) {
+        return;
+    }
     let chain = chain(cert.0, cert.1);
     let Some(private) = private_key(key.0, key.1) else { return };
     let Ok(signer) = rustls::crypto::ring::sign::any_supported_type(&private) else {
@@ -33,6 +36,9 @@ pub(super) fn check_pair(cert: (&Item<'_>, &Path), key: (&Item<'_>, &Path)) {
 
 /// Notes what is wrong with a file of CAs.
 pub(super) fn check_authorities(item: &Item<'_>, path: &Path) {
+    if !item.reading.needs(&item.key) {
+        return;
+    }
     let Some(chain) = chain(item, path) else { return };
     let mut store = RootCertStore::empty();
     if chain.into_iter().any(|certificate| store.add(certificate).is_err()) {

@@ -190,7 +190,10 @@ fn redis_url(item: &Item<'_>, wanted: bool) -> Option<Secret> {
     let allowed = "redis:// or rediss:// with a host, as \"redis://127.0.0.1:6379/0\", or \
                    { env = \"…\" } or { file = \"…\" } that holds such a URL";
     let url = if matches!(item.node.value, super::document::Value::Table(_)) {
+        let wanted = wanted && item.reading.needs(&item.key);
         match secrets::read(item)? {
+            // Whatever it holds, nobody is going to connect.
+            Found::Secret(_) if !item.reading.needs(&item.key) => return None,
             Found::Secret(secret) => secret,
             Found::Unreadable(why) if wanted => {
                 item.contradicts(format!("{why}; there is no store without its URL"));

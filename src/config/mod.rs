@@ -11,6 +11,7 @@ mod dedupe;
 mod document;
 mod keys;
 mod lints;
+mod part;
 mod preset;
 mod problem;
 mod reading;
@@ -31,6 +32,7 @@ pub(crate) mod tests;
 pub use admin::{AdminSettings, LogFormat, LogSettings};
 pub use dedupe::{DedupeSettings, OnStoreError, StoreSettings};
 pub use keys::{Default as KeyDefault, Key, TableKeys};
+pub use part::Part;
 pub use problem::{Place, Problem, Severity};
 pub use secrets::{SecretReader, SystemSecrets};
 pub use server::{ListenerTls, ServerSettings};
@@ -88,11 +90,20 @@ static UPSTREAMS: TableKeys =
 static SOURCES: TableKeys = TableKeys { title: "", about: "tables as [sources.NAME]", keys: &[] };
 
 impl Config {
-    /// Reads a file. Its path is shown in problems as it is given here.
+    /// Reads a file to serve from it. Its path is shown in problems as it is given here.
     ///
     /// # Errors
     /// All problems, at least one of them an error, which may be that there is no such file.
     pub fn load(path: &Path, secrets: &dyn SecretReader) -> Loaded {
+        Self::load_part(path, secrets, Part::Whole)
+    }
+
+    /// Reads a file to work with a part of it; the secrets, tokens and certificates of others may
+    /// be missing, empty or unfit.
+    ///
+    /// # Errors
+    /// All problems, at least one of them an error.
+    pub fn load_part(path: &Path, secrets: &dyn SecretReader, part: Part<'_>) -> Loaded {
         let name = path.to_string_lossy();
         let text = std::fs::read_to_string(path).map_err(|fault| {
             vec![Problem::new(
@@ -101,7 +112,8 @@ impl Config {
                 format!("cannot be read: {}", secrets::plain(&fault)),
             )]
         })?;
-        Self::parse(&text, &name, path.parent().unwrap_or(Path::new("")), secrets)
+        let base_dir = path.parent().unwrap_or(Path::new(""));
+        Self::parse_part(&text, Reading::new(&name, base_dir, secrets, part))
     }
 
     /// Reads a text. `file` is how problems call it; relative paths of files that it names are
@@ -110,8 +122,11 @@ impl Config {
     /// # Errors
     /// All problems, at least one of them an error.
     pub fn parse(text: &str, file: &str, base_dir: &Path, secrets: &dyn SecretReader) -> Loaded {
-        let root = document::parse(text, file)?;
-        let reading = Reading::new(file, base_dir, secrets);
+        Self::parse_part(text, Reading::new(file, base_dir, secrets, Part::Whole))
+    }
+
+    fn parse_part(text: &str, reading: Reading<'_>) -> Loaded {
+        let root = document::parse(text, reading.file)?;
         let config = resolve(&root, &reading, text);
         let failed = reading.has_errors();
         let problems = reading.into_problems();
@@ -131,7 +146,7 @@ pub fn read_scheme(
 ) -> Result<Scheme, Vec<Problem>> {
     let mut table = document::parse(text, file)?;
     table.remove("preset");
-    let reading = Reading::new(file, Path::new(""), secrets);
+    let reading = Reading::new(file, Path::new(""), secrets, Part::Whole);
     let owner = TableReader::open(&reading, String::new(), Place::default(), &table, &source::KEYS);
     let (scheme, _) = scheme::read(&owner);
     match scheme {

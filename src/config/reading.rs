@@ -5,6 +5,7 @@
 
 use super::document::{Node, Table, Value};
 use super::keys::TableKeys;
+use super::part::Part;
 use super::problem::{Place, Problem, Severity, nearest};
 use super::secrets::SecretReader;
 use super::value::Form;
@@ -15,13 +16,24 @@ use std::path::{Path, PathBuf};
 pub(super) struct Reading<'a> {
     pub(super) file: &'a str,
     pub(super) secrets: &'a dyn SecretReader,
+    part: Part<'a>,
     base_dir: &'a Path,
     problems: RefCell<Vec<Problem>>,
 }
 
 impl<'a> Reading<'a> {
-    pub(super) fn new(file: &'a str, base_dir: &'a Path, secrets: &'a dyn SecretReader) -> Self {
-        Self { file, secrets, base_dir, problems: RefCell::default() }
+    pub(super) fn new(
+        file: &'a str,
+        base_dir: &'a Path,
+        secrets: &'a dyn SecretReader,
+        part: Part<'a>,
+    ) -> Self {
+        Self { file, secrets, part, base_dir, problems: RefCell::default() }
+    }
+
+    /// Whether the secret or the file that the key of this path names has to be there.
+    pub(super) fn needs(&self, key: &str) -> bool {
+        self.part.needs(key)
     }
 
     /// A path as meant by whoever wrote it into the file: relative to the file's directory.

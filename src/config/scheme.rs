@@ -62,7 +62,13 @@ pub(super) static SIGNATURE_KEYS: TableKeys = TableKeys {
              `{form}` (the body's form fields, sorted and run together), and `{lower:…}` around \
              one of them. See `schemes.md`.",
         ),
-        key("key", "word", r#""text""#, "How a secret becomes key bytes: `text`, `hex`, `base64`."),
+        key(
+            "key",
+            "word",
+            r#""text""#,
+            "How a secret becomes key bytes: `text`, `hex`, `base64`. A public key in PEM is read as \
+             it is.",
+        ),
         key("key_prefix", "text", r#""""#, "Cut off the secret first, where it is there."),
         key("require", "table of texts", "{}", "Headers that must have exactly this value."),
     ],

@@ -105,6 +105,9 @@ pub(super) fn read(item: &Item<'_>) -> Option<Found> {
     if let Found::Secret(secret) = &found
         && secret.is_empty()
     {
+        if !item.reading.needs(&item.key) {
+            return Some(Found::Unreadable("the secret is empty".to_owned()));
+        }
         item.contradicts("the secret is empty: anybody could sign with it");
         return None;
     }

@@ -95,7 +95,10 @@ pub(super) static KEYS: TableKeys = TableKeys {
             "max_header",
             "size",
             r#""32KiB""#,
-            "Request line and header lines together, of which there may be 100; at most 1 MiB.",
+            "Request line and header lines together, each with its line end; the empty lines before \
+             and after them are not counted. Over HTTP/2, name and value of every field and 32 \
+             bytes each. At most 1 MiB. Beside the request line (HTTP/2: the pseudo-headers) \
+             there may be 100 header lines, whatever stands here. Beyond either 431.",
         ),
         key("header_timeout", "duration", r#""5s""#, "The whole header must have arrived."),
         key("body_timeout", "duration", r#""10s""#, "The whole body must have arrived."),

@@ -39,7 +39,8 @@ pub(super) static KEYS: TableKeys = TableKeys {
             "respond_within",
             "duration",
             r#""10s""#,
-            "The sender's patience, less a margin. With a preset, the preset's if it has one.",
+            "The sender's patience, less a margin; counted from the last byte of the request's \
+             body. With a preset, the preset's if it has one.",
         ),
         key(
             "unrouted",
@@ -308,7 +309,9 @@ fn keys(
             Ok(keys) => (secrets, Ok(keys)),
             Err(fault) => {
                 let what = format!("no key can be made of it: {fault}");
-                table.note(Severity::Error, "secrets", &what, None);
+                let needed = table.reading.needs(&table.path("secrets"));
+                let severity = if needed { Severity::Error } else { Severity::Warning };
+                table.note(severity, "secrets", &what, None);
                 (Vec::new(), Err(fault.to_string()))
             }
         },

@@ -11,7 +11,8 @@ pub(crate) use digest::{Running, Tag, sha256};
 use crate::scheme::{Algorithm, KeyForm, SignatureRule};
 use crate::secret::{NamedSecret, Secret};
 use decoding::decode_key;
-use p256::pkcs8::DecodePublicKey as _;
+use p256::pkcs8::der::Document;
+use p256::pkcs8::{DecodePublicKey as _, ObjectIdentifier, SubjectPublicKeyInfoRef};
 use std::fmt;
 use std::sync::Arc;
 
@@ -116,6 +117,9 @@ impl Key {
             Algorithm::HmacSha512 => Material::hash(Running::hmac_sha512(&key()?))?,
             Algorithm::Sha256 => Material::Hash(Running::sha256()),
             Algorithm::Sha1 => Material::Hash(Running::sha1()),
+            Algorithm::Ed25519 if is_pem(text) => {
+                Material::Ed25519(Box::new(ed25519_key(&ed25519_pem(text)?)?))
+            }
             Algorithm::Ed25519 => Material::Ed25519(Box::new(ed25519_key(&key()?)?)),
             Algorithm::EcdsaP256Sha256 => Material::Ecdsa(Box::new(ecdsa_key(text)?)),
             Algorithm::Token => Material::Token(hash_token(&key()?)),
@@ -137,10 +141,27 @@ pub(crate) fn hash_token(token: &[u8]) -> Tag {
     hash.finish()
 }
 
+fn is_pem(text: &[u8]) -> bool {
+    text.trim_ascii_start().starts_with(b"-----BEGIN")
+}
+
+const NOT_ED25519: &str = "is no Ed25519 public key: it must be 32 bytes, with `key = \"hex\"` or \
+                           \"base64\", or a PEM `PUBLIC KEY`";
+
+/// The key in the PEM of a `SubjectPublicKeyInfo`.
+fn ed25519_pem(text: &[u8]) -> Result<Vec<u8>, &'static str> {
+    const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+    let pem = std::str::from_utf8(text.trim_ascii()).map_err(|_| NOT_ED25519)?;
+    let (label, document) = Document::from_pem(pem).map_err(|_| NOT_ED25519)?;
+    let info: SubjectPublicKeyInfoRef<'_> = document.decode_msg().map_err(|_| NOT_ED25519)?;
+    match info.subject_public_key.as_bytes() {
+        Some(key) if label == "PUBLIC KEY" && info.algorithm.oid == ED25519 => Ok(key.to_vec()),
+        _ => Err(NOT_ED25519),
+    }
+}
+
 fn ed25519_key(bytes: &[u8]) -> Result<ed25519_dalek::VerifyingKey, &'static str> {
-    let bytes = <&[u8; 32]>::try_from(bytes).map_err(
-        |_| "is no Ed25519 public key: it must be 32 bytes, with `key = \"hex\"` or \"base64\"",
-    )?;
+    let bytes = <&[u8; 32]>::try_from(bytes).map_err(|_| NOT_ED25519)?;
     match ed25519_dalek::VerifyingKey::from_bytes(bytes) {
         Ok(key) if !key.is_weak() => Ok(key),
         _ => Err("is no Ed25519 public key: its 32 bytes are no point that may be used"),
@@ -152,7 +173,7 @@ fn ecdsa_key(text: &[u8]) -> Result<p256::ecdsa::VerifyingKey, &'static str> {
     const PROBLEM: &str =
         "is no P-256 public key: it must be base64 of the SPKI DER, or a PEM `PUBLIC KEY`";
     let text = text.trim_ascii();
-    if text.starts_with(b"-----BEGIN") {
+    if is_pem(text) {
         let pem = std::str::from_utf8(text).map_err(|_| PROBLEM)?;
         return p256::ecdsa::VerifyingKey::from_public_key_pem(pem).map_err(|_| PROBLEM);
     }

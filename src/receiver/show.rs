@@ -1,6 +1,8 @@
 //! A request as a block of text for a terminal.
 //!
 //! What it shows was written by strangers, so nothing that could steer a terminal gets through.
+//! Credentials are shortened, because terminals are looked at, recorded and pasted from. Signatures
+//! are shown: one is good for its own body alone, and it is what one looks at here.
 
 use super::{Received, Reply};
 use std::fmt::Write as _;
@@ -16,13 +18,14 @@ pub fn block(request: &Received, reply: Reply) -> String {
         "{}  {} {}  {} bytes\n",
         request.at.to_rfc3339(),
         printable(&request.method),
-        printable(&request.target),
+        printable(&without_credentials(&request.target)),
         request.body.len(),
     );
     let all = request.header("Hookward-Source").is_none();
     for (name, value) in &request.headers {
         if all || is_ours(name) {
             let value = String::from_utf8_lossy(value);
+            let value = if is_credential(name) { shortened(&value) } else { value.into_owned() };
             _ = writeln!(text, "  {}: {}", printable(name), printable(&value));
         }
     }
@@ -36,6 +39,39 @@ pub fn block(request: &Received, reply: Reply) -> String {
 fn is_ours(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     name.starts_with("hookward-") || name == "idempotency-key"
+}
+
+/// Whether a header or parameter of this name holds what lets its owner in.
+fn is_credential(name: &str) -> bool {
+    const WORDS: [&str; 8] =
+        ["authorization", "cookie", "token", "secret", "password", "passwd", "api-key", "apikey"];
+    let name = name.to_ascii_lowercase().replace('_', "-");
+    WORDS.iter().any(|word| name.contains(word))
+}
+
+/// How a long credential begins, which tells it from another, and how long it is. A word before it,
+/// as `Bearer`, is not part of it.
+fn shortened(value: &str) -> String {
+    const SHOWN: usize = 4;
+    const LONG: usize = 24;
+    let (scheme, credential) = match value.split_once(' ') {
+        Some((scheme, rest)) if scheme.chars().all(|c| c.is_ascii_alphabetic()) => (scheme, rest),
+        _ => ("", value),
+    };
+    let length = credential.chars().count();
+    let shown: String = credential.chars().take(if length < LONG { 0 } else { SHOWN }).collect();
+    let gap = if scheme.is_empty() { "" } else { " " };
+    format!("{scheme}{gap}{shown}… ({length} characters)")
+}
+
+/// A target whose query shows no credential.
+fn without_credentials(target: &str) -> String {
+    let Some((path, query)) = target.split_once('?') else { return target.to_owned() };
+    let parameters = query.split('&').map(|parameter| match parameter.split_once('=') {
+        Some((name, value)) if is_credential(name) => format!("{name}={}", shortened(value)),
+        _ => parameter.to_owned(),
+    });
+    format!("{path}?{}", parameters.collect::<Vec<_>>().join("&"))
 }
 
 /// The same text with every character escaped that a terminal would act on or hide.
@@ -187,6 +223,36 @@ mod tests {
     fn a_direct_delivery_shows_all_headers() {
         let shown = block(&request(&[("X-Signature", "sha256=00")], b""), OK);
         assert!(shown.contains("  X-Signature: sha256=00\n"), "{shown}");
+    }
+
+    #[test]
+    fn credentials_are_shortened_and_signatures_are_shown() {
+        let headers = [
+            ("Authorization", "Bearer sk_live_0123456789abcdefghij"),
+            ("authorization", "Basic dTpw"),
+            ("Proxy-Authorization", "hunter2"),
+            ("Cookie", "session=0123456789abcdefghij"),
+            ("X-Gitlab-Token", "hunter2-hunter2"),
+            ("X-Api-Key", "hunter2"),
+            ("X-Signature", "t=1,v1=0123456789abcdef0123456789abcdef"),
+            ("X-Hub-Signature-256", "sha256=0123456789abcdef0123456789abcdef"),
+        ];
+        let mut request = request(&headers, b"");
+        request.target = "/hooks?a=1&access_token=hunter2&b=2".to_owned();
+        let shown = block(&request, OK);
+        assert_eq!(
+            shown,
+            "2026-03-16T10:20:30.000Z  POST /hooks?a=1&access_token=… (7 characters)&b=2  0 bytes\n  \
+               Authorization: Bearer sk_l… (28 characters)\n  \
+               authorization: Basic … (4 characters)\n  \
+               Proxy-Authorization: … (7 characters)\n  \
+               Cookie: sess… (28 characters)\n  \
+               X-Gitlab-Token: … (15 characters)\n  \
+               X-Api-Key: … (7 characters)\n  \
+               X-Signature: t=1,v1=0123456789abcdef0123456789abcdef\n  \
+               X-Hub-Signature-256: sha256=0123456789abcdef0123456789abcdef\n  \
+               -> 200\n"
+        );
     }
 
     #[test]

@@ -72,6 +72,32 @@ fn a_copy_that_waited_gets_the_winners_answer() {
 }
 
 #[test]
+fn a_copy_that_waited_gets_the_winners_body_up_to_64_kib_and_an_empty_one_beyond() {
+    for (size, of_the_copy) in [(64 * 1024, 64 * 1024), (64 * 1024 + 1, 0)] {
+        let erp = Upstream::start();
+        let gate = Gate::default();
+        let accepted = Reply::Whole(202, "X-Erp: yes\r\n".to_owned(), vec![b'a'; size]);
+        erp.next(Reply::behind(&gate, accepted));
+        let proxy = Setup::shop(&erp).start();
+        let sender = Sender::to(&proxy);
+        let delivery = Event::order("evt-1").signed();
+        let winner = sender.start(&delivery);
+        erp.saw(1);
+        let copy = sender.start(&delivery);
+        eventually("both are in the house", || proxy.metric("hookward_connections", &[]) >= 2);
+        gate.open();
+        for (response, expected) in
+            [(winner.join().unwrap(), size), (copy.join().unwrap(), of_the_copy)]
+        {
+            assert_eq!(response.verdict(), (202, "delivered", String::new()), "{size}");
+            assert_eq!(response.header("X-Erp"), Some("yes"), "{size}");
+            assert_eq!(response.body.len(), expected, "{size}");
+        }
+        erp.saw(1);
+    }
+}
+
+#[test]
 fn a_copy_of_a_failing_delivery_gets_its_failure_and_the_retry_is_forwarded() {
     let erp = Upstream::start();
     let proxy = Setup::shop(&erp).start();

@@ -1,8 +1,7 @@
 //! The commands besides `run`; contract section 8.
 
 use crate::support::{
-    Event, Proxy, Reply, Sender, Setup, Upstream, eventually, get, hmac_sha256_hex, hookward,
-    printed,
+    Event, Proxy, Sender, Setup, Upstream, eventually, get, hmac_sha256_hex, hookward, printed,
 };
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -59,6 +58,60 @@ fn wrong_usage_ends_with_2_and_help_with_0() {
             if code == 0 { (output.stdout, output.stderr) } else { (output.stderr, output.stdout) };
         assert!(!said.is_empty() && silent.is_empty(), "{arguments:?}");
     }
+}
+
+#[test]
+fn an_address_that_is_none_is_refused_with_what_one_looks_like() {
+    for address in ["9001", "localhost:9001", "127.0.0.1"] {
+        let output = hookward().args(["receiver", "--listen", address]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{address} {}", printed(&output));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("IP:PORT as 127.0.0.1:9001"), "{address} {said}");
+    }
+}
+
+#[test]
+fn the_configuration_is_the_one_named_by_the_option_else_by_the_variable_else_the_default() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("config")).unwrap();
+    for name in ["config/hookward.toml", "variable.toml", "option.toml"] {
+        let source = Path::new(name).file_stem().unwrap().to_str().unwrap();
+        let text = format!(
+            "[sources.{source}]\npath = \"/{source}\"\npreset = \"stripe\"\n\
+             secrets = [{{ env = \"SHOP_SECRET\" }}]\n"
+        );
+        std::fs::write(directory.path().join(name), text).unwrap();
+    }
+    for (variable, option, expected) in [
+        (None, None, "/hookward"),
+        (Some(""), None, "/hookward"),
+        (Some("variable.toml"), None, "/variable"),
+        (Some("variable.toml"), Some("option.toml"), "/option"),
+        (Some(""), Some("option.toml"), "/option"),
+    ] {
+        let mut command = hookward();
+        command.arg("check").current_dir(directory.path());
+        command.args(option.map(|file| ["--config", file]).into_iter().flatten());
+        command.envs(variable.map(|file| ("HOOKWARD_CONFIG", file)));
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{variable:?} {}", printed(&output));
+        assert!(stdout(&output).contains(expected), "{variable:?} {}", printed(&output));
+    }
+}
+
+#[test]
+fn a_default_file_that_is_not_there_says_how_to_name_another() {
+    let directory = tempfile::tempdir().unwrap();
+    for arguments in [&["check"][..], &["run"], &["health"], &["sign", "--source", "shop"]] {
+        let output = hookward().args(arguments).current_dir(directory.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", printed(&output));
+        let said = String::from_utf8_lossy(&output.stderr);
+        for part in ["config/hookward.toml", "--config", "$HOOKWARD_CONFIG"] {
+            assert!(said.contains(part), "{part} is not in {}", printed(&output));
+        }
+    }
+    let named = hookward().args(["check", "--config", "/no/such/file.toml"]).output().unwrap();
+    assert!(!String::from_utf8_lossy(&named.stderr).contains("$HOOKWARD_CONFIG"));
 }
 
 #[test]
@@ -144,74 +197,72 @@ fn type_id_and_time_go_where_the_sender_puts_them() {
     assert!(String::from_utf8_lossy(&unused.stderr).contains("--id is not used"));
 }
 
-#[test]
-fn sending_prints_status_and_outcome_and_ends_accordingly() {
-    let erp = Upstream::start();
-    let proxy = proxy(&erp);
-    let send = |more: &[&str]| {
-        let url = format!("http://{}/webhooks/shop", proxy.address);
-        let arguments = [&["send", "--source", "shop", "--url", &url], more].concat();
-        let output = run(&arguments, proxy.file());
-        (output.status.code().unwrap(), stdout(&output))
-    };
-    assert_eq!(send(&["--id", "a"]), (0, "200 delivered\n".to_owned()));
-    assert_eq!(send(&["--id", "a"]), (0, "200 duplicate\n".to_owned()));
-    assert_eq!(send(&["--type", "review.published"]), (0, "200 delivered\n".to_owned()));
-    let seen = erp.saw(2);
-    assert_eq!(seen[0].header("Hookward-Event-Id"), "a");
-    assert_eq!(seen[1].header("Hookward-Event-Type"), "review.published");
-    erp.next(Reply::Status(500));
-    assert_eq!(send(&[]), (1, "500 failed upstream_error\n".to_owned()));
-    let wrong = format!("http://{}/nowhere", proxy.address);
-    let output = run(&["send", "--source", "shop", "--url", &wrong], proxy.file());
-    assert_eq!(
-        (output.status.code(), stdout(&output)),
-        (Some(1), "404 rejected unknown_source\n".to_owned())
-    );
+/// Runs `openssl`, which is what a user makes keys with.
+#[track_caller]
+fn openssl(arguments: &[&str], directory: &Path) -> Vec<u8> {
+    let output = Command::new("openssl").args(arguments).current_dir(directory).output().unwrap();
+    assert!(output.status.success(), "{arguments:?} {}", printed(&output));
+    output.stdout
 }
 
 #[test]
-fn the_admin_calls_look_up_and_forget() {
-    let erp = Upstream::start();
-    let setup = Setup::shop(&erp)
-        .admin("token = { env = \"ADMIN_TOKEN\" }")
-        .environment("ADMIN_TOKEN", "a-token-for-the-admin-listener");
-    let proxy = setup.start();
-    // The port was given by the system, so the commands need a file that names it.
-    let file = proxy.file().with_file_name("admin.toml");
-    let admin = setup.clone().admin(&format!("listen = \"{}\"", proxy.admin)).toml();
-    std::fs::write(&file, admin).unwrap();
-    let call = |action: &str| {
-        let output = hookward()
-            .args(["dedupe", action, "shop", "evt/ü 1", "--config"])
-            .arg(&file)
-            .env(SHOP_SECRET.0, SHOP_SECRET.1)
-            .env("ADMIN_TOKEN", "a-token-for-the-admin-listener")
-            .output()
-            .unwrap();
-        (output.status.code().unwrap(), stdout(&output))
+fn keys_as_openssl_makes_them_sign_and_verify() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    std::fs::write(at.join("event.json"), r#"{"id":"evt-1","type":"order.created"}"#).unwrap();
+    openssl(&["genpkey", "-algorithm", "ed25519", "-out", "ed25519.pem"], at);
+    let p256 = ["-pkeyopt", "ec_paramgen_curve:P-256", "-out", "ecdsa.pem"];
+    openssl(&[&["genpkey", "-algorithm", "EC"][..], &p256].concat(), at);
+    let der = openssl(&["pkey", "-in", "ed25519.pem", "-outform", "DER"], at);
+    let seed = data_encoding::HEXLOWER.encode(&der[der.len() - 32..]);
+    std::fs::write(at.join("ed25519.hex"), seed).unwrap();
+    let encoded = |name: &str, arguments: &[&str]| {
+        openssl(&[&["pkey", "-in", name, "-pubout"], arguments].concat(), at)
     };
-    assert_eq!(call("get").0, 1);
-    let delivery = Event::order("evt/ü 1").signed();
-    assert_eq!(Sender::to(&proxy).deliver(&delivery).outcome(), "delivered");
-    let (code, text) = call("get");
-    assert!(code == 0 && text.contains("erp") && text.contains("delivered"), "{code} {text}");
-    assert_eq!(call("forget").0, 0);
-    assert_eq!((call("get").0, call("forget").0), (1, 1));
-    assert_eq!(Sender::to(&proxy).deliver(&delivery).outcome(), "delivered");
-    erp.saw(2);
-}
-
-#[test]
-fn health_follows_readiness() {
-    let erp = Upstream::start();
-    let mut proxy = proxy(&erp);
-    let url = format!("http://{}/readyz", proxy.admin);
-    let ask = || hookward().args(["health", "--url", &url]).output().unwrap().status.code();
-    assert_eq!(ask(), Some(0));
-    proxy.signal("TERM");
-    proxy.ends_within(crate::support::PATIENCE);
-    assert_eq!(ask(), Some(1));
+    let base64 = |bytes: &[u8]| data_encoding::BASE64.encode(bytes);
+    let raw = encoded("ed25519.pem", &["-outform", "DER"]).split_off(12);
+    let hex = data_encoding::HEXLOWER.encode(&raw);
+    let pem = |name| String::from_utf8(encoded(name, &[])).unwrap();
+    let ed25519 = "algorithm = \"ed25519\"";
+    let ecdsa = "algorithm = \"ecdsa-p256-sha256\"\nencoding = \"base64\"";
+    for (what, keys, public, private) in [
+        ("PEM", ed25519, pem("ed25519.pem"), "ed25519.pem"),
+        ("hex", &format!("{ed25519}\nkey = \"hex\""), hex, "ed25519.hex"),
+        ("base64", &format!("{ed25519}\nkey = \"base64\""), base64(&raw), "ed25519.pem"),
+        ("PEM", ecdsa, pem("ecdsa.pem"), "ecdsa.pem"),
+        ("base64", ecdsa, base64(&encoded("ecdsa.pem", &["-outform", "DER"])), "ecdsa.pem"),
+    ] {
+        std::fs::write(at.join("public"), &public).unwrap();
+        let configuration = format!(
+            "[upstreams.erp]\nurl = \"http://127.0.0.1:9001\"\n[sources.acme]\npath = \"/acme\"\n\
+             secrets = [{{ file = \"public\" }}]\n\
+             routes = [{{ events = [\"*\"], to = [\"erp\"] }}]\n\
+             event = {{ id = [\"json:/id\"], type = [\"json:/type\"] }}\n\
+             [sources.acme.signature]\nheader = \"X-Acme-Signature\"\n{keys}\n"
+        );
+        let file = at.join("hookward.toml");
+        std::fs::write(&file, configuration).unwrap();
+        let body = at.join("event.json");
+        let body = body.to_str().unwrap();
+        let key = at.join(private);
+        let key = key.to_str().unwrap();
+        let sign = ["sign", "--source", "acme", "--body", body, "--private-key", key];
+        let signed = run(&sign, &file);
+        assert_eq!(signed.status.code(), Some(0), "{keys} {what} {}", printed(&signed));
+        let head = at.join("event.headers");
+        std::fs::write(&head, &signed.stdout).unwrap();
+        let head = head.to_str().unwrap();
+        let judged =
+            run(&["explain", "--source", "acme", "--headers", head, "--body", body], &file);
+        assert_eq!(judged.status.code(), Some(0), "{keys} {what} {}", printed(&judged));
+    }
+    // A key of the other kind is refused with what would do.
+    let file = at.join("hookward.toml");
+    let wrong = at.join("ed25519.pem");
+    let sign = ["sign", "--source", "acme", "--private-key", wrong.to_str().unwrap()];
+    let output = run(&sign, &file);
+    assert_eq!(output.status.code(), Some(2), "{}", printed(&output));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("PKCS #8 PEM of a P-256 key"));
 }
 
 #[test]

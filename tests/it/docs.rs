@@ -179,7 +179,7 @@ fn play<'a>(document: &Path, session: &str, files: impl Iterator<Item = (&'a str
             } else {
                 "hookward health".to_owned()
             };
-            _ = writeln!(script, "{background} >/dev/null 2>&1 &\nstarted=\"$started $!\"");
+            _ = writeln!(script, "{background} >>log 2>&1 &\nstarted=\"$started $!\"");
             _ = writeln!(script, "until {is_there} >/dev/null 2>&1; do sleep 0.02; done");
         } else {
             _ = writeln!(script, "{command} || echo \"failed with $?\"");
@@ -200,6 +200,10 @@ fn play<'a>(document: &Path, session: &str, files: impl Iterator<Item = (&'a str
         .stdin(Stdio::null())
         .output()
         .unwrap();
+    let log = std::fs::read_to_string(directory.path().join("log")).unwrap_or_default();
+    for alarm in ["with another body", "ERROR"] {
+        assert!(!log.contains(alarm), "{} makes an alarm: {log}", document.display());
+    }
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     for (index, (command, lines)) in expected.iter().enumerate() {
         let (_, after) = stdout.split_once(&format!("--- {index}\n")).expect("it was run");
@@ -219,6 +223,56 @@ fn play<'a>(document: &Path, session: &str, files: impl Iterator<Item = (&'a str
 
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn no_document_looks_for_the_process_by_its_name() {
+    // `hookward receiver` is a `hookward`, too.
+    for document in documents() {
+        let text = std::fs::read_to_string(&document).unwrap();
+        for word in ["pidof", "pgrep", "pkill", "killall"] {
+            assert!(!text.contains(word), "{} uses {word}", document.display());
+        }
+    }
+}
+
+#[test]
+fn the_readme_says_how_to_install_before_it_calls_the_command() {
+    let readme = blocks(&root().join("README.md"));
+    let at = |word: &str| readme.iter().position(|(_, text)| text.contains(word)).expect(word);
+    assert!(at("cargo install --locked --path .") < at("$ hookward"));
+}
+
+#[test]
+fn the_readmes_container_listens_and_delivers_beyond_itself() {
+    let text = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let (_, section) = text.split_once("## In a container").expect("the section");
+    let (_, toml) = section.split_once("```toml\n").expect("a configuration");
+    let configuration: Table = toml.split("```").next().unwrap().parse().expect("TOML");
+    let listen = configuration["server"]["listen"][0].as_str().unwrap();
+    let url = configuration["upstreams"]["erp"]["url"].as_str().unwrap();
+    assert!(listen.starts_with("0.0.0.0:") && !url.contains("127.0.0.1"), "{listen} {url}");
+    let (_, host) = url.split_once("http://").expect("a URL");
+    let (host, _) = host.split_once(':').expect("a port");
+    assert!(section.contains(&format!("--name {host} ")), "nothing is called {host}");
+}
+
+#[test]
+fn the_readme_lists_every_command_and_every_exit_code() {
+    let help = hookward().arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let (_, commands) = help.split_once("Commands:\n").expect("a list");
+    let commands = commands.lines().map_while(|line| line.strip_prefix("  "));
+    let commands: Vec<_> = commands.filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(commands.len() > 10 && commands.contains(&"health"), "{commands:?}");
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let (_, section) = readme.split_once("## Commands").expect("the section");
+    for command in commands {
+        assert!(section.contains(&format!("`hookward {command}")), "{command}");
+    }
+    for code in [0, 1, 2, 3, 130] {
+        assert!(section.contains(&format!("\n| {code} |")), "{code}");
+    }
 }
 
 #[test]

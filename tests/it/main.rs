@@ -14,6 +14,7 @@
 
 mod admin;
 mod answers;
+mod calls;
 mod captures;
 mod change;
 mod claims;
@@ -26,6 +27,7 @@ mod hostile;
 mod listener;
 mod log;
 mod modes;
+mod offline;
 mod process;
 mod refusals;
 mod reload;

@@ -1,7 +1,8 @@
 //! What the demo plays on: the proxy, its two receivers and the shop's pen.
 
-use crate::cli::client::{Told, post};
+use crate::cli::client::{Client, PATIENCE, Told};
 use crate::cli::exit::{Exit, Stop};
+use crate::cli::trust::Trust;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, SystemSecrets};
 use crate::metrics::Metrics;
@@ -153,7 +154,9 @@ impl Stage {
         body: Vec<u8>,
     ) -> Result<Told, String> {
         let url = self.url(path);
-        let posted = tokio::task::spawn_blocking(move || post(&url, &headers, &body));
+        let posted = tokio::task::spawn_blocking(move || {
+            Client::new(Trust::Web, PATIENCE).post(&url, &headers, &body)
+        });
         match posted.await {
             Ok(Ok(told)) => Ok(told),
             Ok(Err(fault)) => Err(fault.to_string()),

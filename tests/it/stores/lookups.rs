@@ -126,7 +126,7 @@ fn the_command_says_by_its_exit_code_whether_an_event_is_known() {
         }
         proxy.crash();
         let output = dedupe(&proxy, "get", "evt-1");
-        assert_eq!(output.status.code(), Some(1), "{store}: nobody is there");
+        assert_eq!(output.status.code(), Some(3), "{store}: nobody is there");
         assert!(printed(&output).contains("no answer"), "{store}: {}", printed(&output));
     });
 }
