@@ -100,7 +100,12 @@ pub(super) static KEYS: TableKeys = TableKeys {
              bytes each. At most 1 MiB. Beside the request line (HTTP/2: the pseudo-headers) \
              there may be 100 header lines, whatever stands here. Beyond either 431.",
         ),
-        key("header_timeout", "duration", r#""5s""#, "The whole header must have arrived."),
+        key(
+            "header_timeout",
+            "duration",
+            r#""5s""#,
+            "The whole header must have arrived; on a new connection this counts from the connect.",
+        ),
         key("body_timeout", "duration", r#""10s""#, "The whole body must have arrived."),
         optional(
             "min_body_rate",
