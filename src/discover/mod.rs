@@ -7,6 +7,7 @@
 
 mod candidates;
 mod envelope;
+mod naming;
 mod table;
 mod texts;
 mod trial;

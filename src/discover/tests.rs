@@ -153,6 +153,56 @@ fn what_cannot_be_found_is_not_made_up() {
 }
 
 #[test]
+fn headers_are_taken_for_what_their_names_say() {
+    let order = r#"{"id":820982,"type":"gift","name":"1001"}"#;
+    for (lines, body, id, kind) in [
+        (
+            [("X-Event-Id", "77"), ("X-Event-Type", "a.b")],
+            r#"{"data":1}"#,
+            "header:x-event-id",
+            "header:x-event-type",
+        ),
+        (
+            [("X-Shop-Event-Id", "e-1"), ("X-Shop-Topic", "orders/paid")],
+            order,
+            "header:x-shop-event-id",
+            "header:x-shop-topic",
+        ),
+        // The id of the thing comes again with every change of it.
+        (
+            [("X-Shop-Id", "s-1"), ("X-Shop-Topic", "orders/paid")],
+            order,
+            "body-sha256",
+            "header:x-shop-topic",
+        ),
+        // What says the same in the body is signed, and so the better place.
+        (
+            [("X-Event-Id", "e-1"), ("X-Event-Type", "order.paid")],
+            r#"{"id":"e-1","type":"order.paid"}"#,
+            "json:/id",
+            "json:/type",
+        ),
+        (
+            [("X-Delivery", "d-1"), ("X-Attempt", "1")],
+            r#"{"id":"e-1","type":"order.paid"}"#,
+            "json:/id",
+            "json:/type",
+        ),
+    ] {
+        let source = source("X-Unheard-Of");
+        let (mut head, body) = signed_by(&source, body.as_bytes());
+        for (name, value) in lines {
+            let name = http::HeaderName::try_from(name).expect("a name");
+            head.headers.insert(name, http::HeaderValue::from_static(value));
+        }
+        let event = find(&head, &body, first_secret(&source)).expect("found").scheme.event;
+        let text = |places: &[crate::scheme::Place]| places.first().map(ToString::to_string);
+        assert_eq!(text(&event.id).as_deref(), Some(id), "{lines:?}");
+        assert_eq!(text(&event.kind).as_deref(), Some(kind), "{lines:?}");
+    }
+}
+
+#[test]
 fn the_event_is_guessed_from_what_names_one() {
     let source = source("X-Unheard-Of");
     let (mut head, body) = signed_by(&source, BODY);
