@@ -3,7 +3,7 @@
 use super::exit::{Exit, Stop};
 use super::print;
 use super::signing::read_file;
-use crate::discover::discover;
+use crate::discover::{Names, discover};
 use crate::explain::read_head;
 use crate::secret::Secret;
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     body: PathBuf,
     /// Name for the source in the printed table
-    #[arg(long, value_name = "NAME", default_value = "sender")]
+    #[arg(long, value_name = "NAME", default_value = "sender", value_parser = source_name)]
     name: String,
 }
 
@@ -48,11 +48,22 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         Stop::new(Exit::Usage, format!("{}: {fault}", arguments.headers.display()))
     })?;
     let body = read_file(&arguments.body)?;
-    let Some(found) = discover(&head, &body, &secret) else {
+    let names = Names { source: &arguments.name, variable };
+    let Some(found) = discover(&head, &body, &secret, names) else {
         let tried = "no header, text, key and algorithm that were tried together make this \
                      signature; is it the secret of this very webhook, and the body byte for byte?";
         return Err(Stop::new(Exit::No, tried));
     };
-    print(&found.to_toml(&arguments.name, variable))?;
+    print(&found.table)?;
     Ok(Exit::Done)
+}
+
+/// Reads a NAME: what a configuration takes for one.
+fn source_name(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    if !text.is_empty() && text.len() <= 64 && text.chars().all(fits) {
+        Ok(text.to_owned())
+    } else {
+        Err("a source is named by 1 to 64 letters, digits, `_` and `-`".to_owned())
+    }
 }

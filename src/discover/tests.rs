@@ -11,9 +11,11 @@ use std::path::Path;
 
 const BODY: &[u8] = br#"{"eventName":"x","event_id":"evt_1","type":"order.paid","created_at":"2023-11-14T22:13:20Z"}"#;
 
-struct OneSecret(Secret);
+const NAMES: Names<'_> = Names { source: "new", variable: "THE_SECRET" };
 
-impl SecretReader for OneSecret {
+struct TheSecret(Secret);
+
+impl SecretReader for TheSecret {
     fn environment(&self, name: &str) -> Option<Secret> {
         (name == "THE_SECRET").then(|| self.0.clone())
     }
@@ -25,10 +27,10 @@ impl SecretReader for OneSecret {
 
 /// Discovers, then pastes the table into a configuration and verifies the request with it.
 fn find(head: &RequestHead, body: &[u8], secret: &Secret) -> Option<Found> {
-    let found = discover(head, body, secret)?;
-    let table = found.to_toml("new", "THE_SECRET");
-    let reader = OneSecret(secret.clone());
-    let (config, _) = Config::parse(&table, "found.toml", Path::new("."), &reader)
+    let found = discover(head, body, secret, NAMES)?;
+    let table = &found.table;
+    let reader = TheSecret(secret.clone());
+    let (config, _) = Config::parse(table, "found.toml", Path::new("."), &reader)
         .unwrap_or_else(|problems| panic!("{problems:?}\n{table}"));
     let source = config.sources.first().expect("a source");
     let keys = source.keys.as_ref().expect("keys");
@@ -137,9 +139,64 @@ fn webround_is_recognised_by_its_envelope() {
     let (head, body) = signed_by(&source, body);
     let found = find(&head, &body, first_secret(&source)).expect("found");
     assert_eq!(found.preset, Some("webround"));
-    let table = found.to_toml("shop", "THE_SECRET");
+    let table = found.table;
     assert!(table.contains("preset = \"webround\""), "{table}");
     assert!(table.contains("header = \"x-whatever-it-is\""), "{table}");
+}
+
+/// Of a delivery with Webround's envelope that signs more than the body.
+#[test]
+fn a_preset_never_stands_in_for_the_time_that_was_signed() {
+    let body = br#"{"eventId":"evt_1","eventType":"order.created","storeId":3,"occurredAt":"2023-11-14T22:13:20Z"}"#;
+    let listed = source("X-Sig").with_timestamp("item:t=", TimeFormat::Unix).with_rule(|rule| {
+        rule.separator = Some(",".to_owned());
+        rule.prefix = "v1=".to_owned();
+    });
+    for (source, signed, format) in [
+        (
+            source("X-Sig").with_timestamp("header:X-Ts", TimeFormat::Unix),
+            "{timestamp}.{body}",
+            "unix",
+        ),
+        (
+            source("X-Sig").with_timestamp("header:X-Ts", TimeFormat::UnixMs),
+            "v0:{timestamp}:{body}",
+            "unix-ms",
+        ),
+        (
+            source("X-Sig").with_timestamp("header:X-Ts", TimeFormat::Rfc3339),
+            "{body}{timestamp}",
+            "rfc3339",
+        ),
+        (listed, "{timestamp}.{body}", "unix"),
+    ] {
+        let source = source.with_rule(|rule| rule.signed = template(signed));
+        let (head, body) = signed_by(&source, body);
+        let found = find(&head, &body, first_secret(&source)).expect(signed);
+        assert_eq!(found.preset, Some("webround"), "{}", found.table);
+        assert!(found.table.contains(&format!("format = \"{format}\"")), "{}", found.table);
+        let from = found.scheme.timestamp.expect("a timestamp").from;
+        assert_eq!(from, source.scheme.timestamp.expect("a timestamp").from);
+    }
+}
+
+#[test]
+fn an_envelope_whose_time_cannot_be_read_gets_a_table_without_the_preset() {
+    let body =
+        br#"{"eventId":"evt_1","eventType":"order.created","storeId":3,"occurredAt":"yesterday"}"#;
+    let source = source("X-Sig");
+    let (head, body) = signed_by(&source, body);
+    let found = find(&head, &body, first_secret(&source)).expect("found");
+    assert_eq!(found.preset, None, "{}", found.table);
+}
+
+#[test]
+fn an_id_that_could_not_be_read_is_not_printed() {
+    let twice = br#"{"event_id":"a","event_id":"b","type":"x"}"#;
+    let source = source("X-Sig");
+    let (head, body) = signed_by(&source, twice);
+    let found = find(&head, &body, first_secret(&source)).expect("found");
+    assert_eq!(found.scheme.event.id, [crate::scheme::Place::BodySha256], "{}", found.table);
 }
 
 #[test]
@@ -147,9 +204,9 @@ fn what_cannot_be_found_is_not_made_up() {
     let source = source("X-Unheard-Of");
     let (request, body) = signed_by(&source, BODY);
     let other = Secret::from("another secret".to_owned());
-    assert!(discover(&request, &body, &other).is_none());
-    assert!(discover(&head(&[("X-A", "b")]), &body, &other).is_none());
-    assert!(discover(&request, b"", first_secret(&source)).is_none());
+    assert!(discover(&request, &body, &other, NAMES).is_none());
+    assert!(discover(&head(&[("X-A", "b")]), &body, &other, NAMES).is_none());
+    assert!(discover(&request, b"", first_secret(&source), NAMES).is_none());
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use super::rewritten;
 use crate::clock::UnixMillis;
-use crate::discover::{self, fits, preset_source, source_of};
+use crate::discover::{self, Names, fits, preset_source, source_of};
 use crate::presets;
 use crate::request::RequestHead;
 use crate::scheme::{Algorithm, Encoding, KeyForm, Part, Scheme, TimeFormat, TimestampRule};
@@ -211,8 +211,9 @@ impl Case<'_> {
 
     fn other_scheme(&self) -> Option<Mistake> {
         self.source.secrets.iter().find_map(|secret| {
-            let found = discover::discover(self.head, self.body, &secret.text)?;
-            let table = found.to_toml(&self.source.name, "SECRET");
+            let names = Names { source: &self.source.name, variable: "SECRET" };
+            let found = discover::discover(self.head, self.body, &secret.text, names)?;
+            let table = found.table;
             Some(mistake(
                 "another scheme",
                 format!("The request fits this scheme instead:\n{table}"),

@@ -3,7 +3,7 @@
 
 use super::deliveries::Delivery;
 use crate::config::{Config, SecretReader};
-use crate::discover::discover;
+use crate::discover::{Names, discover};
 use crate::explain::{Verdict, explain};
 use crate::outcome::Reason;
 use crate::presets::all;
@@ -35,9 +35,10 @@ fn every_preset_is_discovered_from_one_delivery() {
             host.clone_into(&mut head.host);
         }
         let secret = &source.secrets[0].text;
-        let found = discover(head, body, secret)
-            .unwrap_or_else(|| panic!("{}: not discovered", preset.name));
-        let table = found.to_toml("found", "S");
+        let names = Names { source: "found", variable: "S" };
+        let table = discover(head, body, secret, names)
+            .unwrap_or_else(|| panic!("{}: not discovered", preset.name))
+            .table;
         let reader = OneSecret(secret.clone());
         let (config, _) = Config::parse(&table, "found.toml", Path::new("."), &reader)
             .unwrap_or_else(|problems| panic!("{}: {problems:?}\n{table}", preset.name));
