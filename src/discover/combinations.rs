@@ -1,7 +1,7 @@
 //! Everything that could be a signature against everything that could be signed.
 
 use super::candidates::{self, Candidate, Time};
-use super::{source_of, texts};
+use super::{ranking, source_of, texts};
 use crate::request::RequestHead;
 use crate::scheme::{
     Algorithm, Encoding, EventRule, KeyForm, Part, Scheme, SignatureRule, Template, TimestampRule,
@@ -9,6 +9,7 @@ use crate::scheme::{
 use crate::secret::NamedSecret;
 use crate::source::Source;
 use crate::verify::{Inputs, Key};
+use std::cmp::Reverse;
 use std::time::Duration;
 
 /// A signature that the secret made, as the rules that read it.
@@ -20,7 +21,7 @@ pub(super) struct Hit {
     pub(super) public_url: Option<String>,
 }
 
-/// Every signature of the request that `secret` made.
+/// Every signature of the request that `secret` made, the best first.
 pub(super) fn hits(head: &RequestHead, body: &[u8], secret: &NamedSecret) -> Vec<Hit> {
     let mut open = candidates::signatures(head, body);
     let times = candidates::times(head);
@@ -42,6 +43,7 @@ pub(super) fn hits(head: &RequestHead, body: &[u8], secret: &NamedSecret) -> Vec
             }
         }
     }
+    hits.sort_by_key(|hit| Reverse(ranking::worth(&hit.signature)));
     hits
 }
 

@@ -10,6 +10,7 @@ mod candidates;
 mod combinations;
 mod envelope;
 mod naming;
+mod ranking;
 mod table;
 mod texts;
 mod trial;
@@ -106,7 +107,17 @@ impl Search<'_> {
         if envelope::is_webround(self.body) {
             return self.assembled().or_else(|| self.presets());
         }
-        self.presets().or_else(|| self.assembled())
+        let preset = self.presets();
+        if preset.as_ref().is_some_and(|found| ranking::is_strong(&found.scheme.signature)) {
+            return preset;
+        }
+        // Beside what a preset takes there may be something stronger.
+        match self.assembled() {
+            Some(found) if preset.is_none() || ranking::is_strong(&found.scheme.signature) => {
+                Some(found)
+            }
+            _ => preset,
+        }
     }
 
     /// The first preset whose signature holds and whose event can be read.
@@ -139,7 +150,7 @@ impl Search<'_> {
         fits(source, std::slice::from_ref(self.secret), self.head, self.body)
     }
 
-    /// The first scheme that can be put together, else a header that holds the secret itself.
+    /// The strongest scheme that can be put together, else a header that holds the secret itself.
     fn assembled(&self) -> Option<Found> {
         let hits = combinations::hits(self.head, self.body, self.secret);
         hits.iter().chain(&self.tokens()).find_map(|hit| self.assemble(hit))

@@ -200,6 +200,45 @@ fn an_id_that_could_not_be_read_is_not_printed() {
 }
 
 #[test]
+fn the_strongest_signature_that_fits_is_the_one_to_check() {
+    let plain = |header: &str, algorithm| source(header).with_rule(|r| r.algorithm = algorithm);
+    let weak = plain("X-Acme-Signature-Sha1", Algorithm::HmacSha1);
+    let hub = plain("X-Hub-Signature", Algorithm::HmacSha1)
+        .with_rule(|rule| rule.prefix = "sha1=".to_owned());
+    let strong = plain("X-Acme-Signature", Algorithm::HmacSha256);
+    let stronger = plain("X-Acme-Signature-512", Algorithm::HmacSha512);
+    let timed = plain("X-Acme-Signature-V2", Algorithm::HmacSha256)
+        .with_timestamp("header:X-When", TimeFormat::Unix)
+        .with_rule(|rule| rule.signed = template("{timestamp}.{body}"));
+    let keyed = plain("X-Acme-Hash", Algorithm::Sha256)
+        .with_rule(|rule| rule.signed = template("{secret}{body}"));
+    let body = br#"{"id":"e","type":"t","topic":"t"}"#;
+    for (one, other, best) in [
+        (&weak, &strong, &strong),
+        (&weak, &timed, &timed),
+        (&strong, &timed, &timed),
+        (&strong, &stronger, &stronger),
+        (&keyed, &strong, &strong),
+        (&weak, &keyed, &keyed),
+        // A preset that takes the weak one is no better.
+        (&hub, &strong, &strong),
+    ] {
+        for pair in [[one, other], [other, one]] {
+            let mut both = head::<&str, &str>(&[]);
+            for source in pair {
+                both.headers.extend(signed_by(source, body).0.headers);
+            }
+            let found = find(&both, body, first_secret(one)).expect("found");
+            assert_eq!(
+                found.scheme.signature.places, best.scheme.signature.places,
+                "{}",
+                found.table
+            );
+        }
+    }
+}
+
+#[test]
 fn what_cannot_be_found_is_not_made_up() {
     let source = source("X-Unheard-Of");
     let (request, body) = signed_by(&source, BODY);
