@@ -20,11 +20,11 @@ mod tests;
 
 pub use table::Names;
 
+pub(crate) use ranking::presets as presets_by_trust;
 pub(crate) use trial::{fits, preset_source, source_of};
 
 use crate::config::Config;
 use crate::event::Event;
-use crate::presets;
 use crate::request::RequestHead;
 use crate::scheme::{Algorithm, EventRule, KeyForm, Part, Place, Scheme, SignatureRule, Template};
 use crate::secret::{NamedSecret, Secret};
@@ -120,10 +120,10 @@ impl Search<'_> {
         }
     }
 
-    /// The first preset whose signature holds and whose event can be read.
+    /// The best preset whose signature holds and whose event can be read.
     fn presets(&self) -> Option<Found> {
         let urls = public_urls(self.head, None);
-        presets::all().find_map(|preset| {
+        ranking::presets().into_iter().find_map(|preset| {
             let mut source =
                 preset_source(preset.name, &self.head.path, urls.first().map(String::as_str))?;
             let signs_url = source.scheme.signature.signed.any(|part| *part == Part::Url);
@@ -142,7 +142,13 @@ impl Search<'_> {
                 public_url: source.public_url.as_deref().filter(|_| signs_url),
                 ..Draft::default()
             };
-            self.proven(whole)
+            // Senders who use a scheme that has a name call their events as they like.
+            let guess = || {
+                let signed = &source.scheme.signature.signed;
+                let event = envelope::guess(self.head, self.body, signed);
+                self.proven(Draft { event: Some(&event), ..whole })
+            };
+            self.proven(whole).or_else(|| preset.about.generic.then(guess).flatten())
         })
     }
 

@@ -1,6 +1,8 @@
 //! Which of several answers is the better one.
 
+use crate::presets::{self, Preset};
 use crate::scheme::{Algorithm, Part, SignatureRule};
+use std::cmp::Reverse;
 
 /// How much a signature is worth; more is better. Where a sender signs in several ways at once, a
 /// receiver that takes a weaker one lets an attacker choose it.
@@ -25,4 +27,12 @@ const fn strength(algorithm: Algorithm) -> u8 {
         Algorithm::HmacSha512 => 6,
         Algorithm::Ed25519 | Algorithm::EcdsaP256Sha256 => 7,
     }
+}
+
+/// Every preset, in the order in which those that fit alike are named: the scheme's own name before
+/// those of senders who use it, then what is better confirmed.
+pub(crate) fn presets() -> Vec<&'static Preset> {
+    let mut all: Vec<_> = presets::all().collect();
+    all.sort_by_key(|preset| (Reverse(preset.about.generic), preset.about.confidence));
+    all
 }

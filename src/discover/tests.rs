@@ -239,6 +239,45 @@ fn the_strongest_signature_that_fits_is_the_one_to_check() {
 }
 
 #[test]
+fn a_scheme_that_many_use_is_called_by_its_own_name() {
+    let source = preset_source("standard-webhooks", "/acme", None).expect("a source");
+    let source = source.with_secrets(&["whsec_bm90IGEgcmVhbCBzZWNyZXQgYXQgYWxs"]);
+    for (body, event) in [
+        (r#"{"type":"invoice.paid","data":{}}"#, false),
+        (r#"{"event":"invoice.paid","data":{}}"#, true),
+        (r#"{"data":{}}"#, true),
+    ] {
+        let (head, body) = signed_by(&source, body.as_bytes());
+        let found = find(&head, &body, first_secret(&source)).expect("found");
+        assert_eq!(found.preset, Some("standard-webhooks"), "{}", found.table);
+        assert_eq!(found.table.contains(".event]"), event, "{}", found.table);
+    }
+}
+
+#[test]
+fn a_scheme_that_senders_share_is_not_called_by_the_name_of_one() {
+    let secret = ["whsec_bm90IGEgcmVhbCBzZWNyZXQgYXQgYWxs"];
+    let body = br#"{"type":"invoice.paid","created_at":"2023-11-14T22:13:20Z"}"#;
+    for (sender, scheme) in [("clerk", "svix"), ("resend", "svix"), ("openai", "standard-webhooks")]
+    {
+        let source = preset_source(sender, "/acme", None).expect(sender).with_secrets(&secret);
+        let (head, body) = signed_by(&source, body);
+        let found = find(&head, &body, first_secret(&source)).expect(sender);
+        assert_eq!(found.preset, Some(scheme));
+    }
+}
+
+#[test]
+fn presets_that_fit_alike_are_named_in_the_order_of_their_confidence() {
+    let order: Vec<_> = ranking::presets()
+        .iter()
+        .map(|preset| (!preset.about.generic, preset.about.confidence, preset.name))
+        .collect();
+    assert!(order.is_sorted(), "{order:?}");
+    assert!(order.iter().any(|(specific, ..)| !specific));
+}
+
+#[test]
 fn what_cannot_be_found_is_not_made_up() {
     let source = source("X-Unheard-Of");
     let (request, body) = signed_by(&source, BODY);

@@ -6,7 +6,7 @@
 use super::rewritten;
 use crate::clock::UnixMillis;
 use crate::discover::{self, Names, fits, preset_source, source_of};
-use crate::presets;
+use crate::event::Event;
 use crate::request::RequestHead;
 use crate::scheme::{Algorithm, Encoding, KeyForm, Part, Scheme, TimeFormat, TimestampRule};
 use crate::secret::{NamedSecret, Secret};
@@ -193,20 +193,31 @@ impl Case<'_> {
         None
     }
 
+    /// The best preset that fits; rather one that can read the event, too.
     fn other_preset(&self) -> Option<Mistake> {
         let own = self.source.preset.as_deref();
         let url = self.source.public_url.as_deref();
-        for preset in presets::all().filter(|preset| Some(preset.name) != own) {
-            let Some(source) = preset_source(preset.name, &self.source.path, url) else { continue };
-            if fits(&source, &self.source.secrets, self.head, self.body) {
-                let name = preset.name;
-                return Some(mistake(
-                    "another preset",
-                    format!("The request fits the preset `{name}`: set `preset = \"{name}\"`."),
-                ));
-            }
-        }
-        None
+        let fitting: Vec<_> = discover::presets_by_trust()
+            .into_iter()
+            .filter(|preset| Some(preset.name) != own)
+            .filter_map(|preset| {
+                let source = preset_source(preset.name, &self.source.path, url)?;
+                fits(&source, &self.source.secrets, self.head, self.body)
+                    .then_some((preset, source))
+            })
+            .collect();
+        let reads_event =
+            |source: &Source| Event::read_unproven(source, self.head, self.body, None).is_ok();
+        let best = fitting.iter().find(|(_, source)| reads_event(source));
+        let (preset, _) = best.or_else(|| fitting.first())?;
+        let name = preset.name;
+        let instead = match own {
+            Some(own) => format!("in place of `{own}`"),
+            None => "and leave out what the source says of its own scheme".to_owned(),
+        };
+        let text =
+            format!("The request fits the preset `{name}`: set `preset = \"{name}\"` {instead}.");
+        Some(mistake("another preset", text))
     }
 
     fn other_scheme(&self) -> Option<Mistake> {

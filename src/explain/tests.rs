@@ -222,6 +222,13 @@ fn another_preset_or_scheme_is_recognised() {
     let receiver = ready(preset("github"));
     assert_eq!(mistake(&receiver, &[&receiver], &head, &body), "another preset");
 
+    // Of those that share a scheme its own name is said, and not the first in the alphabet.
+    let secret = "whsec_bm90IGEgcmVhbCBzZWNyZXQgYXQgYWxs";
+    let (head, body) =
+        signed_by(&preset("standard-webhooks").with_secrets(&[secret]), BODY.as_bytes());
+    let told = judge_alone(&ready(listed().with_secrets(&[secret])), &head, &body).to_string();
+    assert!(told.contains("`preset = \"standard-webhooks\"`"), "{told}");
+
     let unknown = source("X-Unheard-Of")
         .with_secrets(&["a secret of two schemes"])
         .with_timestamp("header:X-When", TimeFormat::UnixMs)
