@@ -5,7 +5,7 @@ use super::exit::{Exit, Stop};
 use super::print;
 use super::signing::read_file;
 use crate::clock::{Clock as _, SystemClock, UnixMillis};
-use crate::explain::{explain, read_head};
+use crate::explain::{Question, read_head};
 use std::path::PathBuf;
 
 /// Judges a captured request step by step and says why it would be forwarded, or why not
@@ -41,7 +41,9 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let body = read_file(&arguments.body)?;
     let at = arguments.at.unwrap_or_else(|| SystemClock::new().wall());
     let all: Vec<_> = config.sources.iter().collect();
-    let explanation = explain(source, &all, &head, &body, at);
+    let max_body_bytes = config.server.max_body_bytes;
+    let question = Question { source, all: &all, max_body_bytes, head: &head, body: &body, at };
+    let explanation = question.explain();
     print(&format!("{explanation}\n"))?;
     Ok(if explanation.is_forwarded() { Exit::Done } else { Exit::No })
 }

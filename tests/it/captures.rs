@@ -73,6 +73,37 @@ fn explain_says_what_the_live_proxy_says() {
 }
 
 #[test]
+fn explain_refuses_what_the_listener_of_the_live_proxy_refuses() {
+    let erp = Upstream::start();
+    let proxy = Setup::shop(&erp).server("max_body = \"1KiB\"").start();
+    let good = Event::order("evt-1").signed();
+    let large = Event::order("evt-2").padded_to(1025).signed();
+    let moved = |target: &str| Delivery { target: target.to_owned(), ..good.clone() };
+    let by = |method: &str| Delivery { method: method.to_owned(), ..good.clone() };
+    for (delivery, reason) in [
+        (Event::order("evt-3").padded_to(1024).signed(), ""),
+        (large.clone(), "body_too_large"),
+        (large.with("Content-Encoding", "gzip"), "body_too_large"),
+        (good.clone().with("Content-Encoding", "gzip"), "content_encoding"),
+        (moved("/other"), "unknown_source"),
+        (moved("/webhooks/shop/"), "unknown_source"),
+        (by("PUT"), "method_not_allowed"),
+    ] {
+        let live = Sender::to(&proxy).deliver(&delivery);
+        assert_eq!(live.reason(), reason);
+        let output = explain(&proxy, &delivery, &[]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let last = text.lines().last().unwrap_or_default();
+        if reason.is_empty() {
+            assert_eq!(output.status.code(), Some(0), "{}", printed(&output));
+        } else {
+            assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
+            assert_eq!(last, format!("reason: {reason}"), "{}", printed(&output));
+        }
+    }
+}
+
+#[test]
 fn explain_judges_as_of_the_time_that_it_is_told() {
     let erp = Upstream::start();
     let proxy = Setup::shop(&erp).start();

@@ -4,7 +4,7 @@
 use super::deliveries::Delivery;
 use crate::config::{Config, SecretReader};
 use crate::discover::{Names, discover};
-use crate::explain::{Verdict, explain};
+use crate::explain::{Question, Verdict};
 use crate::outcome::Reason;
 use crate::presets::all;
 use crate::scheme::Place;
@@ -54,11 +54,14 @@ fn an_explanation_agrees_with_the_judgement_of_every_preset() {
         let delivery = Delivery::of(preset);
         let Delivery { source, head, body, now } = &delivery;
         let routed = delivery.judge().is_ok_and(|event| source.route(&event.kind).is_some());
-        let told = explain(source, &[source], head, body, *now);
+        let all = [source];
+        let question =
+            Question { source, all: &all, max_body_bytes: 1 << 20, head, body, at: *now };
+        let told = question.explain();
         assert_eq!(told.is_forwarded(), routed, "{}: {told}", preset.name);
         if source.scheme.timestamp.is_some() && routed {
             let late = now.plus(Duration::from_hours(24 * 365));
-            let told = explain(source, &[source], head, body, late);
+            let told = Question { at: late, ..question }.explain();
             let expired = Verdict::Refused(Reason::TimestampTooOld);
             assert_eq!(told.verdict, expired, "{}: {told}", preset.name);
         }
