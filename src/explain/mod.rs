@@ -25,6 +25,7 @@ use crate::route::UpstreamName;
 use crate::scheme::{Algorithm, Part, Place};
 use crate::source::{Source, Unrouted};
 use crate::verify::{Genuine, Piece, check, freshness, signed_pieces, timestamp_text};
+use http::HeaderName;
 use mistakes::{Case, other_time_format};
 use std::fmt;
 
@@ -181,9 +182,19 @@ impl Story<'_> {
         }
         match judged.as_ref().map_err(|refusal| refusal.reason) {
             Err(Reason::TimestampMalformed) => self.mistake = self.time_mistake(),
+            Err(Reason::SignatureMissing) => lines.push(self.header_names()),
             _ => {}
         }
         self.note("signature", judged, lines)
+    }
+
+    /// What there is in place of what is missing: a header that was renamed, or dropped on the way.
+    fn header_names(&self) -> String {
+        let names: Vec<_> = self.question.head.headers.keys().map(HeaderName::as_str).collect();
+        match names.as_slice() {
+            [] => "the request has no headers at all".to_owned(),
+            names => format!("the headers that it has: {}", cut(&names.join(", "), 500)),
+        }
     }
 
     /// The signed text, with the bytes around its joints.
@@ -298,8 +309,7 @@ impl fmt::Display for Explanation {
             }
             Verdict::Handshake => f.write_str("reason: handshake"),
             Verdict::Refused(reason) => {
-                let tried = self.mistake.is_none() && is_about_the_signature(*reason);
-                if tried {
+                if self.mistake.is_none() && *reason == Reason::SignatureMismatch {
                     writeln!(
                         f,
                         "\nNone of the usual mistakes explains it: the secret is another one, or \

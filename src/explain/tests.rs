@@ -155,6 +155,30 @@ fn what_a_capture_does_not_tell_is_said() {
 }
 
 #[test]
+fn the_secret_is_blamed_only_where_a_signature_does_not_match() {
+    const BLAME: &str = "None of the usual mistakes";
+    let source = ready(listed());
+    let (good, body) = signed_by(&source, BODY.as_bytes());
+    let mut tampered = body.clone();
+    tampered[30] ^= 1;
+    let (broken, twice) = signed_by(&source, br#"{"id":"a","id":"b","type":"order.paid"}"#);
+    let nothing = head(&[("X-Other", "1")]);
+    let garbled = head(&[("X-Sig", "t=1700000000,v1=zz")]);
+    for (head, body, reason, blames) in [
+        (&good, &tampered, Reason::SignatureMismatch, true),
+        (&nothing, &body, Reason::SignatureMissing, false),
+        (&garbled, &body, Reason::SignatureMalformed, false),
+        (&broken, &twice, Reason::PayloadMalformed, false),
+    ] {
+        let told = judge_alone(&source, head, body);
+        assert_eq!(told.verdict, Verdict::Refused(reason), "{told}");
+        assert_eq!(told.to_string().contains(BLAME), blames, "{told}");
+    }
+    let told = judge_alone(&source, &nothing, &body).to_string();
+    assert!(told.contains("the headers that it has: x-other"), "{told}");
+}
+
+#[test]
 fn a_handshake_is_told_as_one() {
     let mut slack = ready(listed());
     slack.scheme.handshake =
