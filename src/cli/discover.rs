@@ -3,7 +3,7 @@
 use super::exit::{Exit, Stop};
 use super::print;
 use super::signing::read_file;
-use crate::discover::{Names, discover};
+use crate::discover::{Names, discover, obstacles};
 use crate::explain::read_head;
 use crate::secret::Secret;
 use std::path::PathBuf;
@@ -50,9 +50,15 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let body = read_file(&arguments.body)?;
     let names = Names { source: &arguments.name, variable };
     let Some(found) = discover(&head, &body, &secret, names) else {
-        let tried = "no header, text, key and algorithm that were tried together make this \
-                     signature; is it the secret of this very webhook, and the body byte for byte?";
-        return Err(Stop::new(Exit::No, tried));
+        let mut problem = "no header, text, key and algorithm that were tried together make this \
+                           signature; is it the secret of this very webhook, and the body byte \
+                           for byte?"
+            .to_owned();
+        for obstacle in obstacles(&head, &body, &secret) {
+            problem.push_str("\n  ");
+            problem.push_str(&obstacle);
+        }
+        return Err(Stop::new(Exit::No, problem));
     };
     print(&found.table)?;
     Ok(Exit::Done)

@@ -10,6 +10,7 @@ mod candidates;
 mod combinations;
 mod envelope;
 mod naming;
+mod obstacles;
 mod ranking;
 mod table;
 mod texts;
@@ -18,6 +19,7 @@ mod trial;
 #[cfg(test)]
 mod tests;
 
+pub use obstacles::obstacles;
 pub use table::Names;
 
 pub(crate) use ranking::presets as presets_by_trust;

@@ -8,7 +8,7 @@ use crate::clock::UnixMillis;
 use crate::discover::{self, Names, fits, preset_source, source_of};
 use crate::event::Event;
 use crate::request::RequestHead;
-use crate::scheme::{Algorithm, Encoding, KeyForm, Part, Scheme, TimeFormat, TimestampRule};
+use crate::scheme::{Algorithm, Encoding, KeyForm, Part, Place, Scheme, TimeFormat, TimestampRule};
 use crate::secret::{NamedSecret, Secret};
 use crate::source::Source;
 use crate::verify::freshness::{judge, parse_time};
@@ -43,6 +43,7 @@ impl Case<'_> {
             .or_else(|| self.other_secret())
             .or_else(|| self.other_encoding())
             .or_else(|| self.no_prefix())
+            .or_else(|| self.other_header())
             .or_else(|| self.other_url())
             .or_else(|| self.other_preset())
             .or_else(|| self.other_scheme())
@@ -73,6 +74,21 @@ impl Case<'_> {
                  leaves it out, set `prefix_optional = true`."
             );
             mistake("a prefix that is missing", text)
+        })
+    }
+
+    fn other_header(&self) -> Option<Mistake> {
+        let places = &self.source.scheme.signature.places;
+        self.head.headers.keys().find_map(|name| {
+            let place = Place::Header(name.clone());
+            let mut scheme = self.scheme();
+            scheme.signature.places = vec![place.clone()];
+            (!places.contains(&place) && self.holds(scheme, &self.source.secrets)).then(|| {
+                let text = format!(
+                    "The signature stands in the header `{name}`: set `header = \"{name}\"`."
+                );
+                mistake("another header", text)
+            })
         })
     }
 
@@ -227,7 +243,10 @@ impl Case<'_> {
             let table = found.table;
             Some(mistake(
                 "another scheme",
-                format!("The request fits this scheme instead:\n{table}"),
+                format!(
+                    "The request fits this scheme instead; `SECRET` stands for the variable that \
+                     holds the secret, and the routes stay:\n{table}"
+                ),
             ))
         })
     }

@@ -173,16 +173,19 @@ impl Story<'_> {
                 }
             }
         }
-        lines.extend(self.joints());
         let judged = self.question.verified();
+        let reason = judged.as_ref().err().map(|refusal| refusal.reason);
+        if reason != Some(Reason::SignatureMissing) {
+            lines.extend(self.joints());
+        }
         if let Ok(genuine) = &judged {
             let (index, label) = (genuine.secret(), genuine.label());
             let age = if index == 0 { "the newest" } else { "an older one" };
             lines.insert(0, format!("the secret `{label}`, {age}, made it"));
         }
-        match judged.as_ref().map_err(|refusal| refusal.reason) {
-            Err(Reason::TimestampMalformed) => self.mistake = self.time_mistake(),
-            Err(Reason::SignatureMissing) => lines.push(self.header_names()),
+        match reason {
+            Some(Reason::TimestampMalformed) => self.mistake = self.time_mistake(),
+            Some(Reason::SignatureMissing) => lines.push(self.header_names()),
             _ => {}
         }
         self.note("signature", judged, lines)

@@ -176,6 +176,8 @@ fn the_secret_is_blamed_only_where_a_signature_does_not_match() {
     }
     let told = judge_alone(&source, &nothing, &body).to_string();
     assert!(told.contains("the headers that it has: x-other"), "{told}");
+    // Nothing is signed, so nothing is said of a text with holes in it.
+    assert!(!told.contains("what is signed"), "{told}");
 }
 
 #[test]
@@ -286,6 +288,16 @@ fn another_encoding_or_algorithm_is_recognised() {
         BODY.as_bytes(),
     );
     assert_eq!(mistake(&receiver, &[&receiver], &head, &body), "another algorithm");
+}
+
+#[test]
+fn another_header_is_recognised() {
+    let sender = source("X-Renamed");
+    let (head, body) = signed_by(&sender, BODY.as_bytes());
+    let receiver = ready(source("X-Sig"));
+    assert_eq!(mistake(&receiver, &[&receiver], &head, &body), "another header");
+    let told = judge_alone(&receiver, &head, &body).to_string();
+    assert!(told.contains("header = \"x-renamed\""), "{told}");
 }
 
 #[test]

@@ -163,6 +163,25 @@ fn what_discover_prints_verifies_deliveries() {
 }
 
 #[test]
+fn discover_says_what_an_editor_did_to_the_body() {
+    let good = Event::order("evt-1").signed();
+    let mut body = good.body.clone();
+    body.push(b'\n');
+    let (_directory, headers, body) = capture(&good.with_body(body));
+    let output = hookward()
+        .args(["discover", "--secret-env", "NEW_SECRET", "--headers"])
+        .arg(&headers)
+        .arg("--body")
+        .arg(&body)
+        .env("NEW_SECRET", SHOP_SECRET)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
+    assert!(output.stdout.is_empty());
+    assert!(printed(&output).contains("line end behind the body"), "{}", printed(&output));
+}
+
+#[test]
 fn discover_says_plainly_that_nothing_fits() {
     let (_directory, headers, body) = capture(&Event::order("evt-1").signed());
     let discover = |secret: &str| {
