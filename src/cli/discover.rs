@@ -2,8 +2,8 @@
 
 use super::exit::{Exit, Stop};
 use super::print;
-use super::signing::read_file;
-use crate::discover::discover;
+use super::signing::{not_both_from_stdin, read_file};
+use crate::discover::{Names, discover, obstacles};
 use crate::explain::read_head;
 use crate::secret::Secret;
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     body: PathBuf,
     /// Name for the source in the printed table
-    #[arg(long, value_name = "NAME", default_value = "sender")]
+    #[arg(long, value_name = "NAME", default_value = "sender", value_parser = source_name)]
     name: String,
 }
 
@@ -35,6 +35,12 @@ pub struct Arguments {
 /// When the variable or a file cannot be used.
 pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let variable = &arguments.secret_env;
+    // What is no name may be the secret itself, typed in its place, so it is not printed back.
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if variable.starts_with(|c: char| c.is_ascii_digit()) || !variable.chars().all(fits) {
+        let problem = "--secret-env takes the name of an environment variable, not the secret";
+        return Err(Stop::new(Exit::Usage, problem.to_owned()));
+    }
     let secret = match std::env::var(variable) {
         Ok(text) if !text.is_empty() => Secret::from(text),
         Ok(_) => return Err(Stop::new(Exit::Usage, format!("{variable} is empty"))),
@@ -43,16 +49,34 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
             return Err(Stop::new(Exit::Usage, problem));
         }
     };
+    not_both_from_stdin(&arguments.headers, &arguments.body)?;
     let head = read_file(&arguments.headers)?;
     let head = read_head(&head, UNKNOWN_PATH).map_err(|fault| {
         Stop::new(Exit::Usage, format!("{}: {fault}", arguments.headers.display()))
     })?;
     let body = read_file(&arguments.body)?;
-    let Some(found) = discover(&head, &body, &secret) else {
-        let tried = "no header, text, key and algorithm that were tried together make this \
-                     signature; is it the secret of this very webhook, and the body byte for byte?";
-        return Err(Stop::new(Exit::No, tried));
+    let names = Names { source: &arguments.name, variable };
+    let Some(found) = discover(&head, &body, &secret, names) else {
+        let mut problem = "no header, text, key and algorithm that were tried together make this \
+                           signature; is it the secret of this very webhook, and the body byte \
+                           for byte?"
+            .to_owned();
+        for obstacle in obstacles(&head, &body, &secret) {
+            problem.push_str("\n  ");
+            problem.push_str(&obstacle);
+        }
+        return Err(Stop::new(Exit::No, problem));
     };
-    print(&found.to_toml(&arguments.name, variable))?;
+    print(&found.table)?;
     Ok(Exit::Done)
+}
+
+/// Reads a NAME: what a configuration takes for one.
+fn source_name(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    if !text.is_empty() && text.len() <= 64 && text.chars().all(fits) {
+        Ok(text.to_owned())
+    } else {
+        Err("a source is named by 1 to 64 letters, digits, `_` and `-`".to_owned())
+    }
 }

@@ -3,10 +3,10 @@
 use super::configuration::{ConfigFile, source, time};
 use super::exit::{Exit, Stop};
 use super::print;
-use super::signing::read_file;
+use super::signing::{not_both_from_stdin, read_file};
 use crate::clock::{Clock as _, SystemClock, UnixMillis};
 use crate::config::Part;
-use crate::explain::{explain, read_head};
+use crate::explain::{Question, read_head};
 use std::path::PathBuf;
 
 /// Judges a captured request step by step and says why it would be forwarded, or why not
@@ -35,6 +35,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let config = arguments.file.load(Part::Source(&arguments.source))?;
     let source = source(&config, &arguments.source)?;
+    not_both_from_stdin(&arguments.headers, &arguments.body)?;
     let head = read_file(&arguments.headers)?;
     let head = read_head(&head, &source.path).map_err(|fault| {
         Stop::new(Exit::Usage, format!("{}: {fault}", arguments.headers.display()))
@@ -42,7 +43,9 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let body = read_file(&arguments.body)?;
     let at = arguments.at.unwrap_or_else(|| SystemClock::new().wall());
     let all: Vec<_> = config.sources.iter().collect();
-    let explanation = explain(source, &all, &head, &body, at);
+    let max_body_bytes = config.server.max_body_bytes;
+    let question = Question { source, all: &all, max_body_bytes, head: &head, body: &body, at };
+    let explanation = question.explain();
     print(&format!("{explanation}\n"))?;
     Ok(if explanation.is_forwarded() { Exit::Done } else { Exit::No })
 }

@@ -62,6 +62,18 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>, Stop> {
     read.map_err(|fault| Stop::new(Exit::Usage, format!("cannot read {}: {fault}", path.display())))
 }
 
+/// A stream can be read once only, and whoever came second would find it empty.
+///
+/// # Errors
+/// When both paths are `-`.
+pub fn not_both_from_stdin(headers: &Path, body: &Path) -> Result<(), Stop> {
+    if headers == Path::new("-") && body == Path::new("-") {
+        let problem = "only one of --headers and --body can be `-`; put the other in a file";
+        return Err(Stop::new(Exit::Usage, problem.to_owned()));
+    }
+    Ok(())
+}
+
 /// Whether one of these places is a header, which can be set without touching the body.
 #[must_use]
 pub fn in_header(places: &[Place]) -> bool {

@@ -1,33 +1,34 @@
 //! Where a request seems to hold its event's id, type and time.
 
-use super::candidates::{format_of, telling_headers, text_at};
+use super::candidates::{format_of, text_at};
+use super::naming;
 use crate::request::RequestHead;
-use crate::scheme::{EventRule, Part, Place, Pointer, Template};
+use crate::scheme::{EventRule, Place, Pointer, Template};
+use http::HeaderName;
 
-const IDS: [&str; 10] = [
+/// Members that name an event, and nothing else.
+const EVENT_IDS: [&str; 7] = [
     "/event_id",
     "/eventId",
     "/event/id",
-    "/id",
-    "/uuid",
     "/message_id",
     "/messageId",
     "/notification_id",
     "/notificationId",
-    "/webhook_id",
 ];
 
-const TYPES: [&str; 9] = [
-    "/type",
-    "/event_type",
-    "/eventType",
-    "/event/type",
-    "/event",
-    "/topic",
-    "/event_name",
-    "/name",
-    "/action",
-];
+/// Members that name whatever the body is.
+const BODY_IDS: [&str; 2] = ["/id", "/uuid"];
+
+/// Members that name the type of an event, and nothing else.
+const EVENT_TYPES: [&str; 6] =
+    ["/event_type", "/eventType", "/event/type", "/event", "/topic", "/event_name"];
+
+/// The type of an event, or of a thing.
+const BODY_TYPES: [&str; 1] = ["/type"];
+
+/// Members that may name a type, or what the event is about.
+const VAGUE_TYPES: [&str; 2] = ["/action", "/name"];
 
 const TIMES: [&str; 9] = [
     "/created_at",
@@ -41,29 +42,34 @@ const TIMES: [&str; 9] = [
     "/date",
 ];
 
-/// A first rule for the event: what is signed is preferred, as is what names an event over what
-/// names a thing.
+/// A first rule for the event. What is signed is preferred, unless a header says plainly what the
+/// body says by a word that may mean the thing that the event is about: the id of a thing comes
+/// again with every change of it, and those would pass for repetitions.
 pub(super) fn guess(head: &RequestHead, body: &[u8], signed: &Template) -> EventRule {
-    let signed_header = |words: &[&str]| {
-        let named = |name: &str| words.iter().any(|word| name.contains(word));
-        signed.0.iter().find_map(|part| match part {
-            Part::Header(name) if named(name.as_str()) => Some(Place::Header(name.clone())),
-            _ => None,
-        })
-    };
-    let header = |words: &[&str]| {
-        let named = |name: &str| words.iter().any(|word| name.contains(word));
-        let (name, _) = telling_headers(head).find(|(name, _)| named(name.as_str()))?;
-        Some(Place::Header(name.clone()))
-    };
+    let header = |name: Option<&HeaderName>| name.cloned().map(Place::Header);
     let json = |pointers: &[&str]| {
-        let there = pointers.iter().filter(|pointer| text_at(body, pointer).is_some());
-        there.filter_map(|pointer| Pointer::parse(pointer).ok()).map(Place::Json).next()
+        let there = pointers.iter().find(|pointer| text_at(body, pointer).is_some())?;
+        Pointer::parse(there).ok().map(Place::Json)
     };
-    let id_words = ["event-id", "delivery", "webhook-id", "message-id", "-uuid", "idempotency"];
-    let type_words = ["topic", "event-type", "event-name", "-event", "event"];
-    let id = signed_header(&["id"]).or_else(|| json(&IDS)).or_else(|| header(&id_words));
-    let kind = signed_header(&type_words).or_else(|| json(&TYPES)).or_else(|| header(&type_words));
+    // The body's word, unless the header that says it plainly says another.
+    let json_beside = |pointers: &[&str], plain: Option<&HeaderName>| {
+        let there = pointers.iter().find(|pointer| text_at(body, pointer).is_some())?;
+        let agrees = plain.and_then(|name| head.headers.get(name)).is_none_or(|value| {
+            text_at(body, there).is_some_and(|text| text.as_bytes() == value.as_bytes())
+        });
+        Pointer::parse(there).ok().map(Place::Json).filter(|_| agrees)
+    };
+    let typed_body =
+        json(&EVENT_TYPES).or_else(|| json_beside(&BODY_TYPES, naming::plain_kind(head)));
+    let kind = header(naming::signed_kind(head, signed))
+        .or_else(|| typed_body.clone())
+        .or_else(|| header(naming::kind(head)))
+        .or_else(|| json(&VAGUE_TYPES));
+    let is_event = typed_body.is_some() || kind.is_none();
+    let id = header(naming::signed_id(head, signed))
+        .or_else(|| json(&EVENT_IDS))
+        .or_else(|| json_beside(&BODY_IDS, naming::plain_id(head)).filter(|_| is_event))
+        .or_else(|| header(naming::id(head)));
     let is_time = |pointer: &&str| text_at(body, pointer).is_some_and(|t| format_of(&t).is_some());
     let time = TIMES.into_iter().find(|pointer| is_time(pointer));
     EventRule {

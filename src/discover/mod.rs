@@ -2,11 +2,16 @@
 //!
 //! First every preset is tried as it is. Then everything in the request that could be a signature
 //! is set against every text that could be signed, under every reading of the secret as a key; each
-//! combination is hashed once and looked up. What is found is checked by the code that will verify
-//! deliveries, so a table that is printed does verify the one it came from.
+//! combination is hashed once and looked up. Whatever is found is written as the table that a user
+//! would paste, read back as configuration, and the delivery judged with it by the code that judges
+//! live ones: only a table that passes is an answer.
 
 mod candidates;
+mod combinations;
 mod envelope;
+mod naming;
+mod obstacles;
+mod ranking;
 mod table;
 mod texts;
 mod trial;
@@ -14,40 +19,47 @@ mod trial;
 #[cfg(test)]
 mod tests;
 
+pub use obstacles::obstacles;
+pub use table::Names;
+
+pub(crate) use ranking::presets as presets_by_trust;
 pub(crate) use trial::{fits, preset_source, source_of};
 
+use crate::config::Config;
 use crate::event::Event;
-use crate::keys::Key;
-use crate::presets;
 use crate::request::RequestHead;
-use crate::scheme::{
-    Algorithm, EventRule, KeyForm, Part, Scheme, SignatureRule, Template, TimestampRule,
-};
+use crate::scheme::{Algorithm, EventRule, KeyForm, Part, Place, Scheme, SignatureRule, Template};
 use crate::secret::{NamedSecret, Secret};
 use crate::source::Source;
-use crate::verify::Inputs;
-use candidates::{Candidate, Time};
-use std::time::Duration;
+use crate::verify::check;
+use combinations::Hit;
+use std::path::Path;
+use table::Draft;
+use trial::OneSecret;
 
 /// A scheme that the captured request fits.
 #[derive(Clone, Debug)]
 pub struct Found {
     /// The preset that says all or part of it.
     pub preset: Option<&'static str>,
-    /// The scheme.
+    /// The `[sources.NAME]` table that verifies the request, ready to paste; its secret is read from
+    /// the environment. Routes are the reader's to add.
+    pub table: String,
+    /// The scheme that the table says.
     pub scheme: Scheme,
-    /// The URL that is part of the signed text, if one is.
-    pub public_url: Option<String>,
-    path: String,
 }
 
-/// The scheme that `secret` made the request's signature under; `None` if none of those that
-/// can be put together is it.
+/// The scheme that `secret` made the request's signature under, as a table that uses `names`; `None`
+/// if none of those that can be put together is it.
 #[must_use]
-pub fn discover(head: &RequestHead, body: &[u8], secret: &Secret) -> Option<Found> {
+pub fn discover(
+    head: &RequestHead,
+    body: &[u8],
+    secret: &Secret,
+    names: Names<'_>,
+) -> Option<Found> {
     let secret = NamedSecret { label: "0".to_owned(), text: secret.clone() };
-    let search = Search { head, body, secret: &secret };
-    search.presets().or_else(|| search.combinations()).or_else(|| search.token())
+    Search { head, body, secret: &secret, names }.run()
 }
 
 /// URLs that the sender may have been given: `own` and its usual misspellings, then what the request
@@ -88,27 +100,32 @@ struct Search<'a> {
     head: &'a RequestHead,
     body: &'a [u8],
     secret: &'a NamedSecret,
+    names: Names<'a>,
 }
 
 impl Search<'_> {
-    fn fits(&self, source: &Source) -> bool {
-        fits(source, std::slice::from_ref(self.secret), self.head, self.body)
-    }
-
-    fn found(&self, preset: Option<&'static str>, source: Source) -> Found {
-        let signs_url = source.scheme.signature.signed.any(|part| *part == Part::Url);
-        Found {
-            preset,
-            public_url: source.public_url.filter(|_| signs_url),
-            scheme: source.scheme,
-            path: self.head.path.clone(),
+    fn run(&self) -> Option<Found> {
+        // An envelope says more about who sends it than a header that many senders use.
+        if envelope::is_webround(self.body) {
+            return self.assembled().or_else(|| self.presets());
+        }
+        let preset = self.presets();
+        if preset.as_ref().is_some_and(|found| ranking::is_strong(&found.scheme.signature)) {
+            return preset;
+        }
+        // Beside what a preset takes there may be something stronger.
+        match self.assembled() {
+            Some(found) if preset.is_none() || ranking::is_strong(&found.scheme.signature) => {
+                Some(found)
+            }
+            _ => preset,
         }
     }
 
-    /// The first preset whose signature holds and whose event can be read.
+    /// The best preset whose signature holds and whose event can be read.
     fn presets(&self) -> Option<Found> {
         let urls = public_urls(self.head, None);
-        presets::all().find_map(|preset| {
+        ranking::presets().into_iter().find_map(|preset| {
             let mut source =
                 preset_source(preset.name, &self.head.path, urls.first().map(String::as_str))?;
             let signs_url = source.scheme.signature.signed.any(|part| *part == Part::Url);
@@ -118,146 +135,69 @@ impl Search<'_> {
                         source.public_url = Some(url.clone());
                         self.fits(&source)
                     });
-            let event = || Event::read_unproven(&source, self.head, self.body, None);
-            (holds && event().is_ok()).then(|| self.found(Some(preset.name), source))
-        })
-    }
-
-    /// Everything that could be a signature against everything that could be signed.
-    fn combinations(&self) -> Option<Found> {
-        let candidates = candidates::signatures(self.head, self.body);
-        let times = candidates::times(self.head);
-        let keys = self.keys(&candidates);
-        if keys.is_empty() {
-            return None;
-        }
-        for url in candidates::urls(self.head) {
-            let empty = scheme_of(SignatureRule {
-                algorithm: Algorithm::HmacSha256,
-                places: Vec::new(),
-                separator: None,
-                prefix: String::new(),
-                prefix_optional: false,
-                encoding: crate::scheme::Encoding::Hex,
-                signed: Template(Vec::new()),
-                key: KeyForm::Text,
-                key_prefix: String::new(),
-                require: Vec::new(),
-            });
-            let mut source = source_of(empty, &self.head.path, url);
-            let with_url = source.public_url.is_some();
-            for text in texts::all(self.head, self.body, &times, with_url) {
-                source.scheme.signature.signed = text.template;
-                let Some((candidate, key)) = self.look_up(&source, text.time, &keys, &candidates)
-                else {
-                    continue;
-                };
-                let scheme = self.complete(&source, candidate, key, text.time);
-                let found = source_of(scheme, &self.head.path, source.public_url.clone());
-                if self.fits(&found) {
-                    let preset = envelope::is_webround(self.body).then_some("webround");
-                    return Some(self.found(preset, found));
-                }
-            }
-        }
-        None
-    }
-
-    /// Every reading of the secret as a key of an algorithm that some candidate is as long as.
-    fn keys(&self, candidates: &[Candidate]) -> Vec<(SignatureRule, Key)> {
-        let mut keys: Vec<(SignatureRule, Key)> = Vec::new();
-        let cut = std::str::from_utf8(self.secret.text.expose())
-            .ok()
-            .and_then(|text| Some(text.split_once('_')?.0))
-            .filter(|prefix| (2..=8).contains(&prefix.len()))
-            .map(|prefix| format!("{prefix}_"));
-        for (_, algorithm) in Algorithm::NAMES {
-            let is_wanted = |candidate: &Candidate| match algorithm.signature_len() {
-                Some(len) => candidate.bytes.len() == len,
-                None => p256::ecdsa::Signature::from_der(&candidate.bytes).is_ok(),
-            };
-            if algorithm == Algorithm::Token || !candidates.iter().any(is_wanted) {
-                continue;
-            }
-            for (_, form) in KeyForm::NAMES {
-                for prefix in [None, cut.as_deref()].into_iter().flatten().chain([""]) {
-                    let rule = SignatureRule {
-                        algorithm,
-                        places: Vec::new(),
-                        separator: None,
-                        prefix: String::new(),
-                        prefix_optional: false,
-                        encoding: crate::scheme::Encoding::Hex,
-                        signed: Template(Vec::new()),
-                        key: form,
-                        key_prefix: prefix.to_owned(),
-                        require: Vec::new(),
-                    };
-                    if let Ok(key) = Key::new(self.secret, &rule) {
-                        keys.push((rule, key));
-                    }
-                }
-            }
-        }
-        // The plain text first: it is what most senders mean.
-        keys.sort_by_key(|(rule, _)| (rule.key != KeyForm::Text, !rule.key_prefix.is_empty()));
-        keys
-    }
-
-    /// The candidate that one of the keys made from the source's signed text.
-    fn look_up<'c>(
-        &self,
-        source: &Source,
-        time: Option<&Time>,
-        keys: &'c [(SignatureRule, Key)],
-        candidates: &'c [Candidate],
-    ) -> Option<(&'c Candidate, &'c SignatureRule)> {
-        let inputs = Inputs::whole(source, self.head, self.body).ok()?;
-        let pieces = inputs.pieces(time.map(|time| time.text.as_str())).ok()?;
-        let names_secret = source.scheme.signature.signed.any(|part| *part == Part::Secret);
-        keys.iter().find_map(|(rule, key)| {
-            if matches!(rule.algorithm, Algorithm::Sha256 | Algorithm::Sha1) != names_secret {
+            if !holds {
                 return None;
             }
-            let signed = key.signed(None, &pieces, self.body);
-            let candidate = candidates.iter().find(|c| signed.matches(&c.bytes))?;
-            Some((candidate, rule))
+            let whole = Draft {
+                path: &self.head.path,
+                preset: Some(preset.name),
+                public_url: source.public_url.as_deref().filter(|_| signs_url),
+                ..Draft::default()
+            };
+            // Senders who use a scheme that has a name call their events as they like.
+            let guess = || {
+                let signed = &source.scheme.signature.signed;
+                let event = envelope::guess(self.head, self.body, signed);
+                self.proven(Draft { event: Some(&event), ..whole })
+            };
+            self.proven(whole).or_else(|| preset.about.generic.then(guess).flatten())
         })
     }
 
-    fn complete(
-        &self,
-        source: &Source,
-        candidate: &Candidate,
-        key: &SignatureRule,
-        time: Option<&Time>,
-    ) -> Scheme {
-        let signed = source.scheme.signature.signed.clone();
-        let event = envelope::guess(self.head, self.body, &signed);
-        Scheme {
-            signature: SignatureRule {
-                places: vec![candidate.place.clone()],
-                separator: candidate.separator.clone(),
-                prefix: candidate.prefix.clone(),
-                encoding: candidate.encoding,
-                signed,
-                ..key.clone()
-            },
-            timestamp: time.map(|time| TimestampRule {
-                from: time.from.clone(),
-                format: time.format,
-                max_age: Some(Duration::from_mins(5)),
-                max_ahead: Duration::from_mins(1),
-            }),
-            event,
-            handshake: None,
-        }
+    fn fits(&self, source: &Source) -> bool {
+        fits(source, std::slice::from_ref(self.secret), self.head, self.body)
     }
 
-    /// A header that holds the secret itself.
-    fn token(&self) -> Option<Found> {
-        candidates::tokens(self.head).into_iter().find_map(|(place, prefix, encoding)| {
-            let rule = SignatureRule {
+    /// The strongest scheme that can be put together, else a header that holds the secret itself.
+    fn assembled(&self) -> Option<Found> {
+        let hits = combinations::hits(self.head, self.body, self.secret);
+        hits.iter().chain(&self.tokens()).find_map(|hit| self.assemble(hit))
+    }
+
+    fn assemble(&self, hit: &Hit) -> Option<Found> {
+        let guess = envelope::guess(self.head, self.body, &hit.signature.signed);
+        let bare = EventRule { id: vec![Place::BodySha256], ..EventRule::default() };
+        let signature = Draft {
+            path: &self.head.path,
+            public_url: hit.public_url.as_deref(),
+            signature: Some(&hit.signature),
+            timestamp: hit.timestamp.as_ref(),
+            ..Draft::default()
+        };
+        let webround = Draft { preset: Some("webround"), ..signature };
+        envelope::is_webround(self.body)
+            .then(|| self.proven(webround))
+            .flatten()
+            .or_else(|| self.proven(Draft { event: Some(&guess), ..signature }))
+            .or_else(|| self.proven(Draft { event: Some(&bare), ..signature }))
+    }
+
+    /// The draft, if the request is genuine, and its event can be read, once the draft is a
+    /// configuration.
+    fn proven(&self, draft: Draft<'_>) -> Option<Found> {
+        let table = draft.to_toml(self.names);
+        let secret = OneSecret(&self.secret.text);
+        let loaded = Config::parse(&table, "discovered.toml", Path::new(""), &secret);
+        let source = loaded.ok()?.0.sources.into_iter().next()?;
+        let genuine = check(&source, source.keys.as_ref().ok()?, self.head, self.body).ok()?;
+        Event::read(&source, self.head, self.body, &genuine).ok()?;
+        Some(Found { preset: draft.preset, table, scheme: source.scheme })
+    }
+
+    /// Headers that hold the secret itself.
+    fn tokens(&self) -> Vec<Hit> {
+        let tokens = candidates::tokens(self.head).into_iter().map(|(place, prefix, encoding)| {
+            let signature = SignatureRule {
                 algorithm: Algorithm::Token,
                 places: vec![place],
                 separator: None,
@@ -269,13 +209,8 @@ impl Search<'_> {
                 key_prefix: String::new(),
                 require: Vec::new(),
             };
-            let event = envelope::guess(self.head, self.body, &rule.signed);
-            let source = source_of(Scheme { event, ..scheme_of(rule) }, &self.head.path, None);
-            self.fits(&source).then(|| self.found(None, source))
-        })
+            Hit { signature, timestamp: None, public_url: None }
+        });
+        tokens.collect()
     }
-}
-
-fn scheme_of(signature: SignatureRule) -> Scheme {
-    Scheme { signature, timestamp: None, event: EventRule::default(), handshake: None }
 }

@@ -11,9 +11,11 @@ use std::path::Path;
 
 const BODY: &[u8] = br#"{"eventName":"x","event_id":"evt_1","type":"order.paid","created_at":"2023-11-14T22:13:20Z"}"#;
 
-struct OneSecret(Secret);
+const NAMES: Names<'_> = Names { source: "new", variable: "THE_SECRET" };
 
-impl SecretReader for OneSecret {
+struct TheSecret(Secret);
+
+impl SecretReader for TheSecret {
     fn environment(&self, name: &str) -> Option<Secret> {
         (name == "THE_SECRET").then(|| self.0.clone())
     }
@@ -25,10 +27,10 @@ impl SecretReader for OneSecret {
 
 /// Discovers, then pastes the table into a configuration and verifies the request with it.
 fn find(head: &RequestHead, body: &[u8], secret: &Secret) -> Option<Found> {
-    let found = discover(head, body, secret)?;
-    let table = found.to_toml("new", "THE_SECRET");
-    let reader = OneSecret(secret.clone());
-    let (config, _) = Config::parse(&table, "found.toml", Path::new("."), &reader)
+    let found = discover(head, body, secret, NAMES)?;
+    let table = &found.table;
+    let reader = TheSecret(secret.clone());
+    let (config, _) = Config::parse(table, "found.toml", Path::new("."), &reader)
         .unwrap_or_else(|problems| panic!("{problems:?}\n{table}"));
     let source = config.sources.first().expect("a source");
     let keys = source.keys.as_ref().expect("keys");
@@ -137,9 +139,142 @@ fn webround_is_recognised_by_its_envelope() {
     let (head, body) = signed_by(&source, body);
     let found = find(&head, &body, first_secret(&source)).expect("found");
     assert_eq!(found.preset, Some("webround"));
-    let table = found.to_toml("shop", "THE_SECRET");
+    let table = found.table;
     assert!(table.contains("preset = \"webround\""), "{table}");
     assert!(table.contains("header = \"x-whatever-it-is\""), "{table}");
+}
+
+/// Of a delivery with Webround's envelope that signs more than the body.
+#[test]
+fn a_preset_never_stands_in_for_the_time_that_was_signed() {
+    let body = br#"{"eventId":"evt_1","eventType":"order.created","storeId":3,"occurredAt":"2023-11-14T22:13:20Z"}"#;
+    let listed = source("X-Sig").with_timestamp("item:t=", TimeFormat::Unix).with_rule(|rule| {
+        rule.separator = Some(",".to_owned());
+        rule.prefix = "v1=".to_owned();
+    });
+    for (source, signed, format) in [
+        (
+            source("X-Sig").with_timestamp("header:X-Ts", TimeFormat::Unix),
+            "{timestamp}.{body}",
+            "unix",
+        ),
+        (
+            source("X-Sig").with_timestamp("header:X-Ts", TimeFormat::UnixMs),
+            "v0:{timestamp}:{body}",
+            "unix-ms",
+        ),
+        (
+            source("X-Sig").with_timestamp("header:X-Ts", TimeFormat::Rfc3339),
+            "{body}{timestamp}",
+            "rfc3339",
+        ),
+        (listed, "{timestamp}.{body}", "unix"),
+    ] {
+        let source = source.with_rule(|rule| rule.signed = template(signed));
+        let (head, body) = signed_by(&source, body);
+        let found = find(&head, &body, first_secret(&source)).expect(signed);
+        assert_eq!(found.preset, Some("webround"), "{}", found.table);
+        assert!(found.table.contains(&format!("format = \"{format}\"")), "{}", found.table);
+        let from = found.scheme.timestamp.expect("a timestamp").from;
+        assert_eq!(from, source.scheme.timestamp.expect("a timestamp").from);
+    }
+}
+
+#[test]
+fn an_envelope_whose_time_cannot_be_read_gets_a_table_without_the_preset() {
+    let body =
+        br#"{"eventId":"evt_1","eventType":"order.created","storeId":3,"occurredAt":"yesterday"}"#;
+    let source = source("X-Sig");
+    let (head, body) = signed_by(&source, body);
+    let found = find(&head, &body, first_secret(&source)).expect("found");
+    assert_eq!(found.preset, None, "{}", found.table);
+}
+
+#[test]
+fn an_id_that_could_not_be_read_is_not_printed() {
+    let twice = br#"{"event_id":"a","event_id":"b","type":"x"}"#;
+    let source = source("X-Sig");
+    let (head, body) = signed_by(&source, twice);
+    let found = find(&head, &body, first_secret(&source)).expect("found");
+    assert_eq!(found.scheme.event.id, [crate::scheme::Place::BodySha256], "{}", found.table);
+}
+
+#[test]
+fn the_strongest_signature_that_fits_is_the_one_to_check() {
+    let plain = |header: &str, algorithm| source(header).with_rule(|r| r.algorithm = algorithm);
+    let weak = plain("X-Acme-Signature-Sha1", Algorithm::HmacSha1);
+    let hub = plain("X-Hub-Signature", Algorithm::HmacSha1)
+        .with_rule(|rule| rule.prefix = "sha1=".to_owned());
+    let strong = plain("X-Acme-Signature", Algorithm::HmacSha256);
+    let stronger = plain("X-Acme-Signature-512", Algorithm::HmacSha512);
+    let timed = plain("X-Acme-Signature-V2", Algorithm::HmacSha256)
+        .with_timestamp("header:X-When", TimeFormat::Unix)
+        .with_rule(|rule| rule.signed = template("{timestamp}.{body}"));
+    let keyed = plain("X-Acme-Hash", Algorithm::Sha256)
+        .with_rule(|rule| rule.signed = template("{secret}{body}"));
+    let body = br#"{"id":"e","type":"t","topic":"t"}"#;
+    for (one, other, best) in [
+        (&weak, &strong, &strong),
+        (&weak, &timed, &timed),
+        (&strong, &timed, &timed),
+        (&strong, &stronger, &stronger),
+        (&keyed, &strong, &strong),
+        (&weak, &keyed, &keyed),
+        // A preset that takes the weak one is no better.
+        (&hub, &strong, &strong),
+    ] {
+        for pair in [[one, other], [other, one]] {
+            let mut both = head::<&str, &str>(&[]);
+            for source in pair {
+                both.headers.extend(signed_by(source, body).0.headers);
+            }
+            let found = find(&both, body, first_secret(one)).expect("found");
+            assert_eq!(
+                found.scheme.signature.places, best.scheme.signature.places,
+                "{}",
+                found.table
+            );
+        }
+    }
+}
+
+#[test]
+fn a_scheme_that_many_use_is_called_by_its_own_name() {
+    let source = preset_source("standard-webhooks", "/acme", None).expect("a source");
+    let source = source.with_secrets(&["whsec_bm90IGEgcmVhbCBzZWNyZXQgYXQgYWxs"]);
+    for (body, event) in [
+        (r#"{"type":"invoice.paid","data":{}}"#, false),
+        (r#"{"event":"invoice.paid","data":{}}"#, true),
+        (r#"{"data":{}}"#, true),
+    ] {
+        let (head, body) = signed_by(&source, body.as_bytes());
+        let found = find(&head, &body, first_secret(&source)).expect("found");
+        assert_eq!(found.preset, Some("standard-webhooks"), "{}", found.table);
+        assert_eq!(found.table.contains(".event]"), event, "{}", found.table);
+    }
+}
+
+#[test]
+fn a_scheme_that_senders_share_is_not_called_by_the_name_of_one() {
+    let secret = ["whsec_bm90IGEgcmVhbCBzZWNyZXQgYXQgYWxs"];
+    let body = br#"{"type":"invoice.paid","created_at":"2023-11-14T22:13:20Z"}"#;
+    for (sender, scheme) in [("clerk", "svix"), ("resend", "svix"), ("openai", "standard-webhooks")]
+    {
+        let source = preset_source(sender, "/acme", None).expect(sender).with_secrets(&secret);
+        let (head, body) = signed_by(&source, body);
+        let found = find(&head, &body, first_secret(&source)).expect(sender);
+        assert_eq!(found.preset, Some(scheme));
+    }
+}
+
+#[test]
+fn presets_that_fit_alike_are_named_in_the_order_of_their_confidence() {
+    let order: Vec<_> = ranking::presets()
+        .iter()
+        .map(|preset| (!preset.about.generic, preset.about.confidence, preset.name))
+        .collect();
+    assert!(order.is_sorted(), "{order:?}");
+    assert!(order.iter().any(|(specific, ..)| !specific));
 }
 
 #[test]
@@ -147,9 +282,59 @@ fn what_cannot_be_found_is_not_made_up() {
     let source = source("X-Unheard-Of");
     let (request, body) = signed_by(&source, BODY);
     let other = Secret::from("another secret".to_owned());
-    assert!(discover(&request, &body, &other).is_none());
-    assert!(discover(&head(&[("X-A", "b")]), &body, &other).is_none());
-    assert!(discover(&request, b"", first_secret(&source)).is_none());
+    assert!(discover(&request, &body, &other, NAMES).is_none());
+    assert!(discover(&head(&[("X-A", "b")]), &body, &other, NAMES).is_none());
+    assert!(discover(&request, b"", first_secret(&source), NAMES).is_none());
+}
+
+#[test]
+fn headers_are_taken_for_what_their_names_say() {
+    let order = r#"{"id":820982,"type":"gift","name":"1001"}"#;
+    for (lines, body, id, kind) in [
+        (
+            [("X-Event-Id", "77"), ("X-Event-Type", "a.b")],
+            r#"{"data":1}"#,
+            "header:x-event-id",
+            "header:x-event-type",
+        ),
+        (
+            [("X-Shop-Event-Id", "e-1"), ("X-Shop-Topic", "orders/paid")],
+            order,
+            "header:x-shop-event-id",
+            "header:x-shop-topic",
+        ),
+        // The id of the thing comes again with every change of it.
+        (
+            [("X-Shop-Id", "s-1"), ("X-Shop-Topic", "orders/paid")],
+            order,
+            "body-sha256",
+            "header:x-shop-topic",
+        ),
+        // What says the same in the body is signed, and so the better place.
+        (
+            [("X-Event-Id", "e-1"), ("X-Event-Type", "order.paid")],
+            r#"{"id":"e-1","type":"order.paid"}"#,
+            "json:/id",
+            "json:/type",
+        ),
+        (
+            [("X-Delivery", "d-1"), ("X-Attempt", "1")],
+            r#"{"id":"e-1","type":"order.paid"}"#,
+            "json:/id",
+            "json:/type",
+        ),
+    ] {
+        let source = source("X-Unheard-Of");
+        let (mut head, body) = signed_by(&source, body.as_bytes());
+        for (name, value) in lines {
+            let name = http::HeaderName::try_from(name).expect("a name");
+            head.headers.insert(name, http::HeaderValue::from_static(value));
+        }
+        let event = find(&head, &body, first_secret(&source)).expect("found").scheme.event;
+        let text = |places: &[crate::scheme::Place]| places.first().map(ToString::to_string);
+        assert_eq!(text(&event.id).as_deref(), Some(id), "{lines:?}");
+        assert_eq!(text(&event.kind).as_deref(), Some(kind), "{lines:?}");
+    }
 }
 
 #[test]

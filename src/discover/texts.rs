@@ -11,7 +11,7 @@ pub(super) struct Text<'a> {
 }
 
 /// What joins the parts of a text.
-const JOINTS: [&str; 9] = [".", ":", "", ",", "|", "\n", "-", "_", ";"];
+const JOINTS: [&str; 10] = [".", ":", "", ",", "|", "\n", "-", "_", ";", " "];
 
 /// Every text over this request; those with the URL alone, where `with_url`.
 pub(super) fn all<'a>(

@@ -69,6 +69,19 @@ pub(crate) fn preset_source(preset: &str, path: &str, public_url: Option<&str>) 
     with_token.or_else(|| parse(text("")))
 }
 
+/// Whatever the variable, this secret is in it.
+pub(super) struct OneSecret<'a>(pub(super) &'a Secret);
+
+impl SecretReader for OneSecret<'_> {
+    fn environment(&self, _: &str) -> Option<Secret> {
+        Some(self.0.clone())
+    }
+
+    fn file(&self, _: &Path) -> io::Result<Secret> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+}
+
 /// The scheme alone is wanted, and a preset's scheme does not depend on the secret.
 struct NoSecrets;
 

@@ -7,7 +7,8 @@ use crate::request::RequestHead;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::net::{IpAddr, Ipv4Addr};
 
-/// Reads the head of a request. Without a request line it is a `POST` to `path`.
+/// Reads the head of a request. Without a request line it is a `POST` to `path`. Of a whole request
+/// the body is passed over, and of what `curl -v` prints all but what it sent.
 ///
 /// # Errors
 /// The first line that is neither a header nor a request line, in words.
@@ -22,10 +23,22 @@ pub fn read_head(text: &[u8], path: &str) -> Result<RequestHead, String> {
         host: String::new(),
         secure: true,
     };
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    let (mut is_first, mut is_whole_request) = (true, false);
     for (index, line) in text.split(|&byte| byte == b'\n').enumerate() {
-        // `curl -v` puts `> ` before what it sent.
-        let line = line.strip_prefix(b"> ").unwrap_or(line).trim_ascii();
-        if line.is_empty() || (index == 0 && read_request_line(line, &mut head)) {
+        let Some(line) = sent(line) else { continue };
+        if line.is_empty() {
+            // After a request line the end of the head, else a slip.
+            if is_whole_request {
+                break;
+            }
+            continue;
+        }
+        if std::mem::take(&mut is_first) && read_request_line(line, &mut head) {
+            is_whole_request = true;
+            continue;
+        }
+        if read_pseudo_header(line, &mut head) {
             continue;
         }
         let (name, value) = read_header(line).ok_or_else(|| {
@@ -39,6 +52,17 @@ pub fn read_head(text: &[u8], path: &str) -> Result<RequestHead, String> {
     Ok(head)
 }
 
+/// The line as it was sent: `curl -v` puts `> ` before it, and other marks before its own remarks
+/// and what it received.
+fn sent(line: &[u8]) -> Option<&[u8]> {
+    let line = line.trim_ascii_end();
+    let is_remark = [&b"* "[..], b"< ", b"{ [", b"} ["].iter().any(|mark| line.starts_with(mark));
+    if is_remark || line == b"<" {
+        return None;
+    }
+    Some(line.strip_prefix(b">").unwrap_or(line).trim_ascii())
+}
+
 /// Takes `POST /path?query HTTP/1.1`, if the line is one.
 fn read_request_line(line: &[u8], head: &mut RequestHead) -> bool {
     let Ok(line) = std::str::from_utf8(line) else { return false };
@@ -49,12 +73,35 @@ fn read_request_line(line: &[u8], head: &mut RequestHead) -> bool {
     {
         return false;
     }
+    head.method = method;
+    take_target(target, head);
+    true
+}
+
+/// Takes what stands in place of a request line in HTTP/2.
+fn read_pseudo_header(line: &[u8], head: &mut RequestHead) -> bool {
+    let pseudo = line.strip_prefix(b":").and_then(|line| std::str::from_utf8(line).ok());
+    let Some((name, value)) = pseudo.and_then(|line| line.split_once(':')) else { return false };
+    let value = value.trim();
+    match name {
+        "method" => match Method::from_bytes(value.as_bytes()) {
+            Ok(method) => head.method = method,
+            Err(_) => return false,
+        },
+        "path" if value.starts_with('/') => take_target(value, head),
+        "authority" => value.clone_into(&mut head.host),
+        "scheme" => {}
+        _ => return false,
+    }
+    true
+}
+
+fn take_target(target: &str, head: &mut RequestHead) {
     let (path, query) = match target.split_once('?') {
         Some((path, query)) => (path, Some(query.to_owned())),
         None => (target, None),
     };
-    (head.method, head.path, head.query) = (method, path.to_owned(), query);
-    true
+    (head.path, head.query) = (path.to_owned(), query);
 }
 
 fn read_header(line: &[u8]) -> Option<(HeaderName, HeaderValue)> {
@@ -84,6 +131,25 @@ mod tests {
         assert_eq!(head.headers["x-empty"], "");
         let head = read_head(b"> GET /x HTTP/1.1\n> X-Sig: abc\n", "/").expect("a head");
         assert_eq!((head.method, head.headers["x-sig"].as_bytes()), (Method::GET, &b"abc"[..]));
+    }
+
+    #[test]
+    fn what_people_paste_is_read() {
+        let curl =
+            b"* Connected to x (10.0.0.1) port 443\n> POST /a?b HTTP/2\r\n> Host: x.example\r\n\
+            > X-Sig: abc\r\n>\r\n} [12 bytes data]\n* done\n< HTTP/2 200\n< x-sig: other\n<\n";
+        let whole = b"POST /a?b HTTP/1.1\r\nHost: x.example\r\nX-Sig: abc\r\n\r\n{\"id\":\"1\"}\n";
+        let second = b"\xef\xbb\xbf:method: POST\n:scheme: https\n:path: /a?b\n:authority: x.example\nx-sig: abc\n";
+        for text in [&curl[..], whole, second] {
+            let head = read_head(text, "/other").expect("a head");
+            assert_eq!((head.method, head.path.as_str()), (Method::POST, "/a"));
+            assert_eq!((head.query.as_deref(), head.host.as_str()), (Some("b"), "x.example"));
+            let values: Vec<_> = head.headers.get_all("x-sig").iter().collect();
+            assert_eq!(values, ["abc"], "{}", text.escape_ascii());
+        }
+        // Between headers alone an empty line is a slip.
+        let head = read_head(b"X-A: 1\n\nX-Sig: abc\n", "/other").expect("a head");
+        assert_eq!(head.headers["x-sig"], "abc");
     }
 
     #[test]

@@ -5,10 +5,10 @@
 
 use super::rewritten;
 use crate::clock::UnixMillis;
-use crate::discover::{self, fits, preset_source, source_of};
-use crate::presets;
+use crate::discover::{self, Names, fits, preset_source, source_of};
+use crate::event::Event;
 use crate::request::RequestHead;
-use crate::scheme::{Algorithm, Encoding, KeyForm, Part, Scheme, TimeFormat, TimestampRule};
+use crate::scheme::{Algorithm, Encoding, KeyForm, Part, Place, Scheme, TimeFormat, TimestampRule};
 use crate::secret::{NamedSecret, Secret};
 use crate::source::Source;
 use crate::verify::freshness::{judge, parse_time};
@@ -43,6 +43,7 @@ impl Case<'_> {
             .or_else(|| self.other_secret())
             .or_else(|| self.other_encoding())
             .or_else(|| self.no_prefix())
+            .or_else(|| self.other_header())
             .or_else(|| self.other_url())
             .or_else(|| self.other_preset())
             .or_else(|| self.other_scheme())
@@ -73,6 +74,21 @@ impl Case<'_> {
                  leaves it out, set `prefix_optional = true`."
             );
             mistake("a prefix that is missing", text)
+        })
+    }
+
+    fn other_header(&self) -> Option<Mistake> {
+        let places = &self.source.scheme.signature.places;
+        self.head.headers.keys().find_map(|name| {
+            let place = Place::Header(name.clone());
+            let mut scheme = self.scheme();
+            scheme.signature.places = vec![place.clone()];
+            (!places.contains(&place) && self.holds(scheme, &self.source.secrets)).then(|| {
+                let text = format!(
+                    "The signature stands in the header `{name}`: set `header = \"{name}\"`."
+                );
+                mistake("another header", text)
+            })
         })
     }
 
@@ -193,29 +209,44 @@ impl Case<'_> {
         None
     }
 
+    /// The best preset that fits; rather one that can read the event, too.
     fn other_preset(&self) -> Option<Mistake> {
         let own = self.source.preset.as_deref();
         let url = self.source.public_url.as_deref();
-        for preset in presets::all().filter(|preset| Some(preset.name) != own) {
-            let Some(source) = preset_source(preset.name, &self.source.path, url) else { continue };
-            if fits(&source, &self.source.secrets, self.head, self.body) {
-                let name = preset.name;
-                return Some(mistake(
-                    "another preset",
-                    format!("The request fits the preset `{name}`: set `preset = \"{name}\"`."),
-                ));
-            }
-        }
-        None
+        let fitting: Vec<_> = discover::presets_by_trust()
+            .into_iter()
+            .filter(|preset| Some(preset.name) != own)
+            .filter_map(|preset| {
+                let source = preset_source(preset.name, &self.source.path, url)?;
+                fits(&source, &self.source.secrets, self.head, self.body)
+                    .then_some((preset, source))
+            })
+            .collect();
+        let reads_event =
+            |source: &Source| Event::read_unproven(source, self.head, self.body, None).is_ok();
+        let best = fitting.iter().find(|(_, source)| reads_event(source));
+        let (preset, _) = best.or_else(|| fitting.first())?;
+        let name = preset.name;
+        let instead = match own {
+            Some(own) => format!("in place of `{own}`"),
+            None => "and leave out what the source says of its own scheme".to_owned(),
+        };
+        let text =
+            format!("The request fits the preset `{name}`: set `preset = \"{name}\"` {instead}.");
+        Some(mistake("another preset", text))
     }
 
     fn other_scheme(&self) -> Option<Mistake> {
         self.source.secrets.iter().find_map(|secret| {
-            let found = discover::discover(self.head, self.body, &secret.text)?;
-            let table = found.to_toml(&self.source.name, "SECRET");
+            let names = Names { source: &self.source.name, variable: "SECRET" };
+            let found = discover::discover(self.head, self.body, &secret.text, names)?;
+            let table = found.table;
             Some(mistake(
                 "another scheme",
-                format!("The request fits this scheme instead:\n{table}"),
+                format!(
+                    "The request fits this scheme instead; `SECRET` stands for the variable that \
+                     holds the secret, and the routes stay:\n{table}"
+                ),
             ))
         })
     }

@@ -5,6 +5,7 @@
 //! joints, which secret made it, how far the clock is off, and which of the usual mistakes fits.
 //! Never a secret, never a computed signature.
 
+mod arrival;
 mod captured;
 mod mistakes;
 mod restyled;
@@ -18,16 +19,32 @@ pub use mistakes::Mistake;
 
 use crate::clock::UnixMillis;
 use crate::event::Event;
-use crate::handshake;
 use crate::outcome::{Reason, Refusal};
 use crate::request::RequestHead;
 use crate::route::UpstreamName;
 use crate::scheme::{Algorithm, Part, Place};
 use crate::source::{Source, Unrouted};
 use crate::verify::{Genuine, Piece, check, freshness, signed_pieces, timestamp_text};
-use http::Method;
+use http::HeaderName;
 use mistakes::{Case, other_time_format};
 use std::fmt;
+
+/// What is asked: would the proxy have forwarded this request?
+#[derive(Clone, Copy)]
+pub struct Question<'a> {
+    /// The source that it is judged as.
+    pub source: &'a Source,
+    /// Every source of the configuration, for their paths and for their secrets.
+    pub all: &'a [&'a Source],
+    /// `server.max_body`, in bytes.
+    pub max_body_bytes: usize,
+    /// The captured head.
+    pub head: &'a RequestHead,
+    /// The captured body.
+    pub body: &'a [u8],
+    /// When it arrived.
+    pub at: UnixMillis,
+}
 
 /// What a request met, and why.
 #[derive(Clone, Debug)]
@@ -70,29 +87,33 @@ impl Explanation {
     }
 }
 
-/// Judges a captured request as the proxy would have at `at`. `all` are the sources of the
-/// configuration, whose secrets are tried where its own do not fit.
-#[must_use]
-pub fn explain(
-    source: &Source,
-    all: &[&Source],
-    head: &RequestHead,
-    body: &[u8],
-    at: UnixMillis,
-) -> Explanation {
-    let mut story = Story { source, head, body, at, steps: Vec::new(), mistake: None };
-    let verdict = match story.tell() {
-        Ok(verdict) => verdict,
-        Err(refusal) => {
-            let is_genuine =
-                || source.keys.as_ref().is_ok_and(|keys| check(source, keys, head, body).is_ok());
-            if story.mistake.is_none() && is_about_the_signature(refusal.reason) && !is_genuine() {
-                story.mistake = Case { source, all, head, body }.find();
+impl Question<'_> {
+    /// Judges the request as the proxy would have.
+    #[must_use]
+    pub fn explain(self) -> Explanation {
+        let Self { source, all, head, body, .. } = self;
+        let mut story = Story { question: self, steps: Vec::new(), mistake: None };
+        let verdict = match story.tell() {
+            Ok(verdict) => verdict,
+            Err(refusal) => {
+                if story.mistake.is_none()
+                    && is_about_the_signature(refusal.reason)
+                    && self.verified().is_err()
+                {
+                    story.mistake = Case { source, all, head, body }.find();
+                }
+                Verdict::Refused(refusal.reason)
             }
-            Verdict::Refused(refusal.reason)
+        };
+        Explanation { steps: story.steps, verdict, mistake: story.mistake }
+    }
+
+    fn verified(&self) -> Result<Genuine, Refusal> {
+        match &self.source.keys {
+            Err(why) => Err(Refusal::because(Reason::SecretUnavailable, why.clone())),
+            Ok(keys) => check(self.source, keys, self.head, self.body),
         }
-    };
-    Explanation { steps: story.steps, verdict, mistake: story.mistake }
+    }
 }
 
 const fn is_about_the_signature(reason: Reason) -> bool {
@@ -108,10 +129,7 @@ const fn is_about_the_signature(reason: Reason) -> bool {
 }
 
 struct Story<'a> {
-    source: &'a Source,
-    head: &'a RequestHead,
-    body: &'a [u8],
-    at: UnixMillis,
+    question: Question<'a>,
     steps: Vec<Step>,
     mistake: Option<Mistake>,
 }
@@ -131,45 +149,16 @@ impl Story<'_> {
 
     /// Whether the request is a handshake that is answered before its signature matters.
     fn request(&mut self) -> Result<bool, Refusal> {
-        let Self { source, head, body, .. } = *self;
-        let kind = source.scheme.handshake.as_ref();
-        let mut lines = vec![format!(
-            "{} {} for the source `{}`, {} bytes of body",
-            head.method,
-            escape(head.path.as_bytes()),
-            source.name,
-            body.len()
-        )];
-        if head.path != source.path {
-            lines.push(format!("the source's path is {}, so it would not get this", source.path));
-        }
-        let verified = source.keys.as_ref().map_err(|_| Refusal::new(Reason::SecretUnavailable));
-        let verified = verified.and_then(|keys| check(source, keys, head, body).map(|_| ()));
-        let answer = kind.and_then(|kind| {
-            handshake::answer_head(kind, source, head).or_else(|| {
-                handshake::answer_body(kind, source, head, body, verified.as_ref().copied())
-            })
-        });
-        let judged = if let Some(answer) = answer {
+        let mut lines = self.question.says();
+        let judged = self.question.is_handshake();
+        if matches!(judged, Ok(true)) {
             lines.push("a handshake of the sender's protocol".to_owned());
-            answer.map(|_| true)
-        } else if head.method != Method::POST {
-            Err(Refusal::new(Reason::MethodNotAllowed))
-        } else if let Some(encoding) = head.headers.get(http::header::CONTENT_ENCODING)
-            && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
-        {
-            Err(Refusal::because(
-                Reason::ContentEncoding,
-                "these are not the bytes that were signed",
-            ))
-        } else {
-            Ok(false)
-        };
+        }
         self.note("request", judged, lines)
     }
 
     fn signature(&mut self) -> Result<Genuine, Refusal> {
-        let Self { source, head, body, .. } = *self;
+        let Question { source, head, .. } = self.question;
         let rule = &source.scheme.signature;
         let mut lines = Vec::new();
         for place in &rule.places {
@@ -184,26 +173,38 @@ impl Story<'_> {
                 }
             }
         }
-        lines.extend(self.joints());
-        let judged = match &source.keys {
-            Err(why) => Err(Refusal::because(Reason::SecretUnavailable, why.clone())),
-            Ok(keys) => check(source, keys, head, body),
-        };
+        let judged = self.question.verified();
+        let reason = judged.as_ref().err().map(|refusal| refusal.reason);
+        if reason != Some(Reason::SignatureMissing) {
+            lines.extend(self.joints());
+        }
         if let Ok(genuine) = &judged {
             let (index, label) = (genuine.secret(), genuine.label());
             let age = if index == 0 { "the newest" } else { "an older one" };
             lines.insert(0, format!("the secret `{label}`, {age}, made it"));
         }
-        if judged.as_ref().is_err_and(|refusal| refusal.reason == Reason::TimestampMalformed) {
-            self.mistake = self.time_mistake();
+        match reason {
+            Some(Reason::TimestampMalformed) => self.mistake = self.time_mistake(),
+            Some(Reason::SignatureMissing) => lines.push(self.header_names()),
+            _ => {}
         }
         self.note("signature", judged, lines)
     }
 
+    /// What there is in place of what is missing: a header that was renamed, or dropped on the way.
+    fn header_names(&self) -> String {
+        let names: Vec<_> = self.question.head.headers.keys().map(HeaderName::as_str).collect();
+        match names.as_slice() {
+            [] => "the request has no headers at all".to_owned(),
+            names => format!("the headers that it has: {}", cut(&names.join(", "), 500)),
+        }
+    }
+
     /// The signed text, with the bytes around its joints.
     fn joints(&self) -> Vec<String> {
-        let rule = &self.source.scheme.signature;
-        let Ok(pieces) = signed_pieces(self.source, self.head, self.body) else {
+        let Question { source, head, body, .. } = self.question;
+        let rule = &source.scheme.signature;
+        let Ok(pieces) = signed_pieces(source, head, body) else {
             return Vec::new();
         };
         if pieces.is_empty() {
@@ -213,7 +214,7 @@ impl Story<'_> {
         for (part, piece) in rule.signed.0.iter().zip(&pieces) {
             let text = match piece {
                 Piece::Bytes(bytes) => quote(bytes),
-                Piece::Body => quote(self.body),
+                Piece::Body => quote(body),
                 Piece::Secret => "(the secret)".to_owned(),
             };
             let name = match part {
@@ -226,7 +227,8 @@ impl Story<'_> {
     }
 
     fn event(&mut self, genuine: &Genuine) -> Result<Event, Refusal> {
-        let judged = Event::read(self.source, self.head, self.body, genuine);
+        let Question { source, head, body, .. } = self.question;
+        let judged = Event::read(source, head, body, genuine);
         let lines = judged.as_ref().map_or_else(
             |_| Vec::new(),
             |event| {
@@ -241,9 +243,10 @@ impl Story<'_> {
     }
 
     fn route(&mut self, event: &Event) -> Result<Vec<UpstreamName>, Refusal> {
+        let source = self.question.source;
         let judged =
-            self.source.route(&event.kind).map(|(_, route)| route.to.clone()).ok_or_else(|| {
-                let answer = match self.source.unrouted {
+            source.route(&event.kind).map(|(_, route)| route.to.clone()).ok_or_else(|| {
+                let answer = match source.unrouted {
                     Unrouted::Accept => "no route takes this type: it is answered 200 and ignored",
                     Unrouted::Reject => "no route takes this type",
                 };
@@ -254,21 +257,24 @@ impl Story<'_> {
     }
 
     fn clock(&mut self, event: &Event) -> Result<(), Refusal> {
-        let (Some(rule), Some(sent)) = (&self.source.scheme.timestamp, event.sent) else {
+        let Question { source, at, .. } = self.question;
+        let (Some(rule), Some(sent)) = (&source.scheme.timestamp, event.sent) else {
             return Ok(());
         };
-        let judged = freshness::judge(rule, sent, self.at);
-        let lines = vec![format!("sent {}, judged at {}", sent.to_rfc3339(), self.at.to_rfc3339())];
+        let judged = freshness::judge(rule, sent, at);
+        let mut lines = vec![format!("sent {}, judged at {}", sent.to_rfc3339(), at.to_rfc3339())];
         if judged.is_err() {
+            lines.push("`--at` judges it as of the time when it arrived".to_owned());
             self.mistake = self.time_mistake();
         }
         self.note("clock", judged, lines)
     }
 
     fn time_mistake(&self) -> Option<Mistake> {
-        let rule = self.source.scheme.timestamp.as_ref()?;
-        let text = timestamp_text(self.source, self.head, self.body)?;
-        other_time_format(rule, &text, self.at)
+        let Question { source, head, body, at, .. } = self.question;
+        let rule = source.scheme.timestamp.as_ref()?;
+        let text = timestamp_text(source, head, body)?;
+        other_time_format(rule, &text, at)
     }
 
     fn note<T>(
@@ -306,8 +312,7 @@ impl fmt::Display for Explanation {
             }
             Verdict::Handshake => f.write_str("reason: handshake"),
             Verdict::Refused(reason) => {
-                let tried = self.mistake.is_none() && is_about_the_signature(*reason);
-                if tried {
+                if self.mistake.is_none() && *reason == Reason::SignatureMismatch {
                     writeln!(
                         f,
                         "\nNone of the usual mistakes explains it: the secret is another one, or \

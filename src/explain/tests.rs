@@ -6,7 +6,10 @@ use crate::discover::preset_source;
 use crate::route::{Route, TypeGlob};
 use crate::scheme::{Encoding, Handshake, HandshakeKind, KeyForm, TimeFormat};
 use crate::verify::fixture::{NOW, head, signed_by, source, template};
+use http::Method;
 use std::time::Duration;
+
+const MAX_BODY: usize = 1000;
 
 const BODY: &str = r#"{"id":"evt_1","type":"order.paid","total":1.10,"name":"é / è"}"#;
 
@@ -29,7 +32,11 @@ fn listed() -> Source {
 }
 
 fn judge_alone(source: &Source, head: &RequestHead, body: &[u8]) -> Explanation {
-    explain(source, &[source], head, body, NOW)
+    judge_at(source, head, body, NOW)
+}
+
+fn judge_at(source: &Source, head: &RequestHead, body: &[u8], at: UnixMillis) -> Explanation {
+    Question { source, all: &[source], max_body_bytes: MAX_BODY, head, body, at }.explain()
 }
 
 #[test]
@@ -62,7 +69,7 @@ fn the_last_line_is_the_reason() {
         if tamper {
             body[3] ^= 1;
         }
-        let told = explain(&plain, &[&plain], &head, &body, at);
+        let told = judge_at(&plain, &head, &body, at);
         let text = told.to_string();
         let last = text.lines().last();
         assert_eq!(told.is_forwarded(), expected.is_none(), "{text}");
@@ -70,17 +77,129 @@ fn the_last_line_is_the_reason() {
     }
 }
 
+/// A request in which everything is wrong is put right one fault at a time, in the order of the
+/// lifecycle.
 #[test]
-fn what_is_refused_before_the_signature_is_told_so() {
+fn what_is_refused_before_the_signature_is_refused_in_the_order_of_the_proxy() {
+    let source = ready(listed());
+    let (good, body) = signed_by(&source, BODY.as_bytes());
+    let large = vec![b' '; MAX_BODY + 1];
+    let mut request = good.clone();
+    request.path = "/other".to_owned();
+    request.method = Method::PUT;
+    let length = http::HeaderValue::from_static("1001");
+    request.headers.insert("content-length", length);
+    request.headers.append("content-encoding", http::HeaderValue::from_static("identity"));
+    request.headers.append("content-encoding", http::HeaderValue::from_static("gzip"));
+
+    let says = |head: &RequestHead, body: &[u8], reason: Reason, hint: &str| {
+        let told = judge_alone(&source, head, body);
+        assert_eq!(told.verdict, Verdict::Refused(reason), "{told}");
+        assert!(told.to_string().contains(hint), "{hint} in\n{told}");
+        assert_eq!(told.steps.len(), 1, "{told}");
+    };
+    says(&request, &large, Reason::UnknownSource, "the source's path is /acme");
+    request.path = "/acme/".to_owned();
+    says(&request, &large, Reason::UnknownSource, "a slash at the end counts");
+    request.path = source.path.clone();
+    says(&request, &large, Reason::MethodNotAllowed, "the source takes POST only");
+    request.method = Method::POST;
+    says(&request, &large, Reason::BodyTooLarge, "1001 bytes of body; `max_body` is 1000");
+    request.headers.remove("content-length");
+    says(&request, &large, Reason::BodyTooLarge, "`max_body`");
+    // The length of what comes in chunks is not known before it is read.
+    request.headers.insert("transfer-encoding", http::HeaderValue::from_static("chunked"));
+    says(&request, &large, Reason::ContentEncoding, "not the bytes that were signed");
+    request.headers.remove("content-encoding");
+    says(&request, &large, Reason::BodyTooLarge, "`max_body`");
+    assert!(judge_alone(&source, &request, &body).is_forwarded());
+}
+
+#[test]
+fn a_get_that_is_no_handshake_and_a_handshake_that_is_stale_are_refused() {
+    let with = |kind| {
+        let mut source = ready(listed());
+        source.scheme.handshake = Some(Handshake { kind, verify_token: None });
+        source
+    };
+    let dropbox = with(HandshakeKind::Dropbox);
+    let (mut head, body) = signed_by(&dropbox, BODY.as_bytes());
+    head.method = Method::GET;
+    let told = judge_alone(&dropbox, &head, &body);
+    assert_eq!(told.verdict, Verdict::Refused(Reason::MethodNotAllowed), "{told}");
+
+    let slack = with(HandshakeKind::Slack);
+    let question = br#"{"type":"url_verification","challenge":"abcdef"}"#;
+    let (head, body) = signed_by(&slack, question);
+    assert_eq!(judge_alone(&slack, &head, &body).verdict, Verdict::Handshake);
+    let late = NOW.plus(Duration::from_millis(300_001));
+    let told = judge_at(&slack, &head, &body, late);
+    assert_eq!(told.verdict, Verdict::Refused(Reason::TimestampTooOld), "{told}");
+}
+
+#[test]
+fn the_source_that_has_the_path_is_named() {
+    let source = ready(listed());
+    let mut other = ready(listed());
+    (other.name, other.path) = ("other".into(), "/other".to_owned());
+    let (mut head, body) = signed_by(&source, BODY.as_bytes());
+    head.path.clone_from(&other.path);
+    let all = [&source, &other];
+    let told = Question {
+        source: &source,
+        all: &all,
+        max_body_bytes: MAX_BODY,
+        head: &head,
+        body: &body,
+        at: NOW,
+    }
+    .explain();
+    assert!(told.to_string().contains("it is that of the source `other`"), "{told}");
+}
+
+#[test]
+fn what_a_capture_does_not_tell_is_said() {
     let source = ready(listed());
     let (mut head, body) = signed_by(&source, BODY.as_bytes());
-    head.method = Method::PUT;
-    let told = judge_alone(&source, &head, &body);
-    assert_eq!(told.verdict, Verdict::Refused(Reason::MethodNotAllowed));
-    head.method = Method::POST;
-    head.headers.insert("content-encoding", http::HeaderValue::from_static("gzip"));
-    let told = judge_alone(&source, &head, &body);
-    assert_eq!(told.verdict, Verdict::Refused(Reason::ContentEncoding));
+    let told = judge_alone(&source, &head, &body).to_string();
+    assert!(!told.contains("allow") && !told.contains("Content-Length"), "{told}");
+
+    let mut listing = ready(listed());
+    listing.allow = vec!["203.0.113.0/24".parse().expect("a network")];
+    let told = judge_alone(&listing, &head, &body);
+    assert!(told.is_forwarded() && told.to_string().contains("not looked at: whether `allow`"));
+
+    // An editor that adds a line end, and a capture that says how long the body was.
+    head.headers.insert("content-length", body.len().into());
+    let longer = [&body[..], b"\n"].concat();
+    let told = judge_alone(&source, &head, &longer).to_string();
+    assert!(told.contains("is not the one that arrived"), "{told}");
+}
+
+#[test]
+fn the_secret_is_blamed_only_where_a_signature_does_not_match() {
+    const BLAME: &str = "None of the usual mistakes";
+    let source = ready(listed());
+    let (good, body) = signed_by(&source, BODY.as_bytes());
+    let mut tampered = body.clone();
+    tampered[30] ^= 1;
+    let (broken, twice) = signed_by(&source, br#"{"id":"a","id":"b","type":"order.paid"}"#);
+    let nothing = head(&[("X-Other", "1")]);
+    let garbled = head(&[("X-Sig", "t=1700000000,v1=zz")]);
+    for (head, body, reason, blames) in [
+        (&good, &tampered, Reason::SignatureMismatch, true),
+        (&nothing, &body, Reason::SignatureMissing, false),
+        (&garbled, &body, Reason::SignatureMalformed, false),
+        (&broken, &twice, Reason::PayloadMalformed, false),
+    ] {
+        let told = judge_alone(&source, head, body);
+        assert_eq!(told.verdict, Verdict::Refused(reason), "{told}");
+        assert_eq!(told.to_string().contains(BLAME), blames, "{told}");
+    }
+    let told = judge_alone(&source, &nothing, &body).to_string();
+    assert!(told.contains("the headers that it has: x-other"), "{told}");
+    // Nothing is signed, so nothing is said of a text with holes in it.
+    assert!(!told.contains("what is signed"), "{told}");
 }
 
 #[test]
@@ -92,7 +211,7 @@ fn a_handshake_is_told_as_one() {
 }
 
 fn mistake(source: &Source, all: &[&Source], head: &RequestHead, body: &[u8]) -> &'static str {
-    let told = explain(source, all, head, body, NOW);
+    let told = Question { source, all, max_body_bytes: MAX_BODY, head, body, at: NOW }.explain();
     let text = told.to_string();
     assert!(!told.is_forwarded(), "{text}");
     for secret in all.iter().flat_map(|source| &source.secrets) {
@@ -193,6 +312,16 @@ fn another_encoding_or_algorithm_is_recognised() {
 }
 
 #[test]
+fn another_header_is_recognised() {
+    let sender = source("X-Renamed");
+    let (head, body) = signed_by(&sender, BODY.as_bytes());
+    let receiver = ready(source("X-Sig"));
+    assert_eq!(mistake(&receiver, &[&receiver], &head, &body), "another header");
+    let told = judge_alone(&receiver, &head, &body).to_string();
+    assert!(told.contains("header = \"x-renamed\""), "{told}");
+}
+
+#[test]
 fn another_public_url_is_recognised() {
     let square = || source("X-Sig").with_rule(|rule| rule.signed = template("{url}{body}"));
     let receiver = ready(square());
@@ -220,6 +349,13 @@ fn another_preset_or_scheme_is_recognised() {
     let (head, body) = signed_by(&preset("stripe"), BODY.as_bytes());
     let receiver = ready(preset("github"));
     assert_eq!(mistake(&receiver, &[&receiver], &head, &body), "another preset");
+
+    // Of those that share a scheme its own name is said, and not the first in the alphabet.
+    let secret = "whsec_bm90IGEgcmVhbCBzZWNyZXQgYXQgYWxs";
+    let (head, body) =
+        signed_by(&preset("standard-webhooks").with_secrets(&[secret]), BODY.as_bytes());
+    let told = judge_alone(&ready(listed().with_secrets(&[secret])), &head, &body).to_string();
+    assert!(told.contains("`preset = \"standard-webhooks\"`"), "{told}");
 
     let unknown = source("X-Unheard-Of")
         .with_secrets(&["a secret of two schemes"])

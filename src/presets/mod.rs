@@ -85,6 +85,9 @@ pub struct About {
     pub unsigned: Vec<String>,
     /// Where the secret is found, in a sentence.
     pub secret: String,
+    /// The scheme has a name of its own, and many senders use it; theirs are other presets.
+    #[serde(default)]
+    pub generic: bool,
     /// Several events come in one body.
     #[serde(default)]
     pub batch: bool,
@@ -94,8 +97,8 @@ pub struct About {
     pub notes: Option<String>,
 }
 
-/// How far a preset's facts are to be trusted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+/// How far a preset's facts are to be trusted, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Confidence {
     /// The sender's own documentation, specification or test suite was read.

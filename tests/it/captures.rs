@@ -73,6 +73,37 @@ fn explain_says_what_the_live_proxy_says() {
 }
 
 #[test]
+fn explain_refuses_what_the_listener_of_the_live_proxy_refuses() {
+    let erp = Upstream::start();
+    let proxy = Setup::shop(&erp).server("max_body = \"1KiB\"").start();
+    let good = Event::order("evt-1").signed();
+    let large = Event::order("evt-2").padded_to(1025).signed();
+    let moved = |target: &str| Delivery { target: target.to_owned(), ..good.clone() };
+    let by = |method: &str| Delivery { method: method.to_owned(), ..good.clone() };
+    for (delivery, reason) in [
+        (Event::order("evt-3").padded_to(1024).signed(), ""),
+        (large.clone(), "body_too_large"),
+        (large.with("Content-Encoding", "gzip"), "body_too_large"),
+        (good.clone().with("Content-Encoding", "gzip"), "content_encoding"),
+        (moved("/other"), "unknown_source"),
+        (moved("/webhooks/shop/"), "unknown_source"),
+        (by("PUT"), "method_not_allowed"),
+    ] {
+        let live = Sender::to(&proxy).deliver(&delivery);
+        assert_eq!(live.reason(), reason);
+        let output = explain(&proxy, &delivery, &[]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let last = text.lines().last().unwrap_or_default();
+        if reason.is_empty() {
+            assert_eq!(output.status.code(), Some(0), "{}", printed(&output));
+        } else {
+            assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
+            assert_eq!(last, format!("reason: {reason}"), "{}", printed(&output));
+        }
+    }
+}
+
+#[test]
 fn explain_judges_as_of_the_time_that_it_is_told() {
     let erp = Upstream::start();
     let proxy = Setup::shop(&erp).start();
@@ -132,6 +163,25 @@ fn what_discover_prints_verifies_deliveries() {
 }
 
 #[test]
+fn discover_says_what_an_editor_did_to_the_body() {
+    let good = Event::order("evt-1").signed();
+    let mut body = good.body.clone();
+    body.push(b'\n');
+    let (_directory, headers, body) = capture(&good.with_body(body));
+    let output = hookward()
+        .args(["discover", "--secret-env", "NEW_SECRET", "--headers"])
+        .arg(&headers)
+        .arg("--body")
+        .arg(&body)
+        .env("NEW_SECRET", SHOP_SECRET)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
+    assert!(output.stdout.is_empty());
+    assert!(printed(&output).contains("line end behind the body"), "{}", printed(&output));
+}
+
+#[test]
 fn discover_says_plainly_that_nothing_fits() {
     let (_directory, headers, body) = capture(&Event::order("evt-1").signed());
     let discover = |secret: &str| {
@@ -148,4 +198,18 @@ fn discover_says_plainly_that_nothing_fits() {
     assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
     assert!(output.stdout.is_empty() && !output.stderr.is_empty());
     assert_eq!(discover("").status.code(), Some(2));
+}
+
+#[test]
+fn what_is_no_variable_is_not_printed_back_and_two_files_cannot_both_be_stdin() {
+    let typed = |arguments: &[&str]| {
+        let output = hookward().args(arguments).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(2), "{}", printed(&output));
+        printed(&output)
+    };
+    let files = ["--headers", "-", "--body", "-"];
+    let said = typed(&[&["discover", "--secret-env", "hunter2-hunter2"][..], &files].concat());
+    assert!(said.contains("the name of an environment variable") && !said.contains("hunter2"));
+    let said = typed(&[&["discover", "--secret-env", "PATH"][..], &files].concat());
+    assert!(said.contains("only one of --headers and --body"), "{said}");
 }

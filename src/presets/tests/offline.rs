@@ -3,8 +3,8 @@
 
 use super::deliveries::Delivery;
 use crate::config::{Config, SecretReader};
-use crate::discover::discover;
-use crate::explain::{Verdict, explain};
+use crate::discover::{Names, discover};
+use crate::explain::{Question, Verdict};
 use crate::outcome::Reason;
 use crate::presets::all;
 use crate::scheme::Place;
@@ -35,9 +35,10 @@ fn every_preset_is_discovered_from_one_delivery() {
             host.clone_into(&mut head.host);
         }
         let secret = &source.secrets[0].text;
-        let found = discover(head, body, secret)
-            .unwrap_or_else(|| panic!("{}: not discovered", preset.name));
-        let table = found.to_toml("found", "S");
+        let names = Names { source: "found", variable: "S" };
+        let table = discover(head, body, secret, names)
+            .unwrap_or_else(|| panic!("{}: not discovered", preset.name))
+            .table;
         let reader = OneSecret(secret.clone());
         let (config, _) = Config::parse(&table, "found.toml", Path::new("."), &reader)
             .unwrap_or_else(|problems| panic!("{}: {problems:?}\n{table}", preset.name));
@@ -53,11 +54,14 @@ fn an_explanation_agrees_with_the_judgement_of_every_preset() {
         let delivery = Delivery::of(preset);
         let Delivery { source, head, body, now } = &delivery;
         let routed = delivery.judge().is_ok_and(|event| source.route(&event.kind).is_some());
-        let told = explain(source, &[source], head, body, *now);
+        let all = [source];
+        let question =
+            Question { source, all: &all, max_body_bytes: 1 << 20, head, body, at: *now };
+        let told = question.explain();
         assert_eq!(told.is_forwarded(), routed, "{}: {told}", preset.name);
         if source.scheme.timestamp.is_some() && routed {
             let late = now.plus(Duration::from_hours(24 * 365));
-            let told = explain(source, &[source], head, body, late);
+            let told = Question { at: late, ..question }.explain();
             let expired = Verdict::Refused(Reason::TimestampTooOld);
             assert_eq!(told.verdict, expired, "{}: {told}", preset.name);
         }
