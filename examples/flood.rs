@@ -38,7 +38,7 @@ const FORGED_PER_SECOND: u64 = 10_000;
 const GOOD_CONNECTIONS: u64 = 25;
 const FORGED_CONNECTIONS: u64 = 50;
 const FORGING_THREADS: u64 = 10;
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(6);
 
 #[tokio::main]
@@ -62,29 +62,38 @@ async fn measure(binary: &str) {
 
     println!("warming up");
     good.clone().deliver_for(Duration::from_secs(3)).await;
-    let (mut alone, mut beside) = (Vec::new(), Vec::new());
+    let (mut alone, mut beside, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=ROUNDS {
         let idle = proxy.cpu_time();
-        alone.extend(good.clone().deliver_for(ROUND).await);
+        let without = good.clone().deliver_for(ROUND).await;
         let good_only = proxy.cpu_time().saturating_sub(idle);
         let flood = Flood::start(proxy.address);
         sleep(Duration::from_millis(500)).await;
         let (cpu, before) = (proxy.cpu_time(), flood.count());
         let start = Instant::now();
-        beside.extend(good.clone().deliver_for(ROUND).await);
+        let with = good.clone().deliver_for(ROUND).await;
         let (took, forged) = (start.elapsed(), flood.count() - before);
         let more = proxy.cpu_time().saturating_sub(cpu).saturating_sub(good_only);
+        flood.stop();
+        let ratio = Figures::of(without.clone()).ratio(&Figures::of(with.clone()));
         println!(
-            "round {round}: {:.0} forged/s, {:.1?} of the proxy's time for each",
+            "round {round}: {:.0} forged/s, {:.1?} of the proxy's time for each; p99 ratio {ratio:.2}",
             forged as f64 / took.as_secs_f64(),
             more / u32::try_from(forged.max(1)).expect("a count"),
         );
-        flood.stop();
+        alone.extend(without);
+        beside.extend(with);
+        ratios.push(ratio);
     }
     let (without, with) = (Figures::of(alone), Figures::of(beside));
     println!("good deliveries alone:            {without}");
     println!("good deliveries beside the flood: {with}");
-    println!("p99 ratio: {:.2}", with.p99.as_secs_f64() / without.p99.as_secs_f64());
+    ratios.sort_unstable_by(f64::total_cmp);
+    println!(
+        "p99 ratio: {:.2} in the middle of the rounds, {:.2} over all",
+        ratios[ROUNDS / 2],
+        without.ratio(&with)
+    );
     proxy.child.kill().expect("it was running");
 }
 
@@ -102,6 +111,11 @@ impl Figures {
         let count = times.len();
         let at = |percent: usize| times[(count * percent / 100).min(count - 1)];
         Self { count, p50: at(50), p99: at(99), max: at(100) }
+    }
+
+    /// How much longer the slowest of a hundred take in the other figures.
+    fn ratio(&self, other: &Self) -> f64 {
+        other.p99.as_secs_f64() / self.p99.as_secs_f64()
     }
 }
 

@@ -374,7 +374,7 @@ fn under_load_memory_stays_flat_and_every_event_arrives_once() {
     #[expect(clippy::cast_precision_loss, reason = "a rate")]
     let rate = warm as f64 / whole as f64 * 0.8;
     let before = resident_bytes(proxy.pid());
-    let sent = load(proxy.address, &next, seconds - whole, Some(rate));
+    let sent = load(proxy.address, &next, seconds, Some(rate));
     let after = resident_bytes(proxy.pid());
     assert_eq!(counter.load(Ordering::Relaxed), warm + sent, "each once");
     let grown = after.saturating_sub(before);
