@@ -4,7 +4,7 @@ use super::client::{Client, PATIENCE, no_answer, url};
 use super::configuration::{ConfigFile, reachable, source};
 use super::exit::{Exit, Stop};
 use super::print;
-use super::signing::{PrivateKey, key, read_file, unsigned};
+use super::signing::{PrivateKey, complain_of_unused, key, read_file, unsigned};
 use super::trust::{Authorities, Trust};
 use crate::clock::{Clock as _, SystemClock, UnixMillis};
 use crate::config::{Config, Part};
@@ -54,7 +54,10 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let id = arguments.id.clone().unwrap_or_else(new_id);
     let kind = arguments.kind.clone().unwrap_or_else(|| default_type(source));
     let body = match &arguments.body {
-        Some(path) => read_file(path)?,
+        Some(path) => {
+            complain_of_unused(source, arguments.id.as_deref(), arguments.kind.as_deref());
+            read_file(path)?
+        }
         None => sample(source, &id, &kind, at)?,
     };
     let request =

@@ -2,7 +2,7 @@
 
 use super::configuration::{ConfigFile, source, time};
 use super::exit::{Exit, Stop};
-use super::signing::{PrivateKey, in_header, key, read_file, unsigned};
+use super::signing::{PrivateKey, complain_of_unused, key, read_file, unsigned};
 use super::{complain, print};
 use crate::clock::{Clock as _, SystemClock, UnixMillis};
 use crate::config::Part;
@@ -46,17 +46,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         Some(path) => read_file(path)?,
         None => Vec::new(),
     };
-    for (option, given, places) in [
-        ("--id", &arguments.id, &source.scheme.event.id),
-        ("--type", &arguments.kind, &source.scheme.event.kind),
-    ] {
-        if given.is_some() && !in_header(places) {
-            complain(&format!(
-                "hookward: {option} is not used: source `{}` has it in the body\n",
-                source.name
-            ));
-        }
-    }
+    complain_of_unused(source, arguments.id.as_deref(), arguments.kind.as_deref());
     let private_key = arguments.private_key.read()?;
     let request = SignRequest {
         id: arguments.id.as_deref(),

@@ -1,5 +1,6 @@
 //! What `sign` and `send` have in common: the key to sign with and the body to sign.
 
+use super::complain;
 use super::exit::{Exit, Stop};
 use crate::cli::configuration::newest_secret;
 use crate::scheme::Place;
@@ -74,9 +75,22 @@ pub fn not_both_from_stdin(headers: &Path, body: &Path) -> Result<(), Stop> {
     Ok(())
 }
 
+/// Says which of `--id` and `--type` change nothing, because what they name stands in a body that is
+/// given.
+pub fn complain_of_unused(source: &Source, id: Option<&str>, kind: Option<&str>) {
+    let event = &source.scheme.event;
+    for (option, given, places) in [("--id", id, &event.id), ("--type", kind, &event.kind)] {
+        if given.is_some() && !in_header(places) {
+            complain(&format!(
+                "hookward: {option} is not used: source `{}` has it in the body\n",
+                source.name
+            ));
+        }
+    }
+}
+
 /// Whether one of these places is a header, which can be set without touching the body.
-#[must_use]
-pub fn in_header(places: &[Place]) -> bool {
+fn in_header(places: &[Place]) -> bool {
     places.iter().any(|place| matches!(place, Place::Header(_)))
 }
 

@@ -119,6 +119,22 @@ fn sending_so_many_times_sends_the_very_same_bytes_and_tells_each_answer() {
 }
 
 #[test]
+fn sending_a_body_says_which_options_it_makes_useless() {
+    let erp = Upstream::start();
+    let setup = Setup::shop(&erp);
+    let proxy = setup.start();
+    let file = file_that_names(&proxy, &setup);
+    let directory = tempfile::tempdir().unwrap();
+    let body = directory.path().join("event.json");
+    std::fs::write(&body, Event::order("in-the-body").signed().body).unwrap();
+    let body = body.to_str().unwrap();
+    let output = run(&["send", "--source", "shop", "--id", "a", "--body", body], &file);
+    assert_eq!(stdout(&output), "200 delivered\n");
+    assert!(printed(&output).contains("--id is not used: source `shop` has it in the body"));
+    assert_eq!(erp.saw(1)[0].header("Hookward-Event-Id"), "in-the-body");
+}
+
+#[test]
 fn a_url_that_cannot_be_asked_ends_with_2_and_one_where_nobody_answers_with_3() {
     let erp = Upstream::start();
     let proxy = Setup::shop(&erp).start();
