@@ -138,7 +138,7 @@ fn sending_a_body_says_which_options_it_makes_useless() {
 fn a_url_that_cannot_be_asked_ends_with_2_and_one_where_nobody_answers_with_3() {
     let erp = Upstream::start();
     let proxy = Setup::shop(&erp).start();
-    let silent = format!("http://{}/webhooks/shop", nobody());
+    let silent = format!("http://{}/webhooks/shop", Upstream::unreachable());
     for (url, code, said) in [
         ("nonsense", 2, "not a URL as http://"),
         ("ftp://127.0.0.1/", 2, "not a URL as http://"),
@@ -155,11 +155,6 @@ fn a_url_that_cannot_be_asked_ends_with_2_and_one_where_nobody_answers_with_3() 
     let any_port = run(&["send", "--source", "shop"], proxy.file());
     assert_eq!(any_port.status.code(), Some(2), "{}", printed(&any_port));
     assert!(stderr(&any_port).contains("server.listen has port 0"), "{}", printed(&any_port));
-}
-
-/// An address at which nobody listens.
-fn nobody() -> std::net::SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 #[test]

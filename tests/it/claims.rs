@@ -40,6 +40,11 @@ fn fifty_copies_at_once_reach_the_upstream_once() {
     assert_eq!(proxy.metric("hookward_in_flight", &[]), 0);
 }
 
+/// Deliveries of which the store has said how they stand.
+fn asked_of_the_store(proxy: &Proxy) -> i64 {
+    proxy.metric("hookward_stage_duration_seconds_count", &[("stage", "dedupe")])
+}
+
 /// What a delivery and a copy of it are told when the upstream gives `reply` while both wait.
 fn delivery_and_copy(
     delivery: &Delivery,
@@ -50,10 +55,11 @@ fn delivery_and_copy(
     let gate = Gate::default();
     erp.next(Reply::behind(&gate, reply));
     let sender = Sender::to(proxy);
+    let before = asked_of_the_store(proxy);
     let winner = sender.start(delivery);
     erp.saw(1);
     let copy = sender.start(delivery);
-    eventually("both are in the house", || proxy.metric("hookward_connections", &[]) >= 2);
+    eventually("the copy waits", || asked_of_the_store(proxy) == before + 2);
     gate.open();
     [winner.join().unwrap(), copy.join().unwrap()]
 }
@@ -75,20 +81,11 @@ fn a_copy_that_waited_gets_the_winners_answer() {
 fn a_copy_that_waited_gets_the_winners_body_up_to_64_kib_and_an_empty_one_beyond() {
     for (size, of_the_copy) in [(64 * 1024, 64 * 1024), (64 * 1024 + 1, 0)] {
         let erp = Upstream::start();
-        let gate = Gate::default();
         let accepted = Reply::Whole(202, "X-Erp: yes\r\n".to_owned(), vec![b'a'; size]);
-        erp.next(Reply::behind(&gate, accepted));
         let proxy = Setup::shop(&erp).start();
-        let sender = Sender::to(&proxy);
         let delivery = Event::order("evt-1").signed();
-        let winner = sender.start(&delivery);
-        erp.saw(1);
-        let copy = sender.start(&delivery);
-        eventually("both are in the house", || proxy.metric("hookward_connections", &[]) >= 2);
-        gate.open();
-        for (response, expected) in
-            [(winner.join().unwrap(), size), (copy.join().unwrap(), of_the_copy)]
-        {
+        let responses = delivery_and_copy(&delivery, &proxy, &erp, accepted);
+        for (response, expected) in responses.iter().zip([size, of_the_copy]) {
             assert_eq!(response.verdict(), (202, "delivered", String::new()), "{size}");
             assert_eq!(response.header("X-Erp"), Some("yes"), "{size}");
             assert_eq!(response.body.len(), expected, "{size}");

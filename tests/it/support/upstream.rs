@@ -1,9 +1,10 @@
 //! A destination that writes down what it sees and behaves as it is told.
 
 use super::{PATIENCE, eventually};
+use socket2::{Domain, Socket, Type};
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -155,9 +156,14 @@ impl Upstream {
         });
     }
 
-    /// An address at which nobody listens.
+    /// An address at which nobody listens, and nobody will while the tests run: a socket that does
+    /// not listen keeps the port from the other tests.
     pub fn unreachable() -> SocketAddr {
-        TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        std::mem::forget(socket);
+        address
     }
 
     pub fn url(&self) -> String {
