@@ -11,7 +11,6 @@ pub(crate) mod testing;
 mod tests;
 
 use crate::answer::{Answer, End};
-use crate::clock::UnixMillis;
 use crate::dedupe::{ClaimRequest, Hold, Intent};
 use crate::dispatch::{self, Dispatch};
 use crate::event::Event;
@@ -70,6 +69,7 @@ async fn live(
     report: &mut Report,
 ) -> Result<Answer, Refusal> {
     let source = &*serving.source;
+    let timestamp = source.scheme.timestamp.as_ref();
     // One wall time for every decision about this request.
     let now = gate.clock.wall();
     let trace = Trace::of(&head.headers);
@@ -110,7 +110,8 @@ async fn live(
     let genuine = signature.and_then(|check| check.finish(&body.bytes));
     if let Some(kind) = handshake {
         let proof = genuine.as_ref().map_err(Refusal::clone);
-        let verified = proof.and_then(|genuine| is_fresh(source, genuine.sent(), now));
+        let verified =
+            proof.and_then(|genuine| freshness::judge_any(timestamp, genuine.sent(), now));
         let verified = verified.as_ref().copied();
         if let Some(reply) = handshake::answer_body(kind, source, head, &body.bytes, verified) {
             return reply.map(Answer::handshake);
@@ -134,7 +135,7 @@ async fn live(
 
     // 6. and 7. Delivered everywhere is a duplicate, however old; anything else has to be fresh.
     // Freshness decides whether the one call to the store may claim or only look.
-    let fresh = is_fresh(source, event.sent, now);
+    let fresh = freshness::judge_any(timestamp, event.sent, now);
     let alias = source.replay_guard.then(|| genuine.signature_fingerprint());
     let claims = ClaimRequest {
         source: &source.name,
@@ -257,13 +258,6 @@ impl From<BodyError> for Refusal {
             BodyError::NoMemory => Self::because(Reason::Overloaded, "body_memory is used up"),
             BodyError::Broken => Self::because(Reason::BadRequest, "the body broke off"),
         }
-    }
-}
-
-fn is_fresh(source: &Source, sent: Option<UnixMillis>, now: UnixMillis) -> Result<(), Refusal> {
-    match (&source.scheme.timestamp, sent) {
-        (Some(rule), Some(sent)) => freshness::judge(rule, sent, now),
-        _ => Ok(()),
     }
 }
 

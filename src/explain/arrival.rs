@@ -73,11 +73,10 @@ impl Question<'_> {
         }
         self.body_is_taken()?;
         let Some(kind) = kind else { return Ok(false) };
-        let verified =
-            self.verified().and_then(|genuine| match (&source.scheme.timestamp, genuine.sent()) {
-                (Some(rule), Some(sent)) => freshness::judge(rule, sent, self.at),
-                _ => Ok(()),
-            });
+        let timestamp = source.scheme.timestamp.as_ref();
+        let verified = self
+            .verified()
+            .and_then(|genuine| freshness::judge_any(timestamp, genuine.sent(), self.at));
         let verified = verified.as_ref().copied();
         let answer = handshake::answer_body(kind, source, head, body, verified);
         answer.map_or(Ok(false), |answer| answer.map(|_| true))

@@ -9,6 +9,8 @@ use crate::verify::fixture::{NOW, head, signed_by, source, template};
 use http::Method;
 use std::time::Duration;
 
+mod handshakes;
+
 const MAX_BODY: usize = 1000;
 
 const BODY: &str = r#"{"id":"evt_1","type":"order.paid","total":1.10,"name":"é / è"}"#;
@@ -116,28 +118,6 @@ fn what_is_refused_before_the_signature_is_refused_in_the_order_of_the_proxy() {
 }
 
 #[test]
-fn a_get_that_is_no_handshake_and_a_handshake_that_is_stale_are_refused() {
-    let with = |kind| {
-        let mut source = ready(listed());
-        source.scheme.handshake = Some(Handshake { kind, verify_token: None });
-        source
-    };
-    let dropbox = with(HandshakeKind::Dropbox);
-    let (mut head, body) = signed_by(&dropbox, BODY.as_bytes());
-    head.method = Method::GET;
-    let told = judge_alone(&dropbox, &head, &body);
-    assert_eq!(told.verdict, Verdict::Refused(Reason::MethodNotAllowed), "{told}");
-
-    let slack = with(HandshakeKind::Slack);
-    let question = br#"{"type":"url_verification","challenge":"abcdef"}"#;
-    let (head, body) = signed_by(&slack, question);
-    assert_eq!(judge_alone(&slack, &head, &body).verdict, Verdict::Handshake);
-    let late = NOW.plus(Duration::from_millis(300_001));
-    let told = judge_at(&slack, &head, &body, late);
-    assert_eq!(told.verdict, Verdict::Refused(Reason::TimestampTooOld), "{told}");
-}
-
-#[test]
 fn the_source_that_has_the_path_is_named() {
     let source = ready(listed());
     let mut other = ready(listed());
@@ -200,14 +180,6 @@ fn the_secret_is_blamed_only_where_a_signature_does_not_match() {
     assert!(told.contains("the headers that it has: x-other"), "{told}");
     // Nothing is signed, so nothing is said of a text with holes in it.
     assert!(!told.contains("what is signed"), "{told}");
-}
-
-#[test]
-fn a_handshake_is_told_as_one() {
-    let mut slack = ready(listed());
-    slack.scheme.handshake = Some(Handshake { kind: HandshakeKind::Slack, verify_token: None });
-    let (head, body) = signed_by(&slack, br#"{"type":"url_verification","challenge":"abc"}"#);
-    assert_eq!(judge_alone(&slack, &head, &body).verdict, Verdict::Handshake);
 }
 
 fn mistake(source: &Source, all: &[&Source], head: &RequestHead, body: &[u8]) -> &'static str {

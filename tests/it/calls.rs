@@ -1,7 +1,7 @@
 //! The commands that call a proxy: `send` its public listener, `dedupe` and `health` the admin one.
 
 use crate::support::{
-    Event, PATIENCE, Proxy, Redis, Reply, Sender, Setup, Upstream, hookward, printed,
+    Event, PATIENCE, Proxy, Redis, Reply, Sender, Setup, Upstream, hookward, printed, stdout,
 };
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -20,10 +20,6 @@ fn run(arguments: &[&str], config: &Path) -> Output {
         .envs([SHOP_SECRET, ADMIN_TOKEN])
         .output()
         .unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
 }
 
 fn stderr(output: &Output) -> String {

@@ -4,7 +4,7 @@ use crate::support::{
     Delivery, Event, Proxy, Sender, Setup, Upstream, hookward, printed, unix_now,
 };
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 use tempfile::TempDir;
 
@@ -125,20 +125,24 @@ fn explain_names_the_mistake_that_fits() {
     assert!(text.contains("newline") || text.contains("line end"), "{}", printed(&output));
 }
 
+fn discover(headers: &Path, body: &Path, secret: &str) -> Output {
+    hookward()
+        .args(["discover", "--secret-env", "NEW_SECRET", "--headers"])
+        .arg(headers)
+        .arg("--body")
+        .arg(body)
+        .env("NEW_SECRET", secret)
+        .output()
+        .unwrap()
+}
+
 #[test]
 fn what_discover_prints_verifies_deliveries() {
     let delivery = Event::order("evt-1").signed();
     let renamed = delivery.headers[1].1.clone();
     let unknown = delivery.without("X-Signature").with("X-Webround-Sig", &renamed);
     let (directory, headers, body) = capture(&unknown);
-    let output = hookward()
-        .args(["discover", "--secret-env", "NEW_SECRET", "--headers"])
-        .arg(&headers)
-        .arg("--body")
-        .arg(&body)
-        .env("NEW_SECRET", SHOP_SECRET)
-        .output()
-        .unwrap();
+    let output = discover(&headers, &body, SHOP_SECRET);
     assert_eq!(output.status.code(), Some(0), "{}", printed(&output));
     assert!(!printed(&output).contains(SHOP_SECRET));
     let table = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -168,14 +172,7 @@ fn discover_says_what_an_editor_did_to_the_body() {
     let mut body = good.body.clone();
     body.push(b'\n');
     let (_directory, headers, body) = capture(&good.with_body(body));
-    let output = hookward()
-        .args(["discover", "--secret-env", "NEW_SECRET", "--headers"])
-        .arg(&headers)
-        .arg("--body")
-        .arg(&body)
-        .env("NEW_SECRET", SHOP_SECRET)
-        .output()
-        .unwrap();
+    let output = discover(&headers, &body, SHOP_SECRET);
     assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
     assert!(output.stdout.is_empty());
     assert!(printed(&output).contains("line end behind the body"), "{}", printed(&output));
@@ -184,20 +181,10 @@ fn discover_says_what_an_editor_did_to_the_body() {
 #[test]
 fn discover_says_plainly_that_nothing_fits() {
     let (_directory, headers, body) = capture(&Event::order("evt-1").signed());
-    let discover = |secret: &str| {
-        hookward()
-            .args(["discover", "--secret-env", "NEW_SECRET", "--headers"])
-            .arg(&headers)
-            .arg("--body")
-            .arg(&body)
-            .env("NEW_SECRET", secret)
-            .output()
-            .unwrap()
-    };
-    let output = discover("not-the-secret-of-the-shop");
+    let output = discover(&headers, &body, "not-the-secret-of-the-shop");
     assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
     assert!(output.stdout.is_empty() && !output.stderr.is_empty());
-    assert_eq!(discover("").status.code(), Some(2));
+    assert_eq!(discover(&headers, &body, "").status.code(), Some(2));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::support::{
     Event, Proxy, Sender, Setup, Upstream, eventually, get, hmac_sha256_hex, hookward, printed,
+    stdout,
 };
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -19,10 +20,6 @@ fn run(arguments: &[&str], config: &Path) -> Output {
         .env("STD_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
         .output()
         .unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
 }
 
 /// A running proxy with the sources `shop` and `std`.

@@ -314,6 +314,11 @@ fn unconfigured(mut command: Command) -> Command {
     command
 }
 
+/// What a command printed as its result.
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
 /// What a command printed, for messages.
 pub fn printed(output: &Output) -> String {
     format!(
