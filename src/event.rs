@@ -7,7 +7,7 @@ use crate::clock::UnixMillis;
 use crate::json::{Member, read_members};
 use crate::outcome::{Reason, Refusal};
 use crate::request::RequestHead;
-use crate::scheme::{Place, Pointer, TimeFormat, TimestampPlace};
+use crate::scheme::{Place, Pointer, Segment, TimeFormat, TimestampPlace};
 use crate::source::Source;
 use crate::verify::freshness::parse_time;
 use crate::verify::{Genuine, OneHeader, body_sha256, one_header, read_unsigned_timestamp};
@@ -120,36 +120,49 @@ impl<'a> Envelope<'a> {
     /// The text at the first of these places that is there and not empty.
     fn first(&self, places: &'a [Place]) -> Result<Option<Cow<'_, str>>, Refusal> {
         for place in places {
-            let malformed = |what: &str| {
-                Refusal::because(
-                    Reason::PayloadMalformed,
-                    format!("what stands at `{place}` {what}"),
-                )
-            };
-            let text: Cow<'_, str> = match place {
-                Place::BodySha256 => return Ok(Some(body_sha256(self.body).into())),
-                Place::Header(name) => match one_header(self.head, name) {
-                    OneHeader::Absent => continue,
-                    OneHeader::Ambiguous => return Err(malformed("has several values")),
-                    OneHeader::Value(value) => {
-                        std::str::from_utf8(value).map_err(|_| malformed("is not UTF-8"))?.into()
-                    }
-                },
-                Place::Json(pointer) => match self.member(pointer) {
-                    Some(Member::Text(text)) => text.as_ref().into(),
-                    Some(Member::Integer(digits)) => (*digits).into(),
-                    Some(Member::Unusable(what)) => return Err(malformed(&format!("is {what}"))),
-                    Some(Member::Absent) | None => continue,
-                },
-            };
+            let Some(text) = self.text_at(place)? else { continue };
             if text.len() > MAX_NAME_BYTES {
-                return Err(malformed("is longer than 512 bytes"));
+                return Err(malformed(place, "is longer than 512 bytes"));
             }
-            if !text.is_empty() {
-                return Ok(Some(text));
-            }
+            return Ok(Some(text));
         }
         Ok(None)
+    }
+
+    /// The text at a place; `None` where it, or one of the places it joins, is absent or empty.
+    fn text_at(&self, place: &'a Place) -> Result<Option<Cow<'_, str>>, Refusal> {
+        let text: Cow<'_, str> = match place {
+            Place::BodySha256 => body_sha256(self.body).into(),
+            Place::Header(name) => match one_header(self.head, name) {
+                OneHeader::Absent => return Ok(None),
+                OneHeader::Ambiguous => return Err(malformed(place, "has several values")),
+                OneHeader::Value(value) => {
+                    std::str::from_utf8(value).map_err(|_| malformed(place, "is not UTF-8"))?.into()
+                }
+            },
+            Place::Json(pointer) => match self.member(pointer) {
+                Some(Member::Text(text)) => text.as_ref().into(),
+                Some(Member::Integer(digits)) => (*digits).into(),
+                Some(Member::Unusable(what)) => {
+                    return Err(malformed(place, &format!("is {what}")));
+                }
+                Some(Member::Absent) | None => return Ok(None),
+            },
+            Place::Joined(segments) => {
+                let mut joined = String::new();
+                for segment in segments {
+                    match segment {
+                        Segment::Literal(text) => joined.push_str(text),
+                        Segment::Place(place) => match self.text_at(place)? {
+                            Some(text) => joined.push_str(&text),
+                            None => return Ok(None),
+                        },
+                    }
+                }
+                joined.into()
+            }
+        };
+        Ok((!text.is_empty()).then_some(text))
     }
 
     /// The time of sending that is not part of the signed text.
@@ -185,23 +198,46 @@ impl<'a> Envelope<'a> {
     }
 }
 
+fn malformed(place: &Place, what: &str) -> Refusal {
+    Refusal::because(Reason::PayloadMalformed, format!("what stands at `{place}` {what}"))
+}
+
 /// The JSON members that must be known to tell which of `places` is the first that holds a text:
-/// none behind a place that surely does.
+/// none behind a place that surely does, and none of one that surely does not.
 fn needed_pointers<'a>(
     head: &RequestHead,
     places: &'a [Place],
 ) -> impl Iterator<Item = &'a Pointer> {
     places
         .iter()
-        .take_while(|place| match place {
-            Place::Json(_) => true,
-            Place::BodySha256 => false,
-            Place::Header(name) => head.headers.get(name).is_none_or(http::HeaderValue::is_empty),
-        })
+        .map(|place| (place, holds_text(head, place)))
+        .take_while(|(_, holds)| *holds != Some(true))
+        .filter(|(_, holds)| holds.is_none())
+        .flat_map(|(place, _)| place.singles())
         .filter_map(|place| match place {
             Place::Json(pointer) => Some(pointer),
-            Place::Header(_) | Place::BodySha256 => None,
+            _ => None,
         })
+}
+
+/// Whether a place holds a text, as far as that can be told without reading the body.
+fn holds_text(head: &RequestHead, place: &Place) -> Option<bool> {
+    match place {
+        Place::Json(_) => None,
+        Place::BodySha256 => Some(true),
+        Place::Header(name) => Some(head.headers.get(name).is_some_and(|value| !value.is_empty())),
+        Place::Joined(_) => {
+            let mut all = Some(true);
+            for single in place.singles() {
+                match holds_text(head, single) {
+                    Some(true) => {}
+                    Some(false) => return Some(false),
+                    None => all = None,
+                }
+            }
+            all
+        }
+    }
 }
 
 /// RFC 3339, or seconds since 1970; milliseconds where seconds would lie beyond the year 5000.
@@ -248,6 +284,43 @@ mod tests {
         ] {
             let event = read(&source, lines, body).expect(body);
             assert_eq!((&*event.id, event.kind.as_str()), (id, "t"), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_joined_place_is_there_if_all_of_its_places_are() {
+        let source = source("X-Sig")
+            .with_id(&["{header:X-Topic}:{json:/id}", "{json:/kind}-{json:/id}", "body-sha256"])
+            .with_type(&[]);
+        let topic = &[("X-Topic", "orders/paid")][..];
+        let hash = |body: &str| body_sha256(body.as_bytes());
+        for (lines, body, id) in [
+            (topic, r#"{"id":7,"kind":"order"}"#, "orders/paid:7".to_owned()),
+            (&[], r#"{"id":7,"kind":"order"}"#, "order-7".to_owned()),
+            (&[("X-Topic", "")], r#"{"id":7,"kind":"order"}"#, "order-7".to_owned()),
+            (topic, r#"{"id":null,"kind":"order"}"#, hash(r#"{"id":null,"kind":"order"}"#)),
+            (&[], r#"{"id":7,"kind":""}"#, hash(r#"{"id":7,"kind":""}"#)),
+        ] {
+            assert_eq!(*read(&source, lines, body).expect(body).id, *id, "{body}");
+        }
+        let by_topic = source.with_id(&["{header:X-Topic}:{body-sha256}", "header:X-Id"]);
+        let event = read(&by_topic, topic, "<xml/>").expect("no JSON is read");
+        assert_eq!(*event.id, *format!("orders/paid:{}", hash("<xml/>")));
+        assert_eq!(*read(&by_topic, &[("X-Id", "1")], "<xml/>").expect("an event").id, *"1");
+    }
+
+    #[test]
+    fn a_joined_place_is_no_longer_than_another_and_as_well_formed() {
+        let source = source("X-Sig").with_id(&["{json:/a}:{json:/b}", "json:/b"]).with_type(&[]);
+        let half = "x".repeat(256);
+        for (body, expected) in [
+            (format!(r#"{{"a":"{half}","b":"{}"}}"#, &half[1..]), None),
+            (format!(r#"{{"a":"{half}","b":"{half}"}}"#), Some(Reason::PayloadMalformed)),
+            (r#"{"a":{},"b":"1"}"#.to_owned(), Some(Reason::PayloadMalformed)),
+            (r#"{"a":"1","b":1.5}"#.to_owned(), Some(Reason::PayloadMalformed)),
+            (r#"{"a":"1"}"#.to_owned(), Some(Reason::EventIdMissing)),
+        ] {
+            assert_eq!(reason(&source, &[], &body), expected, "{body}");
         }
     }
 

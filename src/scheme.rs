@@ -154,6 +154,31 @@ pub enum Place {
     Json(Pointer),
     /// The hex SHA-256 of the body: an id for events that carry none.
     BodySha256,
+    /// Several places and the text between them; there if all of its places are.
+    Joined(Vec<Segment>),
+}
+
+/// One piece of a [`Place::Joined`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Segment {
+    /// Text that stands for itself.
+    Literal(String),
+    /// A place; never a joined one.
+    Place(Place),
+}
+
+impl Place {
+    /// The single places that the text is read from: those of a joined place, else the place itself.
+    pub fn singles(&self) -> impl Iterator<Item = &Self> {
+        let (own, segments) = match self {
+            Self::Joined(segments) => (None, segments.as_slice()),
+            single => (Some(single), [].as_slice()),
+        };
+        own.into_iter().chain(segments.iter().filter_map(|segment| match segment {
+            Segment::Place(place) => Some(place),
+            Segment::Literal(_) => None,
+        }))
+    }
 }
 
 /// A JSON Pointer (RFC 6901), split and unescaped; empty for the whole document.
@@ -276,17 +301,23 @@ impl Template {
         self.any(|part| matches!(part, Part::Body | Part::FormSorted))
     }
 
-    /// Whether what stands at `place` is part of what is signed.
+    /// Whether nobody can change what is read at `place` without breaking the signature.
+    ///
+    /// A part that is folded to lower case leaves the case open, and a sorted form the order and the
+    /// escapes of its fields, so neither fixes the bytes.
     #[must_use]
     pub fn covers(&self, place: &Place) -> bool {
+        let signs = |wanted: &dyn Fn(&Part) -> bool| self.0.iter().any(wanted);
         match place {
-            Place::Header(name) => self.any(|part| matches!(part, Part::Header(h) if h == name)),
-            Place::Json(pointer) => {
-                self.covers_body()
-                    || self.any(|part| matches!(part, Part::Json(p) if p == pointer))
-                    || self.any(|part| matches!(part, Part::JsonRaw(p) if p.leads_to(pointer)))
-            }
-            Place::BodySha256 => self.covers_body(),
+            Place::Header(name) => signs(&|part| matches!(part, Part::Header(h) if h == name)),
+            Place::Json(pointer) => signs(&|part| match part {
+                Part::Body => true,
+                Part::Json(signed) => signed == pointer,
+                Part::JsonRaw(signed) => signed.leads_to(pointer),
+                _ => false,
+            }),
+            Place::BodySha256 => signs(&|part| *part == Part::Body),
+            Place::Joined(_) => place.singles().all(|single| self.covers(single)),
         }
     }
 }
@@ -374,5 +405,23 @@ mod tests {
         let header = Place::Header(HeaderName::from_static("x-id"));
         assert!(template.covers(&id) && template.covers(&Place::BodySha256));
         assert!(!template.covers(&header));
+    }
+
+    #[test]
+    fn a_joined_place_is_covered_only_if_all_of_its_places_are() {
+        let place = |text| Place::parse(text).expect("a place");
+        let signed = |text| Template::parse(text).expect("a template");
+        assert!(signed("{body}").covers(&place("{json:/a}:{json:/b}:{body-sha256}")));
+        assert!(!signed("{body}").covers(&place("{header:X-Topic}:{json:/b}")));
+        assert!(signed("{header:X-Topic}{body}").covers(&place("{header:X-Topic}:{json:/b}")));
+    }
+
+    #[test]
+    fn what_can_be_written_in_two_ways_is_not_covered() {
+        let place = |text| Place::parse(text).expect("a place");
+        let signed = |text| Template::parse(text).expect("a template");
+        assert!(!signed("{lower:header:X-Id}").covers(&place("header:X-Id")));
+        assert!(!signed("{lower:json:/data/id}").covers(&place("json:/data/id")));
+        assert!(!signed("{url}{form}").covers(&Place::BodySha256));
     }
 }

@@ -136,7 +136,7 @@ pub fn sign(
             }
             body = Some(sample::put_text(request.body, pointer, &line)?);
         }
-        Some(Place::BodySha256) | None => {
+        Some(Place::BodySha256 | Place::Joined(_)) | None => {
             return Err(SignError::Incomplete(
                 "the scheme has no place for a signature".to_owned(),
             ));
@@ -165,11 +165,11 @@ fn unsigned_head(source: &Source, request: &SignRequest<'_>) -> Result<RequestHe
         insert(&mut headers, name, &print_time(rule.format, request.at))?;
     }
     let id = request.id.map_or_else(new_id, str::to_owned);
-    if let Some(name) = first_header(&scheme.event.id) {
+    for name in first_headers(&scheme.event.id) {
         insert(&mut headers, name, &id)?;
     }
-    if let Some(name) = first_header(&scheme.event.kind) {
-        let event_type = request.event_type.map_or_else(|| default_type(source), str::to_owned);
+    let event_type = request.event_type.map_or_else(|| default_type(source), str::to_owned);
+    for name in first_headers(&scheme.event.kind) {
         insert(&mut headers, name, &event_type)?;
     }
     let mut head = RequestHead {
@@ -193,11 +193,16 @@ fn unsigned_head(source: &Source, request: &SignRequest<'_>) -> Result<RequestHe
     Ok(head)
 }
 
-fn first_header(places: &[Place]) -> Option<&HeaderName> {
-    places.iter().find_map(|place| match place {
-        Place::Header(name) => Some(name),
-        Place::Json(_) | Place::BodySha256 => None,
-    })
+/// The headers of the first place that has any.
+fn first_headers(places: &[Place]) -> impl Iterator<Item = &HeaderName> {
+    fn headers(place: &Place) -> impl Iterator<Item = &HeaderName> {
+        place.singles().filter_map(|single| match single {
+            Place::Header(name) => Some(name),
+            _ => None,
+        })
+    }
+    let first = places.iter().find(|place| headers(place).next().is_some());
+    first.into_iter().flat_map(headers)
 }
 
 fn insert(headers: &mut HeaderMap, name: &HeaderName, value: &str) -> Result<(), SignError> {

@@ -91,7 +91,8 @@ pub fn complain_of_unused(source: &Source, id: Option<&str>, kind: Option<&str>)
 
 /// Whether one of these places is a header, which can be set without touching the body.
 fn in_header(places: &[Place]) -> bool {
-    places.iter().any(|place| matches!(place, Place::Header(_)))
+    let mut singles = places.iter().flat_map(Place::singles);
+    singles.any(|place| matches!(place, Place::Header(_)))
 }
 
 /// A delivery that cannot be signed ends the command.

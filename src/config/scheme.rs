@@ -200,7 +200,7 @@ fn places_of_signature(table: &TableReader<'_>) -> Option<Vec<Place>> {
         (Some(header), None) => one_or_more(&header, |item| item.form().map(Place::Header)),
         (None, Some(from)) => one_or_more(&from, |item| {
             let place = item.form::<Place>()?;
-            if place == Place::BodySha256 {
+            if matches!(place, Place::BodySha256 | Place::Joined(_)) {
                 item.refuse("no signature stands there", "json:/POINTER, header:NAME");
             }
             Some(place)
@@ -300,7 +300,7 @@ fn event(table: &TableReader<'_>) -> Option<EventRule> {
         let item = table.get(name)?;
         item.each("a list of places as [\"json:/type\"]", |item| {
             let place = item.form::<Place>()?;
-            if place == Place::BodySha256 {
+            if place.singles().any(|single| *single == Place::BodySha256) {
                 item.refuse("a hash is an id and nothing else", "header:NAME, json:/POINTER");
             }
             Some(place)

@@ -71,12 +71,16 @@ fn near_hole(hole: &str) -> Option<String> {
 
 impl Form for Place {
     const NAME: &'static str = "a place";
-    const ALLOWED: &'static str = "header:NAME, json:/POINTER, body-sha256";
+    const ALLOWED: &'static str = "header:NAME, json:/POINTER, body-sha256, or several of them as \
+                                   {header:NAME}:{json:/POINTER}";
 
     fn parse(text: &str) -> Result<Self, Fault> {
-        Self::parse(text).map_err(|_| {
-            let kinds = ["header", "json"];
-            no_place(near_place(text, &kinds).or_else(|| nearest(text, ["body-sha256"])))
+        Self::parse(text).map_err(|what| match text.contains(['{', '}']) {
+            true => Fault::from(what),
+            false => {
+                let kinds = ["header", "json"];
+                no_place(near_place(text, &kinds).or_else(|| nearest(text, ["body-sha256"])))
+            }
         })
     }
 }

@@ -4,16 +4,30 @@
 //! Owns reading and printing of that notation, each the inverse of the other. An error is a
 //! sentence for the person who wrote the text.
 
-use super::{Part, Place, Pointer, Template, TimestampPlace};
+use super::{Part, Place, Pointer, Segment, Template, TimestampPlace};
 use http::HeaderName;
 use std::fmt;
 
 impl Place {
-    /// Reads `header:NAME`, `json:/POINTER` or `body-sha256`.
+    /// Reads `header:NAME`, `json:/POINTER`, `body-sha256`, or several of them in braces with text
+    /// between, as `{header:X-Topic}:{json:/id}`; `{{` and `}}` stand for single braces.
     ///
     /// # Errors
     /// What is allowed, where `text` is none of it.
     pub fn parse(text: &str) -> Result<Self, String> {
+        if text.contains(['{', '}']) && !text.starts_with("json:") {
+            let place = |hole: &str| Self::parse_single(hole).map(Segment::Place);
+            let segments = pieces(text, Segment::Literal, place)?;
+            let place = Self::Joined(segments);
+            if place.singles().next().is_none() {
+                return Err(format!("`{text}` names no place: it would be the same every time"));
+            }
+            return Ok(place);
+        }
+        Self::parse_single(text)
+    }
+
+    fn parse_single(text: &str) -> Result<Self, String> {
         if text == "body-sha256" {
             return Ok(Self::BodySha256);
         }
@@ -21,7 +35,8 @@ impl Place {
             Some(("header", name)) => Ok(Self::Header(header_name(name)?)),
             Some(("json", pointer)) => Ok(Self::Json(Pointer::parse(pointer)?)),
             _ => Err(format!(
-                "`{text}` is no place: allowed are `header:NAME`, `json:/POINTER`, `body-sha256`"
+                "`{text}` is no place: allowed are `header:NAME`, `json:/POINTER`, `body-sha256`, \
+                 and several in braces as `{{header:NAME}}:{{json:/POINTER}}`"
             )),
         }
     }
@@ -45,6 +60,10 @@ impl fmt::Display for Place {
             Self::Header(name) => write!(f, "header:{name}"),
             Self::Json(pointer) => write!(f, "json:{pointer}"),
             Self::BodySha256 => f.write_str("body-sha256"),
+            Self::Joined(segments) => segments.iter().try_for_each(|segment| match segment {
+                Segment::Literal(text) => f.write_str(&escaped(text)),
+                Segment::Place(place) => write!(f, "{{{place}}}"),
+            }),
         }
     }
 }
@@ -95,38 +114,51 @@ impl Template {
     /// # Errors
     /// Which hole is unknown or not closed, and what is allowed.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let mut parts = Vec::new();
-        let mut literal = String::new();
-        let mut rest = text;
-        while let Some(at) = rest.find(['{', '}']) {
-            let (before, from) = rest.split_at(at);
-            literal.push_str(before);
-            if let Some(after) = from.strip_prefix("{{") {
-                literal.push('{');
-                rest = after;
-            } else if let Some(after) = from.strip_prefix("}}") {
-                literal.push('}');
-                rest = after;
-            } else if let Some((hole, after)) =
-                from.strip_prefix('{').and_then(|inner| inner.split_once('}'))
-            {
-                if !literal.is_empty() {
-                    parts.push(Part::Literal(std::mem::take(&mut literal)));
-                }
-                parts.push(parse_hole(hole)?);
-                rest = after;
-            } else {
-                return Err(format!(
-                    "`{text}`: a brace stands alone; a single one is written `{{{{` or `}}}}`"
-                ));
-            }
-        }
-        literal.push_str(rest);
-        if !literal.is_empty() {
-            parts.push(Part::Literal(literal));
-        }
-        Ok(Self(parts))
+        pieces(text, Part::Literal, parse_hole).map(Self)
     }
+}
+
+/// Splits a text with holes: what stands between braces is read by `hole`, the rest is literal.
+fn pieces<T>(
+    text: &str,
+    literal: impl Fn(String) -> T,
+    hole: impl Fn(&str) -> Result<T, String>,
+) -> Result<Vec<T>, String> {
+    let mut pieces = Vec::new();
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(['{', '}']) {
+        let (before, from) = rest.split_at(at);
+        plain.push_str(before);
+        if let Some(after) = from.strip_prefix("{{") {
+            plain.push('{');
+            rest = after;
+        } else if let Some(after) = from.strip_prefix("}}") {
+            plain.push('}');
+            rest = after;
+        } else if let Some((inside, after)) =
+            from.strip_prefix('{').and_then(|inner| inner.split_once('}'))
+        {
+            if !plain.is_empty() {
+                pieces.push(literal(std::mem::take(&mut plain)));
+            }
+            pieces.push(hole(inside)?);
+            rest = after;
+        } else {
+            return Err(format!(
+                "`{text}`: a brace stands alone; a single one is written `{{{{` or `}}}}`"
+            ));
+        }
+    }
+    plain.push_str(rest);
+    if !plain.is_empty() {
+        pieces.push(literal(plain));
+    }
+    Ok(pieces)
+}
+
+fn escaped(literal: &str) -> String {
+    literal.replace('{', "{{").replace('}', "}}")
 }
 
 fn parse_hole(hole: &str) -> Result<Part, String> {
@@ -158,7 +190,7 @@ fn parse_hole(hole: &str) -> Result<Part, String> {
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|part| match part {
-            Part::Literal(text) => f.write_str(&text.replace('{', "{{").replace('}', "}}")),
+            Part::Literal(text) => f.write_str(&escaped(text)),
             hole => write!(f, "{{{hole}}}"),
         })
     }
@@ -228,8 +260,19 @@ mod tests {
 
     #[test]
     fn places_print_as_they_were_written() {
-        for text in ["header:x-id", "json:/a/0", "body-sha256"] {
+        for text in [
+            "header:x-id",
+            "json:/a/0",
+            "json:/{a}",
+            "body-sha256",
+            "{header:x-topic}:{json:/id}",
+            "{{{json:/id}}}",
+            "{header:x-topic}{body-sha256}",
+        ] {
             assert_eq!(Place::parse(text).expect(text).to_string(), text);
+        }
+        for text in ["{{}}", "{", "{json:/id", "{id}", "{}", "{{json:/id}}", "header:{json:/id"] {
+            assert!(Place::parse(text).is_err(), "{text}");
         }
         for text in ["header:x-id", "json:/a/0", "item:t=", "item:#0"] {
             assert_eq!(TimestampPlace::parse(text).expect(text).to_string(), text);

@@ -51,11 +51,10 @@ pub fn sample_body(
 ) -> Result<Vec<u8>, SignError> {
     let scheme = &source.scheme;
     let mut settings: Vec<(&Pointer, Value)> = Vec::new();
-    for (places, text) in [(&scheme.event.id, id), (&scheme.event.kind, event_type)] {
-        if let Some(Place::Json(pointer)) = places.first() {
-            settings.push((pointer, text.into()));
-        }
-    }
+    let kind: Vec<&Pointer> = first_pointers(&scheme.event.kind).collect();
+    let own = first_pointers(&scheme.event.id).find(|pointer| !kind.contains(pointer));
+    settings.extend(own.map(|pointer| (pointer, id.into())));
+    settings.extend(kind.first().map(|pointer| (*pointer, event_type.into())));
     if let Some(rule) = &scheme.timestamp
         && let TimestampPlace::Json(pointer) = &rule.from
     {
@@ -74,6 +73,11 @@ pub fn sample_body(
         && !is_set(pointer, &settings)
     {
         defaults.push((pointer, at.to_rfc3339().into()));
+    }
+    // What else a joined place reads has to be there, or the place is not.
+    let joined = first_pointers(&scheme.event.id).chain(kind.iter().copied());
+    for pointer in joined.filter(|pointer| !is_set(pointer, &settings)) {
+        defaults.push((pointer, id.into()));
     }
     for part in &scheme.signature.signed.0 {
         if let Part::Json(pointer) | Part::JsonRaw(pointer) = part.unfolded()
@@ -95,6 +99,14 @@ pub fn sample_body(
         }
     }
     Ok(root.to_string().into_bytes())
+}
+
+/// The JSON members that the first of `places` reads.
+fn first_pointers(places: &[Place]) -> impl Iterator<Item = &Pointer> {
+    places.first().into_iter().flat_map(Place::singles).filter_map(|single| match single {
+        Place::Json(pointer) => Some(pointer),
+        _ => None,
+    })
 }
 
 /// `body` with a string set at `pointer`.

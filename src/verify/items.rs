@@ -31,7 +31,7 @@ pub(crate) fn lines<'a>(inputs: &Inputs<'a>) -> Vec<Option<Cow<'a, str>>> {
                 Member::Unusable(_) => lines.push(None),
                 Member::Absent => {}
             },
-            Place::BodySha256 => {}
+            Place::BodySha256 | Place::Joined(_) => {}
         }
     }
     lines
