@@ -226,29 +226,37 @@ fn coverage(source: &Source, table: &TableReader<'_>) {
                     body with its signature";
         table.note(Severity::Warning, "signature.signed", what, None);
     }
-    let tell = |key, place: &dyn std::fmt::Display, attack: &str| {
+    let tell = |key, places: &[String], attack: &str| {
         let (severity, rest) = if source.replay_guard {
             let ttl = written(source.dedupe_ttl);
             (Severity::Note, format!("`replay_guard` holds that off for {ttl}"))
         } else {
             (Severity::Warning, "`replay_guard = \"signature\"` holds that off".to_owned())
         };
+        let verb = match places {
+            [] => return,
+            [_] => "is",
+            _ => "are",
+        };
         let what = format!(
-            "{place} is not signed: whoever has captured one delivery can send it again {attack}; \
-             {rest}"
+            "{} {verb} not signed: whoever has captured one delivery can send it again {attack}; \
+             {rest}",
+            places.join(", ")
         );
         table.note(severity, key, &what, None);
     };
-    for place in source.scheme.event.id.iter().filter(|place| !signature.signed.covers(place)) {
-        tell("event.id", place, "under a new id, and it is forwarded again");
-    }
-    for place in source.scheme.event.kind.iter().filter(|place| !signature.signed.covers(place)) {
-        tell("event.type", place, "as an event of another type, and so to another route");
-    }
+    let open = |places: &[Place]| -> Vec<String> {
+        let open = places.iter().filter(|place| !signature.signed.covers(place));
+        open.map(ToString::to_string).collect()
+    };
+    let event = &source.scheme.event;
+    tell("event.id", &open(&event.id), "under a new id, and it is forwarded again");
+    tell("event.type", &open(&event.kind), "as an event of another type, and so to another route");
     if let Some(timestamp) = &source.scheme.timestamp
         && !covers_time(signature, &timestamp.from)
     {
-        tell("timestamp.from", &timestamp.from, "with a new time, however old it is");
+        let place = timestamp.from.to_string();
+        tell("timestamp.from", &[place], "with a new time, however old it is");
     }
 }
 

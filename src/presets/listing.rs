@@ -57,6 +57,8 @@ pub fn show(preset: &Preset) -> String {
     if about.batch {
         lines.push("# Several events come in one body: see docs/batches.md.".to_owned());
     }
+    let id = &about.event_id;
+    lines.push(format!("# Event id: {} ({}, {})", id.because, id.confidence.label(), id.source));
     lines.extend(about.notes.iter().map(|notes| format!("# {notes}")));
     lines.push(format!("# In short: preset = \"{name}\" in place of the tables below."));
     lines.push(format!("[sources.{name}]"));

@@ -95,6 +95,22 @@ pub struct About {
     pub sample: String,
     /// What else is to be minded.
     pub notes: Option<String>,
+    /// Why `event.id` names one event, and the same one on each retry.
+    pub event_id: EventIdFacts,
+}
+
+/// The `[preset.event_id]` table: what the choice of the event id rests on. An id of a resource, of
+/// a subscription, of one attempt, or one that several events share would lose events or send them
+/// twice.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventIdFacts {
+    /// What the id names, and what the ids beside it name, in a sentence or two.
+    pub because: String,
+    /// Public documentation or code that says so.
+    pub source: String,
+    /// How far that is to be trusted.
+    pub confidence: Confidence,
 }
 
 /// How far a preset's facts are to be trusted, the best first.

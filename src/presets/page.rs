@@ -19,7 +19,8 @@ What the columns mean:
 - **age**: how old a delivery may be, where the scheme has a time; `–`: it has none, and replays are
   caught by the event id alone.
 - **id**: where the event id is read; the first that is there wins. `body-sha256` is the hash of the
-  body, for senders without an id; see [batches](batches.md) for what it catches and what not. An id
+  body, for senders without an id; see [batches](batches.md) for what it catches and what not. Places
+  in braces are joined. The notes say what each id names, where that is written, and how sure it is. An id
   that the signature does not cover is marked \\*: whoever has one genuine delivery can send it again
   under another id, which `replay_guard = \"signature\"` stops.
 - **retries**: how long the sender goes on; remember ids for longer (`dedupe.ttl`).
@@ -105,6 +106,14 @@ fn notes(preset: &Preset) -> String {
     if !about.unsigned.is_empty() {
         let _ = write!(text, "\nNot covered by the signature: {}.\n", about.unsigned.join("; "));
     }
+    let id = &about.event_id;
+    let _ = write!(
+        text,
+        "\nEvent id ({}): {} From: {}\n",
+        id.confidence.label(),
+        id.because,
+        link(&id.source)
+    );
     if about.batch {
         text.push_str("\nSeveral events can come in one body: see [batches](batches.md).\n");
     }
@@ -114,10 +123,17 @@ fn notes(preset: &Preset) -> String {
     if let Some(timeout) = about.timeout {
         let _ = write!(text, "\nWaits {} for an answer.\n", written(timeout));
     }
-    let sources: Vec<String> = about.source.iter().map(|source| format!("<{source}>")).collect();
-    let sources = sources.join(", ").replace(" (", "> (").replace(")>", ")");
-    let _ = write!(text, "\nFrom: {sources}\n");
+    let sources: Vec<String> = about.source.iter().map(|source| link(source)).collect();
+    let _ = write!(text, "\nFrom: {}\n", sources.join(", "));
     text
+}
+
+/// A source as a link; what stands behind the URL in brackets stays text.
+fn link(source: &str) -> String {
+    match source.split_once(" (") {
+        Some((url, file)) => format!("<{url}> ({file}"),
+        None => format!("<{source}>"),
+    }
 }
 
 fn code(text: &str) -> String {

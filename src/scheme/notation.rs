@@ -13,14 +13,16 @@ impl Place {
     /// between, as `{header:X-Topic}:{json:/id}`; `{{` and `}}` stand for single braces.
     ///
     /// # Errors
-    /// What is allowed, where `text` is none of it.
+    /// What is wrong, where `text` is none of it.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.contains(['{', '}']) && !text.starts_with("json:") {
             let place = |hole: &str| Self::parse_single(hole).map(Segment::Place);
             let segments = pieces(text, Segment::Literal, place)?;
             let place = Self::Joined(segments);
             if place.singles().next().is_none() {
-                return Err(format!("`{text}` names no place: it would be the same every time"));
+                return Err(format!(
+                    "`{text}` names no place, so every event would have the same text"
+                ));
             }
             return Ok(place);
         }
@@ -34,10 +36,7 @@ impl Place {
         match text.split_once(':') {
             Some(("header", name)) => Ok(Self::Header(header_name(name)?)),
             Some(("json", pointer)) => Ok(Self::Json(Pointer::parse(pointer)?)),
-            _ => Err(format!(
-                "`{text}` is no place: allowed are `header:NAME`, `json:/POINTER`, `body-sha256`, \
-                 and several in braces as `{{header:NAME}}:{{json:/POINTER}}`"
-            )),
+            _ => Err(format!("`{text}` is not a place")),
         }
     }
 

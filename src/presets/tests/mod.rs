@@ -1,4 +1,5 @@
 mod deliveries;
+mod identities;
 mod offline;
 
 use super::*;
@@ -96,23 +97,6 @@ fn the_sender_is_answered_before_its_patience_ends() {
             humantime::parse_duration(text).expect(preset.name)
         });
         assert!(respond < timeout, "{}: {respond:?} of {timeout:?}", preset.name);
-    }
-}
-
-#[test]
-fn an_id_that_the_signature_does_not_cover_is_declared_so() {
-    for preset in all() {
-        let signed = preset.text_of("signature", "signed", "{body}").to_ascii_lowercase();
-        let first = preset.texts_of("event", "id").first().copied().unwrap_or_default();
-        let first = first.to_ascii_lowercase();
-        let covered = match first.split_once(':') {
-            Some(("header", _)) => signed.contains(&format!("{{{first}}}")),
-            Some(_) => signed.contains("{body}") || signed.contains(&format!("{{{first}}}")),
-            None => signed.contains("{body}") || signed.contains("{form}"),
-        };
-        let covered = covered && preset.text_of("signature", "algorithm", "") != "token";
-        let declared = preset.about.unsigned.iter().any(|what| what == "event id");
-        assert_eq!(declared, !covered, "{}: {first}", preset.name);
     }
 }
 
