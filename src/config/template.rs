@@ -75,12 +75,12 @@ impl Form for Place {
                                    {header:NAME}:{json:/POINTER}";
 
     fn parse(text: &str) -> Result<Self, Fault> {
-        Self::parse(text).map_err(|what| match text.contains(['{', '}']) {
-            true => Fault::from(what),
-            false => {
-                let kinds = ["header", "json"];
-                no_place(near_place(text, &kinds).or_else(|| nearest(text, ["body-sha256"])))
+        Self::parse(text).map_err(|what| {
+            if text.contains(['{', '}']) {
+                return Fault::from(what);
             }
+            let kinds = ["header", "json"];
+            no_place(near_place(text, &kinds).or_else(|| nearest(text, ["body-sha256"])))
         })
     }
 }

@@ -121,6 +121,20 @@ fn postmark_events_of_one_mail_are_told_apart_and_inbound_mail_has_a_type() {
 }
 
 #[test]
+fn requests_of_equal_bytes_are_told_apart_where_the_sender_does() {
+    for (preset, header, body) in [
+        ("twilio", "I-Twilio-Idempotency-Token", "CallSid=CA1&Digits=1"),
+        ("convoy", "X-Convoy-Idempotency-Key", "{}"),
+        ("convoy-advanced", "X-Convoy-Idempotency-Key", "{}"),
+        ("attio", "Idempotency-Key", "{}"),
+    ] {
+        let (one, other) = ([(header, "k-1")], [(header, "k-2")]);
+        assert_two_events(preset, (&one, body), (&other, body));
+        assert_one_event(preset, (&one, body), (&one, body));
+    }
+}
+
+#[test]
 fn what_lacks_the_usual_id_or_type_is_an_event_too() {
     let limited = |minute| {
         format!(
