@@ -79,8 +79,11 @@ pub fn not_both_from_stdin(headers: &Path, body: &Path) -> Result<(), Stop> {
 /// given.
 pub fn complain_of_unused(source: &Source, id: Option<&str>, kind: Option<&str>) {
     let event = &source.scheme.event;
-    for (option, given, places) in [("--id", id, &event.id), ("--type", kind, &event.kind)] {
-        if given.is_some() && !in_header(places) {
+    let of_type: Vec<&Place> = headers(&event.kind).collect();
+    let names_id = headers(&event.id).any(|header| !of_type.contains(&header));
+    for (option, given, is_used) in [("--id", id, names_id), ("--type", kind, !of_type.is_empty())]
+    {
+        if given.is_some() && !is_used {
             complain(&format!(
                 "hookward: {option} is not used: source `{}` has it in the body\n",
                 source.name
@@ -89,10 +92,10 @@ pub fn complain_of_unused(source: &Source, id: Option<&str>, kind: Option<&str>)
     }
 }
 
-/// Whether one of these places is a header, which can be set without touching the body.
-fn in_header(places: &[Place]) -> bool {
-    let mut singles = places.iter().flat_map(Place::singles);
-    singles.any(|place| matches!(place, Place::Header(_)))
+/// The headers among these places, which can be set without touching the body.
+fn headers(places: &[Place]) -> impl Iterator<Item = &Place> {
+    let singles = places.iter().flat_map(Place::singles);
+    singles.filter(|place| matches!(place, Place::Header(_)))
 }
 
 /// A delivery that cannot be signed ends the command.

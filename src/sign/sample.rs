@@ -176,6 +176,19 @@ mod tests {
     }
 
     #[test]
+    fn a_sample_has_every_member_that_a_joined_place_reads() {
+        let source = source("X-Sig")
+            .with_id(&["{header:X-Topic}:{json:/type}:{json:/id}:{json:/version}"])
+            .with_type(&["{json:/type}.{json:/action}"]);
+        let base = br#"{"version":3}"#;
+        let body = sample_body(&source, Some(base), "evt_7", "order", NOW).expect("a body");
+        let (head, body) = signed_by(&source, &body);
+        let genuine = check(&source, &source.new_keys(), &head, &body).expect("genuine");
+        let event = Event::read(&source, &head, &body, &genuine).expect("an event");
+        assert_eq!((&*event.id, &*event.kind), ("evt_1:order:evt_7:3", "order.evt_7"));
+    }
+
+    #[test]
     fn other_members_stay() {
         let base = br#"{"data":{"total":"1.10"},"id":"old"}"#;
         let body = sample_body(&source("X-Sig"), Some(base), "new", "t", NOW).expect("a body");

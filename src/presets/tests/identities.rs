@@ -150,6 +150,9 @@ fn what_lacks_the_usual_id_or_type_is_an_event_too() {
     let ping = r#"{"type":"notification_event","topic":"ping","id":null,"created_at":1773656430,"data":{"item":{"type":"ping"}}}"#;
     assert_type("intercom", (&[], ping), "ping");
 
+    let trial = r#"{"data_criacao":"2023-07-12T13:58:06.821Z","evento":"teste_webhook"}"#;
+    assert_type("woovi", (&[], trial), "teste_webhook");
+
     let lifecycle = r#"{"value":[{"subscriptionId":"7f105c7d","subscriptionExpirationDateTime":"2026-03-20T11:00:00.0000000Z","tenantId":"84bd8158","clientState":"s","lifecycleEvent":"subscriptionRemoved"}]}"#;
     assert_type("microsoft-graph", (&[], lifecycle), "subscriptionRemoved");
     let change = r#"{"value":[{"clientState":"s","changeType":"updated"}]}"#;
