@@ -74,7 +74,7 @@ pub(crate) fn run(data: &[u8]) {
         let value = one(name);
         assert_eq!(value, printable(text));
         let decoded = percent_decode_str(value).decode_utf8_lossy();
-        assert!(value == text || decoded == text.as_str(), "{text:?} became {value:?}");
+        assert_eq!(decoded, text.as_str(), "{text:?} became {value:?}");
     }
     for name in ["transfer-encoding", "content-length", "connection", "host", "expect"] {
         assert!(!sent.contains_key(name), "{name} is not the sender's to say");
@@ -82,7 +82,7 @@ pub(crate) fn run(data: &[u8]) {
     assert_eq!(one("idempotency-key"), idempotency_key("shop", &id));
     let key = unquoted(one("idempotency-key"));
     let text = format!("shop:{id}");
-    assert!(key == text || percent_decode_str(&key).decode_utf8_lossy() == text.as_str());
+    assert_eq!(percent_decode_str(&key).decode_utf8_lossy(), text.as_str());
 }
 
 /// Reads a string of RFC 9651, section 4.2.5, to its last byte.
