@@ -164,11 +164,14 @@ impl<'a> Inputs<'a> {
     /// into the query in its place, and that must then be right.
     fn sorted_form(&self) -> Result<String, Refusal> {
         let body = self.body.unwrap_or_default();
-        let content_type = self.head.headers.get(http::header::CONTENT_TYPE);
-        let is_form = content_type.is_some_and(|value| {
-            let essence = value.as_bytes().split(|&byte| byte == b';').next().unwrap_or_default();
-            essence.trim_ascii().eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
-        });
+        // Two that differ are none: the receiver might go by the other one.
+        let is_form = match one_header(self.head, &http::header::CONTENT_TYPE) {
+            OneHeader::Value(value) => {
+                let essence = value.split(|&byte| byte == b';').next().unwrap_or_default();
+                essence.trim_ascii().eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+            }
+            OneHeader::Absent | OneHeader::Ambiguous => false,
+        };
         if is_form {
             let mut fields: Vec<_> = form_urlencoded::parse(body).collect();
             fields.sort_unstable();
