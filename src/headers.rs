@@ -4,10 +4,15 @@
 //! written where the event itself may hold any character. Knows no connection: `Host` and
 //! `Content-Length` belong to `upstream`.
 
+mod passing;
+
+pub use passing::{Passing, folded, is_withheld, withheld};
+
 use crate::clock::UnixMillis;
 use crate::request::RequestHead;
 use crate::trace::Trace;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use passing::Circumstances;
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
@@ -28,7 +33,7 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Headers that speak of one connection and not of the message (RFC 9110 §7.6.1, and what older
-/// software sends).
+/// software sends), [folded].
 const HOP_BY_HOP: [&str; 11] = [
     "connection",
     "keep-alive",
@@ -56,33 +61,19 @@ pub struct VerifiedFacts<'a> {
     pub verified_at: UnixMillis,
 }
 
-/// The headers of a request to a destination: the sender's less those that do not concern it or
-/// that it must be able to believe, and ours. Without an `event` nothing is said about one.
+/// The headers of a request to a destination: those of the sender that pass, and ours. Without an
+/// `event` nothing is said about one.
 #[must_use]
 pub fn for_upstream(
     head: &RequestHead,
+    passing: &Passing,
     event: Option<&VerifiedFacts<'_>>,
     trace: &Trace,
 ) -> HeaderMap {
     let trusted = head.via.is_some();
-    let mut headers = end_to_end(&head.headers, |name| {
-        // CGI and WSGI read `_` and `-` alike, so a name is what it is to them.
-        let name: Cow<'_, str> = match name.as_str() {
-            plain if !plain.contains('_') => plain.into(),
-            underscored => underscored.replace('_', "-").into(),
-        };
-        let name = name.as_ref();
-        match name {
-            // Those of these that are ours come below, with what a trusted proxy says merged in.
-            "host" | "content-length" | "idempotency-key" | "traceparent" | "x-forwarded-for"
-            | "x-forwarded-proto" | "x-forwarded-host" => false,
-            "tracestate" => trace.inherited,
-            "forwarded" => trusted,
-            _ if name.starts_with("hookward-") => false,
-            _ if name.starts_with("x-forwarded-") => trusted,
-            _ => true,
-        }
-    });
+    let circumstances = Circumstances { trusted, traced: trace.inherited };
+    let mut headers = end_to_end(&head.headers, |name| passing.takes(name, circumstances));
+    passing.join_equal(&mut headers);
     if let Some(event) = event {
         headers.insert(HOOKWARD_SOURCE, value(&printable(event.source)));
         headers.insert(HOOKWARD_EVENT_ID, value(&printable(event.event_id)));
@@ -112,7 +103,7 @@ pub fn capitalized(name: &str) -> String {
 }
 
 /// The headers that concern the other end of the message, of those that `keep` wants: without
-/// hop-by-hop ones and those that `Connection` names.
+/// hop-by-hop ones, what looks like one to some reader, and those that `Connection` names.
 #[must_use]
 pub fn end_to_end(headers: &HeaderMap, keep: impl Fn(&HeaderName) -> bool) -> HeaderMap {
     let nominated: Vec<&[u8]> = headers
@@ -126,7 +117,8 @@ pub fn end_to_end(headers: &HeaderMap, keep: impl Fn(&HeaderName) -> bool) -> He
     };
     let mut kept = HeaderMap::with_capacity(headers.keys_len() + 12);
     for (name, value) in headers {
-        if !HOP_BY_HOP.contains(&name.as_str()) && !is_nominated(name) && keep(name) {
+        let is_end_to_end = !HOP_BY_HOP.contains(&folded(name.as_str()).as_ref());
+        if is_end_to_end && !is_nominated(name) && keep(name) {
             kept.append(name.clone(), value.clone());
         }
     }
@@ -239,7 +231,8 @@ mod tests {
     }
 
     fn sent(head: &RequestHead) -> HeaderMap {
-        for_upstream(head, Some(&facts("evt_1", "order.created")), &Trace::of(&head.headers))
+        let facts = facts("evt_1", "order.created");
+        for_upstream(head, &Passing::default(), Some(&facts), &Trace::of(&head.headers))
     }
 
     #[test]
@@ -362,7 +355,8 @@ mod tests {
         #[test]
         fn any_id_and_type_make_valid_headers_that_decode_back(id in ".*", kind in ".*") {
             let head = head(&[]);
-            let headers = for_upstream(&head, Some(&facts(&id, &kind)), &Trace::of(&head.headers));
+            let (facts, trace) = (facts(&id, &kind), Trace::of(&head.headers));
+            let headers = for_upstream(&head, &Passing::default(), Some(&facts), &trace);
             for (name, text) in [(HOOKWARD_EVENT_ID, &id), (HOOKWARD_EVENT_TYPE, &kind)] {
                 let line = headers[&name].to_str().unwrap();
                 prop_assert_eq!(line, line.trim());

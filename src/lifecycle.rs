@@ -79,6 +79,7 @@ async fn live(
     method_is_allowed(source, head)?;
     address_is_allowed(source, head)?;
     serving.take_from_rate_limit()?;
+    serving.passing.judge_connection(&head.headers)?;
     let handshake = source.scheme.handshake.as_ref();
     if let Some(reply) = handshake.and_then(|kind| handshake::answer_head(kind, source, head)) {
         return reply.map(Answer::handshake);
@@ -176,6 +177,7 @@ async fn live(
         route,
         destinations: serving.destinations(route_index),
         head,
+        passing: &serving.passing,
         body,
         repeats: source.mode == Mode::Shadow,
         trace: &trace,

@@ -1,7 +1,7 @@
 //! What a sender says → the request that an upstream reads.
 
 use hookward::clock::UnixMillis;
-use hookward::headers::{VerifiedFacts, for_upstream, idempotency_key, printable};
+use hookward::headers::{Passing, VerifiedFacts, for_upstream, idempotency_key, printable};
 use hookward::request::RequestHead;
 use hookward::trace::Trace;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -50,7 +50,7 @@ pub(crate) fn run(data: &[u8]) {
         event_type: &kind,
         verified_at: UnixMillis(1_700_000_000_000),
     };
-    let sent = for_upstream(&head, Some(&facts), &Trace::of(&head.headers));
+    let sent = for_upstream(&head, &Passing::default(), Some(&facts), &Trace::of(&head.headers));
 
     let mut wire = b"POST / HTTP/1.1\r\n".to_vec();
     for (name, value) in &sent {

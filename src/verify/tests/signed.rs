@@ -107,3 +107,19 @@ fn a_raw_json_value_is_signed_as_it_is_written() {
         Some(Reason::SignatureMismatch)
     );
 }
+
+#[test]
+fn a_form_under_two_content_types_is_none() {
+    let twilio = source("X-Sig").with_rule(|rule| rule.signed = template("{url}{form}"));
+    let good = ("X-Sig", hex("topsecret", "https://hooks.example.com/acmea1b2"));
+    let form = ("Content-Type", "application/x-www-form-urlencoded".to_owned());
+    let json = ("Content-Type", "application/json".to_owned());
+    for (lines, expected) in [
+        (vec![good.clone(), form.clone()], None),
+        (vec![good.clone(), form.clone(), form.clone()], None),
+        (vec![good.clone(), form.clone(), json.clone()], Some(Reason::SignatureMismatch)),
+        (vec![good, json, form], Some(Reason::SignatureMismatch)),
+    ] {
+        assert_eq!(reason(&twilio, &head(&lines), b"b=2&a=1"), expected, "{lines:?}");
+    }
+}
