@@ -68,6 +68,30 @@ async fn a_head_that_is_malformed_or_ambiguous_never_becomes_a_request() {
     }
 }
 
+/// The library that makes paths of them cuts fragments off, so there is no request to answer.
+#[tokio::test]
+async fn a_path_with_a_fragment_ends_the_connection() {
+    let (server, authority) = start(|_| {}, Recorder::content());
+    let lines = [METHOD, SCHEME, AUTHORITY, (":path", "/in?a#b")];
+    let whole = block(&lines);
+    for cut in [None, Some(10), Some(whole.len() - 1)] {
+        let mut sender = Sender::connect(&server, &authority).await;
+        let frames = match cut {
+            None => frame(HEADERS, WHOLE, 1, &whole),
+            Some(at) => {
+                let first = frame(HEADERS, END_STREAM, 1, &whole[..at]);
+                [first, frame(CONTINUATION, END_HEADERS, 1, &whole[at..])].concat()
+            }
+        };
+        assert!(sender.send(frames).await);
+        assert_eq!(sender.end_of(1).await, Ended::Gone(Some(ENHANCE_YOUR_CALM)), "{cut:?}");
+    }
+    assert!(server.door.requests().is_empty());
+    let refusals = server.door.refusals();
+    assert_eq!(refusals.len(), 3);
+    assert!(refusals.iter().all(|refusal| refusal.reason == crate::outcome::Reason::BadRequest));
+}
+
 #[tokio::test]
 async fn the_pieces_of_a_cookie_become_one_line() {
     let (server, authority) = start(|_| {}, Recorder::content());
