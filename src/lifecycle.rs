@@ -244,16 +244,7 @@ fn body_is_plain(head: &RequestHead, max_body_bytes: usize) -> Result<(), Refusa
     if declared.is_some_and(|bytes: usize| bytes > max_body_bytes) {
         return Err(BodyError::TooLarge.into());
     }
-    // A list may be empty or have empty elements (RFC 9110 section 5.6.1.2).
-    let is_identity = |value: &HeaderValue| {
-        let codings = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-        codings.into_iter().all(|c| c.is_empty() || c.eq_ignore_ascii_case(b"identity"))
-    };
-    if head.headers.get_all(header::CONTENT_ENCODING).iter().all(is_identity) {
-        Ok(())
-    } else {
-        Err(Reason::ContentEncoding.into())
-    }
+    if head.has_plain_body() { Ok(()) } else { Err(Reason::ContentEncoding.into()) }
 }
 
 impl From<BodyError> for Refusal {

@@ -65,7 +65,7 @@ impl Block {
         let behind =
             usize::from(self.flags & PADDED != 0) + 5 * usize::from(self.flags & PRIORITY != 0);
         // Padding behind the block reads as an index of 0, which ends the walk.
-        bytes.get(behind..).and_then(|block| walk(block)).unwrap_or(false)
+        bytes.get(behind..).and_then(walk).unwrap_or(false)
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) struct Frames {
     is_in_block: bool,
     /// The header block that is under way, or was.
     block: Block,
-    is_block: bool,
+    reads_block: bool,
     has_fragment: bool,
     since: Option<Instant>,
     budget: u64,
@@ -65,7 +65,7 @@ impl Frames {
             sent: Place::default(),
             is_in_block: false,
             block: Block::default(),
-            is_block: false,
+            reads_block: false,
             has_fragment: false,
             since: None,
             budget: AHEAD,
@@ -96,13 +96,13 @@ impl Frames {
                 self.begin(kind, flags, now)?;
             }
             let payload = payload_left - self.received.payload_left.min(payload_left);
-            if self.is_block {
+            if self.reads_block {
                 self.block.take(before.get(..payload).unwrap_or_default());
             }
             if self.received.is_between() && !self.is_in_block {
                 self.since = None;
                 self.has_fragment |=
-                    std::mem::take(&mut self.is_block) && self.block.has_fragment();
+                    std::mem::take(&mut self.reads_block) && self.block.has_fragment();
             }
         }
         Ok(())
@@ -117,7 +117,7 @@ impl Frames {
             }
             HEADERS => {
                 self.is_in_block = flags & END_HEADERS == 0;
-                self.is_block = true;
+                self.reads_block = true;
                 self.block.begin(flags);
                 self.budget = AHEAD.min(self.budget + PER_REQUEST);
                 Ok(())
