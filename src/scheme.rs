@@ -5,6 +5,7 @@
 //! it to judge a request, `sign` reads it to make one. Knows neither clocks nor HTTP statuses.
 
 mod handshake;
+mod headers;
 mod notation;
 
 pub use handshake::{Handshake, HandshakeKind};
@@ -33,49 +34,6 @@ impl Scheme {
     pub fn signs_timestamp(&self) -> bool {
         self.signature.algorithm != Algorithm::Token
             && self.signature.signed.any(|part| matches!(part, Part::Timestamp))
-    }
-
-    /// The headers that signatures stand in.
-    pub fn signature_headers(&self) -> impl Iterator<Item = &HeaderName> {
-        self.signature.places.iter().filter_map(Place::header)
-    }
-
-    /// Every header that a delivery is judged or read by, each once: signatures, what they cover and
-    /// require, id, type and times of the event, and the handshake's.
-    #[must_use]
-    pub fn headers(&self) -> Vec<HeaderName> {
-        let signed = self.signature.signed.0.iter().filter_map(|part| match part.unfolded() {
-            Part::Header(name) => Some(name),
-            Part::FormSorted => Some(&http::header::CONTENT_TYPE),
-            Part::Literal(_)
-            | Part::Body
-            | Part::Timestamp
-            | Part::Secret
-            | Part::Json(_)
-            | Part::JsonRaw(_)
-            | Part::Method
-            | Part::Url
-            | Part::Path
-            | Part::Query
-            | Part::QueryParameter(_)
-            | Part::Lowercase(_) => None,
-        });
-        let required = self.signature.require.iter().map(|(name, _)| name);
-        let timestamp = self.timestamp.iter().filter_map(|rule| match &rule.from {
-            TimestampPlace::Header(name) => Some(name),
-            TimestampPlace::Item(_) | TimestampPlace::ItemAt(_) | TimestampPlace::Json(_) => None,
-        });
-        let event = [&self.event.id, &self.event.kind, &self.event.time];
-        let event = event.into_iter().flatten().filter_map(Place::header);
-        let handshake = self.handshake.iter().filter_map(|handshake| handshake.kind.header());
-        let mut all: Vec<HeaderName> = Vec::new();
-        let found = self.signature_headers().chain(signed).chain(required).chain(timestamp);
-        for name in found.chain(event).cloned().chain(handshake) {
-            if !all.contains(&name) {
-                all.push(name);
-            }
-        }
-        all
     }
 }
 
@@ -197,17 +155,6 @@ pub enum Place {
     Json(Pointer),
     /// The hex SHA-256 of the body: an id for events that carry none.
     BodySha256,
-}
-
-impl Place {
-    /// The header, if it is one.
-    #[must_use]
-    pub const fn header(&self) -> Option<&HeaderName> {
-        match self {
-            Self::Header(name) => Some(name),
-            Self::Json(_) | Self::BodySha256 => None,
-        }
-    }
 }
 
 /// A JSON Pointer (RFC 6901), split and unescaped; empty for the whole document.
