@@ -65,6 +65,7 @@ fn source() -> Source {
         mode: Mode::Enforce,
         allow: Vec::new(),
         rate_limit: None,
+        pass_headers: Vec::new(),
         replay_guard: false,
         public_url: None,
         dedupe_ttl: Duration::from_hours(1),

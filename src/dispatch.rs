@@ -11,7 +11,7 @@ use crate::answer::{Answer, End};
 use crate::clock::Clock;
 use crate::dedupe::{Claim, Ending, Hold, Waited, Waiter};
 use crate::gate::{Gate, Snapshot};
-use crate::headers::{self, VerifiedFacts};
+use crate::headers::{self, Passing, VerifiedFacts};
 use crate::metrics::Counted;
 use crate::outcome::{Outcome, Reason, Refusal};
 use crate::report::{DestinationReport, Report, millis};
@@ -36,6 +36,8 @@ pub struct Dispatch<'a> {
     pub destinations: &'a [(UpstreamName, Duration)],
     /// The request.
     pub head: &'a RequestHead,
+    /// Which of its headers go on.
+    pub passing: &'a Passing,
     /// What the destinations are told of the event; `None` where nothing of it is proven.
     pub facts: Option<VerifiedFacts<'a>>,
     /// Whether a destination that has the event gets it again, as it does in shadow mode.
@@ -209,7 +211,12 @@ fn request(dispatch: &Dispatch<'_>) -> UpstreamRequest {
         route_path: dispatch.route.path.clone(),
         sender_path: dispatch.head.path.clone(),
         query: dispatch.head.query.clone(),
-        headers: headers::for_upstream(dispatch.head, dispatch.facts.as_ref(), dispatch.trace),
+        headers: headers::for_upstream(
+            dispatch.head,
+            dispatch.passing,
+            dispatch.facts.as_ref(),
+            dispatch.trace,
+        ),
         body: dispatch.body.bytes.clone(),
     }
 }

@@ -9,6 +9,7 @@ use crate::bucket::Bucket;
 use crate::clock::Clock;
 use crate::config::{Config, OnStoreError};
 use crate::dedupe::{Claims, StoreError};
+use crate::headers::Passing;
 use crate::metrics::{Metrics, SourceMetrics, Stage, StageMetrics};
 use crate::outcome::{Reason, Refusal};
 use crate::report::{Report, Reporter, SpanSink};
@@ -63,6 +64,8 @@ pub struct Snapshot {
 pub struct Serving {
     /// The source.
     pub source: Arc<Source>,
+    /// Which of its senders' headers go on.
+    pub passing: Passing,
     /// Its counters.
     pub metrics: SourceMetrics,
     /// Each route's destinations, with the lease of a claim on each.
@@ -87,6 +90,7 @@ impl Snapshot {
         let serving = sources
             .iter()
             .map(|source| Serving {
+                passing: Passing::of(&source.scheme, &source.pass_headers),
                 metrics: metrics.for_source(source),
                 destinations: source.routes.iter().map(|r| with_leases(&r.to, &leases)).collect(),
                 bucket: source.rate_limit.map(|limit| bucket(source, limit, clock, before)),

@@ -79,6 +79,7 @@ async fn live(
     method_is_allowed(source, head)?;
     address_is_allowed(source, head)?;
     serving.take_from_rate_limit()?;
+    serving.passing.judge_connection(&head.headers)?;
     let handshake = source.scheme.handshake.as_ref();
     if let Some(reply) = handshake.and_then(|kind| handshake::answer_head(kind, source, head)) {
         return reply.map(Answer::handshake);
@@ -176,6 +177,7 @@ async fn live(
         route,
         destinations: serving.destinations(route_index),
         head,
+        passing: &serving.passing,
         body,
         repeats: source.mode == Mode::Shadow,
         trace: &trace,
@@ -242,12 +244,7 @@ fn body_is_plain(head: &RequestHead, max_body_bytes: usize) -> Result<(), Refusa
     if declared.is_some_and(|bytes: usize| bytes > max_body_bytes) {
         return Err(BodyError::TooLarge.into());
     }
-    let is_identity = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
-    if head.headers.get_all(header::CONTENT_ENCODING).iter().all(is_identity) {
-        Ok(())
-    } else {
-        Err(Reason::ContentEncoding.into())
-    }
+    if head.has_plain_body() { Ok(()) } else { Err(Reason::ContentEncoding.into()) }
 }
 
 impl From<BodyError> for Refusal {

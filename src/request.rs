@@ -1,7 +1,7 @@
 //! What arrived, before anybody has judged it: nothing in here is to be believed.
 
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, header};
 use std::net::IpAddr;
 
 /// The head of a request on the listener, strictly parsed but not verified.
@@ -24,6 +24,19 @@ pub struct RequestHead {
     pub host: String,
     /// Whether the sender's side is `https`, here or at a trusted proxy.
     pub secure: bool,
+}
+
+impl RequestHead {
+    /// Whether the body is what was signed, and not coded: no `Content-Encoding`, or none but
+    /// `identity`. A list may be empty or have empty elements (RFC 9110 section 5.6.1.2).
+    #[must_use]
+    pub fn has_plain_body(&self) -> bool {
+        let lines = self.headers.get_all(header::CONTENT_ENCODING).iter();
+        let codings = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+        codings
+            .map(<[u8]>::trim_ascii)
+            .all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity"))
+    }
 }
 
 /// Why a body could not be read; each has its reason in `outcome`.

@@ -5,6 +5,7 @@
 //! it to judge a request, `sign` reads it to make one. Knows neither clocks nor HTTP statuses.
 
 mod handshake;
+mod headers;
 mod notation;
 
 pub use handshake::{Handshake, HandshakeKind};

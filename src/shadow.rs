@@ -60,6 +60,7 @@ pub async fn pass(
         route,
         destinations: serving.destinations(route_index),
         head,
+        passing: &serving.passing,
         facts: report.event.as_ref().map(|event| VerifiedFacts {
             source: &source.name,
             event_id: &event.id,

@@ -6,7 +6,7 @@ use crate::keys::Keys;
 use crate::route::Route;
 use crate::scheme::Scheme;
 use crate::secret::NamedSecret;
-use http::Method;
+use http::{HeaderName, Method};
 use ipnet::IpNet;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -42,6 +42,8 @@ pub struct Source {
     pub allow: Vec<IpNet>,
     /// How many requests are let in.
     pub rate_limit: Option<RateLimit>,
+    /// Headers that are withheld from receivers by default, and go on to those of this source.
+    pub pass_headers: Vec<HeaderName>,
     /// Whether a signature that came with a delivered event makes its next bearer a duplicate.
     pub replay_guard: bool,
     /// The URL that the sender was given, for schemes that sign it.

@@ -9,11 +9,13 @@ use super::reading::{Item, Reading, TableReader};
 use super::secrets::{self, Found};
 use super::value::{PublicUrl, RequestPath};
 use super::{route, scheme, server};
+use crate::headers;
 use crate::keys::Keys;
 use crate::presets;
 use crate::scheme::Scheme;
 use crate::secret::NamedSecret;
 use crate::source::{Mode, Source, Unrouted};
+use http::HeaderName;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,6 +65,13 @@ pub(super) static KEYS: TableKeys = TableKeys {
             "no limit",
             "`\"100/s\"` or `\"600/m\"`: a bucket that holds one period's worth; judged before the \
              body is read.",
+        ),
+        optional(
+            "pass_headers",
+            "list of header names",
+            "none of them passes",
+            "Headers that receivers may obey as a proxy's word, and that are withheld for that \
+             reason: see [Headers that are withheld](#headers-that-are-withheld).",
         ),
         optional(
             "replay_guard",
@@ -166,6 +175,7 @@ pub(super) fn read<'a>(
             mode: Mode::Enforce,
             allow: Vec::new(),
             rate_limit: None,
+            pass_headers: Vec::new(),
             replay_guard: false,
             public_url: public_url.map(|url| url.0),
             dedupe_ttl: dedupe.ttl,
@@ -178,6 +188,7 @@ pub(super) fn read<'a>(
     let mode = table.get("mode").and_then(|item| item.choice(&modes));
     let allow = table.get("allow").and_then(|item| allow(&item));
     let rate_limit = table.get("rate_limit").and_then(|item| item.form());
+    let pass_headers = table.get("pass_headers").and_then(|item| pass_headers(&item));
     let guard = table.get("replay_guard").and_then(|item| item.choice(&[("signature", true)]));
     let ttl = table.get("dedupe_ttl").and_then(|item| item.form());
     let routes = table.get("routes").map(|item| route::read(&item, upstreams));
@@ -187,6 +198,7 @@ pub(super) fn read<'a>(
         mode: mode.unwrap_or(Mode::Enforce),
         allow: allow.unwrap_or_default(),
         rate_limit,
+        pass_headers: pass_headers.unwrap_or_default(),
         replay_guard: guard.unwrap_or(false),
         dedupe_ttl: ttl.unwrap_or(dedupe.ttl),
         routes: routes.unwrap_or_default(),
@@ -236,6 +248,24 @@ fn allow(item: &Item<'_>) -> Option<Vec<ipnet::IpNet>> {
         );
     }
     Some(ranges)
+}
+
+/// Only what is withheld can be let pass: any other name would promise something that is not done.
+fn pass_headers(item: &Item<'_>) -> Option<Vec<HeaderName>> {
+    let allowed = headers::withheld().collect::<Vec<_>>().join(", ");
+    item.each("a list of header names as [\"X-HTTP-Method-Override\"]", |item| {
+        let name = item.form::<HeaderName>()?;
+        if headers::is_withheld(&name) {
+            return Some(name);
+        }
+        let near = nearest(name.as_str(), headers::withheld()).map(|near| format!("{near:?}"));
+        item.reading.note(
+            item.problem(Severity::Error, "not a header that is withheld")
+                .suggestion(near)
+                .allowed(allowed.clone()),
+        );
+        None
+    })
 }
 
 /// The secrets, or why they cannot all be read.

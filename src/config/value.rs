@@ -281,8 +281,8 @@ pub(super) struct RequestPath(pub(super) String);
 
 impl Form for RequestPath {
     const NAME: &'static str = "a path";
-    const ALLOWED: &'static str = "visible ASCII from `/` on, without `?` and `#`, as \
-                                   \"/webhooks/shop\"";
+    const ALLOWED: &'static str = "visible ASCII from `/` on, without `?`, `#`, `\"`, `<` and `>`, \
+                                   as \"/webhooks/shop\"";
 
     fn parse(text: &str) -> Result<Self, Fault> {
         if !text.starts_with('/') {
@@ -297,8 +297,10 @@ impl Form for RequestPath {
         if text.contains(['?', '#']) {
             return Err("a query or fragment is no part of a path".into());
         }
-        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err("a space or a character that is not ASCII must be percent-encoded".into());
+        // The listener refuses a target with any of these, and so do receivers.
+        if !text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>".contains(&byte)) {
+            let what = "a space, a quote, `<`, `>` and what is not ASCII must be percent-encoded";
+            return Err(what.into());
         }
         Ok(Self(text.to_owned()))
     }

@@ -26,6 +26,7 @@ pub(crate) fn source_of(scheme: Scheme, path: &str, public_url: Option<String>) 
         mode: Mode::Enforce,
         allow: Vec::new(),
         rate_limit: None,
+        pass_headers: Vec::new(),
         replay_guard: false,
         public_url,
         dedupe_ttl: Duration::from_hours(96),

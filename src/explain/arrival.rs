@@ -5,6 +5,7 @@
 
 use super::{Question, escape};
 use crate::handshake;
+use crate::headers::Passing;
 use crate::outcome::{Reason, Refusal};
 use crate::request::BodyError;
 use crate::source::Mode;
@@ -59,6 +60,7 @@ impl Question<'_> {
             let detail = format!("the source takes {} only", methods.join(", "));
             return Err(Refusal::because(Reason::MethodNotAllowed, detail));
         }
+        Passing::of(&source.scheme, &source.pass_headers).judge_connection(&head.headers)?;
         let kind = source.scheme.handshake.as_ref();
         if let Some(answer) = kind.and_then(|kind| handshake::answer_head(kind, source, head)) {
             return answer.map(|_| true);
@@ -108,8 +110,7 @@ impl Question<'_> {
         if let Some(bytes) = declared.filter(|bytes| *bytes > most) {
             return Err(too_large(bytes));
         }
-        let mut encodings = self.head.headers.get_all(header::CONTENT_ENCODING).iter();
-        if !encodings.all(|value| value.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        if !self.head.has_plain_body() {
             let detail = "these are not the bytes that were signed";
             return Err(Refusal::because(Reason::ContentEncoding, detail));
         }

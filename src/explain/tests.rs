@@ -106,6 +106,9 @@ fn what_is_refused_before_the_signature_is_refused_in_the_order_of_the_proxy() {
     request.path = source.path.clone();
     says(&request, &large, Reason::MethodNotAllowed, "the source takes POST only");
     request.method = Method::POST;
+    request.headers.insert("connection", http::HeaderValue::from_static("close, x-sig"));
+    says(&request, &large, Reason::BadRequest, "Connection names a header");
+    request.headers.remove("connection");
     says(&request, &large, Reason::BodyTooLarge, "1001 bytes of body; `max_body` is 1000");
     request.headers.remove("content-length");
     says(&request, &large, Reason::BodyTooLarge, "`max_body`");

@@ -67,9 +67,31 @@ async fn the_first_thing_that_does_not_hold_ends_a_delivery() {
 
 #[tokio::test]
 async fn an_encoding_that_changes_nothing_is_let_through() {
+    for (line, reason) in [
+        ("Identity", ""),
+        ("", ""),
+        (",", ""),
+        (" , identity ,", ""),
+        ("identity, gzip", "content_encoding"),
+        ("br", "content_encoding"),
+        ("identity;q=1", "content_encoding"),
+    ] {
+        let stage = Stage::of(&shop(""));
+        let delivery = stage.signed("shop", &order("1")).with("Content-Encoding", line);
+        assert_eq!(stage.deliver(delivery).await.reason(), reason, "{line:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_takes_away_what_was_judged_is_refused_before_the_body() {
     let stage = Stage::of(&shop(""));
-    let delivery = stage.signed("shop", &order("1")).with("Content-Encoding", "Identity");
-    assert_eq!(stage.deliver(delivery).await.reason(), "");
+    let signed = stage.signed("shop", &order("1"));
+    let met = stage.deliver(signed.clone().with("Connection", "close, X_Signature")).await;
+    assert_eq!(met.verdict(), (400, "rejected", "bad_request"));
+    assert!(!met.body_was_read);
+    assert_eq!((stage.store.asked(), stage.upstreams.asked().len()), (0, 0));
+    let met = stage.deliver(signed.with("Connection", "close, X-Other")).await;
+    assert_eq!(met.verdict(), (200, "delivered", ""));
 }
 
 #[tokio::test]

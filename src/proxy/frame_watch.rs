@@ -19,6 +19,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 const FLOOD: &str = "a flood of HTTP/2 frames";
+const FRAGMENT: &str = "an HTTP/2 :path with a fragment";
 
 /// Why reading a connection was given up; set at most once.
 pub(super) type Fault = Arc<OnceLock<Refusal>>;
@@ -93,6 +94,9 @@ impl Watch for FrameWatch {
         let bytes = buffer.filled().get(filled..).unwrap_or_default();
         if self.frames.receive(bytes, Instant::now()).is_err() {
             return Poll::Ready(Err(self.give_up(head::bad(FLOOD))));
+        }
+        if self.frames.has_fragment() {
+            return Poll::Ready(Err(self.give_up(head::bad(FRAGMENT))));
         }
         self.set_alarm();
         Poll::Ready(Ok(()))

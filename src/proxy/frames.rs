@@ -1,6 +1,7 @@
 //! The frames of an HTTP/2 connection, measured: how long a header takes, and how much comes that asks
-//! for nothing. What a frame says is not looked at.
+//! for nothing. Of what a frame says only a header block is looked at, for a fragment in its path.
 
+use super::fragment::Block;
 use tokio::time::Instant;
 
 /// What a sender may spend before it has earned anything: a frame that asks for nothing costs 1.
@@ -45,6 +46,10 @@ pub(super) struct Frames {
     received: Place,
     sent: Place,
     is_in_block: bool,
+    /// The header block that is under way, or was.
+    block: Block,
+    reads_block: bool,
+    has_fragment: bool,
     since: Option<Instant>,
     budget: u64,
     refilled: Instant,
@@ -59,6 +64,9 @@ impl Frames {
             received: Place { payload_left: PREFACE_BYTES, ..Place::default() },
             sent: Place::default(),
             is_in_block: false,
+            block: Block::default(),
+            reads_block: false,
+            has_fragment: false,
             since: None,
             budget: AHEAD,
             refilled: now,
@@ -72,17 +80,29 @@ impl Frames {
         self.since
     }
 
+    /// Whether a request came whose path has a fragment.
+    pub(super) fn has_fragment(&self) -> bool {
+        self.has_fragment
+    }
+
     /// Measures what the sender sent.
     pub(super) fn receive(&mut self, mut bytes: &[u8], now: Instant) -> Result<(), Flood> {
         while !bytes.is_empty() {
             if self.received.is_between() {
                 self.since.get_or_insert(now);
             }
+            let (before, payload_left) = (bytes, self.received.payload_left);
             if let Some((kind, flags)) = self.received.step(&mut bytes) {
                 self.begin(kind, flags, now)?;
             }
+            let payload = payload_left - self.received.payload_left.min(payload_left);
+            if self.reads_block {
+                self.block.take(before.get(..payload).unwrap_or_default());
+            }
             if self.received.is_between() && !self.is_in_block {
                 self.since = None;
+                self.has_fragment |=
+                    std::mem::take(&mut self.reads_block) && self.block.has_fragment();
             }
         }
         Ok(())
@@ -97,6 +117,8 @@ impl Frames {
             }
             HEADERS => {
                 self.is_in_block = flags & END_HEADERS == 0;
+                self.reads_block = true;
+                self.block.begin(flags);
                 self.budget = AHEAD.min(self.budget + PER_REQUEST);
                 Ok(())
             }

@@ -12,8 +12,8 @@ use super::{Connection, Limits, Listener, client, head};
 use crate::outcome::{Reason, Refusal};
 use crate::proxy::head::MAX_HEADER_LINES;
 use crate::request::RequestHead;
-use http::header::{CONTENT_LENGTH, EXPECT, HOST};
-use http::{HeaderMap, Method};
+use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST};
+use http::{HeaderMap, HeaderValue, Method};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{
@@ -223,10 +223,11 @@ fn judge(
     }
     let host = match parsed.uri.authority() {
         Some(authority) => authority.as_str().as_bytes(),
-        None => parsed.headers.get(HOST).map(http::HeaderValue::as_bytes).unwrap_or_default(),
+        None => parsed.headers.get(HOST).map(HeaderValue::as_bytes).unwrap_or_default(),
     };
     let host = head::judge_host(host)?;
     let target = parsed.uri.path_and_query().map_or("", |target| target.as_str());
+    let target = head::judge_target_bytes(target.as_bytes())?;
     if !target.starts_with('/') {
         return Err(head::bad(":path is not a path"));
     }
@@ -243,6 +244,7 @@ fn judge(
         return Err(head::bad("an Expect that is not 100-continue").with_status(417));
     }
     let mut headers = parsed.headers.clone();
+    join_cookies(&mut headers);
     let sender = client::identify(peer, true, &mut headers, &limits.trusted_proxies);
     let head = RequestHead {
         method: parsed.method.clone(),
@@ -255,6 +257,17 @@ fn judge(
         secure: sender.secure,
     };
     Ok((head, declared))
+}
+
+/// Makes one line of the pieces that a cookie may come in on HTTP/2, as HTTP/1 knows one line only
+/// (RFC 9113 section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() > 1
+        && let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
+    {
+        headers.insert(COOKIE, whole);
+    }
 }
 
 fn declared_length(headers: &HeaderMap) -> Result<Option<usize>, Refusal> {

@@ -22,6 +22,7 @@ mod body;
 mod chunk_watch;
 pub mod chunks;
 mod client;
+mod fragment;
 mod frame_watch;
 mod frames;
 pub mod head;

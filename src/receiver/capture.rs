@@ -3,7 +3,9 @@
 //! `NAME.headers` holds the request line and one `Name: value` a line, `NAME.body` the raw bytes.
 
 use super::Received;
-use std::io;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,16 +17,17 @@ pub struct Captures {
 }
 
 impl Captures {
-    /// Makes the directory if it is not there.
+    /// Makes the directory if it is not there, for its owner alone: what is captured has tokens and
+    /// customers' data in it.
     ///
     /// # Errors
     /// When it cannot be made.
     pub fn in_directory(directory: &Path) -> io::Result<Self> {
-        std::fs::create_dir_all(directory)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         Ok(Self { directory: directory.to_owned(), count: AtomicU64::new(0) })
     }
 
-    /// Writes both files and returns their common path without the extension. The name starts with
+    /// Writes both files, for their owner alone, and returns their common path without the extension. The name starts with
     /// the time, so that a directory sorts by arrival and a restart overwrites nothing.
     ///
     /// # Errors
@@ -32,10 +35,15 @@ impl Captures {
     pub fn write(&self, request: &Received) -> io::Result<PathBuf> {
         let count = self.count.fetch_add(1, Ordering::Relaxed);
         let stem = self.directory.join(format!("{}-{count:04}", request.at.0));
-        std::fs::write(stem.with_extension("headers"), head(request))?;
-        std::fs::write(stem.with_extension("body"), &request.body)?;
+        private_file(&stem.with_extension("headers"))?.write_all(&head(request))?;
+        private_file(&stem.with_extension("body"))?.write_all(&request.body)?;
         Ok(stem)
     }
+}
+
+/// A new file that nobody else may read from its first moment on.
+fn private_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 fn head(request: &Received) -> Vec<u8> {
@@ -54,6 +62,29 @@ mod tests {
     use super::*;
     use crate::clock::UnixMillis;
     use bytes::Bytes;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).expect("there").permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn captures_are_their_owners_alone() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let directory = directory.path().join("new/captures");
+        let captures = Captures::in_directory(&directory).expect("made");
+        let request = Received {
+            at: UnixMillis(1_700_000_000_000),
+            method: "POST".to_owned(),
+            target: "/".to_owned(),
+            headers: vec![("Authorization".to_owned(), b"Bearer token".to_vec())],
+            body: Bytes::from_static(b"{}"),
+        };
+        let stem = captures.write(&request).expect("written");
+        assert_eq!(mode(&directory), 0o700);
+        assert_eq!(mode(&stem.with_extension("headers")), 0o600);
+        assert_eq!(mode(&stem.with_extension("body")), 0o600);
+    }
 
     #[test]
     fn a_request_is_written_as_it_arrived() {

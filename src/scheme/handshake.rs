@@ -1,7 +1,7 @@
 //! Which handshake a sender makes; the `handshake` module answers them.
 
 use crate::secret::Secret;
-use http::Method;
+use http::{HeaderName, Method};
 
 /// A handshake that the proxy answers itself.
 #[derive(Clone, Debug)]
@@ -86,6 +86,16 @@ impl HandshakeKind {
             Self::Meta | Self::X | Self::Okta | Self::Dropbox | Self::Ebay => &[Method::GET],
             Self::Trello => &[Method::HEAD],
             _ => &[],
+        }
+    }
+
+    /// The header that its question stands in, if it is one.
+    #[must_use]
+    pub fn header(self) -> Option<HeaderName> {
+        match self {
+            Self::Okta => Some(HeaderName::from_static("x-okta-verification-challenge")),
+            Self::Asana => Some(HeaderName::from_static("x-hook-secret")),
+            _ => None,
         }
     }
 

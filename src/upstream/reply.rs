@@ -5,7 +5,7 @@
 
 use super::destination::Held;
 use super::{BrokenOff, ReplyBody, UpstreamAnswer};
-use crate::headers::end_to_end;
+use crate::headers::{end_to_end, folded};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
 use pingora::connectors::http::Connector;
@@ -189,12 +189,11 @@ impl Drop for Ending {
 }
 
 /// What the sender may be given of the headers. Framing and date are the listener's, and nothing
-/// behind us speaks in Hookward's name.
+/// behind us speaks in Hookward's name, in no spelling that some reader takes for it.
 fn kept_headers(headers: &HeaderMap) -> HeaderMap {
     end_to_end(headers, |name| {
-        *name != header::CONTENT_LENGTH
-            && *name != header::DATE
-            && !name.as_str().starts_with("hookward-")
+        let name = folded(name.as_str());
+        *name != *"content-length" && *name != *"date" && !name.starts_with("hookward-")
     })
 }
 

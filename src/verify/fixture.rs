@@ -51,6 +51,7 @@ pub(crate) fn source(header: &str) -> Source {
         mode: Mode::Enforce,
         allow: Vec::new(),
         rate_limit: None,
+        pass_headers: Vec::new(),
         replay_guard: false,
         public_url: Some("https://hooks.example.com/acme".to_owned()),
         dedupe_ttl: Duration::from_hours(1),

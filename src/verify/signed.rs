@@ -3,6 +3,7 @@
 //! Owns what each hole of a template stands for. The body is left out as [`Piece::Body`], so that
 //! it can be hashed while it arrives and is never copied; nothing of it is re-formatted.
 
+use crate::headers::folded;
 use crate::json::{Member, read_raw};
 use crate::keys::sha256;
 use crate::outcome::{Reason, Refusal};
@@ -73,7 +74,8 @@ impl<'a> Inputs<'a> {
     ///
     /// # Errors
     /// [`Reason::SignatureMissing`] where a header that is signed is absent,
-    /// [`Reason::SignatureMalformed`] where it stands twice with different values,
+    /// [`Reason::SignatureMalformed`] where it or a signed parameter of the query stands twice with
+    /// different values,
     /// [`Reason::PayloadMalformed`] where a signed JSON member is an object or array.
     pub(crate) fn pieces(&self, timestamp: Option<&str>) -> Result<Vec<Piece<'a>>, Refusal> {
         let parts = &self.source.scheme.signature.signed.0;
@@ -93,7 +95,7 @@ impl<'a> Inputs<'a> {
             Part::Url => self.url()?.into(),
             Part::Path => self.head.path.as_str().into(),
             Part::Query => self.head.query.as_deref().unwrap_or_default().into(),
-            Part::QueryParameter(name) => self.query_parameter(name).unwrap_or_default(),
+            Part::QueryParameter(name) => self.query_parameter(name)?.unwrap_or_default(),
             Part::FormSorted => self.sorted_form()?.into(),
             Part::Lowercase(inner) => {
                 return Ok(match self.piece(inner, timestamp)? {
@@ -153,9 +155,24 @@ impl<'a> Inputs<'a> {
         })
     }
 
-    fn query_parameter(&self, wanted: &str) -> Option<Cow<'a, str>> {
-        let query = self.head.query.as_deref()?.as_bytes();
-        form_urlencoded::parse(query).find(|(name, _)| name == wanted).map(|(_, value)| value)
+    /// Several parameters that a receiver may take for one must agree: PHP goes by the last of them,
+    /// and reads `data_id` and `data.id` alike.
+    ///
+    /// # Errors
+    /// [`Reason::SignatureMalformed`] where they differ.
+    fn query_parameter(&self, wanted: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
+        let query = self.head.query.as_deref().unwrap_or_default().as_bytes();
+        let is_alike = |name: &str| folded(name) == folded(wanted);
+        let mut alike = form_urlencoded::parse(query).filter(|(name, _)| is_alike(name));
+        let mut values = alike.clone().filter(|(name, _)| name == wanted).map(|(_, value)| value);
+        let Some(first) = values.next() else { return Ok(None) };
+        if alike.any(|(_, value)| value != first) {
+            return Err(Refusal::because(
+                Reason::SignatureMalformed,
+                format!("the query parameter `{wanted}`, which is signed, has several values"),
+            ));
+        }
+        Ok(Some(first))
     }
 
     /// Fields in order of name, then value, each once; names and values run together.
@@ -164,18 +181,21 @@ impl<'a> Inputs<'a> {
     /// into the query in its place, and that must then be right.
     fn sorted_form(&self) -> Result<String, Refusal> {
         let body = self.body.unwrap_or_default();
-        let content_type = self.head.headers.get(http::header::CONTENT_TYPE);
-        let is_form = content_type.is_some_and(|value| {
-            let essence = value.as_bytes().split(|&byte| byte == b';').next().unwrap_or_default();
-            essence.trim_ascii().eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
-        });
+        // Two that differ are none: the receiver might go by the other one.
+        let is_form = match one_header(self.head, &http::header::CONTENT_TYPE) {
+            OneHeader::Value(value) => {
+                let essence = value.split(|&byte| byte == b';').next().unwrap_or_default();
+                essence.trim_ascii().eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+            }
+            OneHeader::Absent | OneHeader::Ambiguous => false,
+        };
         if is_form {
             let mut fields: Vec<_> = form_urlencoded::parse(body).collect();
             fields.sort_unstable();
             fields.dedup();
             return Ok(fields.iter().flat_map(|(name, value)| [&**name, &**value]).collect());
         }
-        let claimed = self.query_parameter("bodySHA256");
+        let claimed = self.query_parameter("bodySHA256")?;
         if claimed.is_some_and(|hash| hash.eq_ignore_ascii_case(&body_sha256(body))) {
             return Ok(String::new());
         }

@@ -127,6 +127,7 @@ fn an_id_that_cannot_stand_in_a_header_is_percent_encoded() {
     let sender = Sender::to(&proxy);
     for (index, (json, header)) in [
         ("a\\u00e9b", "a%C3%A9b"),
+        ("a%C3%A9b", "a%25C3%25A9b"),
         ("a\\r\\nX-Forged: 1", "a%0D%0AX-Forged: 1"),
         ("\\u00fc 100%", "%C3%BC 100%25"),
     ]
@@ -136,6 +137,7 @@ fn an_id_that_cannot_stand_in_a_header_is_percent_encoded() {
         assert_eq!(sender.deliver(&Event::order(json).signed()).outcome(), "delivered", "{json}");
         let seen = erp.saw(index + 1).pop().unwrap();
         assert_eq!(seen.header("Hookward-Event-Id"), header);
+        assert_eq!(seen.header("Idempotency-Key"), format!("\"shop:{header}\""));
         assert_eq!(seen.all("X-Forged"), [""; 0]);
     }
 }

@@ -29,6 +29,7 @@ mod log;
 mod modes;
 mod offline;
 mod process;
+mod receivers;
 mod refusals;
 mod reload;
 mod routing;

@@ -130,3 +130,11 @@ fn the_page_on_configuration_lists_what_is_declared() {
         assert_eq!(tables, made, "run with HOOKWARD_WRITE_DOCS=1");
     }
 }
+
+#[test]
+fn the_page_on_configuration_names_every_header_that_is_withheld() {
+    let page = include_str!("../../../docs/configuration.md").to_lowercase();
+    for name in crate::headers::withheld() {
+        assert!(page.contains(&format!("`{name}`")), "{name}");
+    }
+}

@@ -19,7 +19,7 @@ const PATH: (&str, &str) = (":path", "/in");
 
 #[tokio::test]
 async fn a_head_that_is_malformed_or_ambiguous_never_becomes_a_request() {
-    let cases: [(Lines, Ended); 28] = [
+    let cases: [(Lines, Ended); 31] = [
         (&[METHOD, SCHEME, AUTHORITY, PATH, ("X-Upper", "y")], GONE),
         (&[METHOD, SCHEME, AUTHORITY, PATH, ("x y", "y")], GONE),
         (&[METHOD, SCHEME, AUTHORITY, PATH, ("x", "a\r\nb: c")], GONE),
@@ -41,6 +41,9 @@ async fn a_head_that_is_malformed_or_ambiguous_never_becomes_a_request() {
         (&[METHOD, SCHEME, AUTHORITY, (":path", "/in\r\nx: y")], MALFORMED),
         (&[METHOD, SCHEME, AUTHORITY, (":path", "https://other/in")], MALFORMED),
         (&[METHOD, SCHEME, AUTHORITY, PATH, ("host", "other")], answer(400)),
+        (&[METHOD, SCHEME, AUTHORITY, (":path", "/in\u{e9}")], answer(400)),
+        (&[METHOD, SCHEME, AUTHORITY, (":path", "/in?a=\u{e9}")], answer(400)),
+        (&[METHOD, SCHEME, AUTHORITY, (":path", "/in\"")], answer(400)),
         (&[METHOD, SCHEME, PATH], answer(400)),
         (&[METHOD, SCHEME, PATH, ("host", "test"), ("host", "test")], answer(400)),
         (&[METHOD, SCHEME, (":authority", "me@test"), PATH], answer(400)),
@@ -63,6 +66,42 @@ async fn a_head_that_is_malformed_or_ambiguous_never_becomes_a_request() {
             assert_eq!(sender.end_of(3).await, answer(200), "{lines:?}");
         }
     }
+}
+
+/// The library that makes paths of them cuts fragments off, so there is no request to answer.
+#[tokio::test]
+async fn a_path_with_a_fragment_ends_the_connection() {
+    let (server, authority) = start(|_| {}, Recorder::content());
+    let lines = [METHOD, SCHEME, AUTHORITY, (":path", "/in?a#b")];
+    let whole = block(&lines);
+    for cut in [None, Some(10), Some(whole.len() - 1)] {
+        let mut sender = Sender::connect(&server, &authority).await;
+        let frames = match cut {
+            None => frame(HEADERS, WHOLE, 1, &whole),
+            Some(at) => {
+                let first = frame(HEADERS, END_STREAM, 1, &whole[..at]);
+                [first, frame(CONTINUATION, END_HEADERS, 1, &whole[at..])].concat()
+            }
+        };
+        assert!(sender.send(frames).await);
+        assert_eq!(sender.end_of(1).await, Ended::Gone(Some(ENHANCE_YOUR_CALM)), "{cut:?}");
+    }
+    assert!(server.door.requests().is_empty());
+    let refusals = server.door.refusals();
+    assert_eq!(refusals.len(), 3);
+    assert!(refusals.iter().all(|refusal| refusal.reason == crate::outcome::Reason::BadRequest));
+}
+
+#[tokio::test]
+async fn the_pieces_of_a_cookie_become_one_line() {
+    let (server, authority) = start(|_| {}, Recorder::content());
+    let mut sender = Sender::connect(&server, &authority).await;
+    let crumbs = delivery(&[("cookie", "a=1"), ("x", "y"), ("cookie", "b=2"), ("cookie", "c=3")]);
+    assert!(sender.send(frame(HEADERS, WHOLE, 1, &crumbs)).await);
+    assert_eq!(sender.end_of(1).await, answer(200));
+    let Seen::Request { head, .. } = &server.door.seen()[0] else { panic!("a request") };
+    let lines: Vec<_> = head.headers.get_all("cookie").iter().collect();
+    assert_eq!(lines, ["a=1; b=2; c=3"]);
 }
 
 #[tokio::test]

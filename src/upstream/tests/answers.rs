@@ -68,7 +68,8 @@ async fn only_end_to_end_headers_are_given() {
     let raw = RawUpstream::answering(
         "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 0\r\nDate: now\r\n\
          Connection: x-private\r\nX-Private: 1\r\nKeep-Alive: timeout=9\r\nTrailer: a\r\n\
-         Hookward-Outcome: rejected\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nX-Own: 1\r\n\r\n",
+         Hookward-Outcome: rejected\r\nHookward_Outcome: a\r\nhookward.source: a\r\n\
+         Content_Length: 7\r\nTransfer_Encoding: chunked\r\nKeep_Alive: 1\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nX-Own: 1\r\n\r\n",
     )
     .await;
     let answer = Bench::of(&[raw.settings("erp")]).answer("{}").await;

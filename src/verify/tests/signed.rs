@@ -107,3 +107,38 @@ fn a_raw_json_value_is_signed_as_it_is_written() {
         Some(Reason::SignatureMismatch)
     );
 }
+
+#[test]
+fn a_form_under_two_content_types_is_none() {
+    let twilio = source("X-Sig").with_rule(|rule| rule.signed = template("{url}{form}"));
+    let good = ("X-Sig", hex("topsecret", "https://hooks.example.com/acmea1b2"));
+    let form = ("Content-Type", "application/x-www-form-urlencoded".to_owned());
+    let json = ("Content-Type", "application/json".to_owned());
+    for (lines, expected) in [
+        (vec![good.clone(), form.clone()], None),
+        (vec![good.clone(), form.clone(), form.clone()], None),
+        (vec![good.clone(), form.clone(), json.clone()], Some(Reason::SignatureMismatch)),
+        (vec![good, json, form], Some(Reason::SignatureMismatch)),
+    ] {
+        assert_eq!(reason(&twilio, &head(&lines), b"b=2&a=1"), expected, "{lines:?}");
+    }
+}
+
+#[test]
+fn a_signed_parameter_of_the_query_says_one_thing() {
+    let source = source("X-Sig").with_rule(|rule| rule.signed = template("{query:data.id}|{body}"));
+    for (query, expected) in [
+        ("data.id=1", None),
+        ("type=x&data.id=1&data.id=1&dataid=2", None),
+        ("data.id=1&data.id=2", Some(Reason::SignatureMalformed)),
+        ("data.id=1&data%2Eid=2", Some(Reason::SignatureMalformed)),
+        ("data_id=2&data.id=1", Some(Reason::SignatureMalformed)),
+        ("data.id=1&data+id=2", Some(Reason::SignatureMalformed)),
+        ("data.id=1&data%5Bid=2", Some(Reason::SignatureMalformed)),
+        ("data_id=1", Some(Reason::SignatureMismatch)),
+    ] {
+        let mut request = head(&[("X-Sig", hex("topsecret", "1|body"))]);
+        request.query = Some(query.to_owned());
+        assert_eq!(reason(&source, &request, b"body"), expected, "{query}");
+    }
+}

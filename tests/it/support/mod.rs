@@ -5,6 +5,7 @@ mod http;
 mod load;
 mod metrics;
 mod proxy;
+mod receiver;
 mod redis;
 mod sender;
 mod upstream;
@@ -15,6 +16,7 @@ pub use http::{Connection, Response, get, request};
 pub use load::{Fate, Load, Retries};
 pub use metrics::Scrape;
 pub use proxy::{Proxy, Setup, hookward, printed, resident_bytes, stdout};
+pub use receiver::{Kind, Receiver};
 pub use sender::{Delivery, Event, Sender, hmac_sha256_hex};
 pub use upstream::{Gate, Reply, Upstream};
 

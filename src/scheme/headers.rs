@@ -1,0 +1,61 @@
+//! Which headers a scheme reads: what goes on to receivers and what may not be laid over it depend on
+//! them.
+
+use super::{Part, Place, Scheme, TimestampPlace};
+use http::HeaderName;
+
+impl Scheme {
+    /// The headers that signatures stand in.
+    pub fn signature_headers(&self) -> impl Iterator<Item = &HeaderName> {
+        self.signature.places.iter().filter_map(Place::header)
+    }
+
+    /// Every header that a delivery is judged or read by, each once: signatures, what they cover and
+    /// require, id, type and times of the event, and the handshake's.
+    #[must_use]
+    pub fn headers(&self) -> Vec<HeaderName> {
+        let signed = self.signature.signed.0.iter().filter_map(|part| match part.unfolded() {
+            Part::Header(name) => Some(name),
+            Part::FormSorted => Some(&http::header::CONTENT_TYPE),
+            Part::Literal(_)
+            | Part::Body
+            | Part::Timestamp
+            | Part::Secret
+            | Part::Json(_)
+            | Part::JsonRaw(_)
+            | Part::Method
+            | Part::Url
+            | Part::Path
+            | Part::Query
+            | Part::QueryParameter(_)
+            | Part::Lowercase(_) => None,
+        });
+        let required = self.signature.require.iter().map(|(name, _)| name);
+        let timestamp = self.timestamp.iter().filter_map(|rule| match &rule.from {
+            TimestampPlace::Header(name) => Some(name),
+            TimestampPlace::Item(_) | TimestampPlace::ItemAt(_) | TimestampPlace::Json(_) => None,
+        });
+        let event = [&self.event.id, &self.event.kind, &self.event.time];
+        let event = event.into_iter().flatten().filter_map(Place::header);
+        let handshake = self.handshake.iter().filter_map(|handshake| handshake.kind.header());
+        let mut all: Vec<HeaderName> = Vec::new();
+        let found = self.signature_headers().chain(signed).chain(required).chain(timestamp);
+        for name in found.chain(event).cloned().chain(handshake) {
+            if !all.contains(&name) {
+                all.push(name);
+            }
+        }
+        all
+    }
+}
+
+impl Place {
+    /// The header, if it is one.
+    #[must_use]
+    pub const fn header(&self) -> Option<&HeaderName> {
+        match self {
+            Self::Header(name) => Some(name),
+            Self::Json(_) | Self::BodySha256 => None,
+        }
+    }
+}
