@@ -239,7 +239,7 @@ pub enum Part {
     /// The request method.
     Method,
     /// The source's `public_url`, plus `?` and the query where one arrived.
-    Url,
+    Url(UrlForm),
     /// The path as received, without the query.
     Path,
     /// The query without its `?`; empty where none arrived.
@@ -250,6 +250,18 @@ pub enum Part {
     QueryParameter(String),
     /// A part whose ASCII letters are folded to lower case.
     Lowercase(Box<Part>),
+}
+
+/// How a sender writes the URL that it signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UrlForm {
+    /// As it was given to the sender.
+    AsGiven,
+    /// With or without its port: Twilio is not consistent, so its SDKs try both.
+    AnyPort,
+    /// With the escapes decoded that `HubSpot` decodes before it signs (v3): `%3A %2F %3F %40 %21
+    /// %24 %27 %28 %29 %2A %2C %3B`, and no other.
+    Decoded,
 }
 
 impl Part {

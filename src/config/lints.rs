@@ -110,7 +110,7 @@ fn contradictions(source: &Source, table: &TableReader<'_>) {
         let what = "{timestamp} is used, but there is no timestamp table to say where it stands";
         table.note(Severity::Error, "signature.signed", what, None);
     }
-    if signed.any(|part| *part == Part::Url) && source.public_url.is_none() {
+    if signed.any(|part| matches!(part, Part::Url(_))) && source.public_url.is_none() {
         let what = "{url} is used, but `public_url` does not say what the sender was given";
         table.note(Severity::Error, "signature.signed", what, None);
     }

@@ -58,7 +58,8 @@ pub(super) static SIGNATURE_KEYS: TableKeys = TableKeys {
             r#""{body}""#,
             "What is signed: `{body}`, `{timestamp}` (as received), `{secret}`, `{header:NAME}`, \
              `{json:/POINTER}`, `{json-raw:/POINTER}` (as it is written in the body), `{method}`, \
-             `{url}` (the `public_url` and the query), `{path}`, `{query}`, `{query:NAME}`, \
+             `{url}` (the `public_url` and the query; `{url:any-port}`, `{url:decoded}` as some \
+             senders write it), `{path}`, `{query}`, `{query:NAME}`, \
              `{form}` (the body's form fields, sorted and run together), and `{lower:…}` around \
              one of them. See `schemes.md`.",
         ),

@@ -63,7 +63,7 @@ pub fn show(preset: &Preset) -> String {
     lines.push(format!("path = \"/webhooks/{name}\""));
     lines.push(format!("# {}", about.secret));
     lines.push(format!("secrets = [{{ env = \"{}\" }}]", variable(name, "SECRET")));
-    if preset.text_of("signature", "signed", "{body}").contains("{url}") {
+    if preset.text_of("signature", "signed", "{body}").contains("{url") {
         lines.push(format!("public_url = \"https://hooks.example.com/webhooks/{name}\""));
     }
     for key in ["respond_within", "dedupe_ttl"] {

@@ -4,7 +4,7 @@
 //! Owns reading and printing of that notation, each the inverse of the other. An error is a
 //! sentence for the person who wrote the text.
 
-use super::{Part, Place, Pointer, Template, TimestampPlace};
+use super::{Part, Place, Pointer, Template, TimestampPlace, UrlForm};
 use http::HeaderName;
 use std::fmt;
 
@@ -86,7 +86,8 @@ impl fmt::Display for TimestampPlace {
 
 /// What may stand between braces, for error messages.
 const HOLES: &str = "{body}, {timestamp}, {secret}, {header:NAME}, {json:/POINTER}, \
-                     {json-raw:/POINTER}, {method}, {url}, {path}, {query}, {query:NAME}, {form}, \
+                     {json-raw:/POINTER}, {method}, {url}, {url:any-port}, {url:decoded}, {path}, \
+                     {query}, {query:NAME}, {form}, \
                      and {lower:…} around one of them";
 
 impl Template {
@@ -135,7 +136,9 @@ fn parse_hole(hole: &str) -> Result<Part, String> {
         "timestamp" => Part::Timestamp,
         "secret" => Part::Secret,
         "method" => Part::Method,
-        "url" => Part::Url,
+        "url" => Part::Url(UrlForm::AsGiven),
+        "url:any-port" => Part::Url(UrlForm::AnyPort),
+        "url:decoded" => Part::Url(UrlForm::Decoded),
         "path" => Part::Path,
         "query" => Part::Query,
         "form" => Part::FormSorted,
@@ -176,7 +179,9 @@ impl fmt::Display for Part {
             Self::Json(pointer) => write!(f, "json:{pointer}"),
             Self::JsonRaw(pointer) => write!(f, "json-raw:{pointer}"),
             Self::Method => f.write_str("method"),
-            Self::Url => f.write_str("url"),
+            Self::Url(UrlForm::AsGiven) => f.write_str("url"),
+            Self::Url(UrlForm::AnyPort) => f.write_str("url:any-port"),
+            Self::Url(UrlForm::Decoded) => f.write_str("url:decoded"),
             Self::Path => f.write_str("path"),
             Self::Query => f.write_str("query"),
             Self::FormSorted => f.write_str("form"),
@@ -203,6 +208,7 @@ mod tests {
             "{header:webhook-id}.{timestamp}.{body}",
             "{json:/a/b~1c}{json-raw:/content}",
             "{method}\n{path}\n{query}{url}",
+            "{url:any-port}{url:decoded}",
             "id:{lower:query:data.id};",
             "{{{secret}}}",
             "",

@@ -12,6 +12,7 @@ pub mod freshness;
 mod items;
 mod signed;
 mod texts;
+mod url;
 
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -92,6 +93,8 @@ pub(crate) struct Reading<'a> {
     pub(crate) signatures: Vec<Vec<u8>>,
     /// The text that was signed.
     pub(crate) pieces: Vec<Piece<'a>>,
+    /// Another text that the sender may have signed instead.
+    other_pieces: Option<Vec<Piece<'a>>>,
     /// The time of sending, if it is part of the text.
     pub(crate) sent: Option<UnixMillis>,
 }
@@ -172,7 +175,7 @@ impl<'a> Reading<'a> {
         }
         let signatures = items::signatures(rule, &lines)?;
         if rule.algorithm == Algorithm::Token {
-            return Ok(Self { signatures, pieces: Vec::new(), sent: None });
+            return Ok(Self { signatures, pieces: Vec::new(), other_pieces: None, sent: None });
         }
         let (text, sent) = if scheme.signs_timestamp() {
             let (text, sent) = read_timestamp(inputs, &lines)?;
@@ -181,7 +184,8 @@ impl<'a> Reading<'a> {
             (None, None)
         };
         let pieces = inputs.pieces(text.as_deref())?;
-        Ok(Self { signatures, pieces, sent })
+        let other_pieces = inputs.other_pieces(text.as_deref())?;
+        Ok(Self { signatures, pieces, other_pieces, sent })
     }
 
     /// Tries every key on every signature. `fed` are the keys' hashes that have taken the body, in
@@ -207,9 +211,11 @@ impl<'a> Reading<'a> {
     /// The first of the signatures that this key made, all of them having been compared.
     fn find_match(&self, key: &Key, fed: Option<Running>, body: &[u8]) -> Option<&[u8]> {
         let signed = key.signed(fed, &self.pieces, body);
+        let other = self.other_pieces.as_deref().map(|pieces| key.signed(None, pieces, body));
         self.signatures.iter().fold(None, |found, signature| {
             let matches = signed.matches(signature);
-            found.or(matches.then_some(signature.as_slice()))
+            let matches_other = other.as_ref().is_some_and(|other| other.matches(signature));
+            found.or((matches || matches_other).then_some(signature.as_slice()))
         })
     }
 }

@@ -3,11 +3,12 @@
 //! Owns what each hole of a template stands for. The body is left out as [`Piece::Body`], so that
 //! it can be hashed while it arrives and is never copied; nothing of it is re-formatted.
 
+use super::url;
 use crate::json::{Member, read_raw};
 use crate::keys::sha256;
 use crate::outcome::{Reason, Refusal};
 use crate::request::RequestHead;
-use crate::scheme::{Part, Place, Pointer, Scheme, TimestampPlace};
+use crate::scheme::{Part, Place, Pointer, Scheme, TimestampPlace, UrlForm};
 use crate::source::Source;
 use http::HeaderName;
 use std::borrow::Cow;
@@ -80,6 +81,28 @@ impl<'a> Inputs<'a> {
         parts.iter().map(|part| self.piece(part, timestamp)).collect()
     }
 
+    /// The pieces of the other text that the sender may have signed, with its URL's port where that
+    /// was given without one and the other way round; `None` if the sender is not known for that.
+    ///
+    /// # Errors
+    /// As [`Inputs::pieces`].
+    pub(crate) fn other_pieces(
+        &self,
+        timestamp: Option<&str>,
+    ) -> Result<Option<Vec<Piece<'a>>>, Refusal> {
+        let signed = &self.source.scheme.signature.signed;
+        if !signed.any(|part| *part == Part::Url(UrlForm::AnyPort)) {
+            return Ok(None);
+        }
+        let other = |part: &'a Part| match part {
+            Part::Url(UrlForm::AnyPort) => {
+                Ok(Piece::Bytes(url::with_other_port(&self.url()?).into_bytes().into()))
+            }
+            part => self.piece(part, timestamp),
+        };
+        signed.0.iter().map(other).collect::<Result<_, _>>().map(Some)
+    }
+
     fn piece(&self, part: &'a Part, timestamp: Option<&str>) -> Result<Piece<'a>, Refusal> {
         let text: Cow<'a, str> = match part {
             Part::Body => return Ok(Piece::Body),
@@ -90,7 +113,8 @@ impl<'a> Inputs<'a> {
             Part::Json(pointer) => self.signed_member(pointer)?,
             Part::JsonRaw(pointer) => self.raw(pointer).unwrap_or_default().into(),
             Part::Method => self.head.method.as_str().into(),
-            Part::Url => self.url()?.into(),
+            Part::Url(UrlForm::AsGiven | UrlForm::AnyPort) => self.url()?.into(),
+            Part::Url(UrlForm::Decoded) => url::decoded(&self.url()?).into(),
             Part::Path => self.head.path.as_str().into(),
             Part::Query => self.head.query.as_deref().unwrap_or_default().into(),
             Part::QueryParameter(name) => self.query_parameter(name).unwrap_or_default(),

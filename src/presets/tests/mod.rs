@@ -128,7 +128,7 @@ fn a_preset_to_copy_is_toml_that_says_the_same() {
             }
         }
         assert!(source.contains_key("path") && source.contains_key("secrets"), "{}", preset.name);
-        assert_eq!(source.contains_key("public_url"), text.contains("{url}"), "{}", preset.name);
+        assert_eq!(source.contains_key("public_url"), text.contains("{url"), "{}", preset.name);
     }
 }
 
