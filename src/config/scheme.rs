@@ -125,8 +125,9 @@ pub(super) static HANDSHAKE_KEYS: TableKeys = TableKeys {
             "kind",
             "word",
             "Which protocol's: `slack`, `meta`, `zoom`, `x`, `okta`, `dropbox`, `xero`, \
-             `asana`, `discord`, `microsoft`, `notion`, `monday`, `trello`, `vtex`, `salesforce`, \
-             `ebay`, `woocommerce`, `line`, `exact-online`. See `schemes.md`.",
+             `asana`, `discord`, `discord-events`, `mandrill`, `microsoft`, `notion`, `monday`, \
+             `trello`, `vtex`, `salesforce`, `ebay`, `woocommerce`, `line`, `exact-online`. See \
+             `schemes.md`.",
         ),
         optional(
             "verify_token",

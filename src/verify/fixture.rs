@@ -10,6 +10,7 @@ use crate::scheme::{
 use crate::secret::{NamedSecret, Secret};
 use crate::sign::{SignRequest, SigningKey, sign};
 use crate::source::{Mode, Source, Unrouted};
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -136,6 +137,13 @@ pub(crate) fn head<N: AsRef<str>, V: AsRef<[u8]>>(lines: &[(N, V)]) -> RequestHe
         host: "hooks.example.com".to_owned(),
         secure: true,
     }
+}
+
+/// HMAC-SHA1, for tests that sign by themselves.
+pub(crate) fn hmac_sha1(key: &str, text: &str) -> Vec<u8> {
+    let mut mac = Hmac::<sha1::Sha1>::new_from_slice(key.as_bytes()).expect("a key");
+    mac.update(text.as_bytes());
+    mac.finalize().into_bytes().to_vec()
 }
 
 /// What the sender would send at [`NOW`] with the first secret: head and body.
