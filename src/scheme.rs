@@ -200,6 +200,15 @@ impl Pointer {
         &self.0
     }
 
+    /// The array and the rest of the path, where this points into the first element of one: from
+    /// `/items/0/id`, `/items` and `/id`.
+    #[must_use]
+    pub fn split_at_first_element(&self) -> Option<(Self, Self)> {
+        let at = self.0.iter().position(|token| token == "0")?;
+        let (array, rest) = self.0.split_at(at);
+        Some((Self(array.to_vec()), Self(rest.get(1..)?.to_vec())))
+    }
+
     /// Whether `other` stands at or inside what this points to.
     #[must_use]
     pub fn leads_to(&self, other: &Self) -> bool {

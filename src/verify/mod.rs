@@ -9,6 +9,7 @@
 
 mod encoding;
 pub mod freshness;
+mod elements;
 mod items;
 mod signed;
 mod texts;
@@ -142,10 +143,7 @@ impl<'a> SignatureCheck<'a> {
                 let fed = (seen_bytes == body.len()).then_some(hashes);
                 reading.judge(keys, fed.unwrap_or_default(), body)
             }
-            State::Waiting => {
-                let inputs = Inputs::whole(source, head, body)?;
-                Reading::of(&inputs)?.judge(keys, Vec::new(), body)
-            }
+            State::Waiting => check(source, keys, head, body),
         }
     }
 }
@@ -161,7 +159,9 @@ pub fn check(
     body: &[u8],
 ) -> Result<Genuine, Refusal> {
     let inputs = Inputs::whole(source, head, body)?;
-    Reading::of(&inputs)?.judge(keys, Vec::new(), body)
+    let genuine = Reading::of(&inputs)?.judge(keys, Vec::new(), body)?;
+    elements::further_tokens_are_right(source, keys, body)?;
+    Ok(genuine)
 }
 
 impl<'a> Reading<'a> {
@@ -177,6 +177,7 @@ impl<'a> Reading<'a> {
         if rule.algorithm == Algorithm::Token {
             return Ok(Self { signatures, pieces: Vec::new(), other_pieces: None, sent: None });
         }
+        elements::only_the_first_is_there(inputs)?;
         let (text, sent) = if scheme.signs_timestamp() {
             let (text, sent) = read_timestamp(inputs, &lines)?;
             (Some(text), Some(sent))

@@ -61,6 +61,11 @@ impl<'a> Inputs<'a> {
         Ok(Self { source, head, body: Some(body), values })
     }
 
+    /// The body, once it is whole.
+    pub(super) fn body(&self) -> Option<&'a [u8]> {
+        self.body
+    }
+
     /// What stands at a JSON pointer that the rule names.
     pub(crate) fn member(&self, pointer: &Pointer) -> Member<'a> {
         self.raw(pointer).map_or(Member::Absent, Member::of)
