@@ -12,6 +12,7 @@ use crate::clock::UnixMillis;
 use crate::json::PayloadFault;
 use crate::keys::Key;
 use crate::outcome::Refusal;
+use crate::presets;
 use crate::request::RequestHead;
 use crate::scheme::{Algorithm, Encoding, Part, Place, TimestampPlace};
 use crate::secret::{NamedSecret, Secret};
@@ -168,8 +169,8 @@ fn unsigned_head(source: &Source, request: &SignRequest<'_>) -> Result<RequestHe
     if let Some(name) = first_header(&scheme.event.id) {
         insert(&mut headers, name, &id)?;
     }
+    let event_type = request.event_type.map_or_else(|| default_type(source), str::to_owned);
     if let Some(name) = first_header(&scheme.event.kind) {
-        let event_type = request.event_type.map_or_else(|| default_type(source), str::to_owned);
         insert(&mut headers, name, &event_type)?;
     }
     let mut head = RequestHead {
@@ -188,6 +189,14 @@ fn unsigned_head(source: &Source, request: &SignRequest<'_>) -> Result<RequestHe
             && matches!(one_header(&head, name), OneHeader::Absent)
         {
             insert(&mut head.headers, name, &id)?;
+        }
+    }
+    let preset = source.preset.as_deref().and_then(presets::named);
+    for (name, value) in preset.iter().flat_map(|preset| &preset.about.headers) {
+        let name = HeaderName::try_from(name).map_err(|_| SignError::HeaderValue(name.clone()))?;
+        if !head.headers.contains_key(&name) {
+            let value = value.replace("{id}", &id).replace("{type}", &event_type);
+            insert(&mut head.headers, &name, &value)?;
         }
     }
     Ok(head)
