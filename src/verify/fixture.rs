@@ -9,7 +9,7 @@ use crate::scheme::{
 };
 use crate::secret::{NamedSecret, Secret};
 use crate::sign::{SignRequest, SigningKey, sign};
-use crate::source::{Mode, Source, Unrouted};
+use crate::source::{Answers, Mode, Source, Unrouted};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::net::{IpAddr, Ipv4Addr};
@@ -48,6 +48,7 @@ pub(crate) fn source(header: &str) -> Source {
         secrets: Vec::new(),
         keys: Err("not made".to_owned()),
         respond_within: Duration::from_secs(10),
+        answers: Answers::Full,
         unrouted: Unrouted::Accept,
         mode: Mode::Enforce,
         allow: Vec::new(),
