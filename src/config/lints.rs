@@ -116,6 +116,14 @@ fn contradictions(source: &Source, table: &TableReader<'_>) {
     }
     if let Some(handshake) = &source.scheme.handshake {
         let kind = handshake.kind;
+        let is_known = |secret: &NamedSecret| {
+            kind.known_key().is_some_and(|known| known.as_bytes() == secret.text.expose())
+        };
+        if let Some(index) = source.secrets.iter().position(is_known) {
+            let what = "the key that the sender uses before there is a secret, which everybody \
+                        knows: with it anybody's events would be genuine";
+            table.note(Severity::Error, &format!("secrets[{index}]"), what, None);
+        }
         // Only a handshake goes unanswered for it; deliveries do not need the token.
         if kind.needs_verify_token()
             && handshake.verify_token.is_none()

@@ -211,7 +211,8 @@ fn what_asks_in_a_header_or_the_query_and_carries_an_event_is_one() {
     ] {
         assert_eq!(ask_body(kind, body, true), None, "{kind:?} {body}");
     }
-    for (kind, body) in [(Kind::Asana, ""), (Kind::Asana, r#"{"events":[]}"#), (Kind::Microsoft, "")]
+    for (kind, body) in
+        [(Kind::Asana, ""), (Kind::Asana, r#"{"events":[]}"#), (Kind::Microsoft, "")]
     {
         assert!(ask_body(kind, body, false).is_some(), "{kind:?} {body}");
     }
@@ -232,8 +233,9 @@ fn mandrills_known_key_opens_nothing_but_the_question() {
     mandrill.keys = Ok(mandrill.new_keys());
     // HMAC-SHA1 of "https://hooks.example.com/acmemandrill_events[]".
     let ask = |key: &str, body: &str| {
-        let text: String =
-            form_urlencoded::parse(body.as_bytes()).flat_map(|(name, value)| [name, value]).collect();
+        let text: String = form_urlencoded::parse(body.as_bytes())
+            .flat_map(|(name, value)| [name, value])
+            .collect();
         let tag = hmac_sha1(key, &format!("https://hooks.example.com/acme{text}"));
         let request = head(&[
             ("X-Mandrill-Signature", BASE64.encode(&tag).as_str()),

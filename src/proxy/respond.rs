@@ -38,8 +38,8 @@ impl From<Answer> for Reply {
         let Answer { outcome, refusal, status, headers, body, is_bare } = answer;
         let mut reply = match refusal {
             Some(refusal) if is_bare => {
-                let mut reply = Self { headers, ..Self::problem(&refusal) }
-                    .with_problem_headers(&refusal);
+                let mut reply =
+                    Self { headers, ..Self::problem(&refusal) }.with_problem_headers(&refusal);
                 reply.headers.remove(CONTENT_TYPE);
                 reply.body = ReplyBody::Whole(Bytes::new());
                 reply

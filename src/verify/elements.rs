@@ -44,7 +44,9 @@ pub(super) fn only_the_first_is_there(inputs: &Inputs<'_>) -> Result<(), Refusal
         if count != 1 {
             return Err(Refusal::because(
                 Reason::SignatureMismatch,
-                format!("`{array}` holds {count} elements, and the signature covers the first alone"),
+                format!(
+                    "`{array}` holds {count} elements, and the signature covers the first alone"
+                ),
             ));
         }
     }
@@ -80,7 +82,8 @@ pub(super) fn further_tokens_are_right(
             };
             let is_right = |key: &Key| key.signed(None, &[], &[]).matches(token.as_bytes());
             if !keys.iter().any(is_right) {
-                let detail = format!("`{rest}` of the first element of `{array}` is right, another is not");
+                let detail =
+                    format!("`{rest}` of the first element of `{array}` is right, another is not");
                 return Err(Refusal::because(Reason::SignatureMismatch, detail));
             }
         }
@@ -125,7 +128,8 @@ mod tests {
         let twice = format!(r#"{{"items":[{first}],"items":[{forged}]}}"#);
         assert_eq!(reason(&adyen, &request, &twice), Some(Reason::PayloadMalformed));
         // A member that happens to be called `0` is no array.
-        let object = source("json:/items/0/sig").with_rule(|rule| rule.signed = template("{json:/items/0/ref}"));
+        let object = source("json:/items/0/sig")
+            .with_rule(|rule| rule.signed = template("{json:/items/0/ref}"));
         let (request, body) = signed_by(&object, br#"{"items":{"0":{"ref":"a"},"1":{}}}"#);
         let body = String::from_utf8(body).expect("text");
         assert_eq!(reason(&object, &request, &body), None);

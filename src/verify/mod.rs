@@ -7,9 +7,9 @@
 //! [`SignatureCheck`] is fed while the body arrives; [`freshness`] judges the time of sending, which
 //! comes later in a delivery's life, after the look for a duplicate.
 
+mod elements;
 mod encoding;
 pub mod freshness;
-mod elements;
 mod items;
 mod signed;
 mod texts;

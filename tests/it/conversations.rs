@@ -78,7 +78,10 @@ fn mandrill_can_be_set_up_and_its_known_key_lets_no_event_in() {
         let value: String = form_urlencoded::byte_serialize(events.as_bytes()).collect();
         Delivery::post("/hook", format!("mandrill_events={value}"))
             .replacing("Content-Type", "application/x-www-form-urlencoded")
-            .with("X-Mandrill-Signature", &hmac_sha1(key, &format!("{PUBLIC}mandrill_events{events}")))
+            .with(
+                "X-Mandrill-Signature",
+                &hmac_sha1(key, &format!("{PUBLIC}mandrill_events{events}")),
+            )
     };
     let event = r#"[{"event":"send","_id":"exampleaaaa","ts":1773656430}]"#;
     // Before the webhook is made there is no key, and so no secret.
