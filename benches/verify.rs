@@ -44,6 +44,7 @@ fn source() -> Source {
                 key: KeyForm::Text,
                 key_prefix: String::new(),
                 require: Vec::new(),
+                fallback: None,
             },
             timestamp: None,
             event: EventRule {

@@ -143,6 +143,24 @@ pub struct SignatureRule {
     pub key_prefix: String,
     /// Headers that must have exactly this value.
     pub require: Vec<(HeaderName, String)>,
+    /// What holds where no item has the prefix.
+    pub fallback: Option<Fallback>,
+}
+
+/// An older version of a signature, for requests that carry no newer one (Hook0's `v0`).
+#[derive(Clone, Debug)]
+pub struct Fallback {
+    /// An item that starts so holds a signature.
+    pub prefix: String,
+    /// What is signed.
+    pub signed: Template,
+}
+
+impl SignatureRule {
+    /// Every text that a signature of this rule may cover.
+    pub fn signed_texts(&self) -> impl Iterator<Item = &Template> {
+        std::iter::once(&self.signed).chain(self.fallback.iter().map(|older| &older.signed))
+    }
 }
 
 /// A place in a request that holds a text.
@@ -257,6 +275,9 @@ pub enum Part {
     FormSorted,
     /// The value of a query parameter, percent-decoded.
     QueryParameter(String),
+    /// The headers that the item with this prefix names: the names as listed there, then the value of
+    /// each, joined by dots (Hook0).
+    Listed(String),
     /// A part whose ASCII letters are folded to lower case.
     Lowercase(Box<Part>),
 }

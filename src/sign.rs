@@ -108,6 +108,10 @@ pub fn sign(
     let rule = &scheme.signature;
     let mut head = unsigned_head(source, request)?;
 
+    let list = listed(source, &head);
+    if let (Some(list), Some(Place::Header(name))) = (&list, rule.places.first()) {
+        insert(&mut head.headers, name, list)?; // where the signed text looks for it
+    }
     let inputs = Inputs::whole(source, &head, request.body)?;
     let timestamp = match scheme.timestamp.as_ref().map(|rule| (&rule.from, rule.format)) {
         Some((TimestampPlace::Json(pointer), _)) => {
@@ -122,7 +126,7 @@ pub fn sign(
         let pieces = inputs.pieces(timestamp.as_deref())?;
         encode_signature(rule.encoding, &signature(source, key, &pieces, request.body)?)
     };
-    let line = compose(source, timestamp.as_deref().unwrap_or_default(), &text);
+    let line = compose(source, timestamp.as_deref().unwrap_or_default(), list.as_deref(), &text);
 
     let mut body = None;
     match rule.places.first() {
@@ -284,12 +288,24 @@ fn token(source: &Source, key: &SigningKey<'_>) -> String {
     }
 }
 
-/// The line that holds the signature, and the timestamp where it stands beside it.
-fn compose(source: &Source, timestamp: &str, signature: &str) -> String {
+/// The item that lists the signed headers, where the scheme has one: all that the sender sends.
+fn listed(source: &Source, head: &RequestHead) -> Option<String> {
+    let prefix = source.scheme.signature.signed.0.iter().find_map(|part| match part {
+        Part::Listed(prefix) => Some(prefix),
+        _ => None,
+    })?;
+    let mut names: Vec<&str> = head.headers.keys().map(HeaderName::as_str).collect();
+    names.sort_unstable();
+    Some(format!("{prefix}{}", names.join(" ")))
+}
+
+/// The line that holds the signature, and what stands beside it: the timestamp, a list of headers.
+fn compose(source: &Source, timestamp: &str, list: Option<&str>, signature: &str) -> String {
     let rule = &source.scheme.signature;
     // A `*` stands for what the sender chooses, as a key's id.
     let item = format!("{}{signature}", rule.prefix.replace('*', "1"));
     let separator = rule.separator.as_deref().unwrap_or_default();
+    let item = list.map_or(item.clone(), |list| format!("{list}{separator}{item}"));
     match source.scheme.timestamp.as_ref().map(|rule| &rule.from) {
         Some(TimestampPlace::Item(prefix)) => format!("{prefix}{timestamp}{separator}{item}"),
         Some(TimestampPlace::ItemAt(0)) => format!("{timestamp}{separator}{item}"),

@@ -8,7 +8,7 @@ use super::source::Draft;
 use super::{Config, Reading};
 use crate::clock::written;
 use crate::route::TypeGlob;
-use crate::scheme::{Algorithm, KeyForm, Part, Place, SignatureRule, TimestampPlace};
+use crate::scheme::{Algorithm, KeyForm, Part, Place, SignatureRule, Template, TimestampPlace};
 use crate::secret::NamedSecret;
 use crate::source::{Mode, Source};
 use std::net::SocketAddr;
@@ -229,7 +229,7 @@ fn coverage(source: &Source, table: &TableReader<'_>) {
         table.note(Severity::Warning, "signature.algorithm", what, None);
         return;
     }
-    if !signature.signed.covers_body() {
+    if !signature.signed_texts().all(Template::covers_body) {
         let what = "the body is not signed: whoever has captured one delivery can send another \
                     body with its signature";
         table.note(Severity::Warning, "signature.signed", what, None);

@@ -208,6 +208,7 @@ impl Search<'_> {
                 key: KeyForm::Text,
                 key_prefix: String::new(),
                 require: Vec::new(),
+                fallback: None,
             };
             Hit { signature, timestamp: None, public_url: None }
         });

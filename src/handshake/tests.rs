@@ -243,7 +243,7 @@ fn mandrills_known_key_opens_nothing_but_the_question() {
         ]);
         let own = mandrill.keys.as_ref().expect("keys");
         let verified = check(&mandrill, own, &request, body.as_bytes()).map(|_| ());
-        let verified = verified.as_ref().map(|()| ());
+        let verified = verified.as_ref().copied();
         let answer =
             answer_body(&handshake(Kind::Mandrill), &mandrill, &request, body.as_bytes(), verified);
         answer.map(|answer| answer.map(|reply| reply.status).map_err(|refusal| refusal.reason))

@@ -87,7 +87,7 @@ impl fmt::Display for TimestampPlace {
 /// What may stand between braces, for error messages.
 const HOLES: &str = "{body}, {timestamp}, {secret}, {header:NAME}, {json:/POINTER}, \
                      {json-raw:/POINTER}, {method}, {url}, {url:any-port}, {url:decoded}, {path}, \
-                     {query}, {query:NAME}, {form}, \
+                     {query}, {query:NAME}, {form}, {listed:PREFIX}, \
                      and {lower:…} around one of them";
 
 impl Template {
@@ -146,9 +146,14 @@ fn parse_hole(hole: &str) -> Result<Part, String> {
             Some(("header", name)) => Part::Header(header_name(name)?),
             Some(("json", pointer)) => Part::Json(Pointer::parse(pointer)?),
             Some(("json-raw", pointer)) => Part::JsonRaw(Pointer::parse(pointer)?),
+            Some(("listed", prefix)) if !prefix.is_empty() => Part::Listed(prefix.to_owned()),
             Some(("query", name)) if !name.is_empty() => Part::QueryParameter(name.to_owned()),
             Some(("lower", inner)) => match parse_hole(inner)? {
-                Part::Body | Part::Secret | Part::FormSorted | Part::Lowercase(_) => {
+                Part::Body
+                | Part::Secret
+                | Part::FormSorted
+                | Part::Listed(_)
+                | Part::Lowercase(_) => {
                     return Err(format!("`{{{hole}}}`: this hole cannot be folded to lower case"));
                 }
                 inner => Part::Lowercase(Box::new(inner)),
@@ -186,6 +191,7 @@ impl fmt::Display for Part {
             Self::Query => f.write_str("query"),
             Self::FormSorted => f.write_str("form"),
             Self::QueryParameter(name) => write!(f, "query:{name}"),
+            Self::Listed(prefix) => write!(f, "listed:{prefix}"),
             Self::Lowercase(inner) => write!(f, "lower:{inner}"),
         }
     }
@@ -209,6 +215,7 @@ mod tests {
             "{json:/a/b~1c}{json-raw:/content}",
             "{method}\n{path}\n{query}{url}",
             "{url:any-port}{url:decoded}",
+            "{timestamp}.{listed:h=}.{body}",
             "id:{lower:query:data.id};",
             "{{{secret}}}",
             "",

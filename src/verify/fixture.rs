@@ -36,6 +36,7 @@ pub(crate) fn source(header: &str) -> Source {
                 key: KeyForm::Text,
                 key_prefix: String::new(),
                 require: Vec::new(),
+                fallback: None,
             },
             timestamp: None,
             event: EventRule {

@@ -63,6 +63,12 @@ pub(crate) fn signature_of<'t>(rule: &SignatureRule, item: &'t str) -> Option<&'
     text.or(rule.prefix_optional.then_some(item))
 }
 
+/// Whether some item has the rule's prefix.
+pub(super) fn any_has_prefix(rule: &SignatureRule, lines: &[Option<Cow<'_, str>>]) -> bool {
+    let mut items = lines.iter().flatten().flat_map(|line| items(rule, line));
+    items.any(|item| signature_of(rule, item).is_some())
+}
+
 /// Whether the prefix is the name of an HTTP authentication scheme, as in `Authorization: Basic …`.
 fn is_auth_scheme(rule: &SignatureRule) -> bool {
     rule.prefix.ends_with(' ') && rule.places.contains(&Place::Header(AUTHORIZATION))

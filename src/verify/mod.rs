@@ -28,7 +28,7 @@ use crate::clock::UnixMillis;
 use crate::keys::{Key, Keys, Running};
 use crate::outcome::{Reason, Refusal};
 use crate::request::RequestHead;
-use crate::scheme::Algorithm;
+use crate::scheme::{Algorithm, SignatureRule};
 use crate::source::Source;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -173,7 +173,14 @@ impl<'a> Reading<'a> {
         if !lines.is_empty() {
             check_required(inputs)?;
         }
-        let signatures = items::signatures(rule, &lines)?;
+        let older = rule.fallback.as_ref().filter(|_| !items::any_has_prefix(rule, &lines));
+        let signatures = match older {
+            None => items::signatures(rule, &lines)?,
+            Some(older) => {
+                let rule = SignatureRule { prefix: older.prefix.clone(), ..rule.clone() };
+                items::signatures(&rule, &lines)?
+            }
+        };
         if rule.algorithm == Algorithm::Token {
             return Ok(Self { signatures, pieces: Vec::new(), other_pieces: None, sent: None });
         }
@@ -184,8 +191,10 @@ impl<'a> Reading<'a> {
         } else {
             (None, None)
         };
-        let pieces = inputs.pieces(text.as_deref())?;
-        let other_pieces = inputs.other_pieces(text.as_deref())?;
+        let (pieces, other_pieces) = match older {
+            None => (inputs.pieces(text.as_deref())?, inputs.other_pieces(text.as_deref())?),
+            Some(older) => (inputs.pieces_of(&older.signed, text.as_deref())?, None),
+        };
         Ok(Self { signatures, pieces, other_pieces, sent })
     }
 

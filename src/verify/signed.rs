@@ -3,12 +3,12 @@
 //! Owns what each hole of a template stands for. The body is left out as [`Piece::Body`], so that
 //! it can be hashed while it arrives and is never copied; nothing of it is re-formatted.
 
-use super::url;
+use super::{items, url};
 use crate::json::{Member, read_raw};
 use crate::keys::sha256;
 use crate::outcome::{Reason, Refusal};
 use crate::request::RequestHead;
-use crate::scheme::{Part, Place, Pointer, Scheme, TimestampPlace, UrlForm};
+use crate::scheme::{Part, Place, Pointer, Scheme, Template, TimestampPlace, UrlForm};
 use crate::source::Source;
 use http::HeaderName;
 use std::borrow::Cow;
@@ -36,8 +36,10 @@ pub(crate) struct Inputs<'a> {
 impl<'a> Inputs<'a> {
     /// A request whose body has not arrived; `None` where the rule cannot be read without it.
     pub(crate) fn of_head(source: &'a Source, head: &'a RequestHead) -> Option<Self> {
-        let needs_body = !named_pointers(&source.scheme).is_empty()
-            || source.scheme.signature.signed.any(|part| matches!(part, Part::FormSorted));
+        let needs_body = !named_pointers(&source.scheme).is_empty() || {
+            let mut texts = source.scheme.signature.signed_texts();
+            texts.any(|text| text.any(|part| matches!(part, Part::FormSorted)))
+        };
         (!needs_body).then(|| Self { source, head, body: None, values: Vec::new() })
     }
 
@@ -82,8 +84,19 @@ impl<'a> Inputs<'a> {
     /// [`Reason::SignatureMalformed`] where it stands twice with different values,
     /// [`Reason::PayloadMalformed`] where a signed JSON member is an object or array.
     pub(crate) fn pieces(&self, timestamp: Option<&str>) -> Result<Vec<Piece<'a>>, Refusal> {
-        let parts = &self.source.scheme.signature.signed.0;
-        parts.iter().map(|part| self.piece(part, timestamp)).collect()
+        self.pieces_of(&self.source.scheme.signature.signed, timestamp)
+    }
+
+    /// The pieces of another of the rule's texts.
+    ///
+    /// # Errors
+    /// As [`Inputs::pieces`].
+    pub(super) fn pieces_of(
+        &self,
+        text: &'a Template,
+        timestamp: Option<&str>,
+    ) -> Result<Vec<Piece<'a>>, Refusal> {
+        text.0.iter().map(|part| self.piece(part, timestamp)).collect()
     }
 
     /// The pieces of the other text that the sender may have signed, with its URL's port where that
@@ -124,6 +137,7 @@ impl<'a> Inputs<'a> {
             Part::Query => self.head.query.as_deref().unwrap_or_default().into(),
             Part::QueryParameter(name) => self.query_parameter(name).unwrap_or_default(),
             Part::FormSorted => self.sorted_form()?.into(),
+            Part::Listed(prefix) => return self.listed_headers(prefix),
             Part::Lowercase(inner) => {
                 return Ok(match self.piece(inner, timestamp)? {
                     Piece::Bytes(bytes) => Piece::Bytes(bytes.to_ascii_lowercase().into()),
@@ -149,6 +163,33 @@ impl<'a> Inputs<'a> {
                 format!("the header `{name}`, which is signed, has several values"),
             )),
         }
+    }
+
+    /// The names that an item of the signature header lists, and the values of those headers. The
+    /// list is signed with them, so nobody but the sender chooses it.
+    fn listed_headers(&self, prefix: &str) -> Result<Piece<'a>, Refusal> {
+        let malformed = |what: String| Refusal::because(Reason::SignatureMalformed, what);
+        let rule = &self.source.scheme.signature;
+        let lines = items::lines(self);
+        let mut all = lines.iter().flatten().flat_map(|line| items::items(rule, line));
+        let list = all
+            .find_map(|item| item.strip_prefix(prefix))
+            .ok_or_else(|| malformed(format!("no item starts with `{prefix}`")))?;
+        let mut text = list.as_bytes().to_vec();
+        let mut named = Vec::new();
+        for name in list.split(' ').filter(|name| !name.is_empty()) {
+            let name = HeaderName::try_from(name)
+                .map_err(|_| malformed(format!("`{prefix}` lists what is no header's name")))?;
+            // Listed again and again, one long header would make a text of any length.
+            if named.contains(&name) {
+                return Err(malformed(format!("`{prefix}` lists a header twice")));
+            }
+            let Piece::Bytes(value) = self.signed_header(&name)? else { continue };
+            text.push(b'.');
+            text.extend_from_slice(&value);
+            named.push(name);
+        }
+        Ok(Piece::Bytes(text.into()))
     }
 
     fn signed_member(&self, pointer: &Pointer) -> Result<Cow<'a, str>, Refusal> {
@@ -243,7 +284,8 @@ pub(crate) fn one_header<'a>(head: &'a RequestHead, name: &HeaderName) -> OneHea
 /// The JSON members that must be read before a signature can be judged.
 fn named_pointers(scheme: &Scheme) -> Vec<&Pointer> {
     let rule = &scheme.signature;
-    let in_text = rule.signed.0.iter().filter_map(|part| match part.unfolded() {
+    let parts = rule.signed_texts().flat_map(|text| &text.0);
+    let in_text = parts.filter_map(|part| match part.unfolded() {
         Part::Json(pointer) | Part::JsonRaw(pointer) => Some(pointer),
         _ => None,
     });

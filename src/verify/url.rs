@@ -8,13 +8,12 @@ pub(super) fn with_other_port(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     // The colons of an IPv6 address stand in brackets.
-    match authority.rsplit_once(':').filter(|(_, port)| !port.contains(']')) {
-        Some((host, _)) => format!("{scheme}://{host}{path}"),
-        None => {
-            let port = if scheme.eq_ignore_ascii_case("http") { 80 } else { 443 };
-            format!("{scheme}://{authority}:{port}{path}")
-        }
+    let with_port = authority.rsplit_once(':').filter(|(_, port)| !port.contains(']'));
+    if let Some((host, _)) = with_port {
+        return format!("{scheme}://{host}{path}");
     }
+    let port = if scheme.eq_ignore_ascii_case("http") { 80 } else { 443 };
+    format!("{scheme}://{authority}:{port}{path}")
 }
 
 /// The escapes that `HubSpot` decodes before it signs (v3), and what they stand for
@@ -42,16 +41,10 @@ pub(super) fn decoded(url: &str) -> String {
         text.push_str(before);
         let (escape, after) = from.split_at_checked(3).unwrap_or((from, ""));
         let known = DECODED.iter().find(|(written, _)| written.eq_ignore_ascii_case(escape));
-        rest = match known {
-            Some((_, character)) => {
-                text.push(*character);
-                after
-            }
-            None => {
-                text.push('%');
-                from.strip_prefix('%').unwrap_or_default()
-            }
-        };
+        let as_it_is = ('%', from.strip_prefix('%').unwrap_or_default());
+        let (character, after) = known.map_or(as_it_is, |(_, character)| (*character, after));
+        text.push(character);
+        rest = after;
     }
     text.push_str(rest);
     text

@@ -282,6 +282,11 @@ fn sign_prints_what_the_senders_own_libraries_ask_for() {
             "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
             &["svix-id", "svix-timestamp", "svix-signature"],
         ),
+        (
+            "hook0",
+            "a-subscription-secret",
+            &["X-Event-Id", "X-Event-Type", "Content-Type", "X-Hook0-Signature"],
+        ),
         ("pusher", "a-secret-of-the-app", &["X-Pusher-Key", "X-Pusher-Signature", "Content-Type"]),
         (
             "github",
