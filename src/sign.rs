@@ -187,20 +187,20 @@ fn unsigned_head(source: &Source, request: &SignRequest<'_>) -> Result<RequestHe
         host: String::new(),
         secure: false,
     };
-    // Whatever else is signed, as the id of the request: any value will do.
-    for part in &scheme.signature.signed.0 {
-        if let Part::Header(name) = part.unfolded()
-            && matches!(one_header(&head, name), OneHeader::Absent)
-        {
-            insert(&mut head.headers, name, &id)?;
-        }
-    }
     let preset = source.preset.as_deref().and_then(presets::named);
     for (name, value) in preset.iter().flat_map(|preset| &preset.about.headers) {
         let name = HeaderName::try_from(name).map_err(|_| SignError::HeaderValue(name.clone()))?;
         if !head.headers.contains_key(&name) {
             let value = value.replace("{id}", &id).replace("{type}", &event_type);
             insert(&mut head.headers, &name, &value)?;
+        }
+    }
+    // Whatever else is signed, as the id of the request: any value will do.
+    for part in &scheme.signature.signed.0 {
+        if let Part::Header(name) = part.unfolded()
+            && matches!(one_header(&head, name), OneHeader::Absent)
+        {
+            insert(&mut head.headers, name, &id)?;
         }
     }
     Ok(head)
@@ -356,6 +356,33 @@ mod tests {
         assert_eq!(value("x-version"), Some("1"));
         assert_eq!(value("x-request"), Some("evt_1"));
         assert!(value("x-sig").is_some_and(|value| value.len() == 7 + 64), "{headers:?}");
+    }
+
+    #[test]
+    fn the_list_of_signed_headers_is_written_beside_the_signature() {
+        let source = source("X-Sig").with_id(&["header:X-Event-Id"]).with_rule(|rule| {
+            rule.separator = Some(",".to_owned());
+            rule.prefix = "v1=".to_owned();
+            rule.signed = template("{listed:h=}.{body}");
+        });
+        let secrets = secrets(&["topsecret"]);
+        let signed = sign(&source, &SigningKey::Shared(&secrets[0]), &request(b"{}"));
+        let headers = signed.expect("signed").headers;
+        let line = headers.iter().find(|(name, _)| name == "x-sig").expect("a signature");
+        assert!(line.1.starts_with("h=content-type x-event-id,v1="), "{line:?}");
+        let head = crate::verify::fixture::head(&headers);
+        let keys = source.new_keys();
+        assert!(crate::verify::check(&source, &keys, &head, b"{}").is_ok());
+        // What is listed is signed: neither a value nor the list can be another.
+        for (name, value) in [("x-event-id", "evt_2"), ("content-type", "text/plain")] {
+            let mut other = head.clone();
+            other.headers.insert(name, HeaderValue::from_static(value));
+            assert!(crate::verify::check(&source, &keys, &other, b"{}").is_err(), "{name}");
+        }
+        let mut shorter = head;
+        let line = line.1.replace("content-type ", "");
+        shorter.headers.insert("x-sig", HeaderValue::from_str(&line).expect("a value"));
+        assert!(crate::verify::check(&source, &keys, &shorter, b"{}").is_err());
     }
 
     #[test]
