@@ -18,7 +18,7 @@ use hookward::scheme::{
 };
 use hookward::secret::{NamedSecret, Secret};
 use hookward::sign::{SignRequest, SigningKey, sign};
-use hookward::source::{Mode, Source, Unrouted};
+use hookward::source::{Answers, Mode, Source, Unrouted};
 use hookward::verify::SignatureCheck;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::hint::black_box;
@@ -44,6 +44,7 @@ fn source() -> Source {
                 key: KeyForm::Text,
                 key_prefix: String::new(),
                 require: Vec::new(),
+                fallback: None,
             },
             timestamp: None,
             event: EventRule {
@@ -61,6 +62,7 @@ fn source() -> Source {
             .to_vec(),
         keys: Err("made by the benchmark".to_owned()),
         respond_within: Duration::from_secs(10),
+        answers: Answers::Full,
         unrouted: Unrouted::Accept,
         mode: Mode::Enforce,
         allow: Vec::new(),

@@ -19,6 +19,8 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The body of a good end; that of a refusal is the problem document.
     pub body: ReplyBody,
+    /// Whether the sender is told the status alone.
+    pub is_bare: bool,
 }
 
 impl Answer {
@@ -31,7 +33,21 @@ impl Answer {
             status,
             headers: HeaderMap::new(),
             body: ReplyBody::Whole(Bytes::new()),
+            is_bare: false,
         }
+    }
+
+    /// The same answer as its status alone, any success as 200; see
+    /// [`crate::source::Answers::Bare`]. `Allow` stays.
+    #[must_use]
+    pub fn bare(self) -> Self {
+        let mut headers = HeaderMap::new();
+        if let Some(allow) = self.headers.get(header::ALLOW) {
+            headers.insert(header::ALLOW, allow.clone());
+        }
+        let status = if (200..300).contains(&self.status) { 200 } else { self.status };
+        let body = ReplyBody::Whole(Bytes::new());
+        Self { status, headers, body, is_bare: true, ..self }
     }
 
     /// A handshake's answer.

@@ -8,13 +8,15 @@
 //! must hold. A POST that does not have the shape is no handshake and goes the way of every delivery.
 
 use crate::json::{Member, read_raw};
-use crate::keys::{Running, sha256};
+use crate::keys::{Keys, Running, sha256};
 use crate::outcome::{Reason, Refusal};
 use crate::request::RequestHead;
 use crate::scheme::{Handshake, HandshakeKind as Kind, Pointer};
+use crate::secret::{NamedSecret, Secret};
 use crate::source::Source;
+use crate::verify::check;
 use data_encoding::{BASE64, HEXLOWER};
-use http::header::{HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, Method};
 use serde_json::{Map, Value, json};
 use subtle::ConstantTimeEq as _;
@@ -51,7 +53,7 @@ pub fn answer_head(
         return None;
     }
     match handshake.kind {
-        Kind::Trello => Some(Ok(Reply::empty())),
+        Kind::Trello | Kind::Mandrill => Some(Ok(Reply::empty())),
         Kind::Meta => meta(handshake, head),
         Kind::Dropbox => Some(Ok(Reply::text(token_in_query(head, "challenge")?))),
         Kind::X => {
@@ -93,7 +95,8 @@ pub fn answer_body(
         Kind::Slack => {
             let question = object(body)?;
             let challenge = token_member(&question, "challenge")?;
-            (question.get("type")? == "url_verification")
+            let is_question = question.get("type")? == "url_verification";
+            (is_question && !question.contains_key("event"))
                 .then(|| signed(Ok(Reply::text(challenge.to_owned()))))?
         }
         Kind::Zoom => {
@@ -106,20 +109,29 @@ pub fn answer_body(
             }))
         }
         Kind::Discord => {
-            let is_ping = object(body)?.get("type")? == 1;
-            is_ping.then(|| signed(Ok(Reply::json(&json!({ "type": 1 })))))?
+            is_ping(body, 1)?.then(|| signed(Ok(Reply::json(&json!({ "type": 1 })))))?
+        }
+        Kind::DiscordEvents => is_ping(body, 0)?.then(|| signed(Ok(Reply::no_content())))?,
+        Kind::Mandrill => {
+            let is_known = || signed_with_the_known_key(handshake.kind, source, head, body);
+            mandrill_has_no_events(body).then(|| match verified {
+                Err(_) if is_known() => Some(Ok(Reply::empty())),
+                _ => signed(Ok(Reply::empty())),
+            })?
         }
         Kind::Xero | Kind::Line => has_no_events(body).then(|| signed(Ok(Reply::empty())))?,
         Kind::Asana => {
             let secret = head.headers.get("x-hook-secret")?;
-            is_token(secret.to_str().ok()?).then_some(())?;
+            let is_question = is_token(secret.to_str().ok()?) && lists_nothing(body, "events");
+            // An event is signed; the question comes before there is a key.
+            (is_question && !head.headers.contains_key("x-hook-signature")).then_some(())?;
             let mut reply = Reply::empty();
             reply.headers.insert(HeaderName::from_static("x-hook-secret"), secret.clone());
             Some(Ok(reply))
         }
         Kind::Microsoft => {
             let token = query_parameter(head, "validationToken")?;
-            is_line(&token).then(|| Ok(Reply::text(token)))
+            (is_line(&token) && lists_nothing(body, "value")).then(|| Ok(Reply::text(token)))
         }
         Kind::Monday => {
             let question = object(body)?;
@@ -134,7 +146,8 @@ pub fn answer_body(
         Kind::Salesforce => {
             let question = object(body)?;
             token_member(&question, "callbackId")?;
-            token_member(&question, "verificationKey").map(|_| Ok(Reply::empty()))
+            token_member(&question, "verificationKey")?;
+            (question.len() == 2).then(|| Ok(Reply::empty()))
         }
         Kind::Vtex => {
             let question = object(body)?;
@@ -239,6 +252,43 @@ fn object(body: &[u8]) -> Option<Map<String, Value>> {
     serde_json::from_slice(body).ok()
 }
 
+/// Whether a body without an event is of this type. Discord's two protocols share a signature, and
+/// what is a PING in one is an EVENT in the other.
+fn is_ping(body: &[u8], kind: u8) -> Option<bool> {
+    let message = object(body)?;
+    let carries_more = message.contains_key("event") || message.contains_key("data");
+    Some(*message.get("type")? == kind && !carries_more)
+}
+
+/// Whether the body is empty, or an object in which `list` is absent or empty.
+fn lists_nothing(body: &[u8], list: &str) -> bool {
+    let is_empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
+    body.trim_ascii().is_empty()
+        || object(body).is_some_and(|members| {
+            members.iter().all(|(name, value)| name == list && is_empty(value))
+        })
+}
+
+/// Whether the form has one field, `mandrill_events`, and no event in it.
+fn mandrill_has_no_events(body: &[u8]) -> bool {
+    let mut fields = form_urlencoded::parse(body);
+    let events = fields.next().filter(|(name, _)| name == "mandrill_events");
+    let is_empty = events.is_some_and(|(_, events)| {
+        serde_json::from_str::<Vec<Value>>(&events).is_ok_and(|events| events.is_empty())
+    });
+    is_empty && fields.next().is_none()
+}
+
+/// Whether Mandrill's question is signed as its help says: with a key that everybody knows, so
+/// that this proves nothing and lets nothing in.
+fn signed_with_the_known_key(kind: Kind, source: &Source, head: &RequestHead, body: &[u8]) -> bool {
+    let Some(known) = kind.known_key() else { return false };
+    let text = Secret::from(known.to_owned());
+    let secret = NamedSecret { label: String::new(), text };
+    Keys::new(&[secret], &source.scheme.signature)
+        .is_ok_and(|keys| check(source, &keys, head, body).is_ok())
+}
+
 /// Whether `events` is there and empty.
 fn has_no_events(body: &[u8]) -> bool {
     let events = Pointer::parse("/events").ok();
@@ -268,5 +318,12 @@ impl Reply {
 
     fn empty() -> Self {
         Self::text(String::new())
+    }
+
+    /// 204 with a type, which Discord asks for although there is no body.
+    fn no_content() -> Self {
+        let mut reply = Self { status: 204, ..Self::empty() };
+        reply.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        reply
     }
 }

@@ -22,7 +22,7 @@ use crate::outcome::{Outcome, Reason, Refusal};
 use crate::report::Report;
 use crate::request::{BodyError, BodySource, RequestHead};
 use crate::shadow;
-use crate::source::{Mode, Source, Unrouted};
+use crate::source::{Answers, Mode, Source, Unrouted};
 use crate::trace::Trace;
 use crate::verify::{SignatureCheck, freshness};
 use http::{HeaderValue, Method, header};
@@ -52,7 +52,11 @@ pub async fn deliver(gate: &Gate, head: &RequestHead, body: &mut dyn BodySource)
         }
     };
     gate.conclude(Some(serving), &report, &judged, took());
-    forwarded_anyway.unwrap_or(judged)
+    let told = forwarded_anyway.unwrap_or(judged);
+    match serving.source.answers {
+        Answers::Full => told,
+        Answers::Bare => told.bare(),
+    }
 }
 
 /// Lets one delivery live from its head to its answer. What is learned on the way goes into

@@ -144,6 +144,24 @@ pub struct SignatureRule {
     pub key_prefix: String,
     /// Headers that must have exactly this value.
     pub require: Vec<(HeaderName, String)>,
+    /// What holds where no item has the prefix.
+    pub fallback: Option<Fallback>,
+}
+
+/// An older version of a signature, for requests that carry no newer one (Hook0's `v0`).
+#[derive(Clone, Debug)]
+pub struct Fallback {
+    /// An item that starts so holds a signature.
+    pub prefix: String,
+    /// What is signed.
+    pub signed: Template,
+}
+
+impl SignatureRule {
+    /// Every text that a signature of this rule may cover.
+    pub fn signed_texts(&self) -> impl Iterator<Item = &Template> {
+        std::iter::once(&self.signed).chain(self.fallback.iter().map(|older| &older.signed))
+    }
 }
 
 /// A place in a request that holds a text.
@@ -226,6 +244,15 @@ impl Pointer {
         &self.0
     }
 
+    /// The array and the rest of the path, where this points into the first element of one: from
+    /// `/items/0/id`, `/items` and `/id`.
+    #[must_use]
+    pub fn split_at_first_element(&self) -> Option<(Self, Self)> {
+        let at = self.0.iter().position(|token| token == "0")?;
+        let (array, rest) = self.0.split_at(at);
+        Some((Self(array.to_vec()), Self(rest.get(1..)?.to_vec())))
+    }
+
     /// Whether `other` stands at or inside what this points to.
     #[must_use]
     pub fn leads_to(&self, other: &Self) -> bool {
@@ -265,7 +292,7 @@ pub enum Part {
     /// The request method.
     Method,
     /// The source's `public_url`, plus `?` and the query where one arrived.
-    Url,
+    Url(UrlForm),
     /// The path as received, without the query.
     Path,
     /// The query without its `?`; empty where none arrived.
@@ -274,8 +301,23 @@ pub enum Part {
     FormSorted,
     /// The value of a query parameter, percent-decoded.
     QueryParameter(String),
+    /// The headers that the item with this prefix names: the names as listed there, then the value of
+    /// each, joined by dots (Hook0).
+    Listed(String),
     /// A part whose ASCII letters are folded to lower case.
     Lowercase(Box<Part>),
+}
+
+/// How a sender writes the URL that it signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UrlForm {
+    /// As it was given to the sender.
+    AsGiven,
+    /// With or without its port: Twilio is not consistent, so its SDKs try both.
+    AnyPort,
+    /// With the escapes decoded that `HubSpot` decodes before it signs (v3): `%3A %2F %3F %40 %21
+    /// %24 %27 %28 %29 %2A %2C %3B`, and no other.
+    Decoded,
 }
 
 impl Part {

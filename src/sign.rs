@@ -12,6 +12,7 @@ use crate::clock::UnixMillis;
 use crate::json::PayloadFault;
 use crate::keys::Key;
 use crate::outcome::Refusal;
+use crate::presets;
 use crate::request::RequestHead;
 use crate::scheme::{Algorithm, Encoding, Part, Place, TimestampPlace};
 use crate::secret::{NamedSecret, Secret};
@@ -107,6 +108,10 @@ pub fn sign(
     let rule = &scheme.signature;
     let mut head = unsigned_head(source, request)?;
 
+    let list = listed(source, &head);
+    if let (Some(list), Some(Place::Header(name))) = (&list, rule.places.first()) {
+        insert(&mut head.headers, name, list)?; // where the signed text looks for it
+    }
     let inputs = Inputs::whole(source, &head, request.body)?;
     let timestamp = match scheme.timestamp.as_ref().map(|rule| (&rule.from, rule.format)) {
         Some((TimestampPlace::Json(pointer), _)) => {
@@ -121,7 +126,7 @@ pub fn sign(
         let pieces = inputs.pieces(timestamp.as_deref())?;
         encode_signature(rule.encoding, &signature(source, key, &pieces, request.body)?)
     };
-    let line = compose(source, timestamp.as_deref().unwrap_or_default(), &text);
+    let line = compose(source, timestamp.as_deref().unwrap_or_default(), list.as_deref(), &text);
 
     let mut body = None;
     match rule.places.first() {
@@ -182,6 +187,14 @@ fn unsigned_head(source: &Source, request: &SignRequest<'_>) -> Result<RequestHe
         host: String::new(),
         secure: false,
     };
+    let preset = source.preset.as_deref().and_then(presets::named);
+    for (name, value) in preset.iter().flat_map(|preset| &preset.about.headers) {
+        let name = HeaderName::try_from(name).map_err(|_| SignError::HeaderValue(name.clone()))?;
+        if !head.headers.contains_key(&name) {
+            let value = value.replace("{id}", &id).replace("{type}", &event_type);
+            insert(&mut head.headers, &name, &value)?;
+        }
+    }
     // Whatever else is signed, as the id of the request: any value will do.
     for part in &scheme.signature.signed.0 {
         if let Part::Header(name) = part.unfolded()
@@ -280,12 +293,24 @@ fn token(source: &Source, key: &SigningKey<'_>) -> String {
     }
 }
 
-/// The line that holds the signature, and the timestamp where it stands beside it.
-fn compose(source: &Source, timestamp: &str, signature: &str) -> String {
+/// The item that lists the signed headers, where the scheme has one: all that the sender sends.
+fn listed(source: &Source, head: &RequestHead) -> Option<String> {
+    let prefix = source.scheme.signature.signed.0.iter().find_map(|part| match part {
+        Part::Listed(prefix) => Some(prefix),
+        _ => None,
+    })?;
+    let mut names: Vec<&str> = head.headers.keys().map(HeaderName::as_str).collect();
+    names.sort_unstable();
+    Some(format!("{prefix}{}", names.join(" ")))
+}
+
+/// The line that holds the signature, and what stands beside it: the timestamp, a list of headers.
+fn compose(source: &Source, timestamp: &str, list: Option<&str>, signature: &str) -> String {
     let rule = &source.scheme.signature;
     // A `*` stands for what the sender chooses, as a key's id.
     let item = format!("{}{signature}", rule.prefix.replace('*', "1"));
     let separator = rule.separator.as_deref().unwrap_or_default();
+    let item = list.map_or(item.clone(), |list| format!("{list}{separator}{item}"));
     match source.scheme.timestamp.as_ref().map(|rule| &rule.from) {
         Some(TimestampPlace::Item(prefix)) => format!("{prefix}{timestamp}{separator}{item}"),
         Some(TimestampPlace::ItemAt(0)) => format!("{timestamp}{separator}{item}"),
@@ -336,6 +361,33 @@ mod tests {
         assert_eq!(value("x-version"), Some("1"));
         assert_eq!(value("x-request"), Some("evt_1"));
         assert!(value("x-sig").is_some_and(|value| value.len() == 7 + 64), "{headers:?}");
+    }
+
+    #[test]
+    fn the_list_of_signed_headers_is_written_beside_the_signature() {
+        let source = source("X-Sig").with_id(&["header:X-Event-Id"]).with_rule(|rule| {
+            rule.separator = Some(",".to_owned());
+            rule.prefix = "v1=".to_owned();
+            rule.signed = template("{listed:h=}.{body}");
+        });
+        let secrets = secrets(&["topsecret"]);
+        let signed = sign(&source, &SigningKey::Shared(&secrets[0]), &request(b"{}"));
+        let headers = signed.expect("signed").headers;
+        let line = headers.iter().find(|(name, _)| name == "x-sig").expect("a signature");
+        assert!(line.1.starts_with("h=content-type x-event-id,v1="), "{line:?}");
+        let head = crate::verify::fixture::head(&headers);
+        let keys = source.new_keys();
+        assert!(crate::verify::check(&source, &keys, &head, b"{}").is_ok());
+        // What is listed is signed: neither a value nor the list can be another.
+        for (name, value) in [("x-event-id", "evt_2"), ("content-type", "text/plain")] {
+            let mut other = head.clone();
+            other.headers.insert(name, HeaderValue::from_static(value));
+            assert!(crate::verify::check(&source, &keys, &other, b"{}").is_err(), "{name}");
+        }
+        let mut shorter = head;
+        let line = line.1.replace("content-type ", "");
+        shorter.headers.insert("x-sig", HeaderValue::from_str(&line).expect("a value"));
+        assert!(crate::verify::check(&source, &keys, &shorter, b"{}").is_err());
     }
 
     #[test]

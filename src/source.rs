@@ -34,6 +34,8 @@ pub struct Source {
     pub keys: Result<Keys, String>,
     /// How long the sender is kept waiting for an answer.
     pub respond_within: Duration,
+    /// How much an answer says.
+    pub answers: Answers,
     /// What happens to an event that no route wants.
     pub unrouted: Unrouted,
     /// Whether a failed judgement stops a delivery or is only counted.
@@ -67,6 +69,16 @@ impl Source {
     pub fn route(&self, event_type: &str) -> Option<(usize, &Route)> {
         self.routes.iter().enumerate().find(|(_, route)| route.takes(event_type))
     }
+}
+
+/// How much the sender is told beside the status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answers {
+    /// Headers and a body: those of the receiver's 2xx, of a handshake or of a refusal.
+    Full,
+    /// The status alone, every success as 200: Xero takes an answer with a body or a cookie for a
+    /// failure.
+    Bare,
 }
 
 /// What happens to a genuine event that no route wants.

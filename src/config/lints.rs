@@ -8,7 +8,7 @@ use super::source::Draft;
 use super::{Config, Reading};
 use crate::clock::written;
 use crate::route::TypeGlob;
-use crate::scheme::{Algorithm, KeyForm, Part, Place, SignatureRule, TimestampPlace};
+use crate::scheme::{Algorithm, KeyForm, Part, Place, SignatureRule, Template, TimestampPlace};
 use crate::secret::NamedSecret;
 use crate::source::{Mode, Source};
 use std::net::SocketAddr;
@@ -110,12 +110,20 @@ fn contradictions(source: &Source, table: &TableReader<'_>) {
         let what = "{timestamp} is used, but there is no timestamp table to say where it stands";
         table.note(Severity::Error, "signature.signed", what, None);
     }
-    if signed.any(|part| *part == Part::Url) && source.public_url.is_none() {
+    if signed.any(|part| matches!(part, Part::Url(_))) && source.public_url.is_none() {
         let what = "{url} is used, but `public_url` does not say what the sender was given";
         table.note(Severity::Error, "signature.signed", what, None);
     }
     if let Some(handshake) = &source.scheme.handshake {
         let kind = handshake.kind;
+        let is_known = |secret: &NamedSecret| {
+            kind.known_key().is_some_and(|known| known.as_bytes() == secret.text.expose())
+        };
+        if let Some(index) = source.secrets.iter().position(is_known) {
+            let what = "the key that the sender uses before there is a secret, which everybody \
+                        knows: with it anybody's events would be genuine";
+            table.note(Severity::Error, &format!("secrets[{index}]"), what, None);
+        }
         // Only a handshake goes unanswered for it; deliveries do not need the token.
         if kind.needs_verify_token()
             && handshake.verify_token.is_none()
@@ -221,7 +229,7 @@ fn coverage(source: &Source, table: &TableReader<'_>) {
         table.note(Severity::Warning, "signature.algorithm", what, None);
         return;
     }
-    if !signature.signed.covers_body() {
+    if !signature.signed_texts().all(Template::covers_body) {
         let what = "the body is not signed: whoever has captured one delivery can send another \
                     body with its signature";
         table.note(Severity::Warning, "signature.signed", what, None);

@@ -7,8 +7,8 @@ use super::reading::{Item, TableReader};
 use super::secrets::{self, Found};
 use super::value::{Form, Span};
 use crate::scheme::{
-    Algorithm, Encoding, EventRule, Handshake, HandshakeKind, KeyForm, Part, Place, Scheme,
-    SignatureRule, Template, TimeFormat, TimestampPlace, TimestampRule,
+    Algorithm, Encoding, EventRule, Fallback, Handshake, HandshakeKind, KeyForm, Part, Place,
+    Scheme, SignatureRule, Template, TimeFormat, TimestampPlace, TimestampRule,
 };
 use http::HeaderName;
 use std::time::Duration;
@@ -58,8 +58,10 @@ pub(super) static SIGNATURE_KEYS: TableKeys = TableKeys {
             r#""{body}""#,
             "What is signed: `{body}`, `{timestamp}` (as received), `{secret}`, `{header:NAME}`, \
              `{json:/POINTER}`, `{json-raw:/POINTER}` (as it is written in the body), `{method}`, \
-             `{url}` (the `public_url` and the query), `{path}`, `{query}`, `{query:NAME}`, \
-             `{form}` (the body's form fields, sorted and run together), and `{lower:…}` around \
+             `{url}` (the `public_url` and the query; `{url:any-port}`, `{url:decoded}` as some \
+             senders write it), `{path}`, `{query}`, `{query:NAME}`, \
+             `{form}` (the body's form fields, sorted and run together), `{listed:PREFIX}` (the \
+             headers that an item names), and `{lower:…}` around \
              one of them. See `schemes.md`.",
         ),
         key(
@@ -71,6 +73,19 @@ pub(super) static SIGNATURE_KEYS: TableKeys = TableKeys {
         ),
         key("key_prefix", "text", r#""""#, "Cut off the secret first, where it is there."),
         key("require", "table of texts", "{}", "Headers that must have exactly this value."),
+        optional(
+            "fallback_prefix",
+            "text",
+            "no other version is taken",
+            "Where no item has `prefix`, an item that starts so holds a signature of \
+             `fallback_signed`: an older version that some deliveries carry alone.",
+        ),
+        optional(
+            "fallback_signed",
+            "text with placeholders",
+            "`fallback_prefix` is left out",
+            "What is signed then. Both keys stand together.",
+        ),
     ],
 };
 
@@ -124,8 +139,9 @@ pub(super) static HANDSHAKE_KEYS: TableKeys = TableKeys {
             "kind",
             "word",
             "Which protocol's: `slack`, `meta`, `zoom`, `x`, `okta`, `dropbox`, `xero`, \
-             `asana`, `discord`, `microsoft`, `notion`, `monday`, `trello`, `vtex`, `salesforce`, \
-             `ebay`, `woocommerce`, `line`, `exact-online`. See `schemes.md`.",
+             `asana`, `discord`, `discord-events`, `mandrill`, `microsoft`, `notion`, `monday`, \
+             `trello`, `vtex`, `salesforce`, `ebay`, `woocommerce`, `line`, `exact-online`. See \
+             `schemes.md`.",
         ),
         optional(
             "verify_token",
@@ -180,6 +196,7 @@ fn signature(table: &TableReader<'_>) -> Option<SignatureRule> {
     let prefix_optional = table.get("prefix_optional").and_then(|item| item.boolean());
     let require = table.get("require").map(|item| required_headers(&item)).unwrap_or_default();
     let places = places_of_signature(table);
+    let fallback = fallback(table);
     Some(SignatureRule {
         algorithm: algorithm?,
         places: places?,
@@ -191,7 +208,21 @@ fn signature(table: &TableReader<'_>) -> Option<SignatureRule> {
         key: key.unwrap_or(Some(KeyForm::Text))?,
         key_prefix: key_prefix?.to_owned(),
         require,
+        fallback,
     })
+}
+
+fn fallback(table: &TableReader<'_>) -> Option<Fallback> {
+    let prefix = table.get("fallback_prefix");
+    let signed = table.get("fallback_signed");
+    match (&prefix, &signed) {
+        (Some(one), None) => one.refuse("stated without `fallback_signed`", "both, or neither"),
+        (None, Some(one)) => one.refuse("stated without `fallback_prefix`", "both, or neither"),
+        _ => {}
+    }
+    let prefix = prefix.and_then(|item| item.text("a text").map(str::to_owned));
+    let signed = signed.and_then(|item| item.form::<Template>());
+    Some(Fallback { prefix: prefix?, signed: signed? })
 }
 
 fn places_of_signature(table: &TableReader<'_>) -> Option<Vec<Place>> {

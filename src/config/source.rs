@@ -14,7 +14,7 @@ use crate::keys::Keys;
 use crate::presets;
 use crate::scheme::Scheme;
 use crate::secret::NamedSecret;
-use crate::source::{Mode, Source, Unrouted};
+use crate::source::{Answers, Mode, Source, Unrouted};
 use http::HeaderName;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +43,14 @@ pub(super) static KEYS: TableKeys = TableKeys {
             r#""10s""#,
             "The sender's patience, less a margin; counted from the last byte of the request's \
              body. With a preset, the preset's if it has one.",
+        ),
+        key(
+            "answers",
+            "word",
+            r#""full""#,
+            "`bare` answers with the status alone, for a sender that takes nothing else: no body, \
+             no headers of the receiver, any success as 200. With a preset, the preset's if it \
+             has one.",
         ),
         key(
             "unrouted",
@@ -155,6 +163,7 @@ pub(super) fn read<'a>(
 ) -> Option<Source> {
     let table = draft.reader(reading);
     let unrouted = [("accept", Unrouted::Accept), ("reject", Unrouted::Reject)];
+    let answers = [("full", Answers::Full), ("bare", Answers::Bare)];
     let modes = [("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
     let path = table.require("path", "the request path as \"/webhooks/shop\"");
     let path = path.and_then(|item| item.form::<RequestPath>());
@@ -171,6 +180,7 @@ pub(super) fn read<'a>(
             secrets,
             keys,
             respond_within: RESPOND_WITHIN,
+            answers: Answers::Full,
             unrouted: Unrouted::Accept,
             mode: Mode::Enforce,
             allow: Vec::new(),
@@ -184,6 +194,7 @@ pub(super) fn read<'a>(
     };
     // Everything is read before anything is given up, so that every problem is noted.
     let respond_within = table.get("respond_within").and_then(|item| item.form());
+    let answers = table.get("answers").and_then(|item| item.choice(&answers));
     let unrouted = table.get("unrouted").and_then(|item| item.choice(&unrouted));
     let mode = table.get("mode").and_then(|item| item.choice(&modes));
     let allow = table.get("allow").and_then(|item| allow(&item));
@@ -194,6 +205,7 @@ pub(super) fn read<'a>(
     let routes = table.get("routes").map(|item| route::read(&item, upstreams));
     Some(Source {
         respond_within: respond_within.unwrap_or(RESPOND_WITHIN),
+        answers: answers.unwrap_or(Answers::Full),
         unrouted: unrouted.unwrap_or(Unrouted::Accept),
         mode: mode.unwrap_or(Mode::Enforce),
         allow: allow.unwrap_or_default(),

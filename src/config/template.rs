@@ -10,7 +10,7 @@ use http::HeaderName;
 impl Form for Template {
     const NAME: &'static str = "a signed text";
     const ALLOWED: &'static str = "text with {body}, {timestamp}, {secret}, {header:NAME}, {json:/POINTER}, \
-         {json-raw:/POINTER}, {method}, {url}, {path}, {query}, {query:NAME}, {form}, {lower:…}";
+         {json-raw:/POINTER}, {method}, {url}, {url:any-port}, {url:decoded}, {path}, {query}, {query:NAME}, {form}, {listed:PREFIX}, {lower:…}";
 
     fn parse(text: &str) -> Result<Self, Fault> {
         let template = Self::parse(text).map_err(|what| {

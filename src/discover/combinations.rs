@@ -138,6 +138,7 @@ fn unsigned() -> Scheme {
         key: KeyForm::Text,
         key_prefix: String::new(),
         require: Vec::new(),
+        fallback: None,
     };
     Scheme { signature, timestamp: None, event: EventRule::default(), handshake: None }
 }

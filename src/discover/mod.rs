@@ -128,7 +128,7 @@ impl Search<'_> {
         ranking::presets().into_iter().find_map(|preset| {
             let mut source =
                 preset_source(preset.name, &self.head.path, urls.first().map(String::as_str))?;
-            let signs_url = source.scheme.signature.signed.any(|part| *part == Part::Url);
+            let signs_url = source.scheme.signature.signed.any(|part| matches!(part, Part::Url(_)));
             let holds = self.fits(&source)
                 || signs_url
                     && urls.iter().any(|url| {
@@ -208,6 +208,7 @@ impl Search<'_> {
                 key: KeyForm::Text,
                 key_prefix: String::new(),
                 require: Vec::new(),
+                fallback: None,
             };
             Hit { signature, timestamp: None, public_url: None }
         });

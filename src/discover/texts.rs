@@ -2,13 +2,16 @@
 
 use super::candidates::{Time, telling_headers};
 use crate::request::RequestHead;
-use crate::scheme::{Part, Template};
+use crate::scheme::{Part, Template, UrlForm};
 
 /// A text to try; `time` stands for its `{timestamp}`.
 pub(super) struct Text<'a> {
     pub(super) template: Template,
     pub(super) time: Option<&'a Time>,
 }
+
+/// The URL that the sender was given.
+const URL: Part = Part::Url(UrlForm::AsGiven);
 
 /// What joins the parts of a text.
 const JOINTS: [&str; 10] = [".", ":", "", ",", "|", "\n", "-", "_", ";", " "];
@@ -124,13 +127,13 @@ fn request_texts(time: &[Part]) -> impl Iterator<Item = Template> + use<> {
 fn url_texts(time: &[Part]) -> impl Iterator<Item = Template> + use<> {
     let parts = |parts: &[Part]| [parts, time].concat();
     let lists = [
-        parts(&[Part::Url, Part::Body]),
-        parts(&[Part::Body, Part::Url]),
-        parts(&[Part::Method, Part::Url, Part::Body]),
-        parts(&[Part::Url]),
-        parts(&[Part::Url, Part::FormSorted]),
-        parts(&[Part::Secret, Part::Method, Part::Url, Part::Body]),
-        [time, &[Part::Url, Part::Body]].concat(),
+        parts(&[URL, Part::Body]),
+        parts(&[Part::Body, URL]),
+        parts(&[Part::Method, URL, Part::Body]),
+        parts(&[URL]),
+        parts(&[URL, Part::FormSorted]),
+        parts(&[Part::Secret, Part::Method, URL, Part::Body]),
+        [time, &[URL, Part::Body]].concat(),
     ];
     lists.into_iter().flat_map(joined)
 }

@@ -6,7 +6,7 @@ use crate::presets;
 use crate::request::RequestHead;
 use crate::scheme::Scheme;
 use crate::secret::{NamedSecret, Secret};
-use crate::source::{Mode, Source, Unrouted};
+use crate::source::{Answers, Mode, Source, Unrouted};
 use crate::verify::check;
 use std::io;
 use std::path::Path;
@@ -22,6 +22,7 @@ pub(crate) fn source_of(scheme: Scheme, path: &str, public_url: Option<String>) 
         secrets: Vec::new(),
         keys: Err("made for a trial".to_owned()),
         respond_within: Duration::from_secs(10),
+        answers: Answers::Full,
         unrouted: Unrouted::Accept,
         mode: Mode::Enforce,
         allow: Vec::new(),

@@ -193,7 +193,7 @@ impl Case<'_> {
 
     fn other_url(&self) -> Option<Mistake> {
         let rule = &self.source.scheme.signature;
-        if !rule.signed.any(|part| *part == Part::Url) {
+        if !rule.signed.any(|part| matches!(part, Part::Url(_))) {
             return None;
         }
         let own = self.source.public_url.as_deref();

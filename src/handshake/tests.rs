@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::secret::Secret;
-use crate::verify::fixture::{head, source};
+use crate::verify::fixture::{head, hmac_sha1, source, template};
 
 fn handshake(kind: Kind) -> Handshake {
     let verify_token = Some(Secret::from("our-verify-token".to_owned()));
@@ -105,12 +105,12 @@ fn ebay_gets_the_hash_of_code_token_and_url() {
 }
 
 #[test]
-fn a_head_is_answered_for_trello_alone() {
+fn a_head_is_answered_for_those_who_ask_so() {
     let mut request = head(&[("a", "b")]);
     request.method = Method::HEAD;
     for (name, kind) in Kind::NAMES {
         let answer = answer_head(&handshake(kind), &ready(), &request);
-        assert_eq!(answer.is_some(), kind == Kind::Trello, "{name}");
+        assert_eq!(answer.is_some(), matches!(kind, Kind::Trello | Kind::Mandrill), "{name}");
     }
 }
 
@@ -173,6 +173,93 @@ fn an_event_is_no_handshake() {
     let plain = head(&[("a", "b")]);
     for kind in [Kind::Microsoft, Kind::Asana] {
         assert_eq!(answer_body(&handshake(kind), &ready(), &plain, b"{}", Ok(())), None);
+    }
+}
+
+#[test]
+fn a_ping_of_one_of_discords_protocols_is_an_event_of_the_other() {
+    let event = r#"{"version":1,"application_id":"7","type":1,"event":{"type":"ENTITLEMENT_CREATE","timestamp":"2026-03-16T10:20:30"}}"#;
+    let ping_of_events = r#"{"version":1,"application_id":"7","type":0}"#;
+    let ping_of_interactions = r#"{"version":1,"application_id":"7","type":1,"token":"t"}"#;
+    let command = r#"{"type":1,"data":{"name":"greet"}}"#;
+    for body in [event, ping_of_events, command] {
+        assert_eq!(ask_body(Kind::Discord, body, true), None, "{body}");
+    }
+    for body in [event, ping_of_interactions, r#"{"type":0,"event":{}}"#] {
+        assert_eq!(ask_body(Kind::DiscordEvents, body, true), None, "{body}");
+    }
+    assert_eq!(body_of(ask_body(Kind::Discord, ping_of_interactions, true)), r#"{"type":1}"#);
+    let answer = ask_body(Kind::DiscordEvents, ping_of_events, true);
+    let reply = answer.expect("a handshake").expect("an answer");
+    assert_eq!((reply.status, reply.body.len()), (204, 0));
+    assert_eq!(reply.headers["content-type"], "application/json");
+    let forged = ask_body(Kind::DiscordEvents, ping_of_events, false);
+    assert_eq!(forged, Some(Err(Reason::SignatureMismatch)));
+}
+
+#[test]
+fn what_asks_in_a_header_or_the_query_and_carries_an_event_is_one() {
+    let events = r#"{"events":[{"action":"changed"}]}"#;
+    let value = r#"{"value":[{"clientState":"s","changeType":"updated"}]}"#;
+    for (kind, body) in [
+        (Kind::Asana, events),
+        (Kind::Asana, r#"{"events":[],"more":1}"#),
+        (Kind::Microsoft, value),
+        (Kind::Microsoft, "not JSON"),
+        (Kind::Salesforce, r#"{"callbackId":"a","verificationKey":"k","events":[]}"#),
+        (Kind::Slack, r#"{"type":"url_verification","challenge":"a","event":{}}"#),
+    ] {
+        assert_eq!(ask_body(kind, body, true), None, "{kind:?} {body}");
+    }
+    for (kind, body) in
+        [(Kind::Asana, ""), (Kind::Asana, r#"{"events":[]}"#), (Kind::Microsoft, "")]
+    {
+        assert!(ask_body(kind, body, false).is_some(), "{kind:?} {body}");
+    }
+    // Asana signs its events, heartbeats included, and nothing before them.
+    let signed = head(&[("X-Hook-Secret", "abc"), ("X-Hook-Signature", "00")]);
+    let heartbeat = br#"{"events":[]}"#;
+    assert_eq!(answer_body(&handshake(Kind::Asana), &ready(), &signed, heartbeat, Ok(())), None);
+}
+
+#[test]
+fn mandrills_known_key_opens_nothing_but_the_question() {
+    let mandrill = source("X-Mandrill-Signature").with_secrets(&["its-own-key"]);
+    let mut mandrill = mandrill.with_rule(|rule| {
+        rule.algorithm = crate::scheme::Algorithm::HmacSha1;
+        rule.encoding = crate::scheme::Encoding::Base64;
+        rule.signed = template("{url}{form}");
+    });
+    mandrill.keys = Ok(mandrill.new_keys());
+    // HMAC-SHA1 of "https://hooks.example.com/acmemandrill_events[]".
+    let ask = |key: &str, body: &str| {
+        let text: String = form_urlencoded::parse(body.as_bytes())
+            .flat_map(|(name, value)| [name, value])
+            .collect();
+        let tag = hmac_sha1(key, &format!("https://hooks.example.com/acme{text}"));
+        let request = head(&[
+            ("X-Mandrill-Signature", BASE64.encode(&tag).as_str()),
+            ("Content-Type", "application/x-www-form-urlencoded"),
+        ]);
+        let own = mandrill.keys.as_ref().expect("keys");
+        let verified = check(&mandrill, own, &request, body.as_bytes()).map(|_| ());
+        let verified = verified.as_ref().copied();
+        let answer =
+            answer_body(&handshake(Kind::Mandrill), &mandrill, &request, body.as_bytes(), verified);
+        answer.map(|answer| answer.map(|reply| reply.status).map_err(|refusal| refusal.reason))
+    };
+    let question = "mandrill_events=%5B%5D";
+    assert_eq!(ask("test-webhook", question), Some(Ok(200)));
+    assert_eq!(ask("its-own-key", question), Some(Ok(200)));
+    assert_eq!(ask("another", question), Some(Err(Reason::SignatureMismatch)));
+    for event in [
+        "mandrill_events=%5B%7B%22event%22%3A%22send%22%7D%5D",
+        "mandrill_events=%5B%5D&mandrill_events=%5B%7B%7D%5D",
+        "mandrill_events=%5B%5D&x=1",
+        "x=%5B%5D",
+        "mandrill_events=",
+    ] {
+        assert_eq!(ask("test-webhook", event), None, "{event}");
     }
 }
 

@@ -65,10 +65,10 @@ pub fn show(preset: &Preset) -> String {
     lines.push(format!("path = \"/webhooks/{name}\""));
     lines.push(format!("# {}", about.secret));
     lines.push(format!("secrets = [{{ env = \"{}\" }}]", variable(name, "SECRET")));
-    if preset.text_of("signature", "signed", "{body}").contains("{url}") {
+    if preset.text_of("signature", "signed", "{body}").contains("{url") {
         lines.push(format!("public_url = \"https://hooks.example.com/webhooks/{name}\""));
     }
-    for key in ["respond_within", "dedupe_ttl"] {
+    for key in ["respond_within", "answers", "dedupe_ttl"] {
         if let Some(value) = preset.scheme.get(key) {
             lines.push(format!("{key} = {value}"));
         }

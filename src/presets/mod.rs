@@ -1,8 +1,8 @@
 //! Presets: what is known of each sender, as data, one file a sender in `presets/`.
 //!
 //! A preset file holds the tables that a user would write below `[sources.NAME]` with the same
-//! keys (`signature`, `timestamp`, `event`, `handshake`, and `respond_within` and `dedupe_ttl`
-//! where they matter), and one more table, `[preset]`, that says where the facts come from. This
+//! keys (`signature`, `timestamp`, `event`, `handshake`, and `respond_within`, `answers` and
+//! `dedupe_ttl` where they matter), and one more table, `[preset]`, that says where the facts come from. This
 //! module owns that one; the others are read by `config`, as if they had been typed.
 //!
 //! To add a sender, add its file and regenerate `docs/senders.md` (a test says how).
@@ -17,6 +17,7 @@ pub use unreached::{UNREACHED, Unreached};
 
 use include_dir::{Dir, include_dir};
 use serde::{Deserialize, Deserializer};
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -93,6 +94,10 @@ pub struct About {
     pub batch: bool,
     /// A plausible body, for `hookward send`: JSON, or a form where forms are signed.
     pub sample: String,
+    /// Headers beside those of the scheme that a delivery carries and the sender's own library asks
+    /// for, for `hookward sign`; `{id}` and `{type}` stand for those of the event.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
     /// What else is to be minded.
     pub notes: Option<String>,
     /// Why `event.id` names one event, and the same one on each retry.

@@ -35,8 +35,15 @@ pub(crate) struct Reply {
 
 impl From<Answer> for Reply {
     fn from(answer: Answer) -> Self {
-        let Answer { outcome, refusal, status, headers, body } = answer;
+        let Answer { outcome, refusal, status, headers, body, is_bare } = answer;
         let mut reply = match refusal {
+            Some(refusal) if is_bare => {
+                let mut reply =
+                    Self { headers, ..Self::problem(&refusal) }.with_problem_headers(&refusal);
+                reply.headers.remove(CONTENT_TYPE);
+                reply.body = ReplyBody::Whole(Bytes::new());
+                reply
+            }
             Some(refusal) => {
                 Self { headers, ..Self::problem(&refusal) }.with_problem_headers(&refusal)
             }
@@ -234,6 +241,21 @@ mod tests {
         let mut answer = Answer::refused(Refusal::new(Reason::MethodNotAllowed));
         answer.headers.insert(ALLOW, HeaderValue::from_static("GET, POST"));
         assert_eq!(Reply::from(answer).headers[ALLOW], "GET, POST");
+    }
+
+    #[test]
+    fn a_bare_answer_is_a_status_and_what_a_retry_needs() {
+        let mut good = Answer::empty(Outcome::Delivered, 204);
+        good.headers.insert("set-cookie", HeaderValue::from_static("a=b"));
+        good.body = ReplyBody::Whole(Bytes::from_static(b"ok"));
+        let reply = Reply::from(good.bare());
+        assert_eq!((reply.status, text(&reply).as_str(), reply.headers.len()), (200, "", 1));
+        assert_eq!(reply.headers[OUTCOME], "delivered");
+        let reply = Reply::from(Answer::refused(Reason::SignatureMismatch.into()).bare());
+        assert_eq!((reply.status, text(&reply).as_str(), reply.headers.len()), (401, "", 1));
+        let reply = Reply::from(Answer::refused(Reason::Overloaded.into()).bare());
+        assert_eq!((reply.status, text(&reply).as_str()), (503, ""));
+        assert_eq!((&reply.headers[RETRY_AFTER], reply.headers.len()), (&"1".parse().unwrap(), 2));
     }
 
     #[test]

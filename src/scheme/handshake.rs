@@ -29,11 +29,16 @@ pub enum HandshakeKind {
     Dropbox,
     /// Xero, "intent to receive": a POST without events; 200 if its signature holds, else 401.
     Xero,
-    /// Asana, Keap, Rentman: a POST whose `X-Hook-Secret` is sent back.
+    /// Asana, Keap, Rentman: a POST of nothing but `X-Hook-Secret`, which is sent back.
     Asana,
-    /// Discord: a signed POST of type 1 (PING), answered with type 1.
+    /// Discord's interactions: a signed POST of type 1 (PING), answered with type 1.
     Discord,
-    /// Microsoft Graph, Business Central: a POST whose `validationToken` in the query is echoed.
+    /// Discord's webhook events: a signed POST of type 0 (PING) that wants 204 without a body.
+    DiscordEvents,
+    /// Mandrill: a HEAD that wants 200, or a POST without events under a key that everybody knows.
+    Mandrill,
+    /// Microsoft Graph, Business Central: a POST of nothing but a `validationToken` in the
+    /// query, which is echoed.
     Microsoft,
     /// Notion: an unsigned POST of a `verification_token`, which later is the secret.
     Notion,
@@ -57,7 +62,7 @@ pub enum HandshakeKind {
 
 impl HandshakeKind {
     /// Every kind with its name in the configuration.
-    pub const NAMES: [(&'static str, Self); 19] = [
+    pub const NAMES: [(&'static str, Self); 21] = [
         ("slack", Self::Slack),
         ("meta", Self::Meta),
         ("zoom", Self::Zoom),
@@ -67,6 +72,8 @@ impl HandshakeKind {
         ("xero", Self::Xero),
         ("asana", Self::Asana),
         ("discord", Self::Discord),
+        ("discord-events", Self::DiscordEvents),
+        ("mandrill", Self::Mandrill),
         ("microsoft", Self::Microsoft),
         ("notion", Self::Notion),
         ("monday", Self::Monday),
@@ -84,7 +91,7 @@ impl HandshakeKind {
     pub const fn methods(self) -> &'static [Method] {
         match self {
             Self::Meta | Self::X | Self::Okta | Self::Dropbox | Self::Ebay => &[Method::GET],
-            Self::Trello => &[Method::HEAD],
+            Self::Trello | Self::Mandrill => &[Method::HEAD],
             _ => &[],
         }
     }
@@ -95,6 +102,17 @@ impl HandshakeKind {
         match self {
             Self::Okta => Some(HeaderName::from_static("x-okta-verification-challenge")),
             Self::Asana => Some(HeaderName::from_static("x-hook-secret")),
+            _ => None,
+        }
+    }
+
+    /// The key that the sender signs its question with while there is no secret yet. Everybody
+    /// knows it, so it verifies nothing else.
+    #[must_use]
+    pub const fn known_key(self) -> Option<&'static str> {
+        match self {
+            // https://mandrill.zendesk.com/hc/en-us/articles/360038740014
+            Self::Mandrill => Some("test-webhook"),
             _ => None,
         }
     }

@@ -14,7 +14,8 @@ impl Scheme {
     /// require, id, type and times of the event, and the handshake's.
     #[must_use]
     pub fn headers(&self) -> Vec<HeaderName> {
-        let signed = self.signature.signed.0.iter().filter_map(|part| match part.unfolded() {
+        let parts = self.signature.signed_texts().flat_map(|text| &text.0);
+        let signed = parts.filter_map(|part| match part.unfolded() {
             Part::Header(name) => Some(name),
             Part::FormSorted => Some(&http::header::CONTENT_TYPE),
             Part::Literal(_)
@@ -24,10 +25,12 @@ impl Scheme {
             | Part::Json(_)
             | Part::JsonRaw(_)
             | Part::Method
-            | Part::Url
+            | Part::Url(_)
             | Part::Path
             | Part::Query
             | Part::QueryParameter(_)
+            // The request names these; whatever of them is read as id, type or time is listed there.
+            | Part::Listed(_)
             | Part::Lowercase(_) => None,
         });
         let required = self.signature.require.iter().map(|(name, _)| name);
@@ -36,7 +39,7 @@ impl Scheme {
             TimestampPlace::Item(_) | TimestampPlace::ItemAt(_) | TimestampPlace::Json(_) => None,
         });
         let event = [&self.event.id, &self.event.kind, &self.event.time];
-        let event = event.into_iter().flatten().filter_map(Place::header);
+        let event = event.into_iter().flatten().flat_map(Place::singles).filter_map(Place::header);
         let handshake = self.handshake.iter().filter_map(|handshake| handshake.kind.header());
         let mut all: Vec<HeaderName> = Vec::new();
         let found = self.signature_headers().chain(signed).chain(required).chain(timestamp);
@@ -50,12 +53,12 @@ impl Scheme {
 }
 
 impl Place {
-    /// The header, if it is one.
+    /// The header, if it is one; a joined place is not, see [`Place::singles`].
     #[must_use]
     pub const fn header(&self) -> Option<&HeaderName> {
         match self {
             Self::Header(name) => Some(name),
-            Self::Json(_) | Self::BodySha256 => None,
+            Self::Json(_) | Self::BodySha256 | Self::Joined(_) => None,
         }
     }
 }

@@ -4,7 +4,7 @@
 //! Owns reading and printing of that notation, each the inverse of the other. An error is a
 //! sentence for the person who wrote the text.
 
-use super::{Part, Place, Pointer, Segment, Template, TimestampPlace};
+use super::{Part, Place, Pointer, Segment, Template, TimestampPlace, UrlForm};
 use http::HeaderName;
 use std::fmt;
 
@@ -104,7 +104,8 @@ impl fmt::Display for TimestampPlace {
 
 /// What may stand between braces, for error messages.
 const HOLES: &str = "{body}, {timestamp}, {secret}, {header:NAME}, {json:/POINTER}, \
-                     {json-raw:/POINTER}, {method}, {url}, {path}, {query}, {query:NAME}, {form}, \
+                     {json-raw:/POINTER}, {method}, {url}, {url:any-port}, {url:decoded}, {path}, \
+                     {query}, {query:NAME}, {form}, {listed:PREFIX}, \
                      and {lower:…} around one of them";
 
 impl Template {
@@ -166,7 +167,9 @@ fn parse_hole(hole: &str) -> Result<Part, String> {
         "timestamp" => Part::Timestamp,
         "secret" => Part::Secret,
         "method" => Part::Method,
-        "url" => Part::Url,
+        "url" => Part::Url(UrlForm::AsGiven),
+        "url:any-port" => Part::Url(UrlForm::AnyPort),
+        "url:decoded" => Part::Url(UrlForm::Decoded),
         "path" => Part::Path,
         "query" => Part::Query,
         "form" => Part::FormSorted,
@@ -174,9 +177,14 @@ fn parse_hole(hole: &str) -> Result<Part, String> {
             Some(("header", name)) => Part::Header(header_name(name)?),
             Some(("json", pointer)) => Part::Json(Pointer::parse(pointer)?),
             Some(("json-raw", pointer)) => Part::JsonRaw(Pointer::parse(pointer)?),
+            Some(("listed", prefix)) if !prefix.is_empty() => Part::Listed(prefix.to_owned()),
             Some(("query", name)) if !name.is_empty() => Part::QueryParameter(name.to_owned()),
             Some(("lower", inner)) => match parse_hole(inner)? {
-                Part::Body | Part::Secret | Part::FormSorted | Part::Lowercase(_) => {
+                Part::Body
+                | Part::Secret
+                | Part::FormSorted
+                | Part::Listed(_)
+                | Part::Lowercase(_) => {
                     return Err(format!("`{{{hole}}}`: this hole cannot be folded to lower case"));
                 }
                 inner => Part::Lowercase(Box::new(inner)),
@@ -207,11 +215,14 @@ impl fmt::Display for Part {
             Self::Json(pointer) => write!(f, "json:{pointer}"),
             Self::JsonRaw(pointer) => write!(f, "json-raw:{pointer}"),
             Self::Method => f.write_str("method"),
-            Self::Url => f.write_str("url"),
+            Self::Url(UrlForm::AsGiven) => f.write_str("url"),
+            Self::Url(UrlForm::AnyPort) => f.write_str("url:any-port"),
+            Self::Url(UrlForm::Decoded) => f.write_str("url:decoded"),
             Self::Path => f.write_str("path"),
             Self::Query => f.write_str("query"),
             Self::FormSorted => f.write_str("form"),
             Self::QueryParameter(name) => write!(f, "query:{name}"),
+            Self::Listed(prefix) => write!(f, "listed:{prefix}"),
             Self::Lowercase(inner) => write!(f, "lower:{inner}"),
         }
     }
@@ -234,6 +245,8 @@ mod tests {
             "{header:webhook-id}.{timestamp}.{body}",
             "{json:/a/b~1c}{json-raw:/content}",
             "{method}\n{path}\n{query}{url}",
+            "{url:any-port}{url:decoded}",
+            "{timestamp}.{listed:h=}.{body}",
             "id:{lower:query:data.id};",
             "{{{secret}}}",
             "",

@@ -9,7 +9,8 @@ use crate::scheme::{
 };
 use crate::secret::{NamedSecret, Secret};
 use crate::sign::{SignRequest, SigningKey, sign};
-use crate::source::{Mode, Source, Unrouted};
+use crate::source::{Answers, Mode, Source, Unrouted};
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -35,6 +36,7 @@ pub(crate) fn source(header: &str) -> Source {
                 key: KeyForm::Text,
                 key_prefix: String::new(),
                 require: Vec::new(),
+                fallback: None,
             },
             timestamp: None,
             event: EventRule {
@@ -47,6 +49,7 @@ pub(crate) fn source(header: &str) -> Source {
         secrets: Vec::new(),
         keys: Err("not made".to_owned()),
         respond_within: Duration::from_secs(10),
+        answers: Answers::Full,
         unrouted: Unrouted::Accept,
         mode: Mode::Enforce,
         allow: Vec::new(),
@@ -137,6 +140,13 @@ pub(crate) fn head<N: AsRef<str>, V: AsRef<[u8]>>(lines: &[(N, V)]) -> RequestHe
         host: "hooks.example.com".to_owned(),
         secure: true,
     }
+}
+
+/// HMAC-SHA1, for tests that sign by themselves.
+pub(crate) fn hmac_sha1(key: &str, text: &str) -> Vec<u8> {
+    let mut mac = Hmac::<sha1::Sha1>::new_from_slice(key.as_bytes()).expect("a key");
+    mac.update(text.as_bytes());
+    mac.finalize().into_bytes().to_vec()
 }
 
 /// What the sender would send at [`NOW`] with the first secret: head and body.

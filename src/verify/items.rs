@@ -8,6 +8,7 @@ use super::signed::{Inputs, OneHeader, one_header};
 use crate::json::Member;
 use crate::outcome::{Reason, Refusal};
 use crate::scheme::{Algorithm, Encoding, Place, SignatureRule, TimestampPlace, TimestampRule};
+use http::header::AUTHORIZATION;
 use std::borrow::Cow;
 
 /// A check of a public-key signature is some thousand times as dear as a comparison, and anybody
@@ -54,7 +55,29 @@ pub(crate) fn items<'t>(rule: &SignatureRule, line: &'t str) -> impl Iterator<It
 
 /// The part of an item that holds a signature; `None` where the prefix says it holds none.
 pub(crate) fn signature_of<'t>(rule: &SignatureRule, item: &'t str) -> Option<&'t str> {
-    strip_pattern(&rule.prefix, item).or(rule.prefix_optional.then_some(item))
+    let text = if is_auth_scheme(rule) {
+        strip_auth_scheme(&rule.prefix, item)
+    } else {
+        strip_pattern(&rule.prefix, item)
+    };
+    text.or(rule.prefix_optional.then_some(item))
+}
+
+/// Whether some item has the rule's prefix.
+pub(super) fn any_has_prefix(rule: &SignatureRule, lines: &[Option<Cow<'_, str>>]) -> bool {
+    let mut items = lines.iter().flatten().flat_map(|line| items(rule, line));
+    items.any(|item| signature_of(rule, item).is_some())
+}
+
+/// Whether the prefix is the name of an HTTP authentication scheme, as in `Authorization: Basic …`.
+fn is_auth_scheme(rule: &SignatureRule) -> bool {
+    rule.prefix.ends_with(' ') && rule.places.contains(&Place::Header(AUTHORIZATION))
+}
+
+/// Cuts off the scheme's name in either case, and the spaces behind it (RFC 9110, section 11.4).
+fn strip_auth_scheme<'t>(prefix: &str, item: &'t str) -> Option<&'t str> {
+    let (scheme, credentials) = item.split_at_checked(prefix.len())?;
+    scheme.eq_ignore_ascii_case(prefix).then(|| credentials.trim_start_matches(' '))
 }
 
 /// Cuts off a prefix in which `*` stands for any run of characters, the shortest that fits.
@@ -170,6 +193,25 @@ pub(crate) fn timestamp_text<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_of_an_auth_scheme_is_read_in_either_case_and_no_other_prefix_is() {
+        let rule = |header: &str, prefix: &str| {
+            let mut rule = crate::verify::fixture::source(header).scheme.signature;
+            prefix.clone_into(&mut rule.prefix);
+            rule
+        };
+        let basic = rule("Authorization", "Basic ");
+        for item in ["Basic YTpi", "basic YTpi", "BASIC   YTpi"] {
+            assert_eq!(signature_of(&basic, item), Some("YTpi"), "{item}");
+        }
+        for item in ["Basi", "BasicYTpi", "Bearer YTpi", ""] {
+            assert_eq!(signature_of(&basic, item), None, "{item}");
+        }
+        let other = rule("X-Signature", "Basic ");
+        assert_eq!(signature_of(&other, "basic YTpi"), None);
+        assert_eq!(signature_of(&rule("Authorization", "sha256="), "SHA256=00"), None);
+    }
 
     #[test]
     fn a_star_in_a_prefix_stands_for_the_shortest_run() {

@@ -7,11 +7,13 @@
 //! [`SignatureCheck`] is fed while the body arrives; [`freshness`] judges the time of sending, which
 //! comes later in a delivery's life, after the look for a duplicate.
 
+mod elements;
 mod encoding;
 pub mod freshness;
 mod items;
 mod signed;
 mod texts;
+mod url;
 
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -26,7 +28,7 @@ use crate::clock::UnixMillis;
 use crate::keys::{Key, Keys, Running};
 use crate::outcome::{Reason, Refusal};
 use crate::request::RequestHead;
-use crate::scheme::Algorithm;
+use crate::scheme::{Algorithm, SignatureRule};
 use crate::source::Source;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -92,6 +94,8 @@ pub(crate) struct Reading<'a> {
     pub(crate) signatures: Vec<Vec<u8>>,
     /// The text that was signed.
     pub(crate) pieces: Vec<Piece<'a>>,
+    /// Another text that the sender may have signed instead.
+    other_pieces: Option<Vec<Piece<'a>>>,
     /// The time of sending, if it is part of the text.
     pub(crate) sent: Option<UnixMillis>,
 }
@@ -139,10 +143,7 @@ impl<'a> SignatureCheck<'a> {
                 let fed = (seen_bytes == body.len()).then_some(hashes);
                 reading.judge(keys, fed.unwrap_or_default(), body)
             }
-            State::Waiting => {
-                let inputs = Inputs::whole(source, head, body)?;
-                Reading::of(&inputs)?.judge(keys, Vec::new(), body)
-            }
+            State::Waiting => check(source, keys, head, body),
         }
     }
 }
@@ -158,7 +159,9 @@ pub fn check(
     body: &[u8],
 ) -> Result<Genuine, Refusal> {
     let inputs = Inputs::whole(source, head, body)?;
-    Reading::of(&inputs)?.judge(keys, Vec::new(), body)
+    let genuine = Reading::of(&inputs)?.judge(keys, Vec::new(), body)?;
+    elements::further_tokens_are_right(source, keys, body)?;
+    Ok(genuine)
 }
 
 impl<'a> Reading<'a> {
@@ -170,18 +173,29 @@ impl<'a> Reading<'a> {
         if !lines.is_empty() {
             check_required(inputs)?;
         }
-        let signatures = items::signatures(rule, &lines)?;
+        let older = rule.fallback.as_ref().filter(|_| !items::any_has_prefix(rule, &lines));
+        let signatures = match older {
+            None => items::signatures(rule, &lines)?,
+            Some(older) => {
+                let rule = SignatureRule { prefix: older.prefix.clone(), ..rule.clone() };
+                items::signatures(&rule, &lines)?
+            }
+        };
         if rule.algorithm == Algorithm::Token {
-            return Ok(Self { signatures, pieces: Vec::new(), sent: None });
+            return Ok(Self { signatures, pieces: Vec::new(), other_pieces: None, sent: None });
         }
+        elements::only_the_first_is_there(inputs)?;
         let (text, sent) = if scheme.signs_timestamp() {
             let (text, sent) = read_timestamp(inputs, &lines)?;
             (Some(text), Some(sent))
         } else {
             (None, None)
         };
-        let pieces = inputs.pieces(text.as_deref())?;
-        Ok(Self { signatures, pieces, sent })
+        let (pieces, other_pieces) = match older {
+            None => (inputs.pieces(text.as_deref())?, inputs.other_pieces(text.as_deref())?),
+            Some(older) => (inputs.pieces_of(&older.signed, text.as_deref())?, None),
+        };
+        Ok(Self { signatures, pieces, other_pieces, sent })
     }
 
     /// Tries every key on every signature. `fed` are the keys' hashes that have taken the body, in
@@ -207,9 +221,11 @@ impl<'a> Reading<'a> {
     /// The first of the signatures that this key made, all of them having been compared.
     fn find_match(&self, key: &Key, fed: Option<Running>, body: &[u8]) -> Option<&[u8]> {
         let signed = key.signed(fed, &self.pieces, body);
+        let other = self.other_pieces.as_deref().map(|pieces| key.signed(None, pieces, body));
         self.signatures.iter().fold(None, |found, signature| {
             let matches = signed.matches(signature);
-            found.or(matches.then_some(signature.as_slice()))
+            let matches_other = other.as_ref().is_some_and(|other| other.matches(signature));
+            found.or((matches || matches_other).then_some(signature.as_slice()))
         })
     }
 }

@@ -3,12 +3,13 @@
 //! Owns what each hole of a template stands for. The body is left out as [`Piece::Body`], so that
 //! it can be hashed while it arrives and is never copied; nothing of it is re-formatted.
 
+use super::{items, url};
 use crate::headers::folded;
 use crate::json::{Member, read_raw};
 use crate::keys::sha256;
 use crate::outcome::{Reason, Refusal};
 use crate::request::RequestHead;
-use crate::scheme::{Part, Place, Pointer, Scheme, TimestampPlace};
+use crate::scheme::{Part, Place, Pointer, Scheme, Template, TimestampPlace, UrlForm};
 use crate::source::Source;
 use http::HeaderName;
 use std::borrow::Cow;
@@ -36,8 +37,10 @@ pub(crate) struct Inputs<'a> {
 impl<'a> Inputs<'a> {
     /// A request whose body has not arrived; `None` where the rule cannot be read without it.
     pub(crate) fn of_head(source: &'a Source, head: &'a RequestHead) -> Option<Self> {
-        let needs_body = !named_pointers(&source.scheme).is_empty()
-            || source.scheme.signature.signed.any(|part| matches!(part, Part::FormSorted));
+        let needs_body = !named_pointers(&source.scheme).is_empty() || {
+            let mut texts = source.scheme.signature.signed_texts();
+            texts.any(|text| text.any(|part| matches!(part, Part::FormSorted)))
+        };
         (!needs_body).then(|| Self { source, head, body: None, values: Vec::new() })
     }
 
@@ -61,6 +64,11 @@ impl<'a> Inputs<'a> {
         Ok(Self { source, head, body: Some(body), values })
     }
 
+    /// The body, once it is whole.
+    pub(super) fn body(&self) -> Option<&'a [u8]> {
+        self.body
+    }
+
     /// What stands at a JSON pointer that the rule names.
     pub(crate) fn member(&self, pointer: &Pointer) -> Member<'a> {
         self.raw(pointer).map_or(Member::Absent, Member::of)
@@ -78,8 +86,41 @@ impl<'a> Inputs<'a> {
     /// different values,
     /// [`Reason::PayloadMalformed`] where a signed JSON member is an object or array.
     pub(crate) fn pieces(&self, timestamp: Option<&str>) -> Result<Vec<Piece<'a>>, Refusal> {
-        let parts = &self.source.scheme.signature.signed.0;
-        parts.iter().map(|part| self.piece(part, timestamp)).collect()
+        self.pieces_of(&self.source.scheme.signature.signed, timestamp)
+    }
+
+    /// The pieces of another of the rule's texts.
+    ///
+    /// # Errors
+    /// As [`Inputs::pieces`].
+    pub(super) fn pieces_of(
+        &self,
+        text: &'a Template,
+        timestamp: Option<&str>,
+    ) -> Result<Vec<Piece<'a>>, Refusal> {
+        text.0.iter().map(|part| self.piece(part, timestamp)).collect()
+    }
+
+    /// The pieces of the other text that the sender may have signed, with its URL's port where that
+    /// was given without one and the other way round; `None` if the sender is not known for that.
+    ///
+    /// # Errors
+    /// As [`Inputs::pieces`].
+    pub(crate) fn other_pieces(
+        &self,
+        timestamp: Option<&str>,
+    ) -> Result<Option<Vec<Piece<'a>>>, Refusal> {
+        let signed = &self.source.scheme.signature.signed;
+        if !signed.any(|part| *part == Part::Url(UrlForm::AnyPort)) {
+            return Ok(None);
+        }
+        let other = |part: &'a Part| match part {
+            Part::Url(UrlForm::AnyPort) => {
+                Ok(Piece::Bytes(url::with_other_port(&self.url()?).into_bytes().into()))
+            }
+            part => self.piece(part, timestamp),
+        };
+        signed.0.iter().map(other).collect::<Result<_, _>>().map(Some)
     }
 
     fn piece(&self, part: &'a Part, timestamp: Option<&str>) -> Result<Piece<'a>, Refusal> {
@@ -92,11 +133,13 @@ impl<'a> Inputs<'a> {
             Part::Json(pointer) => self.signed_member(pointer)?,
             Part::JsonRaw(pointer) => self.raw(pointer).unwrap_or_default().into(),
             Part::Method => self.head.method.as_str().into(),
-            Part::Url => self.url()?.into(),
+            Part::Url(UrlForm::AsGiven | UrlForm::AnyPort) => self.url()?.into(),
+            Part::Url(UrlForm::Decoded) => url::decoded(&self.url()?).into(),
             Part::Path => self.head.path.as_str().into(),
             Part::Query => self.head.query.as_deref().unwrap_or_default().into(),
             Part::QueryParameter(name) => self.query_parameter(name)?.unwrap_or_default(),
             Part::FormSorted => self.sorted_form()?.into(),
+            Part::Listed(prefix) => return self.listed_headers(prefix),
             Part::Lowercase(inner) => {
                 return Ok(match self.piece(inner, timestamp)? {
                     Piece::Bytes(bytes) => Piece::Bytes(bytes.to_ascii_lowercase().into()),
@@ -122,6 +165,33 @@ impl<'a> Inputs<'a> {
                 format!("the header `{name}`, which is signed, has several values"),
             )),
         }
+    }
+
+    /// The names that an item of the signature header lists, and the values of those headers. The
+    /// list is signed with them, so nobody but the sender chooses it.
+    fn listed_headers(&self, prefix: &str) -> Result<Piece<'a>, Refusal> {
+        let malformed = |what: String| Refusal::because(Reason::SignatureMalformed, what);
+        let rule = &self.source.scheme.signature;
+        let lines = items::lines(self);
+        let mut all = lines.iter().flatten().flat_map(|line| items::items(rule, line));
+        let list = all
+            .find_map(|item| item.strip_prefix(prefix))
+            .ok_or_else(|| malformed(format!("no item starts with `{prefix}`")))?;
+        let mut text = list.as_bytes().to_vec();
+        let mut named = Vec::new();
+        for name in list.split(' ').filter(|name| !name.is_empty()) {
+            let name = HeaderName::try_from(name)
+                .map_err(|_| malformed(format!("`{prefix}` lists what is no header's name")))?;
+            // Listed again and again, one long header would make a text of any length.
+            if named.contains(&name) {
+                return Err(malformed(format!("`{prefix}` lists a header twice")));
+            }
+            let Piece::Bytes(value) = self.signed_header(&name)? else { continue };
+            text.push(b'.');
+            text.extend_from_slice(&value);
+            named.push(name);
+        }
+        Ok(Piece::Bytes(text.into()))
     }
 
     fn signed_member(&self, pointer: &Pointer) -> Result<Cow<'a, str>, Refusal> {
@@ -234,7 +304,8 @@ pub(crate) fn one_header<'a>(head: &'a RequestHead, name: &HeaderName) -> OneHea
 /// The JSON members that must be read before a signature can be judged.
 fn named_pointers(scheme: &Scheme) -> Vec<&Pointer> {
     let rule = &scheme.signature;
-    let in_text = rule.signed.0.iter().filter_map(|part| match part.unfolded() {
+    let parts = rule.signed_texts().flat_map(|text| &text.0);
+    let in_text = parts.filter_map(|part| match part.unfolded() {
         Part::Json(pointer) | Part::JsonRaw(pointer) => Some(pointer),
         _ => None,
     });

@@ -19,6 +19,7 @@ mod captures;
 mod change;
 mod claims;
 mod commands;
+mod conversations;
 mod docs;
 mod faults;
 mod forwarding;

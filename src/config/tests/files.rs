@@ -175,7 +175,7 @@ fn a_scheme_can_be_read_by_itself() {
              stands in as \"X-Signature\", or `from`)",
             "x.toml:2:1: error: signature.headr: unknown key; did you mean `header`? (allowed: \
              algorithm, header, from, separator, prefix, prefix_optional, encoding, signed, key, \
-             key_prefix, require)",
+             key_prefix, require, fallback_prefix, fallback_signed)",
         ]
     );
 }

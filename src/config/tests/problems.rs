@@ -6,7 +6,7 @@ use crate::config::Severity;
 const CASES: &str = include_str!("problems.txt");
 
 fn secrets() -> TestSecrets {
-    TestSecrets::usual().with("SHORT", "hunter2").with("EMPTY", "")
+    TestSecrets::usual().with("SHORT", "hunter2").with("EMPTY", "").with("KNOWN", "test-webhook")
 }
 
 /// Each configuration with its problems.
