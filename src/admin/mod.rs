@@ -104,6 +104,9 @@ const READY_WITHIN: Duration = Duration::from_secs(2);
 /// Connections at once. When all places are taken the oldest gives way, so that a probe is answered.
 const PLACES: usize = 256;
 
+/// Bodies held at once; no request has one that says anything.
+const ADMIN_MEMORY_BYTES: usize = 1024 * 1024;
+
 /// The requests of this listener, answered.
 pub(crate) struct Admin {
     backend: Arc<dyn AdminBackend>,
@@ -145,7 +148,7 @@ impl Admin {
         Listener::new(
             Arc::new(self),
             Arc::new(ArcSwap::from_pointee(limits)),
-            BodyMemory::new(1024 * 1024, None),
+            BodyMemory::new(ADMIN_MEMORY_BYTES, ADMIN_MEMORY_BYTES, None),
             Arc::new(Traffic::default()),
             None,
             Arc::new(ArcSwapOption::empty()),
