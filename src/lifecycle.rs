@@ -257,6 +257,10 @@ impl From<BodyError> for Refusal {
             BodyError::TooLarge => Reason::BodyTooLarge.into(),
             BodyError::TimedOut => Reason::BodyTimeout.into(),
             BodyError::NoMemory => Self::because(Reason::Overloaded, "body_memory is used up"),
+            BodyError::NoShare => Self::because(
+                Reason::Overloaded,
+                "this address has used up its part of body_memory",
+            ),
             BodyError::Broken => Self::because(Reason::BadRequest, "the body broke off"),
         }
     }

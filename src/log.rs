@@ -3,9 +3,14 @@
 //! Owns the subscriber and its JSON format. What a line says is decided where it is written; what
 //! may never stand in one (bodies, secrets, computed signatures) is listed in `docs/LOGGING.md`.
 
+mod limits;
+mod lost;
+
 use crate::clock::{Clock, SystemClock};
 use crate::config::{LogFormat, LogSettings};
 use arc_swap::ArcSwap;
+use limits::LineLimits;
+use lost::{Counter, Telling};
 use serde_json::{Map, Value};
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +20,9 @@ use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// A field whose text is JSON already and is embedded as it is.
 const JSON_FIELD: &str = "destinations";
@@ -40,18 +47,24 @@ pub struct Log {
 /// # Errors
 /// A sentence if `level` is no filter, or if a subscriber is installed already.
 pub fn install(settings: &LogSettings) -> Result<Log, String> {
+    let format = Arc::new(ArcSwap::from_pointee(settings.format));
+    let clock = Arc::new(SystemClock::new());
+    let limits = LineLimits::new(clock.clone());
+    let lines = Lines { format: Arc::clone(&format), clock, limits };
+    let counter = Counter::default();
     let (writer, worker) = NonBlockingBuilder::default()
         .buffered_lines_limit(LINES_AHEAD)
         .lossy(true)
-        .finish(std::io::stderr());
-    let format = Arc::new(ArcSwap::from_pointee(settings.format));
+        .finish(Telling::new(std::io::stderr(), lines.clone(), Arc::clone(&counter)));
+    counter.get_or_init(|| writer.error_counter());
+    let limits = lines.limits.clone();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter(&settings.level)?)
         .with_writer(writer)
-        .event_format(Lines { format: Arc::clone(&format), clock: SystemClock::new() })
+        .event_format(lines)
         .with_filter_reloading();
     let handle = builder.reload_handle();
-    builder.try_init().map_err(|fault| fault.to_string())?;
+    builder.finish().with(limits).try_init().map_err(|fault| fault.to_string())?;
     let set_filter = move |filter| handle.reload(filter).map_err(|fault| fault.to_string());
     let control = LogControl { format, set_filter: Box::new(set_filter) };
     Ok(Log { control, _worker: worker })
@@ -87,9 +100,54 @@ impl LogControl {
 }
 
 /// Both formats: `timestamp`, `level`, `message`, then the event's fields side by side.
+#[derive(Clone)]
 struct Lines {
     format: Arc<ArcSwap<LogFormat>>,
-    clock: SystemClock,
+    clock: Arc<dyn Clock>,
+    limits: LineLimits,
+}
+
+impl Lines {
+    /// The line that says how many were lost.
+    fn lost(&self, lines: usize) -> String {
+        let fields = Map::from_iter([
+            ("message".to_owned(), "log lines were lost, as nobody read them in time".into()),
+            ("lost".to_owned(), lines.into()),
+        ]);
+        let mut line = String::new();
+        // Writing to a string does not fail.
+        self.write(&mut line, tracing::Level::WARN, fields).unwrap_or_default();
+        line
+    }
+
+    fn write(
+        &self,
+        line: &mut dyn fmt::Write,
+        level: tracing::Level,
+        mut fields: Map<String, Value>,
+    ) -> fmt::Result {
+        let timestamp = self.clock.wall().to_rfc3339();
+        let level = level.as_str();
+        let message = fields.remove("message").unwrap_or_default();
+        match **self.format.load() {
+            LogFormat::Text => {
+                let message = message.as_str().unwrap_or_default();
+                write!(line, "{timestamp} {level:<5} {message}")?;
+                for (name, value) in fields.iter().filter(|(_, value)| says_something(value)) {
+                    write!(line, " {name}={}", plain(value))?;
+                }
+                writeln!(line)
+            }
+            LogFormat::Json => {
+                let mut members = Map::new();
+                members.insert("timestamp".to_owned(), timestamp.into());
+                members.insert("level".to_owned(), level.to_ascii_lowercase().into());
+                members.insert("message".to_owned(), message);
+                members.append(&mut fields);
+                writeln!(line, "{}", Value::Object(members))
+            }
+        }
+    }
 }
 
 impl<S, N> FormatEvent<S, N> for Lines
@@ -105,27 +163,11 @@ where
     ) -> fmt::Result {
         let mut fields = Fields(Map::new());
         event.record(&mut fields);
-        let timestamp = self.clock.wall().to_rfc3339();
-        let level = event.metadata().level().as_str();
-        let message = fields.0.remove("message").unwrap_or_default();
-        match **self.format.load() {
-            LogFormat::Text => {
-                let message = message.as_str().unwrap_or_default();
-                write!(writer, "{timestamp} {level:<5} {message}")?;
-                for (name, value) in fields.0.iter().filter(|(_, value)| says_something(value)) {
-                    write!(writer, " {name}={}", plain(value))?;
-                }
-                writeln!(writer)
-            }
-            LogFormat::Json => {
-                let mut line = Map::new();
-                line.insert("timestamp".to_owned(), timestamp.into());
-                line.insert("level".to_owned(), level.to_ascii_lowercase().into());
-                line.insert("message".to_owned(), message);
-                line.append(&mut fields.0);
-                writeln!(writer, "{}", Value::Object(line))
-            }
+        let suppressed = self.limits.take_suppressed(event.metadata());
+        if suppressed > 0 {
+            fields.0.insert("suppressed".to_owned(), suppressed.into());
         }
+        self.write(&mut writer, *event.metadata().level(), fields.0)
     }
 }
 
@@ -188,65 +230,4 @@ impl Visit for Fields {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io;
-    use std::sync::Mutex;
-
-    #[derive(Clone, Default)]
-    struct Sink(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Sink {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    fn line(format: LogFormat) -> String {
-        let sink = Sink::default();
-        let writer = sink.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .event_format(Lines {
-                format: Arc::new(ArcSwap::from_pointee(format)),
-                clock: SystemClock::new(),
-            })
-            .with_writer(move || writer.clone())
-            .finish();
-        tracing::subscriber::with_default(subscriber, || {
-            tracing::info!(
-                source = "shop",
-                reason = "",
-                detail = "two words\n",
-                status = 200_u64,
-                destinations = r#"[{"name":"erp","result":"2xx","ms":3}]"#,
-                "delivery"
-            );
-        });
-        let bytes = sink.0.lock().unwrap().clone();
-        String::from_utf8(bytes).unwrap()
-    }
-
-    #[test]
-    fn a_text_line_leaves_out_what_is_empty_and_quotes_what_has_spaces() {
-        let text = line(LogFormat::Text);
-        assert!(text.contains("INFO  delivery"), "{text}");
-        assert!(text.contains(r#"detail="two words\n""#), "{text}");
-        assert!(text.contains(" source=shop") && !text.contains("reason"), "{text}");
-        assert_eq!(text.lines().count(), 1);
-    }
-
-    #[test]
-    fn a_json_line_has_the_fields_side_by_side_and_destinations_as_an_array() {
-        let line: Value = serde_json::from_str(line(LogFormat::Json).trim_end()).unwrap();
-        assert_eq!(line["message"], "delivery");
-        assert_eq!(line["level"], "info");
-        assert_eq!(line["source"], "shop");
-        assert_eq!(line["status"], 200);
-        assert_eq!(line["destinations"][0]["name"], "erp");
-    }
-}
+mod tests;

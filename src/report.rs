@@ -26,6 +26,13 @@ const REFUSALS: RateLimit = RateLimit { requests: 20, per: Duration::from_secs(1
 /// Duplicates that are logged; whoever has recorded one genuine delivery sets their number.
 const DUPLICATES: RateLimit = RateLimit { requests: 100, per: Duration::from_secs(1) };
 
+/// Handshakes and events that no route wants, which can be repeated as well.
+const REPEATED: RateLimit = RateLimit { requests: 100, per: Duration::from_secs(1) };
+
+/// Deliveries that were held or failed. An outage has many of them, and each says something; but one
+/// recorded delivery can be sent again and again while its upstream is down.
+const TROUBLE: RateLimit = RateLimit { requests: 1000, per: Duration::from_secs(1) };
+
 /// How much of an unverified text a line shows, in characters.
 const UNVERIFIED_TEXT_CHARS: usize = 120;
 
@@ -110,6 +117,8 @@ pub trait SpanSink: Send + Sync + fmt::Debug {
 pub struct Reporter {
     refusals: Bucket,
     duplicates: Bucket,
+    repeated: Bucket,
+    trouble: Bucket,
     suppressed: AtomicU64,
     clock: Arc<dyn Clock>,
     spans: OnceLock<Arc<dyn SpanSink>>,
@@ -122,6 +131,8 @@ impl Reporter {
         Self {
             refusals: Bucket::new(REFUSALS, Arc::clone(clock)),
             duplicates: Bucket::new(DUPLICATES, Arc::clone(clock)),
+            repeated: Bucket::new(REPEATED, Arc::clone(clock)),
+            trouble: Bucket::new(TROUBLE, Arc::clone(clock)),
             suppressed: AtomicU64::new(0),
             clock: Arc::clone(clock),
             spans: OnceLock::new(),
@@ -153,7 +164,9 @@ impl Reporter {
         let bucket = match answer.outcome {
             Outcome::Rejected if verified.is_none() => Some(&self.refusals),
             Outcome::Duplicate => Some(&self.duplicates),
-            _ => None,
+            Outcome::Ignored | Outcome::Handshake => Some(&self.repeated),
+            Outcome::Held | Outcome::Failed | Outcome::Rejected => Some(&self.trouble),
+            Outcome::Delivered => None,
         };
         if bucket.is_some_and(|bucket| bucket.take().is_err()) {
             self.suppressed.fetch_add(1, Ordering::Relaxed);
@@ -289,7 +302,16 @@ mod tests {
         clock.advance(Duration::from_millis(50));
         assert_eq!(suppressed_of(&refused, 2), 1);
         assert_eq!(suppressed_of(&Answer::empty(Outcome::Duplicate, 200), 103), 3);
-        assert_eq!(suppressed_of(&Answer::empty(Outcome::Delivered, 200), 500), 0);
+        for repeated in [Outcome::Ignored, Outcome::Handshake] {
+            clock.advance(Duration::from_secs(1));
+            assert_eq!(suppressed_of(&Answer::empty(repeated, 200), 103), 3, "{repeated:?}");
+        }
+        for trouble in [Reason::UpstreamUnreachable, Reason::Uncertain] {
+            clock.advance(Duration::from_secs(1));
+            let answer = Answer::refused(trouble.into());
+            assert_eq!(suppressed_of(&answer, 1003), 3, "{trouble:?}");
+        }
+        assert_eq!(suppressed_of(&Answer::empty(Outcome::Delivered, 200), 5000), 0);
         let counted = ["", "rejected", "signature_mismatch"];
         assert_eq!(metrics.deliveries.with_label_values(&counted).get(), 27);
     }

@@ -48,6 +48,8 @@ pub enum BodyError {
     TimedOut,
     /// `body_memory` is used up.
     NoMemory,
+    /// What one address gets of `body_memory` is used up.
+    NoShare,
     /// The sender went away or broke the framing.
     Broken,
 }

@@ -101,6 +101,12 @@ pub enum Forgotten {
 /// How long `/readyz` waits for the store before that is the answer.
 const READY_WITHIN: Duration = Duration::from_secs(2);
 
+/// Connections at once. When all places are taken the oldest gives way, so that a probe is answered.
+const PLACES: usize = 256;
+
+/// Bodies held at once; no request has one that says anything.
+const ADMIN_MEMORY_BYTES: usize = 1024 * 1024;
+
 /// The requests of this listener, answered.
 pub(crate) struct Admin {
     backend: Arc<dyn AdminBackend>,
@@ -133,7 +139,7 @@ impl Admin {
             body_timeout: Duration::from_secs(5),
             min_body_rate: None,
             idle_timeout: Duration::from_secs(75),
-            max_connections: 256,
+            max_connections: usize::MAX, // `PLACES` bounds them
             max_connections_per_address: None,
             trusted_proxies: Vec::new(),
             write_timeout: Duration::from_secs(30),
@@ -142,11 +148,12 @@ impl Admin {
         Listener::new(
             Arc::new(self),
             Arc::new(ArcSwap::from_pointee(limits)),
-            BodyMemory::new(1024 * 1024, None),
+            BodyMemory::new(ADMIN_MEMORY_BYTES, ADMIN_MEMORY_BYTES, None),
             Arc::new(Traffic::default()),
             None,
             Arc::new(ArcSwapOption::empty()),
         )
+        .with_places(PLACES)
     }
 
     async fn answer(&self, head: &RequestHead) -> Reply {
@@ -225,7 +232,8 @@ impl Admin {
     }
 
     async fn reload(&self) -> Reply {
-        match self.backend.reload().await {
+        let backend = Arc::clone(&self.backend);
+        match to_its_end(async move { backend.reload().await }).await {
             Ok(notes) => document(200, &json!({ "reloaded": true, "notes": notes })),
             Err(problems) => document(422, &json!({ "reloaded": false, "problems": problems })),
         }
@@ -243,7 +251,10 @@ impl Admin {
             return refused;
         }
         let found = if head.method == Method::DELETE {
-            match self.backend.forget(&source, &event_id, head.client).await {
+            let (backend, client) = (Arc::clone(&self.backend), head.client);
+            let (source, event_id) = (source.into_owned(), event_id.into_owned());
+            let forgotten = async move { backend.forget(&source, &event_id, client).await };
+            match to_its_end(forgotten).await {
                 Ok(Forgotten::InFlight) => {
                     return fault(409, "the event is in flight; ask again when it has arrived");
                 }
@@ -272,6 +283,19 @@ impl Responder for Admin {
 
     fn refuse(&self, refusal: Refusal, _client: IpAddr) -> Reply {
         Reply::problem(&refusal)
+    }
+}
+
+/// Does what changes something in a task of its own: a connection that gives way half-way cannot undo
+/// it, and must not leave it half done.
+async fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    match tokio::spawn(work).await {
+        Ok(done) => done,
+        Err(fault) => match fault.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The process stops.
+            Err(_) => std::future::pending().await,
+        },
     }
 }
 

@@ -5,7 +5,7 @@
 use super::problem::Severity;
 use super::reading::TableReader;
 use super::source::Draft;
-use super::{Config, Reading};
+use super::{Config, READ_BUFFER_BYTES, Reading};
 use crate::clock::written;
 use crate::route::TypeGlob;
 use crate::scheme::{Algorithm, KeyForm, Part, Place, SignatureRule, Template, TimestampPlace};
@@ -67,8 +67,9 @@ fn listeners(config: &Config, root: &TableReader<'_>) {
         let what = format!("{admin} is taken by server.listen, {public}");
         root.note(Severity::Error, "admin.listen", &what, None);
     }
-    if config.server.body_memory_bytes < config.server.max_body_bytes {
-        let what = "less than `max_body`: a body of that size is always answered 503";
+    if config.server.body_memory_bytes < config.server.max_body_bytes + READ_BUFFER_BYTES {
+        let what = "less than `max_body` and the 64 KiB that it is read into: a body of that size \
+                    is always answered 503";
         root.note(Severity::Warning, "server.body_memory", what, None);
     }
     if config.server.trusted_proxies.iter().any(|range| range.prefix_len() == 0) {

@@ -35,7 +35,7 @@ pub use keys::{Default as KeyDefault, Key, TableKeys};
 pub use part::Part;
 pub use problem::{Place, Problem, Severity};
 pub use secrets::{SecretReader, SystemSecrets};
-pub use server::{ListenerTls, ServerSettings};
+pub use server::{ListenerTls, READ_BUFFER_BYTES, ServerSettings};
 pub use upstream::{
     Balance, Breaker, Ejection, HealthCheck, UpstreamSettings, UpstreamTls, UpstreamUrl,
 };

@@ -9,6 +9,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// What a body of HTTP/1 is read into at most, in bytes; Pingora keeps it until the answer is out.
+/// It counts in `body_memory` beside the body.
+pub const READ_BUFFER_BYTES: usize = 64 * 1024;
+
 /// `[server]`: the public listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerSettings {
@@ -121,7 +125,12 @@ pub(super) static KEYS: TableKeys = TableKeys {
             "no limit",
             "Connections at once from one address. Senders share addresses: leave room.",
         ),
-        key("body_memory", "size", r#""256MiB""#, "Bodies held at once, over all connections."),
+        key(
+            "body_memory",
+            "size",
+            r#""256MiB""#,
+            "Memory for bodies, over all connections; one address gets a quarter of it.",
+        ),
         key(
             "drain_timeout",
             "duration",

@@ -1,38 +1,70 @@
 //! Reading a request body whole, within size, time and memory.
 
+use crate::config::READ_BUFFER_BYTES;
 use crate::proxy::limits::{Limits, SLOW_START};
 use crate::proxy::memory::{BodyMemory, Share};
 use crate::request::{Body, BodyError, BodySource};
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use pingora::protocols::http::ServerSession;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// The least that is reserved when a body comes in several pieces.
-const GROWTH_BYTES: usize = 128 * 1024;
+/// What a body that comes in several pieces gets at least, up to its declared length.
+const LEAST_ROOM_BYTES: usize = 512;
+
+/// What is reserved for a body of `max_body_bytes`, however it comes.
+pub(super) const fn largest_bytes(max_body_bytes: usize) -> usize {
+    max_body_bytes.saturating_add(READ_BUFFER_BYTES)
+}
+
+/// What a head says of the body behind it, and what reading it takes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Announced {
+    /// Its length in bytes, where the head says it.
+    pub(super) declared: Option<usize>,
+    /// The sender holds the body back until it is told `100 Continue`.
+    pub(super) awaits_continue: bool,
+    /// What the session reserves to read it.
+    pub(super) read_buffer_bytes: usize,
+}
+
+impl Announced {
+    /// On HTTP/1, with `here` bytes of it read already. Chunks are read from their first byte on.
+    pub(super) fn on_http1(declared: Option<usize>, here: usize, awaits_continue: bool) -> Self {
+        let to_come = declared.map_or(READ_BUFFER_BYTES, |bytes| bytes.saturating_sub(here));
+        Self { declared, awaits_continue, read_buffer_bytes: to_come.min(READ_BUFFER_BYTES) }
+    }
+
+    /// On HTTP/2. There is no `100 Continue`, which Pingora cannot send there, and its windows bound
+    /// what waits to be read.
+    pub(super) fn on_http2(declared: Option<usize>) -> Self {
+        Self { declared, ..Self::default() }
+    }
+}
 
 /// The body of the request that `session` is at.
 pub(super) struct SessionBody<'a> {
     session: &'a mut ServerSession,
     limits: &'a Limits,
     memory: &'a Arc<BodyMemory>,
-    declared: Option<usize>,
-    awaits_continue: bool,
+    payer: Option<IpAddr>,
+    announced: Announced,
     is_broken: bool,
 }
 
 impl<'a> SessionBody<'a> {
-    /// `awaits_continue`: the sender holds the body back until it is told `100 Continue`.
+    /// `payer`: the address that its memory is counted for.
     pub(super) fn new(
         session: &'a mut ServerSession,
         limits: &'a Limits,
         memory: &'a Arc<BodyMemory>,
-        declared: Option<usize>,
-        awaits_continue: bool,
+        payer: Option<IpAddr>,
+        announced: Announced,
     ) -> Self {
-        Self { session, limits, memory, declared, awaits_continue, is_broken: false }
+        Self { session, limits, memory, payer, announced, is_broken: false }
     }
 
     /// Whether the connection is exactly behind this body, so that another request may follow.
@@ -46,16 +78,18 @@ impl<'a> SessionBody<'a> {
         seen: &mut (dyn FnMut(&[u8]) + Send),
     ) -> Result<Body, BodyError> {
         let max = self.limits.max_body_bytes;
-        if self.declared.is_some_and(|bytes| bytes > max) {
+        let Announced { declared, awaits_continue, read_buffer_bytes } = self.announced;
+        if declared.is_some_and(|bytes| bytes > max) {
             return Err(BodyError::TooLarge);
         }
         if self.session.is_body_done() {
             return Ok(Body::default());
         }
         let started = Instant::now();
-        let mut share = self.memory.share();
-        let mut pieces = Pieces::new(self.declared);
-        if self.awaits_continue {
+        let mut share = self.memory.share(self.payer);
+        share.grow(read_buffer_bytes)?;
+        let mut pieces = Pieces::new(share, declared, max);
+        if awaits_continue {
             let allowed = timeout_at(started + self.limits.body_timeout, self.send_continue());
             allowed.await.map_err(|_| BodyError::TimedOut)?.map_err(|_| BodyError::Broken)?;
         }
@@ -64,19 +98,13 @@ impl<'a> SessionBody<'a> {
             let piece = match timeout_at(deadline, self.session.read_request_body()).await {
                 Err(_) => return Err(BodyError::TimedOut),
                 Ok(Err(_)) => return Err(BodyError::Broken),
-                Ok(Ok(None)) => return Ok(pieces.into_body(share)),
+                Ok(Ok(None)) => return Ok(pieces.into_body()),
                 // Pingora shows a chunk boundary as an empty piece.
                 Ok(Ok(Some(piece))) if piece.is_empty() => continue,
                 Ok(Ok(Some(piece))) => piece,
             };
-            if pieces.len() + piece.len() > max {
-                return Err(BodyError::TooLarge);
-            }
-            if !share.grow(piece.len()) {
-                return Err(BodyError::NoMemory);
-            }
+            pieces.push(&piece)?;
             seen(&piece);
-            pieces.push(piece);
         }
     }
 
@@ -115,61 +143,110 @@ impl BodySource for SessionBody<'_> {
     }
 }
 
-/// What has arrived. A body that comes in one piece, as most do, is not copied again.
+/// What has arrived, in room that is paid for before it is reserved. Each piece is copied: one that
+/// is kept may hold the whole buffer that it was cut from.
 struct Pieces {
+    share: Share,
     declared: Option<usize>,
-    first: Bytes,
-    all: BytesMut,
+    max: usize,
+    bytes: Vec<u8>,
 }
 
 impl Pieces {
-    fn new(declared: Option<usize>) -> Self {
-        Self { declared, first: Bytes::new(), all: BytesMut::new() }
+    const fn new(share: Share, declared: Option<usize>, max: usize) -> Self {
+        Self { share, declared, max, bytes: Vec::new() }
     }
 
-    fn len(&self) -> usize {
-        self.first.len() + self.all.len()
+    const fn len(&self) -> usize {
+        self.bytes.len()
     }
 
-    fn push(&mut self, piece: Bytes) {
-        if self.len() == 0 {
-            self.first = piece;
-            return;
+    fn push(&mut self, piece: &[u8]) -> Result<(), BodyError> {
+        let needed = self.len() + piece.len();
+        if needed > self.max {
+            return Err(BodyError::TooLarge);
         }
-        if !self.first.is_empty() {
-            let ahead = self.declared.unwrap_or(GROWTH_BYTES).min(GROWTH_BYTES);
-            self.all.reserve(ahead.max(self.first.len() + piece.len()));
-            self.all.extend_from_slice(&std::mem::take(&mut self.first));
+        let room = self.bytes.capacity();
+        if needed > room {
+            // Twice what has arrived, so that a body is copied a few times and not once a piece.
+            let most = self.declared.unwrap_or(self.max).max(needed);
+            let larger = room.saturating_mul(2).max(LEAST_ROOM_BYTES).max(needed).min(most);
+            self.share.grow(larger - room)?;
+            self.bytes.reserve_exact(larger - self.bytes.len());
         }
-        self.all.extend_from_slice(&piece);
+        self.bytes.extend_from_slice(piece);
+        Ok(())
     }
 
-    fn into_body(self, share: Share) -> Body {
-        let bytes = if self.all.is_empty() { self.first } else { self.all.freeze() };
-        Body { bytes, held: Some(Box::new(share)) }
+    fn into_body(self) -> Body {
+        Body { bytes: Bytes::from(self.bytes), held: Some(Box::new(self.share)) }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use prometheus::IntGauge;
+
+    const MAX: usize = 1024 * 1024;
+
+    /// A body of these pieces, and what is counted for it at the end.
+    fn body_of(
+        declared: Option<usize>,
+        sizes: &[usize],
+    ) -> (Result<Body, BodyError>, usize, usize) {
+        let gauge = IntGauge::new("bytes", "bytes").unwrap();
+        let memory = BodyMemory::new(usize::MAX, MAX, Some(gauge.clone()));
+        let mut pieces = Pieces::new(memory.share(None), declared, MAX);
+        for size in sizes {
+            if let Err(fault) = pieces.push(&pattern(pieces.len(), *size)) {
+                return (Err(fault), 0, 0);
+            }
+        }
+        let room = pieces.bytes.capacity();
+        (Ok(pieces.into_body()), room, usize::try_from(gauge.get()).unwrap())
+    }
+
+    fn pattern(from: usize, size: usize) -> Vec<u8> {
+        (from..from + size).filter_map(|n| u8::try_from(n % 251).ok()).collect()
+    }
 
     #[test]
     fn pieces_make_the_whole_in_order() {
         for sizes in [&[][..], &[3], &[1, 2, 3], &[64 * 1024, 1], &[200_000, 100_000, 7]] {
-            let text: Vec<u8> = (0..sizes.iter().sum::<usize>())
-                .filter_map(|n| u8::try_from(n % 251).ok())
-                .collect();
-            let mut pieces = Pieces::new(None);
-            let mut rest = text.as_slice();
-            for size in sizes {
-                let (piece, behind) = rest.split_at(*size);
-                pieces.push(Bytes::copy_from_slice(piece));
-                rest = behind;
-            }
-            assert_eq!(pieces.len(), text.len());
-            let memory = BodyMemory::new(0, None);
-            assert!(pieces.into_body(memory.share()).bytes == text, "{sizes:?}");
+            let whole = pattern(0, sizes.iter().sum());
+            let (body, ..) = body_of(None, sizes);
+            assert!(body.unwrap().bytes == whole, "{sizes:?}");
         }
+    }
+
+    #[test]
+    fn what_is_counted_is_what_is_reserved_and_that_is_paid_for() {
+        for (declared, sizes, most) in [
+            (None, &[1, 1][..], LEAST_ROOM_BYTES),
+            (Some(2), &[1, 1], 2),
+            (Some(MAX), &[1, 1], LEAST_ROOM_BYTES),
+            (Some(MAX), &[1000, 1], 2000),
+            (Some(1001), &[1000, 1], 1001),
+            (None, &[700_000, 1], MAX),
+            (None, &[64 * 1024], 64 * 1024),
+        ] {
+            let (body, room, counted) = body_of(declared, sizes);
+            assert_eq!(counted, room, "{declared:?} {sizes:?}");
+            assert!(counted <= most, "{counted} for {declared:?} {sizes:?}");
+            drop(body);
+        }
+    }
+
+    #[test]
+    fn a_body_is_given_back_when_it_is_dropped_and_one_over_the_limit_is_refused() {
+        let gauge = IntGauge::new("bytes", "bytes").unwrap();
+        let memory = BodyMemory::new(1000, 1000, Some(gauge.clone()));
+        let mut pieces = Pieces::new(memory.share(None), None, 2000);
+        assert_eq!(pieces.push(&[0; 600]), Ok(()));
+        assert_eq!(pieces.push(&[0; 401]), Err(BodyError::NoMemory));
+        assert_eq!(pieces.push(&[0; 1401]), Err(BodyError::TooLarge));
+        drop(pieces.into_body());
+        assert_eq!(gauge.get(), 0);
     }
 }

@@ -46,6 +46,11 @@ pub(super) fn is_trusted(peer: IpAddr, trusted: &[IpNet]) -> bool {
     trusted.iter().any(|network| network.contains(&peer))
 }
 
+/// The address that limits for one address count for; `None` for a proxy, which brings many senders.
+pub(super) fn accountable(address: IpAddr, trusted: &[IpNet]) -> Option<IpAddr> {
+    (!is_trusted(address, trusted)).then_some(address)
+}
+
 /// Each proxy appends whom it got the request from, so the entries are believed from the right,
 /// for as long as the one to the right of it is trusted.
 fn rightmost_untrusted(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {

@@ -5,7 +5,7 @@
 //! Pingora alone would buffer up to 1 MiB of header with no deadline over the whole, and let several
 //! ambiguities pass.
 
-use super::body::SessionBody;
+use super::body::{Announced, SessionBody};
 use super::chunk_watch::{ChunkWatch, Released};
 use super::head::{self, Judged, Scanner, Span};
 use super::respond::{self, Framing};
@@ -27,6 +27,9 @@ const FIRST_READ_BYTES: usize = 2 * 1024;
 /// How long the rest of a refused request is read, so that the answer is received: a connection
 /// that is closed with unread bytes is reset, and a reset discards what was sent.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// What is read at once meanwhile. Every connection that was refused may hold this.
+const LINGER_BYTES: usize = 4 * 1024;
 
 /// A request that crosses with the signal to stop is still seen within this, and gets an answer in
 /// place of a reset.
@@ -143,8 +146,14 @@ impl Connection<'_> {
                 return None;
             }
         };
-        let awaits_continue = judged.expects_continue && buffer.len() == span.end;
-        let (declared, is_chunked) = (judged.declared, judged.is_chunked);
+        let is_chunked = judged.is_chunked;
+        let here = buffer.len() - span.end;
+        let awaits_continue = judged.expects_continue && here == 0;
+        let announced = if is_chunked || judged.declared.is_some() {
+            Announced::on_http1(judged.declared, here, awaits_continue)
+        } else {
+            Announced::default()
+        };
 
         buffer.advance(span.start);
         let stream = if is_chunked {
@@ -173,8 +182,8 @@ impl Connection<'_> {
         }
 
         let head = self.request_head(&session, judged, limits);
-        let mut body =
-            SessionBody::new(&mut session, limits, &listener.memory, declared, awaits_continue);
+        let payer = client::accountable(head.client, &limits.trusted_proxies);
+        let mut body = SessionBody::new(&mut session, limits, &listener.memory, payer, announced);
         let reply = if self.is_draining() {
             listener.responder.refuse(Refusal::new(Reason::ShuttingDown), head.client)
         } else {
@@ -187,7 +196,7 @@ impl Connection<'_> {
         let framing = Framing::of(session.req_header());
         respond::write(&mut session, reply, framing, limits.write_timeout).await.ok()?;
         if !is_body_read {
-            read_rest(session, limits.max_body_bytes).await;
+            linger(session, limits.max_body_bytes).await;
             return None;
         }
         let finished = timeout(limits.write_timeout, session.finish()).await;
@@ -234,27 +243,9 @@ fn header_timeout() -> NoHead {
     NoHead::Refused(Refusal::new(Reason::HeaderTimeout))
 }
 
-/// Says that nothing more comes, and reads on to the end of the body.
-async fn read_rest(mut session: ServerSession, max_bytes: usize) {
-    // A body whose framing broke counts as done, and has no end that could be found.
-    if session.is_body_done() {
-        return linger(session, max_bytes).await;
-    }
-    let read_on = async {
-        session.shutdown().await;
-        let mut left = max_bytes;
-        while left > 0
-            && let Ok(Some(piece)) = session.read_request_body().await
-        {
-            left = left.saturating_sub(piece.len());
-        }
-    };
-    // However this ends, the connection is closed now.
-    drop(timeout(LINGER, read_on).await);
-}
-
-/// Says that nothing more comes, and reads on for a while what the sender still sends.
-/// Where the request ends is not known, so only the sender's own end is one.
+/// Says that nothing more comes, and reads on for a while what the sender still sends. Pingora would
+/// read it into a large buffer that is counted nowhere, and does not always know where the request
+/// ends, so only the sender's own end is one.
 async fn linger(session: ServerSession, max_bytes: usize) {
     let ServerSession::H1(session) = session else {
         return;
@@ -264,7 +255,7 @@ async fn linger(session: ServerSession, max_bytes: usize) {
     };
     let read_on = async {
         AsyncWriteExt::shutdown(&mut stream).await?;
-        let mut scratch = BytesMut::with_capacity(16 * 1024);
+        let mut scratch = BytesMut::with_capacity(LINGER_BYTES);
         let mut left = max_bytes;
         loop {
             scratch.clear();

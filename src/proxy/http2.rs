@@ -4,10 +4,12 @@
 //! the judgement of a head are ours, as Pingora has no timeout on this side. What a sender may do
 //! to a connection without asking for anything is watched in [`frame_watch`](super::frame_watch).
 
-use super::body::SessionBody;
+use super::body::{Announced, SessionBody};
 use super::frame_watch::FrameWatch;
 use super::http1::drains;
+use super::memory::PARTS;
 use super::respond::{self, Framing};
+use super::traffic::Open;
 use super::{Connection, Limits, Listener, client, head};
 use crate::outcome::{Reason, Refusal};
 use crate::proxy::head::MAX_HEADER_LINES;
@@ -101,19 +103,20 @@ pub(super) async fn serve(mut connection: Connection<'_>, stream: Stream) {
         match accepted {
             Ok(Some(H2Accept::Session(mut session))) => {
                 look_at = Instant::now() + limits.idle_timeout;
-                if active.load(Ordering::Acquire) >= MAX_UNDER_WAY {
-                    connection.refuse(Refusal::because(
-                        Reason::Overloaded,
-                        "too many requests under way on a connection",
-                    ));
-                    session.shutdown_with_reason(REFUSED_STREAM.into());
-                    continue;
-                }
+                let place = match connection.place(&active) {
+                    Ok(place) => place,
+                    Err(refusal) => {
+                        connection.refuse(refusal);
+                        session.shutdown_with_reason(REFUSED_STREAM.into());
+                        continue;
+                    }
+                };
                 let request = Request {
                     listener: Arc::clone(connection.listener),
                     peer: connection.peer,
                     shutdown: connection.shutdown.clone(),
                     _active: Active::count(&active),
+                    _place: place,
                 };
                 // A task of its own: streams do not wait for each other, and a panic ends one.
                 tokio::spawn(request.exchange(session));
@@ -143,6 +146,21 @@ pub(super) async fn serve(mut connection: Connection<'_>, stream: Stream) {
 }
 
 impl Connection<'_> {
+    /// A place for one request more. Over all connections there are as many as connections may be
+    /// open, so that a request costs no more on HTTP/2 than on HTTP/1; one address gets a part.
+    fn place(&self, active: &AtomicUsize) -> Result<Open, Refusal> {
+        let too_many = |where_to| Refusal::because(Reason::Overloaded, where_to);
+        if active.load(Ordering::Acquire) >= MAX_UNDER_WAY {
+            return Err(too_many("too many requests under way on a connection"));
+        }
+        let limits = self.listener.limits.load();
+        let max = limits.max_connections.max(MAX_UNDER_WAY);
+        let per_address = client::accountable(self.peer, &limits.trusted_proxies)
+            .map(|peer| (peer, (max / PARTS).max(MAX_UNDER_WAY)));
+        let place = self.listener.traffic.stream(max, per_address);
+        place.ok_or_else(|| too_many("too many requests of HTTP/2 under way"))
+    }
+
     /// Counts and logs what gets no answer of ours.
     fn refuse(&self, refusal: Refusal) {
         drop(self.listener.responder.refuse(refusal, self.peer));
@@ -166,6 +184,7 @@ struct Request {
     peer: IpAddr,
     shutdown: ShutdownWatch,
     _active: Active,
+    _place: Open,
 }
 
 impl Request {
@@ -182,8 +201,9 @@ impl Request {
         let reply = match judged {
             Ok((head, declared)) => {
                 let memory = &self.listener.memory;
-                // There is no `100 Continue` here: Pingora cannot send one on HTTP/2.
-                let mut body = SessionBody::new(&mut session, &limits, memory, declared, false);
+                let payer = client::accountable(head.client, &limits.trusted_proxies);
+                let announced = Announced::on_http2(declared);
+                let mut body = SessionBody::new(&mut session, &limits, memory, payer, announced);
                 self.listener.responder.respond(head, &mut body).await
             }
             Err(refusal) => self.listener.responder.refuse(refusal, self.peer),

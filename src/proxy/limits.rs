@@ -31,6 +31,13 @@ pub struct Limits {
     pub write_timeout: Duration,
 }
 
+impl Limits {
+    /// What is reserved at most for one body, in bytes.
+    pub(crate) const fn largest_body_bytes(&self) -> usize {
+        super::body::largest_bytes(self.max_body_bytes)
+    }
+}
+
 /// How long a body may take to get going before `min_body_rate` is asked of it.
 pub const SLOW_START: Duration = Duration::from_secs(2);
 

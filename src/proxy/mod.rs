@@ -16,7 +16,7 @@
 //! | `body` | reading a body within size, time and memory |
 //! | `respond` | framing of answers, the problem document |
 //! | `client` | who the sender is, behind trusted proxies |
-//! | `limits`, `memory`, `traffic` | what senders may use, and what they use now |
+//! | `limits`, `memory`, `traffic`, `places` | what senders may use, and what they use now |
 
 mod body;
 mod chunk_watch;
@@ -30,6 +30,7 @@ mod http1;
 mod http2;
 mod limits;
 mod memory;
+mod places;
 mod respond;
 mod traffic;
 mod watched;
@@ -50,6 +51,7 @@ use pingora::listeners::tls::Acceptor;
 use pingora::protocols::l4::stream::Stream as TransportStream;
 use pingora::protocols::{ALPN, Stream};
 use pingora::server::ShutdownWatch;
+use places::Places;
 use prometheus::IntGauge;
 use rustls::ServerConfig;
 use std::net::{IpAddr, Ipv4Addr};
@@ -102,6 +104,7 @@ pub(crate) struct Listener {
     traffic: Arc<Traffic>,
     connections: Option<IntGauge>,
     tls: Arc<ArcSwapOption<ServerConfig>>,
+    places: Option<Arc<Places>>,
 }
 
 impl Listener {
@@ -114,7 +117,26 @@ impl Listener {
         connections: Option<IntGauge>,
         tls: Arc<ArcSwapOption<ServerConfig>>,
     ) -> Self {
-        Self { responder, limits, memory, traffic, connections, tls }
+        Self { responder, limits, memory, traffic, connections, tls, places: None }
+    }
+
+    /// With this many places for connections, of which the oldest gives way to a new one.
+    pub(crate) fn with_places(self, max: usize) -> Self {
+        Self { places: Some(Places::new(max)), ..self }
+    }
+
+    /// Serves until another connection needs the place.
+    async fn serve_giving_way(
+        self: &Arc<Self>,
+        places: &Arc<Places>,
+        stream: Stream,
+        shutdown: ShutdownWatch,
+    ) {
+        let place = places.take();
+        tokio::select! {
+            () = self.serve(stream, shutdown) => {}
+            () = place.is_given_away() => {}
+        }
     }
 
     async fn serve(self: &Arc<Self>, stream: Stream, shutdown: ShutdownWatch) {
@@ -172,7 +194,12 @@ impl ServerApp for Listener {
         stream: Stream,
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
-        self.serve(stream, shutdown.clone()).await;
+        match &self.places {
+            None => self.serve(stream, shutdown.clone()).await,
+            Some(places) => {
+                Box::pin(self.serve_giving_way(places, stream, shutdown.clone())).await;
+            }
+        }
         None
     }
 }

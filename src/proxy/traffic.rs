@@ -11,8 +11,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub struct Traffic {
     connections: AtomicUsize,
     requests: AtomicUsize,
+    streams: AtomicUsize,
     turned_away: AtomicUsize,
     by_address: Mutex<HashMap<IpAddr, usize>>,
+    streams_by_address: Mutex<HashMap<IpAddr, usize>>,
 }
 
 /// One that is open, until it is dropped.
@@ -25,6 +27,7 @@ pub(super) struct Open {
 #[derive(Clone, Copy, Debug)]
 enum What {
     Connection { address: Option<IpAddr> },
+    Stream { address: Option<IpAddr> },
     Request,
     TurnedAway,
 }
@@ -52,13 +55,29 @@ impl Traffic {
         let mut open = Open { traffic: Arc::clone(self), what: What::Connection { address: None } };
         if let Some((address, max)) = address {
             let address = network_of(address);
-            let mut by_address = self.by_address.lock();
-            let count = by_address.entry(address).or_default();
-            if *count >= max {
+            if !take_place(&self.by_address, address, max) {
                 return None;
             }
-            *count += 1;
             open.what = What::Connection { address: Some(address) };
+        }
+        Some(open)
+    }
+
+    /// Counts a request of HTTP/2, under the same terms as a connection.
+    pub(super) fn stream(
+        self: &Arc<Self>,
+        max: usize,
+        address: Option<(IpAddr, usize)>,
+    ) -> Option<Open> {
+        let below = |open: usize| (open < max).then_some(open + 1);
+        self.streams.fetch_update(Ordering::AcqRel, Ordering::Acquire, below).ok()?;
+        let mut open = Open { traffic: Arc::clone(self), what: What::Stream { address: None } };
+        if let Some((address, max)) = address {
+            let address = network_of(address);
+            if !take_place(&self.streams_by_address, address, max) {
+                return None;
+            }
+            open.what = What::Stream { address: Some(address) };
         }
         Some(open)
     }
@@ -83,24 +102,42 @@ impl Drop for Open {
             What::Request => &self.traffic.requests,
             What::TurnedAway => &self.traffic.turned_away,
             What::Connection { address } => {
-                if let Some(address) = address {
-                    let mut by_address = self.traffic.by_address.lock();
-                    if let Some(count) = by_address.get_mut(&address) {
-                        *count -= 1;
-                        if *count == 0 {
-                            by_address.remove(&address);
-                        }
-                    }
-                }
+                give_back(&self.traffic.by_address, address);
                 &self.traffic.connections
+            }
+            What::Stream { address } => {
+                give_back(&self.traffic.streams_by_address, address);
+                &self.traffic.streams
             }
         };
         counter.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
+/// Takes one place more for a network, if it has fewer than `max`.
+fn take_place(places: &Mutex<HashMap<IpAddr, usize>>, network: IpAddr, max: usize) -> bool {
+    let mut places = places.lock();
+    let count = places.get(&network).copied().unwrap_or_default();
+    let is_free = count < max;
+    if is_free {
+        places.insert(network, count + 1);
+    }
+    is_free
+}
+
+fn give_back(places: &Mutex<HashMap<IpAddr, usize>>, network: Option<IpAddr>) {
+    let Some(network) = network else { return };
+    let mut places = places.lock();
+    if let Some(count) = places.get_mut(&network) {
+        *count -= 1;
+        if *count == 0 {
+            places.remove(&network);
+        }
+    }
+}
+
 /// Whoever has one IPv6 address has the whole /64.
-fn network_of(address: IpAddr) -> IpAddr {
+pub(super) fn network_of(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
@@ -136,5 +173,27 @@ mod tests {
         drop(first);
         drop(from("203.0.113.1").unwrap());
         assert_eq!(traffic.by_address.lock().len(), 2);
+    }
+
+    #[test]
+    fn requests_of_http2_are_bounded_over_all_connections_and_for_each_address() {
+        let traffic = Arc::new(Traffic::default());
+        let from = |text: &str| traffic.stream(5, Some((text.parse().unwrap(), 2)));
+        let flood: Vec<_> = (0..4).filter_map(|_| from("203.0.113.1")).collect();
+        assert_eq!(flood.len(), 2);
+        let _others: Vec<_> = (0..9).filter_map(|_| from("203.0.113.2")).collect();
+        let _proxy = traffic.stream(5, None).unwrap();
+        assert!(traffic.stream(5, None).is_none(), "all places are taken");
+        drop(flood);
+        assert!(from("203.0.113.3").is_some());
+        assert_eq!(traffic.streams_by_address.lock().len(), 1);
+    }
+
+    #[test]
+    fn an_address_that_gets_no_place_leaves_nothing_behind() {
+        let traffic = Arc::new(Traffic::default());
+        assert!(traffic.connect(9, Some(("203.0.113.1".parse().unwrap(), 0))).is_none());
+        assert_eq!(traffic.connections(), 0);
+        assert!(traffic.by_address.lock().is_empty());
     }
 }

@@ -40,9 +40,11 @@ impl Edge {
     /// If TLS is asked for with files that cannot be used.
     pub fn new(settings: &ServerSettings, metrics: &Metrics) -> Result<Arc<Self>, TlsError> {
         let prepared = Self::prepare(settings)?;
+        let largest = prepared.limits.largest_body_bytes();
+        let gauge = Some(metrics.body_bytes.clone());
         Ok(Arc::new(Self {
             limits: Arc::new(ArcSwap::from_pointee(prepared.limits)),
-            memory: BodyMemory::new(prepared.body_memory_bytes, Some(metrics.body_bytes.clone())),
+            memory: BodyMemory::new(prepared.body_memory_bytes, largest, gauge),
             tls: Arc::new(ArcSwapOption::new(prepared.tls)),
             traffic: Arc::new(Traffic::default()),
             drain_timeout: Mutex::new(prepared.drain_timeout),
@@ -70,8 +72,8 @@ impl Edge {
     /// spoken stay as they are until a restart.
     pub fn take_over(&self, prepared: Prepared) {
         let Prepared { limits, body_memory_bytes, tls, drain_timeout } = prepared;
+        self.memory.set_limit(body_memory_bytes, limits.largest_body_bytes());
         self.limits.store(Arc::new(limits));
-        self.memory.set_limit(body_memory_bytes);
         if tls.is_some() == self.tls.load().is_some() {
             self.tls.store(tls);
         }

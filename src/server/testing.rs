@@ -103,7 +103,9 @@ impl Door for Recorder {
             Ok(_) => (self.script)(&head),
             Err(BodyError::TooLarge) => Answer::refused(Reason::BodyTooLarge.into()),
             Err(BodyError::TimedOut) => Answer::refused(Reason::BodyTimeout.into()),
-            Err(BodyError::NoMemory) => Answer::refused(Reason::Overloaded.into()),
+            Err(BodyError::NoMemory | BodyError::NoShare) => {
+                Answer::refused(Reason::Overloaded.into())
+            }
             Err(BodyError::Broken) => Answer::refused(Reason::BadRequest.into()),
         };
         self.seen.lock().push(Seen::Request { head: Box::new(head), body });

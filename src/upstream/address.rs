@@ -4,13 +4,14 @@
 //! serving while a name cannot be resolved. An address that is out of service is asked last, not
 //! never, because a wrong verdict on all of them must not cost an event.
 
+use super::idle::{Idle, IdlePool};
 use super::tls::TlsMaterial;
 use crate::config::{HealthCheck, UpstreamSettings, UpstreamUrl};
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use parking_lot::Mutex;
 use pingora::protocols::http::v1::client::HttpSession;
-use pingora::upstreams::peer::HttpPeer;
+use pingora::upstreams::peer::{HttpPeer, Peer as _};
 use prometheus::IntGauge;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -32,6 +33,7 @@ pub(super) struct Endpoint {
     pub(super) doubted: Notify,
     /// 1 while any of the addresses is in service.
     healthy: IntGauge,
+    pool: IdlePool,
 }
 
 impl Endpoint {
@@ -40,6 +42,7 @@ impl Endpoint {
         host: HeaderValue,
         tls: Option<TlsMaterial>,
         healthy: IntGauge,
+        pool: IdlePool,
     ) -> Self {
         healthy.set(1);
         let literal = url.host.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, url.port));
@@ -51,6 +54,7 @@ impl Endpoint {
             looking_up: tokio::sync::Mutex::new(()),
             doubted: Notify::new(),
             healthy,
+            pool,
         };
         if let Some(socket) = literal {
             endpoint.replace(&[socket]);
@@ -106,11 +110,9 @@ impl Endpoint {
                 continue;
             }
             let address = known.iter().find(|address| address.socket == *socket);
-            addresses.push(
-                address.cloned().unwrap_or_else(|| {
-                    Arc::new(Address::new(*socket, &self.url, self.tls.as_ref()))
-                }),
-            );
+            addresses.push(address.cloned().unwrap_or_else(|| {
+                Arc::new(Address::new(*socket, &self.url, self.tls.as_ref(), &self.pool))
+            }));
         }
         self.addresses.store(Arc::new(addresses));
     }
@@ -131,10 +133,11 @@ impl Endpoint {
 #[derive(Debug)]
 pub(super) struct Address {
     pub(super) socket: SocketAddr,
-    /// For connections out of the pool and into it.
-    pub(super) pooled: Arc<HttpPeer>,
-    /// The same destination under another pool key, where nothing is ever put: always connects.
+    /// How it is connected to. Pingora's own pool is never given a connection, so this always
+    /// makes a new one.
     pub(super) fresh: HttpPeer,
+    /// Connections that wait for their next request.
+    pub(super) idle: Arc<Idle>,
     /// SHA-256 of the one certificate that is accepted; `None`: those that the CAs vouch for.
     pin: Option<Vec<u8>>,
     /// Exchanges under way.
@@ -155,25 +158,26 @@ struct Standing {
 }
 
 impl Address {
-    fn new(socket: SocketAddr, url: &UpstreamUrl, tls: Option<&TlsMaterial>) -> Self {
+    fn new(
+        socket: SocketAddr,
+        url: &UpstreamUrl,
+        tls: Option<&TlsMaterial>,
+        pool: &IdlePool,
+    ) -> Self {
         // An empty name would switch all checks of the certificate off.
         let sni = tls.and_then(|tls| tls.sni.clone()).unwrap_or_else(|| url.host.clone());
-        let mut pooled = HttpPeer::new(socket, url.secure, sni);
+        let mut fresh = HttpPeer::new(socket, url.secure, sni);
         if let Some(tls) = tls {
-            pooled.options.ca.clone_from(&tls.ca);
-            pooled.client_cert_key.clone_from(&tls.client);
-            pooled.group_key = tls.fingerprint;
+            fresh.options.ca.clone_from(&tls.ca);
+            fresh.client_cert_key.clone_from(&tls.client);
+            fresh.group_key = tls.fingerprint;
             // The name was checked against the pin when it was read, and the key is proven in the
             // handshake all the same; `accepts` does the rest.
-            pooled.options.verify_cert = tls.pin.is_none();
+            fresh.options.verify_cert = tls.pin.is_none();
         }
-        // The lowest bit tells the two keys apart.
-        pooled.group_key &= !1;
-        let mut fresh = pooled.clone();
-        fresh.group_key |= 1;
         Self {
             socket,
-            pooled: Arc::new(pooled),
+            idle: pool.of(fresh.reuse_hash()),
             fresh,
             pin: tls.and_then(|tls| tls.pin.clone()),
             pending: AtomicUsize::new(0),
@@ -263,7 +267,7 @@ mod tests {
             path: None,
             authority: "127.0.0.1:9001".into(),
         };
-        Address::new("127.0.0.1:9001".parse().unwrap(), &url, None)
+        Address::new("127.0.0.1:9001".parse().unwrap(), &url, None, &IdlePool::default())
     }
 
     #[test]
@@ -304,12 +308,5 @@ mod tests {
         }
         let (t, f) = (true, false);
         assert_eq!(verdicts, [t, t, t, t, t, t, f, f, f, f, f, t]);
-    }
-
-    #[test]
-    fn the_two_pool_keys_of_an_address_differ() {
-        use pingora::upstreams::peer::Peer;
-        let address = address();
-        assert_ne!(address.pooled.reuse_hash(), address.fresh.reuse_hash());
     }
 }

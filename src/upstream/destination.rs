@@ -18,7 +18,7 @@ use crate::metrics::{UpstreamMetrics, UpstreamResult};
 use pingora::connectors::http::Connector;
 use pingora::protocols::http::client::HttpSession as AnySession;
 use pingora::protocols::http::v1::client::HttpSession;
-use pingora::upstreams::peer::HttpPeer;
+use pingora::upstreams::peer::Peer as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::OwnedSemaphorePermit;
@@ -192,8 +192,8 @@ impl Destination {
         let mut detail = String::new();
         for (endpoint, address) in self.candidates(deadline).await? {
             // The pool first; a connection of its own only if the pooled one was stale.
-            for peer in [&*address.pooled, &address.fresh] {
-                let connected = self.connect(connector, &address, peer, deadline).await;
+            for may_reuse in [true, false] {
+                let connected = self.connect(connector, &address, may_reuse, deadline).await;
                 let (mut session, reused) = match connected {
                     Ok(connected) => connected,
                     Err(fault) => {
@@ -232,8 +232,7 @@ impl Destination {
                             session,
                             status,
                             request_complete: sent_whole,
-                            connector: Arc::clone(connector),
-                            peer: Arc::clone(&address.pooled),
+                            address: Arc::clone(&address),
                             _held: Held { _pending: pending, _place: place.take() },
                         });
                     }
@@ -303,18 +302,26 @@ impl Destination {
         known
     }
 
-    /// A connection, new or out of the pool, and whether it is the latter.
+    /// A connection, new or one that was idle, and whether it is the latter.
     async fn connect(
         &self,
         connector: &Connector,
         address: &Address,
-        peer: &HttpPeer,
+        may_reuse: bool,
         deadline: Instant,
     ) -> Result<(HttpSession, bool), String> {
+        if may_reuse && let Ok(Some(stream)) = timeout_at(deadline, address.idle.take()).await {
+            // A reset has closed the socket itself, which nobody may have read yet.
+            let is_connected = address.fresh.matches_fd(stream.id());
+            let session = HttpSession::new_with_options(stream, &address.fresh);
+            if is_connected && address.accepts(&session) {
+                return Ok((session, true));
+            }
+        }
         let until = deadline.min(Instant::now() + self.settings.connect_timeout);
-        match timeout_at(until, connector.get_http_session(peer)).await {
-            Ok(Ok((AnySession::H1(session), reused))) if address.accepts(&session) => {
-                Ok((session, reused))
+        match timeout_at(until, connector.get_http_session(&address.fresh)).await {
+            Ok(Ok((AnySession::H1(session), _))) if address.accepts(&session) => {
+                Ok((session, false))
             }
             Ok(Ok((AnySession::H1(_), _))) => Err(OTHER_CERTIFICATE.to_owned()),
             Ok(Ok(_)) => Err("the other side speaks another protocol".to_owned()),

@@ -14,6 +14,7 @@ mod destination;
 mod evidence;
 mod exchange;
 mod gate;
+mod idle;
 mod reply;
 #[cfg(test)]
 mod tests;

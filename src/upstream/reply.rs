@@ -3,15 +3,13 @@
 //! A 2xx body is collected up to [`WHOLE_BYTES`] and [`WHOLE_TIME`], and streamed beyond. Of other answers only the
 //! head counts; a short body is read past so that the connection can serve again.
 
+use super::address::Address;
 use super::destination::Held;
 use super::{BrokenOff, ReplyBody, UpstreamAnswer};
 use crate::headers::{end_to_end, folded};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
-use pingora::connectors::http::Connector;
-use pingora::protocols::http::client::HttpSession as AnySession;
 use pingora::protocols::http::v1::client::HttpSession;
-use pingora::upstreams::peer::HttpPeer;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -40,8 +38,8 @@ pub(super) struct Arrived {
     pub(super) status: StatusCode,
     /// The request was written to its end, so the connection is in a known state afterwards.
     pub(super) request_complete: bool,
-    pub(super) connector: Arc<Connector>,
-    pub(super) peer: Arc<HttpPeer>,
+    /// Where its connection goes back to.
+    pub(super) address: Arc<Address>,
     /// Places that are taken until the answer was read.
     pub(super) _held: Held,
 }
@@ -156,12 +154,14 @@ impl Arrived {
     }
 
     /// Gives the connection back, if both sides are through with their message.
-    async fn release(self) {
+    async fn release(mut self) {
         let idle = idle_time(self.session.resp_header().map(|head| &head.headers));
         if let (true, Some(idle)) = (self.request_complete, idle) {
-            self.connector
-                .release_http_session(AnySession::H1(self.session), &*self.peer, Some(idle))
-                .await;
+            // Not one that either side wants to close.
+            self.session.respect_keepalive();
+            if let Some(stream) = self.session.reuse().await {
+                self.address.idle.keep(stream, idle);
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use super::address::Endpoint;
 use super::destination::{Destination, UpstreamStatus};
+use super::idle::IdlePool;
 use super::tls::TlsMaterial;
 use super::{Forwarded, Forwarder, UpstreamRequest};
 use crate::clock::Clock;
@@ -34,6 +35,7 @@ pub struct UpstreamFault {
 /// The upstreams of a configuration.
 pub struct Upstreams {
     connector: Arc<Connector>,
+    pool: IdlePool,
     /// In the order of the configuration.
     destinations: Vec<Arc<Destination>>,
     by_name: HashMap<Arc<str>, Arc<Destination>>,
@@ -54,6 +56,7 @@ impl Upstreams {
     ) -> Result<Self, Vec<UpstreamFault>> {
         let empty = Self {
             connector: Arc::new(connector()),
+            pool: IdlePool::default(),
             destinations: Vec::new(),
             by_name: HashMap::new(),
             shown: HashSet::new(),
@@ -103,6 +106,7 @@ impl Upstreams {
             prepared.into_iter().map(|upstream| self.destination(upstream, metrics)).collect();
         Ok(Self {
             connector: Arc::clone(&self.connector),
+            pool: self.pool.clone(),
             by_name: destinations.iter().map(|d| (d.name(), Arc::clone(d))).collect(),
             destinations,
             shown,
@@ -139,7 +143,7 @@ impl Upstreams {
         let endpoints = settings.urls.iter().zip(hosts).map(|(url, host)| {
             let labels = [&*settings.name, &Endpoint::label(url)];
             let healthy = metrics.upstream_healthy.with_label_values(&labels);
-            Arc::new(Endpoint::new(url, host, tls.clone(), healthy))
+            Arc::new(Endpoint::new(url, host, tls.clone(), healthy, self.pool.clone()))
         });
         Arc::new(Destination::new(
             settings.clone(),

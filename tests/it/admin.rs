@@ -1,6 +1,9 @@
 //! What operators see; contract sections 5a, 6 and 7.
 
-use crate::support::{Event, Gate, Reply, Sender, Setup, Upstream, eventually, get, request};
+use crate::support::{
+    Connection, Event, Gate, Reply, Sender, Setup, Upstream, eventually, get, instant, request,
+};
+use std::time::Duration;
 
 #[test]
 fn health_readiness_and_status_are_told() {
@@ -155,4 +158,37 @@ fn a_delivery_has_one_log_line_with_what_is_known_of_it() {
         (&"rejected".into(), &"signature_missing".into())
     );
     assert!(!proxy.log().contains("\"data\""), "a body is in the log: {}", proxy.log());
+}
+
+/// A probe gives up after a second and its process is killed.
+#[test]
+fn a_probe_is_answered_however_many_connections_are_idle_or_slow() {
+    let erp = Upstream::start();
+    let proxy = Setup::shop(&erp).start();
+    let scrape = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for (what, sent) in [
+        ("idle", ""),
+        ("in the middle of a head", "GET /healthz HTTP/1.1\r\nHo"),
+        (
+            "in the middle of a body",
+            "POST /reload HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n1",
+        ),
+        ("answered, and not reading it", scrape),
+    ] {
+        let held: Vec<_> = (0..300)
+            .map(|_| {
+                let mut connection = Connection::open(proxy.admin);
+                // One that has given way takes no more.
+                drop(connection.try_send(sent));
+                connection
+            })
+            .collect();
+        for path in ["/healthz", "/readyz", "/metrics"] {
+            let asked = instant();
+            assert_eq!(get(proxy.admin, path).status, 200, "{what}: {path}");
+            let took = instant().saturating_sub(asked);
+            assert!(took < Duration::from_secs(3), "{what}: {path} took {took:?}");
+        }
+        drop(held);
+    }
 }

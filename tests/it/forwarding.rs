@@ -219,3 +219,24 @@ fn one_connection_carries_many_deliveries_refused_ones_included() {
     assert_eq!(outcomes, ["delivered", "rejected", "delivered", "duplicate"]);
     erp.saw(2);
 }
+
+/// Two threads once closed good connections between them, and 1,200 deliveries opened 33 to 86.
+#[test]
+fn senders_that_connect_anew_share_the_connections_to_the_upstream() {
+    const SENDERS: usize = 4;
+    let erp = Upstream::start();
+    let proxy = Setup::shop(&erp).server("threads = 2").start();
+    let sender = Sender::to(&proxy);
+    std::thread::scope(|scope| {
+        for number in 0..SENDERS {
+            scope.spawn(move || {
+                for event in 0..300 {
+                    let delivery = Event::order(&format!("evt-{number}-{event}")).signed();
+                    assert_eq!(sender.deliver(&delivery).outcome(), "delivered");
+                }
+            });
+        }
+    });
+    erp.saw(SENDERS * 300);
+    assert!(erp.connections() <= SENDERS, "{} connections", erp.connections());
+}

@@ -73,7 +73,7 @@ async fn bodies_over_the_memory_of_all_connections_are_refused_and_the_memory_co
     let mut second = server.connect().await;
     let head = "POST /in HTTP/1.1\r\nHost: test\r\nContent-Length: 700\r\n\r\n";
     first.send(format!("{head}{}", "x".repeat(699))).await;
-    while server.metrics.body_bytes.get() != 699 {
+    while server.metrics.body_bytes.get() != 700 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     second.send(format!("{head}{}", "x".repeat(700))).await;

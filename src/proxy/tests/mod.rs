@@ -9,5 +9,6 @@ mod http2_frames;
 mod http2_heads;
 mod http2_stalls;
 mod limits;
+mod memory;
 mod strictness;
 mod tls;

@@ -1,6 +1,8 @@
 //! Using up what a process has.
 
-use crate::support::{Connection, Event, Sender, Setup, Upstream, eventually, instant};
+use crate::support::{
+    Connection, Event, Sender, Setup, Upstream, eventually, instant, resident_bytes,
+};
 use std::time::Duration;
 
 #[test]
@@ -57,6 +59,75 @@ fn bodies_that_never_end_hold_no_more_than_body_memory() {
     eventually("the memory is given back", || proxy.metric("hookward_body_bytes", &[]) == 0);
     assert_eq!(Sender::to(&proxy).deliver(&Event::order("small").signed()).outcome(), "delivered");
     erp.saw(1);
+}
+
+#[test]
+fn a_flood_of_other_bodies_under_a_delivered_id_is_logged_by_sample() {
+    let erp = Upstream::start();
+    let proxy = Setup::shop(&erp).start();
+    assert_eq!(Sender::to(&proxy).deliver(&Event::order("evt-1").signed()).outcome(), "delivered");
+    let other = Event::order("evt-1").padded_to(500).signed().bytes(proxy.address);
+    let count = 1000;
+    let start = instant();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut connection = Connection::open(proxy.address);
+                for _ in 0..count / 4 {
+                    assert_eq!(connection.send(&other).response().outcome(), "duplicate");
+                }
+            });
+        }
+    });
+    let took = instant().saturating_sub(start).as_secs() + 1;
+    let source = [("source", "shop")];
+    assert_eq!(proxy.metric("hookward_dedupe_body_mismatch_total", &source), count);
+    let noted = || proxy.log().matches("came again with another body").count() as u64;
+    let duplicates = || proxy.log().matches("outcome=duplicate").count() as u64;
+    assert!(noted() <= 20 * (took + 1), "{} lines in {took} s", noted());
+    assert!(duplicates() <= 100 * (took + 1), "{} lines in {took} s", duplicates());
+    let mut connection = Connection::open(proxy.address);
+    eventually("how many were left out is said", || {
+        connection.send(&other).response();
+        let log = proxy.log();
+        log.lines().any(|line| line.contains("another body") && line.contains("suppressed="))
+    });
+}
+
+/// 1,500 bodies in two pieces of a byte, which once took 349 MB.
+#[test]
+fn bodies_in_small_pieces_take_no_more_than_body_memory_and_give_it_back() {
+    const CONNECTIONS: u64 = 1500;
+    let erp = Upstream::start();
+    let proxy = Setup::shop(&erp).server("body_memory = \"16MiB\"\nbody_timeout = \"60s\"").start();
+    let before = resident_bytes(proxy.pid());
+    let request = "POST /webhooks/shop HTTP/1.1\r\nHost: a\r\n";
+    let mut held: Vec<_> = (0..CONNECTIONS)
+        .map(|number| {
+            let mut connection = Connection::open(proxy.address);
+            let framing = if number % 2 == 0 {
+                "Content-Length: 200000\r\n\r\nx"
+            } else {
+                "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"
+            };
+            connection.send(format!("{request}{framing}"));
+            connection
+        })
+        .collect();
+    for (number, connection) in held.iter_mut().enumerate() {
+        let piece = if number % 2 == 0 { "x" } else { "1\r\nx\r\n" };
+        // One that is refused already takes no more.
+        drop(connection.try_send(piece));
+    }
+    let counted = || proxy.metric("hookward_body_bytes", &[]);
+    eventually("bodies are held", || counted() >= 1024 * 1024);
+    assert!(counted() <= 16 * 1024 * 1024, "{}", counted());
+    let grown = resident_bytes(proxy.pid()).saturating_sub(before);
+    let most = 16 * 1024 * 1024 + CONNECTIONS * 24 * 1024;
+    assert!(grown <= most, "{grown} bytes for {CONNECTIONS} connections");
+    drop(held);
+    eventually("the memory is given back", || counted() == 0);
+    assert_eq!(Sender::to(&proxy).deliver(&Event::order("small").signed()).outcome(), "delivered");
 }
 
 #[test]
