@@ -108,8 +108,8 @@ pub(crate) struct Admin {
     clock: Arc<dyn Clock>,
     clock_watch: Arc<ClockWatch>,
     started: Duration,
-    /// Whether the process is on its way out.
-    draining: watch::Receiver<bool>,
+    /// Whether the process is on its way out, or about to be.
+    leaving: watch::Receiver<bool>,
 }
 
 impl Admin {
@@ -118,10 +118,10 @@ impl Admin {
         metrics: Arc<Metrics>,
         clock: Arc<dyn Clock>,
         clock_watch: Arc<ClockWatch>,
-        draining: watch::Receiver<bool>,
+        leaving: watch::Receiver<bool>,
     ) -> Self {
         let started = clock.monotonic();
-        Self { backend, metrics, clock, clock_watch, started, draining }
+        Self { backend, metrics, clock, clock_watch, started, leaving }
     }
 
     /// A listener that answers these requests, with limits of its own that suit people and scrapers.
@@ -195,7 +195,7 @@ impl Admin {
 
     async fn ready(&self) -> Reply {
         let mut reasons = Vec::new();
-        if *self.draining.borrow() {
+        if *self.leaving.borrow() {
             reasons.push("draining".to_owned());
         }
         let mut shortcoming = None;

@@ -191,8 +191,11 @@ impl Destination {
         let url_path = self.settings.urls.first().and_then(|url| url.path.as_deref());
         let mut detail = String::new();
         for (endpoint, address) in self.candidates(deadline).await? {
-            // The pool first; a connection of its own only if the pooled one was stale.
-            for peer in [&*address.pooled, &address.fresh] {
+            // The pool first; a connection of its own only if the pooled one was stale, or where
+            // none is to be kept.
+            let peers = [&*address.pooled, &address.fresh];
+            let unkept = usize::from(self.settings.keep_alive.is_none());
+            for peer in peers.into_iter().skip(unkept) {
                 let connected = self.connect(connector, &address, peer, deadline).await;
                 let (mut session, reused) = match connected {
                     Ok(connected) => connected,
@@ -234,6 +237,7 @@ impl Destination {
                             request_complete: sent_whole,
                             connector: Arc::clone(connector),
                             peer: Arc::clone(&address.pooled),
+                            keep_alive: self.settings.keep_alive,
                             _held: Held { _pending: pending, _place: place.take() },
                         });
                     }

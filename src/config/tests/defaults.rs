@@ -22,7 +22,7 @@ fn an_empty_file_is_all_defaults() {
     assert_eq!(server.idle_timeout, 60 * SECOND);
     assert_eq!(server.max_connections, 10_000);
     assert_eq!(server.body_memory_bytes, 256 * 1_048_576);
-    assert_eq!(server.drain_timeout, 20 * SECOND);
+    assert_eq!((server.drain_delay, server.drain_timeout), (Duration::ZERO, 20 * SECOND));
     assert!(server.trusted_proxies.is_empty() && server.tls.is_none());
     assert!(server.max_connections_per_address.is_none() && server.min_body_rate.is_none());
     assert_eq!(config.admin.listen, "127.0.0.1:9090".parse().expect("an address"));
@@ -68,6 +68,7 @@ fn a_spelled_out_source_has_the_defaults_of_the_contract() {
     assert_eq!((timestamp.max_age, timestamp.max_ahead), (Some(300 * SECOND), 60 * SECOND));
     let upstream = &config.upstreams[0];
     assert_eq!((upstream.timeout, upstream.connect_timeout), (30 * SECOND, SECOND));
+    assert_eq!(upstream.keep_alive, Some(4 * SECOND), "less than Node, uvicorn and Apache");
     assert_eq!(upstream.balance, Balance::RoundRobin);
     assert!(upstream.tls.is_none() && upstream.health.is_none() && upstream.breaker.is_none());
     assert_eq!(upstream.urls[0].authority, "127.0.0.1:9001");
