@@ -2,7 +2,7 @@
 
 use super::exit::{Exit, Stop};
 use crate::clock::UnixMillis;
-use crate::config::{Config, Part, Problem, SystemSecrets};
+use crate::config::{Config, Part, Problem, SystemSecrets, nearest};
 use crate::secret::NamedSecret;
 use crate::source::Source;
 use std::fmt::Write as _;
@@ -32,6 +32,12 @@ impl ConfigFile {
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.named().unwrap_or_else(|| DEFAULT.into())
+    }
+
+    /// The same where it is named by `--config`, else this file.
+    #[must_use]
+    pub fn or(&self, file: Option<&PathBuf>) -> Self {
+        Self { config: self.config.clone().or_else(|| file.cloned()) }
     }
 
     fn named(&self) -> Option<PathBuf> {
@@ -83,7 +89,9 @@ pub fn source<'c>(config: &'c Config, name: &str) -> Result<&'c Source, Stop> {
             [] => "the configuration has none".to_owned(),
             names => format!("there are: {}", names.join(", ")),
         };
-        Stop::new(Exit::Usage, format!("no source is called `{name}`; {known}"))
+        let near = nearest(name, names.iter().copied());
+        let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        Stop::new(Exit::Usage, format!("no source is called `{name}`{near}; {known}"))
     })
 }
 

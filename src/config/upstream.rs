@@ -248,9 +248,9 @@ pub(super) fn read(name: &str, table: &TableReader<'_>) -> Option<UpstreamSettin
     let settings = UpstreamSettings {
         timeout: duration("timeout", default.timeout),
         connect_timeout: duration("connect_timeout", default.connect_timeout),
-        keep_alive: table.get("keep_alive").map_or(default.keep_alive, |item| {
-            keep_alive(&item).unwrap_or(default.keep_alive)
-        }),
+        keep_alive: table
+            .get("keep_alive")
+            .map_or(default.keep_alive, |item| keep_alive(&item).unwrap_or(default.keep_alive)),
         tls: tls.or(default.tls),
         balance: table.get("balance").and_then(|i| balance(&i)).unwrap_or(default.balance),
         resolve_every: duration("resolve_every", default.resolve_every),

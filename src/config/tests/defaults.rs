@@ -1,9 +1,11 @@
 //! What is not stated is as the contract says.
 
-use super::config;
-use crate::config::{Balance, LogFormat, OnStoreError, StoreSettings};
+use super::{TestSecrets, config};
+use crate::config::reading::Reading;
+use crate::config::{Balance, Config, LogFormat, OnStoreError, Part as Section, StoreSettings};
 use crate::scheme::{Algorithm, Encoding, KeyForm, Part, TimeFormat, TimestampPlace};
 use crate::source::{Mode, Unrouted};
+use std::path::Path;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -11,7 +13,9 @@ const HOUR: Duration = Duration::from_hours(1);
 
 #[test]
 fn an_empty_file_is_all_defaults() {
-    let config = config("");
+    let secrets = TestSecrets::usual();
+    let reading = Reading::new("c.toml", Path::new(""), &secrets, Section::File);
+    let (config, _) = Config::parse_part("", reading).expect("no errors");
     let server = &config.server;
     assert_eq!(server.listen, ["127.0.0.1:8080".parse().expect("an address")]);
     assert_eq!(server.threads, None);
