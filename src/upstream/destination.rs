@@ -345,7 +345,7 @@ impl Destination {
 }
 
 /// What is said of an upstream that shows another certificate than the pinned one.
-const OTHER_CERTIFICATE: &str = "invalid peer certificate: not the one in tls.ca";
+pub(super) const OTHER_CERTIFICATE: &str = "invalid peer certificate: not the one in tls.ca";
 
 fn refused_by_breaker(retry_after: std::time::Duration) -> Forwarded {
     Forwarded::Unreachable {
