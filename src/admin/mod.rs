@@ -51,8 +51,9 @@ pub trait AdminBackend: Send + Sync + 'static {
     /// A sentence that says what is missing.
     async fn ready(&self) -> Result<Option<String>, String>;
 
-    /// The members of `/status` beside `version` and `uptime_seconds`: `config_hash`, `sources`,
-    /// `upstreams`, `dedupe`.
+    /// The members of `/status` beside `version` and `uptime_seconds`: `config_hash` of the file that
+    /// was taken over last, `waits_for_restart` (the keys in it that are not in force yet),
+    /// `sources`, `upstreams`, `dedupe`.
     async fn status(&self) -> serde_json::Map<String, Value>;
 
     /// How the event stands with each destination; `None` if nothing is known of it.
