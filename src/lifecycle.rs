@@ -231,6 +231,9 @@ fn address_is_allowed(source: &Source, head: &RequestHead) -> Result<(), Refusal
         return Ok(());
     }
     let judged = match (head.via, head.ignored_forwarding) {
+        (Some(proxy), _) if proxy == head.client => {
+            format!("judged {proxy}, a trusted proxy that names no sender")
+        }
         (Some(proxy), _) => format!("judged {}, as the trusted proxy {proxy} says", head.client),
         (None, true) => format!(
             "judged {}, the other end of the connection; its X-Forwarded-For was ignored, since it is \

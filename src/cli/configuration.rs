@@ -1,5 +1,6 @@
 //! The configuration that a command works with, and the sources in it.
 
+use super::complain;
 use super::exit::{Exit, Stop};
 use crate::clock::UnixMillis;
 use crate::config::{Config, Part, Problem, SystemSecrets, nearest};
@@ -102,10 +103,21 @@ pub fn source<'c>(config: &'c Config, name: &str) -> Result<&'c Source, Stop> {
 pub fn newest_secret(source: &Source) -> Result<&NamedSecret, Stop> {
     match (&source.keys, source.secrets.first()) {
         (Err(why), _) => Err(Stop::new(Exit::Usage, format!("source `{}`: {why}", source.name))),
-        (Ok(_), Some(secret)) => Ok(secret),
+        (Ok(_), Some(secret)) => {
+            tell_unreadable(source);
+            Ok(secret)
+        }
         (Ok(_), None) => {
             Err(Stop::new(Exit::Usage, format!("source `{}` has no secret", source.name)))
         }
+    }
+}
+
+/// Says which secrets of the source are not looked at, because they cannot be read here.
+pub fn tell_unreadable(source: &Source) {
+    for secret in &source.unreadable {
+        let (index, why) = (secret.index, &secret.why);
+        complain(&format!("sources.{}.secrets[{index}] is left out: {why}\n", source.name));
     }
 }
 

@@ -37,7 +37,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
             return match Config::log_format(&path) {
                 LogFormat::Text => Err(arguments.file.unusable(&problems)),
                 LogFormat::Json => {
-                    problems.iter().for_each(|problem| fatal(&problem.to_string()));
+                    for problem in &problems {
+                        fatal(&problem.to_string());
+                    }
                     fatal(&format!("{} cannot be used", path.display()));
                     Ok(Exit::Usage.into())
                 }

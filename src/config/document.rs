@@ -61,9 +61,8 @@ pub(super) fn parse(text: &str, file: &str) -> Result<Table, Vec<Problem>> {
         }
         let at = fault.span().map_or(text.len(), |span| span.start);
         if lines.line_at(at).contains(TYPOGRAPHIC_QUOTES) {
-            what =
-                "not TOML: typographic quotes, as “ and ”, where TOML wants straight ones, as \""
-                    .to_owned();
+            "not TOML: typographic quotes, as “ and ”, where TOML wants straight ones, as \""
+                .clone_into(&mut what);
         }
         let place = lines.place(at);
         Problem::new(Severity::Error, file, what).at(place)

@@ -280,14 +280,17 @@ fn body_limit(config: &Config, draft: &Draft<'_>, table: &TableReader<'_>) {
         let what = format!(
             "{} sends bodies of up to {}; those over `server.max_body`, {}, are answered 413",
             preset.title,
-            size(bytesize::ByteSize(largest).display().si()),
-            size(bytesize::ByteSize(limit as u64).display().iec()),
+            size(largest),
+            size(limit as u64),
         );
         table.note(Severity::Note, "preset", &what, None);
     }
 }
 
-fn size(size: bytesize::Display) -> String {
+/// A size as people write it, in the units that it is a round number of.
+fn size(bytes: u64) -> String {
+    let size = bytesize::ByteSize(bytes).display();
+    let size = if bytes.is_multiple_of(1 << 10) { size.iec() } else { size.si() };
     size.to_string().replace(".0 ", " ")
 }
 
