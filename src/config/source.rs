@@ -162,10 +162,17 @@ pub(super) fn read<'a>(
     let path = path.and_then(|item| item.form::<RequestPath>());
     let public_url = table.get("public_url").and_then(|item| item.form::<PublicUrl>());
     let (scheme, no_token) = read_scheme(draft, &table);
+    if let Some(why) = no_token {
+        let what = format!(
+            "{why}; until it can be read, the handshake is answered 503 secret_unavailable; \
+             deliveries go on"
+        );
+        table.note(Severity::Warning, "handshake", &what, None);
+    }
     let secrets = read_secrets(&table);
     let source = |path: RequestPath, scheme: Scheme, secrets: Secrets| {
         let Secrets { readable, unreadable } = secrets;
-        let (secrets, keys) = keys(&table, &scheme, readable, &unreadable, no_token);
+        let (secrets, keys) = keys(&table, &scheme, readable, &unreadable);
         Source {
             name: Arc::from(draft.name),
             path: path.0,
@@ -317,19 +324,7 @@ fn keys(
     scheme: &Scheme,
     secrets: Vec<NamedSecret>,
     unreadable: &[UnreadableSecret],
-    no_token: Option<String>,
 ) -> (Vec<NamedSecret>, Result<Keys, String>) {
-    if let Some(why) = no_token {
-        table.note(
-            Severity::Warning,
-            "handshake",
-            &format!(
-                "{why}; until it can be read, this source alone answers 503 secret_unavailable"
-            ),
-            None,
-        );
-        return (Vec::new(), Err(why));
-    }
     if secrets.is_empty() {
         let told =
             unreadable.iter().map(|secret| format!("secrets[{}]: {}", secret.index, secret.why));
