@@ -61,7 +61,7 @@ pub(super) fn parse(text: &str, file: &str) -> Result<Table, Vec<Problem>> {
         }
         let at = fault.span().map_or(text.len(), |span| span.start);
         if lines.line_at(at).contains(TYPOGRAPHIC_QUOTES) {
-            "not TOML: typographic quotes, as “ and ”, where TOML wants straight ones, as \""
+            "not TOML: curly quotes (“ ”) around a string; use straight ones (\")"
                 .clone_into(&mut what);
         }
         let place = lines.place(at);

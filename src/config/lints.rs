@@ -32,7 +32,7 @@ pub(super) fn judge<'a>(
     doubled_paths(config, drafts, reading);
     if drafts.is_empty() && !reading.has_errors() {
         let severity = if reading.serves() { Severity::Error } else { Severity::Warning };
-        root.note(severity, "sources", "there are none: every request would be a 404", None);
+        root.note(severity, "sources", "there are none: every request would be answered 404", None);
     }
     shared::judge(config, drafts, reading);
     for source in &config.sources {
@@ -265,8 +265,8 @@ fn freshness(source: &Source, draft: &Draft<'_>, table: &TableReader<'_>) {
     }
     let severity = if draft.preset.is_some() { Severity::Note } else { Severity::Warning };
     let what = format!(
-        "there is none, so an old delivery is as good as a new one: whoever has kept one can send \
-         it again once its id is forgotten, after {}",
+        "there is none: an old delivery is accepted like a new one, and anyone who kept one can \
+         replay it once its id is forgotten, after {}",
         written(source.dedupe_ttl)
     );
     table.note(severity, "timestamp", &what, None);
@@ -278,7 +278,7 @@ fn body_limit(config: &Config, draft: &Draft<'_>, table: &TableReader<'_>) {
     let limit = config.server.max_body_bytes;
     if let Some(largest) = preset.largest_body.filter(|&bytes| bytes > limit as u64) {
         let what = format!(
-            "{} sends bodies of up to {}; those over `server.max_body`, {}, are answered 413",
+            "{} sends bodies of up to {}; those over `server.max_body` ({}) are answered 413",
             preset.title,
             size(largest),
             size(limit as u64),

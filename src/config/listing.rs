@@ -21,7 +21,7 @@ pub fn render_problems(problems: &[Problem], style: Style<'_>) -> String {
         let mut line = problem.to_string();
         if !others.is_empty() {
             let key = &problem.key;
-            line = line.replacen(key, &format!("{key} (and of {})", others.join(", ")), 1);
+            line = line.replacen(key, &format!("{key} (also {})", others.join(", ")), 1);
         }
         if style.colour {
             let word = problem.severity.label();
@@ -212,7 +212,7 @@ mod tests {
         let expected = "\
 c.toml: warning: sources.a.secrets[0]: weak
 c.toml: warning: sources.b.secrets[0]: weak
-c.toml:2:3: note: sources.a.event.id (and of sources.b, sources.c): not signed
+c.toml:2:3: note: sources.a.event.id (also sources.b, sources.c): not signed
 c.toml:2:3: note: sources.b.event.type: not signed
 c.toml:2:3: note: upstreams.erp: no route leads here
 ";

@@ -26,7 +26,7 @@ pub(super) fn hint(table: &str, name: &str, node: &Node) -> Option<(String, Stri
     let (kind, parent) = table.split_once('.')?;
     let is_named = matches!(kind, "sources" | "upstreams") && !parent.contains(['.', '[', '"']);
     if is_named && matches!(node.value, Value::Table(_)) {
-        let what = "unknown key; a dot in a table's name divides it, so a name cannot have one";
+        let what = "unknown key; names cannot contain dots: this is a table inside another one";
         return Some((what.to_owned(), format!("[{kind}.{parent}-{name}]")));
     }
     None

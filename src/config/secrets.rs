@@ -164,8 +164,8 @@ fn from_file(item: &Item<'_>) -> Option<Found> {
         Ok(secret) => {
             if let Some(mode) = item.reading.secrets.writable_by_others(&path) {
                 item.warn(format!(
-                    "its file may be written by others than its owner (mode {mode:04o}): whoever \
-                     replaces the secret can sign; `chmod go-w` ends that"
+                    "others than its owner may write its file (mode {mode:04o}), and so replace the \
+                     secret; `chmod go-w` forbids it"
                 ));
             }
             let text = without_byte_order_mark(item, secret.expose());
@@ -211,7 +211,7 @@ fn is_random(run: &str) -> bool {
 /// a text in UTF-16 is another one altogether.
 fn without_byte_order_mark<'s>(item: &Item<'_>, bytes: &'s [u8]) -> &'s [u8] {
     if let Some(text) = bytes.strip_prefix(b"\xef\xbb\xbf") {
-        item.warn("its file begins with a byte order mark, which is left out of the secret");
+        item.warn("its file begins with a byte order mark, which is not part of the secret");
         return text;
     }
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
@@ -236,7 +236,8 @@ fn warn_of_space(item: &Item<'_>, bytes: &[u8]) {
         let problem = item.clone().hidden().problem(
             Severity::Warning,
             format!(
-                "the secret {place} with white space, which is part of it; the sender's has none?"
+                "the secret {place} with white space, which is part of it: if the sender's has none, \
+                 every signature is refused"
             ),
         );
         item.reading.note(problem);

@@ -74,7 +74,8 @@ fn losses(before: &SourceTable, config: &Config) -> Vec<(String, String)> {
     let lost = config.sources.iter().filter(|source| was_ready(&source.name));
     lost.filter_map(|source| {
         let why = source.keys.as_ref().err()?;
-        let what = format!("none of its secrets can be read, which would take it down ({why})");
+        let what =
+            format!("none of its secrets can be read, so the reload would take it down ({why})");
         Some((format!("sources.{}.secrets", source.name), what))
     })
     .collect()

@@ -57,7 +57,7 @@ fn errors_come_first_a_note_of_several_sources_once_and_the_last_line_counts() {
         .sort_unstable_by_key(|s| ["error", "warning", "note"].iter().position(|known| known == s));
     assert_eq!(severities, sorted, "{problems}");
     assert!(lines[0].contains("server.threads"), "{problems}");
-    let shared = "note: sources.a.event.id (and of sources.b): ";
+    let shared = "note: sources.a.event.id (also sources.b): ";
     assert_eq!(problems.matches(shared).count(), 1, "{problems}");
     assert!(!problems.contains("note: sources.b.event.id"), "{problems}");
     let last = lines.last().unwrap();

@@ -29,8 +29,8 @@ pub(super) fn judge<'a>(config: &Config, drafts: &'a [Draft<'_>], reading: &'a R
             };
             if let Some(draft) = drafts.iter().find(|draft| *draft.name == *source.name) {
                 let what = format!(
-                    "is a secret of sources.{} as well: whoever has captured a delivery to one can \
-                     send it to the other, where it is genuine too; give each source its own",
+                    "is also a secret of sources.{}: anyone who captured a delivery to one can send \
+                     it to the other, which accepts it too; give each source its own secret",
                     other.name
                 );
                 let key = format!("secrets[{at}]");

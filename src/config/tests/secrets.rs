@@ -106,7 +106,7 @@ fn white_space_and_byte_order_marks_are_warned_of() {
             &*format!("{secret}\n"),
             Some("the secret ends with white space"),
         ),
-        (format!("\u{feff}{secret}"), secret, Some("a byte order mark, which is left out of")),
+        (format!("\u{feff}{secret}"), secret, Some("a byte order mark, which is not part of")),
     ] {
         let secrets = TestSecrets::usual().with_file("/etc/hookward/shop.secret", &text);
         let (config, problems) =
@@ -167,7 +167,7 @@ fn a_secret_that_two_sources_share_is_warned_of_unless_both_sign_where_it_goes()
         );
         let secrets = TestSecrets::usual().with("PREFIXED", "whsec_a-secret-of-more-than-16-bytes");
         let told = lines(&all(load_with(&text, &secrets)));
-        let expected = "warning: sources.b.secrets[1]: is a secret of sources.a as well";
+        let expected = "warning: sources.b.secrets[1]: is also a secret of sources.a";
         assert_eq!(told.iter().any(|line| line.contains(expected)), warned, "{told:#?}");
     }
 }

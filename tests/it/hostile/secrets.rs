@@ -80,7 +80,7 @@ fn one_delivery_to_two_sources_with_one_secret_reaches_both_and_check_warns_of_i
     assert_eq!(seen[0].body, seen[1].body);
     let sources: Vec<&str> = seen.iter().map(|seen| seen.header("Hookward-Source")).collect();
     assert_eq!(sources, ["shop", "branch"]);
-    let warning = "warning: sources.branch.secrets[0]: is a secret of sources.shop as well";
+    let warning = "warning: sources.branch.secrets[0]: is also a secret of sources.shop";
     assert!(proxy.log().contains(warning.trim_start_matches("warning: ")), "{}", proxy.log());
     let check = hookward()
         .arg("check")
