@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// One URL of an upstream and the addresses behind it: one, unless its host is a name.
 #[derive(Debug)]
@@ -26,6 +27,7 @@ pub(super) struct Endpoint {
     /// The `Host` header.
     pub(super) host: HeaderValue,
     tls: Option<TlsMaterial>,
+    keep_alive: Option<Duration>,
     addresses: ArcSwap<Vec<Arc<Address>>>,
     looking_up: tokio::sync::Mutex<()>,
     /// Asks for a look-up before its time.
@@ -39,6 +41,7 @@ impl Endpoint {
         url: &UpstreamUrl,
         host: HeaderValue,
         tls: Option<TlsMaterial>,
+        keep_alive: Option<Duration>,
         healthy: IntGauge,
     ) -> Self {
         healthy.set(1);
@@ -47,6 +50,7 @@ impl Endpoint {
             url: url.clone(),
             host,
             tls,
+            keep_alive,
             addresses: ArcSwap::default(),
             looking_up: tokio::sync::Mutex::new(()),
             doubted: Notify::new(),
@@ -106,11 +110,10 @@ impl Endpoint {
                 continue;
             }
             let address = known.iter().find(|address| address.socket == *socket);
-            addresses.push(
-                address.cloned().unwrap_or_else(|| {
-                    Arc::new(Address::new(*socket, &self.url, self.tls.as_ref()))
-                }),
-            );
+            addresses.push(address.cloned().unwrap_or_else(|| {
+                let (url, tls) = (&self.url, self.tls.as_ref());
+                Arc::new(Address::new(*socket, url, tls, self.keep_alive))
+            }));
         }
         self.addresses.store(Arc::new(addresses));
     }
@@ -155,7 +158,12 @@ struct Standing {
 }
 
 impl Address {
-    fn new(socket: SocketAddr, url: &UpstreamUrl, tls: Option<&TlsMaterial>) -> Self {
+    fn new(
+        socket: SocketAddr,
+        url: &UpstreamUrl,
+        tls: Option<&TlsMaterial>,
+        keep_alive: Option<Duration>,
+    ) -> Self {
         // An empty name would switch all checks of the certificate off.
         let sni = tls.and_then(|tls| tls.sni.clone()).unwrap_or_else(|| url.host.clone());
         let mut pooled = HttpPeer::new(socket, url.secure, sni);
@@ -167,6 +175,9 @@ impl Address {
             // handshake all the same; `accepts` does the rest.
             pooled.options.verify_cert = tls.pin.is_none();
         }
+        // A connection that the pool keeps for another time, from before a reload, is not taken up.
+        let kept_for = keep_alive.map_or(0, |time| time.as_nanos());
+        pooled.group_key ^= xxh3_64(&kept_for.to_le_bytes());
         // The lowest bit tells the two keys apart.
         pooled.group_key &= !1;
         let mut fresh = pooled.clone();
@@ -263,7 +274,7 @@ mod tests {
             path: None,
             authority: "127.0.0.1:9001".into(),
         };
-        Address::new("127.0.0.1:9001".parse().unwrap(), &url, None)
+        Address::new("127.0.0.1:9001".parse().unwrap(), &url, None, None)
     }
 
     #[test]

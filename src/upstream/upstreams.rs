@@ -139,7 +139,7 @@ impl Upstreams {
         let endpoints = settings.urls.iter().zip(hosts).map(|(url, host)| {
             let labels = [&*settings.name, &Endpoint::label(url)];
             let healthy = metrics.upstream_healthy.with_label_values(&labels);
-            Arc::new(Endpoint::new(url, host, tls.clone(), healthy))
+            Arc::new(Endpoint::new(url, host, tls.clone(), settings.keep_alive, healthy))
         });
         Arc::new(Destination::new(
             settings.clone(),

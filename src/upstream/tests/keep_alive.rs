@@ -55,3 +55,16 @@ async fn with_off_each_event_has_a_connection_of_its_own() {
     }
     assert_eq!(raw.connections(), 3);
 }
+
+#[tokio::test]
+async fn a_connection_that_was_kept_for_longer_is_not_used_after_a_reload() {
+    let raw = RawUpstream::answering(OK).await;
+    let mut bench = Bench::of(&[keeping(&raw, Some(PATIENCE))]);
+    assert_eq!(bench.answer("a").await.status, 200);
+    let shorter = [keeping(&raw, Some(PATIENCE / 2))];
+    bench.upstreams = bench.upstreams.reconfigured(&shorter, &bench.metrics).unwrap();
+    for body in ["b", "c"] {
+        assert_eq!(bench.answer(body).await.status, 200);
+    }
+    assert_eq!(raw.connections(), 2, "the one from before, and one for b and c");
+}
