@@ -158,9 +158,9 @@ pub(super) static KEYS: TableKeys = TableKeys {
             "keep_alive",
             "duration",
             r#""4s""#,
-            "How long an idle connection to it is kept. Less than the app's own time, or it may close \
-             a connection that a request is on its way on; `\"off\"`: each request has a connection of \
-             its own. See `operations.md` for what common servers use.",
+            "How long an idle connection to it is kept. Keep it shorter than the app does, or the app \
+             may close a connection just as a request arrives on it. `\"off\"`: each request has its \
+             own connection. `operations.md` lists what common servers use.",
         ),
         optional("tls", "table", "the system's CAs, no client certificate", "`https` only."),
         key(

@@ -11,12 +11,15 @@ use crate::keys::{Running, Tag};
 use crate::scheme::Part;
 use crate::secret::NamedSecret;
 use crate::source::Source;
+use zeroize::Zeroizing;
 
 /// Warns of each secret that an earlier source has as well.
 pub(super) fn judge<'a>(config: &Config, drafts: &'a [Draft<'_>], reading: &'a Reading<'a>) {
-    let mut key = [0; 32];
+    let mut key = Zeroizing::new([0; 32]);
     let random = rustls::crypto::ring::default_provider().secure_random;
-    let (Ok(()), Some(hash)) = (random.fill(&mut key), Running::hmac_sha256(&key)) else { return };
+    let (Ok(()), Some(hash)) = (random.fill(&mut *key), Running::hmac_sha256(&*key)) else {
+        return;
+    };
     let mut known: Vec<(Tag, &Source)> = Vec::new();
     for source in &config.sources {
         let own: Vec<_> =
