@@ -29,7 +29,7 @@ ENV HOOKWARD_CONFIG=/etc/hookward/hookward.toml
 WORKDIR /var/lib/hookward
 USER 10001
 EXPOSE 8080 9090
-# SIGTERM drains; docker must wait longer than drain_timeout (docker stop --time 30).
+# SIGTERM drains; docker must wait longer than drain_delay and drain_timeout (docker stop --time 30).
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["hookward", "health"]
 ENTRYPOINT ["hookward"]

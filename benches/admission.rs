@@ -100,6 +100,7 @@ fn delivery(source: &Source, clock: &dyn Clock, number: u64) -> (RequestHead, Re
         headers,
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
         via: None,
+        ignored_forwarding: false,
         host: "hooks.example.com".to_owned(),
         secure: true,
     };

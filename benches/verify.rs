@@ -60,6 +60,7 @@ fn source() -> Source {
                 text: Secret::from(text.to_owned()),
             })
             .to_vec(),
+        unreadable: Vec::new(),
         keys: Err("made by the benchmark".to_owned()),
         respond_within: Duration::from_secs(10),
         answers: Answers::Full,
@@ -104,6 +105,7 @@ fn request(source: &Source, body: &[u8]) -> RequestHead {
         headers,
         client: [127, 0, 0, 1].into(),
         via: None,
+        ignored_forwarding: false,
         host: "localhost".to_owned(),
         secure: false,
     }

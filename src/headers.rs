@@ -216,6 +216,7 @@ mod tests {
             headers,
             client: "203.0.113.7".parse().unwrap(),
             via: None,
+            ignored_forwarding: false,
             host: "hooks.example.com".into(),
             secure: true,
         }

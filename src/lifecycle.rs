@@ -38,7 +38,14 @@ pub async fn deliver(gate: &Gate, head: &RequestHead, body: &mut dyn BodySource)
     let mut report = Report::of(head.client);
     let Some(serving) = snapshot.find(&head.path) else {
         report.path.clone_from(&head.path);
-        let answer = Answer::refused(Reason::UnknownSource.into());
+        let clue = snapshot.sources.resembling(&head.path).map(|source| {
+            format!(
+                "the path of sources.{} is {}: this one differs in a slash or in case",
+                source.name, source.path
+            )
+        });
+        let refusal = Refusal::because(Reason::UnknownSource, clue.unwrap_or_default());
+        let answer = Answer::refused(refusal);
         gate.conclude(None, &report, &answer, took());
         return answer;
     };
@@ -226,7 +233,22 @@ fn method_is_allowed(source: &Source, head: &RequestHead) -> Result<(), Refusal>
 
 fn address_is_allowed(source: &Source, head: &RequestHead) -> Result<(), Refusal> {
     let listed = source.allow.iter().any(|net| net.contains(&head.client));
-    if listed || source.allow.is_empty() { Ok(()) } else { Err(Reason::AddressNotAllowed.into()) }
+    if listed || source.allow.is_empty() {
+        return Ok(());
+    }
+    let judged = match (head.via, head.ignored_forwarding) {
+        (Some(proxy), _) if proxy == head.client => {
+            format!("judged {proxy}, a trusted proxy that names no sender")
+        }
+        (Some(proxy), _) => format!("judged {}, as the trusted proxy {proxy} says", head.client),
+        (None, true) => format!(
+            "judged {}, the other end of the connection; its X-Forwarded-For was ignored, since it is \
+             not in server.trusted_proxies",
+            head.client
+        ),
+        (None, false) => format!("judged {}, the other end of the connection", head.client),
+    };
+    Err(Refusal::because(Reason::AddressNotAllowed, judged))
 }
 
 /// A source whose secret could not be read takes nothing.

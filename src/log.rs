@@ -99,6 +99,13 @@ impl LogControl {
     }
 }
 
+/// A line of the JSON format, for what is said when there is no log yet, or none any more.
+#[must_use]
+pub fn json_line(level: &str, message: &str) -> String {
+    let timestamp = SystemClock::new().wall().to_rfc3339();
+    serde_json::json!({ "timestamp": timestamp, "level": level, "message": message }).to_string()
+}
+
 /// Both formats: `timestamp`, `level`, `message`, then the event's fields side by side.
 #[derive(Clone)]
 struct Lines {

@@ -20,6 +20,8 @@ pub struct RequestHead {
     /// The trusted proxy at the other end of the connection, whose `Forwarded` and `X-Forwarded-*`
     /// are believed; `None`: the sender itself.
     pub via: Option<IpAddr>,
+    /// Whether the other end of the connection, which is no trusted proxy, named another sender.
+    pub ignored_forwarding: bool,
     /// `Host`, or `:authority` on HTTP/2, as received.
     pub host: String,
     /// Whether the sender's side is `https`, here or at a trusted proxy.

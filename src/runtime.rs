@@ -62,6 +62,8 @@ pub struct Runtime {
     /// `None` for a configuration that is no file, as the demo's.
     origin: Option<Origin>,
     fixed: Fixed,
+    /// What of the configuration that is served waits for a restart.
+    pending: ArcSwap<Vec<&'static str>>,
     /// What the admin listener asks for.
     token: ArcSwapOption<Secret>,
     /// One reload at a time, from the reading of the file on: the last one asked for is the one
@@ -102,6 +104,7 @@ impl Runtime {
             upstreams: ArcSwap::new(upstreams),
             origin,
             fixed,
+            pending: ArcSwap::default(),
             token: ArcSwapOption::new(token),
             reloading: tokio::sync::Mutex::default(),
             scraping: Mutex::default(),

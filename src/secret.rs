@@ -64,6 +64,17 @@ pub struct NamedSecret {
     pub text: Secret,
 }
 
+/// A secret that the configuration names and that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreadableSecret {
+    /// Where it stands among the configured ones; 0 is the newest.
+    pub index: usize,
+    /// As [`NamedSecret::label`].
+    pub label: String,
+    /// Why, with the name of the file or of the variable; nothing of the secret.
+    pub why: String,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

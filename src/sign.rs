@@ -184,6 +184,7 @@ fn unsigned_head(source: &Source, request: &SignRequest<'_>) -> Result<RequestHe
         headers,
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
         via: None,
+        ignored_forwarding: false,
         host: String::new(),
         secure: false,
     };

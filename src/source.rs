@@ -5,7 +5,7 @@
 use crate::keys::Keys;
 use crate::route::Route;
 use crate::scheme::Scheme;
-use crate::secret::NamedSecret;
+use crate::secret::{NamedSecret, UnreadableSecret};
 use http::{HeaderName, Method};
 use ipnet::IpNet;
 use std::collections::HashMap;
@@ -26,10 +26,11 @@ pub struct Source {
     pub preset: Option<String>,
     /// How the sender signs.
     pub scheme: Scheme,
-    /// The secrets as configured, newest first, for `sign` and `explain`; empty if they could not
-    /// all be read.
+    /// The configured secrets that could be read, newest first, for `sign` and `explain`.
     pub secrets: Vec<NamedSecret>,
-    /// The keys made from them, ready to verify with; or why there are none, in which case the
+    /// Those that could not; the source serves without them.
+    pub unreadable: Vec<UnreadableSecret>,
+    /// The keys made from the first, ready to verify with; or why there are none, in which case the
     /// source alone is out of service.
     pub keys: Result<Keys, String>,
     /// How long the sender is kept waiting for an answer.
@@ -108,11 +109,18 @@ pub struct RateLimit {
     pub per: Duration,
 }
 
+/// What paths have in common that people take for the same one.
+fn likeness(path: &str) -> String {
+    let segments = path.split('/').filter(|segment| !segment.is_empty());
+    segments.collect::<Vec<_>>().join("/").to_ascii_lowercase()
+}
+
 /// All sources, found by path.
 #[derive(Debug, Default)]
 pub struct SourceTable {
     sources: Vec<Arc<Source>>,
     by_path: HashMap<String, usize>,
+    by_likeness: HashMap<String, usize>,
 }
 
 impl SourceTable {
@@ -124,7 +132,16 @@ impl SourceTable {
             .enumerate()
             .map(|(index, source)| (source.path.clone(), index))
             .collect();
-        Self { sources: sources.into_iter().map(Arc::new).collect(), by_path }
+        let by_likeness = sources.iter().enumerate().map(|(at, s)| (likeness(&s.path), at));
+        let by_likeness = by_likeness.collect();
+        Self { sources: sources.into_iter().map(Arc::new).collect(), by_path, by_likeness }
+    }
+
+    /// The source whose path this one is but for its slashes and its case: a clue for the log, and
+    /// never a reason to serve it.
+    #[must_use]
+    pub fn resembling(&self, path: &str) -> Option<&Arc<Source>> {
+        self.sources.get(*self.by_likeness.get(&likeness(path))?)
     }
 
     /// The index and the source whose path has exactly these bytes.

@@ -80,6 +80,7 @@ fn head(lines: &[(String, String)]) -> RequestHead {
         headers,
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
         via: None,
+        ignored_forwarding: false,
         host: "hooks.example.com".to_owned(),
         secure: true,
     }

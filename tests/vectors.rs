@@ -127,6 +127,7 @@ fn head(vector: &Vector) -> RequestHead {
         headers,
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
         via: None,
+        ignored_forwarding: false,
         host: "localhost".to_owned(),
         secure: true,
     }

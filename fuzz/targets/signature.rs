@@ -106,6 +106,7 @@ fn split(request: &[u8]) -> (RequestHead, &[u8]) {
         headers,
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
         via: None,
+        ignored_forwarding: false,
         host: "hooks.example.com".to_owned(),
         secure: true,
     };

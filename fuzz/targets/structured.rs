@@ -41,6 +41,7 @@ pub(crate) fn run(data: &[u8]) {
         headers,
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
         via: None,
+        ignored_forwarding: false,
         host: id.clone(),
         secure: false,
     };

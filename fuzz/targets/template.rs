@@ -98,6 +98,7 @@ pub(crate) fn run(data: &[u8]) {
         headers,
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
         via: None,
+        ignored_forwarding: false,
         host: "hooks.example.com".to_owned(),
         secure: true,
     };

@@ -61,6 +61,7 @@ mod tests {
             headers,
             client: "127.0.0.1".parse().unwrap(),
             via: None,
+            ignored_forwarding: false,
             host: host.to_owned(),
             secure: false,
         }

@@ -51,8 +51,9 @@ pub trait AdminBackend: Send + Sync + 'static {
     /// A sentence that says what is missing.
     async fn ready(&self) -> Result<Option<String>, String>;
 
-    /// The members of `/status` beside `version` and `uptime_seconds`: `config_hash`, `sources`,
-    /// `upstreams`, `dedupe`.
+    /// The members of `/status` beside `version` and `uptime_seconds`: `config_hash` of the file that
+    /// was taken over last, `waits_for_restart` (the keys in it that are not in force yet),
+    /// `sources`, `upstreams`, `dedupe`.
     async fn status(&self) -> serde_json::Map<String, Value>;
 
     /// How the event stands with each destination; `None` if nothing is known of it.
@@ -114,8 +115,8 @@ pub(crate) struct Admin {
     clock: Arc<dyn Clock>,
     clock_watch: Arc<ClockWatch>,
     started: Duration,
-    /// Whether the process is on its way out.
-    draining: watch::Receiver<bool>,
+    /// Whether the process is on its way out, or about to be.
+    leaving: watch::Receiver<bool>,
 }
 
 impl Admin {
@@ -124,10 +125,10 @@ impl Admin {
         metrics: Arc<Metrics>,
         clock: Arc<dyn Clock>,
         clock_watch: Arc<ClockWatch>,
-        draining: watch::Receiver<bool>,
+        leaving: watch::Receiver<bool>,
     ) -> Self {
         let started = clock.monotonic();
-        Self { backend, metrics, clock, clock_watch, started, draining }
+        Self { backend, metrics, clock, clock_watch, started, leaving }
     }
 
     /// A listener that answers these requests, with limits of its own that suit people and scrapers.
@@ -202,7 +203,7 @@ impl Admin {
 
     async fn ready(&self) -> Reply {
         let mut reasons = Vec::new();
-        if *self.draining.borrow() {
+        if *self.leaving.borrow() {
             reasons.push("draining".to_owned());
         }
         let mut shortcoming = None;

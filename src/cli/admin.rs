@@ -1,7 +1,7 @@
 //! `hookward dedupe` and `hookward health`: calls to the admin listener of a running process.
 
 use super::client::{Client, no_answer, url};
-use super::configuration::{ConfigFile, reachable};
+use super::configuration::{self, ConfigFile, reachable};
 use super::exit::{Exit, Stop};
 use super::print;
 use super::trust::{Authorities, Trust};
@@ -60,7 +60,9 @@ pub fn dedupe(arguments: &DedupeArguments) -> Result<Exit, Stop> {
         Action::Get(event) => (event, http::Method::GET),
         Action::Forget(event) => (event, http::Method::DELETE),
     };
-    let Config { admin, .. } = event.file.load(Part::Admin)?;
+    let config = event.file.load(Part::Admin)?;
+    configuration::source(&config, &event.source)?;
+    let Config { admin, .. } = config;
     let segment = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
     let path = format!("/dedupe/{}/{}", segment(&event.source), segment(&event.id));
     let url = url_of(&admin, &path)?;

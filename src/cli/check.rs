@@ -3,13 +3,23 @@
 use super::configuration::ConfigFile;
 use super::exit::{Exit, Stop};
 use super::{complain, print};
-use crate::config::{Config, SystemSecrets, report};
+use crate::config::{
+    Config, Problem, Style, SystemSecrets, counts, render_problems, report, to_json,
+};
+use std::io::{IsTerminal as _, stderr};
+use std::path::PathBuf;
 
 /// Prints all problems of the configuration, or a table of its sources, routes and upstreams
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
+    /// Configuration file, as --config names one
+    #[arg(value_name = "FILE", conflicts_with = "config")]
+    positional: Option<PathBuf>,
     #[command(flatten)]
     file: ConfigFile,
+    /// Print the problems to stdout as one JSON document, and nothing else
+    #[arg(long)]
+    json: bool,
 }
 
 /// Ends with 2 on an error, else with 0: a warning stops nobody.
@@ -17,18 +27,33 @@ pub struct Arguments {
 /// # Errors
 /// When stdout cannot be written to.
 pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
-    match Config::load(&arguments.file.path(), &SystemSecrets) {
-        Ok((config, notes)) => {
-            complain(&report::render_problems(&notes));
-            print(&report::render(&config))?;
-            Ok(Exit::Done)
-        }
-        Err(problems) => {
-            complain(&report::render_problems(&problems));
-            if let Some(hint) = arguments.file.hint() {
-                complain(&format!("{hint}\n"));
-            }
-            Ok(Exit::Usage)
-        }
+    let file = arguments.file.or(arguments.positional.as_ref());
+    let loaded = Config::load(&file.path(), &SystemSecrets);
+    let exit = if loaded.is_ok() { Exit::Done } else { Exit::Usage };
+    let (config, problems) = match loaded {
+        Ok((config, problems)) => (Some(config), problems),
+        Err(problems) => (None, problems),
+    };
+    if arguments.json {
+        print(&format!("{}\n", to_json(&problems)))?;
+        return Ok(exit);
     }
+    show(&file, &problems);
+    if let Some(config) = config {
+        print(&report::render(&config))?;
+    } else if let Some(hint) = file.hint() {
+        complain(&format!("{hint}\n"));
+    }
+    Ok(exit)
+}
+
+/// Lines and colours are for people, so they are for a terminal.
+fn show(file: &ConfigFile, problems: &[Problem]) {
+    let is_terminal = stderr().is_terminal();
+    let wants_colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let is_decorated = is_terminal && wants_colour;
+    let text = is_decorated.then(|| std::fs::read_to_string(file.path()).ok()).flatten();
+    let style = Style { colour: is_decorated, text: text.as_deref() };
+    complain(&render_problems(problems, style));
+    complain(&format!("{}\n", counts(problems)));
 }

@@ -1,8 +1,9 @@
 //! The configuration that a command works with, and the sources in it.
 
+use super::complain;
 use super::exit::{Exit, Stop};
 use crate::clock::UnixMillis;
-use crate::config::{Config, Part, Problem, SystemSecrets};
+use crate::config::{Config, Part, Problem, SystemSecrets, nearest};
 use crate::secret::NamedSecret;
 use crate::source::Source;
 use std::fmt::Write as _;
@@ -32,6 +33,12 @@ impl ConfigFile {
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.named().unwrap_or_else(|| DEFAULT.into())
+    }
+
+    /// The same where it is named by `--config`, else this file.
+    #[must_use]
+    pub fn or(&self, file: Option<&PathBuf>) -> Self {
+        Self { config: self.config.clone().or_else(|| file.cloned()) }
     }
 
     fn named(&self) -> Option<PathBuf> {
@@ -83,7 +90,9 @@ pub fn source<'c>(config: &'c Config, name: &str) -> Result<&'c Source, Stop> {
             [] => "the configuration has none".to_owned(),
             names => format!("there are: {}", names.join(", ")),
         };
-        Stop::new(Exit::Usage, format!("no source is called `{name}`; {known}"))
+        let near = nearest(name, names.iter().copied());
+        let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        Stop::new(Exit::Usage, format!("no source is called `{name}`{near}; {known}"))
     })
 }
 
@@ -94,10 +103,21 @@ pub fn source<'c>(config: &'c Config, name: &str) -> Result<&'c Source, Stop> {
 pub fn newest_secret(source: &Source) -> Result<&NamedSecret, Stop> {
     match (&source.keys, source.secrets.first()) {
         (Err(why), _) => Err(Stop::new(Exit::Usage, format!("source `{}`: {why}", source.name))),
-        (Ok(_), Some(secret)) => Ok(secret),
+        (Ok(_), Some(secret)) => {
+            tell_unreadable(source);
+            Ok(secret)
+        }
         (Ok(_), None) => {
             Err(Stop::new(Exit::Usage, format!("source `{}` has no secret", source.name)))
         }
+    }
+}
+
+/// Says which secrets of the source are not looked at, because they cannot be read here.
+pub fn tell_unreadable(source: &Source) {
+    for secret in &source.unreadable {
+        let (index, why) = (secret.index, &secret.why);
+        complain(&format!("sources.{}.secrets[{index}] is left out: {why}\n", source.name));
     }
 }
 

@@ -1,6 +1,6 @@
 //! `hookward explain`: a captured request, judged offline.
 
-use super::configuration::{ConfigFile, source, time};
+use super::configuration::{ConfigFile, source, tell_unreadable, time};
 use super::exit::{Exit, Stop};
 use super::print;
 use super::signing::{not_both_from_stdin, read_file};
@@ -35,6 +35,9 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let config = arguments.file.load(Part::Source(&arguments.source))?;
     let source = source(&config, &arguments.source)?;
+    if source.keys.is_ok() {
+        tell_unreadable(source);
+    }
     not_both_from_stdin(&arguments.headers, &arguments.body)?;
     let head = read_file(&arguments.headers)?;
     let head = read_head(&head, &source.path).map_err(|fault| {

@@ -1,13 +1,15 @@
 //! `hookward run`: serves until it is told to stop.
 
+use super::complain;
 use super::configuration::ConfigFile;
 use super::exit::{Exit, Stop};
 use crate::clock::SystemClock;
-use crate::config::{Config, Severity, SystemSecrets};
+use crate::config::{Config, LogFormat, Problem, Severity, SystemSecrets};
 use crate::log;
 use crate::runtime::{Origin, Runtime};
 use crate::server::{self, Behind, Bound};
 use crate::spans;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,8 +31,37 @@ pub struct Arguments {
 /// A configuration that is wrong; an address or a store that is not to be had.
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
     let path = arguments.file.path();
-    let (config, notes) = Config::load(&path, &SystemSecrets)
-        .map_err(|problems| arguments.file.unusable(&problems))?;
+    let (config, notes) = match Config::load(&path, &SystemSecrets) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            return match Config::log_format(&path) {
+                LogFormat::Text => Err(arguments.file.unusable(&problems)),
+                LogFormat::Json => {
+                    for problem in &problems {
+                        fatal(&problem.to_string());
+                    }
+                    fatal(&format!("{} cannot be used", path.display()));
+                    Ok(Exit::Usage.into())
+                }
+            };
+        }
+    };
+    let format = config.log.format;
+    match (serve(path, config, notes), format) {
+        (Err(Stop { exit, problem }), LogFormat::Json) => {
+            fatal(&problem);
+            Ok(exit.into())
+        }
+        (ended, _) => ended,
+    }
+}
+
+/// The last line of a process whose log is read by a program.
+fn fatal(problem: &str) {
+    complain(&format!("{}\n", log::json_line("error", problem)));
+}
+
+fn serve(path: PathBuf, config: Config, notes: Vec<Problem>) -> Result<ExitCode, Stop> {
     let log = log::install(&config.log).map_err(|fault| Stop::new(Exit::Usage, fault))?;
     for note in notes {
         match note.severity {
@@ -43,6 +74,15 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
         |fault: &dyn std::fmt::Display| Stop::new(Exit::CannotServe, fault.to_string());
     let bound = Bound::bind(&config.server, &config.admin).map_err(|fault| cannot_serve(&fault))?;
     let threads = config.server.threads;
+    let (store, sources) = (config.dedupe.store.name(), config.sources.len());
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        config = %path.display(),
+        config_hash = &*config.fingerprint,
+        store,
+        sources,
+        "starting"
+    );
     let runtime = executor(threads).map_err(|fault| cannot_serve(&fault))?;
     let code = runtime.block_on(async {
         let origin = Origin { path, secrets: Box::new(SystemSecrets), log: log.control };

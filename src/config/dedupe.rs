@@ -42,6 +42,18 @@ pub enum StoreSettings {
     },
 }
 
+impl StoreSettings {
+    /// The word that `[dedupe].store` has for it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Disk { .. } => "disk",
+            Self::Redis { .. } => "redis",
+        }
+    }
+}
+
 /// `[dedupe].on_store_error`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnStoreError {

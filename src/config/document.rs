@@ -59,7 +59,12 @@ pub(super) fn parse(text: &str, file: &str) -> Result<Table, Vec<Problem>> {
         if let ("duplicate key", Some(name)) = (fault.message(), named) {
             what = format!("{what} `{}`", name.escape_debug());
         }
-        let place = lines.place(fault.span().map_or(text.len(), |span| span.start));
+        let at = fault.span().map_or(text.len(), |span| span.start);
+        if lines.line_at(at).contains(TYPOGRAPHIC_QUOTES) {
+            "not TOML: curly quotes (“ ”) around a string; use straight ones (\")"
+                .clone_into(&mut what);
+        }
+        let place = lines.place(at);
         Problem::new(Severity::Error, file, what).at(place)
     };
     let mut problems: Vec<_> = faults.iter().map(problem).collect();
@@ -212,6 +217,9 @@ fn node(parsed: Spanned<DeValue<'_>>, lines: &Lines<'_>) -> Node {
     Node { value, place }
 }
 
+/// What word processors and web pages make of `"` and `'`.
+const TYPOGRAPHIC_QUOTES: [char; 7] = ['“', '”', '„', '‟', '‘', '’', '«'];
+
 /// Turns byte offsets of a text into lines and columns.
 struct Lines<'t> {
     text: &'t str,
@@ -222,6 +230,12 @@ impl<'t> Lines<'t> {
     fn of(text: &'t str) -> Self {
         let after_breaks = text.match_indices('\n').map(|(at, _)| at + 1);
         Self { text, starts: std::iter::once(0).chain(after_breaks).collect() }
+    }
+
+    fn line_at(&self, offset: usize) -> &'t str {
+        let line = self.starts.partition_point(|&start| start <= offset);
+        let start = self.starts.get(line.saturating_sub(1)).copied().unwrap_or_default();
+        self.text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default()
     }
 
     fn place(&self, offset: usize) -> Place {

@@ -2,6 +2,8 @@
 //!
 //! The arithmetic between tables, and what the signature of a source does not cover.
 
+mod shared;
+
 use super::problem::Severity;
 use super::reading::TableReader;
 use super::source::Draft;
@@ -29,8 +31,10 @@ pub(super) fn judge<'a>(
     }
     doubled_paths(config, drafts, reading);
     if drafts.is_empty() && !reading.has_errors() {
-        root.note(Severity::Warning, "sources", "there are none: every request is a 404", None);
+        let severity = if reading.serves() { Severity::Error } else { Severity::Warning };
+        root.note(severity, "sources", "there are none: every request would be answered 404", None);
     }
+    shared::judge(config, drafts, reading);
     for source in &config.sources {
         if let Some(draft) = drafts.iter().find(|draft| *draft.name == *source.name) {
             let table = draft.reader(reading);
@@ -38,6 +42,8 @@ pub(super) fn judge<'a>(
             memory(config, source, draft, root, &table);
             patience(config, source, &table);
             coverage(source, &table);
+            freshness(source, draft, &table);
+            body_limit(config, draft, &table);
             strength(source, &table);
             routes(source, &table);
             if draft.preset.as_ref().is_some_and(|preset| preset.unconfirmed) {
@@ -269,6 +275,42 @@ fn coverage(source: &Source, table: &TableReader<'_>) {
     }
 }
 
+/// Without a time nothing ever gets too old. Where the sender states none, nobody here can help it.
+fn freshness(source: &Source, draft: &Draft<'_>, table: &TableReader<'_>) {
+    if source.scheme.timestamp.is_some() || table.states("timestamp") {
+        return;
+    }
+    let severity = if draft.preset.is_some() { Severity::Note } else { Severity::Warning };
+    let what = format!(
+        "there is none: an old delivery is accepted like a new one, and anyone who kept one can \
+         replay it once its id is forgotten, after {}",
+        written(source.dedupe_ttl)
+    );
+    table.note(severity, "timestamp", &what, None);
+}
+
+/// The largest body that is taken against the largest that is sent.
+fn body_limit(config: &Config, draft: &Draft<'_>, table: &TableReader<'_>) {
+    let Some(preset) = &draft.preset else { return };
+    let limit = config.server.max_body_bytes;
+    if let Some(largest) = preset.largest_body.filter(|&bytes| bytes > limit as u64) {
+        let what = format!(
+            "{} sends bodies of up to {}; those over `server.max_body` ({}) are answered 413",
+            preset.title,
+            size(largest),
+            size(limit as u64),
+        );
+        table.note(Severity::Note, "preset", &what, None);
+    }
+}
+
+/// A size as people write it, in the units that it is a round number of.
+fn size(bytes: u64) -> String {
+    let size = bytesize::ByteSize(bytes).display();
+    let size = if bytes.is_multiple_of(1 << 10) { size.iec() } else { size.si() };
+    size.to_string().replace(".0 ", " ")
+}
+
 fn covers_time(signature: &SignatureRule, from: &TimestampPlace) -> bool {
     let place = match from {
         TimestampPlace::Header(name) => Place::Header(name.clone()),
@@ -288,7 +330,7 @@ fn strength(source: &Source, table: &TableReader<'_>) {
     if matches!(signature.algorithm, Algorithm::Ed25519 | Algorithm::EcdsaP256Sha256) {
         return; // public keys
     }
-    for (index, secret) in source.secrets.iter().enumerate() {
+    for (index, secret) in shared::positioned(source) {
         if key_bytes(secret, signature) < LEAST_SECRET_BYTES {
             let key = format!("secrets[{index}]");
             let what = "under 16 bytes: it can be guessed by whoever has captured one delivery";

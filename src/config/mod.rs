@@ -11,6 +11,8 @@ mod dedupe;
 mod document;
 mod keys;
 mod lints;
+mod listing;
+mod misplaced;
 mod part;
 mod preset;
 mod problem;
@@ -32,7 +34,9 @@ pub(crate) mod tests;
 pub use admin::{AdminSettings, LogFormat, LogSettings};
 pub use dedupe::{DedupeSettings, OnStoreError, StoreSettings};
 pub use keys::{Default as KeyDefault, Key, TableKeys};
+pub use listing::{Style, counts, render_problems, to_json};
 pub use part::Part;
+pub(crate) use problem::nearest;
 pub use problem::{Place, Problem, Severity};
 pub use secrets::{SecretReader, SystemSecrets};
 pub use server::{ListenerTls, READ_BUFFER_BYTES, ServerSettings};
@@ -114,6 +118,17 @@ impl Config {
         })?;
         let base_dir = path.parent().unwrap_or(Path::new(""));
         Self::parse_part(&text, Reading::new(&name, base_dir, secrets, part))
+    }
+
+    /// How a file says that the log looks, as far as it can be read; for what is said of a file that
+    /// cannot be used.
+    #[must_use]
+    pub fn log_format(path: &Path) -> LogFormat {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let (root, _) = toml::de::DeTable::parse_recoverable(&text);
+        let log = root.get_ref().get("log").and_then(|log| log.get_ref().as_table());
+        let format = log.and_then(|log| log.get("format")?.get_ref().as_str());
+        if format == Some("json") { LogFormat::Json } else { LogFormat::Text }
     }
 
     /// Reads a text. `file` is how problems call it; relative paths of files that it names are

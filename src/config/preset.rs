@@ -12,6 +12,10 @@ pub(super) struct PresetFacts {
     tables: Table,
     /// How long its sender goes on retrying, if that is known.
     pub(super) retry_horizon: Option<Duration>,
+    /// The largest body that its sender makes, in bytes, if that is known.
+    pub(super) largest_body: Option<u64>,
+    /// What people call the sender.
+    pub(super) title: &'static str,
     /// Its facts rest on nothing that could be read.
     pub(super) unconfirmed: bool,
 }
@@ -25,6 +29,8 @@ pub(super) fn find(name: &str) -> Option<PresetFacts> {
         name: preset.name,
         tables,
         retry_horizon: preset.about.retry_horizon,
+        largest_body: preset.about.largest_body,
+        title: &preset.about.title,
         unconfirmed: preset.about.confidence == Confidence::Unconfirmed,
     })
 }

@@ -3,7 +3,7 @@
 //! A problem never holds a line of the file, because the line may hold a secret; it holds the
 //! value of one key, and not even that where the key is one of a secret.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// How bad a [`Problem`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -121,20 +121,28 @@ impl fmt::Display for Problem {
             }
             f.write_str(": ")?;
         }
-        f.write_str(&self.what)?;
+        f.write_str(&self.message())
+    }
+}
+
+impl Problem {
+    /// What is wrong, what was probably meant and what is allowed, in a sentence.
+    #[must_use]
+    pub fn message(&self) -> String {
+        let mut message = self.what.clone();
         if let Some(suggestion) = &self.suggestion {
-            write!(f, "; did you mean `{suggestion}`?")?;
+            _ = write!(message, "; did you mean `{suggestion}`?");
         }
         if let Some(allowed) = &self.allowed {
-            write!(f, " (allowed: {allowed})")?;
+            _ = write!(message, " (allowed: {allowed})");
         }
-        Ok(())
+        message
     }
 }
 
 /// The one of `candidates` that `typed` is most likely a slip of, if any is near.
 #[must_use]
-pub(super) fn nearest<'c>(
+pub(crate) fn nearest<'c>(
     typed: &str,
     candidates: impl IntoIterator<Item = &'c str>,
 ) -> Option<String> {

@@ -5,6 +5,7 @@
 
 use super::document::{Node, Table, Value};
 use super::keys::TableKeys;
+use super::misplaced;
 use super::part::Part;
 use super::problem::{Place, Problem, Severity, nearest};
 use super::secrets::SecretReader;
@@ -49,10 +50,16 @@ impl<'a> Reading<'a> {
         self.problems.borrow().iter().any(|problem| problem.severity == Severity::Error)
     }
 
-    /// Everything that was noted, in the order of the file.
+    /// Whether it is read to serve from.
+    pub(super) fn serves(&self) -> bool {
+        self.part == Part::Whole
+    }
+
+    /// Everything that was noted: errors first, then warnings, then notes, each in the order of the
+    /// file.
     pub(super) fn into_problems(self) -> Vec<Problem> {
         let mut problems = self.problems.into_inner();
-        problems.sort_by_key(|problem| (problem.place, problem.severity));
+        problems.sort_by_key(|problem| (problem.severity, problem.place));
         problems
     }
 }
@@ -190,11 +197,19 @@ impl<'a> TableReader<'a> {
         for entry in &self.table.entries {
             if !self.keys.names().any(|known| known == entry.name) {
                 let all: Vec<_> = self.keys.names().collect();
+                let near = nearest(&entry.name, self.keys.names());
+                let (what, meant) = match near {
+                    Some(near) => ("unknown key".to_owned(), Some(near)),
+                    None => match misplaced::hint(&self.key, &entry.name, &entry.node) {
+                        Some((what, meant)) => (what, Some(meant)),
+                        None => ("unknown key".to_owned(), None),
+                    },
+                };
                 self.reading.note(
-                    Problem::new(Severity::Error, self.reading.file, "unknown key")
+                    Problem::new(Severity::Error, self.reading.file, what)
                         .at(entry.place)
                         .key(self.path(&entry.name))
-                        .suggestion(nearest(&entry.name, self.keys.names()))
+                        .suggestion(meant)
                         .allowed(all.join(", ")),
                 );
             }
@@ -369,7 +384,10 @@ impl<'a> Item<'a> {
                 Err(fault) => fault,
             },
             Value::Integer(digits, 10) => {
-                let what = format!("{} is written as text", F::NAME);
+                let what = match F::BARE {
+                    "" => format!("{} is written as text", F::NAME),
+                    what => what.to_owned(),
+                };
                 super::value::Fault { what, suggestion: F::from_number(digits) }
             }
             _ => format!("not {} but {}", F::NAME, self.node.kind()).into(),

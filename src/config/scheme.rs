@@ -3,6 +3,7 @@
 //! A preset has the same tables, so both are read here.
 
 use super::keys::{TableKeys, key, optional, required};
+use super::problem::Severity;
 use super::reading::{Item, TableReader};
 use super::secrets::{self, Found};
 use super::value::{Form, Span};
@@ -185,7 +186,7 @@ pub(super) fn read(owner: &TableReader<'_>) -> (Option<Scheme>, Option<String>) 
 }
 
 fn signature(table: &TableReader<'_>) -> Option<SignatureRule> {
-    let algorithm = table.get("algorithm").map(|item| item.choice(&Algorithm::NAMES));
+    let algorithm = table.get("algorithm").map(|item| algorithm(&item));
     let algorithm = algorithm.unwrap_or(Some(Algorithm::HmacSha256));
     let encoding = table.get("encoding").map(|item| item.choice(&Encoding::NAMES));
     let key = table.get("key").map(|item| item.choice(&KeyForm::NAMES));
@@ -223,6 +224,28 @@ fn fallback(table: &TableReader<'_>) -> Option<Fallback> {
     let prefix = prefix.and_then(|item| item.text("a text").map(str::to_owned));
     let signed = signed.and_then(|item| item.form::<Template>());
     Some(Fallback { prefix: prefix?, signed: signed? })
+}
+
+/// Most people who write `SHA256` mean the HMAC, which some senders' pages call by that name.
+fn algorithm(item: &Item<'_>) -> Option<Algorithm> {
+    let names = Algorithm::NAMES;
+    if let super::document::Value::Text(text) = &item.node.value
+        && !names.iter().any(|(name, _)| name == text)
+    {
+        let bare: String = text.chars().filter(char::is_ascii_alphanumeric).collect();
+        let bare = bare.to_ascii_lowercase();
+        let hash = bare.strip_prefix("hmac").unwrap_or(&bare);
+        let meant = format!("hmac-{hash}");
+        if names.iter().any(|(name, _)| *name == meant) {
+            let all: Vec<_> = names.iter().map(|&(name, _)| name).collect();
+            let what = "not one of the allowed words";
+            let problem =
+                item.problem(Severity::Error, what).suggestion(Some(format!("{meant:?}")));
+            item.reading.note(problem.allowed(all.join(", ")));
+            return None;
+        }
+    }
+    item.choice(&names)
 }
 
 fn places_of_signature(table: &TableReader<'_>) -> Option<Vec<Place>> {

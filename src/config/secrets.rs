@@ -3,12 +3,15 @@
 //! What is read here is never shown. Even the name of an environment variable is shown only if it
 //! looks like one, because a secret typed in its place is a common slip.
 
+use super::document::Value;
 use super::keys::{TableKeys, optional};
+use super::problem::Severity;
 use super::reading::Item;
 use crate::secret::Secret;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 /// Where secrets are read from; a parameter so that no test needs the process's environment.
@@ -18,6 +21,12 @@ pub trait SecretReader {
 
     /// The bytes of a file, line end included.
     fn file(&self, path: &Path) -> io::Result<Secret>;
+
+    /// The permission bits of a file that others than its owner may write; `None` if nobody else
+    /// may, or if that cannot be told.
+    fn writable_by_others(&self, _path: &Path) -> Option<u32> {
+        None
+    }
 }
 
 /// The process's environment and the file system.
@@ -39,6 +48,11 @@ impl SecretReader for SystemSecrets {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 64 KiB"));
         }
         Ok(Secret::new(bytes))
+    }
+
+    fn writable_by_others(&self, path: &Path) -> Option<u32> {
+        let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o7777;
+        (mode & 0o022 != 0).then_some(mode)
     }
 }
 
@@ -82,6 +96,13 @@ pub(super) enum Found {
 /// noted.
 pub(super) fn read(item: &Item<'_>) -> Option<Found> {
     let allowed = "exactly one of env, file, value as { env = \"SHOP_SECRET\" }";
+    if let Value::Text(text) = &item.node.value {
+        let name = if is_usual_name(text) { text } else { "…" };
+        let problem = item.clone().hidden().problem(Severity::Error, "not a table but a string");
+        let suggestion = Some(format!("{{ env = \"{name}\" }}"));
+        item.reading.note(problem.suggestion(suggestion).allowed(allowed));
+        return None;
+    }
     let table = item.clone().hidden().table(&KEYS)?;
     let (env, file, value) = (table.get("env"), table.get("file"), table.get("value"));
     if [&env, &file, &value].into_iter().flatten().count() > 1 {
@@ -111,6 +132,9 @@ pub(super) fn read(item: &Item<'_>) -> Option<Found> {
         item.contradicts("the secret is empty: anybody could sign with it");
         return None;
     }
+    if let Found::Secret(secret) = &found {
+        warn_of_space(item, secret.expose());
+    }
     Some(found)
 }
 
@@ -123,8 +147,11 @@ fn from_environment(item: &Item<'_>) -> Option<Found> {
         item.refuse("not a name that a variable can have", allowed);
         return None;
     }
-    let usual = name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
-    let shown = if usual { format!("variable {name}") } else { "variable it names".to_owned() };
+    let shown = if is_usual_name(name) {
+        format!("variable {name}")
+    } else {
+        "variable it names".to_owned()
+    };
     Some(match item.reading.secrets.environment(name) {
         Some(secret) => Found::Secret(secret),
         None => Found::Unreadable(format!("the environment {shown} is not set")),
@@ -134,18 +161,90 @@ fn from_environment(item: &Item<'_>) -> Option<Found> {
 fn from_file(item: &Item<'_>) -> Option<Found> {
     let path = super::server::file(item)?;
     Some(match item.reading.secrets.file(&path) {
-        Ok(secret) => Found::Secret(without_line_end(&secret)),
-        // The path may be a secret typed in its place, so it is not repeated.
+        Ok(secret) => {
+            if let Some(mode) = item.reading.secrets.writable_by_others(&path) {
+                item.warn(format!(
+                    "others than its owner may write its file (mode {mode:04o}), and so replace the \
+                     secret; `chmod go-w` forbids it"
+                ));
+            }
+            let text = without_byte_order_mark(item, secret.expose());
+            Found::Secret(without_line_end(text))
+        }
         Err(fault) => {
-            let relative = item.text("a path").is_some_and(|path| Path::new(path).is_relative());
+            let stated = item.text("a path").unwrap_or_default();
+            let name =
+                if may_be_shown(stated, &fault) { format!(" {stated:?}") } else { String::new() };
+            let relative = Path::new(stated).is_relative();
             let from = if relative { " from the directory of this file" } else { "" };
-            Found::Unreadable(format!("its file cannot be read{from}: {}", plain(&fault)))
+            Found::Unreadable(format!("its file{name} cannot be read{from}: {}", plain(&fault)))
         }
     })
 }
 
-fn without_line_end(secret: &Secret) -> Secret {
-    let bytes = secret.expose();
+/// Whether a text looks like the name of a variable, and not like a secret typed in its place.
+fn is_usual_name(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    text.starts_with(|c: char| c.is_ascii_uppercase()) && text.chars().all(fits)
+}
+
+/// Whether the path of a file that cannot be read is surely a path, and not a secret typed in its
+/// place: something is there, or the directory is, or it looks like nothing else.
+fn may_be_shown(path: &str, fault: &io::Error) -> bool {
+    let parent = Path::new(path).parent().filter(|parent| parent.parent().is_some());
+    fault.kind() != io::ErrorKind::NotFound
+        || parent.is_some_and(|parent| parent.is_absolute() && parent.is_dir())
+        || (path.contains(['/', '.'])
+            && path.chars().all(|c| c.is_ascii_alphanumeric() || "./_-".contains(c))
+            && !path.split(|c: char| !c.is_ascii_alphanumeric()).any(is_random))
+}
+
+/// Whether a run of letters and digits is mixed as those of keys are.
+fn is_random(run: &str) -> bool {
+    let has = |kind: fn(&u8) -> bool| run.bytes().any(|byte| kind(&byte));
+    let (digit, upper, lower) =
+        (has(u8::is_ascii_digit), has(u8::is_ascii_uppercase), has(u8::is_ascii_lowercase));
+    (run.len() >= 8 && digit && upper && lower) || (run.len() >= 16 && digit && (upper || lower))
+}
+
+/// A byte order mark is what an editor put before the text. It is cut off where the text is UTF-8;
+/// a text in UTF-16 is another one altogether.
+fn without_byte_order_mark<'s>(item: &Item<'_>, bytes: &'s [u8]) -> &'s [u8] {
+    if let Some(text) = bytes.strip_prefix(b"\xef\xbb\xbf") {
+        item.warn("its file begins with a byte order mark, which is not part of the secret");
+        return text;
+    }
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        item.warn(
+            "its file begins with a byte order mark of UTF-16, which is left in the secret, as \
+             every other byte is; save the file as UTF-8",
+        );
+    }
+    bytes
+}
+
+/// White space around a secret is part of it, and mostly got there by a slip.
+fn warn_of_space(item: &Item<'_>, bytes: &[u8]) {
+    let is_pem = bytes.trim_ascii_start().starts_with(b"-----BEGIN");
+    let place = match (bytes.trim_ascii_start() != bytes, bytes.trim_ascii_end() != bytes) {
+        (false, false) => return,
+        (true, false) => "begins",
+        (false, true) => "ends",
+        (true, true) => "begins and ends",
+    };
+    if !is_pem {
+        let problem = item.clone().hidden().problem(
+            Severity::Warning,
+            format!(
+                "the secret {place} with white space, which is part of it: if the sender's has none, \
+                 every signature is refused"
+            ),
+        );
+        item.reading.note(problem);
+    }
+}
+
+fn without_line_end(bytes: &[u8]) -> Secret {
     let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     Secret::new(bytes.strip_suffix(b"\r").unwrap_or(bytes).to_vec())
 }

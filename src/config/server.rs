@@ -39,7 +39,9 @@ pub struct ServerSettings {
     pub max_connections_per_address: Option<usize>,
     /// Bytes of bodies held at once, over all connections.
     pub body_memory_bytes: usize,
-    /// What deliveries under way may still take after SIGTERM.
+    /// How long new requests are still served after SIGTERM, before the drain begins.
+    pub drain_delay: Duration,
+    /// What deliveries under way may still take once the drain has begun.
     pub drain_timeout: Duration,
     /// Peers whose `X-Forwarded-*` is believed.
     pub trusted_proxies: Vec<IpNet>,
@@ -72,6 +74,7 @@ impl Default for ServerSettings {
             max_connections: 10_000,
             max_connections_per_address: None,
             body_memory_bytes: 256 << 20,
+            drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(20),
             trusted_proxies: Vec::new(),
             tls: None,
@@ -132,10 +135,17 @@ pub(super) static KEYS: TableKeys = TableKeys {
             "Memory for bodies, over all connections; one address gets a quarter of it.",
         ),
         key(
+            "drain_delay",
+            "duration",
+            r#""0s""#,
+            "After SIGTERM, new requests are still served for so long while `/readyz` says 503, so \
+             that a load balancer has stopped sending before the drain begins.",
+        ),
+        key(
             "drain_timeout",
             "duration",
             r#""20s""#,
-            "After SIGTERM, the time that deliveries under way may take.",
+            "Once the drain has begun, the time that deliveries under way may take.",
         ),
         key(
             "trusted_proxies",
@@ -167,6 +177,9 @@ pub(super) fn read(table: Option<&TableReader<'_>>) -> ServerSettings {
     let Some(table) = table else { return default };
     let count = |name| table.get(name).and_then(|item| item.whole(1, 10_000_000)).map(to_usize);
     let duration = |name, default| table.get(name).and_then(|i| i.form()).unwrap_or(default);
+    let span = |name, default| {
+        table.get(name).and_then(|item| item.form::<Span>()).map_or(default, |span| span.0)
+    };
     let size = |name| table.get(name).and_then(|item| item.form::<Size>()).map(|size| size.0);
     ServerSettings {
         listen: table.get("listen").and_then(|item| listen(&item)).unwrap_or(default.listen),
@@ -190,10 +203,8 @@ pub(super) fn read(table: Option<&TableReader<'_>>) -> ServerSettings {
         max_connections: count("max_connections").unwrap_or(default.max_connections),
         max_connections_per_address: count("max_connections_per_address"),
         body_memory_bytes: size("body_memory").unwrap_or(default.body_memory_bytes),
-        drain_timeout: table
-            .get("drain_timeout")
-            .and_then(|item| item.form::<Span>())
-            .map_or(default.drain_timeout, |span| span.0),
+        drain_delay: span("drain_delay", default.drain_delay),
+        drain_timeout: span("drain_timeout", default.drain_timeout),
         trusted_proxies: table
             .get("trusted_proxies")
             .and_then(|item| ranges(&item))

@@ -13,7 +13,7 @@ use crate::headers;
 use crate::keys::Keys;
 use crate::presets;
 use crate::scheme::Scheme;
-use crate::secret::NamedSecret;
+use crate::secret::{NamedSecret, UnreadableSecret};
 use crate::source::{Answers, Mode, Source, Unrouted};
 use http::HeaderName;
 use std::sync::Arc;
@@ -136,6 +136,9 @@ pub(super) struct Draft<'a> {
 pub(super) fn draft<'a>(name: &'a str, item: &Item<'_>) -> Option<Draft<'a>> {
     let own = item.table(&KEYS)?;
     route::check_name(&own, name);
+    if is_half_a_name(&own) {
+        return None;
+    }
     let stated = own.get("preset");
     let found = stated.as_ref().map(|item| named(item));
     let mut table = own.table.clone();
@@ -145,6 +148,14 @@ pub(super) fn draft<'a>(name: &'a str, item: &Item<'_>) -> Option<Draft<'a>> {
     }
     let preset_unknown = matches!(found, Some(None));
     Some(Draft { name, key: own.key.clone(), place: own.place, table, preset, preset_unknown })
+}
+
+/// Whether this is what `[sources.my.shop]` makes of the source `my.shop`; one problem says so.
+fn is_half_a_name(own: &TableReader<'_>) -> bool {
+    let entries = &own.table.entries;
+    let known = |name: &str| KEYS.names().any(|key| key == name);
+    !entries.is_empty()
+        && entries.iter().all(|e| matches!(e.node.value, Value::Table(_)) && !known(&e.name))
 }
 
 impl Draft<'_> {
@@ -169,15 +180,24 @@ pub(super) fn read<'a>(
     let path = path.and_then(|item| item.form::<RequestPath>());
     let public_url = table.get("public_url").and_then(|item| item.form::<PublicUrl>());
     let (scheme, no_token) = read_scheme(draft, &table);
+    if let Some(why) = no_token {
+        let what = format!(
+            "{why}; until it can be read, the handshake is answered 503 secret_unavailable; \
+             deliveries go on"
+        );
+        table.note(Severity::Warning, "handshake", &what, None);
+    }
     let secrets = read_secrets(&table);
     let source = |path: RequestPath, scheme: Scheme, secrets: Secrets| {
-        let (secrets, keys) = keys(&table, &scheme, secrets, no_token);
+        let Secrets { readable, unreadable } = secrets;
+        let (secrets, keys) = keys(&table, &scheme, readable, &unreadable);
         Source {
             name: Arc::from(draft.name),
             path: path.0,
             preset: draft.preset.as_ref().map(|preset| preset.name.to_owned()),
             scheme,
             secrets,
+            unreadable,
             keys,
             respond_within: RESPOND_WITHIN,
             answers: Answers::Full,
@@ -280,8 +300,12 @@ fn pass_headers(item: &Item<'_>) -> Option<Vec<HeaderName>> {
     })
 }
 
-/// The secrets, or why they cannot all be read.
-type Secrets = Result<Vec<NamedSecret>, String>;
+/// The secrets of a source, newest first.
+#[derive(Default)]
+struct Secrets {
+    readable: Vec<NamedSecret>,
+    unreadable: Vec<UnreadableSecret>,
+}
 
 fn read_secrets(table: &TableReader<'_>) -> Option<Secrets> {
     let allowed = "a list as [{ env = \"SHOP_SECRET\" }], newest first";
@@ -291,26 +315,35 @@ fn read_secrets(table: &TableReader<'_>) -> Option<Secrets> {
         list.refuse("empty: no signature could be checked", allowed);
         return None;
     }
-    let mut secrets: Vec<NamedSecret> = Vec::new();
-    let mut unreadable = None;
+    let mut labels: Vec<String> = Vec::new();
+    let mut secrets = Secrets::default();
     let mut whole = true;
     for (index, item) in items.iter().enumerate() {
         let label = label(item, index);
-        if secrets.iter().any(|known| known.label == label) {
+        if labels.contains(&label) {
             item.contradicts("another secret of this source has the same name");
         }
+        labels.push(label.clone());
         match secrets::read(item) {
-            Some(Found::Secret(text)) => secrets.push(NamedSecret { label, text }),
+            Some(Found::Secret(text)) => secrets.readable.push(NamedSecret { label, text }),
             Some(Found::Unreadable(why)) => {
-                item.warn(format!(
-                    "{why}; until it can be read, this source alone answers 503 secret_unavailable"
-                ));
-                unreadable = Some(format!("secrets[{index}]: {why}"));
+                secrets.unreadable.push(UnreadableSecret { index, label, why });
             }
             None => whole = false,
         }
     }
-    whole.then(|| unreadable.map_or(Ok(secrets), Err))
+    // What an unreadable one costs is known once all have been looked at.
+    let meanwhile = match secrets.readable.len() {
+        0 => "this source alone answers 503 secret_unavailable",
+        1 => "this source serves with its other secret alone",
+        _ => "this source serves with its other secrets",
+    };
+    for UnreadableSecret { index, why, .. } in &secrets.unreadable {
+        if let Some(item) = items.get(*index) {
+            item.warn(format!("{why}; until it can be read, {meanwhile}"));
+        }
+    }
+    whole.then_some(secrets)
 }
 
 fn label(item: &Item<'_>, index: usize) -> String {
@@ -331,31 +364,22 @@ fn label(item: &Item<'_>, index: usize) -> String {
 fn keys(
     table: &TableReader<'_>,
     scheme: &Scheme,
-    secrets: Secrets,
-    no_token: Option<String>,
+    secrets: Vec<NamedSecret>,
+    unreadable: &[UnreadableSecret],
 ) -> (Vec<NamedSecret>, Result<Keys, String>) {
-    if let Some(why) = no_token {
-        table.note(
-            Severity::Warning,
-            "handshake",
-            &format!(
-                "{why}; until it can be read, this source alone answers 503 secret_unavailable"
-            ),
-            None,
-        );
-        return (Vec::new(), Err(why));
+    if secrets.is_empty() {
+        let told =
+            unreadable.iter().map(|secret| format!("secrets[{}]: {}", secret.index, secret.why));
+        return (secrets, Err(told.collect::<Vec<_>>().join("; ")));
     }
-    match secrets {
-        Err(why) => (Vec::new(), Err(why)),
-        Ok(secrets) => match Keys::new(&secrets, &scheme.signature) {
-            Ok(keys) => (secrets, Ok(keys)),
-            Err(fault) => {
-                let what = format!("no key can be made of it: {fault}");
-                let needed = table.reading.needs(&table.path("secrets"));
-                let severity = if needed { Severity::Error } else { Severity::Warning };
-                table.note(severity, "secrets", &what, None);
-                (Vec::new(), Err(fault.to_string()))
-            }
-        },
+    match Keys::new(&secrets, &scheme.signature) {
+        Ok(keys) => (secrets, Ok(keys)),
+        Err(fault) => {
+            let what = format!("no key can be made of it: {fault}");
+            let needed = table.reading.needs(&table.path("secrets"));
+            let severity = if needed { Severity::Error } else { Severity::Warning };
+            table.note(severity, "secrets", &what, None);
+            (Vec::new(), Err(fault.to_string()))
+        }
     }
 }

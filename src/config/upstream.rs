@@ -1,6 +1,7 @@
 //! `[upstreams.NAME]`: the receiver apps.
 
 use super::certificates;
+use super::document::Value;
 use super::keys::{TableKeys, key, optional, required};
 use super::problem::Severity;
 use super::reading::{Item, TableReader};
@@ -22,6 +23,8 @@ pub struct UpstreamSettings {
     pub timeout: Duration,
     /// One connection attempt, TLS included.
     pub connect_timeout: Duration,
+    /// How long an idle connection to it is kept for the next event; `None`: not at all.
+    pub keep_alive: Option<Duration>,
     /// TLS details; `None` for `http`.
     pub tls: Option<UpstreamTls>,
     /// Which address gets the next event.
@@ -118,6 +121,8 @@ impl UpstreamSettings {
             urls,
             timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(1),
+            // Node, uvicorn and Apache close after 5 s.
+            keep_alive: Some(Duration::from_secs(4)),
             tls: secure.then(UpstreamTls::default),
             balance: Balance::RoundRobin,
             resolve_every: Duration::from_secs(30),
@@ -149,6 +154,14 @@ pub(super) static KEYS: TableKeys = TableKeys {
         ),
         key("timeout", "duration", r#""30s""#, "The whole exchange, all attempts."),
         key("connect_timeout", "duration", r#""1s""#, "One connection attempt, TLS included."),
+        key(
+            "keep_alive",
+            "duration",
+            r#""4s""#,
+            "How long an idle connection to it is kept. Keep it shorter than the app does, or the app \
+             may close a connection just as a request arrives on it. `\"off\"`: each request has its \
+             own connection. `operations.md` lists what common servers use.",
+        ),
         optional("tls", "table", "the system's CAs, no client certificate", "`https` only."),
         key(
             "balance",
@@ -235,6 +248,9 @@ pub(super) fn read(name: &str, table: &TableReader<'_>) -> Option<UpstreamSettin
     let settings = UpstreamSettings {
         timeout: duration("timeout", default.timeout),
         connect_timeout: duration("connect_timeout", default.connect_timeout),
+        keep_alive: table
+            .get("keep_alive")
+            .map_or(default.keep_alive, |item| keep_alive(&item).unwrap_or(default.keep_alive)),
         tls: tls.or(default.tls),
         balance: table.get("balance").and_then(|i| balance(&i)).unwrap_or(default.balance),
         resolve_every: duration("resolve_every", default.resolve_every),
@@ -255,6 +271,15 @@ pub(super) fn read(name: &str, table: &TableReader<'_>) -> Option<UpstreamSettin
         item.warn("longer than `timeout`, which ends the attempt first");
     }
     (!settings.urls.is_empty()).then_some(settings)
+}
+
+/// The outer `None`: wrong, and noted. The inner: off.
+#[expect(clippy::option_option, reason = "wrong and off are two things; both are local")]
+fn keep_alive(item: &Item<'_>) -> Option<Option<Duration>> {
+    if matches!(&item.node.value, Value::Text(text) if text == "off") {
+        return Some(None);
+    }
+    item.form().map(Some)
 }
 
 fn urls(table: &TableReader<'_>) -> Option<Vec<UpstreamUrl>> {

@@ -16,6 +16,8 @@ pub(super) trait Form: Sized {
     const NAME: &'static str;
     /// What is allowed.
     const ALLOWED: &'static str;
+    /// What is wrong with a bare integer, where that says more than that a text is wanted.
+    const BARE: &'static str = "";
 
     /// Reads it.
     fn parse(text: &str) -> Result<Self, Fault>;
@@ -90,6 +92,7 @@ pub(super) struct Size(pub(super) usize);
 
 impl Form for Size {
     const NAME: &'static str = "a size";
+    const BARE: &'static str = "a size is written as text, with its unit";
     const ALLOWED: &'static str = "a size as \"1MiB\" or \"64KiB\", over zero and at most 1 PiB";
 
     fn parse(text: &str) -> Result<Self, Fault> {
@@ -103,6 +106,9 @@ impl Form for Size {
 
     fn from_number(digits: &str) -> Option<String> {
         let bytes = digits.parse::<u64>().ok()?;
+        if (1..1024).contains(&bytes) {
+            return Some(format!("\"{bytes}MiB\"")); // nobody means so few bytes
+        }
         let near = [("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
         let (unit, factor) =
             near.into_iter().find(|&(_, factor)| bytes > 0 && bytes % factor == 0)?;

@@ -20,6 +20,7 @@ pub(crate) fn source_of(scheme: Scheme, path: &str, public_url: Option<String>) 
         preset: None,
         scheme,
         secrets: Vec::new(),
+        unreadable: Vec::new(),
         keys: Err("made for a trial".to_owned()),
         respond_within: Duration::from_secs(10),
         answers: Answers::Full,

@@ -20,6 +20,7 @@ pub fn read_head(text: &[u8], path: &str) -> Result<RequestHead, String> {
         headers: HeaderMap::new(),
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
         via: None,
+        ignored_forwarding: false,
         host: String::new(),
         secure: true,
     };

@@ -81,6 +81,9 @@ pub struct About {
     /// How long the sender waits for an answer; `None`: not published.
     #[serde(default, deserialize_with = "duration")]
     pub timeout: Option<Duration>,
+    /// The largest body that the sender makes, in bytes; `None`: not published.
+    #[serde(default, deserialize_with = "size")]
+    pub largest_body: Option<u64>,
     /// What the signature does not cover, in words.
     #[serde(default)]
     pub unsigned: Vec<String>,
@@ -213,6 +216,12 @@ impl Preset {
 fn duration<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(value)?;
     humantime::parse_duration(&text).map(Some).map_err(serde::de::Error::custom)
+}
+
+fn size<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u64>, D::Error> {
+    let text = String::deserialize(value)?;
+    let size = text.parse::<bytesize::ByteSize>().map_err(serde::de::Error::custom)?;
+    Ok(Some(size.as_u64()))
 }
 
 #[cfg(test)]

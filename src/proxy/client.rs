@@ -16,6 +16,8 @@ pub(super) struct Sender {
     pub(super) address: IpAddr,
     /// The trusted proxy that speaks for it.
     pub(super) via: Option<IpAddr>,
+    /// Whether it named another sender and was not believed.
+    pub(super) ignored: bool,
     /// Whether its side is `https`.
     pub(super) secure: bool,
 }
@@ -29,8 +31,9 @@ pub(super) fn identify(
     trusted: &[IpNet],
 ) -> Sender {
     if !is_trusted(peer, trusted) {
+        let ignored = headers.contains_key(FORWARDED_FOR);
         remove_forwarding(headers);
-        return Sender { address: peer, via: None, secure: tls };
+        return Sender { address: peer, via: None, ignored, secure: tls };
     }
     let secure = headers
         .get_all(FORWARDED_PROTO)
@@ -38,7 +41,8 @@ pub(super) fn identify(
         .next_back()
         .and_then(|value| last_item(value))
         .map_or(tls, |scheme| scheme.eq_ignore_ascii_case("https"));
-    Sender { address: rightmost_untrusted(peer, headers, trusted), via: Some(peer), secure }
+    let address = rightmost_untrusted(peer, headers, trusted);
+    Sender { address, via: Some(peer), ignored: false, secure }
 }
 
 /// Whether this peer is one of the proxies.

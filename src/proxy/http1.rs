@@ -227,6 +227,7 @@ impl Connection<'_> {
             query: judged.query,
             headers,
             client: sender.address,
+            ignored_forwarding: sender.ignored,
             via: sender.via,
             host: judged.host,
             secure: sender.secure,

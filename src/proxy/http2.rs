@@ -272,6 +272,7 @@ fn judge(
         query,
         headers,
         client: sender.address,
+        ignored_forwarding: sender.ignored,
         via: sender.via,
         host,
         secure: sender.secure,

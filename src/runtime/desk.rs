@@ -58,6 +58,8 @@ impl AdminBackend for Runtime {
         };
         let mut status = Map::new();
         status.insert("config_hash".to_owned(), snapshot.fingerprint.clone().into());
+        let pending: Vec<&str> = self.pending.load().to_vec();
+        status.insert("waits_for_restart".to_owned(), pending.into());
         status.insert("sources".to_owned(), sources.into());
         let upstreams: Map<String, Value> = self
             .upstreams

@@ -9,6 +9,7 @@ use crate::config::{Config, DedupeSettings, Problem, SecretReader, Severity, Sto
 use crate::gate::Snapshot;
 use crate::log::LogControl;
 use crate::server::Edge;
+use crate::source::SourceTable;
 use crate::upstream::{UpstreamFault, Upstreams};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -49,8 +50,8 @@ impl Fixed {
         self.admin_listen == new.admin_listen
     }
 
-    /// A sentence for each difference, for the person who reloads.
-    fn differences(&self, new: &Self) -> Vec<String> {
+    /// What is not as the new configuration has it.
+    fn differences(&self, new: &Self) -> Vec<&'static str> {
         let changed = [
             ("server.listen", self.listen != new.listen),
             ("server.threads", self.threads != new.threads),
@@ -58,14 +59,26 @@ impl Fixed {
             ("admin.listen (and admin.token)", !self.same_admin_listener(new)),
             ("dedupe store", self.store != new.store),
         ];
-        changed
-            .into_iter()
-            .filter(|(_, changed)| *changed)
-            .map(|(key, _)| {
-                format!("{key} changed; that takes a restart, the old one stays in force")
-            })
-            .collect()
+        changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
     }
+}
+
+/// What a reload must not do, for the person who asked for it: an emptied file or a secret that is
+/// gone is a slip, and the configuration that serves is the better one.
+fn losses(before: &SourceTable, config: &Config) -> Vec<(String, String)> {
+    if config.sources.is_empty() && before.iter().len() > 0 {
+        let what = "there are none, and there were some: every sender would be told 404";
+        return vec![("sources".to_owned(), what.to_owned())];
+    }
+    let was_ready = |name: &str| before.named(name).is_some_and(|source| source.keys.is_ok());
+    let lost = config.sources.iter().filter(|source| was_ready(&source.name));
+    lost.filter_map(|source| {
+        let why = source.keys.as_ref().err()?;
+        let what =
+            format!("none of its secrets can be read, so the reload would take it down ({why})");
+        Some((format!("sources.{}.secrets", source.name), what))
+    })
+    .collect()
 }
 
 /// What makes a store another one. Compared, never shown: a URL holds a password.
@@ -146,6 +159,9 @@ impl Runtime {
         let listener = Edge::prepare(&config.server)
             .map_err(|fault| problems.push(problem("server.tls".to_owned(), fault.to_string())));
         let Ok(listener) = listener else { return Err(problems) };
+        let before = self.gate.snapshot();
+        let losses = losses(&before.sources, &config);
+        problems.extend(losses.into_iter().map(|(key, what)| problem(key, what)));
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -155,7 +171,12 @@ impl Runtime {
 
         // From here on nothing fails.
         let new = Fixed::of(&config);
-        let mut notes = self.fixed.differences(&new);
+        let pending = self.fixed.differences(&new);
+        let mut notes: Vec<String> = pending
+            .iter()
+            .map(|key| format!("{key} changed; that takes a restart, the old one stays in force"))
+            .collect();
+        self.pending.store(Arc::new(pending));
         notes.extend(origin.log.apply(&config.log).err());
         // A token that was left out for a listener on loopback must not open one that is not.
         if self.fixed.same_admin_listener(&new) {
@@ -163,7 +184,6 @@ impl Runtime {
         }
         upstreams.start();
         let upstreams = Arc::new(upstreams);
-        let before = self.gate.snapshot();
         let clock = &self.gate.clock;
         let snapshot = Snapshot::new(config, upstreams.clone(), metrics, clock, Some(&before));
         self.upstreams.store(upstreams);

@@ -20,7 +20,8 @@ pub struct Edge {
     memory: Arc<BodyMemory>,
     tls: Arc<ArcSwapOption<ServerConfig>>,
     traffic: Arc<Traffic>,
-    drain_timeout: Mutex<Duration>,
+    patience: Mutex<DrainPatience>,
+    leaving: watch::Sender<bool>,
     draining: watch::Sender<bool>,
 }
 
@@ -30,7 +31,14 @@ pub struct Prepared {
     pub(crate) limits: Limits,
     body_memory_bytes: usize,
     tls: Option<Arc<ServerConfig>>,
-    drain_timeout: Duration,
+    patience: DrainPatience,
+}
+
+/// The times of a drain.
+#[derive(Clone, Copy, Debug)]
+struct DrainPatience {
+    delay: Duration,
+    timeout: Duration,
 }
 
 impl Edge {
@@ -47,7 +55,8 @@ impl Edge {
             memory: BodyMemory::new(prepared.body_memory_bytes, largest, gauge),
             tls: Arc::new(ArcSwapOption::new(prepared.tls)),
             traffic: Arc::new(Traffic::default()),
-            drain_timeout: Mutex::new(prepared.drain_timeout),
+            patience: Mutex::new(prepared.patience),
+            leaving: watch::Sender::new(false),
             draining: watch::Sender::new(false),
         }))
     }
@@ -63,7 +72,10 @@ impl Edge {
             limits,
             body_memory_bytes: settings.body_memory_bytes,
             tls: settings.tls.as_ref().map(tls::load).transpose()?,
-            drain_timeout: settings.drain_timeout,
+            patience: DrainPatience {
+                delay: settings.drain_delay,
+                timeout: settings.drain_timeout,
+            },
         })
     }
 
@@ -71,13 +83,13 @@ impl Edge {
     /// and keeps the certificate that it was greeted with. Addresses, threads and whether TLS is
     /// spoken stay as they are until a restart.
     pub fn take_over(&self, prepared: Prepared) {
-        let Prepared { limits, body_memory_bytes, tls, drain_timeout } = prepared;
+        let Prepared { limits, body_memory_bytes, tls, patience } = prepared;
         self.memory.set_limit(body_memory_bytes, limits.largest_body_bytes());
         self.limits.store(Arc::new(limits));
         if tls.is_some() == self.tls.load().is_some() {
             self.tls.store(tls);
         }
-        *self.drain_timeout.lock() = drain_timeout;
+        *self.patience.lock() = patience;
     }
 
     /// Whether the process is on its way out.
@@ -95,12 +107,26 @@ impl Edge {
         self.draining.subscribe()
     }
 
+    /// Turns true when the process is about to drain: from then on nobody should send to it.
+    pub(super) fn leaving(&self) -> watch::Receiver<bool> {
+        self.leaving.subscribe()
+    }
+
+    pub(super) fn start_leaving(&self) {
+        self.leaving.send_replace(true);
+    }
+
     pub(super) fn start_draining(&self) {
+        self.start_leaving();
         self.draining.send_replace(true);
     }
 
+    pub(super) fn drain_delay(&self) -> Duration {
+        self.patience.lock().delay
+    }
+
     pub(super) fn drain_timeout(&self) -> Duration {
-        *self.drain_timeout.lock()
+        self.patience.lock().timeout
     }
 
     pub(super) fn scheme(&self) -> &'static str {

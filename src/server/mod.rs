@@ -5,7 +5,8 @@
 //! listener first and then sleeps for a fixed time, and takes no second signal. So: bind
 //! ([`Bound`]), [`start`], then [`until_signalled`], which gives the exit code.
 //!
-//! A drain goes: `/readyz` says 503, no connection is accepted and idle ones are closed; requests
+//! A drain goes: `/readyz` says 503, and for `drain_delay` nothing else changes, so that whoever
+//! balances has stopped sending by then; no connection is accepted and idle ones are closed; requests
 //! under way get their answer and deliveries under way their end, for `drain_timeout` at most; the
 //! admin listener stays until then; the process ends the moment nothing is left.
 
@@ -92,7 +93,7 @@ pub fn start(bound: Bound, edge: Arc<Edge>, behind: Behind) -> Running {
         Arc::clone(&metrics),
         Arc::clone(&clock),
         Arc::clone(&clock_watch),
-        edge.draining(),
+        edge.leaving(),
     );
     let (stop_admin, admin_stop) = watch::channel(false);
     let public_task = spawn("public", public, bound.public, edge.draining());
@@ -152,6 +153,21 @@ impl Running {
             _ = &mut self.public_task => "the public listener has ended",
             _ = &mut self.admin_task => "the admin listener has ended",
         }
+    }
+
+    /// Says that it is about to stop, serves on for `drain_delay`, then drains.
+    pub async fn leave(self) -> Drained {
+        self.edge.start_leaving();
+        let delay = self.edge.drain_delay();
+        if !delay.is_zero() {
+            tracing::info!(
+                seconds = delay.as_secs_f64(),
+                "about to stop: /readyz says 503; new requests are served for drain_delay"
+            );
+            tokio::time::sleep(delay).await;
+        }
+        tracing::info!("stopping: no new connections; deliveries under way finish");
+        self.drain().await
     }
 
     /// Stops taking connections, lets finish what is under way, and stops.

@@ -27,9 +27,8 @@ pub async fn until_signalled(mut running: Running) -> io::Result<u8> {
             fault = running.fails() => return Err(io::Error::other(fault)),
         }
     }
-    tracing::info!("stopping: no new connections; deliveries under way finish");
     tokio::select! {
-        drained = running.drain() => Ok(match drained {
+        drained = running.leave() => Ok(match drained {
             Drained::Finished => EXIT_FINISHED,
             Drained::CutOff => EXIT_CUT_OFF,
         }),

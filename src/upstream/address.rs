@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// One URL of an upstream and the addresses behind it: one, unless its host is a name.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ pub(super) struct Endpoint {
     /// The `Host` header.
     pub(super) host: HeaderValue,
     tls: Option<TlsMaterial>,
+    keep_alive: Option<Duration>,
     addresses: ArcSwap<Vec<Arc<Address>>>,
     looking_up: tokio::sync::Mutex<()>,
     /// Asks for a look-up before its time.
@@ -41,6 +43,7 @@ impl Endpoint {
         url: &UpstreamUrl,
         host: HeaderValue,
         tls: Option<TlsMaterial>,
+        keep_alive: Option<Duration>,
         healthy: IntGauge,
         pool: IdlePool,
     ) -> Self {
@@ -50,6 +53,7 @@ impl Endpoint {
             url: url.clone(),
             host,
             tls,
+            keep_alive,
             addresses: ArcSwap::default(),
             looking_up: tokio::sync::Mutex::new(()),
             doubted: Notify::new(),
@@ -111,7 +115,8 @@ impl Endpoint {
             }
             let address = known.iter().find(|address| address.socket == *socket);
             addresses.push(address.cloned().unwrap_or_else(|| {
-                Arc::new(Address::new(*socket, &self.url, self.tls.as_ref(), &self.pool))
+                let (url, tls) = (&self.url, self.tls.as_ref());
+                Arc::new(Address::new(*socket, url, tls, self.keep_alive, &self.pool))
             }));
         }
         self.addresses.store(Arc::new(addresses));
@@ -162,6 +167,7 @@ impl Address {
         socket: SocketAddr,
         url: &UpstreamUrl,
         tls: Option<&TlsMaterial>,
+        keep_alive: Option<Duration>,
         pool: &IdlePool,
     ) -> Self {
         // An empty name would switch all checks of the certificate off.
@@ -175,6 +181,9 @@ impl Address {
             // handshake all the same; `accepts` does the rest.
             fresh.options.verify_cert = tls.pin.is_none();
         }
+        // A connection that the pool keeps for another time, from before a reload, is not taken up.
+        let kept_for = keep_alive.map_or(0, |time| time.as_nanos());
+        fresh.group_key ^= xxh3_64(&kept_for.to_le_bytes());
         Self {
             socket,
             idle: pool.of(fresh.reuse_hash()),
@@ -267,7 +276,7 @@ mod tests {
             path: None,
             authority: "127.0.0.1:9001".into(),
         };
-        Address::new("127.0.0.1:9001".parse().unwrap(), &url, None, &IdlePool::default())
+        Address::new("127.0.0.1:9001".parse().unwrap(), &url, None, None, &IdlePool::default())
     }
 
     #[test]

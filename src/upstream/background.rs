@@ -3,8 +3,9 @@
 
 use super::UpstreamRequest;
 use super::address::{Address, Endpoint};
-use super::exchange::{Progress, exchange, request_header};
-use crate::clock::Clock;
+use super::destination::OTHER_CERTIFICATE;
+use super::exchange::{Fault, Progress, describe, describe_connecting, exchange, request_header};
+use crate::clock::{Clock, written};
 use crate::config::{HealthCheck, UpstreamSettings};
 use bytes::Bytes;
 use http::header::{CONNECTION, USER_AGENT};
@@ -81,18 +82,19 @@ async fn check_again(
             let (endpoint, address) = (Arc::clone(&endpoint), Arc::clone(address));
             let (health, connector) = (health.clone(), Arc::clone(&connector));
             checks.spawn(async move {
-                let good = is_well(&endpoint, &address, &health, &connector).await;
-                (address, good)
+                let checked = check(&endpoint, &address, &health, &connector).await;
+                (address, checked)
             });
         }
         while let Some(check) = checks.join_next().await {
-            let Ok((address, good)) = check else { continue };
-            if address.checked(good, &health) {
+            let Ok((address, checked)) = check else { continue };
+            if address.checked(checked.is_ok(), &health) {
                 let (address, host) = (address.socket, endpoint.name());
-                if good {
-                    tracing::info!(%upstream, host, %address, "is healthy again");
-                } else {
-                    tracing::warn!(%upstream, host, %address, "is unhealthy");
+                match checked {
+                    Ok(()) => tracing::info!(%upstream, host, %address, "is healthy again"),
+                    Err(cause) => {
+                        tracing::warn!(%upstream, host, %address, cause, "is unhealthy");
+                    }
                 }
             }
         }
@@ -101,14 +103,16 @@ async fn check_again(
     }
 }
 
-/// One check on a connection of its own: a pooled one would say nothing about new ones.
-async fn is_well(
+/// One check on a connection of its own: a pooled one would say nothing about new ones. An error
+/// says in a few words what was wrong.
+async fn check(
     endpoint: &Endpoint,
     address: &Address,
     health: &HealthCheck,
     connector: &Connector,
-) -> bool {
+) -> Result<(), String> {
     let deadline = Instant::now() + health.timeout;
+    let too_late = || format!("no answer within {}", written(health.timeout));
     let mut headers = HeaderMap::new();
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
     headers.insert(USER_AGENT, HeaderValue::from_static("hookward-health"));
@@ -120,13 +124,21 @@ async fn is_well(
         headers,
         body: Bytes::new(),
     };
-    let Ok(header) = request_header(&request, &endpoint.host, None) else { return false };
+    let header = request_header(&request, &endpoint.host, None).map_err(|e| describe(&e))?;
     let connected = timeout_at(deadline, connector.get_http_session(&address.fresh)).await;
-    let Ok(Ok((AnySession::H1(mut session), _))) = connected else { return false };
+    let (session, _) = connected.map_err(|_| too_late())?.map_err(|e| describe_connecting(&e))?;
+    let AnySession::H1(mut session) = session else {
+        return Err("the other side speaks another protocol".to_owned());
+    };
     if !address.accepts(&session) {
-        return false;
+        return Err(OTHER_CERTIFICATE.to_owned());
     }
     let mut progress = Progress::default();
     let answer = exchange(&mut session, false, header, &request, deadline, &mut progress).await;
-    answer.is_ok_and(|status| status.is_success())
+    match answer {
+        Ok(status) if status.is_success() => Ok(()),
+        Ok(status) => Err(format!("it answered {}", status.as_u16())),
+        Err(Fault::TimedOut) => Err(too_late()),
+        Err(Fault::Broken(detail) | Fault::Stale(detail)) => Err(detail),
+    }
 }

@@ -191,8 +191,10 @@ impl Destination {
         let url_path = self.settings.urls.first().and_then(|url| url.path.as_deref());
         let mut detail = String::new();
         for (endpoint, address) in self.candidates(deadline).await? {
-            // The pool first; a connection of its own only if the pooled one was stale.
-            for may_reuse in [true, false] {
+            // The pool first; a connection of its own only if the pooled one was stale, or if none is
+            // to be kept.
+            let unkept = usize::from(self.settings.keep_alive.is_none());
+            for may_reuse in [true, false].into_iter().skip(unkept) {
                 let connected = self.connect(connector, &address, may_reuse, deadline).await;
                 let (mut session, reused) = match connected {
                     Ok(connected) => connected,
@@ -233,6 +235,7 @@ impl Destination {
                             status,
                             request_complete: sent_whole,
                             address: Arc::clone(&address),
+                            keep_alive: self.settings.keep_alive,
                             _held: Held { _pending: pending, _place: place.take() },
                         });
                     }
@@ -348,7 +351,7 @@ impl Destination {
 }
 
 /// What is said of an upstream that shows another certificate than the pinned one.
-const OTHER_CERTIFICATE: &str = "invalid peer certificate: not the one in tls.ca";
+pub(super) const OTHER_CERTIFICATE: &str = "invalid peer certificate: not the one in tls.ca";
 
 fn refused_by_breaker(retry_after: std::time::Duration) -> Forwarded {
     Forwarded::Unreachable {

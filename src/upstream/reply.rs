@@ -29,9 +29,6 @@ const PIECES_AHEAD: usize = 8;
 const DRAIN_BYTES: usize = 64 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
-/// How long an idle connection is kept where the destination does not say how long it keeps it.
-const IDLE_TIME: Duration = Duration::from_secs(50);
-
 /// An answer whose head is there.
 pub(super) struct Arrived {
     pub(super) session: HttpSession,
@@ -40,6 +37,8 @@ pub(super) struct Arrived {
     pub(super) request_complete: bool,
     /// Where its connection goes back to.
     pub(super) address: Arc<Address>,
+    /// How long the connection is kept afterwards; `None`: not at all.
+    pub(super) keep_alive: Option<Duration>,
     /// Places that are taken until the answer was read.
     pub(super) _held: Held,
 }
@@ -155,7 +154,8 @@ impl Arrived {
 
     /// Gives the connection back, if both sides are through with their message.
     async fn release(mut self) {
-        let idle = idle_time(self.session.resp_header().map(|head| &head.headers));
+        let head = self.session.resp_header().map(|head| &head.headers);
+        let idle = self.keep_alive.and_then(|longest| idle_time(head, longest));
         if let (true, Some(idle)) = (self.request_complete, idle) {
             // Not one that either side wants to close.
             self.session.respect_keepalive();
@@ -197,10 +197,10 @@ fn kept_headers(headers: &HeaderMap) -> HeaderMap {
     })
 }
 
-/// How long to keep an idle connection: a second less than the destination says it does
-/// (`Keep-Alive: timeout=5`), so that it is rarely closed while a request is on its way. `None`:
-/// not at all.
-fn idle_time(headers: Option<&HeaderMap>) -> Option<Duration> {
+/// How long to keep an idle connection: `longest`, and a second less than the destination says it
+/// does (`Keep-Alive: timeout=5`), so that it is rarely closed while a request is on its way.
+/// `None`: not at all.
+fn idle_time(headers: Option<&HeaderMap>, longest: Duration) -> Option<Duration> {
     let stated = headers?
         .get("keep-alive")
         .and_then(|value| value.to_str().ok())
@@ -210,10 +210,10 @@ fn idle_time(headers: Option<&HeaderMap>) -> Option<Duration> {
         .find_map(|seconds| seconds.trim().parse().ok());
     match stated {
         Some(seconds) => {
-            Some(Duration::from_secs(seconds).saturating_sub(Duration::from_secs(1)).min(IDLE_TIME))
+            Some(Duration::from_secs(seconds).saturating_sub(Duration::from_secs(1)).min(longest))
                 .filter(|idle| !idle.is_zero())
         }
-        None => Some(IDLE_TIME),
+        None => Some(longest),
     }
 }
 
@@ -225,19 +225,20 @@ mod tests {
     #[test]
     fn an_idle_connection_is_given_up_before_the_destination_does() {
         for (line, expected) in [
-            (None, Some(50)),
+            (None, Some(20)),
             (Some("timeout=5, max=1000"), Some(4)),
             (Some("max=10, timeout=3"), Some(2)),
-            (Some("timeout=600"), Some(50)),
+            (Some("timeout=600"), Some(20)),
             (Some("timeout=1"), None),
             (Some("timeout=0"), None),
-            (Some("timeout=soon"), Some(50)),
+            (Some("timeout=soon"), Some(20)),
         ] {
             let mut headers = HeaderMap::new();
             if let Some(line) = line {
                 headers.insert("keep-alive", HeaderValue::from_static(line));
             }
-            assert_eq!(idle_time(Some(&headers)), expected.map(Duration::from_secs), "{line:?}");
+            let idle = idle_time(Some(&headers), Duration::from_secs(20));
+            assert_eq!(idle, expected.map(Duration::from_secs), "{line:?}");
         }
     }
 }

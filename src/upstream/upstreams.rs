@@ -143,7 +143,8 @@ impl Upstreams {
         let endpoints = settings.urls.iter().zip(hosts).map(|(url, host)| {
             let labels = [&*settings.name, &Endpoint::label(url)];
             let healthy = metrics.upstream_healthy.with_label_values(&labels);
-            Arc::new(Endpoint::new(url, host, tls.clone(), healthy, self.pool.clone()))
+            let (tls, pool) = (tls.clone(), self.pool.clone());
+            Arc::new(Endpoint::new(url, host, tls, settings.keep_alive, healthy, pool))
         });
         Arc::new(Destination::new(
             settings.clone(),

@@ -47,6 +47,7 @@ pub(crate) fn source(header: &str) -> Source {
             handshake: None,
         },
         secrets: Vec::new(),
+        unreadable: Vec::new(),
         keys: Err("not made".to_owned()),
         respond_within: Duration::from_secs(10),
         answers: Answers::Full,
@@ -137,6 +138,7 @@ pub(crate) fn head<N: AsRef<str>, V: AsRef<[u8]>>(lines: &[(N, V)]) -> RequestHe
         headers,
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
         via: None,
+        ignored_forwarding: false,
         host: "hooks.example.com".to_owned(),
         secure: true,
     }

@@ -186,7 +186,9 @@ fn an_admin_call_ends_with_1_only_if_the_answer_is_no() {
 #[test]
 fn an_answer_of_somebody_else_at_the_admin_address_is_no_answer_about_the_event() {
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
-    let setup = Setup::new().admin(&format!("listen = \"{}\"", other.local_addr().unwrap()));
+    let erp = Upstream::start();
+    let listen = format!("listen = \"{}\"", other.local_addr().unwrap());
+    let setup = Setup::shop(&erp).admin(&listen);
     let answering = std::thread::spawn(move || {
         let (mut stream, _) = other.accept().unwrap();
         let mut head = [0; 1024];
@@ -283,4 +285,27 @@ fn a_certificate_of_a_private_authority_must_be_for_the_name_that_is_asked() {
         let output = run(&["send", "--source", "shop", "--ca", file], proxy.file());
         assert_eq!(output.status.code(), Some(2), "{file} {}", printed(&output));
     }
+}
+
+#[test]
+fn a_source_that_is_not_configured_is_wrong_usage_in_every_command() {
+    let erp = Upstream::start();
+    let setup = Setup::shop(&erp);
+    let proxy = setup.start();
+    let file = file_that_names(&proxy, &setup);
+    let body = proxy.file().to_str().unwrap();
+    for arguments in [
+        &["dedupe", "get", "shpo", "evt-1"][..],
+        &["dedupe", "forget", "shpo", "evt-1"],
+        &["sign", "--source", "shpo"],
+        &["send", "--source", "shpo"],
+        &["explain", "--source", "shpo", "--headers", body, "--body", body],
+    ] {
+        let output = run(arguments, &file);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?} {}", printed(&output));
+        let said = stderr(&output);
+        assert!(said.contains("did you mean `shop`?"), "{arguments:?} {said}");
+        assert!(said.contains("there are: shop"), "{arguments:?} {said}");
+    }
+    assert_eq!(run(&["dedupe", "get", "shop", "evt-1"], &file).status.code(), Some(1));
 }

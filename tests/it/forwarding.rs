@@ -1,6 +1,11 @@
 //! What an upstream sees; contract section 5.
 
-use crate::support::{Delivery, Event, Proxy, Reply, Sender, Setup, Upstream};
+use crate::support::{Delivery, Event, Proxy, Reply, Sender, Setup, Upstream, eventually};
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 #[test]
 fn a_body_arrives_byte_for_byte_at_every_size() {
@@ -239,4 +244,73 @@ fn senders_that_connect_anew_share_the_connections_to_the_upstream() {
     });
     erp.saw(SENDERS * 300);
     assert!(erp.connections() <= SENDERS, "{} connections", erp.connections());
+}
+
+/// How the idle connections of a server ended.
+#[derive(Default)]
+struct Endings {
+    by_peer: AtomicUsize,
+    by_server: AtomicUsize,
+}
+
+/// Reads one request with a body and answers it; `false` at the end of the stream.
+fn serve_one(stream: &mut TcpStream) -> std::io::Result<bool> {
+    let mut request = Vec::new();
+    let mut piece = [0; 4096];
+    loop {
+        let read = stream.read(&mut piece)?;
+        if read == 0 {
+            return Ok(false);
+        }
+        request.extend_from_slice(&piece[..read]);
+        let text = String::from_utf8_lossy(&request);
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let head = head.to_ascii_lowercase();
+        let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
+        if body.len() >= length.unwrap().trim().parse().unwrap() {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")?;
+            return Ok(true);
+        }
+    }
+}
+
+/// A server that closes a connection that was idle for so long, as Node, uvicorn and Apache do
+/// after 5 s.
+fn closing_idle_connections(after: Duration) -> (String, Arc<Endings>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let endings = Arc::new(Endings::default());
+    let counted = Arc::clone(&endings);
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let endings = Arc::clone(&counted);
+            std::thread::spawn(move || {
+                stream.set_read_timeout(Some(after)).unwrap();
+                let ending = loop {
+                    match serve_one(&mut stream) {
+                        Ok(true) => {}
+                        Ok(false) => break &endings.by_peer,
+                        Err(_) => break &endings.by_server,
+                    }
+                };
+                ending.fetch_add(1, Ordering::SeqCst);
+            });
+        }
+    });
+    (url, endings)
+}
+
+#[test]
+fn an_upstream_that_closes_idle_connections_never_closes_one_that_an_event_may_use() {
+    let (url, endings) = closing_idle_connections(Duration::from_secs(5));
+    let proxy = Setup::new()
+        .table(&format!("[upstreams.erp]\nurl = \"{url}\"\nkeep_alive = \"100ms\""))
+        .shop_to(&["erp"], "")
+        .start();
+    for number in 1..=3 {
+        let delivery = Event::order(&format!("evt-{number}")).signed();
+        assert_eq!(Sender::to(&proxy).deliver(&delivery).outcome(), "delivered");
+        eventually("it is closed", || endings.by_peer.load(Ordering::SeqCst) == number);
+    }
+    assert_eq!(endings.by_server.load(Ordering::SeqCst), 0);
 }

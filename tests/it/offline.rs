@@ -113,3 +113,27 @@ fn serving_and_checking_need_all_of_it() {
     let said = String::from_utf8_lossy(&asked.stderr).into_owned();
     assert!(said.contains("admin.token") && !said.contains("dedupe.url"), "{said}");
 }
+
+#[test]
+fn what_is_signed_or_judged_without_an_unreadable_secret_says_so() {
+    let directory = directory();
+    let two = OF_THE_SERVER.replace(
+        "preset = \"opentiendas\"\nsecrets = [",
+        "preset = \"opentiendas\"\nsecrets = [{ file = \"new.secret\" }, ",
+    );
+    std::fs::write(directory.path().join("hookward.toml"), two).unwrap();
+    let signed = run(&["sign", "--source", "shop", "--body", "event.json"], directory.path());
+    std::fs::write(directory.path().join("event.headers"), &signed.stdout).unwrap();
+    let explain =
+        ["explain", "--source", "shop", "--headers", "event.headers", "--body", "event.json"];
+    let judged = run(&explain, directory.path());
+    for output in [&signed, &judged] {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let expected =
+            "sources.shop.secrets[0] is left out: its file \"new.secret\" cannot be read";
+        assert!(said.contains(expected), "{}", printed(output));
+    }
+    assert_eq!(signed.status.code(), Some(0), "{}", printed(&signed));
+    let verdict = String::from_utf8_lossy(&judged.stdout).into_owned();
+    assert!(verdict.ends_with("reason: event_id_missing\n"), "{verdict}");
+}

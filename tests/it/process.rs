@@ -214,3 +214,31 @@ fn a_delivery_under_way_survives_a_reload_and_its_copies_still_wait_for_it() {
     assert_eq!(copy.join().unwrap().status, 200);
     erp.saw(1);
 }
+
+/// What a balancer in front of a rolling restart relies on.
+#[test]
+fn during_drain_delay_new_requests_are_served_while_readyz_says_503() {
+    let erp = Upstream::start();
+    let mut proxy = Setup::shop(&erp).server("drain_delay = \"2s\"").start();
+    let mut kept = Connection::open(proxy.address);
+    let delivery = |id: &str| Event::order(id).signed();
+    assert_eq!(kept.send(delivery("evt-1").bytes(proxy.address)).response().outcome(), "delivered");
+    proxy.signal("TERM");
+    eventually("it says that it is about to stop", || get(proxy.admin, "/readyz").status == 503);
+    assert_eq!(get(proxy.admin, "/healthz").status, 200);
+    assert_eq!(Sender::to(&proxy).deliver(&delivery("evt-2")).outcome(), "delivered", "a new one");
+    let on_kept = kept.send(delivery("evt-3").bytes(proxy.address)).response();
+    assert_eq!(on_kept.outcome(), "delivered", "one that is open");
+    assert_eq!(proxy.ends_within(Duration::from_secs(5)).code(), Some(0));
+    assert_eq!(erp.saw(3).len(), 3);
+}
+
+#[test]
+fn a_second_signal_during_drain_delay_stops_at_once_with_130() {
+    let erp = Upstream::start();
+    let mut proxy = Setup::shop(&erp).server("drain_delay = \"60s\"").start();
+    proxy.signal("TERM");
+    eventually("it says that it is about to stop", || get(proxy.admin, "/readyz").status == 503);
+    proxy.signal("TERM");
+    assert_eq!(proxy.ends_within(Duration::from_secs(2)).code(), Some(130));
+}

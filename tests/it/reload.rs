@@ -219,3 +219,83 @@ fn reloads_at_once_take_turns_and_the_last_file_stands() {
     assert_eq!(Sender::to(&proxy).deliver(&fits).outcome(), "delivered", "{kib} KiB");
     assert_eq!(Sender::to(&proxy).deliver(&over).reason(), "body_too_large", "{kib} KiB");
 }
+
+#[test]
+fn a_reload_that_leaves_no_source_is_refused() {
+    let erp = Upstream::start();
+    let proxy = Setup::shop(&erp).start();
+    for text in ["", "[server]\nlisten = [\"127.0.0.1:0\"]\n", "[sources]\n"] {
+        let response = reload(&proxy, text);
+        assert_eq!(response.status, 422, "{text:?}: {response:?}");
+        assert!(response.text().contains("sources: there are none"), "{response:?}");
+    }
+    assert_eq!(Sender::to(&proxy).deliver(&Event::order("a").signed()).outcome(), "delivered");
+    assert_eq!(proxy.metric("hookward_source_ready", &[("source", "shop")]), 1);
+}
+
+/// A source whose secrets are these files, and another that is always there.
+fn with_files(erp: &Upstream) -> Setup {
+    Setup::shop(erp).table(
+        "[sources.pay]\npath = \"/pay\"\npreset = \"opentiendas\"\n\
+         secrets = [{ file = \"new.secret\" }, { file = \"old.secret\" }]\n\
+         [[sources.pay.routes]]\nevents = [\"*\"]\nto = [\"erp\"]",
+    )
+}
+
+#[test]
+fn a_source_serves_with_its_readable_secrets_and_a_reload_that_takes_it_down_is_refused() {
+    let erp = Upstream::start();
+    let proxy = with_files(&erp).start();
+    let directory = proxy.file().parent().unwrap().to_owned();
+    let secret = "the-old-secret-of-pay-for-tests";
+    let ready = || proxy.metric("hookward_source_ready", &[("source", "pay")]);
+    let deliver = |id: &str| {
+        let event = Event::order(id);
+        let signature = format!("sha256={}", hmac_sha256_hex(secret, &event.body()));
+        let delivery = event.signed().replacing("X-Signature", &signature);
+        let delivery = crate::support::Delivery { target: "/pay".to_owned(), ..delivery };
+        let response = Sender::to(&proxy).deliver(&delivery);
+        (response.status, response.outcome().to_owned(), response.reason())
+    };
+    let down = (503, "rejected".to_owned(), "secret_unavailable".to_owned());
+    let delivered = (200, "delivered".to_owned(), String::new());
+    assert_eq!((ready(), deliver("0")), (0, down));
+    assert_eq!(Sender::to(&proxy).deliver(&Event::order("x").signed()).outcome(), "delivered");
+
+    // One of two is enough, and the other is named.
+    std::fs::write(directory.join("old.secret"), secret).unwrap();
+    let response = reload_as_it_is(&proxy, &[]);
+    assert_eq!(response.status, 200, "{response:?}");
+    assert!(response.text().contains("new.secret"), "{response:?}");
+    assert_eq!((ready(), deliver("1")), (1, delivered.clone()));
+
+    // With none it would be down: nothing changes.
+    std::fs::remove_file(directory.join("old.secret")).unwrap();
+    let response = reload_as_it_is(&proxy, &[]);
+    assert_eq!(response.status, 422, "{response:?}");
+    for part in ["sources.pay.secrets", "old.secret", "take it down"] {
+        assert!(response.text().contains(part), "{part} is not in {response:?}");
+    }
+    assert_eq!((ready(), deliver("2")), (1, delivered));
+}
+
+#[test]
+fn status_says_what_waits_for_a_restart() {
+    let erp = Upstream::start();
+    let setup = Setup::shop(&erp);
+    let proxy = setup.start();
+    let waits = || {
+        let status = get(proxy.admin, "/status");
+        let status: serde_json::Value = serde_json::from_slice(&status.body).unwrap();
+        status["waits_for_restart"].clone()
+    };
+    assert_eq!(waits(), serde_json::json!([]));
+    let moved = setup
+        .clone()
+        .server("listen = [\"127.0.0.1:1\"]")
+        .dedupe("store = \"disk\"\npath = \"elsewhere\"");
+    assert_eq!(reload(&proxy, &moved.toml()).status, 200);
+    assert_eq!(waits(), serde_json::json!(["server.listen", "dedupe store"]));
+    assert_eq!(reload(&proxy, &setup.toml()).status, 200);
+    assert_eq!(waits(), serde_json::json!([]), "the file is as the process is again");
+}

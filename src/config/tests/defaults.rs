@@ -1,9 +1,11 @@
 //! What is not stated is as the contract says.
 
-use super::config;
-use crate::config::{Balance, LogFormat, OnStoreError, StoreSettings};
+use super::{TestSecrets, config};
+use crate::config::reading::Reading;
+use crate::config::{Balance, Config, LogFormat, OnStoreError, Part as Section, StoreSettings};
 use crate::scheme::{Algorithm, Encoding, KeyForm, Part, TimeFormat, TimestampPlace};
 use crate::source::{Mode, Unrouted};
+use std::path::Path;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -11,7 +13,9 @@ const HOUR: Duration = Duration::from_hours(1);
 
 #[test]
 fn an_empty_file_is_all_defaults() {
-    let config = config("");
+    let secrets = TestSecrets::usual();
+    let reading = Reading::new("c.toml", Path::new(""), &secrets, Section::File);
+    let (config, _) = Config::parse_part("", reading).expect("no errors");
     let server = &config.server;
     assert_eq!(server.listen, ["127.0.0.1:8080".parse().expect("an address")]);
     assert_eq!(server.threads, None);
@@ -22,7 +26,7 @@ fn an_empty_file_is_all_defaults() {
     assert_eq!(server.idle_timeout, 60 * SECOND);
     assert_eq!(server.max_connections, 10_000);
     assert_eq!(server.body_memory_bytes, 256 * 1_048_576);
-    assert_eq!(server.drain_timeout, 20 * SECOND);
+    assert_eq!((server.drain_delay, server.drain_timeout), (Duration::ZERO, 20 * SECOND));
     assert!(server.trusted_proxies.is_empty() && server.tls.is_none());
     assert!(server.max_connections_per_address.is_none() && server.min_body_rate.is_none());
     assert_eq!(config.admin.listen, "127.0.0.1:9090".parse().expect("an address"));
@@ -68,6 +72,7 @@ fn a_spelled_out_source_has_the_defaults_of_the_contract() {
     assert_eq!((timestamp.max_age, timestamp.max_ahead), (Some(300 * SECOND), 60 * SECOND));
     let upstream = &config.upstreams[0];
     assert_eq!((upstream.timeout, upstream.connect_timeout), (30 * SECOND, SECOND));
+    assert_eq!(upstream.keep_alive, Some(4 * SECOND), "less than Node, uvicorn and Apache");
     assert_eq!(upstream.balance, Balance::RoundRobin);
     assert!(upstream.tls.is_none() && upstream.health.is_none() && upstream.breaker.is_none());
     assert_eq!(upstream.urls[0].authority, "127.0.0.1:9001");

@@ -23,6 +23,7 @@ impl Delivery {
             headers: HeaderMap::new(),
             client: "203.0.113.7".parse().unwrap(),
             via: None,
+            ignored_forwarding: false,
             host: "hooks.example.com".to_owned(),
             secure: true,
         };

@@ -3,6 +3,7 @@
 mod addresses;
 mod answers;
 mod endings;
+mod keep_alive;
 pub(super) mod raw;
 mod requests;
 mod stale;

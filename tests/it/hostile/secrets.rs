@@ -1,7 +1,7 @@
 //! Learning secrets, and using the admin listener.
 
 use crate::support::{
-    Connection, Delivery, Sender, Setup, Upstream, get, hookward, printed, request,
+    Connection, Delivery, Event, Sender, Setup, Upstream, get, hookward, printed, request,
 };
 
 #[test]
@@ -54,4 +54,40 @@ fn what_the_log_shows_of_a_token_is_nothing() {
         .output()
         .unwrap();
     assert!(!printed(&check).contains("the-token-of-the-lab"), "{}", printed(&check));
+}
+
+/// Ids are remembered for each source, so nothing of one says that the other had the event.
+#[test]
+fn one_delivery_to_two_sources_with_one_secret_reaches_both_and_check_warns_of_it() {
+    let erp = Upstream::start();
+    let setup = Setup::shop(&erp).table(
+        "[sources.branch]\npath = \"/webhooks/branch\"\npreset = \"opentiendas\"\n\
+         secrets = [{ env = \"SHOP_SECRET\" }]\n\
+         [[sources.branch.routes]]\nevents = [\"*\"]\nto = [\"erp\"]",
+    );
+    let proxy = setup.start();
+    let delivery = Event::order("evt-1").signed();
+    let moved = Delivery { target: "/webhooks/branch".to_owned(), ..delivery.clone() };
+    for (delivery, outcome) in [
+        (&delivery, "delivered"),
+        (&moved, "delivered"),
+        (&delivery, "duplicate"),
+        (&moved, "duplicate"),
+    ] {
+        assert_eq!(Sender::to(&proxy).deliver(delivery).outcome(), outcome, "{}", delivery.target);
+    }
+    let seen = erp.saw(2);
+    assert_eq!(seen[0].body, seen[1].body);
+    let sources: Vec<&str> = seen.iter().map(|seen| seen.header("Hookward-Source")).collect();
+    assert_eq!(sources, ["shop", "branch"]);
+    let warning = "warning: sources.branch.secrets[0]: is also a secret of sources.shop";
+    assert!(proxy.log().contains(warning.trim_start_matches("warning: ")), "{}", proxy.log());
+    let check = hookward()
+        .arg("check")
+        .arg(proxy.file())
+        .env("SHOP_SECRET", "a-secret-of-the-shop-for-tests")
+        .output()
+        .unwrap();
+    assert!(printed(&check).contains(warning), "{}", printed(&check));
+    assert!(!printed(&check).contains("a-secret-of-the-shop-for-tests"), "{}", printed(&check));
 }

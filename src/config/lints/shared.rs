@@ -1,0 +1,68 @@
+//! Secrets that two sources have in common.
+//!
+//! They are compared by a keyed hash whose key is made anew for each reading and forgotten after
+//! it, so that nothing is left from which a secret, or that two are the same, could be told.
+
+use crate::config::Config;
+use crate::config::problem::Severity;
+use crate::config::reading::Reading;
+use crate::config::source::Draft;
+use crate::keys::{Running, Tag};
+use crate::scheme::Part;
+use crate::secret::NamedSecret;
+use crate::source::Source;
+use zeroize::Zeroizing;
+
+/// Warns of each secret that an earlier source has as well.
+pub(super) fn judge<'a>(config: &Config, drafts: &'a [Draft<'_>], reading: &'a Reading<'a>) {
+    let mut key = Zeroizing::new([0; 32]);
+    let random = rustls::crypto::ring::default_provider().secure_random;
+    let (Ok(()), Some(hash)) = (random.fill(&mut *key), Running::hmac_sha256(&*key)) else {
+        return;
+    };
+    let mut known: Vec<(Tag, &Source)> = Vec::new();
+    for source in &config.sources {
+        let own: Vec<_> =
+            positioned(source).map(|(at, secret)| (at, tag(&hash, secret, source))).collect();
+        for (at, tag) in &own {
+            let shares = |(other, _): &&(Tag, &Source)| tag.is_same(other);
+            let others = known.iter().filter(shares).map(|(_, other)| *other);
+            let Some(other) = others.into_iter().find(|other| crosses(source, other)) else {
+                continue;
+            };
+            if let Some(draft) = drafts.iter().find(|draft| *draft.name == *source.name) {
+                let what = format!(
+                    "is also a secret of sources.{}: anyone who captured a delivery to one can send \
+                     it to the other, which accepts it too; give each source its own secret",
+                    other.name
+                );
+                let key = format!("secrets[{at}]");
+                draft.reader(reading).note(Severity::Warning, &key, &what, None);
+            }
+        }
+        known.extend(own.into_iter().map(|(_, tag)| (tag, source)));
+    }
+}
+
+/// The secrets of a source with their places among the configured ones.
+pub(super) fn positioned(source: &Source) -> impl Iterator<Item = (usize, &NamedSecret)> {
+    let is_read = |at: &usize| source.unreadable.iter().all(|secret| secret.index != *at);
+    (0..).filter(is_read).zip(&source.secrets)
+}
+
+fn tag(hash: &Running, secret: &NamedSecret, source: &Source) -> Tag {
+    let text = secret.text.expose().trim_ascii();
+    let prefix = source.scheme.signature.key_prefix.as_bytes();
+    let mut hash = hash.clone();
+    hash.update(text.strip_prefix(prefix).unwrap_or(text));
+    hash.finish()
+}
+
+/// Whether a delivery to one can be one to the other. Where both sign what they were sent to, it
+/// cannot: no two sources have the same path.
+fn crosses(one: &Source, other: &Source) -> bool {
+    let signs_its_place = |source: &Source| {
+        source.scheme.signature.signed.any(|part| matches!(part, Part::Url(_) | Part::Path))
+    };
+    !(signs_its_place(one) && signs_its_place(other))
+}
