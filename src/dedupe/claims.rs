@@ -4,6 +4,7 @@ use super::claim::{Claim, Held, Terms};
 use super::flight::{Entered, Flight, Flights, Landing};
 use super::hold::{ClaimRequest, Hold};
 use super::running::Running;
+use super::trial::Trials;
 use super::unsettled::Unsettled;
 use super::waiter::Waiter;
 use super::{
@@ -23,6 +24,7 @@ pub struct Claims<T> {
     clock: Arc<dyn Clock>,
     flights: Flights<T>,
     unsettled: Unsettled,
+    trials: Trials,
     next_fence: AtomicU64,
     /// Where a claim is settled whose holder went away; `None` outside a runtime, where only a
     /// store that never waits can serve.
@@ -38,6 +40,7 @@ impl<T: Send + Sync + 'static> Claims<T> {
             clock,
             flights: Flights::new(),
             unsettled: Unsettled::default(),
+            trials: Trials::default(),
             // Instances start far apart, so that their fences never meet.
             next_fence: AtomicU64::new(fastrand::u64(..)),
             runtime: Handle::try_current().ok(),
@@ -140,12 +143,16 @@ impl<T: Send + Sync + 'static> Claims<T> {
         self.store.as_ref()
     }
 
-    /// How the store does, with what this process still owes it.
+    /// How the store does: whether it answers, and does what a delivery needs of it. That is tried
+    /// once a second at most.
     ///
     /// # Errors
-    /// It does not answer.
+    /// It does not answer, or refuses a claim or its settle.
     pub async fn health(&self, within: Duration) -> Result<Health, StoreError> {
-        self.counted(self.store.health(within).await)
+        let health = self.counted(self.store.health(within).await)?;
+        let store = self.store.as_ref();
+        self.counted(self.trials.latest(store, self.clock.as_ref(), within).await)?;
+        Ok(health)
     }
 
     /// How each target stands, what this process owes the store included.
