@@ -136,11 +136,10 @@ async fn live(
     // 6. and 7. Delivered everywhere is a duplicate, however old; anything else has to be fresh.
     // Freshness decides whether the one call to the store may claim or only look.
     let fresh = freshness::judge_any(timestamp, event.sent, now);
-    let alias = source.replay_guard.then(|| genuine.signature_fingerprint());
     let claims = ClaimRequest {
         source: &source.name,
         event_id: &event.id,
-        alias: alias.as_deref(),
+        alias: genuine.signed_fingerprint(),
         destinations: serving.destinations(route_index),
         fingerprint: xxh3_64(&body.bytes),
         ttl: source.dedupe_ttl,

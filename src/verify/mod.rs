@@ -37,7 +37,7 @@ pub struct Genuine {
     secret: usize,
     label: Arc<str>,
     sent: Option<UnixMillis>,
-    signature: Vec<u8>,
+    signed: Option<String>,
 }
 
 impl Genuine {
@@ -59,13 +59,12 @@ impl Genuine {
         self.sent
     }
 
-    /// 32 hex digits that stand for the signature, however it was written; for `replay_guard`.
-    /// A token is the same in every request, so for [`Algorithm::Token`] this tells nothing apart.
+    /// 32 hex digits that stand for the text that was signed, for `replay_guard`; `None` where the
+    /// source has none. One text can have several signatures, by several secrets or of a kind that
+    /// differs each time, and all of them are of the same delivery.
     #[must_use]
-    pub fn signature_fingerprint(&self) -> String {
-        let mut fingerprint = body_sha256(&self.signature);
-        fingerprint.truncate(32);
-        fingerprint
+    pub fn signed_fingerprint(&self) -> Option<&str> {
+        self.signed.as_deref()
     }
 }
 
@@ -94,6 +93,8 @@ pub(crate) struct Reading<'a> {
     pub(crate) pieces: Vec<Piece<'a>>,
     /// The time of sending, if it is part of the text.
     pub(crate) sent: Option<UnixMillis>,
+    /// Whether the source remembers what was signed.
+    guarded: bool,
 }
 
 impl<'a> SignatureCheck<'a> {
@@ -172,7 +173,7 @@ impl<'a> Reading<'a> {
         }
         let signatures = items::signatures(rule, &lines)?;
         if rule.algorithm == Algorithm::Token {
-            return Ok(Self { signatures, pieces: Vec::new(), sent: None });
+            return Ok(Self { signatures, pieces: Vec::new(), sent: None, guarded: false });
         }
         let (text, sent) = if scheme.signs_timestamp() {
             let (text, sent) = read_timestamp(inputs, &lines)?;
@@ -181,7 +182,7 @@ impl<'a> Reading<'a> {
             (None, None)
         };
         let pieces = inputs.pieces(text.as_deref())?;
-        Ok(Self { signatures, pieces, sent })
+        Ok(Self { signatures, pieces, sent, guarded: inputs.source.replay_guard })
     }
 
     /// Tries every key on every signature. `fed` are the keys' hashes that have taken the body, in
@@ -191,26 +192,28 @@ impl<'a> Reading<'a> {
         let mut matched = None;
         // No early end: how long it takes does not tell which secret or signature was the one.
         for (index, key) in keys.iter().enumerate() {
-            let found = self.find_match(key, fed.next(), body);
-            matched = matched.or(found.map(|signature| (index, key, signature)));
+            let found = self.has_match(key, fed.next(), body);
+            matched = matched.or(found.then_some((index, key)));
         }
-        let Some((secret, key, signature)) = matched else {
+        let Some((secret, key)) = matched else {
             return Err(Refusal::because(
                 Reason::SignatureMismatch,
                 format!("{} signatures, {} secrets, no match", self.signatures.len(), keys.len()),
             ));
         };
         let label = Arc::clone(&key.label);
-        Ok(Genuine { secret, label, sent: self.sent, signature: key.canonical(signature) })
+        let signed = self.guarded.then(|| {
+            let mut fingerprint = body_sha256(&signed_text(&self.pieces, body));
+            fingerprint.truncate(32);
+            fingerprint
+        });
+        Ok(Genuine { secret, label, sent: self.sent, signed })
     }
 
-    /// The first of the signatures that this key made, all of them having been compared.
-    fn find_match(&self, key: &Key, fed: Option<Running>, body: &[u8]) -> Option<&[u8]> {
+    /// Whether this key made one of the signatures, all of them having been compared.
+    fn has_match(&self, key: &Key, fed: Option<Running>, body: &[u8]) -> bool {
         let signed = key.signed(fed, &self.pieces, body);
-        self.signatures.iter().fold(None, |found, signature| {
-            let matches = signed.matches(signature);
-            found.or(matches.then_some(signature.as_slice()))
-        })
+        self.signatures.iter().fold(false, |found, signature| signed.matches(signature) | found)
     }
 }
 

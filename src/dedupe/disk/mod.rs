@@ -14,7 +14,6 @@ mod id_file;
 mod journal;
 mod record;
 
-use super::aliases::Aliases;
 use super::delivered::{Delivered, Delivery};
 use super::table::{Recall, Table};
 use super::{
@@ -73,7 +72,7 @@ impl DiskStore {
         let recall = OnDisk {
             // An id that has to leave the memory is still on the disk, so nobody counts it.
             delivered: Delivered::new(capacity, Arc::clone(&clock), Arc::default()),
-            aliases: Aliases::new(capacity, Arc::clone(&clock)),
+            aliases: Delivered::new(capacity, Arc::clone(&clock), Arc::default()),
             front,
             counters,
             clock: Arc::clone(&clock),
@@ -99,7 +98,7 @@ impl Drop for DiskStore {
 /// The memory as the fast path, the folder behind it.
 struct OnDisk {
     delivered: Delivered,
-    aliases: Aliases,
+    aliases: Delivered<Key>,
     front: Arc<Front>,
     counters: Arc<Counters>,
     clock: Arc<dyn Clock>,
@@ -143,7 +142,14 @@ impl Recall for OnDisk {
 
     fn link(&self, alias: Key, to: Key, keep: Duration) {
         self.front.write(Record::Link { alias, to, until: self.until(keep) });
-        self.aliases.link(alias, to, keep);
+        self.aliases.remember(alias, to, keep);
+    }
+
+    fn link_delivered(&self, alias: Key, to: Key, keep: Duration) {
+        // Usually written down with its claim.
+        if self.aliases.find(alias) != Some(to) {
+            self.link(alias, to, keep);
+        }
     }
 }
 
