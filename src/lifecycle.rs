@@ -162,7 +162,11 @@ async fn live(
         }
         Err(fault) => {
             snapshot.without_store(&fault)?;
-            None
+            match source.mode {
+                // What this process delivers meanwhile, it remembers by itself.
+                Mode::Enforce => Some(gate.claims.take_alone(claims).await),
+                Mode::Shadow => None,
+            }
         }
     };
     fresh?;

@@ -190,17 +190,30 @@ async fn a_source_that_is_too_busy_says_when_to_come_again() {
 
 #[tokio::test]
 async fn a_store_that_does_not_answer_ends_a_delivery_or_is_done_without() {
-    for (choice, verdict, requests) in [
-        ("reject", (503, "rejected", "store_unavailable"), 0),
-        ("forward", (200, "delivered", ""), 2),
+    let unavailable = (503, "rejected", "store_unavailable");
+    for (choice, verdicts, requests) in [
+        ("reject", [unavailable; 3], 0),
+        ("forward", [(200, "delivered", ""), (200, "duplicate", ""), (200, "duplicate", "")], 1),
     ] {
         let stage = Stage::of(&format!("[dedupe]\non_store_error = \"{choice}\"\n{}", shop("")));
         stage.store.breaks(true);
-        for _ in 0..2 {
+        for verdict in verdicts {
             assert_eq!(stage.order("1").await.verdict(), verdict);
         }
         assert_eq!(stage.upstreams.asked().len(), requests, "{choice}");
         assert!(stage.gate.claims.store().counters().errors() >= 2, "{choice}");
+        stage.store.breaks(false);
+        if choice == "forward" {
+            // The store hears of it once it answers.
+            for _ in 0..200 {
+                if stage.standing("1").await != Standing::Absent {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            let stands = stage.standing("1").await;
+            assert!(matches!(stands, Standing::Delivered { .. }), "{stands:?}");
+        }
     }
 }
 
