@@ -33,9 +33,7 @@ impl Aliases {
 
     /// Points `alias` at `to`, for `keep`.
     pub(super) fn link(&self, alias: Key, to: Key, keep: Duration) {
-        if self.of_others.find(alias) != Some(to) {
-            self.of_others.remember(alias, to, keep);
-        }
+        self.of_others.remember(alias, to, keep);
     }
 
     /// Points `alias` at the key of a delivered event, for `keep`.
@@ -43,6 +41,14 @@ impl Aliases {
         self.of_delivered.remember(alias, to, keep);
         // Last, so that nobody finds it in neither.
         self.of_others.forget(alias);
+    }
+
+    /// Counts `alias` among those of delivered events from now on, for `left`. One that another
+    /// event came with since then stays with that.
+    pub(super) fn promote(&self, alias: Key, to: Key, left: Duration) {
+        if self.find(alias).is_none_or(|first| first == to) {
+            self.link_delivered(alias, to, left);
+        }
     }
 
     /// Takes out what has expired.

@@ -203,10 +203,10 @@ impl<T: Send + Sync + 'static> Claims<T> {
     /// # Errors
     /// It does not answer, or refuses a claim or its settle.
     pub async fn health(&self, within: Duration) -> Result<Health, StoreError> {
-        let health = self.counted(self.store.health(within).await)?;
         let store = self.store.as_ref();
         self.counted(self.trials.latest(store, self.clock.as_ref(), within).await)?;
-        Ok(health)
+        // Last, since a trial can bring trouble to light.
+        self.counted(store.health(within).await)
     }
 
     /// How each target stands, what this process owes the store included.

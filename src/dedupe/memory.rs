@@ -80,6 +80,10 @@ impl Recall for InMemory {
         self.aliases.link(alias, to, keep);
     }
 
+    fn promote(&self, alias: Key, to: Key, left: Duration) {
+        self.aliases.promote(alias, to, left);
+    }
+
     fn link_delivered(&self, alias: Key, to: Key, keep: Duration) {
         self.aliases.link_delivered(alias, to, keep);
     }

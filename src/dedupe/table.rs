@@ -33,11 +33,13 @@ pub(super) trait Recall: Send + Sync {
     fn alias(&self, alias: Key) -> Result<Option<Key>, StoreError>;
     /// Points an alias at a key for at least `keep`.
     fn link(&self, alias: Key, to: Key, keep: Duration);
-    /// Points an alias at the key of a delivered event for at least `keep`, where a link to that
-    /// is kept more safely than others.
+    /// Points an alias at the key of a delivered event for at least `keep`, where such a link is
+    /// kept more safely than others.
     fn link_delivered(&self, alias: Key, to: Key, keep: Duration) {
         self.link(alias, to, keep);
     }
+    /// Notes that the event of a link, which is to be kept for `left`, has been delivered.
+    fn promote(&self, _alias: Key, _to: Key, _left: Duration) {}
 }
 
 /// An uncertain hold that a process left behind.
@@ -69,8 +71,8 @@ struct Held {
     since: UnixMillis,
     /// The first instant of monotonic time at which it no longer holds.
     until: Duration,
-    /// The names that its copies came with.
-    aliases: Vec<Key>,
+    /// The names that its copies came with, each with the last instant at which it counts.
+    aliases: Vec<(Key, Duration)>,
 }
 
 enum State {
@@ -105,8 +107,7 @@ impl<R: Recall> Table<R> {
             return self.claim_key(target, fence, intent);
         };
         let _alias_is_ours = of(&self.alias_locks, alias).map(Mutex::lock);
-        let linked = self.recall.alias(alias)?;
-        if let Some(first) = linked.filter(|first| *first != target.key) {
+        if let Some(first) = self.recall.alias(alias)?.filter(|first| *first != target.key) {
             let first = Target { key: first, alias: None, ..*target };
             let standing = self.claim_key(&first, fence, Intent::Look)?;
             if standing != Standing::Absent {
@@ -114,10 +115,9 @@ impl<R: Recall> Table<R> {
             }
         }
         let standing = self.claim_key(target, fence, intent)?;
-        let keep = target.ttl.saturating_add(target.lease);
+        let keep = target.alias_kept();
         match standing {
             Standing::Absent => {}
-            Standing::Delivered { .. } if linked == Some(target.key) => {}
             Standing::Delivered { .. } => self.recall.link_delivered(alias, target.key, keep),
             _ => self.recall.link(alias, target.key, keep),
         }
@@ -147,8 +147,10 @@ impl<R: Recall> Table<R> {
             Verdict::Delivered { fingerprint, ttl } => {
                 self.recall.remember(key, Delivery { since, fingerprint: *fingerprint }, *ttl);
                 let held = shard.held.remove(&key);
-                for alias in held.into_iter().flat_map(|held| held.aliases) {
-                    self.recall.link_delivered(alias, key, *ttl);
+                for (alias, until) in held.into_iter().flat_map(|held| held.aliases) {
+                    if let Some(left) = until.checked_sub(now) {
+                        self.recall.promote(alias, key, left);
+                    }
                 }
             }
             Verdict::Uncertain { hold, note } => {
@@ -203,7 +205,7 @@ impl<R: Recall> Table<R> {
         }
         let standing = self.standing(&shard, target.key)?;
         if standing != Standing::Absent || intent == Intent::Look {
-            shard.note_alias(target);
+            shard.note_alias(target, self.clock.monotonic());
             return Ok(standing);
         }
         let now = self.clock.monotonic();
@@ -211,7 +213,11 @@ impl<R: Recall> Table<R> {
             state: State::InFlight(fence),
             since: self.clock.wall(),
             until: now.saturating_add(target.lease),
-            aliases: target.alias.into_iter().collect(),
+            aliases: target
+                .alias
+                .map(|alias| (alias, target.alias_until(now)))
+                .into_iter()
+                .collect(),
         };
         shard.hold(target.key, held, now);
         Ok(Standing::Claimed)
@@ -236,14 +242,29 @@ impl<R: Recall> Table<R> {
     }
 }
 
+impl Target {
+    /// How long its alias is kept.
+    fn alias_kept(&self) -> Duration {
+        self.ttl.saturating_add(self.lease)
+    }
+
+    /// The last instant of monotonic time at which its alias counts.
+    fn alias_until(&self, now: Duration) -> Duration {
+        now.saturating_add(self.alias_kept())
+    }
+}
+
 impl Shard {
     /// Notes the name that a copy of what is held came with.
-    fn note_alias(&mut self, target: &Target) {
-        if let (Some(alias), Some(held)) = (target.alias, self.held.get_mut(&target.key))
-            && !held.aliases.contains(&alias)
-            && held.aliases.len() < MOST_ALIASES
-        {
-            held.aliases.push(alias);
+    fn note_alias(&mut self, target: &Target, now: Duration) {
+        let (Some(alias), Some(held)) = (target.alias, self.held.get_mut(&target.key)) else {
+            return;
+        };
+        let until = target.alias_until(now);
+        if let Some(known) = held.aliases.iter_mut().find(|(known, _)| *known == alias) {
+            known.1 = until;
+        } else if held.aliases.len() < MOST_ALIASES {
+            held.aliases.push((alias, until));
         }
     }
 

@@ -18,7 +18,7 @@ use super::delivered::{Delivered, Delivery};
 use super::table::{Recall, Table};
 use super::{
     ClaimStore, Counters, Fence, Health, Intent, Key, Settled, Standing, StoreError, Target,
-    Verdict,
+    Verdict, trial,
 };
 use crate::clock::{Clock, UnixMillis};
 use async_trait::async_trait;
@@ -144,13 +144,6 @@ impl Recall for OnDisk {
         self.front.write(Record::Link { alias, to, until: self.until(keep) });
         self.aliases.remember(alias, to, keep);
     }
-
-    fn link_delivered(&self, alias: Key, to: Key, keep: Duration) {
-        // Usually written down with its claim.
-        if self.aliases.find(alias) != Some(to) {
-            self.link(alias, to, keep);
-        }
-    }
 }
 
 #[async_trait]
@@ -189,6 +182,16 @@ impl ClaimStore for DiskStore {
 
     async fn entries(&self, _within: Duration) -> Result<u64, StoreError> {
         self.table.recall().front.entries().map_err(|cause| error(cause.to_string()))
+    }
+
+    /// A claim reads the disk and writes nothing, so something is written besides.
+    async fn trial(&self, _within: Duration) -> Result<(), StoreError> {
+        let (key, fence) = (Key::of_trial(), Fence(fastrand::u64(1..)));
+        self.table.recall().front.try_out(key);
+        let target = Target { key, alias: None, lease: trial::LEASE, ttl: trial::LEASE };
+        self.table.claim(&target, fence, Intent::Claim)?;
+        let verdict = Verdict::Released { note: String::new() };
+        self.table.settle(key, fence, &verdict).map(drop)
     }
 
     async fn health(&self, _within: Duration) -> Result<Health, StoreError> {
