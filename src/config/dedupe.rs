@@ -113,7 +113,7 @@ pub(super) static KEYS: TableKeys = TableKeys {
             "on_store_error",
             "word",
             r#""reject""#,
-            "`reject`: 503, the sender retries; `forward`: deliver without dedupe, and count it.",
+            "`reject`: 503, the sender retries; `forward`: deliver without asking the store, and count it.",
         ),
         key(
             "uncertain_hold",

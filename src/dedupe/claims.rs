@@ -204,6 +204,8 @@ impl<T: Send + Sync + 'static> Claims<T> {
     /// It does not answer, or refuses a claim or its settle.
     pub async fn health(&self, within: Duration) -> Result<Health, StoreError> {
         let store = self.store.as_ref();
+        // Half of the time each, so that whoever asks hears the store's own fault.
+        let within = within / 2;
         self.counted(self.trials.latest(store, self.clock.as_ref(), within).await)?;
         // Last, since a trial can bring trouble to light.
         self.counted(store.health(within).await)

@@ -275,6 +275,8 @@ impl ClaimStore for RedisStore {
 
     /// Two destinations with an alias each, since a server can refuse what touches several keys.
     async fn trial(&self, within: Duration) -> Result<(), StoreError> {
+        let began = self.clock.monotonic();
+        let left = || within.saturating_sub(self.clock.monotonic().saturating_sub(began));
         let fence = Fence(fastrand::u64(1..));
         let number = Key::of_trial();
         let names = ["1", "2"].map(|nth| format!("{TRIAL}{number}-{nth}"));
@@ -286,7 +288,7 @@ impl ClaimStore for RedisStore {
             script.arg(lease).arg(format!("{}alias:{name}", self.prefix)).arg(lease);
         }
         let claimed: Vec<(String, i64)> =
-            self.read(self.call(Call::Script(&script), within).await?)?;
+            self.read(self.call(Call::Script(&script), left()).await?)?;
         if claimed.iter().any(|(value, _)| value != "c") {
             return Err(self.problem("does not take claims"));
         }
@@ -294,7 +296,7 @@ impl ClaimStore for RedisStore {
             let name = format!("{}{EVENT}{name}", self.prefix);
             let mut script = self.scripts.settle.prepare_invoke();
             script.key(name).arg(fence.0).arg("").arg(lease);
-            let _settled: i64 = self.read(self.call(Call::Script(&script), within).await?)?;
+            let _settled: i64 = self.read(self.call(Call::Script(&script), left()).await?)?;
         }
         Ok(())
     }
