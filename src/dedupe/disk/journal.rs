@@ -197,7 +197,8 @@ mod tests {
             let short = parse(&zeroed);
             zeroed.resize(whole.len(), 0);
             let frames = length.saturating_sub(HEADER_BYTES) / FRAME_BYTES;
-            let is_between = length >= HEADER_BYTES && (length - HEADER_BYTES) % FRAME_BYTES == 0;
+            let is_between =
+                length >= HEADER_BYTES && (length - HEADER_BYTES).is_multiple_of(FRAME_BYTES);
             // Of a file that is short, only the record that was cut in two is known to be missing.
             let missing = [usize::from(!is_between), records().len() - frames];
             for (found, missing) in [short, parse(&zeroed)].into_iter().zip(missing) {
