@@ -162,13 +162,14 @@ impl Redis {
     async fn open(&self) -> RedisStore {
         let url = Secret::from(format!("redis://127.0.0.1:{}/0", self.port));
         for _ in 0..100 {
-            let store = RedisStore::open(&url, "bench:", clock(), Duration::from_secs(1)).await;
+            let store =
+                RedisStore::open(&url, None, "bench:", clock(), Duration::from_secs(1)).await;
             if let Ok(store) = store {
                 return store;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        RedisStore::open(&url, "bench:", clock(), Duration::from_secs(1))
+        RedisStore::open(&url, None, "bench:", clock(), Duration::from_secs(1))
             .await
             .expect("the server answers")
     }

@@ -148,11 +148,10 @@ async fn live(
     // 6. and 7. Delivered everywhere is a duplicate, however old; anything else has to be fresh.
     // Freshness decides whether the one call to the store may claim or only look.
     let fresh = freshness::judge_any(timestamp, event.sent, now);
-    let alias = source.replay_guard.then(|| genuine.signature_fingerprint());
     let claims = ClaimRequest {
         source: &source.name,
         event_id: &event.id,
-        alias: alias.as_deref(),
+        alias: genuine.signed_fingerprint(),
         destinations: serving.destinations(route_index),
         fingerprint: xxh3_64(&body.bytes),
         ttl: source.dedupe_ttl,
@@ -175,7 +174,11 @@ async fn live(
         }
         Err(fault) => {
             snapshot.without_store(&fault)?;
-            None
+            match source.mode {
+                // What this process delivers meanwhile, it remembers by itself.
+                Mode::Enforce => Some(gate.claims.take_alone(claims).await),
+                Mode::Shadow => None,
+            }
         }
     };
     fresh?;

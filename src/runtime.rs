@@ -10,8 +10,8 @@ pub use reload::Origin;
 
 use crate::answer::{Answer, End};
 use crate::clock::Clock;
-use crate::config::{Config, DedupeSettings, StoreSettings};
-use crate::dedupe::{ClaimStore, Claims, DiskStore, MemoryStore, RedisStore, StoreError};
+use crate::config::{Config, DedupeSettings, StoreSettings, UpstreamTls};
+use crate::dedupe::{ClaimStore, Claims, DiskStore, MemoryStore, RedisStore, RedisTls, StoreError};
 use crate::gate::{Gate, Snapshot};
 use crate::lifecycle;
 use crate::metrics::Metrics;
@@ -135,8 +135,10 @@ async fn open_store(
     Ok(match &settings.store {
         StoreSettings::Memory => Arc::new(MemoryStore::new(settings.capacity, clock)),
         StoreSettings::Disk { path } => Arc::new(DiskStore::open(path, settings.capacity, clock)?),
-        StoreSettings::Redis { url, prefix } => {
-            Arc::new(RedisStore::open(url, prefix, clock, CONNECT_WITHIN).await?)
+        StoreSettings::Redis { url, prefix, tls } => {
+            let tls =
+                tls.clone().map(|UpstreamTls { ca, client, sni }| RedisTls { ca, client, sni });
+            Arc::new(RedisStore::open(url, tls.as_ref(), prefix, clock, CONNECT_WITHIN).await?)
         }
     })
 }

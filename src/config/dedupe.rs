@@ -1,8 +1,9 @@
 //! `[dedupe]`: where delivered ids are kept, and for how long.
 
-use super::keys::{TableKeys, key};
+use super::keys::{TableKeys, key, optional};
 use super::reading::{Item, TableReader};
 use super::secrets::{self, Found};
+use super::upstream::{UpstreamTls, client_tls};
 use crate::secret::Secret;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -39,6 +40,8 @@ pub enum StoreSettings {
         url: Secret,
         /// Put before every key.
         prefix: String,
+        /// With `rediss://`: what is believed and shown, where it is not the usual.
+        tls: Option<UpstreamTls>,
     },
 }
 
@@ -112,11 +115,17 @@ pub(super) static KEYS: TableKeys = TableKeys {
              `{ env = … }` or `{ file = … }`.",
         ),
         key("prefix", "text", r#""hookward:""#, "`redis` only: put before every key."),
+        optional(
+            "tls",
+            "table",
+            "the system's CAs, no client certificate",
+            "`redis` only, with a `rediss://` URL.",
+        ),
         key(
             "on_store_error",
             "word",
             r#""reject""#,
-            "`reject`: 503, the sender retries; `forward`: deliver without dedupe, and count it.",
+            "`reject`: 503, the sender retries; `forward`: deliver without asking the store, and count it.",
         ),
         key(
             "uncertain_hold",
@@ -124,6 +133,22 @@ pub(super) static KEYS: TableKeys = TableKeys {
             r#""30s""#,
             "How long copies of an event are refused whose fate at the upstream is not known.",
         ),
+    ],
+};
+
+pub(super) static TLS_KEYS: TableKeys = TableKeys {
+    title: "[dedupe.tls]",
+    about: "TLS towards the store. The certificate is always checked.",
+    keys: &[
+        optional(
+            "ca",
+            "path",
+            "the system's CAs",
+            "PEM file of the CAs to believe instead of the system's.",
+        ),
+        optional("cert", "path", "no client certificate", "PEM file of the client certificate."),
+        optional("key", "path", "no client certificate", "PEM file of its private key."),
+        optional("sni", "name", "the URL's host", "The name to ask for and to check."),
     ],
 };
 
@@ -161,7 +186,13 @@ pub(super) fn read(table: Option<&TableReader<'_>>) -> DedupeSettings {
 
 /// Reads what belongs to every store, so that a slip is told whichever one is chosen.
 fn read_store(table: &TableReader<'_>, store: Option<Store>) -> StoreSettings {
-    for (name, of) in [("path", Store::Disk), ("url", Store::Redis), ("prefix", Store::Redis)] {
+    let belongings = [
+        ("path", Store::Disk),
+        ("url", Store::Redis),
+        ("prefix", Store::Redis),
+        ("tls", Store::Redis),
+    ];
+    for (name, of) in belongings {
         if store.is_some_and(|store| store != of)
             && let Some(item) = table.get_hidden(name)
         {
@@ -176,13 +207,24 @@ fn read_store(table: &TableReader<'_>, store: Option<Store>) -> StoreSettings {
     );
     let prefix =
         table.get("prefix").map_or(Some(REDIS_PREFIX), |item| item.text("a text as \"hookward:\""));
+    let tls = tls(table, store, url.as_ref());
     match (store, path, url, prefix) {
         (Some(Store::Disk), Some(path), ..) => StoreSettings::Disk { path },
         (Some(Store::Redis), _, Some(url), Some(prefix)) => {
-            StoreSettings::Redis { url, prefix: prefix.to_owned() }
+            StoreSettings::Redis { url, prefix: prefix.to_owned(), tls }
         }
         _ => StoreSettings::Memory,
     }
+}
+
+fn tls(table: &TableReader<'_>, store: Option<Store>, url: Option<&Secret>) -> Option<UpstreamTls> {
+    let item = table.get("tls")?;
+    let tls = client_tls(&item, &TLS_KEYS);
+    let is_plain = url.is_some_and(|url| !url.expose().starts_with(b"rediss:"));
+    if store == Some(Store::Redis) && is_plain {
+        item.contradicts("has no effect on redis://; state a rediss:// URL, or leave `tls` out");
+    }
+    tls
 }
 
 /// What Hookward writes does not belong beside its configuration, so this path, unlike those of
@@ -227,6 +269,10 @@ fn redis_url(item: &Item<'_>, wanted: bool) -> Option<Secret> {
     let fits = |url: &Url| {
         matches!(url.scheme(), "redis" | "rediss") && url.host_str().is_some_and(|h| !h.is_empty())
     };
+    if parsed.as_ref().is_some_and(|url| url.scheme().contains("sentinel")) {
+        item.refuse("a Sentinel's URL; Sentinels are not asked for the primary", allowed);
+        return None;
+    }
     if !parsed.as_ref().is_some_and(fits) {
         item.refuse("not a Redis URL", allowed);
         return None;

@@ -6,13 +6,14 @@ use std::fmt::Write as _;
 
 /// Every table, in the order of the reference.
 #[must_use]
-pub fn tables() -> [&'static TableKeys; 16] {
+pub fn tables() -> [&'static TableKeys; 17] {
     [
         &server::KEYS,
         &server::TLS_KEYS,
         &admin::ADMIN_KEYS,
         &admin::LOG_KEYS,
         &dedupe::KEYS,
+        &dedupe::TLS_KEYS,
         &upstream::KEYS,
         &upstream::TLS_KEYS,
         &upstream::HEALTH_KEYS,

@@ -321,7 +321,12 @@ fn several_urls(item: &Item<'_>) -> Option<Vec<UpstreamUrl>> {
 }
 
 fn tls(item: &Item<'_>) -> Option<UpstreamTls> {
-    let table = item.table(&TLS_KEYS)?;
+    client_tls(item, &TLS_KEYS)
+}
+
+/// TLS towards a server that we call: an upstream, or the store.
+pub(super) fn client_tls(item: &Item<'_>, keys: &'static TableKeys) -> Option<UpstreamTls> {
+    let table = item.table(keys)?;
     let cert = table.get("cert").and_then(with_file);
     let key = table.get("key").and_then(with_file);
     let ca = table.get("ca").and_then(with_file);

@@ -1,9 +1,12 @@
 //! What the lifecycle does with claims: take them, and see each of them to its end.
 
+mod alone;
+
 use super::claim::{Claim, Held, Terms};
 use super::flight::{Entered, Flight, Flights, Landing};
 use super::hold::{ClaimRequest, Hold};
 use super::running::Running;
+use super::trial::Trials;
 use super::unsettled::Unsettled;
 use super::waiter::Waiter;
 use super::{
@@ -23,6 +26,7 @@ pub struct Claims<T> {
     clock: Arc<dyn Clock>,
     flights: Flights<T>,
     unsettled: Unsettled,
+    trials: Trials,
     next_fence: AtomicU64,
     /// Where a claim is settled whose holder went away; `None` outside a runtime, where only a
     /// store that never waits can serve.
@@ -38,6 +42,7 @@ impl<T: Send + Sync + 'static> Claims<T> {
             clock,
             flights: Flights::new(),
             unsettled: Unsettled::default(),
+            trials: Trials::default(),
             // Instances start far apart, so that their fences never meet.
             next_fence: AtomicU64::new(fastrand::u64(..)),
             runtime: Handle::try_current().ok(),
@@ -140,12 +145,18 @@ impl<T: Send + Sync + 'static> Claims<T> {
         self.store.as_ref()
     }
 
-    /// How the store does, with what this process still owes it.
+    /// How the store does: whether it answers, and does what a delivery needs of it. That is tried
+    /// once a second at most.
     ///
     /// # Errors
-    /// It does not answer.
+    /// It does not answer, or refuses a claim or its settle.
     pub async fn health(&self, within: Duration) -> Result<Health, StoreError> {
-        self.counted(self.store.health(within).await)
+        let store = self.store.as_ref();
+        // Half of the time each, so that whoever asks hears the store's own fault.
+        let within = within / 2;
+        self.counted(self.trials.latest(store, self.clock.as_ref(), within).await)?;
+        // Last, since a trial can bring trouble to light.
+        self.counted(store.health(within).await)
     }
 
     /// How each target stands, what this process owes the store included.
@@ -281,7 +292,9 @@ impl<T: Send + Sync + 'static> Claims<T> {
 
     /// Settles later what the store could not be told now.
     pub(super) fn owe(self: &Arc<Self>, key: Key, fence: Fence, verdict: Verdict, keep: Duration) {
-        self.unsettled.add(key, fence, verdict, self.clock.wall(), self.now(), keep);
+        if !self.unsettled.add(key, fence, verdict, self.clock.wall(), self.now(), keep) {
+            self.store.counters().count_eviction();
+        }
         let Some(runtime) = &self.runtime else { return };
         if self.unsettled.begin() {
             let claims = Arc::clone(self);
@@ -307,6 +320,10 @@ impl<T: Send + Sync + 'static> Claims<T> {
         verdict: &Verdict,
         within: Duration,
     ) -> Result<Settled, StoreError> {
+        if self.unsettled.is_giving_up(key) {
+            let problem = "is still to be told of an earlier claim".to_owned();
+            return Err(StoreError { store: self.store.name(), problem });
+        }
         self.counted(self.store.settle(key, fence, verdict, within).await)
     }
 

@@ -30,21 +30,22 @@ pub(super) struct Delivery {
     pub(super) fingerprint: u64,
 }
 
-/// Delivered ids in memory. A clone is another handle on the same ids.
+/// Delivered ids in memory with what is known of each; or their aliases, with the key that each
+/// points at. A clone is another handle on the same ids.
 #[derive(Clone)]
-pub(super) struct Delivered {
-    cache: Cache<Remembered, ()>,
+pub(super) struct Delivered<V = Delivery> {
+    cache: Cache<Remembered<V>, ()>,
     clock: Arc<dyn Clock>,
 }
 
-impl Delivered {
+impl<V: Copy + Send + Sync + 'static> Delivered<V> {
     /// Room for `capacity` ids; one that has to go before its time is counted.
     pub(super) fn new(capacity: u64, clock: Arc<dyn Clock>, counters: Arc<Counters>) -> Self {
         let eviction_clock = Arc::clone(&clock);
         let cache = Cache::builder()
             .max_capacity(capacity)
             .eviction_policy(EvictionPolicy::lru())
-            .eviction_listener(move |id: Arc<Remembered>, (), cause| {
+            .eviction_listener(move |id: Arc<Remembered<V>>, (), cause| {
                 if cause == RemovalCause::Size && id.left(eviction_clock.as_ref()).is_some() {
                     counters.count_eviction();
                 }
@@ -54,28 +55,28 @@ impl Delivered {
     }
 
     /// What is known of `key`, if it is still remembered.
-    pub(super) fn find(&self, key: Key) -> Option<Delivery> {
-        self.probe(key).filter(|id| id.left(self.clock.as_ref()).is_some()).map(|id| id.delivery)
+    pub(super) fn find(&self, key: Key) -> Option<V> {
+        self.probe(key).filter(|id| id.left(self.clock.as_ref()).is_some()).map(|id| id.value)
     }
 
     /// Remembers `key` for `ttl` from now, the last instant included.
-    pub(super) fn remember(&self, key: Key, delivery: Delivery, ttl: Duration) {
+    pub(super) fn remember(&self, key: Key, value: V, ttl: Duration) {
         // An insert alone would keep an old key, and with it what was known before.
         self.forget(key);
         let last_millis = self.now_millis().saturating_add(millis(ttl));
-        self.cache.insert(Remembered { key, delivery, last_millis }, ());
+        self.cache.insert(Remembered { key, value, last_millis }, ());
     }
 
     /// Forgets `key`.
     pub(super) fn forget(&self, key: Key) {
-        self.cache.invalidate(&Probe::new(key));
+        self.cache.invalidate(&Probe::<V>::new(key));
     }
 
     /// Takes out what has expired. Looks at every id, so it is for a thread that may take its time.
     pub(super) fn sweep(&self) {
         let expired = self.cache.iter().filter(|(id, ())| id.left(self.clock.as_ref()).is_none());
         for key in expired.map(|(id, ())| id.key).collect::<Vec<_>>() {
-            self.cache.invalidate(&Probe::new(key));
+            self.cache.invalidate(&Probe::<V>::new(key));
         }
     }
 
@@ -85,7 +86,7 @@ impl Delivered {
         self.cache.entry_count()
     }
 
-    fn probe(&self, key: Key) -> Option<Remembered> {
+    fn probe(&self, key: Key) -> Option<Remembered<V>> {
         let probe = Probe::new(key);
         // The cache also compares with keys that have been removed, so its word counts.
         if self.cache.contains_key(&probe) { probe.met.get() } else { None }
@@ -98,54 +99,54 @@ impl Delivered {
 
 /// An id as the cache holds it; hashed and compared by its key alone.
 #[derive(Clone, Copy, Debug)]
-struct Remembered {
+struct Remembered<V> {
     key: Key,
-    delivery: Delivery,
+    value: V,
     /// The last instant at which it is remembered, in milliseconds of monotonic time.
     last_millis: u64,
 }
 
-impl Remembered {
+impl<V> Remembered<V> {
     /// How long it will be remembered; `None`: no longer.
     fn left(&self, clock: &dyn Clock) -> Option<Duration> {
         self.last_millis.checked_sub(millis(clock.monotonic())).map(Duration::from_millis)
     }
 }
 
-impl PartialEq for Remembered {
+impl<V> PartialEq for Remembered<V> {
     fn eq(&self, other: &Self) -> bool {
         self.key == other.key
     }
 }
 
-impl Eq for Remembered {}
+impl<V> Eq for Remembered<V> {}
 
-impl Hash for Remembered {
+impl<V> Hash for Remembered<V> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.key.hash(state);
     }
 }
 
 /// Looks for a key and takes along what it is compared with.
-struct Probe {
+struct Probe<V> {
     key: Key,
-    met: Cell<Option<Remembered>>,
+    met: Cell<Option<Remembered<V>>>,
 }
 
-impl Probe {
+impl<V> Probe<V> {
     fn new(key: Key) -> Self {
         Self { key, met: Cell::new(None) }
     }
 }
 
-impl Hash for Probe {
+impl<V> Hash for Probe<V> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.key.hash(state);
     }
 }
 
-impl Equivalent<Remembered> for Probe {
-    fn equivalent(&self, candidate: &Remembered) -> bool {
+impl<V: Copy> Equivalent<Remembered<V>> for Probe<V> {
+    fn equivalent(&self, candidate: &Remembered<V>) -> bool {
         let same = self.key == candidate.key;
         if same {
             self.met.set(Some(*candidate));

@@ -25,6 +25,11 @@ impl Key {
         Self::digest(b"alias", source, alias, destination)
     }
 
+    /// A key that is nobody's, for a trial.
+    pub(super) fn of_trial() -> Self {
+        Self(fastrand::u128(..).to_le_bytes())
+    }
+
     /// The key with these bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {

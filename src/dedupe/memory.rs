@@ -31,10 +31,15 @@ impl MemoryStore {
         let counters = Arc::new(Counters::default());
         let recall = InMemory {
             delivered: Delivered::new(capacity, Arc::clone(&clock), Arc::clone(&counters)),
-            aliases: Aliases::new(capacity, Arc::clone(&clock)),
+            aliases: Aliases::new(capacity, Arc::clone(&clock), Arc::clone(&counters)),
         };
         let next_sweep = Mutex::new(clock.monotonic().saturating_add(SWEEP_EVERY));
         Self { table: Table::new(recall, Arc::clone(&clock)), counters, clock, next_sweep }
+    }
+
+    #[cfg(test)]
+    pub(super) fn aliases(&self) -> &Aliases {
+        &self.table.recall().aliases
     }
 
     fn is_time_to_sweep(&self) -> bool {
@@ -73,6 +78,14 @@ impl Recall for InMemory {
 
     fn link(&self, alias: Key, to: Key, keep: Duration) {
         self.aliases.link(alias, to, keep);
+    }
+
+    fn promote(&self, alias: Key, to: Key, left: Duration) {
+        self.aliases.promote(alias, to, left);
+    }
+
+    fn link_delivered(&self, alias: Key, to: Key, keep: Duration) {
+        self.aliases.link_delivered(alias, to, keep);
     }
 }
 
@@ -113,10 +126,13 @@ impl ClaimStore for MemoryStore {
     async fn entries(&self, _within: Duration) -> Result<u64, StoreError> {
         let delivered = self.table.recall().delivered.clone();
         if self.is_time_to_sweep() {
-            let sweeping = delivered.clone();
+            let (sweeping, aliases) = (delivered.clone(), self.table.recall().aliases.clone());
             // A million ids take a tenth of a second.
-            let _swept_or_shutting_down =
-                tokio::task::spawn_blocking(move || sweeping.sweep()).await;
+            let _swept_or_shutting_down = tokio::task::spawn_blocking(move || {
+                sweeping.sweep();
+                aliases.sweep();
+            })
+            .await;
         }
         Ok(delivered.entries())
     }

@@ -21,6 +21,7 @@ mod memory;
 mod redis;
 mod running;
 mod table;
+mod trial;
 mod unsettled;
 mod waiter;
 
@@ -33,7 +34,7 @@ pub use disk::DiskStore;
 pub use hold::{ClaimRequest, Hold};
 pub use key::{Fence, Key};
 pub use memory::MemoryStore;
-pub use redis::RedisStore;
+pub use redis::{RedisStore, RedisTls};
 pub use waiter::{Waited, Waiter};
 
 use crate::clock::UnixMillis;
@@ -218,4 +219,15 @@ pub trait ClaimStore: Send + Sync {
 
     /// Whether it answers, and as it should.
     async fn health(&self, within: Duration) -> Result<Health, StoreError>;
+
+    /// Does what a delivery needs of it, with a key of its own that nobody takes for an event: a
+    /// claim, and its settle. A store can answer all else and refuse that, as one that is read only.
+    async fn trial(&self, within: Duration) -> Result<(), StoreError> {
+        let key = Key::of_trial();
+        let fence = Fence(fastrand::u64(1..));
+        let target = Target { key, alias: None, lease: trial::LEASE, ttl: trial::LEASE };
+        self.claim(&[target], fence, Intent::Claim, within).await?;
+        let verdict = Verdict::Released { note: String::new() };
+        self.settle(key, fence, &verdict, within).await.map(drop)
+    }
 }

@@ -15,6 +15,10 @@ use std::time::Duration;
 /// A power of two, so many that two cores rarely meet.
 const SHARDS: usize = 64;
 
+/// The names of one held event that are remembered with it. Each takes a signature of the sender's
+/// own, so that a sender who retries never comes near.
+const MOST_ALIASES: usize = 64;
+
 /// What has been delivered, and under which names.
 pub(super) trait Recall: Send + Sync {
     /// What is known of a delivered id.
@@ -29,6 +33,13 @@ pub(super) trait Recall: Send + Sync {
     fn alias(&self, alias: Key) -> Result<Option<Key>, StoreError>;
     /// Points an alias at a key for at least `keep`.
     fn link(&self, alias: Key, to: Key, keep: Duration);
+    /// Points an alias at the key of a delivered event for at least `keep`, where such a link is
+    /// kept more safely than others.
+    fn link_delivered(&self, alias: Key, to: Key, keep: Duration) {
+        self.link(alias, to, keep);
+    }
+    /// Notes that the event of a link, which is to be kept for `left`, has been delivered.
+    fn promote(&self, _alias: Key, _to: Key, _left: Duration) {}
 }
 
 /// An uncertain hold that a process left behind.
@@ -60,6 +71,8 @@ struct Held {
     since: UnixMillis,
     /// The first instant of monotonic time at which it no longer holds.
     until: Duration,
+    /// The names that its copies came with, each with the last instant at which it counts.
+    aliases: Vec<(Key, Duration)>,
 }
 
 enum State {
@@ -102,8 +115,11 @@ impl<R: Recall> Table<R> {
             }
         }
         let standing = self.claim_key(target, fence, intent)?;
-        if standing != Standing::Absent {
-            self.recall.link(alias, target.key, target.ttl.saturating_add(target.lease));
+        let keep = target.alias_kept();
+        match standing {
+            Standing::Absent => {}
+            Standing::Delivered { .. } => self.recall.link_delivered(alias, target.key, keep),
+            _ => self.recall.link(alias, target.key, keep),
         }
         Ok(standing)
     }
@@ -130,12 +146,19 @@ impl<R: Recall> Table<R> {
         match verdict {
             Verdict::Delivered { fingerprint, ttl } => {
                 self.recall.remember(key, Delivery { since, fingerprint: *fingerprint }, *ttl);
-                shard.held.remove(&key);
+                let held = shard.held.remove(&key);
+                for (alias, until) in held.into_iter().flat_map(|held| held.aliases) {
+                    if let Some(left) = until.checked_sub(now) {
+                        self.recall.promote(alias, key, left);
+                    }
+                }
             }
             Verdict::Uncertain { hold, note } => {
                 self.recall.doubt(key, since, *hold);
                 let state = State::Uncertain { note: note.clone() };
-                shard.hold(key, Held { state, since, until: now.saturating_add(*hold) }, now);
+                let until = now.saturating_add(*hold);
+                let aliases = shard.held.remove(&key).map(|held| held.aliases).unwrap_or_default();
+                shard.hold(key, Held { state, since, until, aliases }, now);
             }
             Verdict::Released { .. } => {
                 shard.held.remove(&key);
@@ -149,7 +172,8 @@ impl<R: Recall> Table<R> {
         let Some(shard) = of(&self.shards, key) else { return };
         let now = self.clock.monotonic();
         let state = State::Uncertain { note: String::new() };
-        shard.lock().hold(key, Held { state, since, until: now.saturating_add(left) }, now);
+        let (until, aliases) = (now.saturating_add(left), Vec::new());
+        shard.lock().hold(key, Held { state, since, until, aliases }, now);
     }
 
     /// Makes a key absent unless it is in flight, and says how it stood.
@@ -181,6 +205,7 @@ impl<R: Recall> Table<R> {
         }
         let standing = self.standing(&shard, target.key)?;
         if standing != Standing::Absent || intent == Intent::Look {
+            shard.note_alias(target, self.clock.monotonic());
             return Ok(standing);
         }
         let now = self.clock.monotonic();
@@ -188,6 +213,11 @@ impl<R: Recall> Table<R> {
             state: State::InFlight(fence),
             since: self.clock.wall(),
             until: now.saturating_add(target.lease),
+            aliases: target
+                .alias
+                .map(|alias| (alias, target.alias_until(now)))
+                .into_iter()
+                .collect(),
         };
         shard.hold(target.key, held, now);
         Ok(Standing::Claimed)
@@ -212,7 +242,32 @@ impl<R: Recall> Table<R> {
     }
 }
 
+impl Target {
+    /// How long its alias is kept.
+    fn alias_kept(&self) -> Duration {
+        self.ttl.saturating_add(self.lease)
+    }
+
+    /// The last instant of monotonic time at which its alias counts.
+    fn alias_until(&self, now: Duration) -> Duration {
+        now.saturating_add(self.alias_kept())
+    }
+}
+
 impl Shard {
+    /// Notes the name that a copy of what is held came with.
+    fn note_alias(&mut self, target: &Target, now: Duration) {
+        let (Some(alias), Some(held)) = (target.alias, self.held.get_mut(&target.key)) else {
+            return;
+        };
+        let until = target.alias_until(now);
+        if let Some(known) = held.aliases.iter_mut().find(|(known, _)| *known == alias) {
+            known.1 = until;
+        } else if held.aliases.len() < MOST_ALIASES {
+            held.aliases.push((alias, until));
+        }
+    }
+
     fn is_held_by(&self, fence: Fence, key: Key) -> bool {
         matches!(
             self.held.get(&key),

@@ -1,12 +1,10 @@
-//! What this process knows and could not tell the store yet.
-//!
-//! A destination has accepted an event, and just then the store is gone. Until the store has been
-//! told, this process remembers by itself, so that at least here the event is not sent again.
+//! What a store that did not answer has to be told yet, and what is known here meanwhile.
 
 use super::lock::Mutex;
-use super::{ClaimStore, Fence, Key, Standing, Verdict};
+use super::{ClaimStore, Fence, Key, Settled, Standing, Verdict};
 use crate::clock::{Clock, UnixMillis};
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -16,12 +14,18 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The time that one attempt may take.
 const ATTEMPT_WITHIN: Duration = Duration::from_secs(2);
 
+/// So much is remembered at most, some 20 MB of it; then the oldest goes. Where events are delivered
+/// without a store that is away for long, each of them is one.
+const MOST: usize = 100_000;
+
 /// Verdicts that the store has not been told.
 #[derive(Default)]
 pub(super) struct Unsettled {
     owed: Mutex<Owed>,
     /// How many of them change how a key stands, so that the usual case of none costs no lock.
     count: AtomicUsize,
+    /// How many keys have claims to give up, for the same reason.
+    giving_up: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -29,7 +33,10 @@ struct Owed {
     debts: HashMap<Key, Debt>,
     /// Claims to give up. One for each fence: a claim whose answer was too late may reach the
     /// store after the release of another.
-    releases: HashMap<(Key, Fence), Debt>,
+    releases: HashMap<Key, HashMap<Fence, Debt>>,
+    /// All of them in the order in which the store is to hear them. What the store does not take
+    /// goes to the end, so that it holds up no other.
+    queue: VecDeque<(Key, Fence)>,
     being_told: bool,
 }
 
@@ -44,7 +51,8 @@ struct Debt {
 
 impl Unsettled {
     /// Remembers a verdict for `keep`. What was delivered, or may have been, is not overwritten by
-    /// a release, of which nothing is remembered but that the store is to be told.
+    /// a release, of which nothing is remembered but that the store is to be told. False if
+    /// something had to be forgotten for it.
     pub(super) fn add(
         &self,
         key: Key,
@@ -53,16 +61,19 @@ impl Unsettled {
         since: UnixMillis,
         now: Duration,
         keep: Duration,
-    ) {
+    ) -> bool {
         let mut owed = self.owed.lock();
+        let has_room = owed.queue.len() < MOST || owed.forget_oldest();
         let released = matches!(verdict, Verdict::Released { .. });
         let debt = Debt { fence, verdict, since, until: now.saturating_add(keep) };
         if released {
-            owed.releases.insert((key, fence), debt);
-            return;
+            owed.releases.entry(key).or_default().insert(fence, debt);
+        } else {
+            owed.debts.insert(key, debt);
         }
-        owed.debts.insert(key, debt);
-        self.count.store(owed.debts.len(), Ordering::Release);
+        owed.queue.push_back((key, fence));
+        self.note_sizes(&owed);
+        has_room
     }
 
     /// How a key stands, as far as the store does not know yet.
@@ -73,11 +84,17 @@ impl Unsettled {
         self.owed.lock().debts.get(&key).and_then(|debt| debt.standing(now))
     }
 
+    /// Whether the store may still hold a claim of this process on `key` that is to be given up.
+    /// Until it was told, it takes the end of another claim for one that is out of date.
+    pub(super) fn is_giving_up(&self, key: Key) -> bool {
+        self.giving_up.load(Ordering::Acquire) > 0 && self.owed.lock().releases.contains_key(&key)
+    }
+
     /// Gives up a key, and says how it stood.
     pub(super) fn forget(&self, key: Key, now: Duration) -> Option<Standing> {
         let mut owed = self.owed.lock();
         let debt = owed.debts.remove(&key);
-        self.count.store(owed.debts.len(), Ordering::Release);
+        self.note_sizes(&owed);
         debt.and_then(|debt| debt.standing(now))
     }
 
@@ -88,44 +105,102 @@ impl Unsettled {
 
     /// Tells the store everything, however long that takes.
     pub(super) async fn settle_all(&self, store: &dyn ClaimStore, clock: &dyn Clock) {
-        loop {
-            let due: Vec<(Key, Debt)> = {
-                let mut owed = self.owed.lock();
-                let now = clock.monotonic();
-                owed.debts.retain(|_, debt| debt.until >= now);
-                owed.releases.retain(|_, debt| debt.until >= now);
-                self.count.store(owed.debts.len(), Ordering::Release);
-                if owed.debts.is_empty() && owed.releases.is_empty() {
-                    owed.being_told = false;
-                    return;
-                }
-                let releases = owed.releases.iter().map(|((key, _), debt)| (key, debt));
-                let due = owed.debts.iter().chain(releases);
-                due.map(|(key, debt)| (*key, debt.clone())).collect()
-            };
-            for (key, debt) in due {
-                let Debt { fence, verdict, .. } = debt.aged(clock.monotonic());
-                if store.settle(key, fence, &verdict, ATTEMPT_WITHIN).await.is_err() {
+        while let Some((key, debt)) = self.next(clock.monotonic()) {
+            let Debt { fence, verdict, .. } = debt.aged(clock.monotonic());
+            match store.settle(key, fence, &verdict, ATTEMPT_WITHIN).await {
+                Ok(Settled::Applied | Settled::Stale) => self.paid(key, fence),
+                Err(_) => {
                     store.counters().count_error();
+                    self.owed.lock().queue.push_back((key, fence));
                     tokio::time::sleep(PAUSE).await;
-                    break;
+                    self.purge(clock.monotonic());
                 }
-                self.paid(key, fence);
             }
         }
     }
 
+    /// What the store is to be told next; `None` when there is nothing left, and the caller's work
+    /// is done.
+    fn next(&self, now: Duration) -> Option<(Key, Debt)> {
+        let mut owed = self.owed.lock();
+        while let Some((key, fence)) = owed.queue.pop_front() {
+            let Some(debt) = owed.find(key, fence).cloned() else { continue };
+            if debt.until < now {
+                owed.remove(key, fence);
+                self.note_sizes(&owed);
+            } else if !debt.is_release() && owed.releases.contains_key(&key) {
+                // After what it would be taken for out of date by.
+                owed.queue.push_back((key, fence));
+            } else {
+                return Some((key, debt));
+            }
+        }
+        owed.being_told = false;
+        None
+    }
+
+    /// Forgets what is of no use any more.
+    fn purge(&self, now: Duration) {
+        let mut owed = self.owed.lock();
+        owed.debts.retain(|_, debt| debt.until >= now);
+        owed.releases.retain(|_, releases| {
+            releases.retain(|_, debt| debt.until >= now);
+            !releases.is_empty()
+        });
+        let mut queue = std::mem::take(&mut owed.queue);
+        queue.retain(|(key, fence)| owed.find(*key, *fence).is_some());
+        owed.queue = queue;
+        self.note_sizes(&owed);
+    }
+
+    fn note_sizes(&self, owed: &Owed) {
+        self.count.store(owed.debts.len(), Ordering::Release);
+        self.giving_up.store(owed.releases.len(), Ordering::Release);
+    }
+
     fn paid(&self, key: Key, fence: Fence) {
         let mut owed = self.owed.lock();
-        owed.releases.remove(&(key, fence));
-        if owed.debts.get(&key).is_some_and(|debt| debt.fence == fence) {
-            owed.debts.remove(&key);
+        owed.remove(key, fence);
+        self.note_sizes(&owed);
+    }
+}
+
+impl Owed {
+    fn find(&self, key: Key, fence: Fence) -> Option<&Debt> {
+        let debt = self.debts.get(&key).filter(|debt| debt.fence == fence);
+        debt.or_else(|| self.releases.get(&key)?.get(&fence))
+    }
+
+    fn remove(&mut self, key: Key, fence: Fence) {
+        if self.debts.get(&key).is_some_and(|debt| debt.fence == fence) {
+            self.debts.remove(&key);
         }
-        self.count.store(owed.debts.len(), Ordering::Release);
+        if let Entry::Occupied(mut releases) = self.releases.entry(key) {
+            releases.get_mut().remove(&fence);
+            if releases.get().is_empty() {
+                releases.remove();
+            }
+        }
+    }
+
+    /// Makes room for one; false if it was still of use.
+    fn forget_oldest(&mut self) -> bool {
+        while let Some((key, fence)) = self.queue.pop_front() {
+            let Some(debt) = self.find(key, fence) else { continue };
+            // A claim that is not given up lapses by itself.
+            let is_release = debt.is_release();
+            self.remove(key, fence);
+            return is_release;
+        }
+        true
     }
 }
 
 impl Debt {
+    fn is_release(&self) -> bool {
+        matches!(self.verdict, Verdict::Released { .. })
+    }
+
     fn standing(&self, now: Duration) -> Option<Standing> {
         let left = self.until.checked_sub(now)?;
         match &self.verdict {
@@ -148,5 +223,65 @@ impl Debt {
             Verdict::Released { .. } => {}
         }
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::dedupe::{Intent, MemoryStore, Target};
+    use std::sync::Arc;
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    fn delivered() -> Verdict {
+        Verdict::Delivered { fingerprint: 1, ttl: HOUR }
+    }
+
+    fn key(number: u64) -> Key {
+        Key::of("shop", &number.to_string(), "erp")
+    }
+
+    #[test]
+    fn the_oldest_goes_when_there_is_no_room_and_releases_are_no_loss() {
+        let unsettled = Unsettled::default();
+        let add = |number, verdict| {
+            let fence = Fence(number);
+            unsettled.add(key(number), fence, verdict, UnixMillis(0), Duration::ZERO, HOUR)
+        };
+        assert!(add(0, Verdict::Released { note: String::new() }));
+        for number in 1..MOST as u64 {
+            assert!(add(number, delivered()));
+        }
+        assert!(add(MOST as u64, delivered()), "the release went");
+        assert!(!add(MOST as u64 + 1, delivered()));
+        assert_eq!(unsettled.standing(key(1), Duration::ZERO), None);
+        for number in [2, MOST as u64, MOST as u64 + 1] {
+            assert!(unsettled.standing(key(number), Duration::ZERO).is_some(), "{number}");
+        }
+    }
+
+    /// The claim that got no answer may be in the store: then it would take the end of another
+    /// claim for one that is out of date, and the delivery would be forgotten.
+    #[tokio::test]
+    async fn a_claim_is_given_up_before_the_store_hears_of_the_delivery() {
+        let clock = Arc::new(ManualClock::at(UnixMillis(0)));
+        let store = MemoryStore::new(10, Arc::clone(&clock) as _);
+        let target = Target { key: key(1), alias: None, lease: HOUR, ttl: HOUR };
+        store.claim(&[target], Fence(1), Intent::Claim, HOUR).await.unwrap();
+        let unsettled = Unsettled::default();
+        let add = |fence, verdict| {
+            unsettled.add(key(1), Fence(fence), verdict, UnixMillis(0), Duration::ZERO, HOUR)
+        };
+        add(2, delivered());
+        add(1, Verdict::Released { note: String::new() });
+        assert!(unsettled.is_giving_up(key(1)));
+        assert!(unsettled.begin());
+        unsettled.settle_all(&store, clock.as_ref()).await;
+        assert!(!unsettled.is_giving_up(key(1)));
+        let stands = store.claim(&[target], Fence(3), Intent::Look, HOUR).await.unwrap();
+        assert!(matches!(stands[0], Standing::Delivered { .. }), "{stands:?}");
+        assert!(unsettled.begin(), "nobody is at it any more");
     }
 }

@@ -3,7 +3,10 @@
 use crate::dedupe::Standing;
 use crate::lifecycle::testing::{Delivery, NOW, Stage, UPSTREAMS, envelope, order, shop};
 use crate::request::BodyError;
+use data_encoding::HEXLOWER;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::Method;
+use sha2::Sha256;
 use std::time::Duration;
 
 /// A request in which everything is wrong is put right one fault at a time, in the order of the
@@ -161,6 +164,36 @@ async fn a_guarded_signature_under_a_new_id_is_a_duplicate() {
 }
 
 #[tokio::test]
+async fn what_was_signed_is_guarded_whichever_of_its_signatures_comes() {
+    let stage = Stage::of(&format!(
+        "{UPSTREAMS}[sources.rotating]\npath = \"/rotating\"\nreplay_guard = \"signature\"\n\
+         secrets = [{{ env = \"SECRET\" }}, {{ env = \"OTHER_SECRET\" }}]\n\
+         [sources.rotating.signature]\nheader = \"X-Sig\"\nseparator = \",\"\nprefix = \"v1=\"\n\
+         encoding = \"hex\"\nsigned = \"{{body}}\"\n\
+         [sources.rotating.event]\nid = [\"header:X-Id\"]\ntype = [\"header:X-Type\"]\n\
+         [[sources.rotating.routes]]\nevents = [\"*\"]\nto = [\"erp\"]\n"
+    ));
+    let signature = |secret: &str| {
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("a key");
+        mac.update(b"{}");
+        HEXLOWER.encode(&mac.finalize().into_bytes())
+    };
+    let newer = signature("a-secret-of-more-than-16-bytes");
+    let older = signature("another-secret-of-more-than-16-bytes");
+    for (signatures, id, outcome) in [
+        (format!("v1={newer},v1={older}"), "1", "delivered"),
+        (format!("v1={older}"), "4", "duplicate"),
+        (format!("v1={newer}"), "5", "duplicate"),
+        (format!("v1={older},v1={newer}"), "6", "duplicate"),
+    ] {
+        let delivery = Delivery::to("/rotating", "{}").with("X-Id", id).with("X-Type", "order");
+        let delivery = delivery.with("X-Sig", &signatures);
+        assert_eq!(stage.deliver(delivery).await.verdict().1, outcome, "{signatures} {id}");
+    }
+    assert_eq!(stage.upstreams.asked().len(), 1);
+}
+
+#[tokio::test]
 async fn a_source_that_is_too_busy_says_when_to_come_again() {
     let stage = Stage::of(&shop("rate_limit = \"6/m\""));
     for id in 0..6 {
@@ -179,17 +212,30 @@ async fn a_source_that_is_too_busy_says_when_to_come_again() {
 
 #[tokio::test]
 async fn a_store_that_does_not_answer_ends_a_delivery_or_is_done_without() {
-    for (choice, verdict, requests) in [
-        ("reject", (503, "rejected", "store_unavailable"), 0),
-        ("forward", (200, "delivered", ""), 2),
+    let unavailable = (503, "rejected", "store_unavailable");
+    for (choice, verdicts, requests) in [
+        ("reject", [unavailable; 3], 0),
+        ("forward", [(200, "delivered", ""), (200, "duplicate", ""), (200, "duplicate", "")], 1),
     ] {
         let stage = Stage::of(&format!("[dedupe]\non_store_error = \"{choice}\"\n{}", shop("")));
         stage.store.breaks(true);
-        for _ in 0..2 {
+        for verdict in verdicts {
             assert_eq!(stage.order("1").await.verdict(), verdict);
         }
         assert_eq!(stage.upstreams.asked().len(), requests, "{choice}");
         assert!(stage.gate.claims.store().counters().errors() >= 2, "{choice}");
+        stage.store.breaks(false);
+        if choice == "forward" {
+            // The store hears of it once it answers.
+            for _ in 0..200 {
+                if stage.standing("1").await != Standing::Absent {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            let stands = stage.standing("1").await;
+            assert!(matches!(stands, Standing::Delivered { .. }), "{stands:?}");
+        }
     }
 }
 

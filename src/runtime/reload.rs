@@ -86,8 +86,8 @@ fn store_identity(settings: &DedupeSettings) -> String {
     match &settings.store {
         StoreSettings::Memory => format!("memory {}", settings.capacity),
         StoreSettings::Disk { path } => format!("disk {} {}", path.display(), settings.capacity),
-        StoreSettings::Redis { url, prefix } => {
-            format!("redis {prefix} {}", data_encoding::HEXLOWER.encode(url.expose()))
+        StoreSettings::Redis { url, prefix, tls } => {
+            format!("redis {prefix} {} {tls:?}", data_encoding::HEXLOWER.encode(url.expose()))
         }
     }
 }

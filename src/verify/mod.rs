@@ -39,7 +39,7 @@ pub struct Genuine {
     secret: usize,
     label: Arc<str>,
     sent: Option<UnixMillis>,
-    signature: Vec<u8>,
+    signed: Option<String>,
 }
 
 impl Genuine {
@@ -61,13 +61,12 @@ impl Genuine {
         self.sent
     }
 
-    /// 32 hex digits that stand for the signature, however it was written; for `replay_guard`.
-    /// A token is the same in every request, so for [`Algorithm::Token`] this tells nothing apart.
+    /// 32 hex digits that stand for the text that was signed, for `replay_guard`; `None` where the
+    /// source has none. One text can have several signatures, by several secrets or of a kind that
+    /// differs each time, and all of them are of the same delivery.
     #[must_use]
-    pub fn signature_fingerprint(&self) -> String {
-        let mut fingerprint = body_sha256(&self.signature);
-        fingerprint.truncate(32);
-        fingerprint
+    pub fn signed_fingerprint(&self) -> Option<&str> {
+        self.signed.as_deref()
     }
 }
 
@@ -98,6 +97,18 @@ pub(crate) struct Reading<'a> {
     other_pieces: Option<Vec<Piece<'a>>>,
     /// The time of sending, if it is part of the text.
     pub(crate) sent: Option<UnixMillis>,
+    /// Which text the source remembers.
+    guard: Guard<'a>,
+}
+
+/// Which signed text a source remembers, so that it is not delivered again under another id.
+enum Guard<'a> {
+    /// None.
+    Off,
+    /// The text that the signature covers.
+    Own,
+    /// The text of the scheme's older signature, which comes beside every newer one.
+    Older(Vec<Piece<'a>>),
 }
 
 impl<'a> SignatureCheck<'a> {
@@ -182,7 +193,13 @@ impl<'a> Reading<'a> {
             }
         };
         if rule.algorithm == Algorithm::Token {
-            return Ok(Self { signatures, pieces: Vec::new(), other_pieces: None, sent: None });
+            return Ok(Self {
+                signatures,
+                pieces: Vec::new(),
+                other_pieces: None,
+                sent: None,
+                guard: Guard::Off,
+            });
         }
         elements::only_the_first_is_there(inputs)?;
         let (text, sent) = if scheme.signs_timestamp() {
@@ -195,7 +212,13 @@ impl<'a> Reading<'a> {
             None => (inputs.pieces(text.as_deref())?, inputs.other_pieces(text.as_deref())?),
             Some(older) => (inputs.pieces_of(&older.signed, text.as_deref())?, None),
         };
-        Ok(Self { signatures, pieces, other_pieces, sent })
+        // A delivery whose newer signature was cut off is remembered under the same text.
+        let guard = match (inputs.source.replay_guard, &rule.fallback) {
+            (false, _) => Guard::Off,
+            (true, None) => Guard::Own,
+            (true, Some(older)) => Guard::Older(inputs.pieces_of(&older.signed, text.as_deref())?),
+        };
+        Ok(Self { signatures, pieces, other_pieces, sent, guard })
     }
 
     /// Tries every key on every signature. `fed` are the keys' hashes that have taken the body, in
@@ -205,27 +228,37 @@ impl<'a> Reading<'a> {
         let mut matched = None;
         // No early end: how long it takes does not tell which secret or signature was the one.
         for (index, key) in keys.iter().enumerate() {
-            let found = self.find_match(key, fed.next(), body);
-            matched = matched.or(found.map(|signature| (index, key, signature)));
+            let found = self.has_match(key, fed.next(), body);
+            matched = matched.or(found.then_some((index, key)));
         }
-        let Some((secret, key, signature)) = matched else {
+        let Some((secret, key)) = matched else {
             return Err(Refusal::because(
                 Reason::SignatureMismatch,
                 format!("{} signatures, {} secrets, no match", self.signatures.len(), keys.len()),
             ));
         };
         let label = Arc::clone(&key.label);
-        Ok(Genuine { secret, label, sent: self.sent, signature: key.canonical(signature) })
+        let guarded = match &self.guard {
+            Guard::Off => None,
+            Guard::Own => Some(&self.pieces),
+            Guard::Older(pieces) => Some(pieces),
+        };
+        let signed = guarded.map(|pieces| {
+            let mut fingerprint = body_sha256(&signed_text(pieces, body));
+            fingerprint.truncate(32);
+            fingerprint
+        });
+        Ok(Genuine { secret, label, sent: self.sent, signed })
     }
 
-    /// The first of the signatures that this key made, all of them having been compared.
-    fn find_match(&self, key: &Key, fed: Option<Running>, body: &[u8]) -> Option<&[u8]> {
+    /// Whether this key made one of the signatures, all of them having been compared.
+    fn has_match(&self, key: &Key, fed: Option<Running>, body: &[u8]) -> bool {
         let signed = key.signed(fed, &self.pieces, body);
         let other = self.other_pieces.as_deref().map(|pieces| key.signed(None, pieces, body));
-        self.signatures.iter().fold(None, |found, signature| {
+        self.signatures.iter().fold(false, |found, signature| {
             let matches = signed.matches(signature);
             let matches_other = other.as_ref().is_some_and(|other| other.matches(signature));
-            found.or((matches || matches_other).then_some(signature.as_slice()))
+            found | matches | matches_other
         })
     }
 }

@@ -293,14 +293,20 @@ fn a_token_is_compared_as_it_is_written() {
 }
 
 #[test]
-fn the_fingerprint_does_not_depend_on_how_the_signature_is_written() {
-    let source = source("X-Sig");
-    let good = hex("topsecret", "body");
-    let print = |value: &str| {
-        let request = head(&[("X-Sig", value)]);
-        stream(&source, &request, b"body").expect("genuine").signature_fingerprint()
+fn the_fingerprint_is_of_what_was_signed_and_not_of_a_signature() {
+    let unguarded = source("X-Sig").with_secrets(&["new", "old"]);
+    let source = source("X-Sig").with_secrets(&["new", "old"]);
+    let source = Source { replay_guard: true, ..source };
+    let print = |source: &Source, secret: &str, body: &str| {
+        let request = head(&[("X-Sig", hex(secret, body))]);
+        let genuine = stream(source, &request, body.as_bytes()).expect("genuine");
+        genuine.signed_fingerprint().map(str::to_owned)
     };
-    assert_eq!(print(&good), print(&good.to_uppercase()));
+    let of_body = print(&source, "new", "body").expect("a fingerprint");
+    assert_eq!(of_body.len(), 32);
+    assert_eq!(print(&source, "old", "body"), Some(of_body.clone()));
+    assert_ne!(print(&source, "new", "Body"), Some(of_body));
+    assert_eq!(print(&unguarded, "new", "body"), None, "it costs another hash");
 }
 
 #[test]

@@ -96,15 +96,6 @@ impl Key {
             Piece::Secret => self.text.expose(),
         }
     }
-
-    /// One writing for all signatures that are one: an ECDSA signature has a twin.
-    pub(super) fn canonical(&self, signature: &[u8]) -> Vec<u8> {
-        let normal = match &self.material {
-            Material::Ecdsa(_) => p256::ecdsa::Signature::from_der(signature).ok(),
-            _ => None,
-        };
-        normal.map_or_else(|| signature.to_vec(), |twin| twin.normalize_s().to_vec())
-    }
 }
 
 fn join<'b, 'p>(
@@ -117,7 +108,7 @@ fn join<'b, 'p>(
     }
 }
 
-/// The signed text of a scheme without a shared secret.
+/// The signed text as far as it does not differ from secret to secret.
 pub(crate) fn signed_text<'b>(pieces: &'b [Piece<'_>], body: &'b [u8]) -> Cow<'b, [u8]> {
     join(pieces, |piece| match piece {
         Piece::Bytes(bytes) => bytes,

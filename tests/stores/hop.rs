@@ -1,7 +1,7 @@
 //! A stretch of network between a store and its server, which tests make slow or broken.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -23,6 +23,9 @@ struct Network {
     delay_millis: AtomicU64,
     /// So many answers are swallowed, each with its connection.
     cuts: AtomicU64,
+    /// What new connections are answered, whatever they ask, before they are closed.
+    instead: Mutex<Option<&'static [u8]>>,
+    connections: AtomicU64,
 }
 
 impl Hop {
@@ -41,6 +44,16 @@ impl Hop {
     /// Where new connections lead from now on.
     pub(crate) fn lead_to(&self, port: u16) {
         self.network.to.store(port, Ordering::SeqCst);
+    }
+
+    /// How many connections there were.
+    pub(crate) fn connections(&self) -> u64 {
+        self.network.connections.load(Ordering::SeqCst)
+    }
+
+    /// Answers new connections with this, or lets them through again.
+    pub(crate) fn answer_instead(&self, text: Option<&'static [u8]>) {
+        *self.network.instead.lock().unwrap() = text;
     }
 
     /// What everything takes longer from now on, each way.
@@ -62,7 +75,17 @@ impl Drop for Hop {
 }
 
 async fn listen(listener: TcpListener, network: Arc<Network>) {
-    while let Ok((near, _)) = listener.accept().await {
+    while let Ok((mut near, _)) = listener.accept().await {
+        network.connections.fetch_add(1, Ordering::SeqCst);
+        let instead = *network.instead.lock().unwrap();
+        if let Some(text) = instead {
+            tokio::spawn(async move {
+                let mut asked = [0; 4096];
+                let _whatever_it_was = near.read(&mut asked).await;
+                let _or_gone = near.write_all(text).await;
+            });
+            continue;
+        }
         let Ok(far) = TcpStream::connect(("127.0.0.1", network.to.load(Ordering::SeqCst))).await
         else {
             continue;

@@ -1,6 +1,8 @@
 //! What a store on the network has to bear.
 
 mod monitor;
+mod setting_up;
+mod states;
 
 use crate::again::{again, role};
 use crate::hop::Hop;
@@ -21,7 +23,7 @@ const SHORT: Duration = Duration::from_millis(300);
 
 async fn open(url: &str) -> std::result::Result<RedisStore, StoreError> {
     let url = Secret::from(url.to_owned());
-    RedisStore::open(&url, "hookward:", Arc::new(SystemClock::new()), WITHIN).await
+    RedisStore::open(&url, None, "hookward:", Arc::new(SystemClock::new()), WITHIN).await
 }
 
 async fn claims(url: &str) -> Arc<Claims<Result>> {
@@ -117,7 +119,9 @@ async fn a_server_that_stands_still_for_three_seconds_holds_nobody_up_and_nothin
     let frozen = Instant::now();
 
     let refused = Ask { within: SHORT, ..Ask::event("new") }.all(&here).await.err().unwrap();
-    assert_eq!(refused.to_string(), "the redis store did not answer within 300 ms");
+    let expected =
+        format!("the redis store at 127.0.0.1:{} did not answer within 300 ms", server.port());
+    assert_eq!(refused.to_string(), expected);
     assert!(frozen.elapsed() < SHORT * 2, "{:?}", frozen.elapsed());
     delivered.settle(Ending::Delivered, "", Arc::new(1)).await;
     uncertain.settle(Ending::Uncertain, "", Arc::new(1)).await;
@@ -322,7 +326,7 @@ async fn prefixes_keep_installations_apart() {
     let server = RedisServer::start().await;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let url = Secret::from(server.url());
-    let store = RedisStore::open(&url, "other:", Arc::clone(&clock), WITHIN).await.unwrap();
+    let store = RedisStore::open(&url, None, "other:", Arc::clone(&clock), WITHIN).await.unwrap();
     let other: Arc<Claims<Result>> = Claims::new(Arc::new(store), clock);
     let claims = claims(&server.url()).await;
     deliver(&claims, Ask::event("1")).await;

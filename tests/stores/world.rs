@@ -86,7 +86,7 @@ impl World {
 pub(crate) async fn open_redis(url: &str, clock: &Arc<ManualClock>) -> Arc<dyn ClaimStore> {
     let clock: Arc<dyn Clock> = Arc::clone(clock) as _;
     let url = Secret::from(url.to_owned());
-    Arc::new(RedisStore::open(&url, "hookward:", clock, WITHIN).await.unwrap())
+    Arc::new(RedisStore::open(&url, None, "hookward:", clock, WITHIN).await.unwrap())
 }
 
 /// What an instance asks for: one event, for one or several destinations.

@@ -76,6 +76,7 @@ fn what_the_reference_comments_out_resolves_as_well() {
         .collect::<Vec<_>>()
         .join("\n")
         .replace("[server.tls]", "")
+        .replace("url = \"redis://", "url = \"rediss://")
         .replace("url = \"http://127.0.0.1:9001\"", "url = \"https://127.0.0.1:9001\"");
     let loaded = load_with(&text, &secrets());
     let errors: Vec<_> =

@@ -53,6 +53,7 @@ fn with(table: &TableKeys, key: &str, value: &str) -> String {
         ("[admin]", false),
         ("[log]", false),
         ("[dedupe]", false),
+        ("[dedupe.tls]", false),
         ("[upstreams.NAME]", true),
         ("[upstreams.NAME.tls]", false),
         ("[upstreams.NAME.health]", false),

@@ -6,7 +6,8 @@
 //! the id file is never read again.
 //!
 //! A journal that ends in the middle of a record is what a power cut leaves, and reads as far as
-//! it goes. Any other damage is an error: half a journal must not pass for a whole one.
+//! it goes; what is seen to be missing is counted. Any other damage is an error: half a journal must
+//! not pass for a whole one.
 
 use super::record::{RECORD_BYTES, Record};
 use std::fs::{File, OpenOptions};
@@ -33,8 +34,11 @@ pub(super) struct Journal {
 pub(super) enum Found {
     /// Nothing was ever written to it since it was last emptied.
     Empty,
-    /// These records, in the order in which they were written.
-    Records { number: u64, records: Vec<Record> },
+    /// These records, in the order in which they were written, and how many more there were at
+    /// least: a file that was cut between two records shows nothing of it.
+    Records { number: u64, records: Vec<Record>, lost: usize },
+    /// It was cut off before its first record; how many it had is not known.
+    Headless,
     /// Not a journal, or damaged; the rest of the sentence.
     Damaged(String),
 }
@@ -91,25 +95,31 @@ fn parse(bytes: &[u8]) -> Found {
     };
     let Some(number) = number_in(head) else { return cut_short(bytes, false) };
     let mut records = Vec::with_capacity(frames.len() / FRAME_BYTES);
+    let mut lost = 0;
     let mut rest = frames.chunks(FRAME_BYTES);
     for frame in rest.by_ref() {
         match record_in(frame, number) {
             Some(record) => records.push(record),
             // The power failed in the middle of this frame: nothing but zeros can follow it.
-            None if rest.all(is_zero) => break,
+            None if rest.clone().all(is_zero) => {
+                lost = 1 + rest.len();
+                break;
+            }
             None => {
                 let at = HEADER_BYTES + records.len() * FRAME_BYTES;
                 return Found::Damaged(format!("is damaged at byte {at}"));
             }
         }
     }
-    Found::Records { number, records }
+    Found::Records { number, records, lost }
 }
 
-/// What a file without a whole header is: empty, if a power cut can have left it so.
+/// What a file without a whole header is: a journal, if a power cut can have left it so.
 fn cut_short(bytes: &[u8], is_beginning: bool) -> Found {
-    if is_beginning || is_zero(bytes) {
+    if bytes.is_empty() {
         Found::Empty
+    } else if is_beginning || is_zero(bytes) {
+        Found::Headless
     } else {
         Found::Damaged("does not begin as a journal does".to_owned())
     }
@@ -165,7 +175,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        assert_eq!(parse(&written(7)), Found::Records { number: 7, records: records() });
+        assert_eq!(parse(&written(7)), Found::Records { number: 7, records: records(), lost: 0 });
     }
 
     #[test]
@@ -174,7 +184,7 @@ mod tests {
         let path = folder.path().join("journal");
         Journal::start(&path, 1).unwrap().append(&records()[0]).unwrap();
         Journal::start(&path, 3).unwrap();
-        assert_eq!(read(&path).unwrap(), Found::Records { number: 3, records: vec![] });
+        assert_eq!(read(&path).unwrap(), Found::Records { number: 3, records: vec![], lost: 0 });
         assert_eq!(read(&folder.path().join("other")).unwrap(), Found::Empty);
     }
 
@@ -186,12 +196,18 @@ mod tests {
             let mut zeroed = whole[..length].to_vec();
             let short = parse(&zeroed);
             zeroed.resize(whole.len(), 0);
-            for found in [short, parse(&zeroed)] {
-                let frames = length.saturating_sub(HEADER_BYTES) / FRAME_BYTES;
+            let frames = length.saturating_sub(HEADER_BYTES) / FRAME_BYTES;
+            let is_between =
+                length >= HEADER_BYTES && (length - HEADER_BYTES).is_multiple_of(FRAME_BYTES);
+            // Of a file that is short, only the record that was cut in two is known to be missing.
+            let missing = [usize::from(!is_between), records().len() - frames];
+            for (found, missing) in [short, parse(&zeroed)].into_iter().zip(missing) {
                 match found {
-                    Found::Empty => assert!(length < HEADER_BYTES),
-                    Found::Records { number, records: read } => {
+                    Found::Empty => assert_eq!(length, 0),
+                    Found::Headless => assert!(length < HEADER_BYTES),
+                    Found::Records { number, records: read, lost } => {
                         assert_eq!((number, read.as_slice()), (7, &records()[..frames]));
+                        assert_eq!(lost, missing, "cut at {length}");
                     }
                     Found::Damaged(_) => {
                         assert!(length < HEADER_BYTES, "cut at {length}");

@@ -14,12 +14,11 @@ mod id_file;
 mod journal;
 mod record;
 
-use super::aliases::Aliases;
 use super::delivered::{Delivered, Delivery};
 use super::table::{Recall, Table};
 use super::{
     ClaimStore, Counters, Fence, Health, Intent, Key, Settled, Standing, StoreError, Target,
-    Verdict,
+    Verdict, trial,
 };
 use crate::clock::{Clock, UnixMillis};
 use async_trait::async_trait;
@@ -73,7 +72,7 @@ impl DiskStore {
         let recall = OnDisk {
             // An id that has to leave the memory is still on the disk, so nobody counts it.
             delivered: Delivered::new(capacity, Arc::clone(&clock), Arc::default()),
-            aliases: Aliases::new(capacity, Arc::clone(&clock)),
+            aliases: Delivered::new(capacity, Arc::clone(&clock), Arc::default()),
             front,
             counters,
             clock: Arc::clone(&clock),
@@ -99,7 +98,7 @@ impl Drop for DiskStore {
 /// The memory as the fast path, the folder behind it.
 struct OnDisk {
     delivered: Delivered,
-    aliases: Aliases,
+    aliases: Delivered<Key>,
     front: Arc<Front>,
     counters: Arc<Counters>,
     clock: Arc<dyn Clock>,
@@ -143,7 +142,7 @@ impl Recall for OnDisk {
 
     fn link(&self, alias: Key, to: Key, keep: Duration) {
         self.front.write(Record::Link { alias, to, until: self.until(keep) });
-        self.aliases.link(alias, to, keep);
+        self.aliases.remember(alias, to, keep);
     }
 }
 
@@ -183,6 +182,16 @@ impl ClaimStore for DiskStore {
 
     async fn entries(&self, _within: Duration) -> Result<u64, StoreError> {
         self.table.recall().front.entries().map_err(|cause| error(cause.to_string()))
+    }
+
+    /// A claim reads the disk and writes nothing, so something is written besides.
+    async fn trial(&self, _within: Duration) -> Result<(), StoreError> {
+        let (key, fence) = (Key::of_trial(), Fence(fastrand::u64(1..)));
+        self.table.recall().front.try_out(key);
+        let target = Target { key, alias: None, lease: trial::LEASE, ttl: trial::LEASE };
+        self.table.claim(&target, fence, Intent::Claim)?;
+        let verdict = Verdict::Released { note: String::new() };
+        self.table.settle(key, fence, &verdict).map(drop)
     }
 
     async fn health(&self, _within: Duration) -> Result<Health, StoreError> {

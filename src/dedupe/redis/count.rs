@@ -15,7 +15,7 @@ pub(super) struct Count {
 }
 
 impl Count {
-    /// Counts the keys that begin with `start`.
+    /// Counts the keys that are `start` and a hexadecimal number.
     pub(super) fn of(start: &str) -> Self {
         let mut pattern = String::with_capacity(start.len() + 1);
         for character in start.chars() {
@@ -24,7 +24,8 @@ impl Count {
             }
             pattern.push(character);
         }
-        pattern.push('*');
+        // Keys are hexadecimal numbers; a trial's is none, and is no event.
+        pattern.push_str("[0-9a-f]*");
         Self { pattern, cursor: FIRST.to_owned(), so_far: 0, whole: None }
     }
 
@@ -60,7 +61,7 @@ mod tests {
     #[test]
     fn a_number_is_that_of_the_last_whole_round() {
         let mut count = Count::of("hookward:event:");
-        assert_eq!(count.next(), ("0", "hookward:event:*"));
+        assert_eq!(count.next(), ("0", "hookward:event:[0-9a-f]*"));
         assert!(!count.add("17".to_owned(), 5));
         assert_eq!((count.latest(), count.next().0), (5, "17"));
         assert!(count.add("0".to_owned(), 2));
@@ -73,6 +74,6 @@ mod tests {
 
     #[test]
     fn a_prefix_is_no_pattern() {
-        assert_eq!(Count::of(r"a*[b]?\^:").next().1, r"a\*\[b\]\?\\\^:*");
+        assert_eq!(Count::of(r"a*[b]?\^:").next().1, r"a\*\[b\]\?\\\^:[0-9a-f]*");
     }
 }

@@ -4,28 +4,31 @@
 //! Leases, holds and ttls are expiry times of keys, counted by the server: the clocks of the
 //! instances do not matter. Scripts are sent once and called by their hash.
 //!
-//! The `redis` crate keeps one connection, shared by all calls and opened again when it breaks.
-//! Every call is idempotent for its fence, so one that broke with its connection is tried again.
+//! All calls share one connection, which `line` makes again when it breaks or cannot be made. Every
+//! call is idempotent for its fence, so one that broke with its connection is tried again.
 
 mod count;
+mod line;
 mod reply;
+mod server;
 
 use super::{
     ClaimStore, Counters, Fence, Health, Intent, Key, Settled, Standing, StoreError, Target,
-    Verdict,
+    Verdict, trial,
 };
 use crate::clock::Clock;
 use crate::secret::Secret;
-use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use ::redis::io::tcp::TcpSettings;
+use ::redis::aio::MultiplexedConnection;
 use ::redis::{
-    Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, RedisError, RedisResult, Script,
-    ScriptInvocation, ServerErrorKind, Value,
+    Cmd, ErrorKind, FromRedisValue, RedisResult, Script, ScriptInvocation, ServerErrorKind, Value,
 };
-use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use count::Count;
+use line::Line;
 use parking_lot::Mutex;
+pub use server::RedisTls;
+use server::Server;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +36,10 @@ const NAME: &str = "redis";
 
 /// What stands between the prefix and an event's key.
 const EVENT: &str = "event:";
+
+/// What the name of a trial's key begins with in the place of an event's. It has a letter that no
+/// hexadecimal number has, so that it is never counted as an event.
+const TRIAL: &str = "trial-";
 
 /// How long counting goes on when somebody asks.
 const COUNT_FOR: Duration = Duration::from_millis(50);
@@ -54,8 +61,9 @@ const LONGEST_NOTE: usize = 256;
 
 /// Claims in a Redis, or a Valkey, that several processes share.
 pub struct RedisStore {
-    client: Client,
-    connection: ArcSwap<ConnectionManager>,
+    /// `host:port`.
+    address: String,
+    line: Line,
     /// When the server last answered, or a connection was last made, in monotonic time.
     last_heard: Mutex<Duration>,
     prefix: String,
@@ -77,18 +85,19 @@ impl RedisStore {
     /// key begins with `prefix`. Called within the runtime that outlives the store.
     ///
     /// # Errors
-    /// The URL is none, the server cannot be reached, or it is too old. Never says the URL.
+    /// The URL is none, a file of `tls` cannot be used, the server cannot be reached, is too old, or
+    /// is a Sentinel or a node of a cluster. Says the server's address, never the URL.
     pub async fn open(
         url: &Secret,
+        tls: Option<&RedisTls>,
         prefix: &str,
         clock: Arc<dyn Clock>,
         within: Duration,
     ) -> Result<Self, StoreError> {
-        let client = client(url)?;
-        let connection = connect(&client).map_err(|cause| error(&cause))?;
+        let Server { client, config, address } = Server::of(url, tls)?;
         let store = Self {
-            client,
-            connection: ArcSwap::from_pointee(connection),
+            address,
+            line: Line::new(client, config, Arc::clone(&clock)),
             last_heard: Mutex::new(clock.monotonic()),
             prefix: prefix.to_owned(),
             scripts: Scripts {
@@ -101,15 +110,20 @@ impl RedisStore {
             counters: Counters::default(),
             clock,
         };
-        store.check_version(within).await?;
+        store.check_server(within).await?;
         Ok(store)
     }
 
-    async fn check_version(&self, within: Duration) -> Result<(), StoreError> {
+    /// Refuses what can never serve. What may serve later, as a replica that a failover is about to
+    /// make the primary, is for [`ClaimStore::trial`] to find out.
+    async fn check_server(&self, within: Duration) -> Result<(), StoreError> {
         let info = self.info("server", within).await?;
-        let Some(version) = reply::too_old(&info, OLDEST_VERSION) else { return Ok(()) };
-        let (major, minor) = OLDEST_VERSION;
-        Err(problem(format!("is version {version}; {major}.{minor} is the oldest that serves")))
+        if let Some(version) = reply::too_old(&info, OLDEST_VERSION) {
+            let (major, minor) = OLDEST_VERSION;
+            let oldest = format!("{major}.{minor} is the oldest that serves");
+            return Err(self.problem(format_args!("is version {version}; {oldest}")));
+        }
+        reply::unfit(&info).map_or(Ok(()), |why| Err(self.problem(why)))
     }
 
     /// A part of `INFO`; empty where the user may not ask.
@@ -120,25 +134,20 @@ impl RedisStore {
             Err(cause) if cause.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => {
                 Ok(String::new())
             }
-            answer => read(answer),
+            answer => self.read(answer),
         }
     }
 
-    /// Calls the server, once more if the connection broke on the way, all of it `within`.
+    /// Calls the server, once more if the connection was no good, all of it `within`.
     async fn call(
         &self,
         call: Call<'_>,
         within: Duration,
     ) -> Result<RedisResult<Value>, StoreError> {
         let attempts = async {
-            let first = call.on(self.connection()).await;
-            match first {
-                Err(cause) if cause.is_unrecoverable_error() => call.on(self.connection()).await,
-                Err(cause) if is_not_primary(&cause) => {
-                    self.connect_anew();
-                    call.on(self.connection()).await
-                }
-                answer => answer,
+            match self.call_once(&call).await {
+                (answer, true) => answer,
+                (_, false) => self.call_once(&call).await.0,
             }
         };
         if let Ok(answer) = tokio::time::timeout(within, attempts).await {
@@ -146,23 +155,32 @@ impl RedisStore {
             return Ok(answer);
         }
         let silent_since = *self.last_heard.lock();
-        if self.clock.monotonic().saturating_sub(silent_since) >= SILENCE {
-            self.connect_anew();
+        let now = self.clock.monotonic();
+        if now.saturating_sub(silent_since) >= SILENCE {
+            *self.last_heard.lock() = now;
+            self.line.give_up();
         }
-        Err(problem(format!("did not answer within {} ms", within.as_millis())))
+        Err(self.problem(format_args!("did not answer within {} ms", within.as_millis())))
     }
 
-    fn connection(&self) -> ConnectionManager {
-        self.connection.load().as_ref().clone()
+    /// One attempt, and whether its answer is the last word.
+    async fn call_once(&self, call: &Call<'_>) -> (RedisResult<Value>, bool) {
+        let connected = match self.line.connection().await {
+            Ok(connected) => connected,
+            Err(cause) => return (Err(cause), true),
+        };
+        let answer = call.on(connected.connection.clone()).await;
+        let is_last = !self.line.judge(&connected, &answer);
+        (answer, is_last)
     }
 
-    /// Gives up the connection and, with the next call, makes another: to where the name of the
-    /// server leads by then.
-    fn connect_anew(&self) {
-        *self.last_heard.lock() = self.clock.monotonic();
-        if let Ok(connection) = connect(&self.client) {
-            self.connection.store(Arc::new(connection));
-        }
+    fn read<T: FromRedisValue>(&self, answer: RedisResult<Value>) -> Result<T, StoreError> {
+        let parsed = answer.and_then(|value| Ok(::redis::from_redis_value(value)?));
+        parsed.map_err(|cause| self.problem(format_args!("does not serve: {cause}")))
+    }
+
+    fn problem(&self, what: impl fmt::Display) -> StoreError {
+        StoreError { store: NAME, problem: format!("at {} {what}", self.address) }
     }
 
     fn name(&self, key: Key) -> String {
@@ -200,12 +218,13 @@ impl ClaimStore for RedisStore {
             let keep = target.ttl.saturating_add(target.lease);
             script.arg(millis(target.lease)).arg(alias).arg(millis(keep));
         }
-        let replies: Vec<(String, i64)> = read(self.call(Call::Script(&script), within).await?)?;
+        let replies: Vec<(String, i64)> =
+            self.read(self.call(Call::Script(&script), within).await?)?;
         let standings: Option<Vec<Standing>> =
             replies.iter().map(|(value, left)| reply::standing(value, *left)).collect();
-        standings.filter(|standings| standings.len() == targets.len()).ok_or_else(|| {
-            problem("holds a value that is not ours; is the prefix shared?".to_owned())
-        })
+        standings
+            .filter(|standings| standings.len() == targets.len())
+            .ok_or_else(|| self.problem("holds a value that is not ours; is the prefix shared?"))
     }
 
     async fn settle(
@@ -227,17 +246,17 @@ impl ClaimStore for RedisStore {
         };
         let mut script = self.scripts.settle.prepare_invoke();
         script.key(self.name(key)).arg(fence.0).arg(value).arg(millis(keep));
-        let settled: i64 = read(self.call(Call::Script(&script), within).await?)?;
+        let settled: i64 = self.read(self.call(Call::Script(&script), within).await?)?;
         Ok(if settled == 1 { Settled::Applied } else { Settled::Stale })
     }
 
     async fn forget(&self, key: Key, within: Duration) -> Result<Standing, StoreError> {
         let mut script = self.scripts.forget.prepare_invoke();
         script.key(self.name(key));
-        let (value, left): (String, i64) = read(self.call(Call::Script(&script), within).await?)?;
-        reply::standing(&value, left).ok_or_else(|| {
-            problem("holds a value that is not ours; is the prefix shared?".to_owned())
-        })
+        let (value, left): (String, i64) =
+            self.read(self.call(Call::Script(&script), within).await?)?;
+        reply::standing(&value, left)
+            .ok_or_else(|| self.problem("holds a value that is not ours; is the prefix shared?"))
     }
 
     async fn entries(&self, within: Duration) -> Result<u64, StoreError> {
@@ -247,11 +266,39 @@ impl ClaimStore for RedisStore {
             let (cursor, pattern) = count.next();
             let mut script = self.scripts.count.prepare_invoke();
             script.arg(cursor).arg(pattern);
-            let (cursor, keys) = read(self.call(Call::Script(&script), within).await?)?;
+            let (cursor, keys) = self.read(self.call(Call::Script(&script), within).await?)?;
             if count.add(cursor, keys) || self.clock.monotonic() >= stop {
                 return Ok(count.latest());
             }
         }
+    }
+
+    /// Two destinations with an alias each, since a server can refuse what touches several keys.
+    async fn trial(&self, within: Duration) -> Result<(), StoreError> {
+        let began = self.clock.monotonic();
+        let left = || within.saturating_sub(self.clock.monotonic().saturating_sub(began));
+        let fence = Fence(fastrand::u64(1..));
+        let number = Key::of_trial();
+        let names = ["1", "2"].map(|nth| format!("{TRIAL}{number}-{nth}"));
+        let lease = millis(trial::LEASE);
+        let mut script = self.scripts.claim.prepare_invoke();
+        script.arg(fence.0).arg("1").arg(self.clock.wall().0);
+        for name in &names {
+            script.key(format!("{}{EVENT}{name}", self.prefix));
+            script.arg(lease).arg(format!("{}alias:{name}", self.prefix)).arg(lease);
+        }
+        let claimed: Vec<(String, i64)> =
+            self.read(self.call(Call::Script(&script), left()).await?)?;
+        if claimed.iter().any(|(value, _)| value != "c") {
+            return Err(self.problem("does not take claims"));
+        }
+        for name in names {
+            let name = format!("{}{EVENT}{name}", self.prefix);
+            let mut script = self.scripts.settle.prepare_invoke();
+            script.key(name).arg(fence.0).arg("").arg(lease);
+            let _settled: i64 = self.read(self.call(Call::Script(&script), left()).await?)?;
+        }
+        Ok(())
     }
 
     async fn health(&self, within: Duration) -> Result<Health, StoreError> {
@@ -274,44 +321,12 @@ enum Call<'a> {
 }
 
 impl Call<'_> {
-    async fn on(&self, mut connection: ConnectionManager) -> RedisResult<Value> {
+    async fn on(&self, mut connection: MultiplexedConnection) -> RedisResult<Value> {
         match self {
             Self::Script(script) => script.invoke_async(&mut connection).await,
             Self::Command(command) => command.query_async(&mut connection).await,
         }
     }
-}
-
-fn read<T: FromRedisValue>(answer: RedisResult<Value>) -> Result<T, StoreError> {
-    let parsed = answer.and_then(|value| Ok(::redis::from_redis_value(value)?));
-    parsed.map_err(|cause| error(&cause))
-}
-
-fn client(url: &Secret) -> Result<Client, StoreError> {
-    // Which cryptography TLS uses is said once per process; it may have been said before.
-    let _said_before = rustls::crypto::ring::default_provider().install_default();
-    let invalid =
-        || problem("has no valid URL, as in redis://user:password@host:6379/0".to_owned());
-    let url = std::str::from_utf8(url.expose()).map_err(|_| invalid())?;
-    let info = url.into_connection_info().map_err(|_| invalid())?;
-    let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
-    Client::open(info).map_err(|_| invalid())
-}
-
-/// A connection that will be made with its first call.
-fn connect(client: &Client) -> RedisResult<ConnectionManager> {
-    let config = ConnectionManagerConfig::new()
-        // A call that cannot connect fails at once, and the next one tries again.
-        .set_number_of_retries(0)
-        .set_connection_timeout(Some(CONNECT_WITHIN))
-        // Calls have their own times.
-        .set_response_timeout(None);
-    ConnectionManager::new_lazy_with_config(client.clone(), config)
-}
-
-/// Whether the server has become a replica: after a failover the primary is elsewhere.
-fn is_not_primary(cause: &RedisError) -> bool {
-    cause.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -321,12 +336,4 @@ fn millis(duration: Duration) -> u64 {
 
 fn short(note: &str) -> String {
     note.chars().take(LONGEST_NOTE).collect()
-}
-
-fn error(cause: &RedisError) -> StoreError {
-    problem(format!("does not serve: {cause}"))
-}
-
-fn problem(problem: String) -> StoreError {
-    StoreError { store: NAME, problem }
 }

@@ -35,6 +35,21 @@ pub(super) fn too_old(text: &str, oldest: (u32, u32)) -> Option<&str> {
     ((numbers.next()?, numbers.next()?) < oldest).then_some(version)
 }
 
+/// Why a server of this mode, as `INFO` says it, can never serve.
+pub(super) fn unfit(text: &str) -> Option<&'static str> {
+    match info(text, "redis_mode")? {
+        "cluster" => Some(
+            "runs in cluster mode, which Hookward does not support, because the keys of one event \
+             can belong to several nodes. Use a Redis without cluster mode",
+        ),
+        "sentinel" => Some(
+            "is a Sentinel, which holds no data. Use the address of the primary, or a name that \
+             follows it",
+        ),
+        _ => None,
+    }
+}
+
 /// The value of a line of `INFO`.
 pub(super) fn info<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
@@ -76,6 +91,18 @@ mod tests {
             assert_eq!(too_old(&text, (6, 2)), expected.then_some(version));
         }
         assert_eq!(too_old("", (6, 2)), None);
+    }
+
+    #[test]
+    fn a_sentinel_and_a_node_of_a_cluster_are_unfit() {
+        for (mode, expected) in
+            [("standalone", None), ("cluster", Some("runs in cluster")), ("sentinel", Some("is a"))]
+        {
+            let text = format!("# Server\r\nredis_mode:{mode}\r\n");
+            let why = unfit(&text);
+            assert_eq!(why.is_some(), expected.is_some(), "{mode}");
+            assert!(why.unwrap_or_default().starts_with(expected.unwrap_or_default()), "{why:?}");
+        }
     }
 
     const SECOND: Duration = Duration::from_secs(1);

@@ -30,6 +30,33 @@ fn what_a_sender_was_told_is_delivered_is_a_duplicate_after_kill_9() {
 }
 
 #[test]
+fn a_journal_that_was_cut_is_read_as_far_as_it_goes_and_the_log_says_what_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let erp = Upstream::start();
+    let setup = on_disk(&erp, folder.path());
+    let mut proxy = setup.start();
+    for number in 0..20 {
+        let delivery = Event::order(&format!("evt-{number}")).signed();
+        assert_eq!(Sender::to(&proxy).deliver(&delivery).outcome(), "delivered");
+    }
+    proxy.crash();
+    // What is committed is not in question; the longer journal has the last ids.
+    let journals = ["journal.0", "journal.1"].map(|name| folder.path().join(name));
+    let length = |path: &Path| fs::metadata(path).map_or(0, |about| about.len());
+    let longest = journals.iter().max_by_key(|path| length(path)).unwrap();
+    let bytes = fs::read(longest).unwrap();
+    assert!(bytes.len() > 24 + 49, "there is a record to cut");
+    fs::write(longest, &bytes[..bytes.len() - 7]).unwrap();
+
+    let proxy = setup.start();
+    eventually("it is told", || {
+        let log = proxy.log();
+        let line = log.lines().find(|line| line.contains("journal was cut off")).unwrap_or("");
+        line.contains("lost=1") && line.contains(longest.to_str().unwrap())
+    });
+}
+
+#[test]
 fn a_stop_in_good_order_loses_nothing_either() {
     let folder = tempfile::tempdir().unwrap();
     let erp = Upstream::start();

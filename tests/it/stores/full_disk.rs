@@ -68,6 +68,24 @@ fn limit_files(proxy: &Proxy, limit: &str) {
     assert!(limited.unwrap().success(), "neither a mount nor a limit can stand in for a full disk");
 }
 
+/// Nothing is delivered that could find out: readiness tries it.
+#[test]
+fn a_disk_that_cannot_be_written_is_told_of_before_an_event_comes() {
+    let disk = Disk::new();
+    let erp = Upstream::start();
+    let proxy = on_disk(&erp, disk.store()).start();
+    let ready = get(proxy.admin, "/readyz");
+    assert!(ready.status == 200 && !ready.text().contains("cannot be written"), "{ready:?}");
+    disk.fill(&proxy);
+    eventually("it is told", || {
+        let ready = get(proxy.admin, "/readyz");
+        ready.status == 200 && ready.text().contains("cannot be written")
+    });
+    disk.free(&proxy);
+    eventually("it is well", || !get(proxy.admin, "/readyz").text().contains("cannot be written"));
+    assert_eq!(proxy.metric("hookward_dedupe_entries", &[("store", "disk")]), 0);
+}
+
 #[test]
 fn a_full_disk_stops_no_delivery_is_told_and_is_made_good_once_there_is_room() {
     let disk = Disk::new();

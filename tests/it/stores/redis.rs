@@ -91,15 +91,22 @@ fn without_redis_events_are_forwarded_and_counted_where_that_is_chosen() {
         let sender = Sender::to(&proxy);
         (outage.begin)(&mut redis);
         let delivery = Event::order("evt-1").signed();
-        for nth in 1..=2 {
+        for (nth, outcome) in ["delivered", "duplicate", "duplicate"].into_iter().enumerate() {
             let response = sender.deliver(&delivery);
-            let expected = (200, "delivered", String::new());
+            let expected = (200, outcome, String::new());
             assert_eq!(response.verdict(), expected, "{}, the {nth}th", outage.name);
-            erp.saw(nth);
-            assert!(store_errors(&proxy) >= i64::try_from(nth).unwrap(), "{}", outage.name);
+            erp.saw(1);
         }
+        assert_eq!(sender.deliver(&Event::order("evt-3").signed()).outcome(), "delivered");
+        erp.saw(2);
+        assert!(store_errors(&proxy) >= 2, "{}", outage.name);
         (outage.end)(&mut redis);
         eventually("it is ready again", || get(proxy.admin, "/readyz").status == 200);
+        let other = Setup::shop(&erp).dedupe(&shared(&redis.url())).start();
+        eventually("the store is told", || {
+            get(other.admin, "/dedupe/shop/evt-1").text().contains("delivered")
+        });
+        assert_eq!(Sender::to(&other).deliver(&delivery).outcome(), "duplicate");
         let later = Event::order("evt-2").signed();
         assert_eq!(sender.deliver(&later).outcome(), "delivered", "{}", outage.name);
         assert_eq!(sender.deliver(&later).outcome(), "duplicate", "{}", outage.name);

@@ -1,0 +1,64 @@
+//! Claims that this process takes by itself, while the store does not answer.
+
+use super::{
+    Claim, ClaimRequest, Claims, Entered, Fence, Held, Hold, Intent, Standing, Target, Terms,
+    Waiter,
+};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+impl<T: Send + Sync + 'static> Claims<T> {
+    /// How each destination stands as far as this process knows by itself, where the store does
+    /// not answer and the event is to be delivered all the same. Those that are not known are won:
+    /// what becomes of them is remembered here, and the store is told once it answers.
+    pub async fn take_alone(self: &Arc<Self>, request: ClaimRequest<'_>) -> Vec<Hold<T>> {
+        let terms = Terms {
+            fingerprint: request.fingerprint,
+            ttl: request.ttl,
+            hold: request.uncertain_hold,
+        };
+        let mut holds = Vec::with_capacity(request.destinations.len());
+        for (destination, lease) in request.destinations {
+            let target = request.target(destination, *lease);
+            holds.push(self.take_one_alone(target, &request, terms).await);
+        }
+        holds
+    }
+
+    async fn take_one_alone(
+        self: &Arc<Self>,
+        target: Target,
+        request: &ClaimRequest<'_>,
+        terms: Terms,
+    ) -> Hold<T> {
+        loop {
+            if let Some(standing) = self.unsettled.standing(target.key, self.now()) {
+                return self.hold(target, &standing, terms);
+            }
+            if request.intent == Intent::Look {
+                return Hold::Absent;
+            }
+            let key = target.key;
+            match self.flights.enter(key, terms.fingerprint, self.now(), target.lease) {
+                Entered::Leads(flight) => {
+                    let fence = Fence(self.next_fence.fetch_add(1, Ordering::Relaxed));
+                    flight.stands(Ok(Standing::Claimed));
+                    let claims = Arc::clone(self);
+                    return Hold::Won(Claim::new(Held { claims, key, fence, flight, terms }));
+                }
+                Entered::Follows(flight) => {
+                    match self.bounded(request.within, flight.standing()).await {
+                        Some(Ok(Standing::Claimed)) | None => {
+                            let same_body = flight.fingerprint == terms.fingerprint;
+                            let claims = Arc::clone(self);
+                            return Hold::InFlight(Waiter::here(claims, flight, same_body));
+                        }
+                        Some(Ok(standing)) => return self.hold(target, standing, terms),
+                        // The store did not answer its leader either, who has left.
+                        Some(Err(_)) => {}
+                    }
+                }
+            }
+        }
+    }
+}

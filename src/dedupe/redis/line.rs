@@ -1,0 +1,189 @@
+//! The one connection to the server, and what happens when it cannot be made.
+//!
+//! All calls share it. It is made by the first call that needs it, in a task of its own, so that a
+//! caller who leaves does not undo the work. Every way in which that can fail (nobody listens, a
+//! wrong password, `-LOADING`, an answer that is not Redis at all) ends in another try, by the next
+//! call after a pause that doubles up to [`LONGEST_PAUSE`]. Until then calls fail at once with the
+//! last reason.
+
+use crate::clock::Clock;
+use ::redis::aio::MultiplexedConnection;
+use ::redis::{
+    AsyncConnectionConfig, Client, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value,
+};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// The pause after the first failure.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// The longest pause: how much later than the server we are back, at most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// A connection whose server answers, but not what is needed, is given up at most so often.
+const DOUBTED_AFTER: Duration = Duration::from_secs(1);
+
+/// The way to the server.
+pub(super) struct Line {
+    client: Client,
+    config: AsyncConnectionConfig,
+    current: Mutex<Current>,
+    clock: Arc<dyn Clock>,
+}
+
+struct Current {
+    attempt: Arc<Attempt>,
+    /// Attempts in a row, this one apart, that gave no connection which served.
+    failures: u32,
+}
+
+/// One attempt to connect, and the connection that came of it.
+pub(super) struct Attempt {
+    outcome: watch::Receiver<Option<Outcome>>,
+    began: Duration,
+    /// Whether the server has answered anything on it.
+    has_served: AtomicBool,
+    is_given_up: AtomicBool,
+}
+
+#[derive(Clone)]
+struct Outcome {
+    connection: RedisResult<MultiplexedConnection>,
+    at: Duration,
+}
+
+/// A connection, and the attempt that made it, to be given up if it turns out to be no good.
+pub(super) struct Connected {
+    pub(super) connection: MultiplexedConnection,
+    attempt: Arc<Attempt>,
+}
+
+impl Line {
+    /// A line to the server of `client`; the first attempt begins at once.
+    pub(super) fn new(
+        client: Client,
+        config: AsyncConnectionConfig,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let attempt = Attempt::begin(&client, &config, &clock);
+        Self { client, config, current: Mutex::new(Current { attempt, failures: 0 }), clock }
+    }
+
+    /// The connection, once it is made.
+    ///
+    /// # Errors
+    /// Why the last attempt failed.
+    pub(super) async fn connection(&self) -> RedisResult<Connected> {
+        let attempt = self.latest();
+        let mut outcome = attempt.outcome.clone();
+        let outcome = outcome.wait_for(Option::is_some).await;
+        let outcome = outcome.ok().and_then(|outcome| outcome.clone());
+        match outcome.map(|outcome| outcome.connection) {
+            Some(connection) => Ok(Connected { connection: connection?, attempt }),
+            None => Err((ErrorKind::Io, "the attempt to connect was cut short").into()),
+        }
+    }
+
+    /// Notes what came of a call, and says whether the same call is worth another try at once.
+    pub(super) fn judge(&self, connected: &Connected, answer: &RedisResult<Value>) -> bool {
+        let attempt = &connected.attempt;
+        match answer {
+            Err(cause) if !is_answer(cause) => attempt.give_up(),
+            answer => {
+                attempt.has_served.store(true, Ordering::Release);
+                let doubtful = answer.as_ref().is_err_and(leads_elsewhere);
+                let age = self.clock.monotonic().saturating_sub(attempt.began);
+                if !doubtful || age < DOUBTED_AFTER {
+                    return false;
+                }
+                attempt.give_up();
+            }
+        }
+        true
+    }
+
+    /// Gives up the connection that there is: the next call makes another, to where the name of
+    /// the server leads by then.
+    pub(super) fn give_up(&self) {
+        self.current.lock().attempt.give_up();
+    }
+
+    fn latest(&self) -> Arc<Attempt> {
+        let mut current = self.current.lock();
+        let has_served = current.attempt.has_served.load(Ordering::Acquire);
+        let Some(over_since) = current.attempt.over_since() else {
+            return Arc::clone(&current.attempt);
+        };
+        // One that served and broke is replaced at once.
+        let rest = if has_served { Duration::ZERO } else { pause(current.failures) };
+        if self.clock.monotonic() >= over_since.saturating_add(rest) {
+            current.failures = if has_served { 0 } else { current.failures.saturating_add(1) };
+            current.attempt = Attempt::begin(&self.client, &self.config, &self.clock);
+        }
+        Arc::clone(&current.attempt)
+    }
+}
+
+impl Attempt {
+    fn begin(client: &Client, config: &AsyncConnectionConfig, clock: &Arc<dyn Clock>) -> Arc<Self> {
+        let (tell, outcome) = watch::channel(None);
+        let (client, config, clock) = (client.clone(), config.clone(), Arc::clone(clock));
+        let began = clock.monotonic();
+        tokio::spawn(async move {
+            let connection = client.get_multiplexed_async_connection_with_config(&config).await;
+            let at = clock.monotonic();
+            tell.send_replace(Some(Outcome { connection, at }));
+        });
+        let (has_served, is_given_up) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Self { outcome, began, has_served, is_given_up })
+    }
+
+    /// Since when it is of no use; `None` while it is under way or serves.
+    fn over_since(&self) -> Option<Duration> {
+        match &*self.outcome.borrow() {
+            Some(Outcome { connection: Err(_), at }) => Some(*at),
+            Some(Outcome { connection: Ok(_), at }) => {
+                self.is_given_up.load(Ordering::Acquire).then_some(*at)
+            }
+            // Its task was killed on the way.
+            None => self.outcome.has_changed().is_err().then_some(self.began),
+        }
+    }
+
+    fn give_up(&self) {
+        self.is_given_up.store(true, Ordering::Release);
+    }
+}
+
+/// How long to wait after so many failures before the one that has just happened.
+fn pause(failures: u32) -> Duration {
+    FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(failures)).min(LONGEST_PAUSE)
+}
+
+/// Whether the server said it, rather than the connection or what cannot be read as Redis.
+fn is_answer(cause: &RedisError) -> bool {
+    matches!(cause.kind(), ErrorKind::Server(_) | ErrorKind::Extension)
+}
+
+/// Whether another connection may meet another answer: a new one finds the primary after a
+/// failover, and says the password again after a rotation.
+fn leads_elsewhere(cause: &RedisError) -> bool {
+    cause.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
+        || cause.kind() == ErrorKind::Server(ServerErrorKind::MasterDown)
+        || matches!(cause.code(), Some("NOAUTH" | "WRONGPASS"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_second() {
+        let pauses: Vec<u128> = (0..7).map(|failures| pause(failures).as_millis()).collect();
+        assert_eq!(pauses, [50, 100, 200, 400, 800, 1000, 1000]);
+        assert_eq!(pause(u32::MAX), LONGEST_PAUSE);
+    }
+}

@@ -1,0 +1,37 @@
+//! Whether the store does what a delivery needs, found out by doing it, now and then.
+
+use super::{ClaimStore, StoreError};
+use crate::clock::Clock;
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+/// A trial's claim lapses after this, if it could not be settled.
+pub(super) const LEASE: Duration = Duration::from_secs(10);
+
+/// However often somebody asks, the store is tried once in this time.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// The last trial of a store.
+#[derive(Default)]
+pub(super) struct Trials(Mutex<Option<(Duration, Result<(), StoreError>)>>);
+
+impl Trials {
+    /// What the last trial came to, or a new one if that is a while ago. Those who ask at once
+    /// share one trial.
+    pub(super) async fn latest(
+        &self,
+        store: &dyn ClaimStore,
+        clock: &dyn Clock,
+        within: Duration,
+    ) -> Result<(), StoreError> {
+        let mut last = self.0.lock().await;
+        if let Some((at, came_to)) = &*last
+            && clock.monotonic() < at.saturating_add(EVERY)
+        {
+            return came_to.clone();
+        }
+        let came_to = store.trial(within).await;
+        *last = Some((clock.monotonic(), came_to.clone()));
+        came_to
+    }
+}
