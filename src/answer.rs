@@ -95,22 +95,24 @@ impl End {
         let (label, status, wait) = (parts.next()?, parts.next()?, parts.next());
         let reason = Reason::ALL.into_iter().find(|reason| reason.label() == label)?;
         let status = status.parse().ok().filter(|status| (400..600).contains(status))?;
-        let refusal = Refusal::because(reason, "as another instance was told").with_status(status);
-        Some(Refusal { retry_after: wait.map(ToOwned::to_owned), ..refusal })
+        let detail = "as another instance was told";
+        let refusal = match reason {
+            Reason::UpstreamError => Refusal::passing_on(status, detail),
+            reason => Refusal::because(reason, detail),
+        };
+        Some(refusal.with_retry_after(wait.map(ToOwned::to_owned)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::Reason;
 
     #[test]
     fn copies_elsewhere_are_told_reason_status_and_wait() {
         let date = "Wed, 21 Oct 2026 07:28:00 GMT";
         for (status, wait) in [(500, None), (503, Some("17")), (503, Some(date))] {
-            let told = Refusal::new(Reason::UpstreamError).with_status(status);
-            let told = Refusal { retry_after: wait.map(str::to_owned), ..told };
+            let told = Refusal::passing_on(status, "").with_retry_after(wait.map(str::to_owned));
             let heard = End::refusal_of(&End::Failed(told.clone()).note()).unwrap();
             assert_eq!((heard.reason, heard.status()), (told.reason, status));
             assert_eq!(heard.retry_after, told.retry_after);

@@ -313,9 +313,9 @@ fn judge(forwarded: Forwarded, upstream: &str) -> (Ending, Met) {
                 .filter(|wait| is_wait(wait))
                 .map(str::to_owned);
             let refusal = match status {
-                429 => Refusal { retry_after, ..refused(Reason::UpstreamBusy, detail) },
-                500.. => Refusal { retry_after, ..refused(Reason::UpstreamError, detail) }
-                    .with_status(status),
+                429 => refused(Reason::UpstreamBusy, detail).with_retry_after(retry_after),
+                500.. => Refusal::passing_on(status, format!("{upstream}: {detail}"))
+                    .with_retry_after(retry_after),
                 _ => refused(Reason::UpstreamRefused, detail),
             };
             (Ending::Released, Met::Refused(refusal))

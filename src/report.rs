@@ -9,7 +9,7 @@ use crate::bucket::Bucket;
 use crate::clock::{Clock, UnixMillis};
 use crate::event::Event;
 use crate::metrics::SourceMetrics;
-use crate::outcome::{Outcome, Reason};
+use crate::outcome::{Concern, Level, Outcome};
 use crate::request::Body;
 use crate::source::{RateLimit, SourceName};
 use crate::trace::Trace;
@@ -145,7 +145,7 @@ impl Reporter {
         let reason = answer.refusal.as_ref().map(|refusal| refusal.reason);
         metrics.ended(answer.outcome, reason, duration);
         // An event is verified when its age is proven as well.
-        let is_stale = matches!(reason, Some(Reason::TimestampTooOld | Reason::TimestampInFuture));
+        let is_stale = reason.is_some_and(|reason| reason.facets().concern == Concern::Age);
         let verified = report.event.as_ref().filter(|_| !is_stale);
         if let Some(event) = verified {
             metrics.event(&event.kind, answer.outcome);
@@ -153,7 +153,12 @@ impl Reporter {
         let bucket = match answer.outcome {
             Outcome::Rejected if verified.is_none() => Some(&self.refusals),
             Outcome::Duplicate => Some(&self.duplicates),
-            _ => None,
+            Outcome::Rejected
+            | Outcome::Delivered
+            | Outcome::Ignored
+            | Outcome::Handshake
+            | Outcome::Held
+            | Outcome::Failed => None,
         };
         if bucket.is_some_and(|bucket| bucket.take().is_err()) {
             self.suppressed.fetch_add(1, Ordering::Relaxed);
@@ -169,7 +174,7 @@ impl Reporter {
     fn write(&self, report: &Report, answer: &Answer, duration: Duration) {
         let facets = answer.refusal.as_ref().map(|refusal| refusal.reason.facets());
         let needs_attention =
-            facets.is_some_and(|facets| facets.needs_attention) || report.shadowed.is_some();
+            facets.is_some_and(|facets| facets.level == Level::Warn) || report.shadowed.is_some();
         let is_shown = if needs_attention {
             tracing::enabled!(tracing::Level::WARN)
         } else {
@@ -261,6 +266,7 @@ pub fn millis(duration: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outcome::Reason;
 
     #[test]
     fn an_unverified_text_is_escaped_and_cut() {

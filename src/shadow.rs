@@ -13,7 +13,7 @@ use crate::dispatch::{self, Dispatch};
 use crate::event::Event;
 use crate::gate::{Gate, Serving, Snapshot};
 use crate::headers::VerifiedFacts;
-use crate::outcome::{Outcome, Reason, Refusal};
+use crate::outcome::{Concern, Outcome, Reason, Refusal};
 use crate::report::Report;
 use crate::request::RequestHead;
 use crate::trace::Trace;
@@ -79,42 +79,15 @@ pub async fn pass(
     Some(answer)
 }
 
-/// Whether enforcement decides by this reason that an event is not forwarded. No wildcard: a new
-/// reason has to be thought about.
+/// Whether enforcement decides by this reason that an event is not forwarded.
 const fn is_judgement(reason: Reason) -> bool {
-    match reason {
-        Reason::SignatureMissing
-        | Reason::SignatureMalformed
-        | Reason::SignatureMismatch
-        | Reason::TimestampMissing
-        | Reason::TimestampMalformed
-        | Reason::TimestampTooOld
-        | Reason::TimestampInFuture
-        | Reason::PayloadMalformed
-        | Reason::EventIdMissing
-        | Reason::EventTypeMissing
-        | Reason::SecretUnavailable
-        | Reason::StoreUnavailable
-        | Reason::InFlight
-        | Reason::Uncertain => true,
-        Reason::UnknownSource
-        | Reason::MethodNotAllowed
-        | Reason::BodyTooLarge
-        | Reason::HeaderTimeout
-        | Reason::BodyTimeout
-        | Reason::ContentEncoding
-        | Reason::BadRequest
-        | Reason::Unrouted
-        | Reason::RateLimited
-        | Reason::AddressNotAllowed
-        | Reason::Overloaded
-        | Reason::ShuttingDown
-        | Reason::StillWorking
-        | Reason::UpstreamUnreachable
-        | Reason::UpstreamTimeout
-        | Reason::UpstreamError
-        | Reason::UpstreamBusy
-        | Reason::UpstreamRefused
-        | Reason::UpstreamBroken => false,
+    match reason.facets().concern {
+        Concern::Signature
+        | Concern::Secret
+        | Concern::Timestamp
+        | Concern::Age
+        | Concern::Event
+        | Concern::Claim => true,
+        Concern::Request | Concern::Capacity | Concern::Route | Concern::Destination => false,
     }
 }

@@ -19,7 +19,7 @@ pub use mistakes::Mistake;
 
 use crate::clock::UnixMillis;
 use crate::event::Event;
-use crate::outcome::{Reason, Refusal};
+use crate::outcome::{Concern, Reason, Refusal};
 use crate::request::RequestHead;
 use crate::route::UpstreamName;
 use crate::scheme::{Algorithm, Part, Place};
@@ -116,16 +116,18 @@ impl Question<'_> {
     }
 }
 
+/// Whether a signature that does not hold can be the cause.
 const fn is_about_the_signature(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::SignatureMissing
-            | Reason::SignatureMalformed
-            | Reason::SignatureMismatch
-            | Reason::TimestampMissing
-            | Reason::TimestampMalformed
-            | Reason::PayloadMalformed
-    )
+    match reason.facets().concern {
+        Concern::Signature | Concern::Timestamp | Concern::Event => true,
+        Concern::Request
+        | Concern::Capacity
+        | Concern::Secret
+        | Concern::Age
+        | Concern::Route
+        | Concern::Claim
+        | Concern::Destination => false,
+    }
 }
 
 struct Story<'a> {
@@ -183,10 +185,11 @@ impl Story<'_> {
             let age = if index == 0 { "the newest" } else { "an older one" };
             lines.insert(0, format!("the secret `{label}`, {age}, made it"));
         }
-        match reason {
-            Some(Reason::TimestampMalformed) => self.mistake = self.time_mistake(),
-            Some(Reason::SignatureMissing) => lines.push(self.header_names()),
-            _ => {}
+        if reason == Some(Reason::TimestampMalformed) {
+            self.mistake = self.time_mistake();
+        }
+        if reason == Some(Reason::SignatureMissing) {
+            lines.push(self.header_names());
         }
         self.note("signature", judged, lines)
     }

@@ -4,7 +4,7 @@
 //! nothing: status, title and wait come from [`crate::outcome`].
 
 use crate::answer::Answer;
-use crate::outcome::Refusal;
+use crate::outcome::{Reason, Refusal};
 use crate::upstream::ReplyBody;
 use bytes::Bytes;
 use http::header::{
@@ -78,7 +78,7 @@ impl Reply {
         if let Some(wait) = wait {
             self.headers.insert(RETRY_AFTER, wait);
         }
-        if self.status == 405 {
+        if refusal.reason == Reason::MethodNotAllowed {
             self.headers.entry(ALLOW).or_insert(HeaderValue::from_static("POST"));
         }
         self
@@ -194,7 +194,7 @@ async fn within<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::{Outcome, Reason};
+    use crate::outcome::Outcome;
 
     fn text(reply: &Reply) -> String {
         match &reply.body {
