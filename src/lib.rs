@@ -15,6 +15,7 @@ pub mod discover;
 pub mod dispatch;
 pub mod event;
 pub mod explain;
+pub mod fault;
 pub mod gate;
 pub mod handshake;
 pub mod headers;

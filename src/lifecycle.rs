@@ -14,6 +14,7 @@ use crate::answer::{Answer, End};
 use crate::dedupe::{ClaimRequest, Hold, Intent};
 use crate::dispatch::{self, Dispatch};
 use crate::event::Event;
+use crate::fault::Fault;
 use crate::gate::{Gate, Serving, Snapshot};
 use crate::handshake;
 use crate::headers::VerifiedFacts;
@@ -81,7 +82,7 @@ async fn live(
     serving.take_from_rate_limit()?;
     let handshake = source.scheme.handshake.as_ref();
     if let Some(reply) = handshake.and_then(|kind| handshake::answer_head(kind, source, head)) {
-        return reply.map(Answer::handshake);
+        return Ok(reply.map(Answer::handshake)?);
     }
     // The other methods are there for handshakes only.
     if head.method != Method::POST {
@@ -91,7 +92,7 @@ async fn live(
     // reading where there is a handshake.
     let mut signature = signature_check(source, head);
     if handshake.is_none() && source.mode == Mode::Enforce {
-        signature.as_ref().map_err(Refusal::clone)?;
+        signature.as_ref().map_err(Fault::clone)?;
     }
     body_is_plain(head, snapshot.max_body_bytes)?;
 
@@ -109,12 +110,12 @@ async fn live(
     let started = gate.clock.monotonic();
     let genuine = signature.and_then(|check| check.finish(&body.bytes));
     if let Some(kind) = handshake {
-        let proof = genuine.as_ref().map_err(Refusal::clone);
+        let proof = genuine.as_ref().map_err(Fault::clone);
         let verified =
             proof.and_then(|genuine| freshness::judge_any(timestamp, genuine.sent(), now));
         let verified = verified.as_ref().copied();
         if let Some(reply) = handshake::answer_body(kind, source, head, &body.bytes, verified) {
-            return reply.map(Answer::handshake);
+            return Ok(reply.map(Answer::handshake)?);
         }
     }
     let genuine = genuine?;
@@ -227,10 +228,10 @@ fn address_is_allowed(source: &Source, head: &RequestHead) -> Result<(), Refusal
 fn signature_check<'a>(
     source: &'a Source,
     head: &'a RequestHead,
-) -> Result<SignatureCheck<'a>, Refusal> {
+) -> Result<SignatureCheck<'a>, Fault> {
     match &source.keys {
         Ok(keys) => Ok(SignatureCheck::begin(source, keys, head)),
-        Err(why) => Err(Refusal::because(Reason::SecretUnavailable, why.clone())),
+        Err(why) => Err(Fault::SecretUnavailable(why.clone().into())),
     }
 }
 

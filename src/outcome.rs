@@ -4,6 +4,7 @@
 //! status, an outcome, a log level or a `Retry-After`**: the table of [`Reason`] and
 //! [`Reason::facets`]. Code that finds a fault names the reason; it never picks a status. Knows no HTTP server, no metric and no clock.
 
+use crate::fault::{Fault, FaultKind};
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -318,6 +319,26 @@ impl Refusal {
     #[must_use]
     pub fn status(&self) -> u16 {
         self.status.unwrap_or(self.reason.facets().status)
+    }
+}
+
+/// The one place where a fault of a request becomes a reason.
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        let reason = match fault.kind() {
+            FaultKind::SignatureMissing => Reason::SignatureMissing,
+            FaultKind::SignatureMalformed => Reason::SignatureMalformed,
+            FaultKind::SignatureMismatch => Reason::SignatureMismatch,
+            FaultKind::TimestampMissing => Reason::TimestampMissing,
+            FaultKind::TimestampMalformed => Reason::TimestampMalformed,
+            FaultKind::TimestampTooOld => Reason::TimestampTooOld,
+            FaultKind::TimestampInFuture => Reason::TimestampInFuture,
+            FaultKind::PayloadMalformed => Reason::PayloadMalformed,
+            FaultKind::EventIdMissing => Reason::EventIdMissing,
+            FaultKind::EventTypeMissing => Reason::EventTypeMissing,
+            FaultKind::SecretUnavailable => Reason::SecretUnavailable,
+        };
+        Self::because(reason, fault.to_string())
     }
 }
 

@@ -78,8 +78,8 @@ pub(crate) fn run(data: &[u8]) {
     }
     let in_pieces = in_pieces.finish(body);
     assert_eq!(
-        at_once.err().map(|refusal| refusal.reason),
-        in_pieces.err().map(|refusal| refusal.reason)
+        at_once.err().map(|fault| fault.kind()),
+        in_pieces.err().map(|fault| fault.kind())
     );
 }
 

@@ -61,7 +61,7 @@ impl Question<'_> {
         }
         let kind = source.scheme.handshake.as_ref();
         if let Some(answer) = kind.and_then(|kind| handshake::answer_head(kind, source, head)) {
-            return answer.map(|_| true);
+            return Ok(answer.map(|_| true)?);
         }
         if head.method != Method::POST {
             let detail = format!("{} is for handshakes, and this is none", head.method);
@@ -79,7 +79,7 @@ impl Question<'_> {
             .and_then(|genuine| freshness::judge_any(timestamp, genuine.sent(), self.at));
         let verified = verified.as_ref().copied();
         let answer = handshake::answer_body(kind, source, head, body, verified);
-        answer.map_or(Ok(false), |answer| answer.map(|_| true))
+        Ok(answer.map_or(Ok(false), |answer| answer.map(|_| true))?)
     }
 
     fn astray(&self) -> String {

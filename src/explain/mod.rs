@@ -19,6 +19,7 @@ pub use mistakes::Mistake;
 
 use crate::clock::UnixMillis;
 use crate::event::Event;
+use crate::fault::Fault;
 use crate::outcome::{Concern, Reason, Refusal};
 use crate::request::RequestHead;
 use crate::route::UpstreamName;
@@ -108,9 +109,9 @@ impl Question<'_> {
         Explanation { steps: story.steps, verdict, mistake: story.mistake }
     }
 
-    fn verified(&self) -> Result<Genuine, Refusal> {
+    fn verified(&self) -> Result<Genuine, Fault> {
         match &self.source.keys {
-            Err(why) => Err(Refusal::because(Reason::SecretUnavailable, why.clone())),
+            Err(why) => Err(Fault::SecretUnavailable(why.clone().into())),
             Ok(keys) => check(self.source, keys, self.head, self.body),
         }
     }
@@ -175,7 +176,7 @@ impl Story<'_> {
                 }
             }
         }
-        let judged = self.question.verified();
+        let judged = self.question.verified().map_err(Refusal::from);
         let reason = judged.as_ref().err().map(|refusal| refusal.reason);
         if reason != Some(Reason::SignatureMissing) {
             lines.extend(self.joints());
@@ -231,7 +232,7 @@ impl Story<'_> {
 
     fn event(&mut self, genuine: &Genuine) -> Result<Event, Refusal> {
         let Question { source, head, body, .. } = self.question;
-        let judged = Event::read(source, head, body, genuine);
+        let judged = Event::read(source, head, body, genuine).map_err(Refusal::from);
         let lines = judged.as_ref().map_or_else(
             |_| Vec::new(),
             |event| {
@@ -264,7 +265,7 @@ impl Story<'_> {
         let (Some(rule), Some(sent)) = (&source.scheme.timestamp, event.sent) else {
             return Ok(());
         };
-        let judged = freshness::judge(rule, sent, at);
+        let judged = freshness::judge(rule, sent, at).map_err(Refusal::from);
         let mut lines = vec![format!("sent {}, judged at {}", sent.to_rfc3339(), at.to_rfc3339())];
         if judged.is_err() {
             lines.push("`--at` judges it as of the time when it arrived".to_owned());

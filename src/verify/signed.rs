@@ -3,9 +3,9 @@
 //! Owns what each hole of a template stands for. The body is left out as [`Piece::Body`], so that
 //! it can be hashed while it arrives and is never copied; nothing of it is re-formatted.
 
+use crate::fault::Fault;
 use crate::json::{Member, read_raw};
 use crate::keys::sha256;
-use crate::outcome::{Reason, Refusal};
 use crate::request::RequestHead;
 use crate::scheme::{Part, Place, Pointer, Scheme, TimestampPlace};
 use crate::source::Source;
@@ -43,18 +43,17 @@ impl<'a> Inputs<'a> {
     /// A whole request.
     ///
     /// # Errors
-    /// [`Reason::PayloadMalformed`], where the rule names JSON and the body is none.
+    /// [`Fault::PayloadMalformed`], where the rule names JSON and the body is none.
     pub(crate) fn whole(
         source: &'a Source,
         head: &'a RequestHead,
         body: &'a [u8],
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, Fault> {
         let pointers = named_pointers(&source.scheme);
         let values = if pointers.is_empty() {
             Vec::new()
         } else {
-            let raw = read_raw(body, &pointers)
-                .map_err(|fault| Refusal::because(Reason::PayloadMalformed, fault.0))?;
+            let raw = read_raw(body, &pointers)?;
             pointers.into_iter().zip(raw).collect()
         };
         Ok(Self { source, head, body: Some(body), values })
@@ -72,15 +71,15 @@ impl<'a> Inputs<'a> {
     /// The pieces of the signed text; `timestamp` is what stands for `{timestamp}`.
     ///
     /// # Errors
-    /// [`Reason::SignatureMissing`] where a header that is signed is absent,
-    /// [`Reason::SignatureMalformed`] where it stands twice with different values,
-    /// [`Reason::PayloadMalformed`] where a signed JSON member is an object or array.
-    pub(crate) fn pieces(&self, timestamp: Option<&str>) -> Result<Vec<Piece<'a>>, Refusal> {
+    /// [`Fault::SignatureMissing`] where a header that is signed is absent,
+    /// [`Fault::SignatureMalformed`] where it stands twice with different values,
+    /// [`Fault::PayloadMalformed`] where a signed JSON member is an object or array.
+    pub(crate) fn pieces(&self, timestamp: Option<&str>) -> Result<Vec<Piece<'a>>, Fault> {
         let parts = &self.source.scheme.signature.signed.0;
         parts.iter().map(|part| self.piece(part, timestamp)).collect()
     }
 
-    fn piece(&self, part: &'a Part, timestamp: Option<&str>) -> Result<Piece<'a>, Refusal> {
+    fn piece(&self, part: &'a Part, timestamp: Option<&str>) -> Result<Piece<'a>, Fault> {
         let text: Cow<'a, str> = match part {
             Part::Body => return Ok(Piece::Body),
             Part::Secret => return Ok(Piece::Secret),
@@ -108,21 +107,19 @@ impl<'a> Inputs<'a> {
         }))
     }
 
-    fn signed_header(&self, name: &HeaderName) -> Result<Piece<'a>, Refusal> {
+    fn signed_header(&self, name: &HeaderName) -> Result<Piece<'a>, Fault> {
         match one_header(self.head, name) {
             OneHeader::Value(value) => Ok(Piece::Bytes(value.into())),
-            OneHeader::Absent => Err(Refusal::because(
-                Reason::SignatureMissing,
-                format!("the signature covers the header `{name}`, which is absent"),
+            OneHeader::Absent => Err(Fault::SignatureMissing(
+                format!("the signature covers the header `{name}`, which is absent").into(),
             )),
-            OneHeader::Ambiguous => Err(Refusal::because(
-                Reason::SignatureMalformed,
-                format!("the header `{name}`, which is signed, has several values"),
+            OneHeader::Ambiguous => Err(Fault::SignatureMalformed(
+                format!("the header `{name}`, which is signed, has several values").into(),
             )),
         }
     }
 
-    fn signed_member(&self, pointer: &Pointer) -> Result<Cow<'a, str>, Refusal> {
+    fn signed_member(&self, pointer: &Pointer) -> Result<Cow<'a, str>, Fault> {
         match self.member(pointer) {
             Member::Text(text) => Ok(text),
             Member::Integer(digits) => Ok(digits.into()),
@@ -130,9 +127,8 @@ impl<'a> Inputs<'a> {
             Member::Unusable(what) => {
                 let raw = self.raw(pointer).unwrap_or_default();
                 if raw.starts_with(['{', '[', '"']) {
-                    return Err(Refusal::because(
-                        Reason::PayloadMalformed,
-                        format!("`{pointer}`, which is signed, is {what}"),
+                    return Err(Fault::PayloadMalformed(
+                        format!("`{pointer}`, which is signed, is {what}").into(),
                     ));
                 }
                 Ok(raw.into())
@@ -140,11 +136,10 @@ impl<'a> Inputs<'a> {
         }
     }
 
-    fn url(&self) -> Result<String, Refusal> {
+    fn url(&self) -> Result<String, Fault> {
         let Some(public_url) = &self.source.public_url else {
-            return Err(Refusal::because(
-                Reason::SignatureMismatch,
-                "the sender signs its URL, and the source has no `public_url`",
+            return Err(Fault::SignatureMismatch(
+                "the sender signs its URL, and the source has no `public_url`".into(),
             ));
         };
         Ok(match &self.head.query {
@@ -162,7 +157,7 @@ impl<'a> Inputs<'a> {
     ///
     /// A body that is no form is not part of such a text. Its sender (Twilio) puts the body's hash
     /// into the query in its place, and that must then be right.
-    fn sorted_form(&self) -> Result<String, Refusal> {
+    fn sorted_form(&self) -> Result<String, Fault> {
         let body = self.body.unwrap_or_default();
         let content_type = self.head.headers.get(http::header::CONTENT_TYPE);
         let is_form = content_type.is_some_and(|value| {
@@ -179,9 +174,8 @@ impl<'a> Inputs<'a> {
         if claimed.is_some_and(|hash| hash.eq_ignore_ascii_case(&body_sha256(body))) {
             return Ok(String::new());
         }
-        Err(Refusal::because(
-            Reason::SignatureMismatch,
-            "the body is no form, and the query's `bodySHA256` is not its hash",
+        Err(Fault::SignatureMismatch(
+            "the body is no form, and the query's `bodySHA256` is not its hash".into(),
         ))
     }
 }

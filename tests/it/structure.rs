@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 /// Files that know the domain and nothing of how it is served: no server, no metrics format, and
 /// (apart from what the row grants) no runtime.
-const DOMAIN: [&str; 13] = [
+const DOMAIN: [&str; 14] = [
     "clock.rs",
     "event.rs",
+    "fault.rs",
     "json.rs",
     "keys/",
     "outcome.rs",
@@ -78,6 +79,16 @@ fn the_domain_knows_neither_server_nor_runtime_nor_metrics() {
     knows_nothing_of(
         |name| DOMAIN.iter().any(|domain| name.starts_with(domain)),
         &["pingora", "prometheus::", "tokio::", "crate::metrics", "crate::proxy", "crate::gate"],
+    );
+}
+
+#[test]
+fn verification_finds_faults_and_knows_no_answer() {
+    let verifies =
+        ["event.rs", "fault.rs", "handshake.rs", "json.rs", "keys/", "scheme", "sign", "verify/"];
+    knows_nothing_of(
+        |name| verifies.iter().any(|part| name.starts_with(part)),
+        &["crate::outcome", "crate::answer", "Refusal"],
     );
 }
 

@@ -1,8 +1,8 @@
 //! Claims about the text that a sender signs, and what of a request goes into it.
 
 use super::super::fixture::{NOW, head, source, template};
-use super::super::*;
 use super::{hex, reason, stream};
+use crate::fault::FaultKind;
 use crate::scheme::TimeFormat;
 
 #[test]
@@ -28,7 +28,7 @@ fn parts_are_signed_in_the_order_of_the_template() {
         let good = request(hex("topsecret", text));
         assert_eq!(reason(&source, &good, b"BODY"), None, "{signed}");
         let bad = request(hex("topsecret", &format!("{text} ")));
-        assert_eq!(reason(&source, &bad, b"BODY"), Some(Reason::SignatureMismatch), "{signed}");
+        assert_eq!(reason(&source, &bad, b"BODY"), Some(FaultKind::SignatureMismatch), "{signed}");
     }
 }
 
@@ -56,12 +56,12 @@ fn of_the_json_only_what_is_signed_is_read() {
     for (body, expected) in [
         (r#"{"created":17,"id":"e1"}"#, None),
         (r#"{"created":"17","id":"e1","x":[{}]}"#, None),
-        (r#"{"created":17,"id":"e2"}"#, Some(Reason::SignatureMismatch)),
-        (r#"{"created":17}"#, Some(Reason::SignatureMismatch)),
-        (r#"{"created":{},"id":"e1"}"#, Some(Reason::PayloadMalformed)),
-        (r#"{"created":17,"id":"e1","id":"e1"}"#, Some(Reason::PayloadMalformed)),
-        (r#"{"created":17,"id":"e1"}x"#, Some(Reason::PayloadMalformed)),
-        ("\u{feff}{\"created\":17,\"id\":\"e1\"}", Some(Reason::PayloadMalformed)),
+        (r#"{"created":17,"id":"e2"}"#, Some(FaultKind::SignatureMismatch)),
+        (r#"{"created":17}"#, Some(FaultKind::SignatureMismatch)),
+        (r#"{"created":{},"id":"e1"}"#, Some(FaultKind::PayloadMalformed)),
+        (r#"{"created":17,"id":"e1","id":"e1"}"#, Some(FaultKind::PayloadMalformed)),
+        (r#"{"created":17,"id":"e1"}x"#, Some(FaultKind::PayloadMalformed)),
+        ("\u{feff}{\"created\":17,\"id\":\"e1\"}", Some(FaultKind::PayloadMalformed)),
     ] {
         assert_eq!(reason(&ecwid, &request, body.as_bytes()), expected, "{body}");
     }
@@ -86,10 +86,10 @@ fn a_signature_may_stand_in_the_body() {
     let zeros = "0".repeat(64);
     assert_eq!(
         reason(&mailgun, &request, body(&zeros).as_bytes()),
-        Some(Reason::SignatureMismatch)
+        Some(FaultKind::SignatureMismatch)
     );
     let without = br#"{"signature":{"timestamp":"1700000000","token":"abc"}}"#;
-    assert_eq!(reason(&mailgun, &request, without), Some(Reason::SignatureMissing));
+    assert_eq!(reason(&mailgun, &request, without), Some(FaultKind::SignatureMissing));
 }
 
 #[test]
@@ -104,6 +104,6 @@ fn a_raw_json_value_is_signed_as_it_is_written() {
     let altered = body.replace("\"x\"", "\"y\"");
     assert_eq!(
         reason(&exact, &head(&[("a", "b")]), altered.as_bytes()),
-        Some(Reason::SignatureMismatch)
+        Some(FaultKind::SignatureMismatch)
     );
 }
