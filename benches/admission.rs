@@ -126,7 +126,7 @@ pub fn admission(criterion: &mut Criterion) {
             },
             |(head, mut body)| {
                 let answer = runtime.block_on(lifecycle::deliver(&gate, &head, &mut body));
-                assert_eq!(answer.outcome, Outcome::Delivered);
+                assert_eq!(answer.outcome(), Outcome::Delivered);
             },
             BatchSize::SmallInput,
         );
@@ -138,7 +138,7 @@ pub fn admission(criterion: &mut Criterion) {
         bencher.iter(|| {
             let mut body = Ready(body.0.clone());
             let answer = runtime.block_on(lifecycle::deliver(&gate, &head, &mut body));
-            assert_eq!(answer.outcome, Outcome::Duplicate);
+            assert_eq!(answer.outcome(), Outcome::Duplicate);
         });
     });
     let forged = [("forged", "sha256=", "0"), ("malformed", "", "z")];
@@ -150,7 +150,7 @@ pub fn admission(criterion: &mut Criterion) {
             bencher.iter(|| {
                 let mut body = Ready(body.0.clone());
                 let answer = runtime.block_on(lifecycle::deliver(&gate, &head, &mut body));
-                assert_eq!(answer.outcome, Outcome::Rejected);
+                assert_eq!(answer.outcome(), Outcome::Rejected);
             });
         });
     }

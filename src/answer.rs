@@ -9,26 +9,63 @@ use http::{HeaderMap, HeaderValue, header};
 /// The answer to one request; `proxy::respond` turns it into bytes.
 #[derive(Debug)]
 pub struct Answer {
-    /// How the delivery ended: the `Hookward-Outcome` header.
-    pub outcome: Outcome,
-    /// Why, if it did not end well: status, `Retry-After` and problem body follow from it.
-    pub refusal: Option<Refusal>,
-    /// The status of a good end; a refusal brings its own.
-    pub status: u16,
+    /// How the delivery ended.
+    pub conclusion: Conclusion,
     /// Further headers: those of an upstream's 2xx or of a handshake, `Allow` of a 405.
     pub headers: HeaderMap,
     /// The body of a good end; that of a refusal is the problem document.
     pub body: ReplyBody,
 }
 
+/// How a delivery ended: well, under a status, or with a refusal, which brings its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Conclusion {
+    /// Well.
+    Good {
+        /// How.
+        success: Success,
+        /// Under which status.
+        status: u16,
+    },
+    /// With a reason.
+    Refused(Refusal),
+}
+
+/// The outcomes that have no reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Success {
+    /// [`Outcome::Delivered`].
+    Delivered,
+    /// [`Outcome::Duplicate`].
+    Duplicate,
+    /// [`Outcome::Ignored`].
+    Ignored,
+    /// [`Outcome::Handshake`].
+    Handshake,
+}
+
+impl From<Success> for Outcome {
+    fn from(success: Success) -> Self {
+        match success {
+            Success::Delivered => Self::Delivered,
+            Success::Duplicate => Self::Duplicate,
+            Success::Ignored => Self::Ignored,
+            Success::Handshake => Self::Handshake,
+        }
+    }
+}
+
 impl Answer {
-    /// A good end without a body.
+    /// A good end without a body. What did not end well has a reason:
+    ///
+    /// ```compile_fail,E0308
+    /// use hookward::{answer::Answer, outcome::Outcome};
+    /// let answer = Answer::empty(Success::Rejected, 200);
+    /// ```
     #[must_use]
-    pub fn empty(outcome: Outcome, status: u16) -> Self {
+    pub fn empty(success: Success, status: u16) -> Self {
         Self {
-            outcome,
-            refusal: None,
-            status,
+            conclusion: Conclusion::Good { success, status },
             headers: HeaderMap::new(),
             body: ReplyBody::Whole(Bytes::new()),
         }
@@ -42,15 +79,44 @@ impl Answer {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
         }
         let body = ReplyBody::Whole(reply.body.into());
-        Self { headers, body, ..Self::empty(Outcome::Handshake, reply.status) }
+        Self { headers, body, ..Self::empty(Success::Handshake, reply.status) }
     }
 
     /// A bad end.
     #[must_use]
     pub fn refused(refusal: Refusal) -> Self {
-        let outcome = refusal.reason.facets().outcome;
-        let status = refusal.status();
-        Self { refusal: Some(refusal), ..Self::empty(outcome, status) }
+        Self {
+            conclusion: Conclusion::Refused(refusal),
+            headers: HeaderMap::new(),
+            body: ReplyBody::Whole(Bytes::new()),
+        }
+    }
+
+    /// The `Hookward-Outcome` header.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        match &self.conclusion {
+            Conclusion::Good { success, .. } => (*success).into(),
+            Conclusion::Refused(refusal) => refusal.reason.facets().outcome,
+        }
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match &self.conclusion {
+            Conclusion::Good { status, .. } => *status,
+            Conclusion::Refused(refusal) => refusal.status(),
+        }
+    }
+
+    /// Why it did not end well, if it did not.
+    #[must_use]
+    pub const fn refusal(&self) -> Option<&Refusal> {
+        match &self.conclusion {
+            Conclusion::Good { .. } => None,
+            Conclusion::Refused(refusal) => Some(refusal),
+        }
     }
 }
 

@@ -7,17 +7,18 @@
 #[cfg(test)]
 mod tests;
 
-use crate::answer::{Answer, End};
-use crate::clock::Clock;
+use crate::answer::{Answer, End, Success};
+use crate::clock::{Clock, UnixMillis};
 use crate::dedupe::{Claim, Ending, Hold, Waited, Waiter};
 use crate::gate::{Gate, Snapshot};
 use crate::headers::{self, VerifiedFacts};
 use crate::metrics::Counted;
-use crate::outcome::{Outcome, Reason, Refusal};
+use crate::names::{EventId, SourceName};
+use crate::outcome::{Reason, Refusal};
+use crate::proof::Warrant;
 use crate::report::{DestinationReport, Report, millis};
 use crate::request::{Body, RequestHead};
 use crate::route::{Route, UpstreamName};
-use crate::source::SourceName;
 use crate::trace::Trace;
 use crate::upstream::{Forwarded, ReplyBody, UpstreamAnswer, UpstreamRequest};
 use bytes::Bytes;
@@ -36,8 +37,10 @@ pub struct Dispatch<'a> {
     pub destinations: &'a [(UpstreamName, Duration)],
     /// The request.
     pub head: &'a RequestHead,
-    /// What the destinations are told of the event; `None` where nothing of it is proven.
-    pub facts: Option<VerifiedFacts<'a>>,
+    /// Why it may be forwarded. Destinations are told of the event what it proves.
+    pub warrant: Warrant,
+    /// When its signature was found good.
+    pub verified_at: UnixMillis,
     /// Whether a destination that has the event gets it again, as it does in shadow mode.
     pub repeats: bool,
     /// Its body, shared by all destinations.
@@ -95,14 +98,13 @@ pub async fn forward(
     }
     match (refusal, accepted) {
         (Some(refusal), _) => Err(refusal),
-        (None, None) => Ok(Answer::empty(Outcome::Duplicate, 200)),
+        (None, None) => Ok(Answer::empty(Success::Duplicate, 200)),
         (None, Some(reply)) if alone => Ok(Answer {
-            status: reply.status,
             headers: reply.headers,
             body: reply.body,
-            ..Answer::empty(Outcome::Delivered, 200)
+            ..Answer::empty(Success::Delivered, reply.status)
         }),
-        (None, Some(_)) => Ok(Answer::empty(Outcome::Delivered, 200)),
+        (None, Some(_)) => Ok(Answer::empty(Success::Delivered, 200)),
     }
 }
 
@@ -188,7 +190,7 @@ fn start(
     };
     let late = Late {
         source: report.source.clone(),
-        event_id: report.event.as_ref().map(|event| event.id.clone()),
+        event_id: report.event.as_ref().map(|event| event.event().id.clone()),
         upstream: upstream.clone(),
         clock: gate.clock.clone(),
         started: gate.clock.monotonic(),
@@ -204,14 +206,21 @@ fn start(
 }
 
 fn request(dispatch: &Dispatch<'_>) -> UpstreamRequest {
-    UpstreamRequest {
-        method: dispatch.head.method.clone(),
-        route_path: dispatch.route.path.clone(),
-        sender_path: dispatch.head.path.clone(),
-        query: dispatch.head.query.clone(),
-        headers: headers::for_upstream(dispatch.head, dispatch.facts.as_ref(), dispatch.trace),
-        body: dispatch.body.bytes.clone(),
-    }
+    let Dispatch { head, route, warrant, verified_at, trace, body, .. } = dispatch;
+    let facts = warrant.proven().map(|proven| VerifiedFacts {
+        source: proven.source().as_str(),
+        event_id: proven.event().id.as_str(),
+        event_type: &proven.event().kind,
+        verified_at: *verified_at,
+    });
+    let headers = headers::for_upstream(head, facts.as_ref(), trace);
+    UpstreamRequest::of_event(
+        warrant.permit(),
+        head,
+        route.path.clone(),
+        headers,
+        body.bytes.clone(),
+    )
 }
 
 /// One event on its way to one destination, with everything that has to live until it is settled.
@@ -233,8 +242,8 @@ impl Carriage {
         if let Some(claim) = &self.claim {
             claim.sent();
         }
-        let forwarded = self.snapshot.upstreams.forward(&self.upstream, self.request).await;
-        let (ending, met) = judge(forwarded, &self.upstream);
+        let forwarded = self.snapshot.upstreams.forward(self.upstream.as_str(), self.request).await;
+        let (ending, met) = judge(forwarded, self.upstream.as_str());
         if let Some(claim) = self.claim {
             let end = match &met {
                 Met::Accepted(UpstreamAnswer { status, headers, body }) => End::Accepted {
@@ -258,7 +267,7 @@ impl Carriage {
 /// line was written before, and without this nobody would read how it ended.
 struct Late {
     source: Option<SourceName>,
-    event_id: Option<Arc<str>>,
+    event_id: Option<EventId>,
     upstream: UpstreamName,
     clock: Arc<dyn Clock>,
     started: Duration,
@@ -266,9 +275,9 @@ struct Late {
 
 impl Late {
     fn log(&self, met: &Met) {
-        let source = self.source.as_deref().unwrap_or_default();
-        let event_id = self.event_id.as_deref().unwrap_or_default();
-        let (upstream, result) = (&*self.upstream, met.label());
+        let source = self.source.as_ref().map_or("", SourceName::as_str);
+        let event_id = self.event_id.as_ref().map_or("", EventId::as_str);
+        let (upstream, result) = (self.upstream.as_str(), met.label());
         let duration_ms = millis(self.clock.monotonic().saturating_sub(self.started));
         match met {
             Met::Refused(refusal) => tracing::warn!(

@@ -6,13 +6,13 @@
 use crate::clock::UnixMillis;
 use crate::fault::Fault;
 use crate::json::{Member, read_members};
+use crate::names::EventId;
 use crate::request::RequestHead;
 use crate::scheme::{Place, Pointer, TimeFormat, TimestampPlace};
 use crate::source::Source;
 use crate::verify::freshness::parse_time;
 use crate::verify::{Genuine, OneHeader, body_sha256, one_header, read_unsigned_timestamp};
 use std::borrow::Cow;
-use std::sync::Arc;
 
 /// The longest id or type, in bytes: they become claim keys, headers and log fields.
 const MAX_NAME_BYTES: usize = 512;
@@ -21,7 +21,7 @@ const MAX_NAME_BYTES: usize = 512;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// Its id; the same on every retry.
-    pub id: Arc<str>,
+    pub id: EventId,
     /// Its type; empty for a source whose scheme has none.
     pub kind: String,
     /// When the sender says this delivery was sent, if the scheme has a timestamp.
@@ -75,7 +75,7 @@ impl Event {
             None => envelope.timestamp()?,
             known => known,
         };
-        Ok(Self { id: id.into(), kind, sent, time: envelope.time() })
+        Ok(Self { id: EventId::from(&*id), kind, sent, time: envelope.time() })
     }
 }
 
@@ -243,7 +243,7 @@ mod tests {
             (&[], "{\"type\":\"t\"}", &body_sha256(b"{\"type\":\"t\"}")),
         ] {
             let event = read(&source, lines, body).expect(body);
-            assert_eq!((&*event.id, event.kind.as_str()), (id, "t"), "{body}");
+            assert_eq!((event.id.as_str(), event.kind.as_str()), (id, "t"), "{body}");
         }
     }
 
@@ -290,7 +290,7 @@ mod tests {
         let source = source("X-Sig").with_id(&["body-sha256", "json:/id"]).with_type(&[]);
         let event = read(&source, &[], "\u{feff}<xml/>").expect("an event");
         assert_eq!(event.kind, "");
-        assert_eq!(&*event.id, body_sha256("\u{feff}<xml/>".as_bytes()));
+        assert_eq!(event.id.as_str(), body_sha256("\u{feff}<xml/>".as_bytes()));
     }
 
     #[test]

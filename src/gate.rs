@@ -214,8 +214,10 @@ impl Gate {
     pub fn swap(&self, snapshot: Snapshot) {
         let snapshot = Arc::new(snapshot);
         let before = self.snapshot.swap(Arc::clone(&snapshot));
-        for gone in before.sources.iter().filter(|s| snapshot.sources.named(&s.name).is_none()) {
-            self.metrics.source_is_gone(&gone.name);
+        for gone in
+            before.sources.iter().filter(|s| snapshot.sources.named(s.name.as_str()).is_none())
+        {
+            self.metrics.source_is_gone(gone.name.as_str());
         }
     }
 

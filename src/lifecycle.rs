@@ -10,16 +10,16 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-use crate::answer::{Answer, End};
-use crate::dedupe::{ClaimRequest, Hold, Intent};
+use crate::answer::{Answer, End, Success};
+use crate::dedupe::{ClaimRequest, ClaimTerms, Hold, Intent};
 use crate::dispatch::{self, Dispatch};
 use crate::event::Event;
 use crate::fault::Fault;
 use crate::gate::{Gate, Serving, Snapshot};
 use crate::handshake;
-use crate::headers::VerifiedFacts;
 use crate::metrics::Stage;
 use crate::outcome::{Outcome, Reason, Refusal};
+use crate::proof::{Proven, Warrant};
 use crate::report::Report;
 use crate::request::{BodyError, BodySource, RequestHead};
 use crate::shadow;
@@ -122,14 +122,15 @@ async fn live(
     serving.metrics.secret_matched(genuine.secret());
 
     // 4. What the event says of itself.
-    let event = Event::read(source, head, &body.bytes, &genuine)?;
-    report.event = Some(event.clone());
+    let proven = Proven::read(source, head, &body.bytes, &genuine)?;
+    report.event = Some(proven.clone());
+    let event = proven.event();
     gate.stages.record(Stage::Verify, gate.clock.monotonic().saturating_sub(started));
 
     // 5. The route. Before the claim, so that an event that goes nowhere consumes nothing.
     let Some((route_index, route)) = source.route(&event.kind) else {
         return match source.unrouted {
-            Unrouted::Accept => Ok(Answer::empty(Outcome::Ignored, 200)),
+            Unrouted::Accept => Ok(Answer::empty(Success::Ignored, 200)),
             Unrouted::Reject => Err(Reason::Unrouted.into()),
         };
     };
@@ -138,9 +139,7 @@ async fn live(
     // Freshness decides whether the one call to the store may claim or only look.
     let fresh = freshness::judge_any(timestamp, event.sent, now);
     let alias = source.replay_guard.then(|| genuine.signature_fingerprint());
-    let claims = ClaimRequest {
-        source: &source.name,
-        event_id: &event.id,
+    let terms = ClaimTerms {
         alias: alias.as_deref(),
         destinations: serving.destinations(route_index),
         fingerprint: xxh3_64(&body.bytes),
@@ -150,12 +149,12 @@ async fn live(
         within: snapshot.store_patience(deadline - Instant::now()),
     };
     // Boxed, here and below, so that what is refused before does not hold the room for it.
-    let taking = Box::pin(gate.claims.take(claims));
+    let taking = Box::pin(gate.claims.take(ClaimRequest::of(&proven, terms)));
     let holds = match gate.timed(Stage::Dedupe, taking).await {
         Ok(holds) => {
-            note_other_bodies(serving, &event, &holds);
+            note_other_bodies(serving, event, &holds);
             if holds.iter().all(|hold| matches!(hold, Hold::Delivered { .. })) {
-                return Ok(Answer::empty(Outcome::Duplicate, 200));
+                return Ok(Answer::empty(Success::Duplicate, 200));
             }
             if source.mode == Mode::Shadow {
                 shadow::stand_aside(&holds)?;
@@ -169,6 +168,7 @@ async fn live(
     };
     fresh?;
     // A copy that waits for another delivery's answer is not the first one of its event.
+    let happened = event.time;
     let is_first = holds.as_deref().is_none_or(|h| h.iter().any(|h| matches!(h, Hold::Won(_))));
 
     // 8. Forward what is ours, wait for what others hold, settle, answer.
@@ -180,17 +180,13 @@ async fn live(
         body,
         repeats: source.mode == Mode::Shadow,
         trace: &trace,
-        facts: Some(VerifiedFacts {
-            source: &source.name,
-            event_id: &event.id,
-            event_type: &event.kind,
-            verified_at: now,
-        }),
+        warrant: Warrant::Proven(proven),
+        verified_at: now,
         deadline,
     };
     let forwarded = Box::pin(dispatch::forward(gate, forwarding, holds, report));
     let answer = gate.timed(Stage::Upstream, forwarded).await?;
-    if let (Outcome::Delivered, Some(happened), true) = (answer.outcome, event.time, is_first) {
+    if let (Outcome::Delivered, Some(happened), true) = (answer.outcome(), happened, is_first) {
         let lag_millis = u32::try_from(now.millis_since(happened).max(0)).unwrap_or(u32::MAX);
         serving.metrics.event_lag.observe(f64::from(lag_millis) / 1000.0);
     }
@@ -272,8 +268,8 @@ fn note_other_bodies(serving: &Serving, event: &Event, holds: &[Hold<End>]) {
     };
     if holds.iter().any(differs) {
         serving.metrics.body_mismatch.inc();
-        let source = &*serving.source.name;
-        let event_id = &*event.id;
+        let source = serving.source.name.as_str();
+        let event_id = event.id.as_str();
         match serving.source.mode {
             Mode::Enforce => tracing::warn!(
                 source,

@@ -12,8 +12,8 @@ use crate::dedupe::Hold;
 use crate::dispatch::{self, Dispatch};
 use crate::event::Event;
 use crate::gate::{Gate, Serving, Snapshot};
-use crate::headers::VerifiedFacts;
 use crate::outcome::{Concern, Outcome, Reason, Refusal};
+use crate::proof::{ShadowPass, Warrant};
 use crate::report::Report;
 use crate::request::RequestHead;
 use crate::trace::Trace;
@@ -42,14 +42,17 @@ pub async fn pass(
     judged: &Answer,
     report: &mut Report,
 ) -> Option<Answer> {
-    let stopped = judged.outcome == Outcome::Duplicate
-        || judged.refusal.as_ref().is_some_and(|refusal| is_judgement(refusal.reason));
+    let stopped = judged.outcome() == Outcome::Duplicate
+        || judged.refusal().is_some_and(|refusal| is_judgement(refusal.reason));
     let body = report.body.take().filter(|_| stopped)?;
     let source = &*serving.source;
     let now = gate.clock.wall();
+    let proven = report.event.clone();
     // What the signature does not prove is good enough to find a route by, and for nothing else.
-    let event =
-        report.event.clone().or_else(|| Event::read_unproven(source, head, &body.bytes, None).ok());
+    let event = match &proven {
+        Some(proven) => Some(proven.event().clone()),
+        None => Event::read_unproven(source, head, &body.bytes, None).ok(),
+    };
     let (route_index, route) = match event {
         Some(event) => source.route(&event.kind)?,
         None => (0, source.routes.first()?),
@@ -60,12 +63,8 @@ pub async fn pass(
         route,
         destinations: serving.destinations(route_index),
         head,
-        facts: report.event.as_ref().map(|event| VerifiedFacts {
-            source: &source.name,
-            event_id: &event.id,
-            event_type: &event.kind,
-            verified_at: now,
-        }),
+        warrant: Warrant::Shadow(ShadowPass::of(source, proven)?),
+        verified_at: now,
         body,
         repeats: true,
         trace: &trace,
@@ -75,7 +74,7 @@ pub async fn pass(
     let answer = dispatch::forward(gate, dispatch, None, &mut met).await;
     let answer = answer.unwrap_or_else(Answer::refused);
     report.destinations = met.destinations;
-    report.shadowed = Some(format!("forwarded, {}", answer.outcome.label()));
+    report.shadowed = Some(format!("forwarded, {}", answer.outcome().label()));
     Some(answer)
 }
 

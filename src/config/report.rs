@@ -80,7 +80,7 @@ fn route_rows(source: &Source) -> Vec<[String; 4]> {
             [
                 source.name.to_string(),
                 events.join(" "),
-                route.to.join(" "),
+                route.to.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(" "),
                 route.path.clone().unwrap_or_else(|| "-".to_owned()),
             ]
         })

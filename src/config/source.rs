@@ -14,7 +14,6 @@ use crate::presets;
 use crate::scheme::Scheme;
 use crate::secret::NamedSecret;
 use crate::source::{Mode, Source, Unrouted};
-use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) static KEYS: TableKeys = TableKeys {
@@ -155,7 +154,7 @@ pub(super) fn read<'a>(
     let source = |path: RequestPath, scheme: Scheme, secrets: Secrets| {
         let (secrets, keys) = keys(&table, &scheme, secrets, no_token);
         Source {
-            name: Arc::from(draft.name),
+            name: draft.name.into(),
             path: path.0,
             preset: draft.preset.as_ref().map(|preset| preset.name.to_owned()),
             scheme,

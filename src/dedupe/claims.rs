@@ -10,7 +10,7 @@ use super::{
     ClaimStore, Fence, Health, Intent, Key, Settled, Standing, StoreError, Target, Verdict,
 };
 use crate::clock::{Clock, UnixMillis};
-use crate::route::UpstreamName;
+use crate::names::{EventId, SourceName, UpstreamName};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -56,20 +56,21 @@ impl<T: Send + Sync + 'static> Claims<T> {
     ) -> Result<Vec<Hold<T>>, StoreError> {
         let began = self.clock.monotonic();
         let terms = Terms {
-            fingerprint: request.fingerprint,
-            ttl: request.ttl,
-            hold: request.uncertain_hold,
+            fingerprint: request.terms.fingerprint,
+            ttl: request.terms.ttl,
+            hold: request.terms.uncertain_hold,
         };
-        let mut places = Vec::with_capacity(request.destinations.len());
+        let mut places = Vec::with_capacity(request.terms.destinations.len());
         let mut asked = Vec::new();
-        for (destination, lease) in request.destinations {
+        for (destination, lease) in request.terms.destinations {
             let target = request.target(destination, *lease);
             places.push(self.enter(target, &request, &mut asked));
         }
         let mut answers = if asked.is_empty() {
             Vec::new()
         } else {
-            let asking = Arc::clone(self).ask(asked, terms, request.intent, request.within);
+            let asking =
+                Arc::clone(self).ask(asked, terms, request.terms.intent, request.terms.within);
             self.run(asking).await.unwrap_or_else(|| Err(self.cut_short()))?
         }
         .into_iter();
@@ -85,7 +86,7 @@ impl<T: Send + Sync + 'static> Claims<T> {
                 },
                 Place::Follows(target, flight) => {
                     let spent = self.clock.monotonic().saturating_sub(began);
-                    let left = request.within.saturating_sub(spent);
+                    let left = request.terms.within.saturating_sub(spent);
                     self.follow(target, &flight, terms, left).await?
                 }
             });
@@ -99,8 +100,8 @@ impl<T: Send + Sync + 'static> Claims<T> {
     /// The store did not answer.
     pub async fn inspect(
         &self,
-        source: &str,
-        event_id: &str,
+        source: &SourceName,
+        event_id: &EventId,
         destinations: &[UpstreamName],
         within: Duration,
     ) -> Result<Vec<(UpstreamName, Standing)>, StoreError> {
@@ -119,8 +120,8 @@ impl<T: Send + Sync + 'static> Claims<T> {
     /// The store did not answer; some destinations may be forgotten.
     pub async fn forget(
         &self,
-        source: &str,
-        event_id: &str,
+        source: &SourceName,
+        event_id: &EventId,
         destinations: &[UpstreamName],
         within: Duration,
     ) -> Result<Vec<(UpstreamName, Standing)>, StoreError> {
@@ -130,7 +131,7 @@ impl<T: Send + Sync + 'static> Claims<T> {
             let here = self.unsettled.forget(key, self.now());
             let there = self.counted(self.store.forget(key, within).await)?;
             let stood = here.filter(|_| there == Standing::Absent).unwrap_or(there);
-            forgotten.push((Arc::clone(destination), stood));
+            forgotten.push((destination.clone(), stood));
         }
         Ok(forgotten)
     }
@@ -185,11 +186,11 @@ impl<T: Send + Sync + 'static> Claims<T> {
         if let Some(standing) = self.unsettled.standing(target.key, self.now()) {
             return Place::Known(target, standing);
         }
-        let flight = match request.intent {
+        let flight = match request.terms.intent {
             Intent::Look => None,
             Intent::Claim => {
                 let now = self.now();
-                match self.flights.enter(target.key, request.fingerprint, now, target.lease) {
+                match self.flights.enter(target.key, request.terms.fingerprint, now, target.lease) {
                     Entered::Leads(flight) => Some(flight),
                     Entered::Follows(flight) => return Place::Follows(target, flight),
                 }

@@ -30,7 +30,7 @@ mod races;
 pub use claim::{Claim, Ending};
 pub use claims::Claims;
 pub use disk::DiskStore;
-pub use hold::{ClaimRequest, Hold};
+pub use hold::{ClaimRequest, ClaimTerms, Claimable, Hold};
 pub use key::{Fence, Key};
 pub use memory::MemoryStore;
 pub use redis::RedisStore;

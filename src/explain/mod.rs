@@ -236,7 +236,8 @@ impl Story<'_> {
         let lines = judged.as_ref().map_or_else(
             |_| Vec::new(),
             |event| {
-                let (id, kind) = (escape(event.id.as_bytes()), escape(event.kind.as_bytes()));
+                let (id, kind) =
+                    (escape(event.id.as_str().as_bytes()), escape(event.kind.as_bytes()));
                 vec![format!("id `{id}`, type `{kind}`")]
             },
         );
@@ -256,7 +257,7 @@ impl Story<'_> {
                 };
                 Refusal::because(Reason::Unrouted, answer)
             });
-        let lines = judged.as_ref().map_or_else(|_| Vec::new(), |to| vec![to.join(", ")]);
+        let lines = judged.as_ref().map_or_else(|_| Vec::new(), |to| vec![listed(to)]);
         self.note("route", judged, lines)
     }
 
@@ -312,7 +313,7 @@ impl fmt::Display for Explanation {
         }
         match &self.verdict {
             Verdict::Forwarded(to) => {
-                write!(f, "would be forwarded to {}, unless it is a duplicate", to.join(", "))
+                write!(f, "would be forwarded to {}, unless it is a duplicate", listed(to))
             }
             Verdict::Handshake => f.write_str("reason: handshake"),
             Verdict::Refused(reason) => {
@@ -327,6 +328,10 @@ impl fmt::Display for Explanation {
             }
         }
     }
+}
+
+fn listed(names: &[UpstreamName]) -> String {
+    names.iter().map(UpstreamName::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// Both ends of a text, escaped, with its length; enough to see how it joins its neighbours.

@@ -3,7 +3,7 @@
 //! Owns framing, the headers that every answer has and the problem document of a refusal. Decides
 //! nothing: status, title and wait come from [`crate::outcome`].
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Conclusion};
 use crate::outcome::{Reason, Refusal};
 use crate::upstream::ReplyBody;
 use bytes::Bytes;
@@ -35,12 +35,13 @@ pub(crate) struct Reply {
 
 impl From<Answer> for Reply {
     fn from(answer: Answer) -> Self {
-        let Answer { outcome, refusal, status, headers, body } = answer;
-        let mut reply = match refusal {
-            Some(refusal) => {
+        let outcome = answer.outcome();
+        let Answer { conclusion, headers, body } = answer;
+        let mut reply = match conclusion {
+            Conclusion::Refused(refusal) => {
                 Self { headers, ..Self::problem(&refusal) }.with_problem_headers(&refusal)
             }
-            None => Self { status, headers, body },
+            Conclusion::Good { status, .. } => Self { status, headers, body },
         };
         reply.headers.insert(OUTCOME, HeaderValue::from_static(outcome.label()));
         reply
@@ -194,7 +195,7 @@ async fn within<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::Outcome;
+    use crate::answer::Success;
 
     fn text(reply: &Reply) -> String {
         match &reply.body {
@@ -238,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_good_end_keeps_status_headers_and_body() {
-        let mut answer = Answer::empty(Outcome::Delivered, 202);
+        let mut answer = Answer::empty(Success::Delivered, 202);
         answer.headers.insert("x-a", HeaderValue::from_static("b"));
         answer.headers.insert(OUTCOME, HeaderValue::from_static("forged"));
         answer.body = ReplyBody::Whole(Bytes::from_static(b"ok"));

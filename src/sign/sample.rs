@@ -159,7 +159,7 @@ mod tests {
         let (head, body) = signed_by(&source, &body);
         let genuine = check(&source, &source.new_keys(), &head, &body).expect("genuine");
         let event = Event::read(&source, &head, &body, &genuine).expect("an event");
-        assert_eq!((&*event.id, event.kind.as_str()), ("evt_7", "order.paid"));
+        assert_eq!((event.id.as_str(), event.kind.as_str()), ("evt_7", "order.paid"));
         assert_eq!((event.sent, event.time), (Some(NOW), Some(NOW)));
     }
 

@@ -6,6 +6,7 @@ use super::address::{Address, Endpoint};
 use super::exchange::{Progress, exchange, request_header};
 use crate::clock::Clock;
 use crate::config::{HealthCheck, UpstreamSettings};
+use crate::names::UpstreamName;
 use bytes::Bytes;
 use http::header::{CONNECTION, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method};
@@ -30,7 +31,7 @@ pub(super) fn start(
     for endpoint in endpoints {
         if endpoint.is_name() {
             tasks.spawn(look_up_again(
-                Arc::clone(&settings.name),
+                settings.name.clone(),
                 Arc::clone(endpoint),
                 settings.resolve_every,
                 Arc::clone(clock),
@@ -38,7 +39,7 @@ pub(super) fn start(
         }
         if let Some(health) = &settings.health {
             tasks.spawn(check_again(
-                Arc::clone(&settings.name),
+                settings.name.clone(),
                 Arc::clone(endpoint),
                 health.clone(),
                 Arc::clone(connector),
@@ -50,7 +51,7 @@ pub(super) fn start(
 }
 
 async fn look_up_again(
-    upstream: Arc<str>,
+    upstream: UpstreamName,
     endpoint: Arc<Endpoint>,
     every: Duration,
     clock: Arc<dyn Clock>,
@@ -69,7 +70,7 @@ async fn look_up_again(
 }
 
 async fn check_again(
-    upstream: Arc<str>,
+    upstream: UpstreamName,
     endpoint: Arc<Endpoint>,
     health: HealthCheck,
     connector: Arc<Connector>,
@@ -119,6 +120,7 @@ async fn is_well(
         query: None,
         headers,
         body: Bytes::new(),
+        _sealed: (),
     };
     let Ok(header) = request_header(&request, &endpoint.host, None) else { return false };
     let connected = timeout_at(deadline, connector.get_http_session(&address.fresh)).await;

@@ -23,12 +23,15 @@ mod upstreams;
 pub use destination::UpstreamStatus;
 pub use upstreams::{UpstreamFault, Upstreams};
 
+use crate::proof::Permit;
+use crate::request::RequestHead;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// A verified event on its way to one destination, header rules already applied.
+/// A request to one destination, header rules already applied. Outside of this module it is made of
+/// an event that may be forwarded: see [`UpstreamRequest::of_event`].
 #[derive(Clone, Debug)]
 pub struct UpstreamRequest {
     /// The sender's method.
@@ -44,6 +47,30 @@ pub struct UpstreamRequest {
     pub headers: HeaderMap,
     /// The body, shared and not copied.
     pub body: Bytes,
+    /// Keeps others from making one.
+    _sealed: (),
+}
+
+impl UpstreamRequest {
+    /// The request that carries an event on, as the permit of its delivery allows.
+    #[must_use]
+    pub fn of_event(
+        _: Permit,
+        head: &RequestHead,
+        route_path: Option<String>,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Self {
+        Self {
+            method: head.method.clone(),
+            route_path,
+            sender_path: head.path.clone(),
+            query: head.query.clone(),
+            headers,
+            body,
+            _sealed: (),
+        }
+    }
 }
 
 /// How a forwarding ended, in terms of what the destination may have seen.

@@ -8,6 +8,7 @@ use super::{Forwarded, Forwarder, UpstreamRequest};
 use crate::clock::Clock;
 use crate::config::UpstreamSettings;
 use crate::metrics::Metrics;
+use crate::names::UpstreamName;
 use http::HeaderValue;
 use pingora::connectors::ConnectorOptions;
 use pingora::connectors::http::Connector;
@@ -36,9 +37,9 @@ pub struct Upstreams {
     connector: Arc<Connector>,
     /// In the order of the configuration.
     destinations: Vec<Arc<Destination>>,
-    by_name: HashMap<Arc<str>, Arc<Destination>>,
+    by_name: HashMap<UpstreamName, Arc<Destination>>,
     /// The series of `hookward_upstream_healthy`: upstream and address.
-    shown: HashSet<(Arc<str>, String)>,
+    shown: HashSet<(UpstreamName, String)>,
     clock: Arc<dyn Clock>,
 }
 
@@ -92,12 +93,12 @@ impl Upstreams {
             .iter()
             .flat_map(|upstream| {
                 let settings = upstream.settings;
-                settings.urls.iter().map(|url| (Arc::clone(&settings.name), Endpoint::label(url)))
+                settings.urls.iter().map(|url| (settings.name.clone(), Endpoint::label(url)))
             })
             .collect();
         for (upstream, address) in self.shown.difference(&shown) {
             // It is there unless two configurations were loaded at once, and gone then.
-            let _ = metrics.upstream_healthy.remove_label_values(&[&**upstream, address]);
+            let _ = metrics.upstream_healthy.remove_label_values(&[upstream.as_str(), address]);
         }
         let destinations: Vec<Arc<Destination>> =
             prepared.into_iter().map(|upstream| self.destination(upstream, metrics)).collect();
@@ -137,7 +138,7 @@ impl Upstreams {
             return Arc::clone(same);
         }
         let endpoints = settings.urls.iter().zip(hosts).map(|(url, host)| {
-            let labels = [&*settings.name, &Endpoint::label(url)];
+            let labels = [settings.name.as_str(), &Endpoint::label(url)];
             let healthy = metrics.upstream_healthy.with_label_values(&labels);
             Arc::new(Endpoint::new(url, host, tls.clone(), healthy))
         });
@@ -145,7 +146,7 @@ impl Upstreams {
             settings.clone(),
             fingerprint,
             endpoints.collect(),
-            metrics.for_upstream(&settings.name),
+            metrics.for_upstream(settings.name.as_str()),
             Arc::clone(&self.clock),
         ))
     }

@@ -126,7 +126,7 @@ impl Stage {
 
     /// How the event stands with `erp`.
     pub(crate) async fn standing(&self, event_id: &str) -> Standing {
-        let key = Key::of("shop", event_id, "erp");
+        let key = Key::of(&"shop".into(), &event_id.into(), &"erp".into());
         let target = Target { key, alias: None, lease: Duration::ZERO, ttl: Duration::ZERO };
         let targets = [target];
         let looked = self.store.inner.claim(&targets, Fence(0), Intent::Look, Duration::MAX);

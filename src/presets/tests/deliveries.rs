@@ -25,7 +25,7 @@ fn the_sample_of_every_preset_is_signed_and_verified() {
     for preset in all() {
         let delivery = Delivery::of(preset);
         let event = delivery.judge().unwrap_or_else(|why| panic!("{}: {why:?}", preset.name));
-        assert!(!event.id.is_empty(), "{}", preset.name);
+        assert!(!event.id.as_str().is_empty(), "{}", preset.name);
     }
 }
 
@@ -132,7 +132,7 @@ impl Delivery {
     }
 
     fn preset(&self) -> &'static Preset {
-        super::super::named(&self.source.name).expect("a preset")
+        super::super::named(self.source.name.as_str()).expect("a preset")
     }
 
     pub(super) fn judge(&self) -> Result<Event, Fault> {

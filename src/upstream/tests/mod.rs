@@ -64,6 +64,7 @@ fn request(body: impl Into<Bytes>) -> UpstreamRequest {
         query: None,
         headers: HeaderMap::new(),
         body: body.into(),
+        _sealed: (),
     }
 }
 
