@@ -2,7 +2,7 @@
 
 use crate::handshake::Reply;
 use crate::outcome::{Outcome, Reason, Refusal};
-use crate::upstream::ReplyBody;
+use crate::upstream::{ReplyBody, UpstreamAnswer};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 
@@ -121,28 +121,38 @@ impl Answer {
 }
 
 /// What a delivery and the copies that waited for it are told about one destination.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum End {
-    /// The destination answered 2xx.
-    Accepted {
-        /// Its status.
-        status: u16,
-        /// Its end-to-end headers.
-        headers: HeaderMap,
-        /// Its body, if that was small enough to be kept; else empty.
-        body: Bytes,
-    },
+    /// The destination answered 2xx. Copies are told its body only if that was small enough to be
+    /// kept whole.
+    Accepted(UpstreamAnswer),
     /// It did not accept the event.
     Failed(Refusal),
 }
 
 impl End {
+    /// The same end for one more copy of the delivery: without a body that only streams.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        match self {
+            Self::Accepted(UpstreamAnswer { status, headers, body }) => {
+                let body = match body {
+                    ReplyBody::Whole(bytes) => bytes.clone(),
+                    ReplyBody::Streamed { .. } => Bytes::new(),
+                };
+                let (status, headers) = (*status, headers.clone());
+                Self::Accepted(UpstreamAnswer { status, headers, body: ReplyBody::Whole(body) })
+            }
+            Self::Failed(refusal) => Self::Failed(refusal.clone()),
+        }
+    }
+
     /// What copies that wait on other instances are told: reason, status, and the wait where it is
     /// not the reason's.
     #[must_use]
     pub fn note(&self) -> String {
         match self {
-            Self::Accepted { .. } => String::new(),
+            Self::Accepted(_) => String::new(),
             Self::Failed(refusal) => {
                 let (label, status) = (refusal.reason.label(), refusal.status());
                 match &refusal.retry_after {

@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod answer;
+pub mod arrival;
 pub mod bucket;
 pub mod cli;
 pub mod clock;

@@ -20,16 +20,19 @@ use crate::trace::Trace;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// Says at once what enforcement would have waited for: a copy is not held up in shadow mode.
+/// Says at once what enforcement would have waited for: a copy is not held up in shadow mode. A
+/// destination that has the event gets it again, as it did before there was a proxy.
 ///
 /// # Errors
 /// `in_flight` or `uncertain`, if another delivery has a hold on a destination.
-pub fn stand_aside(holds: &[Hold<End>]) -> Result<(), Refusal> {
-    holds.iter().try_for_each(|hold| match hold {
+pub fn stand_aside(holds: Vec<Hold<End>>) -> Result<Vec<Hold<End>>, Refusal> {
+    let aside = holds.into_iter().map(|hold| match hold {
         Hold::InFlight(_) => Err(Reason::InFlight.into()),
-        Hold::Uncertain { left } => Err(Refusal::new(Reason::Uncertain).retry_after(*left)),
-        Hold::Won(_) | Hold::Delivered { .. } | Hold::Absent => Ok(()),
-    })
+        Hold::Uncertain { left } => Err(Refusal::new(Reason::Uncertain).retry_after(left)),
+        Hold::Delivered { .. } | Hold::Unguarded => Ok(Hold::Unguarded),
+        mine @ (Hold::Won(_) | Hold::Absent) => Ok(mine),
+    });
+    aside.collect()
 }
 
 /// Forwards what the judgement would have stopped, without a claim, and gives the answer that the
@@ -58,20 +61,21 @@ pub async fn pass(
         None => (0, source.routes.first()?),
     };
     let trace = report.trace.clone().unwrap_or_else(|| Trace::of(&head.headers));
+    let destinations = serving.destinations(route_index);
+    let holds = destinations.iter().map(|_| Hold::Unguarded).collect();
     let dispatch = Dispatch {
         snapshot: snapshot.clone(),
         route,
-        destinations: serving.destinations(route_index),
+        destinations,
         head,
         warrant: Warrant::Shadow(ShadowPass::of(source, proven)?),
         verified_at: now,
         body,
-        repeats: true,
         trace: &trace,
         deadline: Instant::now() + source.respond_within,
     };
     let mut met = Report::of(head.client);
-    let answer = dispatch::forward(gate, dispatch, None, &mut met).await;
+    let answer = dispatch::forward(gate, dispatch, holds, &mut met).await;
     let answer = answer.unwrap_or_else(Answer::refused);
     report.destinations = met.destinations;
     report.shadowed = Some(format!("forwarded, {}", answer.outcome().label()));

@@ -64,6 +64,9 @@ impl<'a> ClaimRequest<'a> {
 pub enum Hold<T: Send + Sync + 'static> {
     /// This delivery forwards it.
     Won(Claim<T>),
+    /// This delivery forwards it without a claim, where the configuration says to deliver without
+    /// the store, and in shadow mode. The store never says so.
+    Unguarded,
     /// The destination has it.
     Delivered {
         /// When it was accepted.

@@ -97,7 +97,7 @@ fn copy(
                 }
             }
             Hold::Uncertain { .. } => assert_ne!(end, Some(Ending::Delivered)),
-            Hold::Absent => panic!("a claim was asked for"),
+            Hold::Unguarded | Hold::Absent => panic!("a claim was asked for"),
         }
     });
 }

@@ -192,6 +192,7 @@ pub(crate) fn word(hold: &Hold<Result>) -> &'static str {
         Hold::Delivered { same_body: false, .. } => "delivered, another body",
         Hold::InFlight(_) => "in flight",
         Hold::Uncertain { .. } => "uncertain",
+        Hold::Unguarded => "unguarded",
         Hold::Absent => "absent",
     }
 }
