@@ -91,6 +91,13 @@ impl<T: Send + Sync + 'static> Claims<T> {
                 }
             });
         }
+        // Who claims gets each destination or learns who has it. A store that says otherwise is not
+        // believed in the rest either: what it gave is dropped here, and thereby released.
+        let is_absent = |hold: &Hold<T>| matches!(hold, Hold::Absent);
+        if request.terms.intent == Intent::Claim && holds.iter().any(is_absent) {
+            let problem = "left unclaimed what it was to claim".to_owned();
+            return self.counted(Err(StoreError { store: self.store.name(), problem }));
+        }
         Ok(holds)
     }
 
@@ -252,8 +259,9 @@ impl<T: Send + Sync + 'static> Claims<T> {
             // The store learns that this is another name of the event under way; or knows that
             // it is one of an event that has been delivered.
             let stands = self.look(&[target], within).await?.into_iter().next();
-            if let Some(Standing::Delivered { .. } | Standing::Uncertain { .. }) = &stands {
-                return Ok(self.hold(target, &stands.unwrap_or(Standing::Absent), terms));
+            if let Some(ended @ (Standing::Delivered { .. } | Standing::Uncertain { .. })) = stands
+            {
+                return Ok(self.hold(target, &ended, terms));
             }
         }
         let standing = self.bounded(within, flight.standing()).await;
