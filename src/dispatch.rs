@@ -10,7 +10,7 @@ mod tests;
 use crate::answer::{Answer, End, Success};
 use crate::clock::{Clock, UnixMillis};
 use crate::dedupe::{Claim, Ending, Hold, Waited, Waiter};
-use crate::gate::{Gate, Snapshot};
+use crate::gate::{Gate, ServedRoute};
 use crate::headers::{self, VerifiedFacts};
 use crate::metrics::Counted;
 use crate::names::{EventId, SourceName};
@@ -18,9 +18,9 @@ use crate::outcome::{Reason, Refusal};
 use crate::proof::Warrant;
 use crate::report::{DestinationReport, Report, millis};
 use crate::request::{Body, RequestHead};
-use crate::route::{Route, UpstreamName};
+use crate::route::UpstreamName;
 use crate::trace::Trace;
-use crate::upstream::{Forwarded, UpstreamRequest};
+use crate::upstream::{Forwarded, Forwarder, UpstreamRequest};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -28,12 +28,8 @@ use tokio::time::{Instant, timeout_at};
 
 /// An event on its way.
 pub struct Dispatch<'a> {
-    /// The configuration that the whole delivery is judged by.
-    pub snapshot: Arc<Snapshot>,
     /// The route that takes it.
-    pub route: &'a Route,
-    /// The route's destinations with the lease of a claim on each.
-    pub destinations: &'a [(UpstreamName, Duration)],
+    pub route: &'a ServedRoute,
     /// The request.
     pub head: &'a RequestHead,
     /// Why it may be forwarded. Destinations are told of the event what it proves.
@@ -67,9 +63,10 @@ pub async fn forward(
     // waiting for all at once, and the first failure that is found is the one to be told.
     let pending: Vec<_> = holds
         .into_iter()
-        .zip(dispatch.destinations)
-        .map(|(hold, (upstream, _))| {
-            (upstream, start(gate, &dispatch, upstream, hold, &in_flight, report))
+        .zip(dispatch.route.destinations.iter().zip(&dispatch.route.forwarders))
+        .map(|(hold, ((upstream, _), forwarder))| {
+            let to = (upstream, forwarder);
+            (upstream, start(gate, &dispatch, to, hold, &in_flight, report))
         })
         .collect();
     let alone = pending.len() == 1;
@@ -118,7 +115,7 @@ fn label(end: Option<&End>) -> String {
 fn start(
     gate: &Gate,
     dispatch: &Dispatch<'_>,
-    upstream: &UpstreamName,
+    (upstream, forwarder): (&UpstreamName, &Arc<dyn Forwarder>),
     hold: Hold<End>,
     in_flight: &Arc<Counted>,
     report: &Report,
@@ -138,7 +135,7 @@ fn start(
         }
     };
     let carriage = Carriage {
-        snapshot: dispatch.snapshot.clone(),
+        forwarder: forwarder.clone(),
         upstream: upstream.clone(),
         request: request(dispatch),
         claim,
@@ -182,7 +179,7 @@ fn request(dispatch: &Dispatch<'_>) -> UpstreamRequest {
 
 /// One event on its way to one destination, with everything that has to live until it is settled.
 struct Carriage {
-    snapshot: Arc<Snapshot>,
+    forwarder: Arc<dyn Forwarder>,
     upstream: UpstreamName,
     request: UpstreamRequest,
     claim: Option<Claim<End>>,
@@ -199,7 +196,7 @@ impl Carriage {
         if let Some(claim) = &self.claim {
             claim.sent();
         }
-        let forwarded = self.snapshot.upstreams.forward(self.upstream.as_str(), self.request).await;
+        let forwarded = self.forwarder.forward(self.request).await;
         let (ending, end) = judge(forwarded, self.upstream.as_str());
         if let Some(claim) = self.claim {
             claim.settle(ending, end.note(), Arc::new(end.copy())).await;

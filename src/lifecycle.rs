@@ -17,14 +17,13 @@ use crate::dedupe::{ClaimRequest, ClaimTerms, Hold, Intent};
 use crate::dispatch::{self, Dispatch};
 use crate::event::Event;
 use crate::fault::Fault;
-use crate::gate::{Gate, Serving, Snapshot};
+use crate::gate::{Gate, ServedRoute, Serving, Snapshot};
 use crate::handshake::Reply;
 use crate::metrics::Stage;
 use crate::outcome::{Reason, Refusal};
 use crate::proof::{Proven, Warrant};
 use crate::report::Report;
 use crate::request::{Body, BodySource, RequestHead};
-use crate::route::Route;
 use crate::shadow;
 use crate::source::{Mode, Source, Unrouted};
 use crate::trace::Trace;
@@ -64,9 +63,7 @@ pub async fn deliver(gate: &Gate, head: &RequestHead, body: &mut dyn BodySource)
     };
     let forwarded_anyway = match serving.source.mode {
         Mode::Enforce => None,
-        Mode::Shadow => {
-            Box::pin(shadow::pass(gate, &snapshot, serving, head, &judged, &mut report)).await
-        }
+        Mode::Shadow => Box::pin(shadow::pass(gate, serving, head, &judged, &mut report)).await,
     };
     gate.conclude(Some(serving), &report, &judged, took());
     forwarded_anyway.unwrap_or(judged)
@@ -84,10 +81,10 @@ async fn live(
 ) -> Result<Answer, Stop> {
     let (arrived, signature) = course.arrive(body, report).await?;
     let proof = course.prove(&arrived, signature, report)?;
-    let routed = course.route(&proof.event)?;
+    let route = course.route(&proof.event)?;
     // Boxed, here and below, so that what is refused before does not hold the room for it.
-    let holds = Box::pin(course.claim(&arrived, &proof, routed)).await?;
-    Ok(Box::pin(course.forward(arrived, proof, routed, holds, report)).await?)
+    let holds = Box::pin(course.claim(&arrived, &proof, route)).await?;
+    Ok(Box::pin(course.forward(arrived, proof, route, holds, report)).await?)
 }
 
 /// One delivery under way, with everything that it is judged by.
@@ -117,9 +114,6 @@ struct Proof {
     genuine: Genuine,
     event: Proven,
 }
-
-/// A route, with its index in the source.
-type Routed<'a> = (usize, &'a Route);
 
 /// An end before the event is forwarded.
 enum Stop {
@@ -199,8 +193,8 @@ impl<'a> Course<'a> {
     }
 
     /// The route. Before the claim, so that an event that goes nowhere consumes nothing.
-    fn route(&self, event: &Proven) -> Result<Routed<'a>, Stop> {
-        match (self.source.route(&event.event().kind), self.source.unrouted) {
+    fn route(&self, event: &Proven) -> Result<&'a ServedRoute, Stop> {
+        match (self.serving.route(&event.event().kind), self.source.unrouted) {
             (Some(routed), _) => Ok(routed),
             (None, Unrouted::Accept) => Err(Stop::well(Success::Ignored)),
             (None, Unrouted::Reject) => Err(Reason::Unrouted.into()),
@@ -213,16 +207,15 @@ impl<'a> Course<'a> {
         &self,
         arrived: &Arrived,
         proof: &Proof,
-        (route_index, _): Routed<'_>,
+        route: &ServedRoute,
     ) -> Result<Vec<Hold<End>>, Stop> {
         let Self { gate, snapshot, serving, source, .. } = *self;
         let event = proof.event.event();
-        let destinations = serving.destinations(route_index);
         let fresh = freshness::judge_any(source.scheme.timestamp.as_ref(), event.sent, self.now);
         let alias = source.replay_guard.then(|| proof.genuine.signature_fingerprint());
         let terms = ClaimTerms {
             alias: alias.as_deref(),
-            destinations,
+            destinations: &route.destinations,
             fingerprint: xxh3_64(&arrived.body.bytes),
             ttl: source.dedupe_ttl,
             uncertain_hold: snapshot.uncertain_hold,
@@ -243,7 +236,7 @@ impl<'a> Course<'a> {
             }
             Err(fault) => {
                 snapshot.without_store(&fault)?;
-                destinations.iter().map(|_| Hold::Unguarded).collect()
+                route.destinations.iter().map(|_| Hold::Unguarded).collect()
             }
         };
         fresh?;
@@ -255,7 +248,7 @@ impl<'a> Course<'a> {
         &self,
         arrived: Arrived,
         proof: Proof,
-        (route_index, route): Routed<'_>,
+        route: &ServedRoute,
         holds: Vec<Hold<End>>,
         report: &mut Report,
     ) -> Result<Answer, Refusal> {
@@ -263,9 +256,7 @@ impl<'a> Course<'a> {
         let is_first = holds.iter().any(|hold| matches!(hold, Hold::Won(_) | Hold::Unguarded));
         let happened = proof.event.event().time.filter(|_| is_first);
         let dispatch = Dispatch {
-            snapshot: self.snapshot.clone(),
             route,
-            destinations: self.serving.destinations(route_index),
             head: self.head,
             body: arrived.body,
             trace: &self.trace,

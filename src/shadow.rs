@@ -11,13 +11,12 @@ use crate::answer::{Answer, End};
 use crate::dedupe::Hold;
 use crate::dispatch::{self, Dispatch};
 use crate::event::Event;
-use crate::gate::{Gate, Serving, Snapshot};
+use crate::gate::{Gate, Serving};
 use crate::outcome::{Concern, Outcome, Reason, Refusal};
 use crate::proof::{ShadowPass, Warrant};
 use crate::report::Report;
 use crate::request::RequestHead;
 use crate::trace::Trace;
-use std::sync::Arc;
 use tokio::time::Instant;
 
 /// Says at once what enforcement would have waited for: a copy is not held up in shadow mode. A
@@ -39,7 +38,6 @@ pub fn stand_aside(holds: Vec<Hold<End>>) -> Result<Vec<Hold<End>>, Refusal> {
 /// sender gets. `None`: the judgement stopped nothing, or not by its own verdict.
 pub async fn pass(
     gate: &Gate,
-    snapshot: &Arc<Snapshot>,
     serving: &Serving,
     head: &RequestHead,
     judged: &Answer,
@@ -56,17 +54,14 @@ pub async fn pass(
         Some(proven) => Some(proven.event().clone()),
         None => Event::read_unproven(source, head, &body.bytes, None).ok(),
     };
-    let (route_index, route) = match event {
-        Some(event) => source.route(&event.kind)?,
-        None => (0, source.routes.first()?),
+    let route = match event {
+        Some(event) => serving.route(&event.kind)?,
+        None => serving.first_route()?,
     };
     let trace = report.trace.clone().unwrap_or_else(|| Trace::of(&head.headers));
-    let destinations = serving.destinations(route_index);
-    let holds = destinations.iter().map(|_| Hold::Unguarded).collect();
+    let holds = route.destinations.iter().map(|_| Hold::Unguarded).collect();
     let dispatch = Dispatch {
-        snapshot: snapshot.clone(),
         route,
-        destinations,
         head,
         warrant: Warrant::Shadow(ShadowPass::of(source, proven)?),
         verified_at: now,

@@ -165,7 +165,7 @@ impl Runtime {
         let upstreams = Arc::new(upstreams);
         let before = self.gate.snapshot();
         let clock = &self.gate.clock;
-        let snapshot = Snapshot::new(config, upstreams.clone(), metrics, clock, Some(&before));
+        let snapshot = Snapshot::new(config, &*upstreams, metrics, clock, Some(&before));
         self.upstreams.store(upstreams);
         self.gate.swap(snapshot);
         self.edge.take_over(listener);

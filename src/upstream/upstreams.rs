@@ -4,7 +4,7 @@
 use super::address::Endpoint;
 use super::destination::{Destination, UpstreamStatus};
 use super::tls::TlsMaterial;
-use super::{Forwarded, Forwarder, UpstreamRequest};
+use super::{Forwarded, Forwarder, Forwarders, UpstreamRequest};
 use crate::clock::Clock;
 use crate::config::UpstreamSettings;
 use crate::metrics::Metrics;
@@ -173,17 +173,23 @@ impl<'a> Prepared<'a> {
     }
 }
 
+impl Forwarders for Upstreams {
+    fn forwarder(&self, name: &UpstreamName) -> Option<Arc<dyn Forwarder>> {
+        let destination = Arc::clone(self.by_name.get(name)?);
+        Some(Arc::new(Connected { destination, connector: Arc::clone(&self.connector) }))
+    }
+}
+
+/// A destination with the pool that its connections come from.
+struct Connected {
+    destination: Arc<Destination>,
+    connector: Arc<Connector>,
+}
+
 #[async_trait::async_trait]
-impl Forwarder for Upstreams {
-    async fn forward(&self, upstream: &str, request: UpstreamRequest) -> Forwarded {
-        match self.by_name.get(upstream) {
-            Some(destination) => destination.forward(&self.connector, &request).await,
-            // The configuration does not let a route name what is not there.
-            None => Forwarded::Unreachable {
-                detail: format!("there is no upstream {upstream:?}"),
-                retry_after: None,
-            },
-        }
+impl Forwarder for Connected {
+    async fn forward(&self, request: UpstreamRequest) -> Forwarded {
+        self.destination.forward(&self.connector, &request).await
     }
 }
 

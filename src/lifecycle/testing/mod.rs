@@ -70,7 +70,7 @@ impl Stage {
         let claims = Claims::new(store.clone() as Arc<dyn ClaimStore>, shared.clone());
         let metrics = Arc::new(Metrics::new().unwrap());
         let upstreams = Arc::new(Upstreams::default());
-        let snapshot = Snapshot::new(config(toml), upstreams.clone(), &metrics, &shared, None);
+        let snapshot = Snapshot::new(config(toml), &upstreams, &metrics, &shared, None);
         let gate = Arc::new(Gate::new(shared, metrics, claims, snapshot));
         Self { gate, clock, store, upstreams }
     }
@@ -81,7 +81,7 @@ impl Stage {
         let shared: Arc<dyn Clock> = self.clock.clone();
         let upstreams = self.upstreams.clone();
         let metrics = &self.gate.metrics;
-        self.gate.swap(Snapshot::new(config(toml), upstreams, metrics, &shared, Some(&before)));
+        self.gate.swap(Snapshot::new(config(toml), &upstreams, metrics, &shared, Some(&before)));
     }
 
     /// What the sender of this source would send: a delivery with this body, signed.
