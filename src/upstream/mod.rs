@@ -33,8 +33,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// A request to one destination, header rules already applied. Outside of this module it is made of
-/// an event that may be forwarded: see [`UpstreamRequest::of_event`].
+/// an event that may be forwarded, see [`UpstreamRequest::of_event`]; the only other ones are health
+/// checks.
 #[derive(Clone, Debug)]
+#[expect(clippy::manual_non_exhaustive, reason = "it keeps out the rest of this crate, too")]
 pub struct UpstreamRequest {
     /// The sender's method.
     pub method: Method,

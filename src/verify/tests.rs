@@ -16,7 +16,7 @@ mod signed;
 fn reason(source: &Source, head: &RequestHead, body: &[u8]) -> Option<FaultKind> {
     let whole = check(source, &source.new_keys(), head, body);
     let streamed = stream(source, head, body);
-    let reasons = [&whole, &streamed].map(|judged| judged.as_ref().err().map(|r| r.kind()));
+    let reasons = [&whole, &streamed].map(|judged| judged.as_ref().err().map(Fault::kind));
     assert_eq!(reasons[0], reasons[1], "hashing on arrival makes a difference");
     reasons[0]
 }
