@@ -130,8 +130,30 @@ fn no_two_modules_need_each_other() {
 fn claims_know_neither_http_nor_signatures() {
     knows_nothing_of(
         |name| name.starts_with("dedupe/"),
-        &["http::", "pingora", "crate::verify", "crate::scheme"],
+        &[
+            "http::",
+            "pingora",
+            "crate::verify",
+            "crate::scheme",
+            "crate::source",
+            "crate::route",
+            "crate::proof",
+            "crate::event",
+            "crate::outcome",
+        ],
     );
+}
+
+#[test]
+fn only_a_proven_event_can_be_claimed() {
+    let claimable = |(_, text): &(String, String)| code(text).contains("impl Claimable for");
+    let files: Vec<String> = sources()
+        .into_iter()
+        .filter(|(name, _)| !is_for_tests(name))
+        .filter(claimable)
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(files, ["proof.rs"]);
 }
 
 #[test]
