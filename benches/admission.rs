@@ -15,12 +15,15 @@ use hookward::dedupe::{Claims, MemoryStore};
 use hookward::gate::{Gate, Snapshot};
 use hookward::lifecycle;
 use hookward::metrics::Metrics;
+use hookward::names::UpstreamName;
 use hookward::outcome::Outcome;
 use hookward::request::{Body, BodyError, BodySource, RequestHead};
 use hookward::secret::Secret;
 use hookward::sign::{SignRequest, SigningKey, sign};
 use hookward::source::Source;
-use hookward::upstream::{Forwarded, Forwarder, ReplyBody, UpstreamAnswer, UpstreamRequest};
+use hookward::upstream::{
+    Forwarded, Forwarder, Forwarders, ReplyBody, UpstreamAnswer, UpstreamRequest,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -46,9 +49,15 @@ impl SecretReader for Secrets {
 /// A destination that accepts at once.
 struct Accepts;
 
+impl Forwarders for Accepts {
+    fn forwarder(&self, _: &UpstreamName) -> Option<Arc<dyn Forwarder>> {
+        Some(Arc::new(Self))
+    }
+}
+
 #[async_trait]
 impl Forwarder for Accepts {
-    async fn forward(&self, _: &str, _: UpstreamRequest) -> Forwarded {
+    async fn forward(&self, _: UpstreamRequest) -> Forwarded {
         Forwarded::Answered(UpstreamAnswer {
             status: 200,
             headers: HeaderMap::new(),
@@ -114,7 +123,7 @@ pub fn admission(criterion: &mut Criterion) {
     let metrics = Arc::new(Metrics::new().expect("metrics"));
     let store = Arc::new(MemoryStore::new(1_000_000, clock.clone()));
     let claims = Claims::new(store, clock.clone());
-    let snapshot = Snapshot::new(configuration(), Arc::new(Accepts), &metrics, &clock, None);
+    let snapshot = Snapshot::new(configuration(), &Accepts, &metrics, &clock, None);
     let gate = Gate::new(clock.clone(), metrics, claims, snapshot);
 
     let mut group = criterion.benchmark_group("admission");
@@ -127,7 +136,7 @@ pub fn admission(criterion: &mut Criterion) {
             },
             |(head, mut body)| {
                 let answer = runtime.block_on(lifecycle::deliver(&gate, &head, &mut body));
-                assert_eq!(answer.outcome, Outcome::Delivered);
+                assert_eq!(answer.outcome(), Outcome::Delivered);
             },
             BatchSize::SmallInput,
         );
@@ -139,7 +148,7 @@ pub fn admission(criterion: &mut Criterion) {
         bencher.iter(|| {
             let mut body = Ready(body.0.clone());
             let answer = runtime.block_on(lifecycle::deliver(&gate, &head, &mut body));
-            assert_eq!(answer.outcome, Outcome::Duplicate);
+            assert_eq!(answer.outcome(), Outcome::Duplicate);
         });
     });
     let forged = [("forged", "sha256=", "0"), ("malformed", "", "z")];
@@ -151,7 +160,7 @@ pub fn admission(criterion: &mut Criterion) {
             bencher.iter(|| {
                 let mut body = Ready(body.0.clone());
                 let answer = runtime.block_on(lifecycle::deliver(&gate, &head, &mut body));
-                assert_eq!(answer.outcome, Outcome::Rejected);
+                assert_eq!(answer.outcome(), Outcome::Rejected);
             });
         });
     }

@@ -12,8 +12,10 @@
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use hookward::clock::{Clock, SystemClock};
 use hookward::dedupe::{
-    ClaimRequest, ClaimStore, Claims, DiskStore, Ending, Hold, Intent, MemoryStore, RedisStore,
+    ClaimRequest, ClaimStore, ClaimTerms, Claimable, Claims, DiskStore, Ending, Hold, Intent,
+    MemoryStore, RedisStore,
 };
+use hookward::names::{EventId, SourceName, UpstreamName};
 use hookward::secret::Secret;
 use std::net::TcpListener;
 use std::path::Path;
@@ -41,14 +43,26 @@ fn runtime() -> Runtime {
     Runtime::new().expect("a runtime")
 }
 
+/// An event, as if it were proven.
+struct Event(SourceName, EventId);
+
+impl Claimable for Event {
+    fn source(&self) -> &SourceName {
+        &self.0
+    }
+
+    fn event_id(&self) -> &EventId {
+        &self.1
+    }
+}
+
 /// Takes `count` events of their own and settles each as delivered.
 async fn deliver(claims: Arc<Claims<()>>, count: u64) {
-    let erp = [(Arc::from("erp"), Duration::from_secs(40))];
+    let erp = [(UpstreamName::from("erp"), Duration::from_secs(40))];
     for _ in 0..count {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed).to_string();
-        let request = ClaimRequest {
-            source: "shop",
-            event_id: &id,
+        let event = Event("shop".into(), id.into());
+        let terms = ClaimTerms {
             alias: None,
             destinations: &erp,
             fingerprint: 1,
@@ -57,7 +71,7 @@ async fn deliver(claims: Arc<Claims<()>>, count: u64) {
             intent: Intent::Claim,
             within: Duration::from_secs(5),
         };
-        for hold in claims.take(request).await.expect("the store answers") {
+        for hold in claims.take(ClaimRequest::of(&event, terms)).await.expect("the store answers") {
             if let Hold::Won(claim) = hold {
                 claim.settle(Ending::Delivered, "", Arc::new(())).await;
             }

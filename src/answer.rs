@@ -2,19 +2,15 @@
 
 use crate::handshake::Reply;
 use crate::outcome::{Outcome, Reason, Refusal};
-use crate::upstream::ReplyBody;
+use crate::upstream::{ReplyBody, UpstreamAnswer};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 
 /// The answer to one request; `proxy::respond` turns it into bytes.
 #[derive(Debug)]
 pub struct Answer {
-    /// How the delivery ended: the `Hookward-Outcome` header.
-    pub outcome: Outcome,
-    /// Why, if it did not end well: status, `Retry-After` and problem body follow from it.
-    pub refusal: Option<Refusal>,
-    /// The status of a good end; a refusal brings its own.
-    pub status: u16,
+    /// How the delivery ended.
+    pub conclusion: Conclusion,
     /// Further headers: those of an upstream's 2xx or of a handshake, `Allow` of a 405.
     pub headers: HeaderMap,
     /// The body of a good end; that of a refusal is the problem document.
@@ -23,14 +19,55 @@ pub struct Answer {
     pub is_bare: bool,
 }
 
+/// How a delivery ended: well, under a status, or with a refusal, which brings its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Conclusion {
+    /// Well.
+    Good {
+        /// How.
+        success: Success,
+        /// Under which status.
+        status: u16,
+    },
+    /// With a reason.
+    Refused(Refusal),
+}
+
+/// The outcomes that have no reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Success {
+    /// [`Outcome::Delivered`].
+    Delivered,
+    /// [`Outcome::Duplicate`].
+    Duplicate,
+    /// [`Outcome::Ignored`].
+    Ignored,
+    /// [`Outcome::Handshake`].
+    Handshake,
+}
+
+impl From<Success> for Outcome {
+    fn from(success: Success) -> Self {
+        match success {
+            Success::Delivered => Self::Delivered,
+            Success::Duplicate => Self::Duplicate,
+            Success::Ignored => Self::Ignored,
+            Success::Handshake => Self::Handshake,
+        }
+    }
+}
+
 impl Answer {
-    /// A good end without a body.
+    /// A good end without a body. What did not end well has a reason:
+    ///
+    /// ```compile_fail,E0308
+    /// use hookward::{answer::Answer, outcome::Outcome};
+    /// let answer = Answer::empty(Success::Rejected, 200);
+    /// ```
     #[must_use]
-    pub fn empty(outcome: Outcome, status: u16) -> Self {
+    pub fn empty(success: Success, status: u16) -> Self {
         Self {
-            outcome,
-            refusal: None,
-            status,
+            conclusion: Conclusion::Good { success, status },
             headers: HeaderMap::new(),
             body: ReplyBody::Whole(Bytes::new()),
             is_bare: false,
@@ -45,9 +82,13 @@ impl Answer {
         if let Some(allow) = self.headers.get(header::ALLOW) {
             headers.insert(header::ALLOW, allow.clone());
         }
-        let status = if (200..300).contains(&self.status) { 200 } else { self.status };
-        let body = ReplyBody::Whole(Bytes::new());
-        Self { status, headers, body, is_bare: true, ..self }
+        let conclusion = match self.conclusion {
+            Conclusion::Good { success, status: 200..300 } => {
+                Conclusion::Good { success, status: 200 }
+            }
+            other => other,
+        };
+        Self { conclusion, headers, body: ReplyBody::Whole(Bytes::new()), is_bare: true }
     }
 
     /// A handshake's answer.
@@ -58,41 +99,81 @@ impl Answer {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
         }
         let body = ReplyBody::Whole(reply.body.into());
-        Self { headers, body, ..Self::empty(Outcome::Handshake, reply.status) }
+        Self { headers, body, ..Self::empty(Success::Handshake, reply.status) }
     }
 
     /// A bad end.
     #[must_use]
     pub fn refused(refusal: Refusal) -> Self {
-        let outcome = refusal.reason.facets().outcome;
-        let status = refusal.status();
-        Self { refusal: Some(refusal), ..Self::empty(outcome, status) }
+        Self {
+            conclusion: Conclusion::Refused(refusal),
+            headers: HeaderMap::new(),
+            body: ReplyBody::Whole(Bytes::new()),
+            is_bare: false,
+        }
+    }
+
+    /// The `Hookward-Outcome` header.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        match &self.conclusion {
+            Conclusion::Good { success, .. } => (*success).into(),
+            Conclusion::Refused(refusal) => refusal.reason.facets().outcome,
+        }
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match &self.conclusion {
+            Conclusion::Good { status, .. } => *status,
+            Conclusion::Refused(refusal) => refusal.status(),
+        }
+    }
+
+    /// Why it did not end well, if it did not.
+    #[must_use]
+    pub const fn refusal(&self) -> Option<&Refusal> {
+        match &self.conclusion {
+            Conclusion::Good { .. } => None,
+            Conclusion::Refused(refusal) => Some(refusal),
+        }
     }
 }
 
 /// What a delivery and the copies that waited for it are told about one destination.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum End {
-    /// The destination answered 2xx.
-    Accepted {
-        /// Its status.
-        status: u16,
-        /// Its end-to-end headers.
-        headers: HeaderMap,
-        /// Its body, if that was small enough to be kept; else empty.
-        body: Bytes,
-    },
+    /// The destination answered 2xx. Copies are told its body only if that was small enough to be
+    /// kept whole.
+    Accepted(UpstreamAnswer),
     /// It did not accept the event.
     Failed(Refusal),
 }
 
 impl End {
+    /// The same end for one more copy of the delivery: without a body that only streams.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        match self {
+            Self::Accepted(UpstreamAnswer { status, headers, body }) => {
+                let body = match body {
+                    ReplyBody::Whole(bytes) => bytes.clone(),
+                    ReplyBody::Streamed { .. } => Bytes::new(),
+                };
+                let (status, headers) = (*status, headers.clone());
+                Self::Accepted(UpstreamAnswer { status, headers, body: ReplyBody::Whole(body) })
+            }
+            Self::Failed(refusal) => Self::Failed(refusal.clone()),
+        }
+    }
+
     /// What copies that wait on other instances are told: reason, status, and the wait where it is
     /// not the reason's.
     #[must_use]
     pub fn note(&self) -> String {
         match self {
-            Self::Accepted { .. } => String::new(),
+            Self::Accepted(_) => String::new(),
             Self::Failed(refusal) => {
                 let (label, status) = (refusal.reason.label(), refusal.status());
                 match &refusal.retry_after {
@@ -111,22 +192,24 @@ impl End {
         let (label, status, wait) = (parts.next()?, parts.next()?, parts.next());
         let reason = Reason::ALL.into_iter().find(|reason| reason.label() == label)?;
         let status = status.parse().ok().filter(|status| (400..600).contains(status))?;
-        let refusal = Refusal::because(reason, "as another instance was told").with_status(status);
-        Some(Refusal { retry_after: wait.map(ToOwned::to_owned), ..refusal })
+        let detail = "as another instance was told";
+        let refusal = match reason {
+            Reason::UpstreamError => Refusal::passing_on(status, detail),
+            reason => Refusal::because(reason, detail),
+        };
+        Some(refusal.with_retry_after(wait.map(ToOwned::to_owned)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::Reason;
 
     #[test]
     fn copies_elsewhere_are_told_reason_status_and_wait() {
         let date = "Wed, 21 Oct 2026 07:28:00 GMT";
         for (status, wait) in [(500, None), (503, Some("17")), (503, Some(date))] {
-            let told = Refusal::new(Reason::UpstreamError).with_status(status);
-            let told = Refusal { retry_after: wait.map(str::to_owned), ..told };
+            let told = Refusal::passing_on(status, "").with_retry_after(wait.map(str::to_owned));
             let heard = End::refusal_of(&End::Failed(told.clone()).note()).unwrap();
             assert_eq!((heard.reason, heard.status()), (told.reason, status));
             assert_eq!(heard.retry_after, told.retry_after);

@@ -7,20 +7,20 @@
 #[cfg(test)]
 mod tests;
 
-use crate::answer::{Answer, End};
-use crate::clock::Clock;
+use crate::answer::{Answer, End, Success};
+use crate::clock::{Clock, UnixMillis};
 use crate::dedupe::{Claim, Ending, Hold, Waited, Waiter};
-use crate::gate::{Gate, Snapshot};
+use crate::gate::{Gate, ServedRoute};
 use crate::headers::{self, Passing, VerifiedFacts};
 use crate::metrics::Counted;
-use crate::outcome::{Outcome, Reason, Refusal};
+use crate::names::{EventId, SourceName};
+use crate::outcome::{Reason, Refusal};
+use crate::proof::Warrant;
 use crate::report::{DestinationReport, Report, millis};
 use crate::request::{Body, RequestHead};
-use crate::route::{Route, UpstreamName};
-use crate::source::SourceName;
+use crate::route::UpstreamName;
 use crate::trace::Trace;
-use crate::upstream::{Forwarded, ReplyBody, UpstreamAnswer, UpstreamRequest};
-use bytes::Bytes;
+use crate::upstream::{Forwarded, Forwarder, UpstreamRequest};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -28,20 +28,16 @@ use tokio::time::{Instant, timeout_at};
 
 /// An event on its way.
 pub struct Dispatch<'a> {
-    /// The configuration that the whole delivery is judged by.
-    pub snapshot: Arc<Snapshot>,
     /// The route that takes it.
-    pub route: &'a Route,
-    /// The route's destinations with the lease of a claim on each.
-    pub destinations: &'a [(UpstreamName, Duration)],
+    pub route: &'a ServedRoute,
     /// The request.
     pub head: &'a RequestHead,
     /// Which of its headers go on.
     pub passing: &'a Passing,
-    /// What the destinations are told of the event; `None` where nothing of it is proven.
-    pub facts: Option<VerifiedFacts<'a>>,
-    /// Whether a destination that has the event gets it again, as it does in shadow mode.
-    pub repeats: bool,
+    /// Why it may be forwarded. Destinations are told of the event what it proves.
+    pub warrant: Warrant,
+    /// When its signature was found good.
+    pub verified_at: UnixMillis,
     /// Its body, shared by all destinations.
     pub body: Arc<Body>,
     /// The trace that upstreams see.
@@ -51,32 +47,28 @@ pub struct Dispatch<'a> {
 }
 
 /// Sends the event wherever it is ours to send, waits for the others' outcomes, and makes one
-/// answer of all. `holds` is `None` where the store does not answer and the configuration says to
-/// deliver without it.
+/// answer of all. `holds` says how each destination stands, in their order.
 ///
 /// # Errors
 /// The reason of the first destination in route order that did not accept the event in time.
 pub async fn forward(
     gate: &Gate,
     dispatch: Dispatch<'_>,
-    holds: Option<Vec<Hold<End>>>,
+    holds: Vec<Hold<End>>,
     report: &mut Report,
 ) -> Result<Answer, Refusal> {
-    let lots = match holds {
-        Some(holds) => holds.into_iter().map(|hold| Lot::of(hold, dispatch.repeats)).collect(),
-        None => dispatch.destinations.iter().map(|_| Lot::Ours(None)).collect::<Vec<_>>(),
-    };
     // A copy that only waits is not an event under way.
-    let forwards = lots.iter().any(|lot| matches!(lot, Lot::Ours(_)));
+    let forwards = holds.iter().any(|hold| matches!(hold, Hold::Won(_) | Hold::Unguarded));
     let in_flight = Arc::new(Counted::on(&gate.metrics.in_flight, i64::from(forwards)));
     let started = gate.clock.monotonic();
     // All tasks are started before any is waited for. Waiting in route order is then as quick as
     // waiting for all at once, and the first failure that is found is the one to be told.
-    let pending: Vec<_> = lots
+    let pending: Vec<_> = holds
         .into_iter()
-        .zip(dispatch.destinations)
-        .map(|(lot, (upstream, _))| {
-            (upstream, start(gate, &dispatch, upstream, lot, &in_flight, report))
+        .zip(dispatch.route.destinations.iter().zip(&dispatch.route.forwarders))
+        .map(|(hold, ((upstream, _), forwarder))| {
+            let to = (upstream, forwarder);
+            (upstream, start(gate, &dispatch, to, hold, &in_flight, report))
         })
         .collect();
     let alone = pending.len() == 1;
@@ -86,102 +78,66 @@ pub async fn forward(
         let met = pending.wait(dispatch.deadline).await;
         report.destinations.push(DestinationReport {
             name: upstream.to_string(),
-            result: met.label(),
+            result: label(met.as_ref()),
             duration: gate.clock.monotonic().saturating_sub(started),
         });
         match met {
-            Met::Before => {}
-            Met::Accepted(reply) => accepted = Some(reply),
-            Met::Refused(why) => refusal = refusal.or(Some(why)),
+            None => {}
+            Some(End::Accepted(reply)) => accepted = Some(reply),
+            Some(End::Failed(why)) => refusal = refusal.or(Some(why)),
         }
     }
     match (refusal, accepted) {
         (Some(refusal), _) => Err(refusal),
-        (None, None) => Ok(Answer::empty(Outcome::Duplicate, 200)),
+        (None, None) => Ok(Answer::empty(Success::Duplicate, 200)),
         (None, Some(reply)) if alone => Ok(Answer {
-            status: reply.status,
             headers: reply.headers,
             body: reply.body,
-            ..Answer::empty(Outcome::Delivered, 200)
+            ..Answer::empty(Success::Delivered, reply.status)
         }),
-        (None, Some(_)) => Ok(Answer::empty(Outcome::Delivered, 200)),
+        (None, Some(_)) => Ok(Answer::empty(Success::Delivered, 200)),
     }
 }
 
-/// How one destination stands for this delivery.
-enum Lot {
-    /// Ours to forward; without a claim where the store does not answer, and in shadow mode.
-    Ours(Option<Claim<End>>),
-    /// Another delivery's; we wait for its outcome.
-    Theirs(Waiter<End>),
-    /// Accepted earlier.
-    Before,
-    /// Nobody's until the hold is over.
-    Uncertain(Duration),
-    /// The store left it unclaimed although it was to claim it.
-    Unclaimed,
-}
-
-impl Lot {
-    fn of(hold: Hold<End>, repeats: bool) -> Self {
-        match hold {
-            Hold::Won(claim) => Self::Ours(Some(claim)),
-            Hold::InFlight(waiter) => Self::Theirs(waiter),
-            Hold::Delivered { .. } if repeats => Self::Ours(None),
-            Hold::Delivered { .. } => Self::Before,
-            Hold::Uncertain { left } => Self::Uncertain(left),
-            Hold::Absent => Self::Unclaimed,
-        }
-    }
-}
-
-/// What is being waited for.
+/// What is being waited for. The end is `None` where the destination had the event before.
 enum Pending {
-    Ours(oneshot::Receiver<Met>),
+    Ours(oneshot::Receiver<End>),
     Theirs(Waiter<End>),
-    Known(Met),
+    Known(Option<End>),
 }
 
-/// What this delivery met at one destination.
-enum Met {
-    Before,
-    Accepted(UpstreamAnswer),
-    Refused(Refusal),
-}
-
-impl Met {
-    fn label(&self) -> String {
-        match self {
-            Self::Before => "delivered before".to_owned(),
-            Self::Accepted(reply) => reply.status.to_string(),
-            Self::Refused(refusal) => refusal.reason.label().to_owned(),
-        }
+fn label(end: Option<&End>) -> String {
+    match end {
+        None => "delivered before".to_owned(),
+        Some(End::Accepted(reply)) => reply.status.to_string(),
+        Some(End::Failed(refusal)) => refusal.reason.label().to_owned(),
     }
 }
 
 fn start(
     gate: &Gate,
     dispatch: &Dispatch<'_>,
-    upstream: &UpstreamName,
-    lot: Lot,
+    (upstream, forwarder): (&UpstreamName, &Arc<dyn Forwarder>),
+    hold: Hold<End>,
     in_flight: &Arc<Counted>,
     report: &Report,
 ) -> Pending {
-    let claim = match lot {
-        Lot::Ours(claim) => claim,
-        Lot::Theirs(waiter) => return Pending::Theirs(waiter),
-        Lot::Before => return Pending::Known(Met::Before),
-        Lot::Uncertain(left) => {
+    let claim = match hold {
+        Hold::Won(claim) => Some(claim),
+        Hold::Unguarded => None,
+        Hold::InFlight(waiter) => return Pending::Theirs(waiter),
+        Hold::Delivered { .. } => return Pending::Known(None),
+        Hold::Uncertain { left } => {
             let refusal = Refusal::new(Reason::Uncertain).retry_after(left);
-            return Pending::Known(Met::Refused(refusal));
+            return Pending::Known(Some(End::Failed(refusal)));
         }
-        Lot::Unclaimed => {
+        Hold::Absent => {
             let refusal = Refusal::because(Reason::StoreUnavailable, "the store claimed nothing");
-            return Pending::Known(Met::Refused(refusal));
+            return Pending::Known(Some(End::Failed(refusal)));
         }
     };
     let carriage = Carriage {
-        snapshot: dispatch.snapshot.clone(),
+        forwarder: forwarder.clone(),
         upstream: upstream.clone(),
         request: request(dispatch),
         claim,
@@ -190,7 +146,7 @@ fn start(
     };
     let late = Late {
         source: report.source.clone(),
-        event_id: report.event.as_ref().map(|event| event.id.clone()),
+        event_id: report.event.as_ref().map(|event| event.event().id.clone()),
         upstream: upstream.clone(),
         clock: gate.clock.clone(),
         started: gate.clock.monotonic(),
@@ -198,32 +154,34 @@ fn start(
     let (tell, told) = oneshot::channel();
     tokio::spawn(async move {
         // A sender that hung up is told nothing; its retry will be.
-        if let Err(met) = tell.send(carriage.carry().await) {
-            late.log(&met);
+        if let Err(end) = tell.send(carriage.carry().await) {
+            late.log(&end);
         }
     });
     Pending::Ours(told)
 }
 
 fn request(dispatch: &Dispatch<'_>) -> UpstreamRequest {
-    UpstreamRequest {
-        method: dispatch.head.method.clone(),
-        route_path: dispatch.route.path.clone(),
-        sender_path: dispatch.head.path.clone(),
-        query: dispatch.head.query.clone(),
-        headers: headers::for_upstream(
-            dispatch.head,
-            dispatch.passing,
-            dispatch.facts.as_ref(),
-            dispatch.trace,
-        ),
-        body: dispatch.body.bytes.clone(),
-    }
+    let Dispatch { head, passing, route, warrant, verified_at, trace, body, .. } = dispatch;
+    let facts = warrant.proven().map(|proven| VerifiedFacts {
+        source: proven.source().as_str(),
+        event_id: proven.event().id.as_str(),
+        event_type: &proven.event().kind,
+        verified_at: *verified_at,
+    });
+    let headers = headers::for_upstream(head, passing, facts.as_ref(), trace);
+    UpstreamRequest::of_event(
+        warrant.permit(),
+        head,
+        route.path.clone(),
+        headers,
+        body.bytes.clone(),
+    )
 }
 
 /// One event on its way to one destination, with everything that has to live until it is settled.
 struct Carriage {
-    snapshot: Arc<Snapshot>,
+    forwarder: Arc<dyn Forwarder>,
     upstream: UpstreamName,
     request: UpstreamRequest,
     claim: Option<Claim<End>>,
@@ -236,28 +194,16 @@ impl Carriage {
     /// Forwards, settles, and says what was met. If this is cut off by a panic or the end of the
     /// process, the claim is dropped and thereby held as uncertain: from here on the destination
     /// may have seen the event.
-    async fn carry(self) -> Met {
+    async fn carry(self) -> End {
         if let Some(claim) = &self.claim {
             claim.sent();
         }
-        let forwarded = self.snapshot.upstreams.forward(&self.upstream, self.request).await;
-        let (ending, met) = judge(forwarded, &self.upstream);
+        let forwarded = self.forwarder.forward(self.request).await;
+        let (ending, end) = judge(forwarded, self.upstream.as_str());
         if let Some(claim) = self.claim {
-            let end = match &met {
-                Met::Accepted(UpstreamAnswer { status, headers, body }) => End::Accepted {
-                    status: *status,
-                    headers: headers.clone(),
-                    body: match body {
-                        ReplyBody::Whole(bytes) => bytes.clone(),
-                        ReplyBody::Streamed { .. } => Bytes::new(),
-                    },
-                },
-                Met::Refused(refusal) => End::Failed(refusal.clone()),
-                Met::Before => return met,
-            };
-            claim.settle(ending, end.note(), Arc::new(end)).await;
+            claim.settle(ending, end.note(), Arc::new(end.copy())).await;
         }
-        met
+        end
     }
 }
 
@@ -265,20 +211,20 @@ impl Carriage {
 /// line was written before, and without this nobody would read how it ended.
 struct Late {
     source: Option<SourceName>,
-    event_id: Option<Arc<str>>,
+    event_id: Option<EventId>,
     upstream: UpstreamName,
     clock: Arc<dyn Clock>,
     started: Duration,
 }
 
 impl Late {
-    fn log(&self, met: &Met) {
-        let source = self.source.as_deref().unwrap_or_default();
-        let event_id = self.event_id.as_deref().unwrap_or_default();
-        let (upstream, result) = (&*self.upstream, met.label());
+    fn log(&self, end: &End) {
+        let source = self.source.as_ref().map_or("", SourceName::as_str);
+        let event_id = self.event_id.as_ref().map_or("", EventId::as_str);
+        let (upstream, result) = (self.upstream.as_str(), label(Some(end)));
         let duration_ms = millis(self.clock.monotonic().saturating_sub(self.started));
-        match met {
-            Met::Refused(refusal) => tracing::warn!(
+        match end {
+            End::Failed(refusal) => tracing::warn!(
                 source,
                 event_id,
                 upstream,
@@ -287,7 +233,7 @@ impl Late {
                 detail = &*refusal.detail,
                 "late end: the sender did not wait for it"
             ),
-            Met::Accepted(_) | Met::Before => tracing::info!(
+            End::Accepted(_) => tracing::info!(
                 source,
                 event_id,
                 upstream,
@@ -300,7 +246,7 @@ impl Late {
 }
 
 /// What a destination's answer means: for its claim, and for the sender.
-fn judge(forwarded: Forwarded, upstream: &str) -> (Ending, Met) {
+fn judge(forwarded: Forwarded, upstream: &str) -> (Ending, End) {
     // After the last byte was sent the destination may have acted on the event, so nobody may send
     // it again until the hold is over; before that it cannot have read all of it.
     let doubt = |sent_whole: bool| if sent_whole { Ending::Uncertain } else { Ending::Released };
@@ -308,7 +254,7 @@ fn judge(forwarded: Forwarded, upstream: &str) -> (Ending, Met) {
         |reason: Reason, detail: String| Refusal::because(reason, format!("{upstream}: {detail}"));
     match forwarded {
         Forwarded::Answered(answer) if (200..300).contains(&answer.status) => {
-            (Ending::Delivered, Met::Accepted(answer))
+            (Ending::Delivered, End::Accepted(answer))
         }
         Forwarded::Answered(answer) => {
             let status = answer.status;
@@ -320,12 +266,12 @@ fn judge(forwarded: Forwarded, upstream: &str) -> (Ending, Met) {
                 .filter(|wait| is_wait(wait))
                 .map(str::to_owned);
             let refusal = match status {
-                429 => Refusal { retry_after, ..refused(Reason::UpstreamBusy, detail) },
-                500.. => Refusal { retry_after, ..refused(Reason::UpstreamError, detail) }
-                    .with_status(status),
+                429 => refused(Reason::UpstreamBusy, detail).with_retry_after(retry_after),
+                500.. => Refusal::passing_on(status, format!("{upstream}: {detail}"))
+                    .with_retry_after(retry_after),
                 _ => refused(Reason::UpstreamRefused, detail),
             };
-            (Ending::Released, Met::Refused(refusal))
+            (Ending::Released, End::Failed(refusal))
         }
         Forwarded::Unreachable { detail, retry_after } => {
             let refusal = refused(Reason::UpstreamUnreachable, detail);
@@ -333,19 +279,19 @@ fn judge(forwarded: Forwarded, upstream: &str) -> (Ending, Met) {
                 Some(wait) => refusal.retry_after(wait),
                 None => refusal,
             };
-            (Ending::Released, Met::Refused(refusal))
+            (Ending::Released, End::Failed(refusal))
         }
         Forwarded::Full => {
             let refusal = refused(Reason::Overloaded, "its waiting room is full".to_owned());
-            (Ending::Released, Met::Refused(refusal))
+            (Ending::Released, End::Failed(refusal))
         }
         Forwarded::TimedOut { sent_whole } => {
             let refusal =
                 refused(Reason::UpstreamTimeout, "no answer within its timeout".to_owned());
-            (doubt(sent_whole), Met::Refused(refusal))
+            (doubt(sent_whole), End::Failed(refusal))
         }
         Forwarded::Broken { sent_whole, detail } => {
-            (doubt(sent_whole), Met::Refused(refused(Reason::UpstreamBroken, detail)))
+            (doubt(sent_whole), End::Failed(refused(Reason::UpstreamBroken, detail)))
         }
     }
 }
@@ -359,35 +305,29 @@ fn is_wait(text: &str) -> bool {
 
 impl Pending {
     /// What came of it, or that the sender has to come again to learn it.
-    async fn wait(self, deadline: Instant) -> Met {
+    async fn wait(self, deadline: Instant) -> Option<End> {
+        let refused = |refusal: Refusal| Some(End::Failed(refusal));
         match self {
-            Self::Known(met) => met,
+            Self::Known(end) => end,
             Self::Ours(told) => match timeout_at(deadline, told).await {
-                Ok(Ok(met)) => met,
+                Ok(Ok(end)) => Some(end),
                 // The task is gone without a word: it panicked, and its claim is held in doubt.
                 Ok(Err(_)) => {
-                    Met::Refused(Refusal::because(Reason::Uncertain, "the forwarding broke off"))
+                    refused(Refusal::because(Reason::Uncertain, "the forwarding broke off"))
                 }
-                Err(_) => Met::Refused(Reason::StillWorking.into()),
+                Err(_) => refused(Reason::StillWorking.into()),
             },
             Self::Theirs(waiter) => match waiter.wait(deadline - Instant::now()).await {
-                Waited::Result(end) => match &*end {
-                    End::Accepted { status, headers, body } => Met::Accepted(UpstreamAnswer {
-                        status: *status,
-                        headers: headers.clone(),
-                        body: ReplyBody::Whole(body.clone()),
-                    }),
-                    End::Failed(refusal) => Met::Refused(refusal.clone()),
-                },
-                Waited::Delivered { .. } => Met::Before,
-                Waited::Uncertain { left, note } => Met::Refused(
+                Waited::Result(end) => Some(end.copy()),
+                Waited::Delivered { .. } => None,
+                Waited::Uncertain { left, note } => refused(
                     End::refusal_of(&note)
                         .unwrap_or(Refusal::new(Reason::Uncertain).retry_after(left)),
                 ),
                 Waited::Released { note } => {
-                    Met::Refused(End::refusal_of(&note).unwrap_or(Reason::InFlight.into()))
+                    refused(End::refusal_of(&note).unwrap_or(Reason::InFlight.into()))
                 }
-                Waited::TimedOut => Met::Refused(Reason::InFlight.into()),
+                Waited::TimedOut => refused(Reason::InFlight.into()),
             },
         }
     }

@@ -4,15 +4,15 @@
 //! only if something that is read stands in it. Knows neither secrets nor routes.
 
 use crate::clock::UnixMillis;
+use crate::fault::Fault;
 use crate::json::{Member, read_members};
-use crate::outcome::{Reason, Refusal};
+use crate::names::EventId;
 use crate::request::RequestHead;
 use crate::scheme::{Place, Pointer, Segment, TimeFormat, TimestampPlace};
 use crate::source::Source;
 use crate::verify::freshness::parse_time;
 use crate::verify::{Genuine, OneHeader, body_sha256, one_header, read_unsigned_timestamp};
 use std::borrow::Cow;
-use std::sync::Arc;
 
 /// The longest id or type, in bytes: they become claim keys, headers and log fields.
 const MAX_NAME_BYTES: usize = 512;
@@ -21,7 +21,7 @@ const MAX_NAME_BYTES: usize = 512;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// Its id; the same on every retry.
-    pub id: Arc<str>,
+    pub id: EventId,
     /// Its type; empty for a source whose scheme has none.
     pub kind: String,
     /// When the sender says this delivery was sent, if the scheme has a timestamp.
@@ -34,14 +34,14 @@ impl Event {
     /// Reads the event of a request whose signature holds.
     ///
     /// # Errors
-    /// In this order: [`Reason::PayloadMalformed`], [`Reason::EventIdMissing`],
-    /// [`Reason::EventTypeMissing`], [`Reason::TimestampMissing`], [`Reason::TimestampMalformed`].
+    /// In this order: [`Fault::PayloadMalformed`], [`Fault::EventIdMissing`],
+    /// [`Fault::EventTypeMissing`], [`Fault::TimestampMissing`], [`Fault::TimestampMalformed`].
     pub fn read(
         source: &Source,
         head: &RequestHead,
         body: &[u8],
         genuine: &Genuine,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, Fault> {
         Self::read_unproven(source, head, body, genuine.sent())
     }
 
@@ -56,26 +56,26 @@ impl Event {
         head: &RequestHead,
         body: &[u8],
         signed_timestamp: Option<UnixMillis>,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, Fault> {
         let envelope = Envelope::open(source, head, body, signed_timestamp.is_none())?;
         let rule = &source.scheme.event;
         let Some(id) = envelope.first(&rule.id)? else {
             let detail = format!("there is none at {}", list(&rule.id));
-            return Err(Refusal::because(Reason::EventIdMissing, detail));
+            return Err(Fault::EventIdMissing(detail.into()));
         };
         let kind = match envelope.first(&rule.kind)? {
             Some(kind) => kind.into_owned(),
             None if rule.kind.is_empty() => String::new(),
             None => {
                 let detail = format!("there is none at {}", list(&rule.kind));
-                return Err(Refusal::because(Reason::EventTypeMissing, detail));
+                return Err(Fault::EventTypeMissing(detail.into()));
             }
         };
         let sent = match signed_timestamp {
             None => envelope.timestamp()?,
             known => known,
         };
-        Ok(Self { id: id.into(), kind, sent, time: envelope.time() })
+        Ok(Self { id: EventId::from(&*id), kind, sent, time: envelope.time() })
     }
 }
 
@@ -93,7 +93,7 @@ impl<'a> Envelope<'a> {
         head: &'a RequestHead,
         body: &'a [u8],
         reads_timestamp: bool,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, Fault> {
         let rule = &source.scheme.event;
         let timestamp = source.scheme.timestamp.as_ref().and_then(|rule| match &rule.from {
             TimestampPlace::Json(pointer) if reads_timestamp => Some(pointer),
@@ -111,14 +111,14 @@ impl<'a> Envelope<'a> {
                 Ok(members) => needed.into_iter().zip(members).collect(),
                 // A time for a histogram is no reason to turn an event away.
                 Err(_) if needed_count == 0 => Vec::new(),
-                Err(fault) => return Err(Refusal::because(Reason::PayloadMalformed, fault.0)),
+                Err(fault) => return Err(fault.into()),
             }
         };
         Ok(Self { source, head, body, members })
     }
 
     /// The text at the first of these places that is there and not empty.
-    fn first(&self, places: &'a [Place]) -> Result<Option<Cow<'_, str>>, Refusal> {
+    fn first(&self, places: &'a [Place]) -> Result<Option<Cow<'_, str>>, Fault> {
         for place in places {
             let Some(text) = self.text_at(place)? else { continue };
             if text.len() > MAX_NAME_BYTES {
@@ -130,7 +130,7 @@ impl<'a> Envelope<'a> {
     }
 
     /// The text at a place; `None` where it, or one of the places it joins, is absent or empty.
-    fn text_at(&self, place: &'a Place) -> Result<Option<Cow<'_, str>>, Refusal> {
+    fn text_at(&self, place: &'a Place) -> Result<Option<Cow<'_, str>>, Fault> {
         let text: Cow<'_, str> = match place {
             Place::BodySha256 => body_sha256(self.body).into(),
             Place::Header(name) => match one_header(self.head, name) {
@@ -166,20 +166,18 @@ impl<'a> Envelope<'a> {
     }
 
     /// The time of sending that is not part of the signed text.
-    fn timestamp(&self) -> Result<Option<UnixMillis>, Refusal> {
+    fn timestamp(&self) -> Result<Option<UnixMillis>, Fault> {
         let Some(rule) = &self.source.scheme.timestamp else { return Ok(None) };
         let TimestampPlace::Json(pointer) = &rule.from else {
             return read_unsigned_timestamp(self.source, self.head, self.body).map(Some);
         };
-        let refuse = |reason, what: &str| {
-            Refusal::because(reason, format!("what stands at `{pointer}` is {what}"))
-        };
+        let detail = |what: &str| format!("what stands at `{pointer}` is {what}").into();
         match self.member(pointer) {
-            Some(Member::Unusable(what)) => Err(refuse(Reason::TimestampMalformed, what)),
+            Some(Member::Unusable(what)) => Err(Fault::TimestampMalformed(detail(what))),
             member => match member.and_then(Member::text).filter(|text| !text.is_empty()) {
-                None => Err(refuse(Reason::TimestampMissing, "nothing")),
+                None => Err(Fault::TimestampMissing(detail("nothing"))),
                 Some(text) => parse_time(rule.format, text).map(Some).ok_or_else(|| {
-                    refuse(Reason::TimestampMalformed, &format!("not {}", rule.format))
+                    Fault::TimestampMalformed(detail(&format!("not {}", rule.format)))
                 }),
             },
         }
@@ -198,8 +196,8 @@ impl<'a> Envelope<'a> {
     }
 }
 
-fn malformed(place: &Place, what: &str) -> Refusal {
-    Refusal::because(Reason::PayloadMalformed, format!("what stands at `{place}` {what}"))
+fn malformed(place: &Place, what: &str) -> Fault {
+    Fault::PayloadMalformed(format!("what stands at `{place}` {what}").into())
 }
 
 /// The JSON members that must be known to tell which of `places` is the first that holds a text:
@@ -258,16 +256,17 @@ fn list(places: &[Place]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::FaultKind;
     use crate::scheme::TimestampPlace;
     use crate::verify::check;
     use crate::verify::fixture::{NOW, head, places, signed_by, source};
 
-    fn read(source: &Source, lines: &[(&str, &str)], body: &str) -> Result<Event, Refusal> {
+    fn read(source: &Source, lines: &[(&str, &str)], body: &str) -> Result<Event, Fault> {
         Event::read_unproven(source, &head(lines), body.as_bytes(), None)
     }
 
-    fn reason(source: &Source, lines: &[(&str, &str)], body: &str) -> Option<Reason> {
-        read(source, lines, body).err().map(|refusal| refusal.reason)
+    fn reason(source: &Source, lines: &[(&str, &str)], body: &str) -> Option<FaultKind> {
+        read(source, lines, body).err().map(|fault| fault.kind())
     }
 
     #[test]
@@ -283,7 +282,7 @@ mod tests {
             (&[], "{\"type\":\"t\"}", &body_sha256(b"{\"type\":\"t\"}")),
         ] {
             let event = read(&source, lines, body).expect(body);
-            assert_eq!((&*event.id, event.kind.as_str()), (id, "t"), "{body}");
+            assert_eq!((event.id.as_str(), event.kind.as_str()), (id, "t"), "{body}");
         }
     }
 
@@ -301,12 +300,13 @@ mod tests {
             (topic, r#"{"id":null,"kind":"order"}"#, hash(r#"{"id":null,"kind":"order"}"#)),
             (&[], r#"{"id":7,"kind":""}"#, hash(r#"{"id":7,"kind":""}"#)),
         ] {
-            assert_eq!(*read(&source, lines, body).expect(body).id, *id, "{body}");
+            assert_eq!(read(&source, lines, body).expect(body).id.as_str(), id, "{body}");
         }
         let by_topic = source.with_id(&["{header:X-Topic}:{body-sha256}", "header:X-Id"]);
         let event = read(&by_topic, topic, "<xml/>").expect("no JSON is read");
-        assert_eq!(*event.id, *format!("orders/paid:{}", hash("<xml/>")));
-        assert_eq!(*read(&by_topic, &[("X-Id", "1")], "<xml/>").expect("an event").id, *"1");
+        assert_eq!(event.id.as_str(), format!("orders/paid:{}", hash("<xml/>")));
+        let event = read(&by_topic, &[("X-Id", "1")], "<xml/>").expect("an event");
+        assert_eq!(event.id.as_str(), "1");
     }
 
     #[test]
@@ -315,10 +315,10 @@ mod tests {
         let half = "x".repeat(256);
         for (body, expected) in [
             (format!(r#"{{"a":"{half}","b":"{}"}}"#, &half[1..]), None),
-            (format!(r#"{{"a":"{half}","b":"{half}"}}"#), Some(Reason::PayloadMalformed)),
-            (r#"{"a":{},"b":"1"}"#.to_owned(), Some(Reason::PayloadMalformed)),
-            (r#"{"a":"1","b":1.5}"#.to_owned(), Some(Reason::PayloadMalformed)),
-            (r#"{"a":"1"}"#.to_owned(), Some(Reason::EventIdMissing)),
+            (format!(r#"{{"a":"{half}","b":"{half}"}}"#), Some(FaultKind::PayloadMalformed)),
+            (r#"{"a":{},"b":"1"}"#.to_owned(), Some(FaultKind::PayloadMalformed)),
+            (r#"{"a":"1","b":1.5}"#.to_owned(), Some(FaultKind::PayloadMalformed)),
+            (r#"{"a":"1"}"#.to_owned(), Some(FaultKind::EventIdMissing)),
         ] {
             assert_eq!(reason(&source, &[], &body), expected, "{body}");
         }
@@ -330,19 +330,22 @@ mod tests {
         let long = "x".repeat(513);
         for (body, expected) in [
             (r#"{"id":"1","type":"t"}"#.to_owned(), None),
-            (r#"{"id":"","type":"t"}"#.to_owned(), Some(Reason::EventIdMissing)),
-            (r#"{"type":"t"}"#.to_owned(), Some(Reason::EventIdMissing)),
-            (r#"{"id":"1"}"#.to_owned(), Some(Reason::EventTypeMissing)),
-            ("{}".to_owned(), Some(Reason::EventIdMissing)),
-            (r#"{"id":1.5,"type":"t"}"#.to_owned(), Some(Reason::PayloadMalformed)),
-            (r#"{"id":{},"type":"t"}"#.to_owned(), Some(Reason::PayloadMalformed)),
-            (r#"{"id":"1","type":true}"#.to_owned(), Some(Reason::PayloadMalformed)),
-            (r#"{"id":"1","id":"1","type":"t"}"#.to_owned(), Some(Reason::PayloadMalformed)),
-            (r#"{"id":"1","type":"t"}}"#.to_owned(), Some(Reason::PayloadMalformed)),
-            (String::new(), Some(Reason::PayloadMalformed)),
+            (r#"{"id":"","type":"t"}"#.to_owned(), Some(FaultKind::EventIdMissing)),
+            (r#"{"type":"t"}"#.to_owned(), Some(FaultKind::EventIdMissing)),
+            (r#"{"id":"1"}"#.to_owned(), Some(FaultKind::EventTypeMissing)),
+            ("{}".to_owned(), Some(FaultKind::EventIdMissing)),
+            (r#"{"id":1.5,"type":"t"}"#.to_owned(), Some(FaultKind::PayloadMalformed)),
+            (r#"{"id":{},"type":"t"}"#.to_owned(), Some(FaultKind::PayloadMalformed)),
+            (r#"{"id":"1","type":true}"#.to_owned(), Some(FaultKind::PayloadMalformed)),
+            (r#"{"id":"1","id":"1","type":"t"}"#.to_owned(), Some(FaultKind::PayloadMalformed)),
+            (r#"{"id":"1","type":"t"}}"#.to_owned(), Some(FaultKind::PayloadMalformed)),
+            (String::new(), Some(FaultKind::PayloadMalformed)),
             (format!(r#"{{"id":"{}","type":"t"}}"#, &long[1..]), None),
-            (format!(r#"{{"id":"{long}","type":"t"}}"#), Some(Reason::PayloadMalformed)),
-            (format!(r#"{{"id":{},"type":"t"}}"#, "1".repeat(513)), Some(Reason::PayloadMalformed)),
+            (format!(r#"{{"id":"{long}","type":"t"}}"#), Some(FaultKind::PayloadMalformed)),
+            (
+                format!(r#"{{"id":{},"type":"t"}}"#, "1".repeat(513)),
+                Some(FaultKind::PayloadMalformed),
+            ),
         ] {
             assert_eq!(reason(&source, &[], &body), expected, "{body}");
         }
@@ -350,10 +353,10 @@ mod tests {
         for (lines, expected) in [
             (&[("X-Id", "1"), ("X-Type", "t")][..], None),
             (&[("X-Id", "1"), ("X-Id", "1"), ("X-Type", "t")], None),
-            (&[("X-Id", "1"), ("X-Id", "2"), ("X-Type", "t")], Some(Reason::PayloadMalformed)),
-            (&[("X-Id", "1")], Some(Reason::EventTypeMissing)),
-            (&[("X-Type", "t")], Some(Reason::EventIdMissing)),
-            (&[("X-Id", long.as_str()), ("X-Type", "t")], Some(Reason::PayloadMalformed)),
+            (&[("X-Id", "1"), ("X-Id", "2"), ("X-Type", "t")], Some(FaultKind::PayloadMalformed)),
+            (&[("X-Id", "1")], Some(FaultKind::EventTypeMissing)),
+            (&[("X-Type", "t")], Some(FaultKind::EventIdMissing)),
+            (&[("X-Id", long.as_str()), ("X-Type", "t")], Some(FaultKind::PayloadMalformed)),
         ] {
             assert_eq!(reason(&by_header, lines, "not JSON"), expected, "{lines:?}");
         }
@@ -364,7 +367,7 @@ mod tests {
         let source = source("X-Sig").with_id(&["body-sha256", "json:/id"]).with_type(&[]);
         let event = read(&source, &[], "\u{feff}<xml/>").expect("an event");
         assert_eq!(event.kind, "");
-        assert_eq!(&*event.id, body_sha256("\u{feff}<xml/>".as_bytes()));
+        assert_eq!(event.id.as_str(), body_sha256("\u{feff}<xml/>".as_bytes()));
     }
 
     #[test]
@@ -373,19 +376,19 @@ mod tests {
         for (member, expected) in [
             (r#","created_at":"2023-11-14T22:13:20Z""#, Ok(Some(NOW))),
             (r#","created_at":"2023-11-14T23:13:20.000+01:00""#, Ok(Some(NOW))),
-            (r#","created_at":"yesterday""#, Err(Reason::TimestampMalformed)),
-            (r#","created_at":1700000000"#, Err(Reason::TimestampMalformed)),
-            (r#","created_at":1.5"#, Err(Reason::TimestampMalformed)),
-            (r#","created_at":null"#, Err(Reason::TimestampMissing)),
-            (r#","created_at":"""#, Err(Reason::TimestampMissing)),
-            ("", Err(Reason::TimestampMissing)),
+            (r#","created_at":"yesterday""#, Err(FaultKind::TimestampMalformed)),
+            (r#","created_at":1700000000"#, Err(FaultKind::TimestampMalformed)),
+            (r#","created_at":1.5"#, Err(FaultKind::TimestampMalformed)),
+            (r#","created_at":null"#, Err(FaultKind::TimestampMissing)),
+            (r#","created_at":"""#, Err(FaultKind::TimestampMissing)),
+            ("", Err(FaultKind::TimestampMissing)),
         ] {
             let body = format!(r#"{{"id":"1","type":"t"{member}}}"#);
             let sent = read(&source, &[], &body).map(|event| event.sent);
-            assert_eq!(sent.map_err(|refusal| refusal.reason), expected, "{body}");
+            assert_eq!(sent.map_err(|fault| fault.kind()), expected, "{body}");
         }
         let no_id = r#"{"type":"t","created_at":"yesterday"}"#;
-        assert_eq!(reason(&source, &[], no_id), Some(Reason::EventIdMissing));
+        assert_eq!(reason(&source, &[], no_id), Some(FaultKind::EventIdMissing));
     }
 
     #[test]
@@ -394,12 +397,12 @@ mod tests {
         let body = r#"{"id":"1","type":"t"}"#;
         for (lines, expected) in [
             (&[("X-Time", "1700000000")][..], Ok(Some(NOW))),
-            (&[("X-Time", "soon")], Err(Reason::TimestampMalformed)),
-            (&[("X-Time", "1700000000"), ("X-Time", "1")], Err(Reason::TimestampMalformed)),
-            (&[], Err(Reason::TimestampMissing)),
+            (&[("X-Time", "soon")], Err(FaultKind::TimestampMalformed)),
+            (&[("X-Time", "1700000000"), ("X-Time", "1")], Err(FaultKind::TimestampMalformed)),
+            (&[], Err(FaultKind::TimestampMissing)),
         ] {
             let sent = read(&source, lines, body).map(|event| event.sent);
-            assert_eq!(sent.map_err(|refusal| refusal.reason), expected, "{lines:?}");
+            assert_eq!(sent.map_err(|fault| fault.kind()), expected, "{lines:?}");
         }
     }
 

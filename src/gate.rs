@@ -13,9 +13,9 @@ use crate::headers::Passing;
 use crate::metrics::{Metrics, SourceMetrics, Stage, StageMetrics};
 use crate::outcome::{Reason, Refusal};
 use crate::report::{Report, Reporter, SpanSink};
-use crate::route::UpstreamName;
+use crate::route::{Route, UpstreamName};
 use crate::source::{RateLimit, Source, SourceTable};
-use crate::upstream::Forwarder;
+use crate::upstream::{Forwarder, Forwarders};
 use arc_swap::ArcSwap;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -48,8 +48,6 @@ pub struct Gate {
 pub struct Snapshot {
     /// The sources, found by path.
     pub sources: SourceTable,
-    /// The destinations.
-    pub upstreams: Arc<dyn Forwarder>,
     /// The largest body, in bytes.
     pub max_body_bytes: usize,
     /// How long copies of an event of unknown fate are refused.
@@ -68,9 +66,19 @@ pub struct Serving {
     pub passing: Passing,
     /// Its counters.
     pub metrics: SourceMetrics,
-    /// Each route's destinations, with the lease of a claim on each.
-    destinations: Vec<Vec<(UpstreamName, Duration)>>,
+    /// Its routes, in the order of the source.
+    routes: Vec<ServedRoute>,
     bucket: Option<Arc<Bucket>>,
+}
+
+/// A route with its destinations, so that none has to be looked up while an event is under way.
+pub struct ServedRoute {
+    /// The route's `path`.
+    pub path: Option<String>,
+    /// Each destination with the lease of a claim on it.
+    pub destinations: Vec<(UpstreamName, Duration)>,
+    /// What sends to each, in the same order.
+    pub forwarders: Vec<Arc<dyn Forwarder>>,
 }
 
 impl Snapshot {
@@ -79,7 +87,7 @@ impl Snapshot {
     #[must_use]
     pub fn new(
         config: Config,
-        upstreams: Arc<dyn Forwarder>,
+        upstreams: &dyn Forwarders,
         metrics: &Metrics,
         clock: &Arc<dyn Clock>,
         before: Option<&Self>,
@@ -92,14 +100,13 @@ impl Snapshot {
             .map(|source| Serving {
                 passing: Passing::of(&source.scheme, &source.pass_headers),
                 metrics: metrics.for_source(source),
-                destinations: source.routes.iter().map(|r| with_leases(&r.to, &leases)).collect(),
+                routes: source.routes.iter().map(|r| served(r, &leases, upstreams)).collect(),
                 bucket: source.rate_limit.map(|limit| bucket(source, limit, clock, before)),
                 source: source.clone(),
             })
             .collect();
         Self {
             sources,
-            upstreams,
             max_body_bytes: config.server.max_body_bytes,
             uncertain_hold: config.dedupe.uncertain_hold,
             fingerprint: config.fingerprint,
@@ -143,13 +150,20 @@ impl Snapshot {
     }
 }
 
-fn with_leases(
-    to: &[UpstreamName],
+fn served(
+    route: &Route,
     leases: &HashMap<UpstreamName, Duration>,
-) -> Vec<(UpstreamName, Duration)> {
-    to.iter()
-        .map(|name| (name.clone(), leases.get(name).copied().unwrap_or(LEASE_MARGIN)))
-        .collect()
+    upstreams: &dyn Forwarders,
+) -> ServedRoute {
+    let resolved = route.to.iter().map(|name| {
+        let found = (leases.get(name), upstreams.forwarder(name));
+        let (Some(lease), Some(forwarder)) = found else {
+            unreachable!("the configuration lets no route name an upstream that is not there")
+        };
+        ((name.clone(), *lease), forwarder)
+    });
+    let (destinations, forwarders) = resolved.unzip();
+    ServedRoute { path: route.path.clone(), destinations, forwarders }
 }
 
 fn bucket(
@@ -175,10 +189,17 @@ impl Serving {
         bucket.take().map_err(|wait| Refusal::new(Reason::RateLimited).retry_after(wait))
     }
 
-    /// The destinations of the route of this index, with the lease of a claim on each.
+    /// The first route that takes events of this type.
     #[must_use]
-    pub fn destinations(&self, route_index: usize) -> &[(UpstreamName, Duration)] {
-        self.destinations.get(route_index).map_or(&[], Vec::as_slice)
+    pub fn route(&self, event_type: &str) -> Option<&ServedRoute> {
+        let routes = self.source.routes.iter().zip(&self.routes);
+        routes.into_iter().find(|(route, _)| route.takes(event_type)).map(|(_, served)| served)
+    }
+
+    /// Where a request goes of which no type is known.
+    #[must_use]
+    pub fn first_route(&self) -> Option<&ServedRoute> {
+        self.routes.first()
     }
 }
 
@@ -218,8 +239,10 @@ impl Gate {
     pub fn swap(&self, snapshot: Snapshot) {
         let snapshot = Arc::new(snapshot);
         let before = self.snapshot.swap(Arc::clone(&snapshot));
-        for gone in before.sources.iter().filter(|s| snapshot.sources.named(&s.name).is_none()) {
-            self.metrics.source_is_gone(&gone.name);
+        for gone in
+            before.sources.iter().filter(|s| snapshot.sources.named(s.name.as_str()).is_none())
+        {
+            self.metrics.source_is_gone(gone.name.as_str());
         }
     }
 

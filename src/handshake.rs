@@ -7,9 +7,9 @@
 //! (else the endpoint would sign forgeries on demand). Where the question is signed, the signature
 //! must hold. A POST that does not have the shape is no handshake and goes the way of every delivery.
 
+use crate::fault::Fault;
 use crate::json::{Member, read_raw};
 use crate::keys::{Keys, Running, sha256};
-use crate::outcome::{Reason, Refusal};
 use crate::request::RequestHead;
 use crate::scheme::{Handshake, HandshakeKind as Kind, Pointer};
 use crate::secret::{NamedSecret, Secret};
@@ -41,14 +41,14 @@ pub struct Reply {
 /// handshake.
 ///
 /// # Errors
-/// [`Reason::SignatureMismatch`] for a wrong verify token, [`Reason::SecretUnavailable`] where the
+/// [`Fault::SignatureMismatch`] for a wrong verify token, [`Fault::SecretUnavailable`] where the
 /// answer needs a secret that could not be read.
 #[must_use]
 pub fn answer_head(
     handshake: &Handshake,
     source: &Source,
     head: &RequestHead,
-) -> Option<Result<Reply, Refusal>> {
+) -> Option<Result<Reply, Fault>> {
     if !handshake.kind.methods().contains(&head.method) {
         return None;
     }
@@ -78,19 +78,19 @@ pub fn answer_head(
 ///
 /// # Errors
 /// The signature's refusal, where the protocol signs its question and the signature does not hold;
-/// [`Reason::SecretUnavailable`] as above.
+/// [`Fault::SecretUnavailable`] as above.
 #[must_use]
 pub fn answer_body(
     handshake: &Handshake,
     source: &Source,
     head: &RequestHead,
     body: &[u8],
-    verified: Result<(), &Refusal>,
-) -> Option<Result<Reply, Refusal>> {
+    verified: Result<(), &Fault>,
+) -> Option<Result<Reply, Fault>> {
     if head.method != Method::POST || body.len() > MAX_QUESTION_BYTES {
         return None;
     }
-    let signed = |reply: Result<Reply, Refusal>| Some(verified.map_err(Clone::clone).and(reply));
+    let signed = |reply: Result<Reply, Fault>| Some(verified.map_err(Clone::clone).and(reply));
     match handshake.kind {
         Kind::Slack => {
             let question = object(body)?;
@@ -170,17 +170,17 @@ const MAX_QUESTION_BYTES: usize = 4096;
 /// No challenge that is echoed is longer.
 const MAX_ECHO_BYTES: usize = 1024;
 
-fn meta(handshake: &Handshake, head: &RequestHead) -> Option<Result<Reply, Refusal>> {
+fn meta(handshake: &Handshake, head: &RequestHead) -> Option<Result<Reply, Fault>> {
     let challenge = token_in_query(head, "hub.challenge")?;
     let token = query_parameter(head, "hub.verify_token")?;
     (query_parameter(head, "hub.mode")? == "subscribe").then_some(())?;
     let expected = match verify_token(handshake) {
         Ok(expected) => expected,
-        Err(refusal) => return Some(Err(refusal)),
+        Err(fault) => return Some(Err(fault)),
     };
     // Hashed first, so that the time taken does not tell how long the right one is.
     if !bool::from(sha256(token.as_bytes()).ct_eq(&sha256(expected))) {
-        return Some(Err(Refusal::because(Reason::SignatureMismatch, "wrong `hub.verify_token`")));
+        return Some(Err(Fault::SignatureMismatch("wrong `hub.verify_token`".into())));
     }
     Some(Ok(Reply::text(challenge)))
 }
@@ -189,7 +189,7 @@ fn ebay(
     handshake: &Handshake,
     source: &Source,
     head: &RequestHead,
-) -> Option<Result<Reply, Refusal>> {
+) -> Option<Result<Reply, Fault>> {
     let code = token_in_query(head, "challenge_code")?;
     let url = source.public_url.as_deref().unwrap_or_default().as_bytes();
     Some(verify_token(handshake).map(|token| {
@@ -198,19 +198,18 @@ fn ebay(
     }))
 }
 
-fn verify_token(handshake: &Handshake) -> Result<&[u8], Refusal> {
+fn verify_token(handshake: &Handshake) -> Result<&[u8], Fault> {
     match &handshake.verify_token {
         Some(token) => Ok(token.expose()),
-        None => Err(Refusal::because(
-            Reason::SecretUnavailable,
-            "the handshake has no `verify_token` to compare with",
+        None => Err(Fault::SecretUnavailable(
+            "the handshake has no `verify_token` to compare with".into(),
         )),
     }
 }
 
 /// HMAC-SHA256 of a token under the newest secret, whatever the algorithm of the source's events.
-fn keyed(source: &Source, token: &str) -> Result<Vec<u8>, Refusal> {
-    let unavailable = |why: &str| Refusal::because(Reason::SecretUnavailable, why.to_owned());
+fn keyed(source: &Source, token: &str) -> Result<Vec<u8>, Fault> {
+    let unavailable = |why: &str| Fault::SecretUnavailable(why.to_owned().into());
     let keys = source.keys.as_ref().map_err(|why| unavailable(why))?;
     let key = keys.iter().next().ok_or_else(|| unavailable("there is no secret"))?;
     let mut hash = Running::hmac_sha256(key.text.expose())

@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod answer;
+pub mod arrival;
 pub mod bucket;
 pub mod cli;
 pub mod clock;
@@ -15,6 +16,7 @@ pub mod discover;
 pub mod dispatch;
 pub mod event;
 pub mod explain;
+pub mod fault;
 pub mod gate;
 pub mod handshake;
 pub mod headers;
@@ -23,8 +25,10 @@ pub mod keys;
 pub mod lifecycle;
 pub mod log;
 pub mod metrics;
+pub mod names;
 pub mod outcome;
 pub mod presets;
+pub mod proof;
 pub mod proxy;
 pub mod receiver;
 pub mod report;

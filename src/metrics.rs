@@ -238,7 +238,9 @@ impl Metrics {
     /// Handles for a source that is about to be served; counters start at 0, so that a rate
     /// over the first refusal is not lost.
     pub fn for_source(&self, source: &Source) -> SourceMetrics {
-        self.source_ready.with_label_values(&[&*source.name]).set(i64::from(source.keys.is_ok()));
+        self.source_ready
+            .with_label_values(&[source.name.as_str()])
+            .set(i64::from(source.keys.is_ok()));
         let types = source
             .routes
             .iter()
@@ -246,7 +248,7 @@ impl Metrics {
             .filter_map(|glob| glob.literal())
             .chain(["other"]);
         let secrets = source.secrets.iter().map(|secret| secret.label.as_str());
-        self.source_handles(&source.name, types, secrets)
+        self.source_handles(source.name.as_str(), types, secrets)
     }
 
     /// Takes a source's readiness away once it is no longer served. Its counters stay: whoever

@@ -1,9 +1,10 @@
 //! How a delivery ended, and what its sender is told.
 //!
 //! Owns the vocabulary of contract section 4 and **the only place where a reason becomes a
-//! status, an outcome, a log level or a `Retry-After`**: [`Reason::facets`]. Code that finds a
-//! fault names the reason; it never picks a status. Knows no HTTP server, no metric and no clock.
+//! status, an outcome, a log level or a `Retry-After`**: the table of [`Reason`] and
+//! [`Reason::facets`]. Code that finds a fault names the reason; it never picks a status. Knows no HTTP server, no metric and no clock.
 
+use crate::fault::{Fault, FaultKind};
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -53,76 +54,113 @@ impl Outcome {
     }
 }
 
-/// Why a delivery did not end well. The order is that of contract section 4.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum Reason {
+/// Makes [`Reason`], its list and its facets from one table, so that a reason cannot exist without
+/// all three.
+macro_rules! reasons {
+    ($(
+        $(#[$doc:meta])+
+        $reason:ident => $label:literal, $outcome:ident, $status:literal, $retry:expr, $level:ident,
+            $concern:ident, $title:literal;
+    )+) => {
+        /// Why a delivery did not end well.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum Reason {
+            $($(#[$doc])+ $reason,)+
+        }
+
+        impl Reason {
+            /// Every reason, in the order of the table; each at the index `reason as usize`.
+            pub const ALL: [Self; [$($label),+].len()] = [$(Self::$reason),+];
+
+            /// What follows from this reason.
+            #[must_use]
+            pub const fn facets(self) -> Facets {
+                match self {
+                    $(Self::$reason => Facets {
+                        label: $label,
+                        outcome: Outcome::$outcome,
+                        status: $status,
+                        retry_after_seconds: $retry,
+                        level: Level::$level,
+                        concern: Concern::$concern,
+                        title: $title,
+                    },)+
+                }
+            }
+        }
+    };
+}
+
+// Each row: label, outcome, status, `Retry-After` in seconds, log level, concern, title.
+#[rustfmt::skip] // one reason, one row
+reasons! {
     /// No source has this path.
-    UnknownSource,
+    UnknownSource => "unknown_source", Rejected, 404, None, Info, Request, "No source is configured for this path.";
     /// The source takes `POST` only.
-    MethodNotAllowed,
+    MethodNotAllowed => "method_not_allowed", Rejected, 405, None, Info, Request, "Events are delivered with POST.";
     /// The body is over `max_body`.
-    BodyTooLarge,
+    BodyTooLarge => "body_too_large", Rejected, 413, None, Warn, Request, "The body is larger than this receiver accepts.";
     /// The header did not arrive within `header_timeout`.
-    HeaderTimeout,
+    HeaderTimeout => "header_timeout", Rejected, 408, None, Info, Request, "The request header did not arrive in time.";
     /// The body did not arrive within `body_timeout`.
-    BodyTimeout,
+    BodyTimeout => "body_timeout", Rejected, 408, None, Info, Request, "The request body did not arrive in time.";
     /// The body is compressed, so that its bytes are not what was signed.
-    ContentEncoding,
+    ContentEncoding => "content_encoding", Rejected, 415, None, Warn, Request, "Send the body without Content-Encoding.";
     /// Malformed or ambiguous HTTP.
-    BadRequest,
+    BadRequest => "bad_request", Rejected, 400, None, Info, Request, "The request is not well-formed HTTP.";
     /// No signature, or no header that the signature covers.
-    SignatureMissing,
+    SignatureMissing => "signature_missing", Rejected, 401, None, Warn, Signature, "The request carries no signature, or lacks a header that it covers.";
     /// A signature that cannot be one.
-    SignatureMalformed,
+    SignatureMalformed => "signature_malformed", Rejected, 401, None, Warn, Signature, "The signature is not of the form that this source uses.";
     /// A signature that no active secret made.
-    SignatureMismatch,
+    SignatureMismatch => "signature_mismatch", Rejected, 401, None, Warn, Signature, "The signature does not match the request.";
     /// The scheme has a timestamp and the request has none.
-    TimestampMissing,
+    TimestampMissing => "timestamp_missing", Rejected, 401, None, Warn, Timestamp, "The request carries no timestamp.";
     /// The timestamp is not of the scheme's format.
-    TimestampMalformed,
+    TimestampMalformed => "timestamp_malformed", Rejected, 401, None, Warn, Timestamp, "The timestamp is not of the form that this source uses.";
     /// Older than `max_age`.
-    TimestampTooOld,
+    TimestampTooOld => "timestamp_too_old", Rejected, 401, None, Warn, Age, "The timestamp is older than this receiver accepts.";
     /// Further ahead than `max_ahead`.
-    TimestampInFuture,
+    TimestampInFuture => "timestamp_in_future", Rejected, 401, None, Warn, Age, "The timestamp lies in the future.";
     /// The body is not what the scheme says: JSON, UTF-8, a member twice, an id too long.
-    PayloadMalformed,
+    PayloadMalformed => "payload_malformed", Rejected, 422, None, Warn, Event, "The body is not the JSON that this source sends.";
     /// None of the places for the event id holds one.
-    EventIdMissing,
+    EventIdMissing => "event_id_missing", Rejected, 422, None, Warn, Event, "The event has no id.";
     /// None of the places for the event type holds one.
-    EventTypeMissing,
+    EventTypeMissing => "event_type_missing", Rejected, 422, None, Warn, Event, "The event has no type.";
     /// No route wants this type, and the source says to refuse such events.
-    Unrouted,
+    Unrouted => "unrouted", Rejected, 422, None, Warn, Route, "This receiver takes no events of this type.";
     /// The source's `rate_limit` is used up.
-    RateLimited,
+    RateLimited => "rate_limited", Rejected, 429, Some(1), Warn, Capacity, "Too many requests for this source.";
     /// The sender's address is not in `allow`.
-    AddressNotAllowed,
+    AddressNotAllowed => "address_not_allowed", Rejected, 403, None, Warn, Request, "This address may not deliver to this source.";
     /// A limit on connections or body memory is reached.
-    Overloaded,
+    Overloaded => "overloaded", Rejected, 503, Some(1), Warn, Capacity, "The receiver is overloaded; deliver again later.";
     /// The process is draining.
-    ShuttingDown,
+    ShuttingDown => "shutting_down", Rejected, 503, Some(1), Info, Capacity, "The receiver is restarting; deliver again later.";
     /// The source's secret could not be read.
-    SecretUnavailable,
+    SecretUnavailable => "secret_unavailable", Rejected, 503, Some(60), Warn, Secret, "This source is not ready; deliver again later.";
     /// The claim store does not answer.
-    StoreUnavailable,
+    StoreUnavailable => "store_unavailable", Rejected, 503, Some(5), Warn, Claim, "The receiver cannot check for duplicates now; deliver again later.";
     /// Another delivery of the event is still being forwarded.
-    InFlight,
+    InFlight => "in_flight", Held, 503, Some(1), Info, Claim, "Another delivery of this event is under way; deliver again later.";
     /// `respond_within` ran out while this delivery is being forwarded.
-    StillWorking,
+    StillWorking => "still_working", Held, 503, Some(1), Info, Destination, "The event is still being processed; deliver again to learn how it ended.";
     /// An earlier delivery may have been accepted; waiting out the hold.
-    Uncertain,
+    Uncertain => "uncertain", Held, 503, Some(1), Warn, Claim, "Whether an earlier delivery was accepted is not known yet; deliver again later.";
     /// No connection to the destination.
-    UpstreamUnreachable,
+    UpstreamUnreachable => "upstream_unreachable", Failed, 503, Some(5), Warn, Destination, "A destination cannot be reached; deliver again later.";
     /// The destination did not answer within its `timeout`.
-    UpstreamTimeout,
+    UpstreamTimeout => "upstream_timeout", Failed, 504, None, Warn, Destination, "A destination did not answer in time; deliver again later.";
     /// The destination answered 5xx.
-    UpstreamError,
+    UpstreamError => "upstream_error", Failed, 502, None, Warn, Destination, "A destination failed; deliver again later.";
     /// The destination answered 429.
-    UpstreamBusy,
+    UpstreamBusy => "upstream_busy", Failed, 429, None, Warn, Destination, "A destination is busy; deliver again later.";
     /// The destination answered 3xx, or a 4xx other than 429.
-    UpstreamRefused,
+    UpstreamRefused => "upstream_refused", Failed, 502, None, Warn, Destination, "A destination did not accept the event.";
     /// The destination's answer was not valid HTTP, or broke off.
-    UpstreamBroken,
+    UpstreamBroken => "upstream_broken", Failed, 502, None, Warn, Destination, "A destination gave no valid answer; deliver again later.";
 }
 
 /// Everything that follows from a reason.
@@ -136,112 +174,91 @@ pub struct Facets {
     pub status: u16,
     /// `Retry-After` in seconds, where the sender should come again.
     pub retry_after_seconds: Option<u32>,
+    /// The level of the log line.
+    pub level: Level,
+    /// What the reason is about.
+    pub concern: Concern,
     /// One sentence for the sender; says nothing that helps an attacker.
     pub title: &'static str,
-    /// Whether the log line is a warning: somebody on the receiver's side may have to act.
-    pub needs_attention: bool,
+}
+
+/// The level at which a delivery is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// The receiver's operators need not act.
+    Info,
+    /// They may have to.
+    Warn,
+}
+
+/// What a reason is about. Code that treats some reasons differently matches on this without a
+/// wildcard, so a new reason is classified by its row in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Concern {
+    /// The request as the listener and the source's limits see it.
+    Request,
+    /// The room that there is for it.
+    Capacity,
+    /// Its signature.
+    Signature,
+    /// The secrets to check the signature with.
+    Secret,
+    /// Its time of sending, as text.
+    Timestamp,
+    /// Its age.
+    Age,
+    /// The event that it carries.
+    Event,
+    /// The route of the event.
+    Route,
+    /// The claim on the event.
+    Claim,
+    /// What a destination did.
+    Destination,
 }
 
 impl Reason {
-    /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 33] = [
-        Self::UnknownSource,
-        Self::MethodNotAllowed,
-        Self::BodyTooLarge,
-        Self::HeaderTimeout,
-        Self::BodyTimeout,
-        Self::ContentEncoding,
-        Self::BadRequest,
-        Self::SignatureMissing,
-        Self::SignatureMalformed,
-        Self::SignatureMismatch,
-        Self::TimestampMissing,
-        Self::TimestampMalformed,
-        Self::TimestampTooOld,
-        Self::TimestampInFuture,
-        Self::PayloadMalformed,
-        Self::EventIdMissing,
-        Self::EventTypeMissing,
-        Self::Unrouted,
-        Self::RateLimited,
-        Self::AddressNotAllowed,
-        Self::Overloaded,
-        Self::ShuttingDown,
-        Self::SecretUnavailable,
-        Self::StoreUnavailable,
-        Self::InFlight,
-        Self::StillWorking,
-        Self::Uncertain,
-        Self::UpstreamUnreachable,
-        Self::UpstreamTimeout,
-        Self::UpstreamError,
-        Self::UpstreamBusy,
-        Self::UpstreamRefused,
-        Self::UpstreamBroken,
-    ];
-
     /// The word for answer, metric label and log.
     #[must_use]
     pub const fn label(self) -> &'static str {
         self.facets().label
     }
+}
 
-    /// What follows from this reason. One exhaustive match: a new reason does not compile until
-    /// somebody has decided all of it here.
-    #[must_use]
-    #[rustfmt::skip] // a table reads better as one
-    pub const fn facets(self) -> Facets {
-        use Outcome::{Failed, Held, Rejected};
+/// The kinds of malformed request for which HTTP has a status of its own. The reason of all of
+/// them is [`Reason::BadRequest`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// An `Expect` other than `100-continue` (RFC 9110 section 10.1.1).
+    Expectation,
+    /// A head over the listener's limits (RFC 6585 section 5).
+    HeadTooLarge,
+    /// A transfer coding that is not implemented (RFC 9112 section 6.1).
+    TransferCoding,
+    /// A version of HTTP that is not spoken (RFC 9110 section 15.6.6).
+    Version,
+}
+
+impl Malformed {
+    /// Its status.
+    const fn status(self) -> u16 {
         match self {
-            Self::UnknownSource       => facets("unknown_source", Rejected, 404, None, false, "No source is configured for this path."),
-            Self::MethodNotAllowed    => facets("method_not_allowed", Rejected, 405, None, false, "Events are delivered with POST."),
-            Self::BodyTooLarge        => facets("body_too_large", Rejected, 413, None, true, "The body is larger than this receiver accepts."),
-            Self::HeaderTimeout       => facets("header_timeout", Rejected, 408, None, false, "The request header did not arrive in time."),
-            Self::BodyTimeout         => facets("body_timeout", Rejected, 408, None, false, "The request body did not arrive in time."),
-            Self::ContentEncoding     => facets("content_encoding", Rejected, 415, None, true, "Send the body without Content-Encoding."),
-            Self::BadRequest          => facets("bad_request", Rejected, 400, None, false, "The request is not well-formed HTTP."),
-            Self::SignatureMissing    => facets("signature_missing", Rejected, 401, None, true, "The request carries no signature, or lacks a header that it covers."),
-            Self::SignatureMalformed  => facets("signature_malformed", Rejected, 401, None, true, "The signature is not of the form that this source uses."),
-            Self::SignatureMismatch   => facets("signature_mismatch", Rejected, 401, None, true, "The signature does not match the request."),
-            Self::TimestampMissing    => facets("timestamp_missing", Rejected, 401, None, true, "The request carries no timestamp."),
-            Self::TimestampMalformed  => facets("timestamp_malformed", Rejected, 401, None, true, "The timestamp is not of the form that this source uses."),
-            Self::TimestampTooOld     => facets("timestamp_too_old", Rejected, 401, None, true, "The timestamp is older than this receiver accepts."),
-            Self::TimestampInFuture   => facets("timestamp_in_future", Rejected, 401, None, true, "The timestamp lies in the future."),
-            Self::PayloadMalformed    => facets("payload_malformed", Rejected, 422, None, true, "The body is not the JSON that this source sends."),
-            Self::EventIdMissing      => facets("event_id_missing", Rejected, 422, None, true, "The event has no id."),
-            Self::EventTypeMissing    => facets("event_type_missing", Rejected, 422, None, true, "The event has no type."),
-            Self::Unrouted            => facets("unrouted", Rejected, 422, None, true, "This receiver takes no events of this type."),
-            Self::RateLimited         => facets("rate_limited", Rejected, 429, Some(1), true, "Too many requests for this source."),
-            Self::AddressNotAllowed   => facets("address_not_allowed", Rejected, 403, None, true, "This address may not deliver to this source."),
-            Self::Overloaded          => facets("overloaded", Rejected, 503, Some(1), true, "The receiver is overloaded; deliver again later."),
-            Self::ShuttingDown        => facets("shutting_down", Rejected, 503, Some(1), false, "The receiver is restarting; deliver again later."),
-            Self::SecretUnavailable   => facets("secret_unavailable", Rejected, 503, Some(60), true, "This source is not ready; deliver again later."),
-            Self::StoreUnavailable    => facets("store_unavailable", Rejected, 503, Some(5), true, "The receiver cannot check for duplicates now; deliver again later."),
-            Self::InFlight            => facets("in_flight", Held, 503, Some(1), false, "Another delivery of this event is under way; deliver again later."),
-            Self::StillWorking        => facets("still_working", Held, 503, Some(1), false, "The event is still being processed; deliver again to learn how it ended."),
-            Self::Uncertain           => facets("uncertain", Held, 503, Some(1), true, "Whether an earlier delivery was accepted is not known yet; deliver again later."),
-            Self::UpstreamUnreachable => facets("upstream_unreachable", Failed, 503, Some(5), true, "A destination cannot be reached; deliver again later."),
-            Self::UpstreamTimeout     => facets("upstream_timeout", Failed, 504, None, true, "A destination did not answer in time; deliver again later."),
-            Self::UpstreamError       => facets("upstream_error", Failed, 502, None, true, "A destination failed; deliver again later."),
-            Self::UpstreamBusy        => facets("upstream_busy", Failed, 429, None, true, "A destination is busy; deliver again later."),
-            Self::UpstreamRefused     => facets("upstream_refused", Failed, 502, None, true, "A destination did not accept the event."),
-            Self::UpstreamBroken      => facets("upstream_broken", Failed, 502, None, true, "A destination gave no valid answer; deliver again later."),
+            Self::Expectation => 417,
+            Self::HeadTooLarge => 431,
+            Self::TransferCoding => 501,
+            Self::Version => 505,
         }
     }
 }
 
-const fn facets(
-    label: &'static str,
-    outcome: Outcome,
-    status: u16,
-    retry_after_seconds: Option<u32>,
-    needs_attention: bool,
-    title: &'static str,
-) -> Facets {
-    Facets { label, outcome, status, retry_after_seconds, title, needs_attention }
-}
-
 /// One delivery's bad end: the reason, and what only this delivery knows about it.
+///
+/// Its status follows from the reason, and nobody else can choose one:
+///
+/// ```compile_fail,E0451
+/// use hookward::outcome::{Reason, Refusal};
+/// let refusal = Refusal { status: Some(200), ..Refusal::new(Reason::BadRequest) };
+/// ```
 ///
 /// `detail` is for the log. It may name headers, counts and seconds; never a secret, a computed
 /// signature, a body, or text of an unverified request that is not escaped.
@@ -251,9 +268,9 @@ pub struct Refusal {
     pub reason: Reason,
     /// What the log adds; empty if the reason says it all.
     pub detail: Cow<'static, str>,
-    /// A status more exact than the reason's: an upstream's 5xx, or a 4xx that HTTP has for the
-    /// particular fault.
-    pub status: Option<u16>,
+    /// A status more exact than the reason's. Private, as it is not for the finder of a fault to
+    /// choose: see [`Refusal::malformed`] and [`Refusal::passing_on`].
+    status: Option<u16>,
     /// A `Retry-After` in seconds more exact than the reason's, as text: an upstream's is passed on.
     pub retry_after: Option<String>,
 }
@@ -271,10 +288,24 @@ impl Refusal {
         Self { detail: detail.into(), ..Self::new(reason) }
     }
 
-    /// The same refusal under a status more exact than the reason's.
+    /// `bad_request` of a kind that HTTP has a status for.
     #[must_use]
-    pub fn with_status(self, status: u16) -> Self {
-        Self { status: Some(status), ..self }
+    pub fn malformed(kind: Malformed, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { status: Some(kind.status()), ..Self::because(Reason::BadRequest, detail) }
+    }
+
+    /// `upstream_error` under the upstream's own status, 500 to 599. Any other status is not
+    /// passed on.
+    #[must_use]
+    pub fn passing_on(status: u16, detail: impl Into<Cow<'static, str>>) -> Self {
+        let status = Some(status).filter(|status| (500..600).contains(status));
+        Self { status, ..Self::because(Reason::UpstreamError, detail) }
+    }
+
+    /// The same refusal with `wait` as the text of `Retry-After`, where there is one.
+    #[must_use]
+    pub fn with_retry_after(self, wait: Option<String>) -> Self {
+        Self { retry_after: wait.or(self.retry_after), ..self }
     }
 
     /// The same refusal with a wait more exact than the reason's, rounded up to whole seconds.
@@ -291,6 +322,26 @@ impl Refusal {
     }
 }
 
+/// The one place where a fault of a request becomes a reason.
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        let reason = match fault.kind() {
+            FaultKind::SignatureMissing => Reason::SignatureMissing,
+            FaultKind::SignatureMalformed => Reason::SignatureMalformed,
+            FaultKind::SignatureMismatch => Reason::SignatureMismatch,
+            FaultKind::TimestampMissing => Reason::TimestampMissing,
+            FaultKind::TimestampMalformed => Reason::TimestampMalformed,
+            FaultKind::TimestampTooOld => Reason::TimestampTooOld,
+            FaultKind::TimestampInFuture => Reason::TimestampInFuture,
+            FaultKind::PayloadMalformed => Reason::PayloadMalformed,
+            FaultKind::EventIdMissing => Reason::EventIdMissing,
+            FaultKind::EventTypeMissing => Reason::EventTypeMissing,
+            FaultKind::SecretUnavailable => Reason::SecretUnavailable,
+        };
+        Self::because(reason, fault.to_string())
+    }
+}
+
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
         Self::new(reason)
@@ -303,12 +354,65 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn every_reason_stands_in_all_once_and_at_its_own_index() {
+    fn every_reason_is_listed_once_and_at_its_own_index() {
         for (index, reason) in Reason::ALL.into_iter().enumerate() {
             assert_eq!(reason as usize, index, "{reason:?}");
         }
         let labels: HashSet<_> = Reason::ALL.iter().map(|reason| reason.label()).collect();
         assert_eq!(labels.len(), Reason::ALL.len());
+    }
+
+    /// The table of the documented answers, read by itself: outcome, status, reasons.
+    const DOCUMENTED: &[(&str, u16, &str)] = &[
+        ("rejected", 404, "unknown_source"),
+        ("rejected", 405, "method_not_allowed"),
+        ("rejected", 413, "body_too_large"),
+        ("rejected", 408, "header_timeout body_timeout"),
+        ("rejected", 415, "content_encoding"),
+        ("rejected", 400, "bad_request"),
+        ("rejected", 401, "signature_missing signature_malformed signature_mismatch"),
+        ("rejected", 401, "timestamp_missing timestamp_malformed timestamp_too_old"),
+        ("rejected", 401, "timestamp_in_future"),
+        ("rejected", 422, "payload_malformed event_id_missing event_type_missing unrouted"),
+        ("rejected", 429, "rate_limited"),
+        ("rejected", 403, "address_not_allowed"),
+        ("rejected", 503, "overloaded shutting_down secret_unavailable store_unavailable"),
+        ("held", 503, "in_flight still_working uncertain"),
+        ("failed", 503, "upstream_unreachable"),
+        ("failed", 504, "upstream_timeout"),
+        ("failed", 502, "upstream_error upstream_refused upstream_broken"),
+        ("failed", 429, "upstream_busy"),
+    ];
+
+    #[test]
+    fn every_reason_has_the_documented_outcome_and_status() {
+        let mut documented = 0;
+        for (outcome, status, labels) in DOCUMENTED {
+            for label in labels.split(' ') {
+                let reason = Reason::ALL.into_iter().find(|reason| reason.label() == label);
+                let facets = reason.expect(label).facets();
+                assert_eq!((facets.outcome.label(), facets.status), (*outcome, *status), "{label}");
+                documented += 1;
+            }
+        }
+        assert_eq!(documented, Reason::ALL.len());
+    }
+
+    #[test]
+    fn a_status_is_more_exact_than_its_reason_only_where_that_is_documented() {
+        for (kind, status) in [
+            (Malformed::Expectation, 417),
+            (Malformed::HeadTooLarge, 431),
+            (Malformed::TransferCoding, 501),
+            (Malformed::Version, 505),
+        ] {
+            let refusal = Refusal::malformed(kind, "");
+            assert_eq!((refusal.reason, refusal.status()), (Reason::BadRequest, status));
+        }
+        for (theirs, ours) in [(500, 500), (503, 503), (599, 599), (200, 502), (404, 502)] {
+            let refusal = Refusal::passing_on(theirs, "");
+            assert_eq!((refusal.reason, refusal.status()), (Reason::UpstreamError, ours));
+        }
     }
 
     #[test]

@@ -7,9 +7,9 @@
 use crate::answer::Answer;
 use crate::bucket::Bucket;
 use crate::clock::{Clock, UnixMillis};
-use crate::event::Event;
 use crate::metrics::SourceMetrics;
-use crate::outcome::{Outcome, Reason};
+use crate::outcome::{Concern, Level, Outcome};
+use crate::proof::Proven;
 use crate::request::Body;
 use crate::source::{RateLimit, SourceName};
 use crate::trace::Trace;
@@ -44,7 +44,7 @@ pub struct Report {
     /// The path, for requests that match no source; unverified.
     pub path: String,
     /// The event; only once its signature held.
-    pub event: Option<Event>,
+    pub event: Option<Proven>,
     /// What each destination said, in route order.
     pub destinations: Vec<DestinationReport>,
     /// How many bytes the body has.
@@ -153,15 +153,15 @@ impl Reporter {
         duration: Duration,
         metrics: &SourceMetrics,
     ) {
-        let reason = answer.refusal.as_ref().map(|refusal| refusal.reason);
-        metrics.ended(answer.outcome, reason, duration);
+        let reason = answer.refusal().map(|refusal| refusal.reason);
+        metrics.ended(answer.outcome(), reason, duration);
         // An event is verified when its age is proven as well.
-        let is_stale = matches!(reason, Some(Reason::TimestampTooOld | Reason::TimestampInFuture));
-        let verified = report.event.as_ref().filter(|_| !is_stale);
+        let is_stale = reason.is_some_and(|reason| reason.facets().concern == Concern::Age);
+        let verified = report.event.as_ref().map(Proven::event).filter(|_| !is_stale);
         if let Some(event) = verified {
-            metrics.event(&event.kind, answer.outcome);
+            metrics.event(&event.kind, answer.outcome());
         }
-        let bucket = match answer.outcome {
+        let bucket = match answer.outcome() {
             Outcome::Rejected if verified.is_none() => Some(&self.refusals),
             Outcome::Duplicate => Some(&self.duplicates),
             Outcome::Ignored | Outcome::Handshake => Some(&self.repeated),
@@ -180,9 +180,9 @@ impl Reporter {
     }
 
     fn write(&self, report: &Report, answer: &Answer, duration: Duration) {
-        let facets = answer.refusal.as_ref().map(|refusal| refusal.reason.facets());
+        let facets = answer.refusal().map(|refusal| refusal.reason.facets());
         let needs_attention =
-            facets.is_some_and(|facets| facets.needs_attention) || report.shadowed.is_some();
+            facets.is_some_and(|facets| facets.level == Level::Warn) || report.shadowed.is_some();
         let is_shown = if needs_attention {
             tracing::enabled!(tracing::Level::WARN)
         } else {
@@ -191,14 +191,14 @@ impl Reporter {
         if !is_shown {
             return;
         }
-        let source = report.source.as_deref().unwrap_or_default();
-        let event_id = report.event.as_ref().map_or("", |event| &*event.id);
-        let event_type = report.event.as_ref().map_or("", |event| event.kind.as_str());
-        let outcome = answer.outcome.label();
+        let source = report.source.as_ref().map_or("", SourceName::as_str);
+        let event_id = report.event.as_ref().map_or("", |proven| proven.event().id.as_str());
+        let event_type = report.event.as_ref().map_or("", |proven| proven.event().kind.as_str());
+        let outcome = answer.outcome().label();
         let reason = facets.map_or("", |facets| facets.label);
-        let detail = answer.refusal.as_ref().map(|refusal| &*refusal.detail);
+        let detail = answer.refusal().map(|refusal| &*refusal.detail);
         let detail = detail.filter(|detail| !detail.is_empty());
-        let status = answer.status;
+        let status = answer.status();
         let destinations = destinations_json(&report.destinations);
         let duration_ms = millis(duration);
         let body_bytes = report.body_bytes;
@@ -274,6 +274,8 @@ pub fn millis(duration: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::answer::Success;
+    use crate::outcome::Reason;
 
     #[test]
     fn an_unverified_text_is_escaped_and_cut() {
@@ -301,8 +303,8 @@ mod tests {
         assert_eq!(suppressed_of(&refused, 25), 5);
         clock.advance(Duration::from_millis(50));
         assert_eq!(suppressed_of(&refused, 2), 1);
-        assert_eq!(suppressed_of(&Answer::empty(Outcome::Duplicate, 200), 103), 3);
-        for repeated in [Outcome::Ignored, Outcome::Handshake] {
+        assert_eq!(suppressed_of(&Answer::empty(Success::Duplicate, 200), 103), 3);
+        for repeated in [Success::Ignored, Success::Handshake] {
             clock.advance(Duration::from_secs(1));
             assert_eq!(suppressed_of(&Answer::empty(repeated, 200), 103), 3, "{repeated:?}");
         }
@@ -311,7 +313,7 @@ mod tests {
             let answer = Answer::refused(trouble.into());
             assert_eq!(suppressed_of(&answer, 1003), 3, "{trouble:?}");
         }
-        assert_eq!(suppressed_of(&Answer::empty(Outcome::Delivered, 200), 5000), 0);
+        assert_eq!(suppressed_of(&Answer::empty(Success::Delivered, 200), 5000), 0);
         let counted = ["", "rejected", "signature_mismatch"];
         assert_eq!(metrics.deliveries.with_label_values(&counted).get(), 27);
     }

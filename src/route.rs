@@ -3,10 +3,7 @@
 //! Owns the glob of a route's `events` and the rule "first match wins". Knows nothing of
 //! signatures, claims or HTTP.
 
-use std::sync::Arc;
-
-/// The name of an `[upstreams.NAME]` table.
-pub type UpstreamName = Arc<str>;
+pub use crate::names::UpstreamName;
 
 /// One `[[sources.NAME.routes]]` table.
 #[derive(Clone, Debug)]

@@ -97,7 +97,7 @@ impl Runtime {
         let edge = Edge::new(&config.server, &metrics)?;
         let fixed = Fixed::of(&config);
         let token = config.admin.token.clone().map(Arc::new);
-        let snapshot = Snapshot::new(config, upstreams.clone(), &metrics, &clock, None);
+        let snapshot = Snapshot::new(config, &*upstreams, &metrics, &clock, None);
         Ok(Arc::new(Self {
             gate: Gate::new(clock, metrics, claims, snapshot),
             edge,

@@ -11,111 +11,82 @@ use crate::answer::{Answer, End};
 use crate::dedupe::Hold;
 use crate::dispatch::{self, Dispatch};
 use crate::event::Event;
-use crate::gate::{Gate, Serving, Snapshot};
-use crate::headers::VerifiedFacts;
-use crate::outcome::{Outcome, Reason, Refusal};
+use crate::gate::{Gate, Serving};
+use crate::outcome::{Concern, Outcome, Reason, Refusal};
+use crate::proof::{ShadowPass, Warrant};
 use crate::report::Report;
 use crate::request::RequestHead;
 use crate::trace::Trace;
-use std::sync::Arc;
 use tokio::time::Instant;
 
-/// Says at once what enforcement would have waited for: a copy is not held up in shadow mode.
+/// Says at once what enforcement would have waited for: a copy is not held up in shadow mode. A
+/// destination that has the event gets it again, as it did before there was a proxy.
 ///
 /// # Errors
 /// `in_flight` or `uncertain`, if another delivery has a hold on a destination.
-pub fn stand_aside(holds: &[Hold<End>]) -> Result<(), Refusal> {
-    holds.iter().try_for_each(|hold| match hold {
+pub fn stand_aside(holds: Vec<Hold<End>>) -> Result<Vec<Hold<End>>, Refusal> {
+    let aside = holds.into_iter().map(|hold| match hold {
         Hold::InFlight(_) => Err(Reason::InFlight.into()),
-        Hold::Uncertain { left } => Err(Refusal::new(Reason::Uncertain).retry_after(*left)),
-        Hold::Won(_) | Hold::Delivered { .. } | Hold::Absent => Ok(()),
-    })
+        Hold::Uncertain { left } => Err(Refusal::new(Reason::Uncertain).retry_after(left)),
+        Hold::Delivered { .. } | Hold::Unguarded => Ok(Hold::Unguarded),
+        mine @ (Hold::Won(_) | Hold::Absent) => Ok(mine),
+    });
+    aside.collect()
 }
 
 /// Forwards what the judgement would have stopped, without a claim, and gives the answer that the
 /// sender gets. `None`: the judgement stopped nothing, or not by its own verdict.
 pub async fn pass(
     gate: &Gate,
-    snapshot: &Arc<Snapshot>,
     serving: &Serving,
     head: &RequestHead,
     judged: &Answer,
     report: &mut Report,
 ) -> Option<Answer> {
-    let stopped = judged.outcome == Outcome::Duplicate
-        || judged.refusal.as_ref().is_some_and(|refusal| is_judgement(refusal.reason));
+    let stopped = judged.outcome() == Outcome::Duplicate
+        || judged.refusal().is_some_and(|refusal| is_judgement(refusal.reason));
     let body = report.body.take().filter(|_| stopped)?;
     let source = &*serving.source;
     let now = gate.clock.wall();
+    let proven = report.event.clone();
     // What the signature does not prove is good enough to find a route by, and for nothing else.
-    let event =
-        report.event.clone().or_else(|| Event::read_unproven(source, head, &body.bytes, None).ok());
-    let (route_index, route) = match event {
-        Some(event) => source.route(&event.kind)?,
-        None => (0, source.routes.first()?),
+    let event = match &proven {
+        Some(proven) => Some(proven.event().clone()),
+        None => Event::read_unproven(source, head, &body.bytes, None).ok(),
+    };
+    let route = match event {
+        Some(event) => serving.route(&event.kind)?,
+        None => serving.first_route()?,
     };
     let trace = report.trace.clone().unwrap_or_else(|| Trace::of(&head.headers));
+    let holds = route.destinations.iter().map(|_| Hold::Unguarded).collect();
     let dispatch = Dispatch {
-        snapshot: snapshot.clone(),
         route,
-        destinations: serving.destinations(route_index),
         head,
         passing: &serving.passing,
-        facts: report.event.as_ref().map(|event| VerifiedFacts {
-            source: &source.name,
-            event_id: &event.id,
-            event_type: &event.kind,
-            verified_at: now,
-        }),
+        warrant: Warrant::Shadow(ShadowPass::of(source, proven)?),
+        verified_at: now,
         body,
-        repeats: true,
         trace: &trace,
         deadline: Instant::now() + source.respond_within,
     };
     let mut met = Report::of(head.client);
-    let answer = dispatch::forward(gate, dispatch, None, &mut met).await;
+    let answer = dispatch::forward(gate, dispatch, holds, &mut met).await;
     let answer = answer.unwrap_or_else(Answer::refused);
     report.destinations = met.destinations;
-    report.shadowed = Some(format!("forwarded, {}", answer.outcome.label()));
+    report.shadowed = Some(format!("forwarded, {}", answer.outcome().label()));
     Some(answer)
 }
 
-/// Whether enforcement decides by this reason that an event is not forwarded. No wildcard: a new
-/// reason has to be thought about.
+/// Whether enforcement decides by this reason that an event is not forwarded.
 const fn is_judgement(reason: Reason) -> bool {
-    match reason {
-        Reason::SignatureMissing
-        | Reason::SignatureMalformed
-        | Reason::SignatureMismatch
-        | Reason::TimestampMissing
-        | Reason::TimestampMalformed
-        | Reason::TimestampTooOld
-        | Reason::TimestampInFuture
-        | Reason::PayloadMalformed
-        | Reason::EventIdMissing
-        | Reason::EventTypeMissing
-        | Reason::SecretUnavailable
-        | Reason::StoreUnavailable
-        | Reason::InFlight
-        | Reason::Uncertain => true,
-        Reason::UnknownSource
-        | Reason::MethodNotAllowed
-        | Reason::BodyTooLarge
-        | Reason::HeaderTimeout
-        | Reason::BodyTimeout
-        | Reason::ContentEncoding
-        | Reason::BadRequest
-        | Reason::Unrouted
-        | Reason::RateLimited
-        | Reason::AddressNotAllowed
-        | Reason::Overloaded
-        | Reason::ShuttingDown
-        | Reason::StillWorking
-        | Reason::UpstreamUnreachable
-        | Reason::UpstreamTimeout
-        | Reason::UpstreamError
-        | Reason::UpstreamBusy
-        | Reason::UpstreamRefused
-        | Reason::UpstreamBroken => false,
+    match reason.facets().concern {
+        Concern::Signature
+        | Concern::Secret
+        | Concern::Timestamp
+        | Concern::Age
+        | Concern::Event
+        | Concern::Claim => true,
+        Concern::Request | Concern::Capacity | Concern::Route | Concern::Destination => false,
     }
 }

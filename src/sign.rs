@@ -9,9 +9,9 @@ mod sample;
 pub use sample::{default_type, new_id, sample_body};
 
 use crate::clock::UnixMillis;
+use crate::fault::Fault;
 use crate::json::PayloadFault;
 use crate::keys::Key;
-use crate::outcome::Refusal;
 use crate::presets;
 use crate::request::RequestHead;
 use crate::scheme::{Algorithm, Encoding, Part, Place, TimestampPlace};
@@ -83,9 +83,9 @@ pub enum SignError {
     Body(String),
 }
 
-impl From<Refusal> for SignError {
-    fn from(refusal: Refusal) -> Self {
-        Self::Incomplete(refusal.detail.into_owned())
+impl From<Fault> for SignError {
+    fn from(fault: Fault) -> Self {
+        Self::Incomplete(fault.to_string())
     }
 }
 

@@ -12,8 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The name of a `[sources.NAME]` table.
-pub type SourceName = Arc<str>;
+pub use crate::names::SourceName;
 
 /// One `[sources.NAME]` table with its preset's facts filled in.
 #[derive(Debug)]
@@ -154,7 +153,7 @@ impl SourceTable {
     /// The source of this name.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<&Arc<Source>> {
-        self.sources.iter().find(|source| &*source.name == name)
+        self.sources.iter().find(|source| source.name.as_str() == name)
     }
 
     /// All of them, in the order of the file.

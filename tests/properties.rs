@@ -317,7 +317,7 @@ fn no_id_type_or_header_breaks_the_request_that_an_upstream_reads() {
                 }
                 wire.lock().unwrap().clear();
                 let answer = runtime.block_on(served.deliver(head, &mut Ready(body.clone())));
-                prop_assert_eq!(answer.outcome.label(), "delivered", "{:?}", answer.refusal);
+                prop_assert_eq!(answer.outcome().label(), "delivered", "{:?}", answer.refusal());
                 let seen = wire.lock().unwrap().clone();
                 let Some((headers, received)) = whole(&seen) else {
                     return Err(TestCaseError::fail(format!(

@@ -12,6 +12,7 @@
 
 use hookward::clock::UnixMillis;
 use hookward::config::{Config, SecretReader};
+use hookward::fault::Fault;
 use hookward::outcome::Refusal;
 use hookward::presets;
 use hookward::request::RequestHead;
@@ -64,14 +65,16 @@ fn every_vector_is_judged_as_its_sender_would() {
     for file in files() {
         for vector in &file.vector {
             let met = judge(&file.preset, vector);
-            let word = met.as_ref().map_or_else(|refusal| refusal.reason.label(), |()| "ok");
+            let word = met
+                .as_ref()
+                .map_or_else(|fault| Refusal::from(fault.clone()).reason.label(), |()| "ok");
             if word != vector.expect {
                 wrong.push(format!(
                     "{}: {}: expected {}, met {word} ({})",
                     file.preset,
                     vector.name,
                     vector.expect,
-                    met.err().map(|refusal| refusal.detail).unwrap_or_default()
+                    met.err().map(|fault| fault.to_string()).unwrap_or_default()
                 ));
             }
         }
@@ -101,7 +104,7 @@ fn every_vector_names_its_source() {
 }
 
 /// Signature, then freshness: what decides whether a request is genuine.
-fn judge(preset: &str, vector: &Vector) -> Result<(), Refusal> {
+fn judge(preset: &str, vector: &Vector) -> Result<(), Fault> {
     let source = source(preset, vector);
     let keys = source.keys.as_ref().expect("the secrets fit the scheme");
     let genuine = verify::check(&source, keys, &head(vector), vector.body.as_bytes())?;

@@ -84,8 +84,8 @@ impl ConfigFile {
 /// # Errors
 /// When there is none, with the names that there are.
 pub fn source<'c>(config: &'c Config, name: &str) -> Result<&'c Source, Stop> {
-    config.sources.iter().find(|source| &*source.name == name).ok_or_else(|| {
-        let names: Vec<_> = config.sources.iter().map(|source| &*source.name).collect();
+    config.sources.iter().find(|source| source.name.as_str() == name).ok_or_else(|| {
+        let names: Vec<_> = config.sources.iter().map(|source| source.name.as_str()).collect();
         let known = match names.as_slice() {
             [] => "the configuration has none".to_owned(),
             names => format!("there are: {}", names.join(", ")),

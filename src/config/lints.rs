@@ -36,7 +36,7 @@ pub(super) fn judge<'a>(
     }
     shared::judge(config, drafts, reading);
     for source in &config.sources {
-        if let Some(draft) = drafts.iter().find(|draft| *draft.name == *source.name) {
+        if let Some(draft) = drafts.iter().find(|draft| *draft.name == *source.name.as_str()) {
             let table = draft.reader(reading);
             contradictions(source, &table);
             memory(config, source, draft, root, &table);
@@ -87,10 +87,10 @@ fn listeners(config: &Config, root: &TableReader<'_>) {
 fn unused_upstreams(config: &Config, root: &TableReader<'_>) {
     let used = |name: &str| {
         let mut routes = config.sources.iter().flat_map(|source| &source.routes);
-        routes.any(|route| route.to.iter().any(|to| **to == *name))
+        routes.any(|route| route.to.iter().any(|to| to.as_str() == name))
     };
     for upstream in &config.upstreams {
-        if !used(&upstream.name) {
+        if !used(upstream.name.as_str()) {
             let key = format!("upstreams.{}", upstream.name);
             root.note(Severity::Note, &key, "no route leads here", None);
         }
@@ -100,7 +100,7 @@ fn unused_upstreams(config: &Config, root: &TableReader<'_>) {
 fn doubled_paths<'a>(config: &Config, drafts: &'a [Draft<'_>], reading: &'a Reading<'a>) {
     for (index, source) in config.sources.iter().enumerate() {
         let earlier = config.sources.iter().take(index).find(|other| other.path == source.path);
-        let draft = drafts.iter().find(|draft| *draft.name == *source.name);
+        let draft = drafts.iter().find(|draft| *draft.name == *source.name.as_str());
         if let (Some(earlier), Some(draft)) = (earlier, draft) {
             let what = format!("is the path of sources.{} as well", earlier.name);
             draft.reader(reading).note(Severity::Error, "path", &what, None);
@@ -211,8 +211,9 @@ fn memory(
 
 /// How long the sender is kept waiting against how long the upstream may work.
 fn patience(config: &Config, source: &Source, table: &TableReader<'_>) {
-    let leads_to = |name: &str| source.routes.iter().any(|r| r.to.iter().any(|to| **to == *name));
-    let reached = config.upstreams.iter().filter(|upstream| leads_to(&upstream.name));
+    let leads_to =
+        |name: &str| source.routes.iter().any(|r| r.to.iter().any(|to| to.as_str() == name));
+    let reached = config.upstreams.iter().filter(|upstream| leads_to(upstream.name.as_str()));
     if let Some(slowest) = reached.max_by_key(|upstream| upstream.timeout)
         && source.respond_within < slowest.timeout
     {

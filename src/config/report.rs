@@ -2,6 +2,7 @@
 
 use super::{Config, Loaded};
 use crate::clock::written;
+use crate::names::UpstreamName;
 use crate::route::TypeGlob;
 use crate::source::{Mode, Source, Unrouted};
 use std::fmt::Write as _;
@@ -71,7 +72,7 @@ fn route_rows(source: &Source) -> Vec<[String; 4]> {
             [
                 source.name.to_string(),
                 events.join(" "),
-                route.to.join(" "),
+                route.to.iter().map(UpstreamName::as_str).collect::<Vec<_>>().join(" "),
                 route.path.clone().unwrap_or_else(|| "-".to_owned()),
             ]
         })

@@ -5,7 +5,6 @@ use super::problem::{Problem, Severity, nearest};
 use super::reading::{Item, TableReader};
 use super::value::RequestPath;
 use crate::route::{Route, TypeGlob, UpstreamName};
-use std::sync::Arc;
 
 pub(super) static KEYS: TableKeys = TableKeys {
     title: "[[sources.NAME.routes]]",
@@ -100,10 +99,10 @@ fn destinations(item: &Item<'_>, upstreams: &[&str]) -> Option<Vec<UpstreamName>
         let Some(name) = item.text("the name of an [upstreams.NAME] table") else { continue };
         if !upstreams.contains(&name) {
             item.reading.note(unknown(item, name, upstreams));
-        } else if names.iter().any(|known| &**known == name) {
+        } else if names.iter().any(|known| known.as_str() == name) {
             item.contradicts("listed twice");
         }
-        names.push(Arc::from(name));
+        names.push(UpstreamName::from(name));
     }
     Some(names)
 }

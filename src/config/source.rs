@@ -16,7 +16,6 @@ use crate::scheme::Scheme;
 use crate::secret::{NamedSecret, UnreadableSecret};
 use crate::source::{Answers, Mode, Source, Unrouted};
 use http::HeaderName;
-use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) static KEYS: TableKeys = TableKeys {
@@ -192,7 +191,7 @@ pub(super) fn read<'a>(
         let Secrets { readable, unreadable } = secrets;
         let (secrets, keys) = keys(&table, &scheme, readable, &unreadable);
         Source {
-            name: Arc::from(draft.name),
+            name: draft.name.into(),
             path: path.0,
             preset: draft.preset.as_ref().map(|preset| preset.name.to_owned()),
             scheme,

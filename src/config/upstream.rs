@@ -7,16 +7,16 @@ use super::problem::Severity;
 use super::reading::{Item, TableReader};
 use super::server::with_file;
 use super::value::RequestPath;
+use crate::names::UpstreamName;
 use rustls::pki_types::ServerName;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// One `[upstreams.NAME]` table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamSettings {
     /// Its name.
-    pub name: Arc<str>,
+    pub name: UpstreamName,
     /// Where it is; never empty, all of one scheme and path.
     pub urls: Vec<UpstreamUrl>,
     /// The whole exchange, all attempts.
@@ -114,7 +114,7 @@ pub struct Breaker {
 impl UpstreamSettings {
     /// An upstream of this name at these URLs, everything else at its default.
     #[must_use]
-    pub fn new(name: impl Into<Arc<str>>, urls: Vec<UpstreamUrl>) -> Self {
+    pub fn new(name: impl Into<UpstreamName>, urls: Vec<UpstreamUrl>) -> Self {
         let secure = urls.first().is_some_and(|url| url.secure);
         Self {
             name: name.into(),

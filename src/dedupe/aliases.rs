@@ -68,15 +68,15 @@ mod tests {
     const HOUR: Duration = Duration::from_hours(1);
 
     async fn claim(store: &MemoryStore, id: &str, alias: &str, fence: u64) -> Standing {
-        let key = Key::of("shop", id, "erp");
-        let alias = Some(Key::of_alias("shop", alias, "erp"));
+        let key = Key::of(&"shop".into(), &id.into(), &"erp".into());
+        let alias = Some(Key::of_alias(&"shop".into(), alias, &"erp".into()));
         let target = Target { key, alias, lease: Duration::from_secs(40), ttl: HOUR };
         let standings = store.claim(&[target], Fence(fence), Intent::Claim, HOUR).await;
         standings.unwrap().remove(0)
     }
 
     async fn settle(store: &MemoryStore, id: &str, fence: u64, verdict: Verdict) {
-        let key = Key::of("shop", id, "erp");
+        let key = Key::of(&"shop".into(), &id.into(), &"erp".into());
         store.settle(key, Fence(fence), &verdict, HOUR).await.unwrap();
     }
 

@@ -13,7 +13,7 @@ use super::{
     ClaimStore, Fence, Health, Intent, Key, Settled, Standing, StoreError, Target, Verdict,
 };
 use crate::clock::{Clock, UnixMillis};
-use crate::route::UpstreamName;
+use crate::names::{EventId, SourceName, UpstreamName};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -61,20 +61,21 @@ impl<T: Send + Sync + 'static> Claims<T> {
     ) -> Result<Vec<Hold<T>>, StoreError> {
         let began = self.clock.monotonic();
         let terms = Terms {
-            fingerprint: request.fingerprint,
-            ttl: request.ttl,
-            hold: request.uncertain_hold,
+            fingerprint: request.terms.fingerprint,
+            ttl: request.terms.ttl,
+            hold: request.terms.uncertain_hold,
         };
-        let mut places = Vec::with_capacity(request.destinations.len());
+        let mut places = Vec::with_capacity(request.terms.destinations.len());
         let mut asked = Vec::new();
-        for (destination, lease) in request.destinations {
+        for (destination, lease) in request.terms.destinations {
             let target = request.target(destination, *lease);
             places.push(self.enter(target, &request, &mut asked));
         }
         let mut answers = if asked.is_empty() {
             Vec::new()
         } else {
-            let asking = Arc::clone(self).ask(asked, terms, request.intent, request.within);
+            let asking =
+                Arc::clone(self).ask(asked, terms, request.terms.intent, request.terms.within);
             self.run(asking).await.unwrap_or_else(|| Err(self.cut_short()))?
         }
         .into_iter();
@@ -90,10 +91,17 @@ impl<T: Send + Sync + 'static> Claims<T> {
                 },
                 Place::Follows(target, flight) => {
                     let spent = self.clock.monotonic().saturating_sub(began);
-                    let left = request.within.saturating_sub(spent);
+                    let left = request.terms.within.saturating_sub(spent);
                     self.follow(target, &flight, terms, left).await?
                 }
             });
+        }
+        // Who claims gets each destination or learns who has it. A store that says otherwise is not
+        // believed in the rest either: what it gave is dropped here, and thereby released.
+        let is_absent = |hold: &Hold<T>| matches!(hold, Hold::Absent);
+        if request.terms.intent == Intent::Claim && holds.iter().any(is_absent) {
+            let problem = "left unclaimed what it was to claim".to_owned();
+            return self.counted(Err(StoreError { store: self.store.name(), problem }));
         }
         Ok(holds)
     }
@@ -104,8 +112,8 @@ impl<T: Send + Sync + 'static> Claims<T> {
     /// The store did not answer.
     pub async fn inspect(
         &self,
-        source: &str,
-        event_id: &str,
+        source: &SourceName,
+        event_id: &EventId,
         destinations: &[UpstreamName],
         within: Duration,
     ) -> Result<Vec<(UpstreamName, Standing)>, StoreError> {
@@ -124,8 +132,8 @@ impl<T: Send + Sync + 'static> Claims<T> {
     /// The store did not answer; some destinations may be forgotten.
     pub async fn forget(
         &self,
-        source: &str,
-        event_id: &str,
+        source: &SourceName,
+        event_id: &EventId,
         destinations: &[UpstreamName],
         within: Duration,
     ) -> Result<Vec<(UpstreamName, Standing)>, StoreError> {
@@ -135,7 +143,7 @@ impl<T: Send + Sync + 'static> Claims<T> {
             let here = self.unsettled.forget(key, self.now());
             let there = self.counted(self.store.forget(key, within).await)?;
             let stood = here.filter(|_| there == Standing::Absent).unwrap_or(there);
-            forgotten.push((Arc::clone(destination), stood));
+            forgotten.push((destination.clone(), stood));
         }
         Ok(forgotten)
     }
@@ -196,11 +204,11 @@ impl<T: Send + Sync + 'static> Claims<T> {
         if let Some(standing) = self.unsettled.standing(target.key, self.now()) {
             return Place::Known(target, standing);
         }
-        let flight = match request.intent {
+        let flight = match request.terms.intent {
             Intent::Look => None,
             Intent::Claim => {
                 let now = self.now();
-                match self.flights.enter(target.key, request.fingerprint, now, target.lease) {
+                match self.flights.enter(target.key, request.terms.fingerprint, now, target.lease) {
                     Entered::Leads(flight) => Some(flight),
                     Entered::Follows(flight) => return Place::Follows(target, flight),
                 }
@@ -262,8 +270,9 @@ impl<T: Send + Sync + 'static> Claims<T> {
             // The store learns that this is another name of the event under way; or knows that
             // it is one of an event that has been delivered.
             let stands = self.look(&[target], within).await?.into_iter().next();
-            if let Some(Standing::Delivered { .. } | Standing::Uncertain { .. }) = &stands {
-                return Ok(self.hold(target, &stands.unwrap_or(Standing::Absent), terms));
+            if let Some(ended @ (Standing::Delivered { .. } | Standing::Uncertain { .. })) = stands
+            {
+                return Ok(self.hold(target, &ended, terms));
             }
         }
         let standing = self.bounded(within, flight.standing()).await;

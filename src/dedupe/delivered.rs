@@ -174,7 +174,7 @@ mod tests {
     }
 
     fn key(number: u32) -> Key {
-        Key::of("shop", &number.to_string(), "erp")
+        Key::of(&"shop".into(), &number.to_string().into(), &"erp".into())
     }
 
     fn delivery(number: u32) -> Delivery {

@@ -4,7 +4,7 @@
 //! and publishes what the store said and, if it won, how it ended. The others follow it. So a
 //! follower is never too late for its winner's result, and copies cost the store nothing.
 
-use super::lock::Mutex;
+use super::shards::Shards;
 use super::{Ending, Key, Standing, StoreError};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -13,11 +13,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// A power of two, as in the table of states.
-const SHARDS: usize = 64;
-
 /// All flights of this process.
-pub(super) struct Flights<T>(Box<[Mutex<Shard<T>>]>);
+pub(super) struct Flights<T>(Shards<Shard<T>>);
 
 type Shard<T> = HashMap<Key, Arc<Flight<T>>>;
 
@@ -54,7 +51,7 @@ pub(super) enum Entered<T> {
 
 impl<T> Flights<T> {
     pub(super) fn new() -> Self {
-        Self((0..SHARDS).map(|_| Mutex::default()).collect())
+        Self(Shards::new())
     }
 
     /// Joins the flight of `key`, or starts one that lasts for `lease` from `now` at most.
@@ -66,8 +63,7 @@ impl<T> Flights<T> {
         lease: Duration,
     ) -> Entered<T> {
         let start = || Arc::new(Flight::new(fingerprint, now.saturating_add(lease)));
-        let Some(shard) = self.0.get(key.shard(SHARDS)) else { return Entered::Leads(start()) };
-        match shard.lock().entry(key) {
+        match self.0.of(key).lock().entry(key) {
             Entry::Occupied(flight) if flight.get().until > now => {
                 Entered::Follows(Arc::clone(flight.get()))
             }
@@ -82,8 +78,7 @@ impl<T> Flights<T> {
 
     /// Takes a flight away, unless another has taken its place.
     pub(super) fn leave(&self, key: Key, flight: &Arc<Flight<T>>) {
-        let Some(shard) = self.0.get(key.shard(SHARDS)) else { return };
-        if let Entry::Occupied(entry) = shard.lock().entry(key)
+        if let Entry::Occupied(entry) = self.0.of(key).lock().entry(key)
             && Arc::ptr_eq(entry.get(), flight)
         {
             entry.remove();

@@ -2,16 +2,29 @@
 
 use super::{Claim, Intent, Key, Target, Waiter};
 use crate::clock::UnixMillis;
-use crate::route::UpstreamName;
+use crate::names::{EventId, SourceName, UpstreamName};
 use std::time::Duration;
+
+/// An event that may be claimed: one that is proven genuine. How it is proven is not known here.
+pub trait Claimable {
+    /// The source that it came from.
+    fn source(&self) -> &SourceName;
+
+    /// Its id.
+    fn event_id(&self) -> &EventId;
+}
 
 /// What a delivery asks for.
 #[derive(Clone, Copy, Debug)]
 pub struct ClaimRequest<'a> {
-    /// The source that the event came from.
-    pub source: &'a str,
-    /// The event id; the same on every retry.
-    pub event_id: &'a str,
+    source: &'a SourceName,
+    event_id: &'a EventId,
+    pub(super) terms: ClaimTerms<'a>,
+}
+
+/// How an event is claimed.
+#[derive(Clone, Copy, Debug)]
+pub struct ClaimTerms<'a> {
     /// Another name under which the event must not come again, as its signature.
     pub alias: Option<&'a str>,
     /// Its destinations, each with the time after which a claim on it lapses if this process
@@ -29,14 +42,20 @@ pub struct ClaimRequest<'a> {
     pub within: Duration,
 }
 
-impl ClaimRequest<'_> {
+impl<'a> ClaimRequest<'a> {
+    /// Asks for `event` under `terms`.
+    #[must_use]
+    pub fn of(event: &'a impl Claimable, terms: ClaimTerms<'a>) -> Self {
+        Self { source: event.source(), event_id: event.event_id(), terms }
+    }
+
     /// What is asked of the store for one of the destinations.
-    pub(super) fn target(&self, destination: &str, lease: Duration) -> Target {
+    pub(super) fn target(&self, destination: &UpstreamName, lease: Duration) -> Target {
         Target {
             key: Key::of(self.source, self.event_id, destination),
-            alias: self.alias.map(|alias| Key::of_alias(self.source, alias, destination)),
+            alias: self.terms.alias.map(|alias| Key::of_alias(self.source, alias, destination)),
             lease,
-            ttl: self.ttl,
+            ttl: self.terms.ttl,
         }
     }
 }
@@ -45,6 +64,9 @@ impl ClaimRequest<'_> {
 pub enum Hold<T: Send + Sync + 'static> {
     /// This delivery forwards it.
     Won(Claim<T>),
+    /// This delivery forwards it without a claim, where the configuration says to deliver without
+    /// the store, and in shadow mode. The store never says so.
+    Unguarded,
     /// The destination has it.
     Delivered {
         /// When it was accepted.

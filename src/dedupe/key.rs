@@ -1,5 +1,6 @@
 //! What is claimed, in 16 bytes.
 
+use crate::names::{EventId, SourceName, UpstreamName};
 use sha2::{Digest, Sha256};
 use std::fmt;
 
@@ -13,15 +14,23 @@ use std::fmt;
 pub struct Key([u8; 16]);
 
 impl Key {
-    /// The key of (source, event id, destination).
+    /// The key of (source, event id, destination). The three cannot be mixed up:
+    ///
+    /// ```compile_fail,E0308
+    /// use hookward::dedupe::Key;
+    /// use hookward::names::{EventId, SourceName, UpstreamName};
+    /// let (source, id, to) =
+    ///     (SourceName::from("shop"), EventId::from("1"), UpstreamName::from("erp"));
+    /// let key = Key::of(&id, &source, &to);
+    /// ```
     #[must_use]
-    pub fn of(source: &str, event_id: &str, destination: &str) -> Self {
-        Self::digest(b"event", source, event_id, destination)
+    pub fn of(source: &SourceName, event_id: &EventId, destination: &UpstreamName) -> Self {
+        Self::digest(b"event", source, event_id.as_str(), destination)
     }
 
     /// The key of another name of the same event; never that of an event id.
     #[must_use]
-    pub fn of_alias(source: &str, alias: &str, destination: &str) -> Self {
+    pub fn of_alias(source: &SourceName, alias: &str, destination: &UpstreamName) -> Self {
         Self::digest(b"alias", source, alias, destination)
     }
 
@@ -42,15 +51,15 @@ impl Key {
         &self.0
     }
 
-    /// Which of `shards` shards, a power of two, it belongs to.
-    pub(super) fn shard(&self, shards: usize) -> usize {
-        usize::from(self.0[15]) & (shards - 1)
+    /// As good as random; tells keys apart coarsely.
+    pub(super) const fn last_byte(&self) -> u8 {
+        self.0[15]
     }
 
-    fn digest(kind: &[u8], source: &str, id: &str, destination: &str) -> Self {
+    fn digest(kind: &[u8], source: &SourceName, id: &str, destination: &UpstreamName) -> Self {
         let mut hash = Sha256::new();
         hash.update(kind);
-        for part in [source, id, destination] {
+        for part in [source.as_str(), id, destination.as_str()] {
             // With its length before it, no part can reach into the next.
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part.as_bytes());
@@ -89,12 +98,12 @@ mod tests {
     #[test]
     fn keys_differ_wherever_a_part_differs_or_ends_elsewhere() {
         let keys: HashSet<Key> = [
-            Key::of("shop", "1", "erp"),
-            Key::of("shop", "1", "crm"),
-            Key::of("shop", "2", "erp"),
-            Key::of("sho", "p1", "erp"),
-            Key::of("shop", "1e", "rp"),
-            Key::of_alias("shop", "1", "erp"),
+            Key::of(&"shop".into(), &"1".into(), &"erp".into()),
+            Key::of(&"shop".into(), &"1".into(), &"crm".into()),
+            Key::of(&"shop".into(), &"2".into(), &"erp".into()),
+            Key::of(&"sho".into(), &"p1".into(), &"erp".into()),
+            Key::of(&"shop".into(), &"1e".into(), &"rp".into()),
+            Key::of_alias(&"shop".into(), "1", &"erp".into()),
         ]
         .into();
         assert_eq!(keys.len(), 6);
@@ -103,7 +112,7 @@ mod tests {
     #[test]
     fn a_key_is_the_same_in_every_process() {
         // Files and Redis hold keys: a changed digest would forget every delivered id.
-        let key = Key::of("shop", "evt_1", "erp");
+        let key = Key::of(&"shop".into(), &"evt_1".into(), &"erp".into());
         assert_eq!(key.to_string(), "245368fe838695b12a92daa08d51c043");
     }
 }

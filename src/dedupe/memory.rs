@@ -2,11 +2,9 @@
 
 use super::aliases::Aliases;
 use super::delivered::{Delivered, Delivery};
+use super::local::LocalStore;
 use super::table::{Recall, Table};
-use super::{
-    ClaimStore, Counters, Fence, Health, Intent, Key, Settled, Standing, StoreError, Target,
-    Verdict,
-};
+use super::{Counters, Health, Key, StoreError};
 use crate::clock::Clock;
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -53,7 +51,7 @@ impl MemoryStore {
     }
 }
 
-struct InMemory {
+pub(super) struct InMemory {
     delivered: Delivered,
     aliases: Aliases,
 }
@@ -90,7 +88,9 @@ impl Recall for InMemory {
 }
 
 #[async_trait]
-impl ClaimStore for MemoryStore {
+impl LocalStore for MemoryStore {
+    type Recall = InMemory;
+
     fn name(&self) -> &'static str {
         "memory"
     }
@@ -99,31 +99,11 @@ impl ClaimStore for MemoryStore {
         &self.counters
     }
 
-    async fn claim(
-        &self,
-        targets: &[Target],
-        fence: Fence,
-        intent: Intent,
-        _within: Duration,
-    ) -> Result<Vec<Standing>, StoreError> {
-        targets.iter().map(|target| self.table.claim(target, fence, intent)).collect()
+    fn table(&self) -> &Table<InMemory> {
+        &self.table
     }
 
-    async fn settle(
-        &self,
-        key: Key,
-        fence: Fence,
-        verdict: &Verdict,
-        _within: Duration,
-    ) -> Result<Settled, StoreError> {
-        self.table.settle(key, fence, verdict)
-    }
-
-    async fn forget(&self, key: Key, _within: Duration) -> Result<Standing, StoreError> {
-        self.table.forget(key)
-    }
-
-    async fn entries(&self, _within: Duration) -> Result<u64, StoreError> {
+    async fn entries(&self) -> Result<u64, StoreError> {
         let delivered = self.table.recall().delivered.clone();
         if self.is_time_to_sweep() {
             let (sweeping, aliases) = (delivered.clone(), self.table.recall().aliases.clone());
@@ -137,7 +117,7 @@ impl ClaimStore for MemoryStore {
         Ok(delivered.entries())
     }
 
-    async fn health(&self, _within: Duration) -> Result<Health, StoreError> {
-        Ok(Health::Good)
+    fn health(&self) -> Health {
+        Health::Good
     }
 }

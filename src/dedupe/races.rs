@@ -3,6 +3,7 @@
 use super::lock::racing;
 use super::*;
 use crate::clock::{Clock, ManualClock};
+use crate::names::{EventId, SourceName, UpstreamName};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
@@ -15,12 +16,28 @@ fn instances(count: usize) -> Vec<Arc<Claims<usize>>> {
     (0..count).map(|_| Claims::new(Arc::clone(&store) as _, Arc::clone(&clock))).collect()
 }
 
-fn request<'a>(event_id: &'a str, alias: Option<&'a str>, intent: Intent) -> ClaimRequest<'a> {
-    static ERP: std::sync::LazyLock<[(Arc<str>, Duration); 1]> =
+struct Event(SourceName, EventId);
+
+impl Event {
+    fn of_id(id: &str) -> Self {
+        Self("shop".into(), id.into())
+    }
+}
+
+impl Claimable for Event {
+    fn source(&self) -> &SourceName {
+        &self.0
+    }
+
+    fn event_id(&self) -> &EventId {
+        &self.1
+    }
+}
+
+fn request<'a>(event: &'a Event, alias: Option<&'a str>, intent: Intent) -> ClaimRequest<'a> {
+    static ERP: std::sync::LazyLock<[(UpstreamName, Duration); 1]> =
         std::sync::LazyLock::new(|| [("erp".into(), Duration::from_secs(40))]);
-    ClaimRequest {
-        source: "shop",
-        event_id,
+    let terms = ClaimTerms {
         alias,
         destinations: ERP.as_slice(),
         fingerprint: 1,
@@ -28,11 +45,12 @@ fn request<'a>(event_id: &'a str, alias: Option<&'a str>, intent: Intent) -> Cla
         uncertain_hold: Duration::from_secs(30),
         intent,
         within: Duration::from_secs(5),
-    }
+    };
+    ClaimRequest::of(event, terms)
 }
 
 async fn take(claims: &Arc<Claims<usize>>, id: &str, alias: Option<&str>) -> Hold<usize> {
-    let mut holds = claims.take(request(id, alias, Intent::Claim)).await.unwrap();
+    let mut holds = claims.take(request(&Event::of_id(id), alias, Intent::Claim)).await.unwrap();
     assert_eq!(holds.len(), 1);
     holds.remove(0)
 }
@@ -79,7 +97,7 @@ fn copy(
                 }
             }
             Hold::Uncertain { .. } => assert_ne!(end, Some(Ending::Delivered)),
-            Hold::Absent => panic!("a claim was asked for"),
+            Hold::Unguarded | Hold::Absent => panic!("a claim was asked for"),
         }
     });
 }

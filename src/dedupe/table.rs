@@ -5,15 +5,12 @@
 //! delivered id is remembered before its claim is taken away, so nobody finds it absent between.
 
 use super::delivered::Delivery;
-use super::lock::Mutex;
+use super::shards::Shards;
 use super::{Fence, Intent, Key, Settled, Standing, StoreError, Target, Verdict};
 use crate::clock::{Clock, UnixMillis};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// A power of two, so many that two cores rarely meet.
-const SHARDS: usize = 64;
 
 /// The names of one held event that are remembered with it. Each takes a signature of the sender's
 /// own, so that a sender who retries never comes near.
@@ -51,9 +48,9 @@ pub(super) struct Restored {
 
 /// The states of all keys.
 pub(super) struct Table<R> {
-    shards: Box<[Mutex<Shard>]>,
+    shards: Shards<Shard>,
     /// Held while an alias is looked up and pointed at a key; taken before a shard, never after.
-    alias_locks: Box<[Mutex<()>]>,
+    alias_locks: Shards<()>,
     recall: R,
     clock: Arc<dyn Clock>,
 }
@@ -83,12 +80,7 @@ enum State {
 impl<R: Recall> Table<R> {
     /// A table in which nothing is held.
     pub(super) fn new(recall: R, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            alias_locks: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            recall,
-            clock,
-        }
+        Self { shards: Shards::new(), alias_locks: Shards::new(), recall, clock }
     }
 
     /// What recalls the delivered ids.
@@ -106,7 +98,7 @@ impl<R: Recall> Table<R> {
         let Some(alias) = target.alias else {
             return self.claim_key(target, fence, intent);
         };
-        let _alias_is_ours = of(&self.alias_locks, alias).map(Mutex::lock);
+        let _alias_is_ours = self.alias_locks.of(alias).lock();
         if let Some(first) = self.recall.alias(alias)?.filter(|first| *first != target.key) {
             let first = Target { key: first, alias: None, ..*target };
             let standing = self.claim_key(&first, fence, Intent::Look)?;
@@ -131,8 +123,7 @@ impl<R: Recall> Table<R> {
         fence: Fence,
         verdict: &Verdict,
     ) -> Result<Settled, StoreError> {
-        let Some(shard) = of(&self.shards, key) else { return Ok(Settled::Stale) };
-        let mut shard = shard.lock();
+        let mut shard = self.shards.of(key).lock();
         let now = self.clock.monotonic();
         let standing_later_claim = match shard.held.get(&key) {
             Some(Held { state: State::InFlight(holder), .. }) if *holder == fence => false,
@@ -169,17 +160,16 @@ impl<R: Recall> Table<R> {
 
     /// Takes up an uncertain hold of an earlier process.
     pub(super) fn restore(&self, Restored { key, since, left }: Restored) {
-        let Some(shard) = of(&self.shards, key) else { return };
         let now = self.clock.monotonic();
         let state = State::Uncertain { note: String::new() };
         let (until, aliases) = (now.saturating_add(left), Vec::new());
-        shard.lock().hold(key, Held { state, since, until, aliases }, now);
+        let held = Held { state, since, until, aliases };
+        self.shards.of(key).lock().hold(key, held, now);
     }
 
     /// Makes a key absent unless it is in flight, and says how it stood.
     pub(super) fn forget(&self, key: Key) -> Result<Standing, StoreError> {
-        let Some(shard) = of(&self.shards, key) else { return Ok(Standing::Absent) };
-        let mut shard = shard.lock();
+        let mut shard = self.shards.of(key).lock();
         let standing = self.standing(&shard, key)?;
         match standing {
             Standing::Delivered { .. } => self.recall.forget(key)?,
@@ -198,8 +188,7 @@ impl<R: Recall> Table<R> {
         fence: Fence,
         intent: Intent,
     ) -> Result<Standing, StoreError> {
-        let Some(shard) = of(&self.shards, target.key) else { return Ok(Standing::Absent) };
-        let mut shard = shard.lock();
+        let mut shard = self.shards.of(target.key).lock();
         if intent == Intent::Claim && shard.is_held_by(fence, target.key) {
             return Ok(Standing::Claimed);
         }
@@ -283,8 +272,4 @@ impl Shard {
         }
         self.held.insert(key, held);
     }
-}
-
-fn of<T>(shards: &[T], key: Key) -> Option<&T> {
-    shards.get(key.shard(shards.len()))
 }

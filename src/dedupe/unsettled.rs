@@ -240,7 +240,7 @@ mod tests {
     }
 
     fn key(number: u64) -> Key {
-        Key::of("shop", &number.to_string(), "erp")
+        Key::of(&"shop".into(), &number.to_string().as_str().into(), &"erp".into())
     }
 
     #[test]

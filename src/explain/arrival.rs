@@ -1,16 +1,15 @@
 //! What ends a delivery before its signature is looked at.
 //!
-//! The order is that of `lifecycle`; what only a running proxy has (addresses, rates, memory) is
+//! The checks are those of [`arrival`]; what only a running proxy has (addresses, rates, memory) is
 //! named, not judged.
 
 use super::{Question, escape};
-use crate::handshake;
+use crate::arrival::{self, Opened};
 use crate::headers::Passing;
 use crate::outcome::{Reason, Refusal};
 use crate::request::BodyError;
 use crate::source::Mode;
-use crate::verify::freshness;
-use http::{Method, header};
+use http::header;
 
 impl Question<'_> {
     /// What the request is, in a line or several.
@@ -23,7 +22,9 @@ impl Question<'_> {
             source.name,
             body.len()
         )];
-        if let Some(declared) = self.declared_bytes().filter(|declared| *declared != body.len()) {
+        if let Some(declared) =
+            arrival::declared_bytes(head).filter(|declared| *declared != body.len())
+        {
             lines.push(format!(
                 "its Content-Length is {declared}, so the body in the file is not the one that \
                  arrived"
@@ -55,33 +56,48 @@ impl Question<'_> {
         if head.path != source.path {
             return Err(Refusal::because(Reason::UnknownSource, self.astray()));
         }
-        if !source.methods().any(|method| method == head.method) {
-            let methods: Vec<_> = source.methods().map(|method| method.to_string()).collect();
-            let detail = format!("the source takes {} only", methods.join(", "));
-            return Err(Refusal::because(Reason::MethodNotAllowed, detail));
+        // A capture without a length had one on the wire, unless it came in chunks.
+        let is_chunked = head.headers.contains_key(header::TRANSFER_ENCODING);
+        let declared = arrival::declared_bytes(head).or((!is_chunked).then_some(body.len()));
+        let passing = Passing::of(&source.scheme, &source.pass_headers);
+        let admit = || passing.judge_connection(&head.headers);
+        let opened = arrival::open(source, head, declared, self.max_body_bytes, admit)
+            .map_err(|refusal| self.detailed(refusal, declared))?;
+        match opened {
+            Opened::Handshake(_) => return Ok(true),
+            // The next step says so.
+            Opened::Secretless(_) => return Ok(false),
+            Opened::Body(_) => {}
         }
-        Passing::of(&source.scheme, &source.pass_headers).judge_connection(&head.headers)?;
-        let kind = source.scheme.handshake.as_ref();
-        if let Some(answer) = kind.and_then(|kind| handshake::answer_head(kind, source, head)) {
-            return answer.map(|_| true);
+        if body.len() > self.max_body_bytes {
+            return Err(self.detailed(BodyError::TooLarge.into(), Some(body.len())));
         }
-        if head.method != Method::POST {
-            let detail = format!("{} is for handshakes, and this is none", head.method);
-            return Err(Refusal::because(Reason::MethodNotAllowed, detail));
+        match arrival::handshake_in_body(source, head, body, &self.verified(), self.at) {
+            None => Ok(false),
+            Some(Ok(_)) => Ok(true),
+            Some(Err(fault)) => Err(fault.into()),
         }
-        // A source without a secret reads no body; the next step says so.
-        if kind.is_none() && source.mode == Mode::Enforce && source.keys.is_err() {
-            return Ok(false);
-        }
-        self.body_is_taken()?;
-        let Some(kind) = kind else { return Ok(false) };
-        let timestamp = source.scheme.timestamp.as_ref();
-        let verified = self
-            .verified()
-            .and_then(|genuine| freshness::judge_any(timestamp, genuine.sent(), self.at));
-        let verified = verified.as_ref().copied();
-        let answer = handshake::answer_body(kind, source, head, body, verified);
-        answer.map_or(Ok(false), |answer| answer.map(|_| true))
+    }
+
+    /// The same refusal, with what a reader of a capture wants to know.
+    fn detailed(&self, refusal: Refusal, bytes: Option<usize>) -> Refusal {
+        let Self { source, head, .. } = *self;
+        let detail = match refusal.reason {
+            Reason::MethodNotAllowed if source.methods().any(|method| method == head.method) => {
+                format!("{} is for handshakes, and this is none", head.method)
+            }
+            Reason::MethodNotAllowed => {
+                let methods: Vec<_> = source.methods().map(|method| method.to_string()).collect();
+                format!("the source takes {} only", methods.join(", "))
+            }
+            Reason::BodyTooLarge => {
+                let bytes = bytes.unwrap_or(self.body.len());
+                format!("{bytes} bytes of body; `max_body` is {}", self.max_body_bytes)
+            }
+            Reason::ContentEncoding => "these are not the bytes that were signed".to_owned(),
+            _ => return refusal,
+        };
+        Refusal::because(refusal.reason, detail)
     }
 
     fn astray(&self) -> String {
@@ -95,29 +111,5 @@ impl Question<'_> {
             "without the request line it is judged as if it had come there".to_owned()
         };
         format!("it came to {path}, and the source's path is {own}; {what_to_do}")
-    }
-
-    /// The length that was declared comes first, then how the body is written, then its real length.
-    /// A capture without a length had one on the wire, unless it came in chunks.
-    fn body_is_taken(&self) -> Result<(), Refusal> {
-        let most = self.max_body_bytes;
-        let too_large = |bytes: usize| {
-            let reason = Refusal::from(BodyError::TooLarge).reason;
-            Refusal::because(reason, format!("{bytes} bytes of body; `max_body` is {most}"))
-        };
-        let is_chunked = self.head.headers.contains_key(header::TRANSFER_ENCODING);
-        let declared = self.declared_bytes().or((!is_chunked).then_some(self.body.len()));
-        if let Some(bytes) = declared.filter(|bytes| *bytes > most) {
-            return Err(too_large(bytes));
-        }
-        if !self.head.has_plain_body() {
-            let detail = "these are not the bytes that were signed";
-            return Err(Refusal::because(Reason::ContentEncoding, detail));
-        }
-        if self.body.len() > most { Err(too_large(self.body.len())) } else { Ok(()) }
-    }
-
-    fn declared_bytes(&self) -> Option<usize> {
-        self.head.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
     }
 }

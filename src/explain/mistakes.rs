@@ -238,7 +238,7 @@ impl Case<'_> {
 
     fn other_scheme(&self) -> Option<Mistake> {
         self.source.secrets.iter().find_map(|secret| {
-            let names = Names { source: &self.source.name, variable: "SECRET" };
+            let names = Names { source: self.source.name.as_str(), variable: "SECRET" };
             let found = discover::discover(self.head, self.body, &secret.text, names)?;
             let table = found.table;
             Some(mistake(

@@ -19,7 +19,8 @@ pub use mistakes::Mistake;
 
 use crate::clock::UnixMillis;
 use crate::event::Event;
-use crate::outcome::{Reason, Refusal};
+use crate::fault::Fault;
+use crate::outcome::{Concern, Reason, Refusal};
 use crate::request::RequestHead;
 use crate::route::UpstreamName;
 use crate::scheme::{Algorithm, Part, Place};
@@ -108,24 +109,26 @@ impl Question<'_> {
         Explanation { steps: story.steps, verdict, mistake: story.mistake }
     }
 
-    fn verified(&self) -> Result<Genuine, Refusal> {
+    fn verified(&self) -> Result<Genuine, Fault> {
         match &self.source.keys {
-            Err(why) => Err(Refusal::because(Reason::SecretUnavailable, why.clone())),
+            Err(why) => Err(Fault::SecretUnavailable(why.clone().into())),
             Ok(keys) => check(self.source, keys, self.head, self.body),
         }
     }
 }
 
+/// Whether a signature that does not hold can be the cause.
 const fn is_about_the_signature(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::SignatureMissing
-            | Reason::SignatureMalformed
-            | Reason::SignatureMismatch
-            | Reason::TimestampMissing
-            | Reason::TimestampMalformed
-            | Reason::PayloadMalformed
-    )
+    match reason.facets().concern {
+        Concern::Signature | Concern::Timestamp | Concern::Event => true,
+        Concern::Request
+        | Concern::Capacity
+        | Concern::Secret
+        | Concern::Age
+        | Concern::Route
+        | Concern::Claim
+        | Concern::Destination => false,
+    }
 }
 
 struct Story<'a> {
@@ -173,7 +176,7 @@ impl Story<'_> {
                 }
             }
         }
-        let judged = self.question.verified();
+        let judged = self.question.verified().map_err(Refusal::from);
         let reason = judged.as_ref().err().map(|refusal| refusal.reason);
         if reason != Some(Reason::SignatureMissing) {
             lines.extend(self.joints());
@@ -183,10 +186,11 @@ impl Story<'_> {
             let age = if index == 0 { "the newest" } else { "an older one" };
             lines.insert(0, format!("the secret `{label}`, {age}, made it"));
         }
-        match reason {
-            Some(Reason::TimestampMalformed) => self.mistake = self.time_mistake(),
-            Some(Reason::SignatureMissing) => lines.push(self.header_names()),
-            _ => {}
+        if reason == Some(Reason::TimestampMalformed) {
+            self.mistake = self.time_mistake();
+        }
+        if reason == Some(Reason::SignatureMissing) {
+            lines.push(self.header_names());
         }
         self.note("signature", judged, lines)
     }
@@ -228,11 +232,12 @@ impl Story<'_> {
 
     fn event(&mut self, genuine: &Genuine) -> Result<Event, Refusal> {
         let Question { source, head, body, .. } = self.question;
-        let judged = Event::read(source, head, body, genuine);
+        let judged = Event::read(source, head, body, genuine).map_err(Refusal::from);
         let lines = judged.as_ref().map_or_else(
             |_| Vec::new(),
             |event| {
-                let (id, kind) = (escape(event.id.as_bytes()), escape(event.kind.as_bytes()));
+                let (id, kind) =
+                    (escape(event.id.as_str().as_bytes()), escape(event.kind.as_bytes()));
                 vec![format!("id `{id}`, type `{kind}`")]
             },
         );
@@ -252,7 +257,7 @@ impl Story<'_> {
                 };
                 Refusal::because(Reason::Unrouted, answer)
             });
-        let lines = judged.as_ref().map_or_else(|_| Vec::new(), |to| vec![to.join(", ")]);
+        let lines = judged.as_ref().map_or_else(|_| Vec::new(), |to| vec![listed(to)]);
         self.note("route", judged, lines)
     }
 
@@ -261,7 +266,7 @@ impl Story<'_> {
         let (Some(rule), Some(sent)) = (&source.scheme.timestamp, event.sent) else {
             return Ok(());
         };
-        let judged = freshness::judge(rule, sent, at);
+        let judged = freshness::judge(rule, sent, at).map_err(Refusal::from);
         let mut lines = vec![format!("sent {}, judged at {}", sent.to_rfc3339(), at.to_rfc3339())];
         if judged.is_err() {
             lines.push("`--at` judges it as of the time when it arrived".to_owned());
@@ -308,7 +313,7 @@ impl fmt::Display for Explanation {
         }
         match &self.verdict {
             Verdict::Forwarded(to) => {
-                write!(f, "would be forwarded to {}, unless it is a duplicate", to.join(", "))
+                write!(f, "would be forwarded to {}, unless it is a duplicate", listed(to))
             }
             Verdict::Handshake => f.write_str("reason: handshake"),
             Verdict::Refused(reason) => {
@@ -323,6 +328,10 @@ impl fmt::Display for Explanation {
             }
         }
     }
+}
+
+fn listed(names: &[UpstreamName]) -> String {
+    names.iter().map(UpstreamName::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// Both ends of a text, escaped, with its length; enough to see how it joins its neighbours.

@@ -1,6 +1,7 @@
 //! Claims about handshakes: the right answer to the right question, and none to any other.
 
 use super::*;
+use crate::fault::FaultKind;
 use crate::secret::Secret;
 use crate::verify::fixture::{head, hmac_sha1, source, template};
 
@@ -15,24 +16,24 @@ fn ready() -> Source {
     source
 }
 
-fn ask_head(kind: Kind, query: &str) -> Option<Result<Reply, Reason>> {
+fn ask_head(kind: Kind, query: &str) -> Option<Result<Reply, FaultKind>> {
     let mut request = head(&[("X-Okta-Verification-Challenge", "abc123")]);
     request.method = Method::GET;
     request.query = Some(query.to_owned());
     let answer = answer_head(&handshake(kind), &ready(), &request);
-    answer.map(|answer| answer.map_err(|refusal| refusal.reason))
+    answer.map(|answer| answer.map_err(|fault| fault.kind()))
 }
 
-fn ask_body(kind: Kind, body: &str, holds: bool) -> Option<Result<Reply, Reason>> {
+fn ask_body(kind: Kind, body: &str, holds: bool) -> Option<Result<Reply, FaultKind>> {
     let mut request = head(&[("X-Hook-Secret", "abc123")]);
     request.query = Some("validationToken=Validation%3A+ok".to_owned());
-    let refusal = Refusal::new(Reason::SignatureMismatch);
-    let verified = if holds { Ok(()) } else { Err(&refusal) };
+    let fault = Fault::SignatureMismatch("".into());
+    let verified = if holds { Ok(()) } else { Err(&fault) };
     let answer = answer_body(&handshake(kind), &ready(), &request, body.as_bytes(), verified);
-    answer.map(|answer| answer.map_err(|refusal| refusal.reason))
+    answer.map(|answer| answer.map_err(|fault| fault.kind()))
 }
 
-fn body_of(answer: Option<Result<Reply, Reason>>) -> String {
+fn body_of(answer: Option<Result<Reply, FaultKind>>) -> String {
     let reply = answer.expect("a handshake").expect("an answer");
     assert_eq!(reply.status, 200);
     assert_eq!(reply.headers["x-content-type-options"], "nosniff");
@@ -87,13 +88,13 @@ fn a_get_is_answered_as_its_protocol_asks() {
 #[test]
 fn a_wrong_verify_token_is_refused() {
     let query = "hub.mode=subscribe&hub.challenge=1&hub.verify_token=guess";
-    assert_eq!(ask_head(Kind::Meta, query), Some(Err(Reason::SignatureMismatch)));
+    assert_eq!(ask_head(Kind::Meta, query), Some(Err(FaultKind::SignatureMismatch)));
     let without = Handshake { kind: Kind::Meta, verify_token: None };
     let mut request = head(&[("a", "b")]);
     request.method = Method::GET;
     request.query = Some(query.to_owned());
     let answer = answer_head(&without, &ready(), &request).expect("a handshake");
-    assert_eq!(answer.expect_err("no token").reason, Reason::SecretUnavailable);
+    assert_eq!(answer.expect_err("no token").kind(), FaultKind::SecretUnavailable);
 }
 
 #[test]
@@ -129,7 +130,11 @@ fn a_signed_question_needs_its_signature() {
         (Kind::Line, r#"{"destination":"x","events":[]}"#, ""),
     ] {
         assert_eq!(body_of(ask_body(kind, body, true)), expected, "{kind:?}");
-        assert_eq!(ask_body(kind, body, false), Some(Err(Reason::SignatureMismatch)), "{kind:?}");
+        assert_eq!(
+            ask_body(kind, body, false),
+            Some(Err(FaultKind::SignatureMismatch)),
+            "{kind:?}"
+        );
     }
 }
 
@@ -194,7 +199,7 @@ fn a_ping_of_one_of_discords_protocols_is_an_event_of_the_other() {
     assert_eq!((reply.status, reply.body.len()), (204, 0));
     assert_eq!(reply.headers["content-type"], "application/json");
     let forged = ask_body(Kind::DiscordEvents, ping_of_events, false);
-    assert_eq!(forged, Some(Err(Reason::SignatureMismatch)));
+    assert_eq!(forged, Some(Err(FaultKind::SignatureMismatch)));
 }
 
 #[test]
@@ -246,12 +251,12 @@ fn mandrills_known_key_opens_nothing_but_the_question() {
         let verified = verified.as_ref().copied();
         let answer =
             answer_body(&handshake(Kind::Mandrill), &mandrill, &request, body.as_bytes(), verified);
-        answer.map(|answer| answer.map(|reply| reply.status).map_err(|refusal| refusal.reason))
+        answer.map(|answer| answer.map(|reply| reply.status).map_err(|fault| fault.kind()))
     };
     let question = "mandrill_events=%5B%5D";
     assert_eq!(ask("test-webhook", question), Some(Ok(200)));
     assert_eq!(ask("its-own-key", question), Some(Ok(200)));
-    assert_eq!(ask("another", question), Some(Err(Reason::SignatureMismatch)));
+    assert_eq!(ask("another", question), Some(Err(FaultKind::SignatureMismatch)));
     for event in [
         "mandrill_events=%5B%7B%22event%22%3A%22send%22%7D%5D",
         "mandrill_events=%5B%5D&mandrill_events=%5B%7B%7D%5D",

@@ -341,3 +341,28 @@ async fn only_verified_events_are_counted_by_type() {
     assert_eq!(stage.ended("rejected", "timestamp_too_old"), 1);
     assert_eq!(stage.ended("rejected", "signature_missing"), 1);
 }
+
+#[tokio::test]
+async fn a_store_that_claims_nothing_lets_no_event_through() {
+    let stage = Stage::of(&shop(""));
+    stage.store.claims_nothing();
+    let met = stage.order("evt-1").await;
+    assert_eq!(met.verdict(), (503, "rejected", "store_unavailable"));
+    assert_eq!(stage.upstreams.asked(), [""; 0], "nothing is forwarded");
+}
+
+#[tokio::test]
+async fn what_shadow_mode_lets_through_unproven_is_told_nothing_of_an_event() {
+    let stage = Stage::of(&shop("mode = \"shadow\""));
+    let forged = stage.signed("shop", &order("evt-1"));
+    let names: Vec<String> = forged.head.headers.keys().map(ToString::to_string).collect();
+    let unsigned = names.iter().fold(forged, |delivery, name| delivery.without(name));
+    stage.deliver(unsigned).await;
+    assert_eq!(stage.upstreams.asked(), ["erp"]);
+    assert_eq!(stage.store.asked(), 0, "no claim is made on it");
+    let request = stage.upstreams.requests().pop().unwrap();
+    let ours = |name: &http::HeaderName| {
+        name.as_str().starts_with("hookward-") || name == "idempotency-key"
+    };
+    assert_eq!(request.headers.keys().find(|name| ours(name)), None);
+}

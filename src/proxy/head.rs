@@ -6,7 +6,7 @@
 //!
 //! Specification: RFC 9112 (message syntax), RFC 9110 section 7.2 (`Host`) and 10.1.1 (`Expect`).
 
-use crate::outcome::{Reason, Refusal};
+use crate::outcome::{Malformed, Reason, Refusal};
 use http::uri::Authority;
 
 /// Header lines in a request; more is no webhook.
@@ -132,7 +132,7 @@ pub fn judge(head: &[u8]) -> Result<Judged, Refusal> {
     let declared = fields.framing(is_http_10)?;
     let expects_continue = match fields.expect {
         Some(value) if value.eq_ignore_ascii_case(b"100-continue") => !is_http_10,
-        Some(_) => return Err(bad("an Expect that is not 100-continue").with_status(417)),
+        Some(_) => return Err(unexpected()),
         None => false,
     };
     let is_chunked = fields.transfer_encoding.is_some();
@@ -155,7 +155,10 @@ fn judge_request_line(line: &[u8]) -> Result<(&[u8], bool), Refusal> {
         [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
             if major.is_ascii_digit() && minor.is_ascii_digit() =>
         {
-            return Err(bad("a version of HTTP that is not spoken here").with_status(505));
+            return Err(Refusal::malformed(
+                Malformed::Version,
+                "a version of HTTP that is not spoken here",
+            ));
         }
         _ => return Err(bad("the request line does not end with a version of HTTP")),
     };
@@ -263,7 +266,10 @@ impl<'a> Fields<'a> {
             (None, Some(_)) if is_http_10 => Err(bad("Transfer-Encoding on HTTP/1.0")),
             (None, Some(coding)) => {
                 if self.transfer_encoding_twice || !coding.eq_ignore_ascii_case(b"chunked") {
-                    return Err(bad("a Transfer-Encoding that is not chunked").with_status(501));
+                    return Err(Refusal::malformed(
+                        Malformed::TransferCoding,
+                        "a Transfer-Encoding that is not chunked",
+                    ));
                 }
                 Ok(None)
             }
@@ -302,8 +308,12 @@ pub(super) fn bad(detail: &'static str) -> Refusal {
     Refusal::because(Reason::BadRequest, detail)
 }
 
+pub(super) fn unexpected() -> Refusal {
+    Refusal::malformed(Malformed::Expectation, "an Expect that is not 100-continue")
+}
+
 pub(super) fn too_large(detail: &'static str) -> Refusal {
-    bad(detail).with_status(431)
+    Refusal::malformed(Malformed::HeadTooLarge, detail)
 }
 
 /// `tchar` of RFC 9110 section 5.6.2.

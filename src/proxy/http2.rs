@@ -261,7 +261,7 @@ fn judge(
         .get(EXPECT)
         .is_some_and(|v| !v.as_bytes().eq_ignore_ascii_case(b"100-continue"))
     {
-        return Err(head::bad("an Expect that is not 100-continue").with_status(417));
+        return Err(head::unexpected());
     }
     let mut headers = parsed.headers.clone();
     join_cookies(&mut headers);

@@ -3,8 +3,8 @@
 //! Owns framing, the headers that every answer has and the problem document of a refusal. Decides
 //! nothing: status, title and wait come from [`crate::outcome`].
 
-use crate::answer::Answer;
-use crate::outcome::Refusal;
+use crate::answer::{Answer, Conclusion};
+use crate::outcome::{Reason, Refusal};
 use crate::upstream::ReplyBody;
 use bytes::Bytes;
 use http::header::{
@@ -35,19 +35,20 @@ pub(crate) struct Reply {
 
 impl From<Answer> for Reply {
     fn from(answer: Answer) -> Self {
-        let Answer { outcome, refusal, status, headers, body, is_bare } = answer;
-        let mut reply = match refusal {
-            Some(refusal) if is_bare => {
+        let outcome = answer.outcome();
+        let Answer { conclusion, headers, body, is_bare } = answer;
+        let mut reply = match conclusion {
+            Conclusion::Refused(refusal) if is_bare => {
                 let mut reply =
                     Self { headers, ..Self::problem(&refusal) }.with_problem_headers(&refusal);
                 reply.headers.remove(CONTENT_TYPE);
                 reply.body = ReplyBody::Whole(Bytes::new());
                 reply
             }
-            Some(refusal) => {
+            Conclusion::Refused(refusal) => {
                 Self { headers, ..Self::problem(&refusal) }.with_problem_headers(&refusal)
             }
-            None => Self { status, headers, body },
+            Conclusion::Good { status, .. } => Self { status, headers, body },
         };
         reply.headers.insert(OUTCOME, HeaderValue::from_static(outcome.label()));
         reply
@@ -85,7 +86,7 @@ impl Reply {
         if let Some(wait) = wait {
             self.headers.insert(RETRY_AFTER, wait);
         }
-        if self.status == 405 {
+        if refusal.reason == Reason::MethodNotAllowed {
             self.headers.entry(ALLOW).or_insert(HeaderValue::from_static("POST"));
         }
         self
@@ -201,7 +202,7 @@ async fn within<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::{Outcome, Reason};
+    use crate::answer::Success;
 
     fn text(reply: &Reply) -> String {
         match &reply.body {
@@ -245,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_bare_answer_is_a_status_and_what_a_retry_needs() {
-        let mut good = Answer::empty(Outcome::Delivered, 204);
+        let mut good = Answer::empty(Success::Delivered, 204);
         good.headers.insert("set-cookie", HeaderValue::from_static("a=b"));
         good.body = ReplyBody::Whole(Bytes::from_static(b"ok"));
         let reply = Reply::from(good.bare());
@@ -260,7 +261,7 @@ mod tests {
 
     #[test]
     fn a_good_end_keeps_status_headers_and_body() {
-        let mut answer = Answer::empty(Outcome::Delivered, 202);
+        let mut answer = Answer::empty(Success::Delivered, 202);
         answer.headers.insert("x-a", HeaderValue::from_static("b"));
         answer.headers.insert(OUTCOME, HeaderValue::from_static("forged"));
         answer.body = ReplyBody::Whole(Bytes::from_static(b"ok"));

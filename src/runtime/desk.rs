@@ -36,7 +36,7 @@ impl AdminBackend for Runtime {
                     .iter()
                     .map(|route| {
                         let events: Vec<&str> = route.events.iter().map(TypeGlob::as_str).collect();
-                        let to: Vec<&str> = route.to.iter().map(|name| &**name).collect();
+                        let to: Vec<&str> = route.to.iter().map(UpstreamName::as_str).collect();
                         json!({ "events": events, "to": to })
                     })
                     .collect();
@@ -85,7 +85,7 @@ impl AdminBackend for Runtime {
         let Some(destinations) = self.destinations_of(source) else { return Ok(None) };
         let claims = &self.gate.claims;
         let stood = claims
-            .inspect(source, event_id, &destinations, ASK_WITHIN)
+            .inspect(&source.into(), &event_id.into(), &destinations, ASK_WITHIN)
             .await
             .map_err(|fault| fault.to_string())?;
         Ok(known(source, event_id, &stood))
@@ -102,7 +102,7 @@ impl AdminBackend for Runtime {
         };
         let claims = &self.gate.claims;
         let stood = claims
-            .forget(source, event_id, &destinations, ASK_WITHIN)
+            .forget(&source.into(), &event_id.into(), &destinations, ASK_WITHIN)
             .await
             .map_err(|fault| fault.to_string())?;
         let known = known(source, event_id, &stood).is_some();

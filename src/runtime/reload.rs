@@ -71,7 +71,7 @@ fn losses(before: &SourceTable, config: &Config) -> Vec<(String, String)> {
         return vec![("sources".to_owned(), what.to_owned())];
     }
     let was_ready = |name: &str| before.named(name).is_some_and(|source| source.keys.is_ok());
-    let lost = config.sources.iter().filter(|source| was_ready(&source.name));
+    let lost = config.sources.iter().filter(|source| was_ready(source.name.as_str()));
     lost.filter_map(|source| {
         let why = source.keys.as_ref().err()?;
         let what =
@@ -185,7 +185,7 @@ impl Runtime {
         upstreams.start();
         let upstreams = Arc::new(upstreams);
         let clock = &self.gate.clock;
-        let snapshot = Snapshot::new(config, upstreams.clone(), metrics, clock, Some(&before));
+        let snapshot = Snapshot::new(config, &*upstreams, metrics, clock, Some(&before));
         self.upstreams.store(upstreams);
         self.gate.swap(snapshot);
         self.edge.take_over(listener);

@@ -2,11 +2,11 @@
 
 use super::{Behind, Bound, Edge, Running, start};
 use crate::admin::{AdminBackend, Forgotten};
-use crate::answer::Answer;
+use crate::answer::{Answer, Success};
 use crate::clock::SystemClock;
 use crate::config::{AdminSettings, ServerSettings};
 use crate::metrics::Metrics;
-use crate::outcome::{Outcome, Reason, Refusal};
+use crate::outcome::{Reason, Refusal};
 use crate::proxy::Door;
 use crate::request::{BodyError, BodySource, RequestHead};
 use crate::secret::Secret;
@@ -61,7 +61,7 @@ impl Recorder {
 
     /// Reads bodies and says 200.
     pub(crate) fn content() -> Arc<Self> {
-        Self::new(true, Box::new(|_| Answer::empty(Outcome::Delivered, 200)))
+        Self::new(true, Box::new(|_| Answer::empty(Success::Delivered, 200)))
     }
 
     pub(crate) fn seen(&self) -> Vec<Seen> {

@@ -171,7 +171,7 @@ mod tests {
         let (head, body) = signed_by(&source, &body);
         let genuine = check(&source, &source.new_keys(), &head, &body).expect("genuine");
         let event = Event::read(&source, &head, &body, &genuine).expect("an event");
-        assert_eq!((&*event.id, event.kind.as_str()), ("evt_7", "order.paid"));
+        assert_eq!((event.id.as_str(), event.kind.as_str()), ("evt_7", "order.paid"));
         assert_eq!((event.sent, event.time), (Some(NOW), Some(NOW)));
     }
 
@@ -185,7 +185,7 @@ mod tests {
         let (head, body) = signed_by(&source, &body);
         let genuine = check(&source, &source.new_keys(), &head, &body).expect("genuine");
         let event = Event::read(&source, &head, &body, &genuine).expect("an event");
-        assert_eq!((&*event.id, &*event.kind), ("evt_1:order:evt_7:3", "order.evt_7"));
+        assert_eq!((event.id.as_str(), &*event.kind), ("evt_1:order:evt_7:3", "order.evt_7"));
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //! The SDK's processor and exporter do the work; the spans are made here, whole, once a delivery
 //! has ended, because only then it is known what they say.
 
+use crate::names::SourceName;
 use crate::outcome::Outcome;
+use crate::proof::Proven;
 use crate::report::{Ended, SpanSink};
 use async_trait::async_trait;
 use opentelemetry::trace::{
@@ -88,13 +90,16 @@ fn span(delivery: &Ended<'_>, scope: &InstrumentationScope) -> Option<SpanData> 
         (named, SpanId::INVALID)
     };
     let end_time = system_time(at.0)?;
-    let facets = answer.refusal.as_ref().map(|refusal| refusal.reason.facets());
+    let facets = answer.refusal().map(|refusal| refusal.reason.facets());
     let reason = facets.map_or("", |facets| facets.label);
     let mut attributes = vec![
-        KeyValue::new("hookward.source", report.source.as_deref().unwrap_or_default().to_owned()),
-        KeyValue::new("hookward.outcome", answer.outcome.label()),
+        KeyValue::new(
+            "hookward.source",
+            report.source.as_ref().map_or("", SourceName::as_str).to_owned(),
+        ),
+        KeyValue::new("hookward.outcome", answer.outcome().label()),
         KeyValue::new("http.request.method", "POST"),
-        KeyValue::new("http.response.status_code", i64::from(answer.status)),
+        KeyValue::new("http.response.status_code", i64::from(answer.status())),
         KeyValue::new("client.address", report.client.to_string()),
         KeyValue::new(
             "http.request.body.size",
@@ -104,7 +109,7 @@ fn span(delivery: &Ended<'_>, scope: &InstrumentationScope) -> Option<SpanData> 
     if !reason.is_empty() {
         attributes.push(KeyValue::new("hookward.reason", reason));
     }
-    if let Some(event) = &report.event {
+    if let Some(event) = report.event.as_ref().map(Proven::event) {
         attributes.push(KeyValue::new("hookward.event.id", event.id.to_string()));
         attributes.push(KeyValue::new("hookward.event.type", event.kind.clone()));
     }
@@ -114,7 +119,7 @@ fn span(delivery: &Ended<'_>, scope: &InstrumentationScope) -> Option<SpanData> 
         let seconds = destination.duration.as_secs_f64();
         attributes.push(KeyValue::new(name("seconds"), seconds));
     }
-    let status = match answer.outcome {
+    let status = match answer.outcome() {
         Outcome::Failed => Status::error(reason),
         _ => Status::Unset,
     };

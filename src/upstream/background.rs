@@ -7,6 +7,7 @@ use super::destination::OTHER_CERTIFICATE;
 use super::exchange::{Fault, Progress, describe, describe_connecting, exchange, request_header};
 use crate::clock::{Clock, written};
 use crate::config::{HealthCheck, UpstreamSettings};
+use crate::names::UpstreamName;
 use bytes::Bytes;
 use http::header::{CONNECTION, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method};
@@ -31,7 +32,7 @@ pub(super) fn start(
     for endpoint in endpoints {
         if endpoint.is_name() {
             tasks.spawn(look_up_again(
-                Arc::clone(&settings.name),
+                settings.name.clone(),
                 Arc::clone(endpoint),
                 settings.resolve_every,
                 Arc::clone(clock),
@@ -39,7 +40,7 @@ pub(super) fn start(
         }
         if let Some(health) = &settings.health {
             tasks.spawn(check_again(
-                Arc::clone(&settings.name),
+                settings.name.clone(),
                 Arc::clone(endpoint),
                 health.clone(),
                 Arc::clone(connector),
@@ -51,7 +52,7 @@ pub(super) fn start(
 }
 
 async fn look_up_again(
-    upstream: Arc<str>,
+    upstream: UpstreamName,
     endpoint: Arc<Endpoint>,
     every: Duration,
     clock: Arc<dyn Clock>,
@@ -70,7 +71,7 @@ async fn look_up_again(
 }
 
 async fn check_again(
-    upstream: Arc<str>,
+    upstream: UpstreamName,
     endpoint: Arc<Endpoint>,
     health: HealthCheck,
     connector: Arc<Connector>,
@@ -123,6 +124,7 @@ async fn check(
         query: None,
         headers,
         body: Bytes::new(),
+        _sealed: (),
     };
     let header = request_header(&request, &endpoint.host, None).map_err(|e| describe(&e))?;
     let connected = timeout_at(deadline, connector.get_http_session(&address.fresh)).await;

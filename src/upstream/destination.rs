@@ -15,6 +15,7 @@ use super::{Forwarded, UpstreamRequest};
 use crate::clock::Clock;
 use crate::config::{Balance, UpstreamSettings};
 use crate::metrics::{UpstreamMetrics, UpstreamResult};
+use crate::names::UpstreamName;
 use pingora::connectors::http::Connector;
 use pingora::protocols::http::client::HttpSession as AnySession;
 use pingora::protocols::http::v1::client::HttpSession;
@@ -29,7 +30,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamStatus {
     /// Its name.
-    pub name: Arc<str>,
+    pub name: UpstreamName,
     /// Whether events are sent to it: an address is in service and the breaker lets them pass.
     pub healthy: bool,
     /// Each address as configured, and whether it is in service.
@@ -86,8 +87,8 @@ impl Destination {
         }
     }
 
-    pub(super) fn name(&self) -> Arc<str> {
-        Arc::clone(&self.settings.name)
+    pub(super) fn name(&self) -> UpstreamName {
+        self.settings.name.clone()
     }
 
     /// How often a request was sent again because the pooled connection had ended before it.
@@ -115,7 +116,7 @@ impl Destination {
         let addresses: Vec<(String, bool)> = urls.zip(in_service).collect();
         let passes = self.breaker.as_ref().is_none_or(|breaker| breaker.refusal(now).is_none());
         UpstreamStatus {
-            name: Arc::clone(&self.settings.name),
+            name: self.settings.name.clone(),
             healthy: passes && addresses.iter().any(|(_, in_service)| *in_service),
             addresses,
         }

@@ -1,6 +1,6 @@
 //! Destinations: connections, retries and answers of the receiver apps.
 //!
-//! [`Forwarder`] is what the lifecycle knows of them; [`Upstreams`] implements it over one pool of
+//! [`Forwarder`] is what the lifecycle knows of one; [`Upstreams`] has them over one pool of
 //! connections. What is said here of what a destination may have seen decides whether an event is
 //! sent again, so it is exact: see [`Forwarded`] and `docs/decisions/0002-stale-connections.md`.
 //!
@@ -24,13 +24,20 @@ mod upstreams;
 pub use destination::UpstreamStatus;
 pub use upstreams::{UpstreamFault, Upstreams};
 
+use crate::names::UpstreamName;
+use crate::proof::Permit;
+use crate::request::RequestHead;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// A verified event on its way to one destination, header rules already applied.
+/// A request to one destination, header rules already applied. Outside of this module it is made of
+/// an event that may be forwarded, see [`UpstreamRequest::of_event`]; the only other ones are health
+/// checks.
 #[derive(Clone, Debug)]
+#[expect(clippy::manual_non_exhaustive, reason = "it keeps out the rest of this crate, too")]
 pub struct UpstreamRequest {
     /// The sender's method.
     pub method: Method,
@@ -45,6 +52,30 @@ pub struct UpstreamRequest {
     pub headers: HeaderMap,
     /// The body, shared and not copied.
     pub body: Bytes,
+    /// Keeps others from making one.
+    _sealed: (),
+}
+
+impl UpstreamRequest {
+    /// The request that carries an event on, as the permit of its delivery allows.
+    #[must_use]
+    pub fn of_event(
+        _: Permit,
+        head: &RequestHead,
+        route_path: Option<String>,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Self {
+        Self {
+            method: head.method.clone(),
+            route_path,
+            sender_path: head.path.clone(),
+            query: head.query.clone(),
+            headers,
+            body,
+            _sealed: (),
+        }
+    }
 }
 
 /// How a forwarding ended, in terms of what the destination may have seen.
@@ -106,10 +137,16 @@ pub enum ReplyBody {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BrokenOff;
 
-/// Sends events to destinations.
+/// One destination, ready to be sent to.
 #[async_trait::async_trait]
 pub trait Forwarder: Send + Sync {
-    /// Sends `request` to the upstream of this name and reads its answer, within the upstream's
-    /// `timeout`; a 2xx body is read up to 64 KiB before the answer is given, and streamed beyond.
-    async fn forward(&self, upstream: &str, request: UpstreamRequest) -> Forwarded;
+    /// Sends `request` and reads the answer, within the upstream's `timeout`; a 2xx body is read up
+    /// to 64 KiB before the answer is given, and streamed beyond.
+    async fn forward(&self, request: UpstreamRequest) -> Forwarded;
+}
+
+/// The destinations of one configuration. They are looked up once, when it is made ready to serve.
+pub trait Forwarders: Send + Sync {
+    /// The upstream of this name.
+    fn forwarder(&self, name: &UpstreamName) -> Option<Arc<dyn Forwarder>>;
 }

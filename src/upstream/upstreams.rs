@@ -5,10 +5,11 @@ use super::address::Endpoint;
 use super::destination::{Destination, UpstreamStatus};
 use super::idle::IdlePool;
 use super::tls::TlsMaterial;
-use super::{Forwarded, Forwarder, UpstreamRequest};
+use super::{Forwarded, Forwarder, Forwarders, UpstreamRequest};
 use crate::clock::Clock;
 use crate::config::UpstreamSettings;
 use crate::metrics::Metrics;
+use crate::names::UpstreamName;
 use http::HeaderValue;
 use pingora::connectors::ConnectorOptions;
 use pingora::connectors::http::Connector;
@@ -38,9 +39,9 @@ pub struct Upstreams {
     pool: IdlePool,
     /// In the order of the configuration.
     destinations: Vec<Arc<Destination>>,
-    by_name: HashMap<Arc<str>, Arc<Destination>>,
+    by_name: HashMap<UpstreamName, Arc<Destination>>,
     /// The series of `hookward_upstream_healthy`: upstream and address.
-    shown: HashSet<(Arc<str>, String)>,
+    shown: HashSet<(UpstreamName, String)>,
     clock: Arc<dyn Clock>,
 }
 
@@ -95,12 +96,12 @@ impl Upstreams {
             .iter()
             .flat_map(|upstream| {
                 let settings = upstream.settings;
-                settings.urls.iter().map(|url| (Arc::clone(&settings.name), Endpoint::label(url)))
+                settings.urls.iter().map(|url| (settings.name.clone(), Endpoint::label(url)))
             })
             .collect();
         for (upstream, address) in self.shown.difference(&shown) {
             // It is there unless two configurations were loaded at once, and gone then.
-            let _ = metrics.upstream_healthy.remove_label_values(&[&**upstream, address]);
+            let _ = metrics.upstream_healthy.remove_label_values(&[upstream.as_str(), address]);
         }
         let destinations: Vec<Arc<Destination>> =
             prepared.into_iter().map(|upstream| self.destination(upstream, metrics)).collect();
@@ -141,7 +142,7 @@ impl Upstreams {
             return Arc::clone(same);
         }
         let endpoints = settings.urls.iter().zip(hosts).map(|(url, host)| {
-            let labels = [&*settings.name, &Endpoint::label(url)];
+            let labels = [settings.name.as_str(), &Endpoint::label(url)];
             let healthy = metrics.upstream_healthy.with_label_values(&labels);
             let (tls, pool) = (tls.clone(), self.pool.clone());
             Arc::new(Endpoint::new(url, host, tls, settings.keep_alive, healthy, pool))
@@ -150,7 +151,7 @@ impl Upstreams {
             settings.clone(),
             fingerprint,
             endpoints.collect(),
-            metrics.for_upstream(&settings.name),
+            metrics.for_upstream(settings.name.as_str()),
             Arc::clone(&self.clock),
         ))
     }
@@ -177,17 +178,23 @@ impl<'a> Prepared<'a> {
     }
 }
 
+impl Forwarders for Upstreams {
+    fn forwarder(&self, name: &UpstreamName) -> Option<Arc<dyn Forwarder>> {
+        let destination = Arc::clone(self.by_name.get(name)?);
+        Some(Arc::new(Connected { destination, connector: Arc::clone(&self.connector) }))
+    }
+}
+
+/// A destination with the pool that its connections come from.
+struct Connected {
+    destination: Arc<Destination>,
+    connector: Arc<Connector>,
+}
+
 #[async_trait::async_trait]
-impl Forwarder for Upstreams {
-    async fn forward(&self, upstream: &str, request: UpstreamRequest) -> Forwarded {
-        match self.by_name.get(upstream) {
-            Some(destination) => destination.forward(&self.connector, &request).await,
-            // The configuration does not let a route name what is not there.
-            None => Forwarded::Unreachable {
-                detail: format!("there is no upstream {upstream:?}"),
-                retry_after: None,
-            },
-        }
+impl Forwarder for Connected {
+    async fn forward(&self, request: UpstreamRequest) -> Forwarded {
+        self.destination.forward(&self.connector, &request).await
     }
 }
 

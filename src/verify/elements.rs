@@ -3,9 +3,9 @@
 //! Without this, whatever somebody puts behind a genuine first element would pass with it.
 
 use super::signed::Inputs;
+use crate::fault::Fault;
 use crate::json::{Member, PayloadFault, read_members, read_raw};
 use crate::keys::{Key, Keys};
-use crate::outcome::{Reason, Refusal};
 use crate::scheme::{Algorithm, Part, Place, Pointer};
 use crate::source::Source;
 use serde::de::IgnoredAny;
@@ -15,8 +15,8 @@ use serde_json::value::RawValue;
 /// whole body is signed. Adyen signs eight members of the one item that it sends.
 ///
 /// # Errors
-/// [`Reason::SignatureMismatch`], where there are more; [`Reason::PayloadMalformed`].
-pub(super) fn only_the_first_is_there(inputs: &Inputs<'_>) -> Result<(), Refusal> {
+/// [`Fault::SignatureMismatch`], where there are more; [`Fault::PayloadMalformed`].
+pub(super) fn only_the_first_is_there(inputs: &Inputs<'_>) -> Result<(), Fault> {
     let rule = &inputs.source.scheme.signature;
     if rule.signed.covers_body() {
         return Ok(());
@@ -42,12 +42,9 @@ pub(super) fn only_the_first_is_there(inputs: &Inputs<'_>) -> Result<(), Refusal
         // An object with a member `0` is no array.
         let count = elements.map_or(1, |elements| elements.len());
         if count != 1 {
-            return Err(Refusal::because(
-                Reason::SignatureMismatch,
-                format!(
+            return Err(Fault::SignatureMismatch(format!(
                     "`{array}` holds {count} elements, and the signature covers the first alone"
-                ),
-            ));
+                ).into()));
         }
     }
     Ok(())
@@ -58,13 +55,13 @@ pub(super) fn only_the_first_is_there(inputs: &Inputs<'_>) -> Result<(), Refusal
 /// so that nobody else makes us read the others.
 ///
 /// # Errors
-/// [`Reason::SignatureMissing`] and [`Reason::SignatureMismatch`], where one has none or a wrong
-/// one; [`Reason::PayloadMalformed`].
+/// [`Fault::SignatureMissing`] and [`Fault::SignatureMismatch`], where one has none or a wrong
+/// one; [`Fault::PayloadMalformed`].
 pub(super) fn further_tokens_are_right(
     source: &Source,
     keys: &Keys,
     body: &[u8],
-) -> Result<(), Refusal> {
+) -> Result<(), Fault> {
     let rule = &source.scheme.signature;
     if rule.algorithm != Algorithm::Token {
         return Ok(());
@@ -78,32 +75,33 @@ pub(super) fn further_tokens_are_right(
             let members = read_members(element.get().as_bytes(), &[&rest]).map_err(malformed)?;
             let Some(token) = members.first().and_then(Member::text) else {
                 let detail = format!("an element of `{array}` has no `{rest}`");
-                return Err(Refusal::because(Reason::SignatureMissing, detail));
+                return Err(Fault::SignatureMissing(detail.into()));
             };
             let is_right = |key: &Key| key.signed(None, &[], &[]).matches(token.as_bytes());
             if !keys.iter().any(is_right) {
                 let detail =
                     format!("`{rest}` of the first element of `{array}` is right, another is not");
-                return Err(Refusal::because(Reason::SignatureMismatch, detail));
+                return Err(Fault::SignatureMismatch(detail.into()));
             }
         }
     }
     Ok(())
 }
 
-fn malformed(fault: PayloadFault) -> Refusal {
-    Refusal::because(Reason::PayloadMalformed, fault.0)
+fn malformed(fault: PayloadFault) -> Fault {
+    fault.into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::FaultKind;
     use crate::verify::check;
     use crate::verify::fixture::{head, signed_by, source, template};
 
-    fn reason(source: &Source, head: &crate::request::RequestHead, body: &str) -> Option<Reason> {
+    fn reason(source: &Source, head: &crate::request::RequestHead, body: &str) -> Option<FaultKind> {
         let judged = check(source, &source.new_keys(), head, body.as_bytes());
-        judged.err().map(|refusal| refusal.reason)
+        judged.err().map(|fault| fault.kind())
     }
 
     #[test]
@@ -123,10 +121,10 @@ mod tests {
             ("the same item again", format!(r#"{{"items":[{first},{first}]}}"#)),
             ("anything behind", format!(r#"{{"items":[{first},null]}}"#)),
         ] {
-            assert_eq!(reason(&adyen, &request, &body), Some(Reason::SignatureMismatch), "{what}");
+            assert_eq!(reason(&adyen, &request, &body), Some(FaultKind::SignatureMismatch), "{what}");
         }
         let twice = format!(r#"{{"items":[{first}],"items":[{forged}]}}"#);
-        assert_eq!(reason(&adyen, &request, &twice), Some(Reason::PayloadMalformed));
+        assert_eq!(reason(&adyen, &request, &twice), Some(FaultKind::PayloadMalformed));
         // A member that happens to be called `0` is no array.
         let object = source("json:/items/0/sig")
             .with_rule(|rule| rule.signed = template("{json:/items/0/ref}"));
@@ -155,9 +153,9 @@ mod tests {
             (r#""first""#, None),
             (r#""first","first""#, None),
             (r#""first","second""#, None),
-            (r#""first","third""#, Some(Reason::SignatureMismatch)),
-            (r#""first",null"#, Some(Reason::SignatureMissing)),
-            (r#""third","first""#, Some(Reason::SignatureMismatch)),
+            (r#""first","third""#, Some(FaultKind::SignatureMismatch)),
+            (r#""first",null"#, Some(FaultKind::SignatureMissing)),
+            (r#""third","first""#, Some(FaultKind::SignatureMismatch)),
         ] {
             let elements: Vec<String> =
                 states.split(',').map(|state| format!(r#"{{"clientState":{state}}}"#)).collect();

@@ -3,7 +3,7 @@
 //! A time that cannot be read is a refusal and never a pass. Knows no clock: now comes in.
 
 use crate::clock::UnixMillis;
-use crate::outcome::{Reason, Refusal};
+use crate::fault::Fault;
 use crate::scheme::{TimeFormat, TimestampRule};
 use std::time::Duration;
 
@@ -11,25 +11,19 @@ use std::time::Duration;
 /// millisecond.
 ///
 /// # Errors
-/// [`Reason::TimestampTooOld`] or [`Reason::TimestampInFuture`]; the detail says by how much.
-pub fn judge(rule: &TimestampRule, sent: UnixMillis, now: UnixMillis) -> Result<(), Refusal> {
+/// [`Fault::TimestampTooOld`] or [`Fault::TimestampInFuture`]; the detail says by how much.
+pub fn judge(rule: &TimestampRule, sent: UnixMillis, now: UnixMillis) -> Result<(), Fault> {
     let age = now.millis_since(sent);
     if let Some(max_age) = rule.max_age
         && age > millis(max_age)
     {
-        let over = seconds(age.saturating_sub(millis(max_age)));
-        return Err(Refusal::because(
-            Reason::TimestampTooOld,
-            format!("{} old, {over} more than max_age", seconds(age)),
-        ));
+        let over_millis = age.saturating_sub(millis(max_age));
+        return Err(Fault::TimestampTooOld { age_millis: age, over_millis });
     }
     let ahead = age.saturating_neg();
     if ahead > millis(rule.max_ahead) {
-        let over = seconds(ahead.saturating_sub(millis(rule.max_ahead)));
-        return Err(Refusal::because(
-            Reason::TimestampInFuture,
-            format!("{} ahead, {over} more than max_ahead", seconds(ahead)),
-        ));
+        let over_millis = ahead.saturating_sub(millis(rule.max_ahead));
+        return Err(Fault::TimestampInFuture { ahead_millis: ahead, over_millis });
     }
     Ok(())
 }
@@ -42,7 +36,7 @@ pub fn judge_any(
     rule: Option<&TimestampRule>,
     sent: Option<UnixMillis>,
     now: UnixMillis,
-) -> Result<(), Refusal> {
+) -> Result<(), Fault> {
     rule.zip(sent).map_or(Ok(()), |(rule, sent)| judge(rule, sent, now))
 }
 
@@ -112,13 +106,10 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn seconds(millis: i64) -> String {
-    format!("{}.{:03} s", millis / 1000, millis % 1000)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::FaultKind;
     use crate::scheme::TimestampPlace;
 
     fn rule(max_age: Option<u64>, max_ahead: u64) -> TimestampRule {
@@ -135,23 +126,23 @@ mod tests {
         let now = UnixMillis(1_000_000_000_123);
         for (age_ms, expected) in [
             (300_000, None),
-            (300_001, Some(Reason::TimestampTooOld)),
+            (300_001, Some(FaultKind::TimestampTooOld)),
             (299_999, None),
             (0, None),
             (-60_000, None),
-            (-60_001, Some(Reason::TimestampInFuture)),
+            (-60_001, Some(FaultKind::TimestampInFuture)),
             (-59_999, None),
         ] {
             let judged = judge(&rule(Some(300), 60), UnixMillis(now.0 - age_ms), now);
-            assert_eq!(judged.err().map(|refusal| refusal.reason), expected, "{age_ms}");
+            assert_eq!(judged.err().map(|fault| fault.kind()), expected, "{age_ms}");
         }
     }
 
     #[test]
     fn a_detail_says_how_far_off_it_is() {
         let now = UnixMillis(1_000_000);
-        let refusal = judge(&rule(Some(300), 60), UnixMillis(699_500), now).expect_err("too old");
-        assert_eq!(refusal.detail, "300.500 s old, 0.500 s more than max_age");
+        let fault = judge(&rule(Some(300), 60), UnixMillis(699_500), now).expect_err("too old");
+        assert_eq!(fault.to_string(), "300.500 s old, 0.500 s more than max_age");
     }
 
     #[test]

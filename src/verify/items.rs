@@ -5,8 +5,8 @@
 
 use super::encoding::decode_signature;
 use super::signed::{Inputs, OneHeader, one_header};
+use crate::fault::Fault;
 use crate::json::Member;
-use crate::outcome::{Reason, Refusal};
 use crate::scheme::{Algorithm, Encoding, Place, SignatureRule, TimestampPlace, TimestampRule};
 use http::header::AUTHORIZATION;
 use std::borrow::Cow;
@@ -96,16 +96,16 @@ fn strip_pattern<'t>(pattern: &str, item: &'t str) -> Option<&'t str> {
 /// Every signature in the lines that can be one.
 ///
 /// # Errors
-/// [`Reason::SignatureMissing`] where there is no line, [`Reason::SignatureMalformed`] where none
+/// [`Fault::SignatureMissing`] where there is no line, [`Fault::SignatureMalformed`] where none
 /// of them holds anything that decodes.
 pub(crate) fn signatures(
     rule: &SignatureRule,
     lines: &[Option<Cow<'_, str>>],
-) -> Result<Vec<Vec<u8>>, Refusal> {
+) -> Result<Vec<Vec<u8>>, Fault> {
     if lines.is_empty() {
         let names: Vec<_> = rule.places.iter().map(|place| format!("`{place}`")).collect();
         let detail = format!("there is no {}", names.join(" and no "));
-        return Err(Refusal::because(Reason::SignatureMissing, detail));
+        return Err(Fault::SignatureMissing(detail.into()));
     }
     let (mut seen, mut prefixed) = (0_usize, 0_usize);
     let mut found = Vec::new();
@@ -121,7 +121,7 @@ pub(crate) fn signatures(
         } else {
             format!("none of {prefixed} items decodes as {}", expected_form(rule))
         };
-        return Err(Refusal::because(Reason::SignatureMalformed, detail));
+        return Err(Fault::SignatureMalformed(detail.into()));
     }
     if matches!(rule.algorithm, Algorithm::Ed25519 | Algorithm::EcdsaP256Sha256) {
         found.truncate(MAX_PUBLIC_KEY_SIGNATURES);
@@ -153,13 +153,13 @@ fn expected_form(rule: &SignatureRule) -> String {
 /// The text of the timestamp as received; `None` where there is none or it is empty.
 ///
 /// # Errors
-/// [`Reason::TimestampMalformed`] where a header says two things or something is no text.
+/// [`Fault::TimestampMalformed`] where a header says two things or something is no text.
 pub(crate) fn timestamp_text<'a>(
     inputs: &Inputs<'a>,
     rule: &TimestampRule,
     lines: &[Option<Cow<'a, str>>],
-) -> Result<Option<Cow<'a, str>>, Refusal> {
-    let malformed = |what: &str| Refusal::because(Reason::TimestampMalformed, what.to_owned());
+) -> Result<Option<Cow<'a, str>>, Fault> {
+    let malformed = |what: &str| Fault::TimestampMalformed(what.to_owned().into());
     let signature = &inputs.source.scheme.signature;
     let text = match &rule.from {
         TimestampPlace::Header(name) => match one_header(inputs.head, name) {

@@ -25,8 +25,8 @@ pub(crate) use signed::{Inputs, OneHeader, Piece, body_sha256, one_header};
 pub(crate) use texts::signed_text;
 
 use crate::clock::UnixMillis;
+use crate::fault::Fault;
 use crate::keys::{Key, Keys, Running};
-use crate::outcome::{Reason, Refusal};
 use crate::request::RequestHead;
 use crate::scheme::{Algorithm, SignatureRule};
 use crate::source::Source;
@@ -84,7 +84,7 @@ enum State<'a> {
     /// The body is hashed for each key as it arrives.
     Hashing { reading: Reading<'a>, hashes: Vec<Running>, seen_bytes: usize },
     /// The head alone decides.
-    Refused(Refusal),
+    Refused(Fault),
 }
 
 /// What a request says about its signature, before any of it is checked.
@@ -118,7 +118,7 @@ impl<'a> SignatureCheck<'a> {
     pub fn begin(source: &'a Source, keys: &'a Keys, head: &'a RequestHead) -> Self {
         let state = match Inputs::of_head(source, head).map(|inputs| Reading::of(&inputs)) {
             None => State::Waiting,
-            Some(Err(refusal)) => State::Refused(refusal),
+            Some(Err(fault)) => State::Refused(fault),
             Some(Ok(reading)) => {
                 let bodies = reading.pieces.iter().filter(|piece| **piece == Piece::Body).count();
                 let hashes = match bodies {
@@ -146,10 +146,10 @@ impl<'a> SignatureCheck<'a> {
     ///
     /// # Errors
     /// The reasons of step 3, each with a detail that names neither secrets nor computed values.
-    pub fn finish(self, body: &[u8]) -> Result<Genuine, Refusal> {
+    pub fn finish(self, body: &[u8]) -> Result<Genuine, Fault> {
         let Self { source, keys, head, state } = self;
         match state {
-            State::Refused(refusal) => Err(refusal),
+            State::Refused(fault) => Err(fault),
             State::Hashing { reading, hashes, seen_bytes } => {
                 let fed = (seen_bytes == body.len()).then_some(hashes);
                 reading.judge(keys, fed.unwrap_or_default(), body)
@@ -168,7 +168,7 @@ pub fn check(
     keys: &Keys,
     head: &RequestHead,
     body: &[u8],
-) -> Result<Genuine, Refusal> {
+) -> Result<Genuine, Fault> {
     let inputs = Inputs::whole(source, head, body)?;
     let genuine = Reading::of(&inputs)?.judge(keys, Vec::new(), body)?;
     elements::further_tokens_are_right(source, keys, body)?;
@@ -177,7 +177,7 @@ pub fn check(
 
 impl<'a> Reading<'a> {
     /// Reads signatures, timestamp and signed text, in the order in which a fault is told.
-    pub(crate) fn of(inputs: &Inputs<'a>) -> Result<Self, Refusal> {
+    pub(crate) fn of(inputs: &Inputs<'a>) -> Result<Self, Fault> {
         let scheme = &inputs.source.scheme;
         let rule = &scheme.signature;
         let lines = items::lines(inputs);
@@ -223,7 +223,7 @@ impl<'a> Reading<'a> {
 
     /// Tries every key on every signature. `fed` are the keys' hashes that have taken the body, in
     /// the order of the keys; empty where none have.
-    fn judge(self, keys: &Keys, fed: Vec<Running>, body: &[u8]) -> Result<Genuine, Refusal> {
+    fn judge(self, keys: &Keys, fed: Vec<Running>, body: &[u8]) -> Result<Genuine, Fault> {
         let mut fed = fed.into_iter();
         let mut matched = None;
         // No early end: how long it takes does not tell which secret or signature was the one.
@@ -232,9 +232,9 @@ impl<'a> Reading<'a> {
             matched = matched.or(found.then_some((index, key)));
         }
         let Some((secret, key)) = matched else {
-            return Err(Refusal::because(
-                Reason::SignatureMismatch,
-                format!("{} signatures, {} secrets, no match", self.signatures.len(), keys.len()),
+            return Err(Fault::SignatureMismatch(
+                format!("{} signatures, {} secrets, no match", self.signatures.len(), keys.len())
+                    .into(),
             ));
         };
         let label = Arc::clone(&key.label);
@@ -266,23 +266,22 @@ impl<'a> Reading<'a> {
 /// The timestamp's text and instant, where the scheme has one.
 ///
 /// # Errors
-/// [`Reason::TimestampMissing`], [`Reason::TimestampMalformed`].
+/// [`Fault::TimestampMissing`], [`Fault::TimestampMalformed`].
 fn read_timestamp<'a>(
     inputs: &Inputs<'a>,
     lines: &[Option<Cow<'a, str>>],
-) -> Result<(Cow<'a, str>, UnixMillis), Refusal> {
+) -> Result<(Cow<'a, str>, UnixMillis), Fault> {
     let Some(rule) = &inputs.source.scheme.timestamp else {
-        return Err(Refusal::because(Reason::TimestampMissing, "the scheme does not say where"));
+        return Err(Fault::TimestampMissing("the scheme does not say where".into()));
     };
     let Some(text) = items::timestamp_text(inputs, rule, lines)? else {
         let detail = format!("there is none at `{}`", rule.from);
-        return Err(Refusal::because(Reason::TimestampMissing, detail));
+        return Err(Fault::TimestampMissing(detail.into()));
     };
     match freshness::parse_time(rule.format, &text) {
         Some(sent) => Ok((text, sent)),
-        None => Err(Refusal::because(
-            Reason::TimestampMalformed,
-            format!("what stands at `{}` is not {}", rule.from, rule.format),
+        None => Err(Fault::TimestampMalformed(
+            format!("what stands at `{}` is not {}", rule.from, rule.format).into(),
         )),
     }
 }
@@ -295,7 +294,7 @@ pub(crate) fn read_unsigned_timestamp(
     source: &Source,
     head: &RequestHead,
     body: &[u8],
-) -> Result<UnixMillis, Refusal> {
+) -> Result<UnixMillis, Fault> {
     let inputs = Inputs::whole(source, head, body)?;
     read_timestamp(&inputs, &items::lines(&inputs)).map(|(_, sent)| sent)
 }
@@ -320,7 +319,7 @@ pub(crate) fn signed_pieces<'a>(
     source: &'a Source,
     head: &'a RequestHead,
     body: &'a [u8],
-) -> Result<Vec<Piece<'a>>, Refusal> {
+) -> Result<Vec<Piece<'a>>, Fault> {
     if source.scheme.signature.algorithm == Algorithm::Token {
         return Ok(Vec::new());
     }
@@ -328,14 +327,14 @@ pub(crate) fn signed_pieces<'a>(
     Inputs::whole(source, head, body)?.pieces(text.as_deref())
 }
 
-fn check_required(inputs: &Inputs<'_>) -> Result<(), Refusal> {
+fn check_required(inputs: &Inputs<'_>) -> Result<(), Fault> {
     for (name, wanted) in &inputs.source.scheme.signature.require {
         match one_header(inputs.head, name) {
             OneHeader::Value(value) if value == wanted.as_bytes() => {}
             _ => {
-                return Err(Refusal::because(
-                    Reason::SignatureMalformed,
-                    format!("the header `{name}` is not `{wanted}`, which the source requires"),
+                return Err(Fault::SignatureMalformed(
+                    format!("the header `{name}` is not `{wanted}`, which the source requires")
+                        .into(),
                 ));
             }
         }

@@ -4,10 +4,10 @@
 //! it can be hashed while it arrives and is never copied; nothing of it is re-formatted.
 
 use super::{items, url};
+use crate::fault::Fault;
 use crate::headers::folded;
 use crate::json::{Member, read_raw};
 use crate::keys::sha256;
-use crate::outcome::{Reason, Refusal};
 use crate::request::RequestHead;
 use crate::scheme::{Part, Place, Pointer, Scheme, Template, TimestampPlace, UrlForm};
 use crate::source::Source;
@@ -47,18 +47,17 @@ impl<'a> Inputs<'a> {
     /// A whole request.
     ///
     /// # Errors
-    /// [`Reason::PayloadMalformed`], where the rule names JSON and the body is none.
+    /// [`Fault::PayloadMalformed`], where the rule names JSON and the body is none.
     pub(crate) fn whole(
         source: &'a Source,
         head: &'a RequestHead,
         body: &'a [u8],
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, Fault> {
         let pointers = named_pointers(&source.scheme);
         let values = if pointers.is_empty() {
             Vec::new()
         } else {
-            let raw = read_raw(body, &pointers)
-                .map_err(|fault| Refusal::because(Reason::PayloadMalformed, fault.0))?;
+            let raw = read_raw(body, &pointers)?;
             pointers.into_iter().zip(raw).collect()
         };
         Ok(Self { source, head, body: Some(body), values })
@@ -81,11 +80,11 @@ impl<'a> Inputs<'a> {
     /// The pieces of the signed text; `timestamp` is what stands for `{timestamp}`.
     ///
     /// # Errors
-    /// [`Reason::SignatureMissing`] where a header that is signed is absent,
-    /// [`Reason::SignatureMalformed`] where it or a signed parameter of the query stands twice with
+    /// [`Fault::SignatureMissing`] where a header that is signed is absent,
+    /// [`Fault::SignatureMalformed`] where it or a signed parameter of the query stands twice with
     /// different values,
-    /// [`Reason::PayloadMalformed`] where a signed JSON member is an object or array.
-    pub(crate) fn pieces(&self, timestamp: Option<&str>) -> Result<Vec<Piece<'a>>, Refusal> {
+    /// [`Fault::PayloadMalformed`] where a signed JSON member is an object or array.
+    pub(crate) fn pieces(&self, timestamp: Option<&str>) -> Result<Vec<Piece<'a>>, Fault> {
         self.pieces_of(&self.source.scheme.signature.signed, timestamp)
     }
 
@@ -97,7 +96,7 @@ impl<'a> Inputs<'a> {
         &self,
         text: &'a Template,
         timestamp: Option<&str>,
-    ) -> Result<Vec<Piece<'a>>, Refusal> {
+    ) -> Result<Vec<Piece<'a>>, Fault> {
         text.0.iter().map(|part| self.piece(part, timestamp)).collect()
     }
 
@@ -109,7 +108,7 @@ impl<'a> Inputs<'a> {
     pub(crate) fn other_pieces(
         &self,
         timestamp: Option<&str>,
-    ) -> Result<Option<Vec<Piece<'a>>>, Refusal> {
+    ) -> Result<Option<Vec<Piece<'a>>>, Fault> {
         let signed = &self.source.scheme.signature.signed;
         if !signed.any(|part| *part == Part::Url(UrlForm::AnyPort)) {
             return Ok(None);
@@ -123,7 +122,7 @@ impl<'a> Inputs<'a> {
         signed.0.iter().map(other).collect::<Result<_, _>>().map(Some)
     }
 
-    fn piece(&self, part: &'a Part, timestamp: Option<&str>) -> Result<Piece<'a>, Refusal> {
+    fn piece(&self, part: &'a Part, timestamp: Option<&str>) -> Result<Piece<'a>, Fault> {
         let text: Cow<'a, str> = match part {
             Part::Body => return Ok(Piece::Body),
             Part::Secret => return Ok(Piece::Secret),
@@ -153,24 +152,22 @@ impl<'a> Inputs<'a> {
         }))
     }
 
-    fn signed_header(&self, name: &HeaderName) -> Result<Piece<'a>, Refusal> {
+    fn signed_header(&self, name: &HeaderName) -> Result<Piece<'a>, Fault> {
         match one_header(self.head, name) {
             OneHeader::Value(value) => Ok(Piece::Bytes(value.into())),
-            OneHeader::Absent => Err(Refusal::because(
-                Reason::SignatureMissing,
-                format!("the signature covers the header `{name}`, which is absent"),
+            OneHeader::Absent => Err(Fault::SignatureMissing(
+                format!("the signature covers the header `{name}`, which is absent").into(),
             )),
-            OneHeader::Ambiguous => Err(Refusal::because(
-                Reason::SignatureMalformed,
-                format!("the header `{name}`, which is signed, has several values"),
+            OneHeader::Ambiguous => Err(Fault::SignatureMalformed(
+                format!("the header `{name}`, which is signed, has several values").into(),
             )),
         }
     }
 
     /// The names that an item of the signature header lists, and the values of those headers. The
     /// list is signed with them, so nobody but the sender chooses it.
-    fn listed_headers(&self, prefix: &str) -> Result<Piece<'a>, Refusal> {
-        let malformed = |what: String| Refusal::because(Reason::SignatureMalformed, what);
+    fn listed_headers(&self, prefix: &str) -> Result<Piece<'a>, Fault> {
+        let malformed = |what: String| Fault::SignatureMalformed(what.into());
         let rule = &self.source.scheme.signature;
         let lines = items::lines(self);
         let mut all = lines.iter().flatten().flat_map(|line| items::items(rule, line));
@@ -194,7 +191,7 @@ impl<'a> Inputs<'a> {
         Ok(Piece::Bytes(text.into()))
     }
 
-    fn signed_member(&self, pointer: &Pointer) -> Result<Cow<'a, str>, Refusal> {
+    fn signed_member(&self, pointer: &Pointer) -> Result<Cow<'a, str>, Fault> {
         match self.member(pointer) {
             Member::Text(text) => Ok(text),
             Member::Integer(digits) => Ok(digits.into()),
@@ -202,9 +199,8 @@ impl<'a> Inputs<'a> {
             Member::Unusable(what) => {
                 let raw = self.raw(pointer).unwrap_or_default();
                 if raw.starts_with(['{', '[', '"']) {
-                    return Err(Refusal::because(
-                        Reason::PayloadMalformed,
-                        format!("`{pointer}`, which is signed, is {what}"),
+                    return Err(Fault::PayloadMalformed(
+                        format!("`{pointer}`, which is signed, is {what}").into(),
                     ));
                 }
                 Ok(raw.into())
@@ -212,11 +208,10 @@ impl<'a> Inputs<'a> {
         }
     }
 
-    fn url(&self) -> Result<String, Refusal> {
+    fn url(&self) -> Result<String, Fault> {
         let Some(public_url) = &self.source.public_url else {
-            return Err(Refusal::because(
-                Reason::SignatureMismatch,
-                "the sender signs its URL, and the source has no `public_url`",
+            return Err(Fault::SignatureMismatch(
+                "the sender signs its URL, and the source has no `public_url`".into(),
             ));
         };
         Ok(match &self.head.query {
@@ -229,18 +224,15 @@ impl<'a> Inputs<'a> {
     /// and reads `data_id` and `data.id` alike.
     ///
     /// # Errors
-    /// [`Reason::SignatureMalformed`] where they differ.
-    fn query_parameter(&self, wanted: &str) -> Result<Option<Cow<'a, str>>, Refusal> {
+    /// [`Fault::SignatureMalformed`] where they differ.
+    fn query_parameter(&self, wanted: &str) -> Result<Option<Cow<'a, str>>, Fault> {
         let query = self.head.query.as_deref().unwrap_or_default().as_bytes();
         let is_alike = |name: &str| folded(name) == folded(wanted);
         let mut alike = form_urlencoded::parse(query).filter(|(name, _)| is_alike(name));
         let mut values = alike.clone().filter(|(name, _)| name == wanted).map(|(_, value)| value);
         let Some(first) = values.next() else { return Ok(None) };
         if alike.any(|(_, value)| value != first) {
-            return Err(Refusal::because(
-                Reason::SignatureMalformed,
-                format!("the query parameter `{wanted}`, which is signed, has several values"),
-            ));
+            return Err(Fault::SignatureMalformed(format!("the query parameter `{wanted}`, which is signed, has several values").into()));
         }
         Ok(Some(first))
     }
@@ -249,7 +241,7 @@ impl<'a> Inputs<'a> {
     ///
     /// A body that is no form is not part of such a text. Its sender (Twilio) puts the body's hash
     /// into the query in its place, and that must then be right.
-    fn sorted_form(&self) -> Result<String, Refusal> {
+    fn sorted_form(&self) -> Result<String, Fault> {
         let body = self.body.unwrap_or_default();
         // Two that differ are none: the receiver might go by the other one.
         let is_form = match one_header(self.head, &http::header::CONTENT_TYPE) {
@@ -269,9 +261,8 @@ impl<'a> Inputs<'a> {
         if claimed.is_some_and(|hash| hash.eq_ignore_ascii_case(&body_sha256(body))) {
             return Ok(String::new());
         }
-        Err(Refusal::because(
-            Reason::SignatureMismatch,
-            "the body is no form, and the query's `bodySHA256` is not its hash",
+        Err(Fault::SignatureMismatch(
+            "the body is no form, and the query's `bodySHA256` is not its hash".into(),
         ))
     }
 }

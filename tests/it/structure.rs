@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 /// Files that know the domain and nothing of how it is served: no server, no metrics format, and
 /// (apart from what the row grants) no runtime.
-const DOMAIN: [&str; 13] = [
+const DOMAIN: [&str; 14] = [
     "clock.rs",
     "event.rs",
+    "fault.rs",
     "json.rs",
     "keys/",
     "outcome.rs",
@@ -82,6 +83,16 @@ fn the_domain_knows_neither_server_nor_runtime_nor_metrics() {
 }
 
 #[test]
+fn verification_finds_faults_and_knows_no_answer() {
+    let verifies =
+        ["event.rs", "fault.rs", "handshake.rs", "json.rs", "keys/", "scheme", "sign", "verify/"];
+    knows_nothing_of(
+        |name| verifies.iter().any(|part| name.starts_with(part)),
+        &["crate::outcome", "crate::answer", "Refusal"],
+    );
+}
+
+#[test]
 fn the_lifecycle_knows_neither_pingora_nor_toml_nor_prometheus() {
     knows_nothing_of(|name| name == "lifecycle.rs", &["pingora", "toml", "prometheus"]);
 }
@@ -119,8 +130,30 @@ fn no_two_modules_need_each_other() {
 fn claims_know_neither_http_nor_signatures() {
     knows_nothing_of(
         |name| name.starts_with("dedupe/"),
-        &["http::", "pingora", "crate::verify", "crate::scheme"],
+        &[
+            "http::",
+            "pingora",
+            "crate::verify",
+            "crate::scheme",
+            "crate::source",
+            "crate::route",
+            "crate::proof",
+            "crate::event",
+            "crate::outcome",
+        ],
     );
+}
+
+#[test]
+fn only_a_proven_event_can_be_claimed() {
+    let claimable = |(_, text): &(String, String)| code(text).contains("impl Claimable for");
+    let files: Vec<String> = sources()
+        .into_iter()
+        .filter(|(name, _)| !is_for_tests(name))
+        .filter(claimable)
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(files, ["proof.rs"]);
 }
 
 #[test]
@@ -131,13 +164,35 @@ fn only_the_clock_reads_the_time() {
     );
 }
 
+/// The numbers of 400 to 511, the last status that is registered, in a file's code.
+fn refusing_statuses(text: &str) -> BTreeSet<u16> {
+    code(text)
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter_map(|word| word.parse().ok())
+        .filter(|number| (400..=511).contains(number))
+        .collect()
+}
+
+/// That a refusal's status follows from its reason is held by the compiler: see `Refusal`. What is
+/// left to see to is that nobody on a delivery's way writes one past it.
 #[test]
-fn only_outcomes_decide_a_status() {
-    let texts = sources();
-    for (name, text) in &texts {
-        let decides = code(text).contains("fn facets(");
-        assert_eq!(decides, name == "outcome.rs", "src/{name}");
+fn no_status_of_a_refusal_is_written_on_the_way_of_a_delivery() {
+    let on_the_way = ["lifecycle", "shadow", "gate", "event", "handshake", "verify/", "proxy/"];
+    let mut checked = 0;
+    for (name, text) in sources().iter().filter(|(name, _)| !is_for_tests(name)) {
+        let found = refusing_statuses(text);
+        match name.as_str() {
+            "outcome.rs" => assert!(found.len() > 15, "the scan finds the statuses: {found:?}"),
+            // It reads what destinations answer.
+            "dispatch.rs" => assert_eq!(found, [429, 500].into(), "src/{name}"),
+            _ if on_the_way.iter().any(|part| name.starts_with(part)) => {
+                assert!(found.is_empty(), "src/{name}: {found:?}");
+            }
+            _ => continue,
+        }
+        checked += 1;
     }
+    assert!(checked > 20, "{checked} files");
 }
 
 #[test]

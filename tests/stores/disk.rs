@@ -65,7 +65,7 @@ async fn a_restart_forgets_nothing_that_was_settled() {
         claim.settle(ending, "", Arc::new(1)).await;
     }
     deliver(&claims, "forgotten").await;
-    claims.forget("shop", "forgotten", &["erp".into()], WITHIN).await.unwrap();
+    claims.forget(&"shop".into(), &"forgotten".into(), &["erp".into()], WITHIN).await.unwrap();
     let in_flight = Ask::event("in flight").one(&claims).await.won();
     drop((in_flight, claims));
 
@@ -114,7 +114,7 @@ async fn expired_ids_leave_the_file() {
     }
     clock.advance(TTL / 2);
     // Delivered again later, so that its earlier end must not take it away.
-    claims.forget("shop", "early 0", &["erp".into()], WITHIN).await.unwrap();
+    claims.forget(&"shop".into(), &"early 0".into(), &["erp".into()], WITHIN).await.unwrap();
     for id in ["early 0", "late"] {
         deliver(&claims, id).await;
     }

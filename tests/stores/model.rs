@@ -270,7 +270,9 @@ async fn compare(kind: Kind, steps: Vec<Step>) -> std::result::Result<(), TestCa
             }
             Step::Forget { instance, id } => {
                 let to = ["erp".into()];
-                let stood = instances[instance].forget("shop", &id.to_string(), &to, WITHIN).await;
+                let stood = instances[instance]
+                    .forget(&"shop".into(), &id.to_string().into(), &to, WITHIN)
+                    .await;
                 let stood = stood.unwrap().remove(0).1;
                 match (model.state((id, "erp")), stood) {
                     (Some(State::InFlight { .. }), Standing::InFlight { .. })

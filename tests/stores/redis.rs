@@ -306,7 +306,7 @@ async fn a_server_that_may_forget_claims_is_reported() {
 async fn a_value_of_somebody_else_is_an_error_and_is_left_alone() {
     let server = RedisServer::start().await;
     let store = open(&server.url()).await.unwrap();
-    let key = Key::of("shop", "1", "erp");
+    let key = Key::of(&"shop".into(), &"1".into(), &"erp".into());
     let name = format!("hookward:event:{key}");
     let mut connection = server.connection().await;
     let () = ::redis::cmd("SET")
@@ -355,7 +355,12 @@ async fn only_what_is_ours_is_counted_on_a_shared_server() {
 async fn a_note_may_hold_anything_and_is_cut() {
     let server = RedisServer::start().await;
     let store = open(&server.url()).await.unwrap();
-    let target = Target { key: Key::of("shop", "1", "erp"), alias: None, lease: LEASE, ttl: TTL };
+    let target = Target {
+        key: Key::of(&"shop".into(), &"1".into(), &"erp".into()),
+        alias: None,
+        lease: LEASE,
+        ttl: TTL,
+    };
     for (fence, note) in [" a  b ", "é\n\"'", "", &"ü".repeat(1000)].into_iter().enumerate() {
         let fence = Fence(fence as u64);
         store.claim(&[target], fence, Intent::Claim, WITHIN).await.unwrap();

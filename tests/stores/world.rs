@@ -3,9 +3,10 @@
 use crate::redis_server::RedisServer;
 use hookward::clock::{Clock, ManualClock, UnixMillis};
 use hookward::dedupe::{
-    Claim, ClaimRequest, ClaimStore, Claims, DiskStore, Hold, Intent, MemoryStore, RedisStore,
-    StoreError, Waiter,
+    Claim, ClaimRequest, ClaimStore, ClaimTerms, Claimable, Claims, DiskStore, Hold, Intent,
+    MemoryStore, RedisStore, StoreError, Waiter,
 };
+use hookward::names::{EventId, SourceName, UpstreamName};
 use hookward::secret::Secret;
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,6 +90,19 @@ pub(crate) async fn open_redis(url: &str, clock: &Arc<ManualClock>) -> Arc<dyn C
     Arc::new(RedisStore::open(&url, None, "hookward:", clock, WITHIN).await.unwrap())
 }
 
+/// An event, as if it were proven.
+struct Event(SourceName, EventId);
+
+impl Claimable for Event {
+    fn source(&self) -> &SourceName {
+        &self.0
+    }
+
+    fn event_id(&self) -> &EventId {
+        &self.1
+    }
+}
+
 /// What an instance asks for: one event, for one or several destinations.
 #[derive(Clone, Copy)]
 pub(crate) struct Ask<'a> {
@@ -126,11 +140,9 @@ impl<'a> Ask<'a> {
         self,
         claims: &Arc<Claims<Result>>,
     ) -> std::result::Result<Vec<Hold<Result>>, StoreError> {
-        let destinations: Vec<(Arc<str>, Duration)> =
-            self.to.iter().map(|to| (Arc::from(*to), LEASE)).collect();
-        let request = ClaimRequest {
-            source: "shop",
-            event_id: self.id,
+        let destinations: Vec<(UpstreamName, Duration)> =
+            self.to.iter().map(|to| (UpstreamName::from(*to), LEASE)).collect();
+        let terms = ClaimTerms {
             alias: self.alias,
             destinations: &destinations,
             fingerprint: self.fingerprint,
@@ -139,7 +151,8 @@ impl<'a> Ask<'a> {
             intent: self.intent,
             within: self.within,
         };
-        claims.take(request).await
+        let event = Event("shop".into(), self.id.into());
+        claims.take(ClaimRequest::of(&event, terms)).await
     }
 
     pub(crate) async fn one(self, claims: &Arc<Claims<Result>>) -> Hold<Result> {
@@ -179,6 +192,7 @@ pub(crate) fn word(hold: &Hold<Result>) -> &'static str {
         Hold::Delivered { same_body: false, .. } => "delivered, another body",
         Hold::InFlight(_) => "in flight",
         Hold::Uncertain { .. } => "uncertain",
+        Hold::Unguarded => "unguarded",
         Hold::Absent => "absent",
     }
 }

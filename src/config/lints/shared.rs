@@ -30,7 +30,7 @@ pub(super) fn judge<'a>(config: &Config, drafts: &'a [Draft<'_>], reading: &'a R
             let Some(other) = others.into_iter().find(|other| crosses(source, other)) else {
                 continue;
             };
-            if let Some(draft) = drafts.iter().find(|draft| *draft.name == *source.name) {
+            if let Some(draft) = drafts.iter().find(|draft| draft.name == source.name.as_str()) {
                 let what = format!(
                     "is also a secret of sources.{}: anyone who captured a delivery to one can send \
                      it to the other, which accepts it too; give each source its own secret",

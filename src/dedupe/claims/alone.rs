@@ -13,12 +13,12 @@ impl<T: Send + Sync + 'static> Claims<T> {
     /// what becomes of them is remembered here, and the store is told once it answers.
     pub async fn take_alone(self: &Arc<Self>, request: ClaimRequest<'_>) -> Vec<Hold<T>> {
         let terms = Terms {
-            fingerprint: request.fingerprint,
-            ttl: request.ttl,
-            hold: request.uncertain_hold,
+            fingerprint: request.terms.fingerprint,
+            ttl: request.terms.ttl,
+            hold: request.terms.uncertain_hold,
         };
-        let mut holds = Vec::with_capacity(request.destinations.len());
-        for (destination, lease) in request.destinations {
+        let mut holds = Vec::with_capacity(request.terms.destinations.len());
+        for (destination, lease) in request.terms.destinations {
             let target = request.target(destination, *lease);
             holds.push(self.take_one_alone(target, &request, terms).await);
         }
@@ -35,7 +35,7 @@ impl<T: Send + Sync + 'static> Claims<T> {
             if let Some(standing) = self.unsettled.standing(target.key, self.now()) {
                 return self.hold(target, &standing, terms);
             }
-            if request.intent == Intent::Look {
+            if request.terms.intent == Intent::Look {
                 return Hold::Absent;
             }
             let key = target.key;
@@ -47,7 +47,7 @@ impl<T: Send + Sync + 'static> Claims<T> {
                     return Hold::Won(Claim::new(Held { claims, key, fence, flight, terms }));
                 }
                 Entered::Follows(flight) => {
-                    match self.bounded(request.within, flight.standing()).await {
+                    match self.bounded(request.terms.within, flight.standing()).await {
                         Some(Ok(Standing::Claimed)) | None => {
                             let same_body = flight.fingerprint == terms.fingerprint;
                             let claims = Arc::clone(self);

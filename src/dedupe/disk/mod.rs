@@ -15,11 +15,9 @@ mod journal;
 mod record;
 
 use super::delivered::{Delivered, Delivery};
+use super::local::{self, LocalStore};
 use super::table::{Recall, Table};
-use super::{
-    ClaimStore, Counters, Fence, Health, Intent, Key, Settled, Standing, StoreError, Target,
-    Verdict, trial,
-};
+use super::{Counters, Health, Key, StoreError};
 use crate::clock::{Clock, UnixMillis};
 use async_trait::async_trait;
 use front::Front;
@@ -96,7 +94,7 @@ impl Drop for DiskStore {
 }
 
 /// The memory as the fast path, the folder behind it.
-struct OnDisk {
+pub(super) struct OnDisk {
     delivered: Delivered,
     aliases: Delivered<Key>,
     front: Arc<Front>,
@@ -147,7 +145,9 @@ impl Recall for OnDisk {
 }
 
 #[async_trait]
-impl ClaimStore for DiskStore {
+impl LocalStore for DiskStore {
+    type Recall = OnDisk;
+
     fn name(&self) -> &'static str {
         NAME
     }
@@ -156,49 +156,26 @@ impl ClaimStore for DiskStore {
         &self.table.recall().counters
     }
 
-    async fn claim(
-        &self,
-        targets: &[Target],
-        fence: Fence,
-        intent: Intent,
-        _within: Duration,
-    ) -> Result<Vec<Standing>, StoreError> {
-        targets.iter().map(|target| self.table.claim(target, fence, intent)).collect()
+    fn table(&self) -> &Table<OnDisk> {
+        &self.table
     }
 
-    async fn settle(
-        &self,
-        key: Key,
-        fence: Fence,
-        verdict: &Verdict,
-        _within: Duration,
-    ) -> Result<Settled, StoreError> {
-        self.table.settle(key, fence, verdict)
-    }
-
-    async fn forget(&self, key: Key, _within: Duration) -> Result<Standing, StoreError> {
-        self.table.forget(key)
-    }
-
-    async fn entries(&self, _within: Duration) -> Result<u64, StoreError> {
+    async fn entries(&self) -> Result<u64, StoreError> {
         self.table.recall().front.entries().map_err(|cause| error(cause.to_string()))
     }
 
     /// A claim reads the disk and writes nothing, so something is written besides.
-    async fn trial(&self, _within: Duration) -> Result<(), StoreError> {
-        let (key, fence) = (Key::of_trial(), Fence(fastrand::u64(1..)));
+    fn trial(&self) -> Result<(), StoreError> {
+        let key = Key::of_trial();
         self.table.recall().front.try_out(key);
-        let target = Target { key, alias: None, lease: trial::LEASE, ttl: trial::LEASE };
-        self.table.claim(&target, fence, Intent::Claim)?;
-        let verdict = Verdict::Released { note: String::new() };
-        self.table.settle(key, fence, &verdict).map(drop)
+        local::try_out(&self.table, key)
     }
 
-    async fn health(&self, _within: Duration) -> Result<Health, StoreError> {
-        Ok(match self.table.recall().front.trouble() {
+    fn health(&self) -> Health {
+        match self.table.recall().front.trouble() {
             Some(trouble) => Health::Degraded(trouble),
             None => Health::Good,
-        })
+        }
     }
 }
 

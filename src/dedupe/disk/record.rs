@@ -87,7 +87,10 @@ mod tests {
 
     #[test]
     fn every_kind_of_record_survives_its_bytes() {
-        let (key, to) = (Key::of("shop", "1", "erp"), Key::of("shop", "2", "erp"));
+        let (key, to) = (
+            Key::of(&"shop".into(), &"1".into(), &"erp".into()),
+            Key::of(&"shop".into(), &"2".into(), &"erp".into()),
+        );
         let (since, until) = (UnixMillis(-5), UnixMillis(i64::MAX));
         for record in [
             Record::Delivered { key, delivery: Delivery { since, fingerprint: u64::MAX }, until },

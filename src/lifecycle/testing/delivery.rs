@@ -93,8 +93,8 @@ pub(crate) struct Met {
 impl Met {
     /// Status, outcome and reason at once, as tables of expectations write them.
     pub(crate) fn verdict(&self) -> (u16, &'static str, &'static str) {
-        let reason = self.answer.refusal.as_ref().map_or("", |refusal| refusal.reason.label());
-        (self.answer.status, self.answer.outcome.label(), reason)
+        let reason = self.answer.refusal().map_or("", |refusal| refusal.reason.label());
+        (self.answer.status(), self.answer.outcome().label(), reason)
     }
 
     pub(crate) fn reason(&self) -> &'static str {
@@ -103,7 +103,7 @@ impl Met {
 
     /// When to come again, if the refusal says it more exactly than its reason.
     pub(crate) fn retry_after(&self) -> Option<&str> {
-        self.answer.refusal.as_ref()?.retry_after.as_deref()
+        self.answer.refusal()?.retry_after.as_deref()
     }
 
     pub(crate) fn text(&self) -> String {

@@ -70,7 +70,7 @@ impl Stage {
         let claims = Claims::new(store.clone() as Arc<dyn ClaimStore>, shared.clone());
         let metrics = Arc::new(Metrics::new().unwrap());
         let upstreams = Arc::new(Upstreams::default());
-        let snapshot = Snapshot::new(config(toml), upstreams.clone(), &metrics, &shared, None);
+        let snapshot = Snapshot::new(config(toml), &upstreams, &metrics, &shared, None);
         let gate = Arc::new(Gate::new(shared, metrics, claims, snapshot));
         Self { gate, clock, store, upstreams }
     }
@@ -81,7 +81,7 @@ impl Stage {
         let shared: Arc<dyn Clock> = self.clock.clone();
         let upstreams = self.upstreams.clone();
         let metrics = &self.gate.metrics;
-        self.gate.swap(Snapshot::new(config(toml), upstreams, metrics, &shared, Some(&before)));
+        self.gate.swap(Snapshot::new(config(toml), &upstreams, metrics, &shared, Some(&before)));
     }
 
     /// What the sender of this source would send: a delivery with this body, signed.
@@ -126,7 +126,7 @@ impl Stage {
 
     /// How the event stands with `erp`.
     pub(crate) async fn standing(&self, event_id: &str) -> Standing {
-        let key = Key::of("shop", event_id, "erp");
+        let key = Key::of(&"shop".into(), &event_id.into(), &"erp".into());
         let target = Target { key, alias: None, lease: Duration::ZERO, ttl: Duration::ZERO };
         let targets = [target];
         let looked = self.store.inner.claim(&targets, Fence(0), Intent::Look, Duration::MAX);

@@ -13,11 +13,17 @@ pub(crate) struct Watched {
     pub(super) inner: MemoryStore,
     claims: AtomicUsize,
     is_broken: AtomicBool,
+    claims_nothing: AtomicBool,
 }
 
 impl Watched {
     pub(super) fn new(inner: MemoryStore) -> Self {
-        Self { inner, claims: AtomicUsize::new(0), is_broken: AtomicBool::new(false) }
+        Self {
+            inner,
+            claims: AtomicUsize::new(0),
+            is_broken: AtomicBool::new(false),
+            claims_nothing: AtomicBool::new(false),
+        }
     }
 
     /// How often it was asked for claims.
@@ -27,6 +33,11 @@ impl Watched {
 
     pub(crate) fn breaks(&self, is_broken: bool) {
         self.is_broken.store(is_broken, Ordering::SeqCst);
+    }
+
+    /// From now on it leaves unclaimed what it is to claim, and says so.
+    pub(crate) fn claims_nothing(&self) {
+        self.claims_nothing.store(true, Ordering::SeqCst);
     }
 
     fn state(&self) -> Result<(), StoreError> {
@@ -55,6 +66,8 @@ impl ClaimStore for Watched {
     ) -> Result<Vec<Standing>, StoreError> {
         self.claims.fetch_add(1, Ordering::SeqCst);
         self.state()?;
+        let only_looks = self.claims_nothing.load(Ordering::SeqCst);
+        let intent = if only_looks { Intent::Look } else { intent };
         self.inner.claim(targets, fence, intent, within).await
     }
 

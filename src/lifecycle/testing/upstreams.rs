@@ -1,6 +1,9 @@
 //! Destinations that write down what they see and do as they are told.
 
-use crate::upstream::{Forwarded, Forwarder, ReplyBody, UpstreamAnswer, UpstreamRequest};
+use crate::names::UpstreamName;
+use crate::upstream::{
+    Forwarded, Forwarder, Forwarders, ReplyBody, UpstreamAnswer, UpstreamRequest,
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
@@ -83,11 +86,22 @@ impl Upstreams {
     }
 }
 
+impl Forwarders for Arc<Upstreams> {
+    fn forwarder(&self, name: &UpstreamName) -> Option<Arc<dyn Forwarder>> {
+        Some(Arc::new(One { upstreams: self.clone(), name: name.clone() }))
+    }
+}
+
+struct One {
+    upstreams: Arc<Upstreams>,
+    name: UpstreamName,
+}
+
 #[async_trait]
-impl Forwarder for Upstreams {
-    async fn forward(&self, upstream: &str, request: UpstreamRequest) -> Forwarded {
-        self.seen.lock().push((upstream.to_owned(), request));
-        match self.plan(upstream) {
+impl Forwarder for One {
+    async fn forward(&self, request: UpstreamRequest) -> Forwarded {
+        self.upstreams.seen.lock().push((self.name.to_string(), request));
+        match self.upstreams.plan(self.name.as_str()) {
             None => status(200),
             Some(Act::Give(forwarded)) => forwarded,
             Some(Act::Behind(latch, forwarded)) => {

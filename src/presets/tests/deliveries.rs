@@ -4,7 +4,8 @@ use super::super::{Preset, all, show};
 use crate::clock::UnixMillis;
 use crate::config::{Config, SecretReader};
 use crate::event::Event;
-use crate::outcome::{Reason, Refusal};
+use crate::fault::{Fault, FaultKind};
+use crate::outcome::Refusal;
 use crate::request::RequestHead;
 use crate::scheme::{Algorithm, KeyForm, TimeFormat, TimestampPlace};
 use crate::secret::Secret;
@@ -24,7 +25,7 @@ fn the_sample_of_every_preset_is_signed_and_verified() {
     for preset in all() {
         let delivery = Delivery::of(preset);
         let event = delivery.judge().unwrap_or_else(|why| panic!("{}: {why:?}", preset.name));
-        assert!(!event.id.is_empty(), "{}", preset.name);
+        assert!(!event.id.as_str().is_empty(), "{}", preset.name);
     }
 }
 
@@ -60,8 +61,8 @@ fn a_delivery_past_its_age_is_refused_and_one_within_it_is_not() {
         let at = |now| Delivery { now, ..Delivery::of(preset) }.judge().map(|_| ());
         assert_eq!(at(sent.plus(max_age)), Ok(()), "{}", preset.name);
         let late = at(sent.plus(max_age + Duration::from_millis(1)));
-        let reason = late.expect_err(preset.name).reason;
-        assert_eq!(reason, Reason::TimestampTooOld, "{}", preset.name);
+        let kind = late.expect_err(preset.name).kind();
+        assert_eq!(kind, FaultKind::TimestampTooOld, "{}", preset.name);
     }
 }
 
@@ -131,10 +132,10 @@ impl Delivery {
     }
 
     fn preset(&self) -> &'static Preset {
-        super::super::named(&self.source.name).expect("a preset")
+        super::super::named(self.source.name.as_str()).expect("a preset")
     }
 
-    pub(super) fn judge(&self) -> Result<Event, Refusal> {
+    pub(super) fn judge(&self) -> Result<Event, Fault> {
         let keys = self.source.keys.as_ref().expect("keys");
         let genuine = check(&self.source, keys, &self.head, &self.body)?;
         let event = Event::read(&self.source, &self.head, &self.body, &genuine)?;
@@ -145,7 +146,7 @@ impl Delivery {
     }
 
     pub(super) fn assert_refused(&self, preset: &Preset, what: &str) {
-        let refusal = self.judge().expect_err(preset.name);
+        let refusal = Refusal::from(self.judge().expect_err(preset.name));
         assert_eq!(refusal.status(), 401, "{}: {what}: {refusal:?}", preset.name);
     }
 }

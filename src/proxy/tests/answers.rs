@@ -1,7 +1,6 @@
 //! Answers are framed as the sender's version of HTTP asks for.
 
-use crate::answer::Answer;
-use crate::outcome::Outcome;
+use crate::answer::{Answer, Success};
 use crate::request::RequestHead;
 use crate::server::testing::{Recorder, Server, post, serve, server_settings};
 use crate::upstream::{BrokenOff, ReplyBody};
@@ -24,7 +23,7 @@ fn start(answer: fn(&RequestHead) -> Answer) -> Server {
 }
 
 fn with_body(body: ReplyBody) -> Answer {
-    Answer { body, ..Answer::empty(Outcome::Delivered, 200) }
+    Answer { body, ..Answer::empty(Success::Delivered, 200) }
 }
 
 #[tokio::test]
@@ -103,7 +102,7 @@ async fn statuses_and_methods_without_a_body_get_none() {
     let server = start(|head| {
         let status = head.path.trim_start_matches('/').parse().unwrap();
         let body = ReplyBody::Whole(Bytes::from_static(b"body"));
-        Answer { body, ..Answer::empty(Outcome::Delivered, status) }
+        Answer { body, ..Answer::empty(Success::Delivered, status) }
     });
     let mut sender = server.connect().await;
     for status in [204, 304] {

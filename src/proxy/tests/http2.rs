@@ -1,9 +1,9 @@
 //! HTTP/2 on the TLS listener: the same requests, limits and answers.
 
 use super::tls::Authority;
-use crate::answer::Answer;
+use crate::answer::{Answer, Success};
 use crate::config::ServerSettings;
-use crate::outcome::{Outcome, Reason};
+use crate::outcome::Reason;
 use crate::request::BodyError;
 use crate::server::testing::{Recorder, Seen, Server, serve, server_settings};
 use crate::server::{Drained, Edge};
@@ -161,7 +161,7 @@ async fn a_head_over_the_limits_or_with_a_foreign_expectation_is_refused() {
 async fn streams_do_not_wait_for_each_other() {
     let script = |head: &crate::request::RequestHead| {
         assert_ne!(head.path, "/panic", "on purpose");
-        Answer::empty(Outcome::Delivered, 200)
+        Answer::empty(Success::Delivered, 200)
     };
     let (server, authority) = start(|_| {}, Recorder::new(true, Box::new(script)));
     let (mut sender, _connection) = connect(&server, &authority).await;
@@ -181,7 +181,7 @@ async fn an_answer_that_breaks_off_is_reset_and_one_that_ends_is_whole() {
             sender.try_send(Err(BrokenOff)).unwrap();
         }
         let body = ReplyBody::Streamed { first: Bytes::from_static(b"first,"), rest };
-        Answer { body, ..Answer::empty(Outcome::Delivered, 200) }
+        Answer { body, ..Answer::empty(Success::Delivered, 200) }
     };
     let (server, authority) = start(|_| {}, Recorder::new(true, Box::new(script)));
     let (mut sender, _connection) = connect(&server, &authority).await;

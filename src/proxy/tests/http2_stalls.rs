@@ -2,9 +2,9 @@
 
 use super::http2::start;
 use super::http2_frames::*;
-use crate::answer::Answer;
+use crate::answer::{Answer, Success};
 use crate::config::ServerSettings;
-use crate::outcome::{Outcome, Reason};
+use crate::outcome::Reason;
 use crate::request::RequestHead;
 use crate::server::testing::{Recorder, Server};
 use crate::upstream::ReplyBody;
@@ -117,7 +117,7 @@ async fn streams_without_a_body_hold_their_slots_no_longer_than_the_time_of_a_bo
 
 fn large(_: &RequestHead) -> Answer {
     let body = ReplyBody::Whole(Bytes::from(vec![b'x'; 16 * 1024 * 1024]));
-    Answer { body, ..Answer::empty(Outcome::Delivered, 200) }
+    Answer { body, ..Answer::empty(Success::Delivered, 200) }
 }
 
 #[tokio::test]

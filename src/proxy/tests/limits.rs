@@ -1,7 +1,6 @@
 //! What is too slow or too much is refused, counted and answered.
 
-use crate::answer::Answer;
-use crate::outcome::Outcome;
+use crate::answer::{Answer, Success};
 use crate::server::Edge;
 use crate::server::testing::{Recorder, post, serve, server_settings};
 use crate::upstream::ReplyBody;
@@ -152,7 +151,7 @@ async fn a_body_slower_than_the_least_rate_is_given_up_before_its_time() {
 async fn a_sender_that_does_not_read_its_answer_is_cut_off() {
     let script = |_: &_| {
         let body = ReplyBody::Whole(Bytes::from(vec![b'x'; 16 * 1024 * 1024]));
-        Answer { body, ..Answer::empty(Outcome::Delivered, 200) }
+        Answer { body, ..Answer::empty(Success::Delivered, 200) }
     };
     let settings = server_settings();
     let server = serve(&settings, Recorder::new(true, Box::new(script)));

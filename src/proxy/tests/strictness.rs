@@ -1,7 +1,7 @@
 //! What is ambiguous or too large is refused, counted and answered.
 
-use crate::answer::Answer;
-use crate::outcome::{Outcome, Reason};
+use crate::answer::{Answer, Success};
+use crate::outcome::Reason;
 use crate::server::testing::{Recorder, Seen, Server, post, serve, server_settings};
 use bytes::Bytes;
 use std::time::Duration;
@@ -270,7 +270,7 @@ async fn a_sender_that_hangs_up_leaves_nothing_behind() {
 async fn a_panic_costs_its_connection_and_nothing_else() {
     let panics = |head: &crate::request::RequestHead| {
         assert_ne!(head.path, "/panic", "on purpose");
-        Answer::empty(Outcome::Delivered, 200)
+        Answer::empty(Success::Delivered, 200)
     };
     let server = serve(&server_settings(), Recorder::new(true, Box::new(panics)));
     let mut sender = server.connect().await;

@@ -4,7 +4,7 @@ use super::raw::{RawUpstream, settings};
 use super::{Bench, OK, kernel_counts, pattern, request};
 use crate::clock::{ManualClock, UnixMillis};
 use crate::config::{Balance, Breaker, Ejection, HealthCheck};
-use crate::upstream::{Forwarded, Forwarder};
+use crate::upstream::Forwarded;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -339,7 +339,7 @@ async fn restarting_one_of_two_addresses_under_load_costs_no_request() {
             tokio::spawn(async move {
                 let mut sent = 0_u32;
                 while !stop.load(Ordering::SeqCst) {
-                    match bench.upstreams.forward("erp", request(pattern(2000))).await {
+                    match bench.erp().forward(request(pattern(2000))).await {
                         Forwarded::Answered(answer) if answer.status == 200 => sent += 1,
                         other => panic!("after {sent}: {other:?}"),
                     }

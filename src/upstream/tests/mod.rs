@@ -9,7 +9,9 @@ mod requests;
 mod stale;
 mod tls;
 
-use super::{Forwarded, Forwarder, ReplyBody, UpstreamAnswer, UpstreamRequest, Upstreams};
+use super::{
+    Forwarded, Forwarder, Forwarders as _, ReplyBody, UpstreamAnswer, UpstreamRequest, Upstreams,
+};
 use crate::clock::{Clock, SystemClock};
 use crate::config::UpstreamSettings;
 use crate::metrics::Metrics;
@@ -40,10 +42,14 @@ impl Bench {
     }
 
     async fn send(&self, body: impl Into<Bytes>) -> Forwarded {
-        self.upstreams.forward("erp", request(body)).await
+        self.erp().forward(request(body)).await
     }
 
     /// The answer to a request that must be answered.
+    fn erp(&self) -> Arc<dyn Forwarder> {
+        self.upstreams.forwarder(&"erp".into()).unwrap()
+    }
+
     async fn answer(&self, body: impl Into<Bytes>) -> UpstreamAnswer {
         match self.send(body).await {
             Forwarded::Answered(answer) => answer,
@@ -65,6 +71,7 @@ fn request(body: impl Into<Bytes>) -> UpstreamRequest {
         query: None,
         headers: HeaderMap::new(),
         body: body.into(),
+        _sealed: (),
     }
 }
 

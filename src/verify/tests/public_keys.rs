@@ -3,6 +3,7 @@
 use super::super::fixture::{head, secrets, signed_with, source, template};
 use super::super::*;
 use super::{reason, stream};
+use crate::fault::FaultKind;
 use crate::keys::KeyError;
 use crate::scheme::{Encoding, KeyForm, TimeFormat};
 use crate::secret::Secret;
@@ -24,7 +25,7 @@ fn ed25519_agrees_with_rfc_8032() {
     assert_eq!(reason(&source, &head(&[("X-Sig", good)]), b"\xaf\x82"), None);
     assert_eq!(
         reason(&source, &head(&[("X-Sig", good)]), b"\xaf\x83"),
-        Some(Reason::SignatureMismatch)
+        Some(FaultKind::SignatureMismatch)
     );
 }
 
@@ -41,15 +42,15 @@ fn a_private_key_signs_what_its_public_key_verifies() {
         });
     let (request, body) = signed_with(&discord, &SigningKey::Private(&seed), b"{}");
     assert_eq!(reason(&discord, &request, &body), None);
-    assert_eq!(reason(&discord, &request, b"{ }"), Some(Reason::SignatureMismatch));
+    assert_eq!(reason(&discord, &request, b"{ }"), Some(FaultKind::SignatureMismatch));
 
     let private = p256::ecdsa::SigningKey::from_slice(&[7; 32]).expect("a key");
     let (sendgrid, pem) = ecdsa_source(&private);
     let (request, body) = signed_with(&sendgrid, &SigningKey::Private(&pem), b"[]\r\n");
     assert_eq!(reason(&sendgrid, &request, &body), None);
-    assert_eq!(reason(&sendgrid, &request, b"[]"), Some(Reason::SignatureMismatch));
+    assert_eq!(reason(&sendgrid, &request, b"[]"), Some(FaultKind::SignatureMismatch));
     let der_of_nothing = head(&[("X-Sig", "AAAA"), ("X-Time", "1700000000")]);
-    assert_eq!(reason(&sendgrid, &der_of_nothing, b"[]"), Some(Reason::SignatureMalformed));
+    assert_eq!(reason(&sendgrid, &der_of_nothing, b"[]"), Some(FaultKind::SignatureMalformed));
 }
 
 /// The shape of `SendGrid`.

@@ -3,6 +3,7 @@
 use super::super::fixture::{head, source, template};
 use super::super::*;
 use super::{hex, mac, reason};
+use crate::fault::FaultKind;
 use crate::scheme::{Encoding, TimeFormat};
 use data_encoding::BASE64;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -19,10 +20,10 @@ fn positional_items_hold_a_timestamp_and_signatures() {
     for (value, expected) in [
         (format!("1700000000000,{good}"), None),
         (format!("1700000000000,{old},{good}"), None),
-        (format!("1700000000000,{old}"), Some(Reason::SignatureMismatch)),
-        (format!("{good},1700000000000"), Some(Reason::TimestampMalformed)),
-        (good.clone(), Some(Reason::TimestampMalformed)),
-        ("1700000000000".to_owned(), Some(Reason::SignatureMalformed)),
+        (format!("1700000000000,{old}"), Some(FaultKind::SignatureMismatch)),
+        (format!("{good},1700000000000"), Some(FaultKind::TimestampMalformed)),
+        (good.clone(), Some(FaultKind::TimestampMalformed)),
+        ("1700000000000".to_owned(), Some(FaultKind::SignatureMalformed)),
     ] {
         assert_eq!(reason(&recurly, &head(&[("X-Sig", &value)]), b"body"), expected, "{value}");
     }
@@ -35,7 +36,7 @@ fn positional_items_hold_a_timestamp_and_signatures() {
     for (value, expected) in [
         (format!("1/SHA256/{good}"), None),
         (format!("2/SHA256/{old},1/SHA256/{good}"), None),
-        (format!("1/SHA1/{good}"), Some(Reason::SignatureMalformed)),
+        (format!("1/SHA1/{good}"), Some(FaultKind::SignatureMalformed)),
     ] {
         let request = head(&[("Event-Signature", &value)]);
         assert_eq!(reason(&worldpay, &request, b"body"), expected, "{value}");
@@ -63,8 +64,8 @@ fn one_matching_header_of_a_list_is_enough() {
         (Some(&good), None, None),
         (None, Some(&good), None),
         (Some(&bad), Some(&good), None),
-        (Some(&bad), Some(&bad), Some(Reason::SignatureMismatch)),
-        (None, None, Some(Reason::SignatureMissing)),
+        (Some(&bad), Some(&bad), Some(FaultKind::SignatureMismatch)),
+        (None, None, Some(FaultKind::SignatureMissing)),
     ] {
         let mut lines = vec![("Box-Delivery-Timestamp", time)];
         lines.extend(primary.map(|value| ("Box-Signature-Primary", value.as_str())));
@@ -104,13 +105,13 @@ fn a_form_is_signed_as_its_sorted_fields() {
     let body = b"To=%2B18005551212&From=%2B14158675309&Digits=1234&Caller=%2B14158675309&\
                  CallSid=CA1234567890ABCDE";
     assert_eq!(reason(&twilio, &good, body), None);
-    assert_eq!(reason(&twilio, &good, b"To=%2B18005551212"), Some(Reason::SignatureMismatch));
+    assert_eq!(reason(&twilio, &good, b"To=%2B18005551212"), Some(FaultKind::SignatureMismatch));
     // A JSON body is bound by its hash in the query, which the URL's signature covers.
     let hash = body_sha256(b"{}");
     for (query, body, expected) in [
         (format!("bodySHA256={hash}"), "{}", None),
-        (format!("bodySHA256={hash}"), "{ }", Some(Reason::SignatureMismatch)),
-        ("a=b".to_owned(), "{}", Some(Reason::SignatureMismatch)),
+        (format!("bodySHA256={hash}"), "{ }", Some(FaultKind::SignatureMismatch)),
+        ("a=b".to_owned(), "{}", Some(FaultKind::SignatureMismatch)),
     ] {
         let text = format!("https://mycompany.com/myapp.php?{query}");
         let mut mac = Hmac::<sha1::Sha1>::new_from_slice(b"12345").expect("a key");

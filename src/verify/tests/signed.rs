@@ -1,8 +1,8 @@
 //! Claims about the text that a sender signs, and what of a request goes into it.
 
 use super::super::fixture::{NOW, head, source, template};
-use super::super::*;
 use super::{hex, reason, stream};
+use crate::fault::FaultKind;
 use crate::scheme::TimeFormat;
 
 #[test]
@@ -28,7 +28,7 @@ fn parts_are_signed_in_the_order_of_the_template() {
         let good = request(hex("topsecret", text));
         assert_eq!(reason(&source, &good, b"BODY"), None, "{signed}");
         let bad = request(hex("topsecret", &format!("{text} ")));
-        assert_eq!(reason(&source, &bad, b"BODY"), Some(Reason::SignatureMismatch), "{signed}");
+        assert_eq!(reason(&source, &bad, b"BODY"), Some(FaultKind::SignatureMismatch), "{signed}");
     }
 }
 
@@ -56,12 +56,12 @@ fn of_the_json_only_what_is_signed_is_read() {
     for (body, expected) in [
         (r#"{"created":17,"id":"e1"}"#, None),
         (r#"{"created":"17","id":"e1","x":[{}]}"#, None),
-        (r#"{"created":17,"id":"e2"}"#, Some(Reason::SignatureMismatch)),
-        (r#"{"created":17}"#, Some(Reason::SignatureMismatch)),
-        (r#"{"created":{},"id":"e1"}"#, Some(Reason::PayloadMalformed)),
-        (r#"{"created":17,"id":"e1","id":"e1"}"#, Some(Reason::PayloadMalformed)),
-        (r#"{"created":17,"id":"e1"}x"#, Some(Reason::PayloadMalformed)),
-        ("\u{feff}{\"created\":17,\"id\":\"e1\"}", Some(Reason::PayloadMalformed)),
+        (r#"{"created":17,"id":"e2"}"#, Some(FaultKind::SignatureMismatch)),
+        (r#"{"created":17}"#, Some(FaultKind::SignatureMismatch)),
+        (r#"{"created":{},"id":"e1"}"#, Some(FaultKind::PayloadMalformed)),
+        (r#"{"created":17,"id":"e1","id":"e1"}"#, Some(FaultKind::PayloadMalformed)),
+        (r#"{"created":17,"id":"e1"}x"#, Some(FaultKind::PayloadMalformed)),
+        ("\u{feff}{\"created\":17,\"id\":\"e1\"}", Some(FaultKind::PayloadMalformed)),
     ] {
         assert_eq!(reason(&ecwid, &request, body.as_bytes()), expected, "{body}");
     }
@@ -86,10 +86,10 @@ fn a_signature_may_stand_in_the_body() {
     let zeros = "0".repeat(64);
     assert_eq!(
         reason(&mailgun, &request, body(&zeros).as_bytes()),
-        Some(Reason::SignatureMismatch)
+        Some(FaultKind::SignatureMismatch)
     );
     let without = br#"{"signature":{"timestamp":"1700000000","token":"abc"}}"#;
-    assert_eq!(reason(&mailgun, &request, without), Some(Reason::SignatureMissing));
+    assert_eq!(reason(&mailgun, &request, without), Some(FaultKind::SignatureMissing));
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_raw_json_value_is_signed_as_it_is_written() {
     let altered = body.replace("\"x\"", "\"y\"");
     assert_eq!(
         reason(&exact, &head(&[("a", "b")]), altered.as_bytes()),
-        Some(Reason::SignatureMismatch)
+        Some(FaultKind::SignatureMismatch)
     );
 }
 
@@ -117,8 +117,8 @@ fn a_form_under_two_content_types_is_none() {
     for (lines, expected) in [
         (vec![good.clone(), form.clone()], None),
         (vec![good.clone(), form.clone(), form.clone()], None),
-        (vec![good.clone(), form.clone(), json.clone()], Some(Reason::SignatureMismatch)),
-        (vec![good, json, form], Some(Reason::SignatureMismatch)),
+        (vec![good.clone(), form.clone(), json.clone()], Some(FaultKind::SignatureMismatch)),
+        (vec![good, json, form], Some(FaultKind::SignatureMismatch)),
     ] {
         assert_eq!(reason(&twilio, &head(&lines), b"b=2&a=1"), expected, "{lines:?}");
     }
@@ -130,12 +130,12 @@ fn a_signed_parameter_of_the_query_says_one_thing() {
     for (query, expected) in [
         ("data.id=1", None),
         ("type=x&data.id=1&data.id=1&dataid=2", None),
-        ("data.id=1&data.id=2", Some(Reason::SignatureMalformed)),
-        ("data.id=1&data%2Eid=2", Some(Reason::SignatureMalformed)),
-        ("data_id=2&data.id=1", Some(Reason::SignatureMalformed)),
-        ("data.id=1&data+id=2", Some(Reason::SignatureMalformed)),
-        ("data.id=1&data%5Bid=2", Some(Reason::SignatureMalformed)),
-        ("data_id=1", Some(Reason::SignatureMismatch)),
+        ("data.id=1&data.id=2", Some(FaultKind::SignatureMalformed)),
+        ("data.id=1&data%2Eid=2", Some(FaultKind::SignatureMalformed)),
+        ("data_id=2&data.id=1", Some(FaultKind::SignatureMalformed)),
+        ("data.id=1&data+id=2", Some(FaultKind::SignatureMalformed)),
+        ("data.id=1&data%5Bid=2", Some(FaultKind::SignatureMalformed)),
+        ("data_id=1", Some(FaultKind::SignatureMismatch)),
     ] {
         let mut request = head(&[("X-Sig", hex("topsecret", "1|body"))]);
         request.query = Some(query.to_owned());

@@ -83,7 +83,7 @@ async fn the_least_rights_are_enough() {
     assert_eq!(claims.health(WITHIN).await, Ok(Health::Good));
     deliver_soon(&claims, "1").await;
     assert_eq!(claims.store().entries(WITHIN).await, Ok(1));
-    claims.forget("shop", "1", &["erp".into()], WITHIN).await.unwrap();
+    claims.forget(&"shop".into(), &"1".into(), &["erp".into()], WITHIN).await.unwrap();
 }
 
 #[tokio::test]

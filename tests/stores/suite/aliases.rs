@@ -41,6 +41,6 @@ async fn a_signature_that_came_with_a_copy_counts_as_well(world: World) {
 
 async fn a_forgotten_event_is_forwarded_whatever_its_signature(world: World) {
     deliver(&world.here, Ask::event("1").signed("s")).await;
-    world.there.forget("shop", "1", &["erp".into()], WITHIN).await.unwrap();
+    world.there.forget(&"shop".into(), &"1".into(), &["erp".into()], WITHIN).await.unwrap();
     assert_eq!(word(&Ask::event("1").signed("s").one(&world.here).await), "won");
 }

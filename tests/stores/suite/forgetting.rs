@@ -25,7 +25,8 @@ async fn an_event_in_flight_is_not_forgotten(world: World) {
     let claim = Ask::event("1").one(&world.here).await.won();
     let since = world.clock.wall();
     for claims in [&world.here, &world.there] {
-        let stood = claims.forget("shop", "1", &["erp".into()], WITHIN).await.unwrap();
+        let stood =
+            claims.forget(&"shop".into(), &"1".into(), &["erp".into()], WITHIN).await.unwrap();
         assert_eq!(stood, [("erp".into(), Standing::InFlight { since })]);
     }
     assert_eq!(word(&Ask::event("1").one(&world.there).await), "in flight");
@@ -40,15 +41,16 @@ async fn a_forgotten_event_is_forwarded_again(world: World) {
     let since = world.clock.wall();
     let delivered = ("erp".into(), Standing::Delivered { since, fingerprint: 9 });
     let absent = ("crm".into(), Standing::Absent);
-    let stands = world.there.inspect("shop", id, &everywhere, WITHIN).await.unwrap();
+    let stands =
+        world.there.inspect(&"shop".into(), &id.into(), &everywhere, WITHIN).await.unwrap();
     assert_eq!(stands, [delivered.clone(), absent.clone()]);
-    let stood = world.there.forget("shop", id, &everywhere, WITHIN).await.unwrap();
+    let stood = world.there.forget(&"shop".into(), &id.into(), &everywhere, WITHIN).await.unwrap();
     assert_eq!(stood, [delivered, absent.clone()]);
-    let stands = world.here.inspect("shop", id, &everywhere, WITHIN).await.unwrap();
+    let stands = world.here.inspect(&"shop".into(), &id.into(), &everywhere, WITHIN).await.unwrap();
     assert_eq!(stands, [("erp".into(), Standing::Absent), absent]);
     let claim = Ask::event(id).one(&world.here).await.won();
     claim.sent();
     claim.settle(Ending::Uncertain, "", Arc::new(1)).await;
-    world.here.forget("shop", id, &everywhere, WITHIN).await.unwrap();
+    world.here.forget(&"shop".into(), &id.into(), &everywhere, WITHIN).await.unwrap();
     assert_eq!(word(&Ask::event(id).one(&world.there).await), "won");
 }

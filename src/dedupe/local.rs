@@ -1,0 +1,80 @@
+//! What the stores of one process share: every call is answered by their [`Table`] at once.
+
+use super::table::{Recall, Table};
+use super::{ClaimStore, Counters, Fence, Health, Intent, Key, Settled, Standing, StoreError};
+use super::{Target, Verdict, trial};
+use async_trait::async_trait;
+use std::time::Duration;
+
+/// A store over a table of this process.
+#[async_trait]
+pub(super) trait LocalStore: Send + Sync {
+    type Recall: Recall;
+
+    fn name(&self) -> &'static str;
+    fn counters(&self) -> &Counters;
+    fn table(&self) -> &Table<Self::Recall>;
+    async fn entries(&self) -> Result<u64, StoreError>;
+    fn health(&self) -> Health;
+
+    /// A claim and a settle of a key of its own; see [`ClaimStore::trial`].
+    fn trial(&self) -> Result<(), StoreError> {
+        try_out(self.table(), Key::of_trial())
+    }
+}
+
+/// Claims and settles a key that nobody takes for an event.
+pub(super) fn try_out<R: Recall>(table: &Table<R>, key: Key) -> Result<(), StoreError> {
+    let fence = Fence(fastrand::u64(1..));
+    let target = Target { key, alias: None, lease: trial::LEASE, ttl: trial::LEASE };
+    table.claim(&target, fence, Intent::Claim)?;
+    let verdict = Verdict::Released { note: String::new() };
+    table.settle(key, fence, &verdict).map(drop)
+}
+
+#[async_trait]
+impl<S: LocalStore> ClaimStore for S {
+    fn name(&self) -> &'static str {
+        LocalStore::name(self)
+    }
+
+    fn counters(&self) -> &Counters {
+        LocalStore::counters(self)
+    }
+
+    async fn claim(
+        &self,
+        targets: &[Target],
+        fence: Fence,
+        intent: Intent,
+        _within: Duration,
+    ) -> Result<Vec<Standing>, StoreError> {
+        targets.iter().map(|target| self.table().claim(target, fence, intent)).collect()
+    }
+
+    async fn settle(
+        &self,
+        key: Key,
+        fence: Fence,
+        verdict: &Verdict,
+        _within: Duration,
+    ) -> Result<Settled, StoreError> {
+        self.table().settle(key, fence, verdict)
+    }
+
+    async fn forget(&self, key: Key, _within: Duration) -> Result<Standing, StoreError> {
+        self.table().forget(key)
+    }
+
+    async fn entries(&self, _within: Duration) -> Result<u64, StoreError> {
+        LocalStore::entries(self).await
+    }
+
+    async fn health(&self, _within: Duration) -> Result<Health, StoreError> {
+        Ok(LocalStore::health(self))
+    }
+
+    async fn trial(&self, _within: Duration) -> Result<(), StoreError> {
+        LocalStore::trial(self)
+    }
+}

@@ -1,0 +1,24 @@
+//! State by key, in parts that have a lock each.
+
+use super::Key;
+use super::lock::Mutex;
+
+/// A power of two, so many that two cores rarely meet.
+const COUNT: usize = 64;
+
+/// One `T` for each shard of keys.
+pub(super) struct Shards<T>(Box<[Mutex<T>; COUNT]>);
+
+impl<T: Default> Shards<T> {
+    pub(super) fn new() -> Self {
+        Self(Box::new(std::array::from_fn(|_| Mutex::default())))
+    }
+}
+
+impl<T> Shards<T> {
+    /// The shard of `key`; every key has one.
+    #[expect(clippy::indexing_slicing, reason = "a remainder by COUNT is below COUNT")]
+    pub(super) fn of(&self, key: Key) -> &Mutex<T> {
+        &self.0[usize::from(key.last_byte()) % COUNT]
+    }
+}
