@@ -82,20 +82,20 @@ impl Question<'_> {
     /// The same refusal, with what a reader of a capture wants to know.
     fn detailed(&self, refusal: Refusal, bytes: Option<usize>) -> Refusal {
         let Self { source, head, .. } = *self;
-        let detail = match refusal.reason {
-            Reason::MethodNotAllowed if source.methods().any(|method| method == head.method) => {
+        let detail = if refusal.reason == Reason::MethodNotAllowed {
+            if source.methods().any(|method| method == head.method) {
                 format!("{} is for handshakes, and this is none", head.method)
-            }
-            Reason::MethodNotAllowed => {
+            } else {
                 let methods: Vec<_> = source.methods().map(|method| method.to_string()).collect();
                 format!("the source takes {} only", methods.join(", "))
             }
-            Reason::BodyTooLarge => {
-                let bytes = bytes.unwrap_or(self.body.len());
-                format!("{bytes} bytes of body; `max_body` is {}", self.max_body_bytes)
-            }
-            Reason::ContentEncoding => "these are not the bytes that were signed".to_owned(),
-            _ => return refusal,
+        } else if refusal.reason == Reason::BodyTooLarge {
+            let bytes = bytes.unwrap_or(self.body.len());
+            format!("{bytes} bytes of body; `max_body` is {}", self.max_body_bytes)
+        } else if refusal.reason == Reason::ContentEncoding {
+            "these are not the bytes that were signed".to_owned()
+        } else {
+            return refusal;
         };
         Refusal::because(refusal.reason, detail)
     }
