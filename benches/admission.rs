@@ -12,15 +12,15 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use hookward::clock::{Clock, SystemClock};
 use hookward::config::{Config, SecretReader};
 use hookward::dedupe::{Claims, MemoryStore};
-use hookward::gate::{Gate, Snapshot};
-use hookward::lifecycle;
-use hookward::metrics::Metrics;
+use hookward::delivery::gate::{Gate, Snapshot};
+use hookward::delivery::lifecycle;
+use hookward::delivery::source::Source;
 use hookward::names::UpstreamName;
 use hookward::outcome::Outcome;
 use hookward::request::{Body, BodyError, BodySource, RequestHead};
 use hookward::secret::Secret;
 use hookward::sign::{SignRequest, SigningKey, sign};
-use hookward::source::Source;
+use hookward::telemetry::metrics::Metrics;
 use hookward::upstream::{
     Forwarded, Forwarder, Forwarders, ReplyBody, UpstreamAnswer, UpstreamRequest,
 };

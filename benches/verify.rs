@@ -10,6 +10,7 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use hookward::clock::UnixMillis;
+use hookward::delivery::source::{Answers, Mode, Source, Unrouted};
 use hookward::event::Event;
 use hookward::keys::Keys;
 use hookward::request::RequestHead;
@@ -18,7 +19,6 @@ use hookward::scheme::{
 };
 use hookward::secret::{NamedSecret, Secret};
 use hookward::sign::{SignRequest, SigningKey, sign};
-use hookward::source::{Answers, Mode, Source, Unrouted};
 use hookward::verify::SignatureCheck;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::hint::black_box;

@@ -4,12 +4,12 @@
 //! only if something that is read stands in it. Knows neither secrets nor routes.
 
 use crate::clock::UnixMillis;
+use crate::delivery::source::Source;
 use crate::fault::Fault;
 use crate::json::{Member, read_members};
 use crate::names::EventId;
 use crate::request::RequestHead;
 use crate::scheme::{Place, Pointer, Segment, TimeFormat, TimestampPlace};
-use crate::source::Source;
 use crate::verify::freshness::parse_time;
 use crate::verify::{Genuine, OneHeader, body_sha256, one_header, read_unsigned_timestamp};
 use std::borrow::Cow;

@@ -7,13 +7,13 @@
 //! (else the endpoint would sign forgeries on demand). Where the question is signed, the signature
 //! must hold. A POST that does not have the shape is no handshake and goes the way of every delivery.
 
+use crate::delivery::source::Source;
 use crate::fault::Fault;
 use crate::json::{Member, read_raw};
 use crate::keys::{Keys, Running, sha256};
 use crate::request::RequestHead;
 use crate::scheme::{Handshake, HandshakeKind as Kind, Pointer};
 use crate::secret::{NamedSecret, Secret};
-use crate::source::Source;
 use crate::verify::check;
 use data_encoding::{BASE64, HEXLOWER};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};

@@ -10,11 +10,11 @@
 
 use hookward::clock::{Clock, ManualClock, UnixMillis};
 use hookward::config::{Config, SecretReader};
-use hookward::runtime::Runtime;
+use hookward::delivery::source::Source;
+use hookward::operator::runtime::Runtime;
+use hookward::operator::server::{Behind, Bound, start};
 use hookward::secret::Secret;
-use hookward::server::{Behind, Bound, start};
 use hookward::sign::{SignRequest, SigningKey, sign};
-use hookward::source::Source;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;

@@ -8,13 +8,13 @@
 
 use hookward::clock::{Clock, SystemClock, UnixMillis};
 use hookward::config::{Config, SecretReader, StoreSettings};
-use hookward::proxy::Door;
+use hookward::delivery::source::Source;
+use hookward::edge::Door;
+use hookward::operator::runtime::Runtime;
 use hookward::request::{Body, BodyError, BodySource, RequestHead};
-use hookward::runtime::Runtime;
 use hookward::scheme::{Part, TimestampPlace};
 use hookward::secret::{NamedSecret, Secret};
 use hookward::sign::{SignRequest, SigningKey, sample_body, sign};
-use hookward::source::Source;
 use hookward::verify::check;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use proptest::prelude::*;

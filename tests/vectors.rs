@@ -12,12 +12,12 @@
 
 use hookward::clock::UnixMillis;
 use hookward::config::{Config, SecretReader};
+use hookward::delivery::source::Source;
 use hookward::fault::Fault;
 use hookward::outcome::Refusal;
-use hookward::presets;
 use hookward::request::RequestHead;
 use hookward::secret::Secret;
-use hookward::source::Source;
+use hookward::senders::presets;
 use hookward::verify::{self, freshness};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::Deserialize;

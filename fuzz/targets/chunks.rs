@@ -1,6 +1,6 @@
 //! Bytes behind the head of a chunked request → where the body ends, or a refusal.
 
-use hookward::proxy::chunks::Scanner;
+use hookward::edge::chunks::Scanner;
 
 /// However the bytes are cut the same end is found, and a second parser that decodes chunk by chunk
 /// finds it in the same place.

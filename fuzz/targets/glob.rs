@@ -1,6 +1,6 @@
 //! Patterns of event types, with the textbook algorithm as the oracle.
 
-use hookward::route::TypeGlob;
+use hookward::delivery::route::TypeGlob;
 
 /// Two patterns and a type, between line ends. Matching agrees with the oracle; a pattern that
 /// covers another one matches whatever that one matches.

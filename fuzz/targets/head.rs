@@ -1,6 +1,6 @@
 //! Bytes of a connection → a head that is let in, or a refusal.
 
-use hookward::proxy::head::{Scanner, Span, judge};
+use hookward::edge::head::{Scanner, Span, judge};
 
 const MAX_HEADER_BYTES: usize = 2048;
 

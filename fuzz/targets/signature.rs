@@ -1,9 +1,9 @@
 //! Forged requests → a refusal, whatever they say, for schemes of every shape.
 
 use hookward::config::{Config, SecretReader};
+use hookward::delivery::source::Source;
 use hookward::request::RequestHead;
 use hookward::secret::Secret;
-use hookward::source::Source;
 use hookward::verify::{SignatureCheck, check};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::net::{IpAddr, Ipv4Addr};

@@ -2,11 +2,11 @@
 
 use hookward::clock::UnixMillis;
 use hookward::config::{Config, SecretReader};
+use hookward::delivery::source::Source;
 use hookward::request::RequestHead;
 use hookward::scheme::{Part, Place, Template, TimestampPlace};
 use hookward::secret::Secret;
 use hookward::sign::{SignRequest, SigningKey, sign};
-use hookward::source::Source;
 use hookward::verify::check;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::net::{IpAddr, Ipv4Addr};

@@ -6,7 +6,7 @@ use super::print;
 use super::signing::{not_both_from_stdin, read_file};
 use crate::clock::{Clock as _, SystemClock, UnixMillis};
 use crate::config::Part;
-use crate::explain::{Question, read_head};
+use crate::senders::explain::{Question, read_head};
 use std::path::PathBuf;
 
 /// Judges a captured request step by step and says why it would be forwarded, or why not

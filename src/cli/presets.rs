@@ -2,7 +2,7 @@
 
 use super::exit::{Exit, Stop};
 use super::print;
-use crate::presets::{all, list, named, show};
+use crate::senders::presets::{all, list, named, show};
 
 /// Lists the senders that are built in, or prints one as TOML to copy
 #[derive(Debug, clap::Args)]

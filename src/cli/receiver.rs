@@ -3,8 +3,8 @@
 use super::exit::{Exit, Stop};
 use super::print;
 use crate::clock::SystemClock;
-use crate::receiver::capture::Captures;
-use crate::receiver::{Inbox, Received, Reply, serve, show};
+use crate::senders::receiver::capture::Captures;
+use crate::senders::receiver::{Inbox, Received, Reply, serve, show};
 use http::StatusCode;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};

@@ -8,9 +8,9 @@ use super::signing::{PrivateKey, complain_of_unused, key, read_file, unsigned};
 use super::trust::{Authorities, Trust};
 use crate::clock::{Clock as _, SystemClock, UnixMillis};
 use crate::config::{Config, Part};
-use crate::receiver::show::printable;
+use crate::delivery::source::Source;
+use crate::senders::receiver::show::printable;
 use crate::sign::{SignRequest, default_type, new_id, sample_body, sign};
-use crate::source::Source;
 use std::path::PathBuf;
 
 /// Signs an event and posts it; prints status and outcome of each time
@@ -95,7 +95,7 @@ fn trust(arguments: &Arguments, config: &Config) -> Result<Trust, Stop> {
 
 /// The preset's sample with this id, type and time.
 fn sample(source: &Source, id: &str, kind: &str, at: UnixMillis) -> Result<Vec<u8>, Stop> {
-    let preset = source.preset.as_deref().and_then(crate::presets::named);
+    let preset = source.preset.as_deref().and_then(crate::senders::presets::named);
     let base = preset.map(|preset| preset.about.sample.as_bytes());
     sample_body(source, base, id, kind, at).map_err(|fault| unsigned(source, &fault))
 }

@@ -6,8 +6,8 @@ use super::signing::{PrivateKey, complain_of_unused, key, read_file, unsigned};
 use super::{complain, print};
 use crate::clock::{Clock as _, SystemClock, UnixMillis};
 use crate::config::Part;
-use crate::headers::capitalized;
-use crate::presets;
+use crate::delivery::headers::capitalized;
+use crate::senders::presets;
 use crate::sign::{SignRequest, sign};
 use std::path::PathBuf;
 

@@ -3,10 +3,10 @@
 use super::complain;
 use super::exit::{Exit, Stop};
 use crate::cli::configuration::newest_secret;
+use crate::delivery::source::Source;
 use crate::scheme::Place;
 use crate::secret::Secret;
 use crate::sign::{SignError, SigningKey};
-use crate::source::Source;
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};

@@ -9,10 +9,10 @@ use super::reading::TableReader;
 use super::source::Draft;
 use super::{Config, READ_BUFFER_BYTES, Reading};
 use crate::clock::written;
-use crate::route::TypeGlob;
+use crate::delivery::route::TypeGlob;
+use crate::delivery::source::{Mode, Source};
 use crate::scheme::{Algorithm, KeyForm, Part, Place, SignatureRule, Template, TimestampPlace};
 use crate::secret::NamedSecret;
-use crate::source::{Mode, Source};
 use std::net::SocketAddr;
 use std::time::Duration;
 

@@ -44,8 +44,8 @@ pub use upstream::{
     Balance, Breaker, Ejection, HealthCheck, UpstreamSettings, UpstreamTls, UpstreamUrl,
 };
 
+use crate::delivery::source::Source;
 use crate::scheme::Scheme;
-use crate::source::Source;
 use data_encoding::HEXLOWER;
 use document::Table;
 use keys::optional;

@@ -2,7 +2,7 @@
 
 use super::document::{self, Table, Value};
 use super::problem::Place;
-use crate::presets::{self, Confidence};
+use crate::senders::presets::{self, Confidence};
 use std::time::Duration;
 
 /// A preset, read.

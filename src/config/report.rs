@@ -2,9 +2,9 @@
 
 use super::{Config, Loaded};
 use crate::clock::written;
+use crate::delivery::route::TypeGlob;
+use crate::delivery::source::{Mode, Source, Unrouted};
 use crate::names::UpstreamName;
-use crate::route::TypeGlob;
-use crate::source::{Mode, Source, Unrouted};
 use std::fmt::Write as _;
 
 /// A table of sources, routes and upstreams, each line ended.

@@ -4,7 +4,7 @@ use super::keys::{TableKeys, optional, required};
 use super::problem::{Problem, Severity, nearest};
 use super::reading::{Item, TableReader};
 use super::value::RequestPath;
-use crate::route::{Route, TypeGlob, UpstreamName};
+use crate::delivery::route::{Route, TypeGlob, UpstreamName};
 
 pub(super) static KEYS: TableKeys = TableKeys {
     title: "[[sources.NAME.routes]]",

@@ -9,12 +9,12 @@ use super::reading::{Item, Reading, TableReader};
 use super::secrets::{self, Found};
 use super::value::{PublicUrl, RequestPath};
 use super::{route, scheme, server};
-use crate::headers;
+use crate::delivery::headers;
+use crate::delivery::source::{Answers, Mode, Source, Unrouted};
 use crate::keys::Keys;
-use crate::presets;
 use crate::scheme::Scheme;
 use crate::secret::{NamedSecret, UnreadableSecret};
-use crate::source::{Answers, Mode, Source, Unrouted};
+use crate::senders::presets;
 use http::HeaderName;
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 //! Each form says what it is called, what is allowed, and how a near miss was probably meant.
 
 use super::upstream::UpstreamUrl;
-use crate::source::RateLimit;
+use crate::delivery::source::RateLimit;
 use http::HeaderName;
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};

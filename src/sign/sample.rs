@@ -2,8 +2,8 @@
 
 use super::SignError;
 use crate::clock::UnixMillis;
+use crate::delivery::source::Source;
 use crate::scheme::{Part, Place, Pointer, TimeFormat, TimestampPlace};
-use crate::source::Source;
 use crate::verify::freshness::print_time;
 use serde_json::{Map, Value};
 
@@ -26,7 +26,7 @@ pub fn new_id() -> String {
 #[must_use]
 pub fn default_type(source: &Source) -> String {
     let globs = source.routes.iter().flat_map(|route| &route.events);
-    match globs.clone().find_map(crate::route::TypeGlob::literal) {
+    match globs.clone().find_map(crate::delivery::route::TypeGlob::literal) {
         Some(literal) => literal.to_owned(),
         None => globs
             .map(|glob| glob.as_str().replace('*', "example"))

@@ -5,7 +5,7 @@
 
 use super::UpstreamRequest;
 use super::evidence::{Counters, End, Segments};
-use crate::headers::capitalized;
+use crate::delivery::headers::capitalized;
 use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderValue, StatusCode, Version};
 use pingora::http::RequestHeader;

@@ -24,8 +24,8 @@ mod upstreams;
 pub use destination::UpstreamStatus;
 pub use upstreams::{UpstreamFault, Upstreams};
 
+use crate::delivery::proof::Permit;
 use crate::names::UpstreamName;
-use crate::proof::Permit;
 use crate::request::RequestHead;
 use bytes::Bytes;
 use http::{HeaderMap, Method};

@@ -6,7 +6,7 @@
 use super::address::Address;
 use super::destination::Held;
 use super::{BrokenOff, ReplyBody, UpstreamAnswer};
-use crate::headers::{end_to_end, folded};
+use crate::delivery::headers::{end_to_end, folded};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
 use pingora::protocols::http::v1::client::HttpSession;

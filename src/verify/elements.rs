@@ -3,11 +3,11 @@
 //! Without this, whatever somebody puts behind a genuine first element would pass with it.
 
 use super::signed::Inputs;
+use crate::delivery::source::Source;
 use crate::fault::Fault;
 use crate::json::{Member, PayloadFault, read_members, read_raw};
 use crate::keys::{Key, Keys};
 use crate::scheme::{Algorithm, Part, Place, Pointer};
-use crate::source::Source;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
@@ -42,9 +42,12 @@ pub(super) fn only_the_first_is_there(inputs: &Inputs<'_>) -> Result<(), Fault> 
         // An object with a member `0` is no array.
         let count = elements.map_or(1, |elements| elements.len());
         if count != 1 {
-            return Err(Fault::SignatureMismatch(format!(
+            return Err(Fault::SignatureMismatch(
+                format!(
                     "`{array}` holds {count} elements, and the signature covers the first alone"
-                ).into()));
+                )
+                .into(),
+            ));
         }
     }
     Ok(())
@@ -99,7 +102,11 @@ mod tests {
     use crate::verify::check;
     use crate::verify::fixture::{head, signed_by, source, template};
 
-    fn reason(source: &Source, head: &crate::request::RequestHead, body: &str) -> Option<FaultKind> {
+    fn reason(
+        source: &Source,
+        head: &crate::request::RequestHead,
+        body: &str,
+    ) -> Option<FaultKind> {
         let judged = check(source, &source.new_keys(), head, body.as_bytes());
         judged.err().map(|fault| fault.kind())
     }
@@ -121,7 +128,11 @@ mod tests {
             ("the same item again", format!(r#"{{"items":[{first},{first}]}}"#)),
             ("anything behind", format!(r#"{{"items":[{first},null]}}"#)),
         ] {
-            assert_eq!(reason(&adyen, &request, &body), Some(FaultKind::SignatureMismatch), "{what}");
+            assert_eq!(
+                reason(&adyen, &request, &body),
+                Some(FaultKind::SignatureMismatch),
+                "{what}"
+            );
         }
         let twice = format!(r#"{{"items":[{first}],"items":[{forged}]}}"#);
         assert_eq!(reason(&adyen, &request, &twice), Some(FaultKind::PayloadMalformed));

@@ -2,6 +2,7 @@
 
 use super::Keys;
 use crate::clock::UnixMillis;
+use crate::delivery::source::{Answers, Mode, Source, Unrouted};
 use crate::request::RequestHead;
 use crate::scheme::{
     Algorithm, Encoding, EventRule, KeyForm, Place, Scheme, SignatureRule, Template, TimeFormat,
@@ -9,7 +10,6 @@ use crate::scheme::{
 };
 use crate::secret::{NamedSecret, Secret};
 use crate::sign::{SignRequest, SigningKey, sign};
-use crate::source::{Answers, Mode, Source, Unrouted};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::net::{IpAddr, Ipv4Addr};

@@ -4,13 +4,13 @@
 //! it can be hashed while it arrives and is never copied; nothing of it is re-formatted.
 
 use super::{items, url};
+use crate::delivery::headers::folded;
+use crate::delivery::source::Source;
 use crate::fault::Fault;
-use crate::headers::folded;
 use crate::json::{Member, read_raw};
 use crate::keys::sha256;
 use crate::request::RequestHead;
 use crate::scheme::{Part, Place, Pointer, Scheme, Template, TimestampPlace, UrlForm};
-use crate::source::Source;
 use http::HeaderName;
 use std::borrow::Cow;
 
@@ -232,7 +232,10 @@ impl<'a> Inputs<'a> {
         let mut values = alike.clone().filter(|(name, _)| name == wanted).map(|(_, value)| value);
         let Some(first) = values.next() else { return Ok(None) };
         if alike.any(|(_, value)| value != first) {
-            return Err(Fault::SignatureMalformed(format!("the query parameter `{wanted}`, which is signed, has several values").into()));
+            return Err(Fault::SignatureMalformed(
+                format!("the query parameter `{wanted}`, which is signed, has several values")
+                    .into(),
+            ));
         }
         Ok(Some(first))
     }

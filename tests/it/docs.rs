@@ -292,7 +292,7 @@ fn every_link_to_a_file_leads_to_one() {
 
 #[test]
 fn every_metric_that_is_named_is_one() {
-    let declared = include_str!("../../src/metrics.rs");
+    let declared = include_str!("../../src/telemetry/metrics.rs");
     let mut texts = documents();
     texts.push(root().join("config/alerts.yml"));
     let mut found = 0;

@@ -49,7 +49,7 @@ fn signatures_and_tokens_are_compared_in_constant_time_only() {
     let (_, from) = judge.split_once("fn has_match").unwrap();
     let (matching, _) = from.split_once("\n    }\n").unwrap();
     assert!(!matching.contains("=="), "{matching}");
-    assert!(read("src/admin/access.rs").contains("ct_eq"));
+    assert!(read("src/operator/admin/access.rs").contains("ct_eq"));
 }
 
 #[test]

@@ -7,10 +7,10 @@ use crate::config::Config;
 use crate::config::problem::Severity;
 use crate::config::reading::Reading;
 use crate::config::source::Draft;
+use crate::delivery::source::Source;
 use crate::keys::{Running, Tag};
 use crate::scheme::Part;
 use crate::secret::NamedSecret;
-use crate::source::Source;
 use zeroize::Zeroizing;
 
 /// Warns of each secret that an earlier source has as well.

@@ -3,8 +3,8 @@
 use super::{TestSecrets, config};
 use crate::config::reading::Reading;
 use crate::config::{Balance, Config, LogFormat, OnStoreError, Part as Section, StoreSettings};
+use crate::delivery::source::{Mode, Unrouted};
 use crate::scheme::{Algorithm, Encoding, KeyForm, Part, TimeFormat, TimestampPlace};
-use crate::source::{Mode, Unrouted};
 use std::path::Path;
 use std::time::Duration;
 

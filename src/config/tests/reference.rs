@@ -135,7 +135,7 @@ fn the_page_on_configuration_lists_what_is_declared() {
 #[test]
 fn the_page_on_configuration_names_every_header_that_is_withheld() {
     let page = include_str!("../../../docs/configuration.md").to_lowercase();
-    for name in crate::headers::withheld() {
+    for name in crate::delivery::headers::withheld() {
         assert!(page.contains(&format!("`{name}`")), "{name}");
     }
 }

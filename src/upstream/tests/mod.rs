@@ -14,7 +14,7 @@ use super::{
 };
 use crate::clock::{Clock, SystemClock};
 use crate::config::UpstreamSettings;
-use crate::metrics::Metrics;
+use crate::telemetry::metrics::Metrics;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use pingora::protocols::SocketDigest;

@@ -4,7 +4,7 @@ use super::raw::RawUpstream;
 use super::{Bench, OK, pattern};
 use crate::clock::SystemClock;
 use crate::config::{UpstreamSettings, UpstreamTls};
-use crate::metrics::Metrics;
+use crate::telemetry::metrics::Metrics;
 use crate::upstream::{Forwarded, Upstreams};
 use parking_lot::Mutex;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};

@@ -1,0 +1,118 @@
+//! What a request has to pass before it is taken for a delivery of its source, in order.
+//!
+//! A running proxy and `explain` call the same checks. Reading the body, and what only a running
+//! proxy knows (addresses, rates, memory), is the caller's.
+
+use crate::clock::UnixMillis;
+use crate::delivery::source::{Mode, Source};
+use crate::fault::Fault;
+use crate::handshake::{self, Reply};
+use crate::outcome::{Reason, Refusal};
+use crate::request::{BodyError, RequestHead};
+use crate::verify::{Genuine, SignatureCheck, freshness};
+use http::{Method, header};
+
+/// What follows once the head has passed.
+pub enum Opened<'a> {
+    /// A handshake that the head alone asks for.
+    Handshake(Reply),
+    /// The source has no secret to check with, so its body is not read.
+    Secretless(Fault),
+    /// The body is to be read, and shown to the check of the signature.
+    Body(Result<SignatureCheck<'a>, Fault>),
+}
+
+/// Judges the head. `declared` is how many bytes of body are announced; `admit` is what only a
+/// running proxy can ask, and comes when the method is known to be right.
+///
+/// # Errors
+/// The first thing that does not hold.
+pub fn open<'a>(
+    source: &'a Source,
+    head: &'a RequestHead,
+    declared: Option<usize>,
+    max_body_bytes: usize,
+    admit: impl FnOnce() -> Result<(), Refusal>,
+) -> Result<Opened<'a>, Refusal> {
+    if !source.methods().any(|method| method == head.method) {
+        return Err(Reason::MethodNotAllowed.into());
+    }
+    admit()?;
+    let handshake = source.scheme.handshake.as_ref();
+    if let Some(reply) = handshake.and_then(|kind| handshake::answer_head(kind, source, head)) {
+        return Ok(Opened::Handshake(reply?));
+    }
+    // The other methods are there for handshakes only.
+    if head.method != Method::POST {
+        return Err(Reason::MethodNotAllowed.into());
+    }
+    let signature = match &source.keys {
+        Ok(keys) => Ok(SignatureCheck::begin(source, keys, head)),
+        Err(why) => Err(Fault::SecretUnavailable(why.clone().into())),
+    };
+    // Some senders' first question comes before there is a secret, so a body may still be worth
+    // reading where there is a handshake.
+    if handshake.is_none()
+        && source.mode == Mode::Enforce
+        && let Err(fault) = signature
+    {
+        return Ok(Opened::Secretless(fault));
+    }
+    body_is_plain(head, declared, max_body_bytes)?;
+    Ok(Opened::Body(signature))
+}
+
+/// The answer to a handshake that the body asks for; `None`: it is a delivery like any other.
+///
+/// # Errors
+/// The sender's protocol signs its question, and this one is not genuine and fresh.
+#[must_use]
+pub fn handshake_in_body(
+    source: &Source,
+    head: &RequestHead,
+    body: &[u8],
+    genuine: &Result<Genuine, Fault>,
+    now: UnixMillis,
+) -> Option<Result<Reply, Fault>> {
+    let kind = source.scheme.handshake.as_ref()?;
+    let timestamp = source.scheme.timestamp.as_ref();
+    let verified = genuine
+        .as_ref()
+        .map_err(Fault::clone)
+        .and_then(|genuine| freshness::judge_any(timestamp, genuine.sent(), now));
+    handshake::answer_body(kind, source, head, body, verified.as_ref().copied())
+}
+
+/// The length that the head declares.
+#[must_use]
+pub fn declared_bytes(head: &RequestHead) -> Option<usize> {
+    head.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// A compressed body is not what was signed. A length that is over the limit is said first, as it
+/// would be if the body were plain.
+fn body_is_plain(
+    head: &RequestHead,
+    declared: Option<usize>,
+    max_body_bytes: usize,
+) -> Result<(), Refusal> {
+    if declared.is_some_and(|bytes| bytes > max_body_bytes) {
+        return Err(BodyError::TooLarge.into());
+    }
+    if head.has_plain_body() { Ok(()) } else { Err(Reason::ContentEncoding.into()) }
+}
+
+impl From<BodyError> for Refusal {
+    fn from(fault: BodyError) -> Self {
+        match fault {
+            BodyError::TooLarge => Reason::BodyTooLarge.into(),
+            BodyError::TimedOut => Reason::BodyTimeout.into(),
+            BodyError::NoMemory => Self::because(Reason::Overloaded, "body_memory is used up"),
+            BodyError::NoShare => Self::because(
+                Reason::Overloaded,
+                "this address has used up its part of body_memory",
+            ),
+            BodyError::Broken => Self::because(Reason::BadRequest, "the body broke off"),
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! What every delivery finds when it comes: one snapshot of the configuration, and what outlives it.
+//!
+//! A [`Snapshot`] is replaced whole by a reload, and a delivery keeps the one that it started with.
+//! Claims, counters and the log live as long as the [`Gate`]. What happens to a delivery is told in
+//! `lifecycle`.
+
+use crate::clock::Clock;
+use crate::config::{Config, OnStoreError};
+use crate::dedupe::{Claims, StoreError};
+use crate::delivery::answer::{Answer, End};
+use crate::delivery::bucket::Bucket;
+use crate::delivery::headers::Passing;
+use crate::delivery::report::{Report, Reporter, SpanSink};
+use crate::delivery::route::{Route, UpstreamName};
+use crate::delivery::source::{RateLimit, Source, SourceTable};
+use crate::outcome::{Reason, Refusal};
+use crate::telemetry::metrics::{Metrics, SourceMetrics, Stage, StageMetrics};
+use crate::upstream::{Forwarder, Forwarders};
+use arc_swap::ArcSwap;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How much longer than its upstream's `timeout` a claim lives that nobody settles: the time to
+/// write an outcome to a store that is slow.
+const LEASE_MARGIN: Duration = Duration::from_secs(10);
+
+/// How long the store may take before an event is delivered without it, where that is chosen.
+const LONGEST_BEFORE_FORWARDING: Duration = Duration::from_secs(1);
+
+/// What deliveries share, whatever the configuration is.
+pub struct Gate {
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Handles for the stages' histograms.
+    pub stages: StageMetrics,
+    /// What has been delivered and what is being forwarded.
+    pub claims: Arc<Claims<End>>,
+    reporter: Reporter,
+    snapshot: ArcSwap<Snapshot>,
+    nowhere: SourceMetrics,
+}
+
+/// One configuration, ready to serve.
+pub struct Snapshot {
+    /// The sources, found by path.
+    pub sources: SourceTable,
+    /// The largest body, in bytes.
+    pub max_body_bytes: usize,
+    /// How long copies of an event of unknown fate are refused.
+    pub uncertain_hold: Duration,
+    /// Tells configurations apart.
+    pub fingerprint: String,
+    on_store_error: OnStoreError,
+    serving: Vec<Serving>,
+}
+
+/// A source with what its deliveries need besides the configuration.
+pub struct Serving {
+    /// The source.
+    pub source: Arc<Source>,
+    /// Which of its senders' headers go on.
+    pub passing: Passing,
+    /// Its counters.
+    pub metrics: SourceMetrics,
+    /// Its routes, in the order of the source.
+    routes: Vec<ServedRoute>,
+    bucket: Option<Arc<Bucket>>,
+}
+
+/// A route with its destinations, so that none has to be looked up while an event is under way.
+pub struct ServedRoute {
+    /// The route's `path`.
+    pub path: Option<String>,
+    /// Each destination with the lease of a claim on it.
+    pub destinations: Vec<(UpstreamName, Duration)>,
+    /// What sends to each, in the same order.
+    pub forwarders: Vec<Arc<dyn Forwarder>>,
+}
+
+impl Snapshot {
+    /// Makes a configuration ready to serve. What `before` has counted towards a rate limit that
+    /// stays the same stays counted.
+    #[must_use]
+    pub fn new(
+        config: Config,
+        upstreams: &dyn Forwarders,
+        metrics: &Metrics,
+        clock: &Arc<dyn Clock>,
+        before: Option<&Self>,
+    ) -> Self {
+        let leases: HashMap<UpstreamName, Duration> =
+            config.upstreams.iter().map(|u| (u.name.clone(), u.timeout + LEASE_MARGIN)).collect();
+        let sources = SourceTable::new(config.sources);
+        let serving = sources
+            .iter()
+            .map(|source| Serving {
+                passing: Passing::of(&source.scheme, &source.pass_headers),
+                metrics: metrics.for_source(source),
+                routes: source.routes.iter().map(|r| served(r, &leases, upstreams)).collect(),
+                bucket: source.rate_limit.map(|limit| bucket(source, limit, clock, before)),
+                source: source.clone(),
+            })
+            .collect();
+        Self {
+            sources,
+            max_body_bytes: config.server.max_body_bytes,
+            uncertain_hold: config.dedupe.uncertain_hold,
+            fingerprint: config.fingerprint,
+            on_store_error: config.dedupe.on_store_error,
+            serving,
+        }
+    }
+
+    /// How long the store may take, of the time that the sender still waits. Where events are
+    /// delivered without it, there has to be time left to do so: a sender that is told to come
+    /// again makes the destination get the event again.
+    #[must_use]
+    pub fn store_patience(&self, left: Duration) -> Duration {
+        match self.on_store_error {
+            OnStoreError::Reject => left,
+            OnStoreError::Forward => (left / 2).min(LONGEST_BEFORE_FORWARDING),
+        }
+    }
+
+    /// What `on_store_error` says about a store that does not answer.
+    ///
+    /// # Errors
+    /// `store_unavailable`, if the configuration does not say to deliver without it.
+    pub fn without_store(&self, fault: &StoreError) -> Result<(), Refusal> {
+        match self.on_store_error {
+            OnStoreError::Reject => {
+                Err(Refusal::because(Reason::StoreUnavailable, fault.to_string()))
+            }
+            OnStoreError::Forward => {
+                tracing::warn!(%fault, "delivering without dedupe, as on_store_error says");
+                Ok(())
+            }
+        }
+    }
+
+    /// The source of this path.
+    #[must_use]
+    pub fn find(&self, path: &str) -> Option<&Serving> {
+        let (index, _) = self.sources.find(path)?;
+        self.serving.get(index)
+    }
+}
+
+fn served(
+    route: &Route,
+    leases: &HashMap<UpstreamName, Duration>,
+    upstreams: &dyn Forwarders,
+) -> ServedRoute {
+    let resolved = route.to.iter().map(|name| {
+        let found = (leases.get(name), upstreams.forwarder(name));
+        let (Some(lease), Some(forwarder)) = found else {
+            unreachable!("the configuration lets no route name an upstream that is not there")
+        };
+        ((name.clone(), *lease), forwarder)
+    });
+    let (destinations, forwarders) = resolved.unzip();
+    ServedRoute { path: route.path.clone(), destinations, forwarders }
+}
+
+fn bucket(
+    source: &Source,
+    limit: RateLimit,
+    clock: &Arc<dyn Clock>,
+    before: Option<&Snapshot>,
+) -> Arc<Bucket> {
+    let kept = before
+        .and_then(|before| before.serving.iter().find(|s| s.source.name == source.name))
+        .and_then(|serving| serving.bucket.as_ref())
+        .filter(|kept| kept.limit() == limit);
+    kept.map_or_else(|| Arc::new(Bucket::new(limit, Arc::clone(clock))), Arc::clone)
+}
+
+impl Serving {
+    /// Takes one request from the source's rate limit.
+    ///
+    /// # Errors
+    /// `rate_limited`, with the wait until there is room again.
+    pub fn take_from_rate_limit(&self) -> Result<(), Refusal> {
+        let Some(bucket) = &self.bucket else { return Ok(()) };
+        bucket.take().map_err(|wait| Refusal::new(Reason::RateLimited).retry_after(wait))
+    }
+
+    /// The first route that takes events of this type.
+    #[must_use]
+    pub fn route(&self, event_type: &str) -> Option<&ServedRoute> {
+        let routes = self.source.routes.iter().zip(&self.routes);
+        routes.into_iter().find(|(route, _)| route.takes(event_type)).map(|(_, served)| served)
+    }
+
+    /// Where a request goes of which no type is known.
+    #[must_use]
+    pub fn first_route(&self) -> Option<&ServedRoute> {
+        self.routes.first()
+    }
+}
+
+impl Gate {
+    /// A gate that serves `snapshot`.
+    #[must_use]
+    pub fn new(
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+        claims: Arc<Claims<End>>,
+        snapshot: Snapshot,
+    ) -> Self {
+        Self {
+            stages: metrics.for_stages(),
+            nowhere: metrics.for_no_source(),
+            reporter: Reporter::new(&clock),
+            clock,
+            metrics,
+            claims,
+            snapshot: ArcSwap::from_pointee(snapshot),
+        }
+    }
+
+    /// Gives every delivery that is logged to `sink`, too.
+    pub fn show_spans(&self, sink: Arc<dyn SpanSink>) {
+        self.reporter.show_spans(sink);
+    }
+
+    /// What is served now.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Serves `snapshot` from the next request on. What is under way ends under the one that it
+    /// started with.
+    pub fn swap(&self, snapshot: Snapshot) {
+        let snapshot = Arc::new(snapshot);
+        let before = self.snapshot.swap(Arc::clone(&snapshot));
+        for gone in
+            before.sources.iter().filter(|s| snapshot.sources.named(s.name.as_str()).is_none())
+        {
+            self.metrics.source_is_gone(gone.name.as_str());
+        }
+    }
+
+    /// Counts and logs how a request ended, for its source if it found one.
+    pub fn conclude(
+        &self,
+        serving: Option<&Serving>,
+        report: &Report,
+        answer: &Answer,
+        took: Duration,
+    ) {
+        let metrics = serving.map_or(&self.nowhere, |serving| &serving.metrics);
+        self.reporter.conclude(report, answer, took, metrics);
+    }
+
+    /// Counts and logs a request that never got as far as a head.
+    pub fn refuse(&self, refusal: Refusal, client: IpAddr) -> Answer {
+        let answer = Answer::refused(refusal);
+        self.conclude(None, &Report::of(client), &answer, Duration::ZERO);
+        answer
+    }
+
+    /// Runs a stage of a delivery and records how long it took.
+    pub async fn timed<T>(&self, stage: Stage, work: impl Future<Output = T>) -> T {
+        let started = self.clock.monotonic();
+        let result = work.await;
+        self.stages.record(stage, self.clock.monotonic().saturating_sub(started));
+        result
+    }
+}

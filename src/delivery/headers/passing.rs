@@ -1,0 +1,371 @@
+//! Which of a sender's headers go on: what was verified is what the receiver reads.
+//!
+//! CGI, WSGI, PHP and Rack turn header names into variables, in which `-`, `_` and often any other
+//! sign are one. A header `webhook_id` beside the signed `webhook-id` is the same to them, and theirs
+//! to choose from. So names are compared [folded](folded), and of those that are alike only the one
+//! that was judged goes on.
+
+use crate::outcome::{Reason, Refusal};
+use crate::scheme::Scheme;
+use http::header::{self, HeaderMap, HeaderName};
+use std::borrow::Cow;
+
+/// What is ours to say, also where a trusted proxy has said it: its word is merged into ours. And the
+/// variable `HTTP_PROXY`, which CGI programs take for the proxy of their own requests (httpoxy).
+const NEVER: [&str; 8] = [
+    "host",
+    "content-length",
+    "idempotency-key",
+    "traceparent",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "proxy",
+];
+
+/// What this proxy judges a body by, whatever the scheme.
+const JUDGED_ALWAYS: [HeaderName; 2] = [header::CONTENT_TYPE, header::CONTENT_ENCODING];
+
+/// What frameworks obey as the word of a proxy in front of them. This one never says any of it, so
+/// what arrives is a stranger's; a source may let them pass if its sender has a use for them.
+const INSTRUCTIONS: [&str; 17] = [
+    // Another method: Rack, Symfony, Laravel, Slim, Express, Iris, ASP.NET.
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    // Another path or host: IIS, Zend, Symfony, ingress controllers, Envoy.
+    "x-original-url",
+    "x-original-uri",
+    "x-original-host",
+    "x-rewrite-url",
+    "x-envoy-original-path",
+    "x-http-host-override",
+    "x-host",
+    // Variables of WSGI that gunicorn takes from a proxy on its own machine.
+    "script-name",
+    "x-script-name",
+    "path-info",
+    "remote-user",
+    // `Rack::Sendfile`, and the middleware of Next.js, which it left out when told so.
+    "x-sendfile-type",
+    "x-accel-mapping",
+    "x-middleware-subrequest",
+];
+
+/// What proxies say of the sender beside `Forwarded` and `X-Forwarded-*`.
+const SAID_BY_PROXIES: [&str; 10] = [
+    "client-ip",
+    "x-client-ip",
+    "x-real-ip",
+    "x-cluster-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "fastly-client-ip",
+    "x-original-forwarded-for",
+    "x-scheme",
+    "front-end-https",
+];
+
+/// Whether a header goes on only if a source says so, with `pass_headers`.
+#[must_use]
+pub fn is_withheld(name: &HeaderName) -> bool {
+    INSTRUCTIONS.contains(&name.as_str()) || SAID_BY_PROXIES.contains(&name.as_str())
+}
+
+/// The names of all headers that go on only if a source says so.
+pub fn withheld() -> impl Iterator<Item = &'static str> {
+    INSTRUCTIONS.into_iter().chain(SAID_BY_PROXIES)
+}
+
+/// What of a request's headers goes on to the destinations of a source; made once for each source.
+#[derive(Clone, Debug, Default)]
+pub struct Passing {
+    judged: Vec<Judged>,
+    passed: Vec<HeaderName>,
+}
+
+#[derive(Clone, Debug)]
+struct Judged {
+    name: HeaderName,
+    folded: String,
+    /// Whether equal lines were judged as one.
+    is_one: bool,
+    /// Whether the scheme reads it.
+    is_of_scheme: bool,
+}
+
+/// What else is known of the request that headers belong to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Circumstances {
+    /// A trusted proxy speaks for the sender.
+    pub(super) trusted: bool,
+    /// The trace is the sender's.
+    pub(super) traced: bool,
+}
+
+impl Passing {
+    /// What passes for a sender that signs so. `passed` are withheld headers that go on all
+    /// the same.
+    #[must_use]
+    pub fn of(scheme: &Scheme, passed: &[HeaderName]) -> Self {
+        let signatures: Vec<&HeaderName> = scheme.signature_headers().collect();
+        let of_scheme = scheme.headers();
+        let judged = |name: &HeaderName, is_of_scheme| Judged {
+            folded: folded(name.as_str()).into_owned(),
+            is_one: is_of_scheme && !signatures.contains(&name),
+            is_of_scheme,
+            name: name.clone(),
+        };
+        let mut all: Vec<Judged> = of_scheme.iter().map(|name| judged(name, true)).collect();
+        all.extend(
+            JUDGED_ALWAYS
+                .iter()
+                .filter(|name| !of_scheme.contains(name))
+                .map(|name| judged(name, false)),
+        );
+        Self { judged: all, passed: passed.to_vec() }
+    }
+
+    /// Refuses a `Connection` that names a header which the scheme reads: it asks for it to be taken
+    /// away between the judgement and the receiver.
+    ///
+    /// # Errors
+    /// [`Reason::BadRequest`].
+    pub fn judge_connection(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let lines = headers.get_all(header::CONNECTION).iter();
+        let mut options = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+        let names_one = options.any(|option| {
+            let option = String::from_utf8_lossy(option.trim_ascii()).to_ascii_lowercase();
+            let option = folded(&option);
+            self.judged.iter().any(|judged| judged.is_of_scheme && judged.folded == option)
+        });
+        if names_one {
+            let why = "Connection names a header that the source's scheme reads";
+            return Err(Refusal::because(Reason::BadRequest, why));
+        }
+        Ok(())
+    }
+
+    /// Whether a header goes on.
+    pub(super) fn takes(&self, name: &HeaderName, circumstances: Circumstances) -> bool {
+        let folded = folded(name.as_str());
+        let folded = folded.as_ref();
+        if folded.starts_with("hookward-") || NEVER.contains(&folded) {
+            return false;
+        }
+        let mut alike = self.judged.iter().filter(|judged| judged.folded == folded).peekable();
+        if alike.peek().is_some() {
+            return alike.any(|judged| judged.name == *name);
+        }
+        if self.passed.contains(name) {
+            return true;
+        }
+        let is_itself = folded == name.as_str();
+        if folded == "tracestate" {
+            return circumstances.traced && is_itself;
+        }
+        if folded == "forwarded"
+            || folded.starts_with("x-forwarded-")
+            || SAID_BY_PROXIES.contains(&folded)
+        {
+            return circumstances.trusted && is_itself;
+        }
+        !INSTRUCTIONS.contains(&folded)
+    }
+
+    /// Makes one line of equal ones that were judged as one: `a` twice is `a` to us, and `a,a` to
+    /// readers that join lines.
+    pub(super) fn join_equal(&self, headers: &mut HeaderMap) {
+        for judged in self.judged.iter().filter(|judged| judged.is_one) {
+            if headers.get_all(&judged.name).iter().nth(1).is_some()
+                && let Some(value) = headers.remove(&judged.name)
+            {
+                headers.insert(judged.name.clone(), value);
+            }
+        }
+    }
+}
+
+/// A name, in lower case already, as those read it who make a variable of it: every character that is
+/// no letter or digit is a `-`.
+#[must_use]
+pub fn folded(name: &str) -> Cow<'_, str> {
+    if is_plain(name) {
+        return Cow::Borrowed(name);
+    }
+    Cow::Owned(name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect())
+}
+
+/// Whether folding changes nothing.
+fn is_plain(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::source::Source;
+    use crate::scheme::TimeFormat;
+    use crate::verify::fixture::{source, template};
+    use http::HeaderValue;
+
+    /// Reads headers in every place that a scheme has for them.
+    fn reader() -> Source {
+        source("webhook-signature")
+            .with_rule(|rule| {
+                rule.signed = template("{header:webhook-id}.{lower:header:x-signed}.{body}");
+                rule.require = vec![(HeaderName::from_static("x-version"), "1".to_owned())];
+            })
+            .with_timestamp("header:webhook-timestamp", TimeFormat::Unix)
+            .with_id(&["header:webhook-id", "json:/id"])
+            .with_type(&["header:x-topic"])
+    }
+
+    const READ: [&str; 6] = [
+        "webhook-signature",
+        "webhook-id",
+        "x-signed",
+        "x-version",
+        "webhook-timestamp",
+        "x-topic",
+    ];
+
+    fn headers(lines: &[(&str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            headers.append(name, HeaderValue::from_str(value).unwrap());
+        }
+        headers
+    }
+
+    fn takes(passing: &Passing, name: &str, trusted: bool) -> bool {
+        let circumstances = Circumstances { trusted, traced: true };
+        passing.takes(&HeaderName::from_bytes(name.as_bytes()).unwrap(), circumstances)
+    }
+
+    #[test]
+    fn of_names_that_a_receiver_reads_alike_the_judged_one_goes_on() {
+        let passing = Passing::of(&reader().scheme, &[]);
+        for name in READ {
+            assert!(takes(&passing, name, false), "{name}");
+            // Every sign that a token may have, RFC 9110 section 5.6.2.
+            for sign in "!#$%&'*+.^_`|~".chars() {
+                for trusted in [false, true] {
+                    let alike = name.replace('-', &sign.to_string());
+                    assert!(!takes(&passing, &alike, trusted), "{alike}");
+                    let alike = name.replacen('-', &sign.to_string(), 1);
+                    assert!(!takes(&passing, &alike, trusted), "{alike}");
+                }
+            }
+        }
+        for other in ["webhookid", "webhook-id2", "webhook--id", "x-other", "x_other", "cookie"] {
+            assert!(takes(&passing, other, false), "{other}");
+        }
+    }
+
+    #[test]
+    fn nothing_that_looks_like_ours_or_like_framing_goes_on() {
+        let passing = Passing::of(&reader().scheme, &[]);
+        for name in [
+            "hookward-source",
+            "hookward_event_id",
+            "hookward.event.type",
+            "idempotency_key",
+            "idempotency~key",
+            "traceparent",
+            "x_forwarded_for",
+            "x.forwarded.proto",
+            "x_forwarded_host",
+            "x_forwarded_port",
+            "host",
+            "content_length",
+            "content_type",
+            "content.encoding",
+            "proxy",
+        ] {
+            for trusted in [false, true] {
+                assert!(!takes(&passing, name, trusted), "{name}");
+            }
+        }
+        let kept = crate::delivery::headers::end_to_end(
+            &headers(&[("transfer_encoding", "chunked"), ("keep_alive", "1"), ("x-kept", "1")]),
+            |name| passing.takes(name, Circumstances { trusted: true, traced: true }),
+        );
+        assert_eq!(kept, headers(&[("x-kept", "1")]));
+    }
+
+    #[test]
+    fn instructions_of_strangers_are_withheld_unless_the_source_lets_them_pass() {
+        let method = HeaderName::from_static("x-http-method-override");
+        let (closed, open) = (
+            Passing::of(&reader().scheme, &[]),
+            Passing::of(&reader().scheme, std::slice::from_ref(&method)),
+        );
+        for name in INSTRUCTIONS {
+            assert!(!takes(&closed, name, true), "{name}");
+            assert!(!takes(&closed, &name.replace('-', "_"), false), "{name}");
+            assert_eq!(takes(&open, name, false), name == method, "{name}");
+        }
+        assert!(!takes(&open, "x_http_method_override", false));
+        for name in SAID_BY_PROXIES.into_iter().chain(["forwarded", "x-forwarded-port"]) {
+            assert!(!takes(&closed, name, false), "{name}");
+            assert!(takes(&closed, name, true), "{name}");
+        }
+        // What a sender signs or names its event by is its own word.
+        let signs_it = source("X-Original-URL").with_id(&["header:X-Real-IP"]);
+        let passing = Passing::of(&signs_it.scheme, &[]);
+        assert!(takes(&passing, "x-original-url", false) && takes(&passing, "x-real-ip", false));
+    }
+
+    #[test]
+    fn a_connection_that_names_what_the_scheme_reads_is_refused() {
+        let passing = Passing::of(&reader().scheme, &[]);
+        for name in READ {
+            for line in [
+                name.to_owned(),
+                name.to_ascii_uppercase(),
+                name.replace('-', "_"),
+                format!("keep-alive,{name} , x"),
+            ] {
+                let headers = headers(&[("connection", "close"), ("connection", &line)]);
+                let refused = passing.judge_connection(&headers).unwrap_err();
+                assert_eq!(refused.reason, Reason::BadRequest, "{line}");
+            }
+        }
+        let usual = headers(&[("connection", "keep-alive, TE, Upgrade, x-other, content-type")]);
+        assert!(passing.judge_connection(&usual).is_ok());
+    }
+
+    #[test]
+    fn equal_lines_that_were_judged_as_one_go_on_as_one() {
+        let passing = Passing::of(&reader().scheme, &[]);
+        let mut lines = headers(&[
+            ("webhook-id", "a"),
+            ("webhook-id", "a"),
+            ("webhook-signature", "v1"),
+            ("webhook-signature", "v1"),
+            ("x-other", "b"),
+            ("x-other", "b"),
+        ]);
+        passing.join_equal(&mut lines);
+        assert_eq!(lines.get_all("webhook-id").iter().count(), 1);
+        // Each of them was judged, and each may be the one that holds.
+        assert_eq!(lines.get_all("webhook-signature").iter().count(), 2);
+        assert_eq!(lines.get_all("x-other").iter().count(), 2);
+    }
+
+    #[test]
+    fn a_form_and_a_handshake_are_read_from_headers_too() {
+        let mut form = source("x-sig").with_rule(|rule| rule.signed = template("{url}{form}"));
+        form.scheme.handshake = Some(crate::scheme::Handshake {
+            kind: crate::scheme::HandshakeKind::Asana,
+            verify_token: None,
+        });
+        assert_eq!(form.scheme.headers(), ["x-sig", "content-type", "x-hook-secret"]);
+        let passing = Passing::of(&form.scheme, &[]);
+        assert!(!takes(&passing, "x_hook_secret", false));
+        let named = headers(&[("connection", "content-type")]);
+        assert!(passing.judge_connection(&named).is_err());
+    }
+}

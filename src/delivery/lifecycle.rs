@@ -1,0 +1,357 @@
+//! The life of a delivery, in order. Start here.
+//!
+//! [`deliver`] finds the source and counts and logs the end; `live` is the story: arrive, prove,
+//! route, claim, forward. Every `?` may end the delivery, with a reason or with an answer of our own.
+//! Nothing in this file knows Pingora, TOML or Prometheus' formats; `proxy` brings the request here
+//! and takes the answer away, `dispatch` carries the event to its destinations.
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+use crate::clock::UnixMillis;
+use crate::dedupe::{ClaimRequest, ClaimTerms, Hold, Intent};
+use crate::delivery::answer::{Answer, Conclusion, End, Success};
+use crate::delivery::arrival::{self, Opened};
+use crate::delivery::dispatch::{self, Dispatch};
+use crate::delivery::gate::{Gate, ServedRoute, Serving, Snapshot};
+use crate::delivery::proof::{Proven, Warrant};
+use crate::delivery::report::Report;
+use crate::delivery::shadow;
+use crate::delivery::source::{Answers, Mode, Source, Unrouted};
+use crate::delivery::trace::Trace;
+use crate::event::Event;
+use crate::fault::Fault;
+use crate::handshake::Reply;
+use crate::outcome::{Reason, Refusal};
+use crate::request::{Body, BodySource, RequestHead};
+use crate::telemetry::metrics::Stage;
+use crate::verify::{Genuine, SignatureCheck, freshness};
+use http::{HeaderValue, header};
+use std::sync::Arc;
+use tokio::time::Instant;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Lets one delivery live, and counts and logs how it ended.
+pub async fn deliver(gate: &Gate, head: &RequestHead, body: &mut dyn BodySource) -> Answer {
+    let started = gate.clock.monotonic();
+    let took = || gate.clock.monotonic().saturating_sub(started);
+    let snapshot = gate.snapshot();
+    let mut report = Report::of(head.client);
+    let Some(serving) = snapshot.find(&head.path) else {
+        report.path.clone_from(&head.path);
+        let clue = snapshot.sources.resembling(&head.path).map(|source| {
+            format!(
+                "the path of sources.{} is {}: this one differs in a slash or in case",
+                source.name, source.path
+            )
+        });
+        let refusal = Refusal::because(Reason::UnknownSource, clue.unwrap_or_default());
+        let answer = Answer::refused(refusal);
+        gate.conclude(None, &report, &answer, took());
+        return answer;
+    };
+    report.source = Some(serving.source.name.clone());
+    let course = Course {
+        gate,
+        snapshot: &snapshot,
+        serving,
+        source: &serving.source,
+        head,
+        now: gate.clock.wall(),
+        trace: Trace::of(&head.headers),
+    };
+    report.trace = Some(course.trace.clone());
+    let judged = match live(&course, body, &mut report).await {
+        Ok(answer) => answer,
+        Err(Stop::Answered(answer)) => *answer,
+        Err(Stop::Refused(refusal)) => refused(refusal, &serving.source),
+    };
+    let forwarded_anyway = match serving.source.mode {
+        Mode::Enforce => None,
+        Mode::Shadow => Box::pin(shadow::pass(gate, serving, head, &judged, &mut report)).await,
+    };
+    gate.conclude(Some(serving), &report, &judged, took());
+    let told = forwarded_anyway.unwrap_or(judged);
+    match serving.source.answers {
+        Answers::Full => told,
+        Answers::Bare => told.bare(),
+    }
+}
+
+/// Lets one delivery live from its head to its answer. What is learned on the way goes into
+/// `report`, whatever the end.
+///
+/// # Errors
+/// The first stage that ends it.
+async fn live(
+    course: &Course<'_>,
+    body: &mut dyn BodySource,
+    report: &mut Report,
+) -> Result<Answer, Stop> {
+    let (arrived, signature) = course.arrive(body, report).await?;
+    let proof = course.prove(&arrived, signature, report)?;
+    let route = course.route(&proof.event)?;
+    // Boxed, here and below, so that what is refused before does not hold the room for it.
+    let holds = Box::pin(course.claim(&arrived, &proof, route)).await?;
+    Ok(Box::pin(course.forward(arrived, proof, route, holds, report)).await?)
+}
+
+/// One delivery under way, with everything that it is judged by.
+struct Course<'a> {
+    gate: &'a Gate,
+    snapshot: &'a Arc<Snapshot>,
+    serving: &'a Serving,
+    source: &'a Source,
+    head: &'a RequestHead,
+    /// One wall time for every decision about this request.
+    now: UnixMillis,
+    trace: Trace,
+}
+
+/// The check of a signature, or why there can be none.
+type Check<'a> = Result<SignatureCheck<'a>, Fault>;
+
+/// A request whose body is whole.
+struct Arrived {
+    body: Arc<Body>,
+    /// When the sender's patience ends.
+    deadline: Instant,
+}
+
+/// A genuine request.
+struct Proof {
+    genuine: Genuine,
+    event: Proven,
+}
+
+/// An end before the event is forwarded.
+enum Stop {
+    /// With a reason.
+    Refused(Refusal),
+    /// With an answer of our own: a handshake, a duplicate, an event that no route wants.
+    Answered(Box<Answer>),
+}
+
+impl<T: Into<Refusal>> From<T> for Stop {
+    fn from(why: T) -> Self {
+        Self::Refused(why.into())
+    }
+}
+
+impl Stop {
+    fn handshake(reply: Reply) -> Self {
+        Self::Answered(Box::new(Answer::handshake(reply)))
+    }
+
+    fn well(success: Success) -> Self {
+        Self::Answered(Box::new(Answer::empty(success, 200)))
+    }
+}
+
+impl<'a> Course<'a> {
+    /// Cheap refusals before a byte of the body is read; then the body, hashed while it arrives.
+    async fn arrive(
+        &self,
+        body: &mut dyn BodySource,
+        report: &mut Report,
+    ) -> Result<(Arrived, Check<'a>), Stop> {
+        let Self { gate, snapshot, serving, source, head, .. } = *self;
+        let declared = arrival::declared_bytes(head);
+        let admit = || {
+            address_is_allowed(source, head)?;
+            serving.take_from_rate_limit()?;
+            serving.passing.judge_connection(&head.headers)
+        };
+        let opened = arrival::open(source, head, declared, snapshot.max_body_bytes, admit)?;
+        let mut signature = match opened {
+            Opened::Handshake(reply) => return Err(Stop::handshake(reply)),
+            Opened::Secretless(fault) => return Err(fault.into()),
+            Opened::Body(signature) => signature,
+        };
+        let mut hash = |chunk: &[u8]| signature.iter_mut().for_each(|check| check.update(chunk));
+        let body = Arc::new(gate.timed(Stage::Read, body.read(&mut hash)).await?);
+        report.body_bytes = body.bytes.len();
+        if source.mode == Mode::Shadow {
+            report.body = Some(body.clone());
+        }
+        // A sender waits for its answer once it has said everything.
+        let deadline = Instant::now() + source.respond_within;
+        Ok((Arrived { body, deadline }, signature))
+    }
+
+    /// The signature, then what the event says of itself. No store is touched and nothing of the
+    /// body believed before the signature holds.
+    fn prove(
+        &self,
+        arrived: &Arrived,
+        signature: Check<'_>,
+        report: &mut Report,
+    ) -> Result<Proof, Stop> {
+        let Self { gate, serving, source, head, .. } = *self;
+        let body = &arrived.body.bytes;
+        let started = gate.clock.monotonic();
+        let genuine = signature.and_then(|check| check.finish(body));
+        if let Some(reply) = arrival::handshake_in_body(source, head, body, &genuine, self.now) {
+            return Err(Stop::handshake(reply?));
+        }
+        let genuine = genuine?;
+        serving.metrics.secret_matched(genuine.secret());
+        let event = Proven::read(source, head, body, &genuine)?;
+        report.event = Some(event.clone());
+        gate.stages.record(Stage::Verify, gate.clock.monotonic().saturating_sub(started));
+        Ok(Proof { genuine, event })
+    }
+
+    /// The route. Before the claim, so that an event that goes nowhere consumes nothing.
+    fn route(&self, event: &Proven) -> Result<&'a ServedRoute, Stop> {
+        match (self.serving.route(&event.event().kind), self.source.unrouted) {
+            (Some(routed), _) => Ok(routed),
+            (None, Unrouted::Accept) => Err(Stop::well(Success::Ignored)),
+            (None, Unrouted::Reject) => Err(Reason::Unrouted.into()),
+        }
+    }
+
+    /// Delivered everywhere is a duplicate, however old; anything else has to be fresh. Freshness
+    /// decides whether the one call to the store may claim or only look.
+    async fn claim(
+        &self,
+        arrived: &Arrived,
+        proof: &Proof,
+        route: &ServedRoute,
+    ) -> Result<Vec<Hold<End>>, Stop> {
+        let Self { gate, snapshot, serving, source, .. } = *self;
+        let event = proof.event.event();
+        let fresh = freshness::judge_any(source.scheme.timestamp.as_ref(), event.sent, self.now);
+        let terms = ClaimTerms {
+            alias: proof.genuine.signed_fingerprint(),
+            destinations: &route.destinations,
+            fingerprint: xxh3_64(&arrived.body.bytes),
+            ttl: source.dedupe_ttl,
+            uncertain_hold: snapshot.uncertain_hold,
+            intent: if fresh.is_ok() { Intent::Claim } else { Intent::Look },
+            within: snapshot.store_patience(arrived.deadline - Instant::now()),
+        };
+        let request = ClaimRequest::of(&proof.event, terms);
+        let taking = gate.claims.take(request);
+        let holds = match gate.timed(Stage::Dedupe, taking).await {
+            Ok(holds) => {
+                note_other_bodies(serving, event, &holds);
+                if holds.iter().all(|hold| matches!(hold, Hold::Delivered { .. })) {
+                    return Err(Stop::well(Success::Duplicate));
+                }
+                match source.mode {
+                    Mode::Enforce => holds,
+                    Mode::Shadow => shadow::stand_aside(holds)?,
+                }
+            }
+            Err(fault) => {
+                snapshot.without_store(&fault)?;
+                match source.mode {
+                    // What this process delivers meanwhile, it remembers by itself.
+                    Mode::Enforce => gate.claims.take_alone(request).await,
+                    Mode::Shadow => route.destinations.iter().map(|_| Hold::Unguarded).collect(),
+                }
+            }
+        };
+        fresh?;
+        Ok(holds)
+    }
+
+    /// Forwards what is ours, waits for what others hold, settles, answers.
+    async fn forward(
+        &self,
+        arrived: Arrived,
+        proof: Proof,
+        route: &ServedRoute,
+        holds: Vec<Hold<End>>,
+        report: &mut Report,
+    ) -> Result<Answer, Refusal> {
+        // A copy that waits for another delivery's answer is not the first one of its event.
+        let is_first = holds.iter().any(|hold| matches!(hold, Hold::Won(_) | Hold::Unguarded));
+        let happened = proof.event.event().time.filter(|_| is_first);
+        let dispatch = Dispatch {
+            route,
+            head: self.head,
+            passing: &self.serving.passing,
+            body: arrived.body,
+            trace: &self.trace,
+            warrant: Warrant::Proven(proof.event),
+            verified_at: self.now,
+            deadline: arrived.deadline,
+        };
+        let forwarded = dispatch::forward(self.gate, dispatch, holds, report);
+        let answer = self.gate.timed(Stage::Upstream, forwarded).await?;
+        let delivered = match answer.conclusion {
+            Conclusion::Good { success, .. } => success == Success::Delivered,
+            Conclusion::Refused(_) => false,
+        };
+        if let Some(happened) = happened.filter(|_| delivered) {
+            let lag_millis = self.now.millis_since(happened).max(0);
+            let lag_millis = u32::try_from(lag_millis).unwrap_or(u32::MAX);
+            self.serving.metrics.event_lag.observe(f64::from(lag_millis) / 1000.0);
+        }
+        Ok(answer)
+    }
+}
+
+/// A refusal as the sender is told of it: that of a method names those that are served.
+fn refused(refusal: Refusal, source: &Source) -> Answer {
+    let is_method = refusal.reason == Reason::MethodNotAllowed;
+    let mut answer = Answer::refused(refusal);
+    if is_method {
+        let methods: Vec<String> = source.methods().map(|method| method.to_string()).collect();
+        let allow = HeaderValue::from_str(&methods.join(", "));
+        let allow = allow.unwrap_or(HeaderValue::from_static("POST"));
+        answer.headers.insert(header::ALLOW, allow);
+    }
+    answer
+}
+
+fn address_is_allowed(source: &Source, head: &RequestHead) -> Result<(), Refusal> {
+    let listed = source.allow.iter().any(|net| net.contains(&head.client));
+    if listed || source.allow.is_empty() {
+        return Ok(());
+    }
+    let judged = match (head.via, head.ignored_forwarding) {
+        (Some(proxy), _) if proxy == head.client => {
+            format!("judged {proxy}, a trusted proxy that names no sender")
+        }
+        (Some(proxy), _) => format!("judged {}, as the trusted proxy {proxy} says", head.client),
+        (None, true) => format!(
+            "judged {}, the other end of the connection; its X-Forwarded-For was ignored, since it is \
+             not in server.trusted_proxies",
+            head.client
+        ),
+        (None, false) => format!("judged {}, the other end of the connection", head.client),
+    };
+    Err(Refusal::because(Reason::AddressNotAllowed, judged))
+}
+
+/// An id that comes again with another body is a copy all the same, but somebody should know: the
+/// sender reuses ids, or the id is not what the configuration takes it for.
+fn note_other_bodies(serving: &Serving, event: &Event, holds: &[Hold<End>]) {
+    let differs = |hold: &Hold<End>| match hold {
+        Hold::Delivered { same_body, .. } => !same_body,
+        Hold::InFlight(waiter) => waiter.same_body() == Some(false),
+        Hold::Won(_) | Hold::Unguarded | Hold::Uncertain { .. } | Hold::Absent => false,
+    };
+    if holds.iter().any(differs) {
+        serving.metrics.body_mismatch.inc();
+        let source = serving.source.name.as_str();
+        let event_id = event.id.as_str();
+        match serving.source.mode {
+            Mode::Enforce => tracing::warn!(
+                source,
+                event_id,
+                "an event id came again with another body; it is answered as a copy, not forwarded"
+            ),
+            Mode::Shadow => tracing::warn!(
+                source,
+                event_id,
+                "an event id came again with another body; enforced, it would not be forwarded"
+            ),
+        }
+    }
+}

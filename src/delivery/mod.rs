@@ -1,0 +1,20 @@
+//! The story of a delivery: what is asked of a request, in which order, and what comes of it.
+//!
+//! Start with [`lifecycle`]: arrive, prove, route, claim, forward. [`arrival`] has the checks of the
+//! head, [`proof`] the types without which nothing is claimed or forwarded, [`dispatch`] the
+//! forwarding and the settling of claims, [`shadow`] the entrance for sources that only observe,
+//! [`answer`] what the sender is told, and [`report`] the one line and count of each delivery.
+
+pub mod answer;
+pub mod arrival;
+pub mod bucket;
+pub mod dispatch;
+pub mod gate;
+pub mod headers;
+pub mod lifecycle;
+pub mod proof;
+pub mod report;
+pub mod route;
+pub mod shadow;
+pub mod source;
+pub mod trace;

@@ -1,0 +1,136 @@
+//! What lets an event be claimed, and a request go to an upstream.
+//!
+//! [`Proven`] is an event of a request that [`verify`](crate::verify) found genuine; nothing else is
+//! claimed. A request to an upstream needs a [`Permit`], which a `Proven` gives, or in shadow mode a
+//! [`ShadowPass`]. None of the three can be made in another way.
+
+use crate::dedupe::Claimable;
+use crate::delivery::source::{Mode, Source};
+use crate::event::Event;
+use crate::fault::Fault;
+use crate::names::{EventId, SourceName};
+use crate::request::RequestHead;
+use crate::verify::Genuine;
+
+/// An event of a request that is proven genuine.
+#[derive(Clone, Debug)]
+pub struct Proven {
+    source: SourceName,
+    event: Event,
+}
+
+impl Proven {
+    /// Reads the event of a genuine request.
+    ///
+    /// # Errors
+    /// As [`Event::read`].
+    pub fn read(
+        source: &Source,
+        head: &RequestHead,
+        body: &[u8],
+        genuine: &Genuine,
+    ) -> Result<Self, Fault> {
+        let event = Event::read(source, head, body, genuine)?;
+        Ok(Self { source: source.name.clone(), event })
+    }
+
+    /// The event.
+    #[must_use]
+    pub const fn event(&self) -> &Event {
+        &self.event
+    }
+
+    /// The source that it came from.
+    #[must_use]
+    pub const fn source(&self) -> &SourceName {
+        &self.source
+    }
+}
+
+impl Claimable for Proven {
+    fn source(&self) -> &SourceName {
+        &self.source
+    }
+
+    fn event_id(&self) -> &EventId {
+        &self.event.id
+    }
+}
+
+/// Leave to forward a request that a source in shadow mode would have refused once it is enforced,
+/// whatever is wrong with it: an altered or unsigned one, too.
+#[derive(Debug)]
+pub struct ShadowPass {
+    proven: Option<Proven>,
+}
+
+impl ShadowPass {
+    /// The pass of a source in shadow mode; no other gives one. `proven` is the event, where its
+    /// signature held.
+    #[must_use]
+    pub fn of(source: &Source, proven: Option<Proven>) -> Option<Self> {
+        (source.mode == Mode::Shadow).then_some(Self { proven })
+    }
+}
+
+/// Why an event may be forwarded.
+#[derive(Debug)]
+pub enum Warrant {
+    /// It is genuine.
+    Proven(Proven),
+    /// Its source is in shadow mode.
+    Shadow(ShadowPass),
+}
+
+impl Warrant {
+    /// The event, where it is proven: all that a destination may be told of it.
+    #[must_use]
+    pub const fn proven(&self) -> Option<&Proven> {
+        match self {
+            Self::Proven(proven) => Some(proven),
+            Self::Shadow(pass) => pass.proven.as_ref(),
+        }
+    }
+
+    /// Leave for one request.
+    #[must_use]
+    pub const fn permit(&self) -> Permit {
+        Permit(())
+    }
+}
+
+/// Leave to send one request to an upstream. Only a [`Warrant`] gives it:
+///
+/// ```compile_fail,E0423
+/// let permit = hookward::delivery::proof::Permit(());
+/// ```
+#[derive(Debug)]
+pub struct Permit(());
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::check;
+    use crate::verify::fixture::{signed_by, source};
+
+    #[test]
+    fn only_a_source_in_shadow_mode_gives_a_pass() {
+        let mut source = source("X-Sig");
+        source.mode = Mode::Enforce;
+        assert!(ShadowPass::of(&source, None).is_none());
+        source.mode = Mode::Shadow;
+        let pass = ShadowPass::of(&source, None).expect("a pass");
+        assert!(Warrant::Shadow(pass).proven().is_none(), "nothing of the event is proven");
+    }
+
+    #[test]
+    fn a_proven_event_is_claimed_under_its_own_source_and_id() {
+        let source = source("X-Sig");
+        let (head, body) = signed_by(&source, br#"{"id":"1","type":"t"}"#);
+        let genuine = check(&source, &source.new_keys(), &head, &body).expect("genuine");
+        let proven = Proven::read(&source, &head, &body, &genuine).expect("an event");
+        assert_eq!(Claimable::source(&proven), &source.name);
+        assert_eq!(proven.event_id().as_str(), "1");
+        assert!(Proven::read(&source, &head, b"{}", &genuine).is_err());
+    }
+}

@@ -1,0 +1,163 @@
+//! A configured sender, resolved: found by request path, with everything that its deliveries need.
+//!
+//! Built by `config` once; read by everybody else. Knows neither clocks nor sockets.
+
+use crate::delivery::route::Route;
+use crate::keys::Keys;
+use crate::scheme::Scheme;
+use crate::secret::{NamedSecret, UnreadableSecret};
+use http::{HeaderName, Method};
+use ipnet::IpNet;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use crate::names::SourceName;
+
+/// One `[sources.NAME]` table with its preset's facts filled in.
+#[derive(Debug)]
+pub struct Source {
+    /// Its name: log, metric label, header and claim key.
+    pub name: SourceName,
+    /// The exact bytes of the path, without the query.
+    pub path: String,
+    /// The preset it started from, if any.
+    pub preset: Option<String>,
+    /// How the sender signs.
+    pub scheme: Scheme,
+    /// The configured secrets that could be read, newest first, for `sign` and `explain`.
+    pub secrets: Vec<NamedSecret>,
+    /// Those that could not; the source serves without them.
+    pub unreadable: Vec<UnreadableSecret>,
+    /// The keys made from the first, ready to verify with; or why there are none, in which case the
+    /// source alone is out of service.
+    pub keys: Result<Keys, String>,
+    /// How long the sender is kept waiting for an answer.
+    pub respond_within: Duration,
+    /// How much an answer says.
+    pub answers: Answers,
+    /// What happens to an event that no route wants.
+    pub unrouted: Unrouted,
+    /// Whether a failed judgement stops a delivery or is only counted.
+    pub mode: Mode,
+    /// Sender addresses that are let in; empty: any.
+    pub allow: Vec<IpNet>,
+    /// How many requests are let in.
+    pub rate_limit: Option<RateLimit>,
+    /// Headers that are withheld from receivers by default, and go on to those of this source.
+    pub pass_headers: Vec<HeaderName>,
+    /// Whether a signature that came with a delivered event makes its next bearer a duplicate.
+    pub replay_guard: bool,
+    /// The URL that the sender was given, for schemes that sign it.
+    pub public_url: Option<String>,
+    /// How long a delivered id is remembered, counted from the delivery.
+    pub dedupe_ttl: Duration,
+    /// The routes in order; the first that takes a type wins.
+    pub routes: Vec<Route>,
+}
+
+impl Source {
+    /// The methods that it takes: `POST`, and what its handshake needs.
+    pub fn methods(&self) -> impl Iterator<Item = Method> {
+        let handshake = self.scheme.handshake.as_ref();
+        let more = handshake.map_or(&[][..], |handshake| handshake.kind.methods());
+        std::iter::once(Method::POST).chain(more.iter().cloned())
+    }
+
+    /// The first route that takes events of this type, with its index.
+    #[must_use]
+    pub fn route(&self, event_type: &str) -> Option<(usize, &Route)> {
+        self.routes.iter().enumerate().find(|(_, route)| route.takes(event_type))
+    }
+}
+
+/// How much the sender is told beside the status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answers {
+    /// Headers and a body: those of the receiver's 2xx, of a handshake or of a refusal.
+    Full,
+    /// The status alone, every success as 200: Xero takes an answer with a body or a cookie for a
+    /// failure.
+    Bare,
+}
+
+/// What happens to a genuine event that no route wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unrouted {
+    /// 200, not forwarded: the sender is content and stops.
+    Accept,
+    /// 422: the sender shows it as failed.
+    Reject,
+}
+
+/// Whether judgements are acted on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// What fails is refused.
+    Enforce,
+    /// What fails is counted and logged, and forwarded anyway.
+    Shadow,
+}
+
+/// `rate_limit`: a bucket that holds one period's worth and is refilled evenly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Requests per period; at least 1.
+    pub requests: u32,
+    /// The period: a second or a minute.
+    pub per: Duration,
+}
+
+/// What paths have in common that people take for the same one.
+fn likeness(path: &str) -> String {
+    let segments = path.split('/').filter(|segment| !segment.is_empty());
+    segments.collect::<Vec<_>>().join("/").to_ascii_lowercase()
+}
+
+/// All sources, found by path.
+#[derive(Debug, Default)]
+pub struct SourceTable {
+    sources: Vec<Arc<Source>>,
+    by_path: HashMap<String, usize>,
+    by_likeness: HashMap<String, usize>,
+}
+
+impl SourceTable {
+    /// A table of these; where two share a path (which `config` refuses) the later one is found.
+    #[must_use]
+    pub fn new(sources: Vec<Source>) -> Self {
+        let by_path = sources
+            .iter()
+            .enumerate()
+            .map(|(index, source)| (source.path.clone(), index))
+            .collect();
+        let by_likeness = sources.iter().enumerate().map(|(at, s)| (likeness(&s.path), at));
+        let by_likeness = by_likeness.collect();
+        Self { sources: sources.into_iter().map(Arc::new).collect(), by_path, by_likeness }
+    }
+
+    /// The source whose path this one is but for its slashes and its case: a clue for the log, and
+    /// never a reason to serve it.
+    #[must_use]
+    pub fn resembling(&self, path: &str) -> Option<&Arc<Source>> {
+        self.sources.get(*self.by_likeness.get(&likeness(path))?)
+    }
+
+    /// The index and the source whose path has exactly these bytes.
+    #[must_use]
+    pub fn find(&self, path: &str) -> Option<(usize, &Arc<Source>)> {
+        let index = *self.by_path.get(path)?;
+        self.sources.get(index).map(|source| (index, source))
+    }
+
+    /// The source of this name.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Arc<Source>> {
+        self.sources.iter().find(|source| source.name.as_str() == name)
+    }
+
+    /// All of them, in the order of the file.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<Source>> {
+        self.sources.iter()
+    }
+}

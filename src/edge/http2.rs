@@ -1,0 +1,317 @@
+//! The life of an HTTP/2 connection, which exists on TLS only.
+//!
+//! Frames, header blocks and flow control are Pingora's (the `h2` crate's); deadlines, limits and
+//! the judgement of a head are ours, as Pingora has no timeout on this side. What a sender may do
+//! to a connection without asking for anything is watched in [`frame_watch`](super::frame_watch).
+
+use super::body::{Announced, SessionBody};
+use super::frame_watch::FrameWatch;
+use super::http1::drains;
+use super::memory::PARTS;
+use super::respond::{self, Framing};
+use super::traffic::Open;
+use super::{Connection, Limits, Listener, client, head};
+use crate::edge::head::MAX_HEADER_LINES;
+use crate::outcome::{Reason, Refusal};
+use crate::request::RequestHead;
+use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST};
+use http::{HeaderMap, HeaderValue, Method};
+use pingora::http::RequestHeader;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v2::server::{
+    H2Accept, H2Options, HttpSession, default_h2_options, handshake,
+};
+use pingora::protocols::{Digest, Stream};
+use pingora::server::ShutdownWatch;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// Requests at once on a connection.
+const MAX_STREAMS: u32 = 100;
+
+/// Bytes that a sender may have under way for one request, and for all of a connection, before they
+/// are read: room for a body of the default size within a few round trips.
+const STREAM_WINDOW: u32 = 128 * 1024;
+const CONNECTION_WINDOW: u32 = 512 * 1024;
+
+/// Requests of a connection under way at once. A stream that the sender resets is free to it, but its
+/// request may go on; twice as many are for a sender that gives up on all of them and comes again.
+const MAX_UNDER_WAY: usize = 2 * MAX_STREAMS as usize;
+
+/// Streams that `h2` resets by itself (malformed ones, more at once than [`MAX_STREAMS`], windows that
+/// overflow) after which it ends a connection: a sender that does not know our settings yet may open
+/// that many.
+const MAX_RESETS: usize = 2 * MAX_STREAMS as usize;
+
+/// Malformed requests after which a connection is given up.
+const MAX_MALFORMED: usize = 32;
+
+/// `ENHANCE_YOUR_CALM` and `REFUSED_STREAM`, RFC 9113 section 7.
+const ENHANCE_YOUR_CALM: u32 = 0xb;
+const REFUSED_STREAM: u32 = 0x7;
+
+/// How long a connection that is to end may take to do so.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Serves requests until the connection is closed by either side.
+pub(super) async fn serve(mut connection: Connection<'_>, stream: Stream) {
+    let limits = connection.listener.limits.load_full();
+    let digest = Arc::new(Digest {
+        ssl_digest: stream.get_ssl_digest(),
+        timing_digest: stream.get_timing_digest(),
+        proxy_digest: stream.get_proxy_digest(),
+        socket_digest: stream.get_socket_digest(),
+    });
+    let (watched, fault) = FrameWatch::over(stream, limits.header_timeout);
+    let deadline = connection.accepted + limits.header_timeout;
+    let greeting = handshake(watched, Some(options(&limits)));
+    let Ok(Ok(mut frames)) = timeout_at(deadline, greeting).await else {
+        return;
+    };
+    let active = Arc::new(AtomicUsize::new(0));
+    let mut malformed = 0;
+    let mut is_closing = false;
+    // As on HTTP/1, the first request has to come within the time of a header.
+    let mut look_at = deadline;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = drains(&mut connection.shutdown), if !is_closing => {
+                frames.graceful_shutdown();
+                is_closing = true;
+                // Streams under way end as they end; the drain has its own limit.
+                look_at = Instant::now() + limits.idle_timeout;
+                continue;
+            }
+            accepted = HttpSession::from_h2_conn(&mut frames, Arc::clone(&digest)) => accepted,
+            () = tokio::time::sleep_until(look_at) => {
+                if active.load(Ordering::Acquire) > 0 {
+                    look_at = Instant::now() + limits.idle_timeout;
+                } else if is_closing {
+                    return;
+                } else {
+                    frames.graceful_shutdown();
+                    is_closing = true;
+                    look_at = Instant::now() + GOODBYE;
+                }
+                continue;
+            }
+        };
+        match accepted {
+            Ok(Some(H2Accept::Session(mut session))) => {
+                look_at = Instant::now() + limits.idle_timeout;
+                let place = match connection.place(&active) {
+                    Ok(place) => place,
+                    Err(refusal) => {
+                        connection.refuse(refusal);
+                        session.shutdown_with_reason(REFUSED_STREAM.into());
+                        continue;
+                    }
+                };
+                let request = Request {
+                    listener: Arc::clone(connection.listener),
+                    peer: connection.peer,
+                    shutdown: connection.shutdown.clone(),
+                    _active: Active::count(&active),
+                    _place: place,
+                };
+                // A task of its own: streams do not wait for each other, and a panic ends one.
+                tokio::spawn(request.exchange(session));
+            }
+            Ok(Some(H2Accept::Rejected)) => {
+                // Pingora has answered or reset it; here it is counted and logged.
+                connection.refuse(head::bad("an HTTP/2 request with an ambiguous head"));
+                malformed += 1;
+                if malformed >= MAX_MALFORMED {
+                    break;
+                }
+            }
+            Ok(None) => return,
+            Err(_) => match fault.get() {
+                Some(refusal) => {
+                    connection.refuse(refusal.clone());
+                    break;
+                }
+                None => return,
+            },
+        }
+    }
+    frames.abrupt_shutdown(ENHANCE_YOUR_CALM.into());
+    let farewell = std::future::poll_fn(|context| frames.poll_closed(context));
+    // However this ends, the connection is closed now.
+    drop(timeout(GOODBYE, farewell).await);
+}
+
+impl Connection<'_> {
+    /// A place for one request more. Over all connections there are as many as connections may be
+    /// open, so that a request costs no more on HTTP/2 than on HTTP/1; one address gets a part.
+    fn place(&self, active: &AtomicUsize) -> Result<Open, Refusal> {
+        let too_many = |where_to| Refusal::because(Reason::Overloaded, where_to);
+        if active.load(Ordering::Acquire) >= MAX_UNDER_WAY {
+            return Err(too_many("too many requests under way on a connection"));
+        }
+        let limits = self.listener.limits.load();
+        let max = limits.max_connections.max(MAX_UNDER_WAY);
+        let per_address = client::accountable(self.peer, &limits.trusted_proxies)
+            .map(|peer| (peer, (max / PARTS).max(MAX_UNDER_WAY)));
+        let place = self.listener.traffic.stream(max, per_address);
+        place.ok_or_else(|| too_many("too many requests of HTTP/2 under way"))
+    }
+
+    /// Counts and logs what gets no answer of ours.
+    fn refuse(&self, refusal: Refusal) {
+        drop(self.listener.responder.refuse(refusal, self.peer));
+    }
+}
+
+fn options(limits: &Limits) -> H2Options {
+    let mut options = default_h2_options();
+    options
+        .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX))
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_local_error_reset_streams(Some(MAX_RESETS))
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW);
+    options
+}
+
+/// One stream of a connection.
+struct Request {
+    listener: Arc<Listener>,
+    peer: IpAddr,
+    shutdown: ShutdownWatch,
+    _active: Active,
+    _place: Open,
+}
+
+impl Request {
+    async fn exchange(self, session: HttpSession) {
+        let _request = self.listener.traffic.request();
+        let limits = self.listener.limits.load_full();
+        let mut session = ServerSession::new_http2(session);
+        let framing = Framing::of(session.req_header());
+        let judged = if *self.shutdown.borrow() {
+            Err(Refusal::new(Reason::ShuttingDown))
+        } else {
+            judge(session.req_header(), self.peer, &limits)
+        };
+        let reply = match judged {
+            Ok((head, declared)) => {
+                let memory = &self.listener.memory;
+                let payer = client::accountable(head.client, &limits.trusted_proxies);
+                let announced = Announced::on_http2(declared);
+                let mut body = SessionBody::new(&mut session, &limits, memory, payer, announced);
+                self.listener.responder.respond(head, &mut body).await
+            }
+            Err(refusal) => self.listener.responder.refuse(refusal, self.peer),
+        };
+        if respond::write(&mut session, reply, framing, limits.write_timeout).await.is_err() {
+            // A reset, so that what there is of the answer is not taken for all of it.
+            session.shutdown().await;
+            return;
+        }
+        drop(timeout(GOODBYE, read_on(&mut session, limits.max_body_bytes)).await);
+        // The answer is out; an error here is the sender's leaving.
+        drop(session.finish().await);
+    }
+}
+
+/// Reads what is left of a refused request, so that the sender gets to its answer.
+async fn read_on(session: &mut ServerSession, max_bytes: usize) {
+    let mut left = max_bytes;
+    while left > 0 && !session.is_body_done() {
+        match session.read_request_body().await {
+            Ok(Some(piece)) => left = left.saturating_sub(piece.len()),
+            Ok(None) | Err(_) => return,
+        }
+    }
+}
+
+fn judge(
+    parsed: &RequestHeader,
+    peer: IpAddr,
+    limits: &Limits,
+) -> Result<(RequestHead, Option<usize>), Refusal> {
+    if parsed.method == Method::CONNECT {
+        return Err(Refusal::because(Reason::MethodNotAllowed, "CONNECT"));
+    }
+    if parsed.headers.len() > MAX_HEADER_LINES {
+        return Err(head::too_large("more than 100 header lines"));
+    }
+    let host = match parsed.uri.authority() {
+        Some(authority) => authority.as_str().as_bytes(),
+        None => parsed.headers.get(HOST).map(HeaderValue::as_bytes).unwrap_or_default(),
+    };
+    let host = head::judge_host(host)?;
+    let target = parsed.uri.path_and_query().map_or("", |target| target.as_str());
+    let target = head::judge_target_bytes(target.as_bytes())?;
+    if !target.starts_with('/') {
+        return Err(head::bad(":path is not a path"));
+    }
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path, Some(query.to_owned())),
+        None => (target, None),
+    };
+    let declared = declared_length(&parsed.headers)?;
+    if parsed
+        .headers
+        .get(EXPECT)
+        .is_some_and(|v| !v.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+    {
+        return Err(head::unexpected());
+    }
+    let mut headers = parsed.headers.clone();
+    join_cookies(&mut headers);
+    let sender = client::identify(peer, true, &mut headers, &limits.trusted_proxies);
+    let head = RequestHead {
+        method: parsed.method.clone(),
+        path: path.to_owned(),
+        query,
+        headers,
+        client: sender.address,
+        ignored_forwarding: sender.ignored,
+        via: sender.via,
+        host,
+        secure: sender.secure,
+    };
+    Ok((head, declared))
+}
+
+/// Makes one line of the pieces that a cookie may come in on HTTP/2, as HTTP/1 knows one line only
+/// (RFC 9113 section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() > 1
+        && let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
+    {
+        headers.insert(COOKIE, whole);
+    }
+}
+
+fn declared_length(headers: &HeaderMap) -> Result<Option<usize>, Refusal> {
+    let mut values = headers.get_all(CONTENT_LENGTH).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => head::content_length(value.as_bytes()).map(Some),
+        (Some(_), Some(_)) => Err(head::bad("Content-Length stands twice")),
+    }
+}
+
+/// Counts an active stream while it lives.
+struct Active(Arc<AtomicUsize>);
+
+impl Active {
+    fn count(active: &Arc<AtomicUsize>) -> Self {
+        active.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(active))
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,336 @@
+//! The admin listener: what the people who run the process ask it.
+//!
+//! | request | answer |
+//! | --- | --- |
+//! | `GET /metrics` | Prometheus text format |
+//! | `GET /healthz` | 200 while the process serves |
+//! | `GET /readyz` | 200 when events can be taken, else 503 with the reasons; while draining 503 |
+//! | `GET /status` | version, uptime, configuration, sources, upstreams, store |
+//! | `GET /dedupe/{source}/{event id}` | per destination its state and since when; 404 if absent |
+//! | `DELETE /dedupe/{source}/{event id}` | forgets it, so that a re-send is forwarded; 409 while it is in flight |
+//! | `POST /reload` | as SIGHUP: 200, or 422 with all problems, the old configuration still serving |
+//!
+//! Source and event id are percent-encoded path segments. With a token, all but the first three ask
+//! for `Authorization: Bearer …`. Without one the listener is a loopback address, and the requests
+//! that show or change something must name it as an address or as `localhost`: a web page that was
+//! made to resolve to the loopback address cannot use them.
+//!
+//! Knows neither sources nor stores: [`AdminBackend`] answers for them. The same strict HTTP as on
+//! the public listener applies (`crate::edge`).
+
+mod access;
+mod clock_watch;
+
+use crate::clock::Clock;
+use crate::edge::{BodyMemory, Limits, Listener, Reply, Responder, Traffic};
+use crate::outcome::Refusal;
+use crate::request::{BodySource, RequestHead};
+use crate::secret::Secret;
+use crate::telemetry::metrics::Metrics;
+use crate::upstream::ReplyBody;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use async_trait::async_trait;
+use bytes::Bytes;
+pub use clock_watch::ClockWatch;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, Method};
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// What the admin listener knows of the rest of the process.
+#[async_trait]
+pub trait AdminBackend: Send + Sync + 'static {
+    /// Whether events can be taken now, the store above all; a sentence where it does less than
+    /// it promises.
+    ///
+    /// # Errors
+    /// A sentence that says what is missing.
+    async fn ready(&self) -> Result<Option<String>, String>;
+
+    /// The members of `/status` beside `version` and `uptime_seconds`: `config_hash` of the file that
+    /// was taken over last, `waits_for_restart` (the keys in it that are not in force yet),
+    /// `sources`, `upstreams`, `dedupe`.
+    async fn status(&self) -> serde_json::Map<String, Value>;
+
+    /// How the event stands with each destination; `None` if nothing is known of it.
+    ///
+    /// # Errors
+    /// A sentence on why the store did not answer.
+    async fn inspect(&self, source: &str, event_id: &str) -> Result<Option<Value>, String>;
+
+    /// Forgets the event, and writes the audit line.
+    ///
+    /// # Errors
+    /// A sentence on why the store did not answer.
+    async fn forget(
+        &self,
+        source: &str,
+        event_id: &str,
+        client: IpAddr,
+    ) -> Result<Forgotten, String>;
+
+    /// Reads the configuration anew and takes over all of it or nothing. What cannot change without
+    /// a restart is said in the notes.
+    ///
+    /// # Errors
+    /// Every problem of the new configuration; the old one goes on serving.
+    async fn reload(&self) -> Result<Vec<String>, Vec<String>>;
+
+    /// The bearer token that is asked for now; a reload may change it. `None` only where the
+    /// listener is on a loopback address.
+    fn token(&self) -> Option<Arc<Secret>>;
+
+    /// Brings those figures up to date that are counted elsewhere, before `/metrics` is written.
+    async fn before_scrape(&self);
+}
+
+/// What came of forgetting an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forgotten {
+    /// A re-send of it is forwarded.
+    Done,
+    /// Nothing was known of it.
+    Unknown,
+    /// It is on its way to a destination, which nobody can take back.
+    InFlight,
+}
+
+/// How long `/readyz` waits for the store before that is the answer.
+const READY_WITHIN: Duration = Duration::from_secs(2);
+
+/// Connections at once. When all places are taken the oldest gives way, so that a probe is answered.
+const PLACES: usize = 256;
+
+/// Bodies held at once; no request has one that says anything.
+const ADMIN_MEMORY_BYTES: usize = 1024 * 1024;
+
+/// The requests of this listener, answered.
+pub(crate) struct Admin {
+    backend: Arc<dyn AdminBackend>,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    clock_watch: Arc<ClockWatch>,
+    started: Duration,
+    /// Whether the process is on its way out, or about to be.
+    leaving: watch::Receiver<bool>,
+}
+
+impl Admin {
+    pub(crate) fn new(
+        backend: Arc<dyn AdminBackend>,
+        metrics: Arc<Metrics>,
+        clock: Arc<dyn Clock>,
+        clock_watch: Arc<ClockWatch>,
+        leaving: watch::Receiver<bool>,
+    ) -> Self {
+        let started = clock.monotonic();
+        Self { backend, metrics, clock, clock_watch, started, leaving }
+    }
+
+    /// A listener that answers these requests, with limits of its own that suit people and scrapers.
+    pub(crate) fn listener(self) -> Listener {
+        let limits = Limits {
+            max_body_bytes: 64 * 1024,
+            max_header_bytes: 16 * 1024,
+            header_timeout: Duration::from_secs(5),
+            body_timeout: Duration::from_secs(5),
+            min_body_rate: None,
+            idle_timeout: Duration::from_secs(75),
+            max_connections: usize::MAX, // `PLACES` bounds them
+            max_connections_per_address: None,
+            trusted_proxies: Vec::new(),
+            write_timeout: Duration::from_secs(30),
+        };
+        // The gauges are those of the public listener.
+        Listener::new(
+            Arc::new(self),
+            Arc::new(ArcSwap::from_pointee(limits)),
+            BodyMemory::new(ADMIN_MEMORY_BYTES, ADMIN_MEMORY_BYTES, None),
+            Arc::new(Traffic::default()),
+            None,
+            Arc::new(ArcSwapOption::empty()),
+        )
+        .with_places(PLACES)
+    }
+
+    async fn answer(&self, head: &RequestHead) -> Reply {
+        let read = [Method::GET, Method::HEAD];
+        match head.path.as_str() {
+            "/metrics" => match only(&read, head) {
+                Some(refused) => refused,
+                None => self.scrape().await,
+            },
+            "/healthz" => only(&read, head).unwrap_or_else(|| text(200, "text/plain", "ok\n")),
+            "/readyz" => match only(&read, head) {
+                Some(refused) => refused,
+                None => self.ready().await,
+            },
+            path => {
+                if let Some(refused) = access::check(self.backend.token().as_deref(), head) {
+                    return refused;
+                }
+                match path {
+                    "/status" => match only(&read, head) {
+                        Some(refused) => refused,
+                        None => self.status().await,
+                    },
+                    "/reload" => match only(&[Method::POST], head) {
+                        Some(refused) => refused,
+                        None => self.reload().await,
+                    },
+                    _ => {
+                        match path.strip_prefix("/dedupe/").and_then(|rest| rest.split_once('/')) {
+                            Some((source, event_id)) => self.dedupe(head, source, event_id).await,
+                            None => fault(404, "there is nothing here"),
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    async fn scrape(&self) -> Reply {
+        self.backend.before_scrape().await;
+        match self.metrics.render() {
+            Ok(metrics) => text(200, prometheus::TEXT_FORMAT, metrics),
+            Err(problem) => fault(500, &problem.to_string()),
+        }
+    }
+
+    async fn ready(&self) -> Reply {
+        let mut reasons = Vec::new();
+        if *self.leaving.borrow() {
+            reasons.push("draining".to_owned());
+        }
+        let mut shortcoming = None;
+        match tokio::time::timeout(READY_WITHIN, self.backend.ready()).await {
+            Ok(Ok(known)) => shortcoming = known,
+            Ok(Err(problem)) => reasons.push(problem),
+            Err(_) => reasons.push("the store did not answer within 2 s".to_owned()),
+        }
+        let clock = self.clock_watch.report(self.clock.monotonic());
+        reasons.extend(clock.problem);
+        let status = if reasons.is_empty() { 200 } else { 503 };
+        let mut body = json!({ "ready": reasons.is_empty(), "reasons": reasons });
+        let details = [("clock", clock.detail), ("store", shortcoming.map(Value::String))];
+        if let Some(members) = body.as_object_mut() {
+            let told = details.into_iter().filter_map(|(name, told)| Some((name, told?)));
+            members.extend(told.map(|(name, told)| (name.to_owned(), told)));
+        }
+        document(status, &body)
+    }
+
+    async fn status(&self) -> Reply {
+        let mut members = self.backend.status().await;
+        let uptime = self.clock.monotonic().saturating_sub(self.started);
+        members.insert("version".to_owned(), json!(env!("CARGO_PKG_VERSION")));
+        members.insert("uptime_seconds".to_owned(), json!(uptime.as_secs()));
+        document(200, &Value::Object(members))
+    }
+
+    async fn reload(&self) -> Reply {
+        let backend = Arc::clone(&self.backend);
+        match to_its_end(async move { backend.reload().await }).await {
+            Ok(notes) => document(200, &json!({ "reloaded": true, "notes": notes })),
+            Err(problems) => document(422, &json!({ "reloaded": false, "problems": problems })),
+        }
+    }
+
+    async fn dedupe(&self, head: &RequestHead, source: &str, event_id: &str) -> Reply {
+        let decode = |segment| percent_decode_str(segment).decode_utf8();
+        let (Ok(source), Ok(event_id)) = (decode(source), decode(event_id)) else {
+            return fault(400, "source and event id are percent-encoded UTF-8");
+        };
+        if event_id.is_empty() {
+            return fault(404, "an event id is missing");
+        }
+        if let Some(refused) = only(&[Method::GET, Method::HEAD, Method::DELETE], head) {
+            return refused;
+        }
+        let found = if head.method == Method::DELETE {
+            let (backend, client) = (Arc::clone(&self.backend), head.client);
+            let (source, event_id) = (source.into_owned(), event_id.into_owned());
+            let forgotten = async move { backend.forget(&source, &event_id, client).await };
+            match to_its_end(forgotten).await {
+                Ok(Forgotten::InFlight) => {
+                    return fault(409, "the event is in flight; ask again when it has arrived");
+                }
+                Ok(Forgotten::Done) => Ok(Some(json!({ "forgotten": true }))),
+                Ok(Forgotten::Unknown) => Ok(None),
+                Err(problem) => Err(problem),
+            }
+        } else {
+            self.backend.inspect(&source, &event_id).await
+        };
+        match found {
+            Ok(Some(body)) => document(200, &body),
+            Ok(None) => fault(404, "nothing is known of this event"),
+            Err(problem) => fault(503, &problem),
+        }
+    }
+}
+
+#[async_trait]
+impl Responder for Admin {
+    async fn respond(&self, head: RequestHead, body: &mut dyn BodySource) -> Reply {
+        // No request here has a body that says anything; read, it does not cost the connection.
+        drop(body.read(&mut |_| {}).await);
+        self.answer(&head).await
+    }
+
+    fn refuse(&self, refusal: Refusal, _client: IpAddr) -> Reply {
+        Reply::problem(&refusal)
+    }
+}
+
+/// Does what changes something in a task of its own: a connection that gives way half-way cannot undo
+/// it, and must not leave it half done.
+async fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    match tokio::spawn(work).await {
+        Ok(done) => done,
+        Err(fault) => match fault.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The process stops.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+/// The refusal of a method that is none of these.
+fn only(allowed: &[Method], head: &RequestHead) -> Option<Reply> {
+    if allowed.contains(&head.method) {
+        return None;
+    }
+    let mut reply = fault(405, "this is not a method for this path");
+    let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
+    if let Ok(value) = HeaderValue::try_from(names.join(", ")) {
+        reply.headers.insert(ALLOW, value);
+    }
+    Some(reply)
+}
+
+fn unauthorized() -> Reply {
+    let mut reply = fault(401, "the bearer token of the admin listener is missing or wrong");
+    reply.headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    reply
+}
+
+fn fault(status: u16, title: &str) -> Reply {
+    let problem = json!({ "type": "about:blank", "title": title, "status": status });
+    text(status, "application/problem+json", problem.to_string())
+}
+
+fn document(status: u16, body: &Value) -> Reply {
+    text(status, "application/json", format!("{body}\n"))
+}
+
+fn text(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Reply {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Reply { status, headers, body: ReplyBody::Whole(body.into()) }
+}

@@ -1,0 +1,155 @@
+//! A process that serves: built from a configuration once, changed by reloads.
+//!
+//! Owns what a reload keeps (claims, counters, connections) and what it swaps (the snapshot). How a
+//! reload goes is in `reload`; what the admin listener is told is in `desk`.
+
+mod desk;
+mod reload;
+
+pub use reload::Origin;
+
+use crate::clock::Clock;
+use crate::config::{Config, DedupeSettings, StoreSettings, UpstreamTls};
+use crate::dedupe::{ClaimStore, Claims, DiskStore, MemoryStore, RedisStore, RedisTls, StoreError};
+use crate::delivery::answer::{Answer, End};
+use crate::delivery::gate::{Gate, Snapshot};
+use crate::delivery::lifecycle;
+use crate::delivery::report::SpanSink;
+use crate::edge::Door;
+use crate::operator::server::{Edge, TlsError};
+use crate::outcome::Refusal;
+use crate::request::{BodySource, RequestHead};
+use crate::secret::Secret;
+use crate::telemetry::metrics::Metrics;
+use crate::upstream::{UpstreamFault, Upstreams};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use reload::Fixed;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the store may take to be there when the process starts.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+
+/// Why a configuration that is right in itself cannot be served here and now.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The claim store is not there.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// A file or host of an upstream is not usable.
+    #[error("{}", list(.0))]
+    Upstreams(Vec<UpstreamFault>),
+    /// A certificate, key or CA of the listener is not usable.
+    #[error("server.tls: {0}")]
+    Tls(#[from] TlsError),
+    /// A metric could not be declared.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+fn list(faults: &[UpstreamFault]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Everything behind the listeners.
+pub struct Runtime {
+    gate: Gate,
+    edge: Arc<Edge>,
+    upstreams: ArcSwap<Upstreams>,
+    /// `None` for a configuration that is no file, as the demo's.
+    origin: Option<Origin>,
+    fixed: Fixed,
+    /// What of the configuration that is served waits for a restart.
+    pending: ArcSwap<Vec<&'static str>>,
+    /// What the admin listener asks for.
+    token: ArcSwapOption<Secret>,
+    /// One reload at a time, from the reading of the file on: the last one asked for is the one
+    /// that stands.
+    reloading: tokio::sync::Mutex<()>,
+    /// One scrape at a time brings the store's counters up to date.
+    scraping: Mutex<()>,
+}
+
+impl Runtime {
+    /// Builds all that is needed to serve `config`. Called within the runtime that will serve.
+    ///
+    /// # Errors
+    /// What is not there: the store, a file of an upstream.
+    pub async fn build(
+        config: Config,
+        origin: Option<Origin>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, StartError> {
+        let metrics = Arc::new(Metrics::new()?.with_process_figures());
+        metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        for result in ["ok", "error"] {
+            metrics.config_reloads.with_label_values(&[result]);
+        }
+        let store = open_store(&config.dedupe, &clock).await?;
+        let claims: Arc<Claims<End>> = Claims::new(store, clock.clone());
+        let upstreams = Upstreams::new(&config.upstreams, &metrics, clock.clone())
+            .map_err(StartError::Upstreams)?;
+        upstreams.start();
+        let upstreams = Arc::new(upstreams);
+        let edge = Edge::new(&config.server, &metrics)?;
+        let fixed = Fixed::of(&config);
+        let token = config.admin.token.clone().map(Arc::new);
+        let snapshot = Snapshot::new(config, &*upstreams, &metrics, &clock, None);
+        Ok(Arc::new(Self {
+            gate: Gate::new(clock, metrics, claims, snapshot),
+            edge,
+            upstreams: ArcSwap::new(upstreams),
+            origin,
+            fixed,
+            pending: ArcSwap::default(),
+            token: ArcSwapOption::new(token),
+            reloading: tokio::sync::Mutex::default(),
+            scraping: Mutex::default(),
+        }))
+    }
+
+    /// The public listener's state.
+    pub fn edge(&self) -> Arc<Edge> {
+        self.edge.clone()
+    }
+
+    /// Gives every delivery that is logged to `sink`, too.
+    pub fn show_spans(&self, sink: Arc<dyn SpanSink>) {
+        self.gate.show_spans(sink);
+    }
+
+    /// The counters.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        self.gate.metrics.clone()
+    }
+}
+
+async fn open_store(
+    settings: &DedupeSettings,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<dyn ClaimStore>, StartError> {
+    let clock = clock.clone();
+    Ok(match &settings.store {
+        StoreSettings::Memory => Arc::new(MemoryStore::new(settings.capacity, clock)),
+        StoreSettings::Disk { path } => Arc::new(DiskStore::open(path, settings.capacity, clock)?),
+        StoreSettings::Redis { url, prefix, tls } => {
+            let tls =
+                tls.clone().map(|UpstreamTls { ca, client, sni }| RedisTls { ca, client, sni });
+            Arc::new(RedisStore::open(url, tls.as_ref(), prefix, clock, CONNECT_WITHIN).await?)
+        }
+    })
+}
+
+#[async_trait]
+impl Door for Runtime {
+    async fn deliver(&self, head: RequestHead, body: &mut dyn BodySource) -> Answer {
+        lifecycle::deliver(&self.gate, &head, body).await
+    }
+
+    fn refuse(&self, refusal: Refusal, client: IpAddr) -> Answer {
+        self.gate.refuse(refusal, client)
+    }
+}

@@ -1,0 +1,194 @@
+//! A reload: all of a new configuration or nothing of it.
+//!
+//! Everything that can fail is tried before anything is changed. What then changes is one snapshot,
+//! the listener's limits and certificate, the log's level and format and the admin token; what
+//! needs a restart is said.
+
+use super::Runtime;
+use crate::config::{Config, DedupeSettings, Problem, SecretReader, Severity, StoreSettings};
+use crate::delivery::gate::Snapshot;
+use crate::delivery::source::SourceTable;
+use crate::operator::server::Edge;
+use crate::telemetry::log::LogControl;
+use crate::upstream::{UpstreamFault, Upstreams};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Where the configuration comes from, to read it anew.
+pub struct Origin {
+    /// The file.
+    pub path: PathBuf,
+    /// How secrets are read.
+    pub secrets: Box<dyn SecretReader + Send + Sync>,
+    /// The log, to set its level and format.
+    pub log: LogControl,
+}
+
+/// What cannot change without a restart.
+pub(super) struct Fixed {
+    listen: Vec<SocketAddr>,
+    threads: Option<usize>,
+    tls: bool,
+    admin_listen: SocketAddr,
+    store: String,
+}
+
+impl Fixed {
+    pub(super) fn of(config: &Config) -> Self {
+        Self {
+            listen: config.server.listen.clone(),
+            threads: config.server.threads,
+            tls: config.server.tls.is_some(),
+            admin_listen: config.admin.listen,
+            store: store_identity(&config.dedupe),
+        }
+    }
+
+    /// Whether the admin listener is where the new configuration wants it.
+    fn same_admin_listener(&self, new: &Self) -> bool {
+        self.admin_listen == new.admin_listen
+    }
+
+    /// What is not as the new configuration has it.
+    fn differences(&self, new: &Self) -> Vec<&'static str> {
+        let changed = [
+            ("server.listen", self.listen != new.listen),
+            ("server.threads", self.threads != new.threads),
+            ("server.tls (on or off)", self.tls != new.tls),
+            ("admin.listen (and admin.token)", !self.same_admin_listener(new)),
+            ("dedupe store", self.store != new.store),
+        ];
+        changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
+    }
+}
+
+/// What a reload must not do, for the person who asked for it: an emptied file or a secret that is
+/// gone is a slip, and the configuration that serves is the better one.
+fn losses(before: &SourceTable, config: &Config) -> Vec<(String, String)> {
+    if config.sources.is_empty() && before.iter().len() > 0 {
+        let what = "there are none, and there were some: every sender would be told 404";
+        return vec![("sources".to_owned(), what.to_owned())];
+    }
+    let was_ready = |name: &str| before.named(name).is_some_and(|source| source.keys.is_ok());
+    let lost = config.sources.iter().filter(|source| was_ready(source.name.as_str()));
+    lost.filter_map(|source| {
+        let why = source.keys.as_ref().err()?;
+        let what =
+            format!("none of its secrets can be read, so the reload would take it down ({why})");
+        Some((format!("sources.{}.secrets", source.name), what))
+    })
+    .collect()
+}
+
+/// What makes a store another one. Compared, never shown: a URL holds a password.
+fn store_identity(settings: &DedupeSettings) -> String {
+    match &settings.store {
+        StoreSettings::Memory => format!("memory {}", settings.capacity),
+        StoreSettings::Disk { path } => format!("disk {} {}", path.display(), settings.capacity),
+        StoreSettings::Redis { url, prefix, tls } => {
+            format!("redis {prefix} {} {tls:?}", data_encoding::HEXLOWER.encode(url.expose()))
+        }
+    }
+}
+
+impl Runtime {
+    /// Reads the configuration anew and takes it over, counts that and logs how it went. Gives what
+    /// the person who asked should know.
+    pub(super) async fn renew(&self) -> Result<Vec<String>, Vec<String>> {
+        let _turn = self.reloading.lock().await;
+        let error = |what: String| (Severity::Error, what);
+        let renewed = match &self.origin {
+            None => Err(vec![error("this process has no configuration file to read anew".into())]),
+            Some(origin) => match Config::load(&origin.path, &*origin.secrets) {
+                Err(problems) => {
+                    Err(problems.iter().map(|p| (p.severity, p.to_string())).collect())
+                }
+                Ok((config, remarks)) => self
+                    .take_over(config, origin)
+                    .map(|mut notes| {
+                        for note in &notes {
+                            tracing::warn!("{note}");
+                        }
+                        for remark in remarks {
+                            match remark.severity {
+                                Severity::Note => tracing::info!("{remark}"),
+                                Severity::Warning | Severity::Error => tracing::warn!("{remark}"),
+                            }
+                            notes.push(remark.to_string());
+                        }
+                        notes
+                    })
+                    .map_err(|problems| problems.into_iter().map(error).collect()),
+            },
+        };
+        let reloads = &self.gate.metrics.config_reloads;
+        match &renewed {
+            Ok(_) => {
+                reloads.with_label_values(&["ok"]).inc();
+                let config_hash = &*self.gate.snapshot().fingerprint;
+                tracing::info!(config_hash, "configuration reloaded");
+            }
+            Err(problems) => {
+                reloads.with_label_values(&["error"]).inc();
+                for (severity, problem) in problems {
+                    match severity {
+                        Severity::Error => tracing::error!("{problem}"),
+                        Severity::Warning => tracing::warn!("{problem}"),
+                        Severity::Note => tracing::info!("{problem}"),
+                    }
+                }
+                let errors = problems.iter().filter(|(s, _)| *s == Severity::Error).count();
+                tracing::error!(errors, "configuration not reloaded; the old one goes on serving");
+            }
+        }
+        renewed.map_err(|problems: Vec<_>| problems.into_iter().map(|(_, text)| text).collect())
+    }
+
+    fn take_over(&self, config: Config, origin: &Origin) -> Result<Vec<String>, Vec<String>> {
+        let file = origin.path.to_string_lossy();
+        let problem = |key: String, what: String| {
+            Problem::new(Severity::Error, &file, what).key(key).to_string()
+        };
+        let of_upstream = |fault: UpstreamFault| {
+            problem(format!("upstreams.{}.{}", fault.upstream, fault.key), fault.detail)
+        };
+        let metrics = &self.gate.metrics;
+        let mut problems: Vec<String> =
+            Upstreams::check(&config.upstreams).into_iter().map(of_upstream).collect();
+        let listener = Edge::prepare(&config.server)
+            .map_err(|fault| problems.push(problem("server.tls".to_owned(), fault.to_string())));
+        let Ok(listener) = listener else { return Err(problems) };
+        let before = self.gate.snapshot();
+        let losses = losses(&before.sources, &config);
+        problems.extend(losses.into_iter().map(|(key, what)| problem(key, what)));
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let upstreams = self.upstreams.load().reconfigured(&config.upstreams, metrics);
+        let upstreams =
+            upstreams.map_err(|faults| faults.into_iter().map(of_upstream).collect::<Vec<_>>())?;
+
+        // From here on nothing fails.
+        let new = Fixed::of(&config);
+        let pending = self.fixed.differences(&new);
+        let mut notes: Vec<String> = pending
+            .iter()
+            .map(|key| format!("{key} changed; that takes a restart, the old one stays in force"))
+            .collect();
+        self.pending.store(Arc::new(pending));
+        notes.extend(origin.log.apply(&config.log).err());
+        // A token that was left out for a listener on loopback must not open one that is not.
+        if self.fixed.same_admin_listener(&new) {
+            self.token.store(config.admin.token.clone().map(Arc::new));
+        }
+        upstreams.start();
+        let upstreams = Arc::new(upstreams);
+        let clock = &self.gate.clock;
+        let snapshot = Snapshot::new(config, &*upstreams, metrics, clock, Some(&before));
+        self.upstreams.store(upstreams);
+        self.gate.swap(snapshot);
+        self.edge.take_over(listener);
+        Ok(notes)
+    }
+}

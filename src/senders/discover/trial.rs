@@ -1,0 +1,99 @@
+//! Sources made up to try whether a captured request fits them.
+
+use crate::config::{Config, SecretReader};
+use crate::delivery::source::{Answers, Mode, Source, Unrouted};
+use crate::keys::Keys;
+use crate::request::RequestHead;
+use crate::scheme::Scheme;
+use crate::secret::{NamedSecret, Secret};
+use crate::senders::presets;
+use crate::verify::check;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+/// A source that has a scheme and a URL and nothing else.
+pub(crate) fn source_of(scheme: Scheme, path: &str, public_url: Option<String>) -> Source {
+    Source {
+        name: "trial".into(),
+        path: path.to_owned(),
+        preset: None,
+        scheme,
+        secrets: Vec::new(),
+        unreadable: Vec::new(),
+        keys: Err("made for a trial".to_owned()),
+        respond_within: Duration::from_secs(10),
+        answers: Answers::Full,
+        unrouted: Unrouted::Accept,
+        mode: Mode::Enforce,
+        allow: Vec::new(),
+        rate_limit: None,
+        pass_headers: Vec::new(),
+        replay_guard: false,
+        public_url,
+        dedupe_ttl: Duration::from_hours(96),
+        routes: Vec::new(),
+    }
+}
+
+/// Whether one of these secrets made the request's signature under the source's scheme.
+pub(crate) fn fits(
+    source: &Source,
+    secrets: &[NamedSecret],
+    head: &RequestHead,
+    body: &[u8],
+) -> bool {
+    // Each by itself: one that is no key of this scheme says nothing about the others.
+    secrets.iter().any(|secret| {
+        Keys::new(std::slice::from_ref(secret), &source.scheme.signature)
+            .is_ok_and(|keys| check(source, &keys, head, body).is_ok())
+    })
+}
+
+/// The source that a preset makes; `None` where the preset does not stand alone.
+pub(crate) fn preset_source(preset: &str, path: &str, public_url: Option<&str>) -> Option<Source> {
+    let quote = |text: &str| toml::Value::from(text).to_string();
+    let url = public_url.map(|url| format!("public_url = {}\n", quote(url))).unwrap_or_default();
+    let has_handshake = presets::named(preset)?.text.contains("[handshake]");
+    let token = "[sources.trial.handshake]\nverify_token = { env = \"ANY\" }\n";
+
+    let text = |token: &str| {
+        format!(
+            "[sources.trial]\npath = {}\npreset = {}\nsecrets = [{{ env = \"ANY\" }}]\n{url}{token}",
+            quote(path),
+            quote(preset),
+        )
+    };
+    let parse = |text: String| {
+        let loaded = Config::parse(&text, preset, Path::new("."), &NoSecrets);
+        loaded.ok()?.0.sources.into_iter().next()
+    };
+    let with_token = has_handshake.then(|| parse(text(token))).flatten();
+    with_token.or_else(|| parse(text("")))
+}
+
+/// Whatever the variable, this secret is in it.
+pub(super) struct OneSecret<'a>(pub(super) &'a Secret);
+
+impl SecretReader for OneSecret<'_> {
+    fn environment(&self, _: &str) -> Option<Secret> {
+        Some(self.0.clone())
+    }
+
+    fn file(&self, _: &Path) -> io::Result<Secret> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+}
+
+/// The scheme alone is wanted, and a preset's scheme does not depend on the secret.
+struct NoSecrets;
+
+impl SecretReader for NoSecrets {
+    fn environment(&self, _: &str) -> Option<Secret> {
+        None
+    }
+
+    fn file(&self, _: &Path) -> io::Result<Secret> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+}

@@ -1,0 +1,115 @@
+//! What ends a delivery before its signature is looked at.
+//!
+//! The checks are those of [`arrival`]; what only a running proxy has (addresses, rates, memory) is
+//! named, not judged.
+
+use super::{Question, escape};
+use crate::delivery::arrival::{self, Opened};
+use crate::delivery::headers::Passing;
+use crate::delivery::source::Mode;
+use crate::outcome::{Reason, Refusal};
+use crate::request::BodyError;
+use http::header;
+
+impl Question<'_> {
+    /// What the request is, in a line or several.
+    pub(super) fn says(&self) -> Vec<String> {
+        let Self { source, head, body, .. } = *self;
+        let path = escape(head.path.as_bytes());
+        let mut lines = vec![format!(
+            "{} {path} for the source `{}`, {} bytes of body",
+            head.method,
+            source.name,
+            body.len()
+        )];
+        if let Some(declared) =
+            arrival::declared_bytes(head).filter(|declared| *declared != body.len())
+        {
+            lines.push(format!(
+                "its Content-Length is {declared}, so the body in the file is not the one that \
+                 arrived"
+            ));
+        }
+        if !source.allow.is_empty() {
+            lines.push(
+                "not looked at: whether `allow` has the sender's address; a capture does not \
+                 tell it"
+                    .to_owned(),
+            );
+        }
+        if source.mode == Mode::Shadow {
+            lines.push(
+                "in shadow mode the proxy forwards what its signature, event or time is against, \
+                 all the same"
+                    .to_owned(),
+            );
+        }
+        lines
+    }
+
+    /// Whether the request is a handshake that is answered before its signature matters.
+    ///
+    /// # Errors
+    /// The first thing that the proxy refuses it for.
+    pub(super) fn is_handshake(&self) -> Result<bool, Refusal> {
+        let Self { source, head, body, .. } = *self;
+        if head.path != source.path {
+            return Err(Refusal::because(Reason::UnknownSource, self.astray()));
+        }
+        // A capture without a length had one on the wire, unless it came in chunks.
+        let is_chunked = head.headers.contains_key(header::TRANSFER_ENCODING);
+        let declared = arrival::declared_bytes(head).or((!is_chunked).then_some(body.len()));
+        let passing = Passing::of(&source.scheme, &source.pass_headers);
+        let admit = || passing.judge_connection(&head.headers);
+        let opened = arrival::open(source, head, declared, self.max_body_bytes, admit)
+            .map_err(|refusal| self.detailed(refusal, declared))?;
+        match opened {
+            Opened::Handshake(_) => return Ok(true),
+            // The next step says so.
+            Opened::Secretless(_) => return Ok(false),
+            Opened::Body(_) => {}
+        }
+        if body.len() > self.max_body_bytes {
+            return Err(self.detailed(BodyError::TooLarge.into(), Some(body.len())));
+        }
+        match arrival::handshake_in_body(source, head, body, &self.verified(), self.at) {
+            None => Ok(false),
+            Some(Ok(_)) => Ok(true),
+            Some(Err(fault)) => Err(fault.into()),
+        }
+    }
+
+    /// The same refusal, with what a reader of a capture wants to know.
+    fn detailed(&self, refusal: Refusal, bytes: Option<usize>) -> Refusal {
+        let Self { source, head, .. } = *self;
+        let detail = if refusal.reason == Reason::MethodNotAllowed {
+            if source.methods().any(|method| method == head.method) {
+                format!("{} is for handshakes, and this is none", head.method)
+            } else {
+                let methods: Vec<_> = source.methods().map(|method| method.to_string()).collect();
+                format!("the source takes {} only", methods.join(", "))
+            }
+        } else if refusal.reason == Reason::BodyTooLarge {
+            let bytes = bytes.unwrap_or(self.body.len());
+            format!("{bytes} bytes of body; `max_body` is {}", self.max_body_bytes)
+        } else if refusal.reason == Reason::ContentEncoding {
+            "these are not the bytes that were signed".to_owned()
+        } else {
+            return refusal;
+        };
+        Refusal::because(refusal.reason, detail)
+    }
+
+    fn astray(&self) -> String {
+        let Self { source, all, head, .. } = *self;
+        let (path, own) = (escape(head.path.as_bytes()), &source.path);
+        let what_to_do = if let Some(other) = all.iter().find(|other| other.path == head.path) {
+            format!("it is that of the source `{}`", other.name)
+        } else if head.path.trim_end_matches('/') == own.trim_end_matches('/') {
+            "a slash at the end counts".to_owned()
+        } else {
+            "without the request line it is judged as if it had come there".to_owned()
+        };
+        format!("it came to {path}, and the source's path is {own}; {what_to_do}")
+    }
+}

@@ -1,0 +1,364 @@
+//! Every metric, declared once; contract section 7.
+//!
+//! The doc line of a field is the HELP text that Prometheus shows. Label values come from the
+//! configuration or from enums, never from a request, so the number of series is bounded by
+//! construction; the hot path counts through handles that are looked up when a configuration is
+//! loaded ([`SourceMetrics`], [`UpstreamMetrics`]). The registry is our own and is passed in, so
+//! tests do not share counters.
+
+use crate::delivery::source::Source;
+use crate::outcome::{Outcome, Reason};
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
+};
+use std::collections::HashMap;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// Edges in seconds: from a refusal that costs microseconds to an upstream that takes its 30 s.
+const DURATION_SECONDS: &[f64] = &[
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0, 30.0, 60.0,
+];
+
+/// Edges in seconds for the time between an event and its delivery: senders retry for days.
+const LAG_SECONDS: &[f64] = &[
+    0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 43_200.0, 86_400.0,
+    259_200.0,
+];
+
+/// Declares the metrics: doc line, field, type, name, labels and (for histograms) edges.
+macro_rules! metrics {
+    ($(#[doc = $help:literal] $field:ident: $kind:ident = $name:literal $labels:tt $(, $edges:ident)?;)*) => {
+        /// All metrics of a process, with their registry.
+        #[derive(Debug)]
+        pub struct Metrics {
+            registry: Registry,
+            $(#[doc = $help] pub $field: $kind,)*
+        }
+
+        impl Metrics {
+            /// Declares every metric in a registry of its own.
+            ///
+            /// # Errors
+            /// Only if a name or label above is not one that Prometheus takes, which a test excludes.
+            pub fn new() -> Result<Self, prometheus::Error> {
+                let registry = Registry::new();
+                $(let $field = metrics!(@make $kind, $name, $help, $labels $(, $edges)?);
+                  registry.register(boxed(&$field))?;)*
+                Ok(Self { registry, $($field,)* })
+            }
+        }
+    };
+    (@make IntCounter, $name:literal, $help:literal, []) => { IntCounter::new($name, $help.trim())? };
+    (@make IntGauge, $name:literal, $help:literal, []) => { IntGauge::new($name, $help.trim())? };
+    (@make IntCounterVec, $name:literal, $help:literal, $labels:tt) => {
+        IntCounterVec::new(Opts::new($name, $help.trim()), &$labels)?
+    };
+    (@make IntGaugeVec, $name:literal, $help:literal, $labels:tt) => {
+        IntGaugeVec::new(Opts::new($name, $help.trim()), &$labels)?
+    };
+    (@make HistogramVec, $name:literal, $help:literal, $labels:tt, $edges:ident) => {
+        HistogramVec::new(HistogramOpts::new($name, $help.trim()).buckets($edges.to_vec()), &$labels)?
+    };
+}
+
+fn boxed<C: Collector + Clone + 'static>(collector: &C) -> Box<dyn Collector> {
+    Box::new(collector.clone())
+}
+
+metrics! {
+    /// Requests by how they ended; reason is empty for a good end, source for an unknown path.
+    deliveries: IntCounterVec = "hookward_deliveries_total" ["source", "outcome", "reason"];
+    /// Deliveries of verified events by type; a type that no route names literally is `other`.
+    events: IntCounterVec = "hookward_events_total" ["source", "type", "outcome"];
+    /// Time from the request header to the answer.
+    delivery_duration: HistogramVec = "hookward_delivery_duration_seconds" ["source", "outcome"], DURATION_SECONDS;
+    /// Time that a stage of a delivery took: read, verify, dedupe, upstream.
+    stage_duration: HistogramVec = "hookward_stage_duration_seconds" ["stage"], DURATION_SECONDS;
+    /// Requests to an upstream by result: 2xx to 5xx, timeout, unreachable, broken.
+    upstream_requests: IntCounterVec = "hookward_upstream_requests_total" ["upstream", "result"];
+    /// Time that a request to an upstream took, all attempts.
+    upstream_duration: HistogramVec = "hookward_upstream_duration_seconds" ["upstream"], DURATION_SECONDS;
+    /// Time between an event and its first delivery here, where the event says when it happened.
+    event_lag: HistogramVec = "hookward_event_lag_seconds" ["source"], LAG_SECONDS;
+    /// Signatures that a secret matched; a rotation is over when the old secret's stands still.
+    secret_matches: IntCounterVec = "hookward_secret_matches_total" ["source", "secret"];
+    /// Events that are being forwarded.
+    in_flight: IntGauge = "hookward_in_flight" [];
+    /// Connections open on the public listener.
+    connections: IntGauge = "hookward_connections" [];
+    /// Bytes of request bodies held in memory.
+    body_bytes: IntGauge = "hookward_body_bytes" [];
+    /// Delivered event ids that are remembered.
+    dedupe_entries: IntGaugeVec = "hookward_dedupe_entries" ["store"];
+    /// Delivered event ids that were forgotten before their ttl because the store was full.
+    dedupe_evicted: IntCounterVec = "hookward_dedupe_evicted_total" ["store"];
+    /// Calls that the store did not answer, or answered with an error.
+    dedupe_store_errors: IntCounterVec = "hookward_dedupe_store_errors_total" ["store"];
+    /// Duplicates whose body differs from the one that was delivered.
+    dedupe_body_mismatch: IntCounterVec = "hookward_dedupe_body_mismatch_total" ["source"];
+    /// 1 if the source can verify, 0 if a secret of it could not be read.
+    source_ready: IntGaugeVec = "hookward_source_ready" ["source"];
+    /// 1 if an address of the upstream is sent to, 0 if it is taken out.
+    upstream_healthy: IntGaugeVec = "hookward_upstream_healthy" ["upstream", "address"];
+    /// Reloads of the configuration: ok, or error, which leaves the old one serving.
+    config_reloads: IntCounterVec = "hookward_config_reloads_total" ["result"];
+    /// Jumps of this machine's wall clock against its steady clock, by more than a second.
+    clock_jumps: IntCounter = "hookward_clock_jumps_total" [];
+    /// 1, labelled with the version.
+    build_info: IntGaugeVec = "hookward_build_info" ["version"];
+}
+
+/// A stage of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Reading the body.
+    Read,
+    /// Judging the signature, reading the event.
+    Verify,
+    /// Asking the claim store.
+    Dedupe,
+    /// Waiting for the destinations.
+    Upstream,
+}
+
+/// Handles for every [`Stage`].
+#[derive(Clone, Debug)]
+pub struct StageMetrics([Histogram; 4]);
+
+impl StageMetrics {
+    /// Records that a stage took `duration`.
+    pub fn record(&self, stage: Stage, duration: Duration) {
+        if let Some(histogram) = self.0.get(stage as usize) {
+            histogram.observe(duration.as_secs_f64());
+        }
+    }
+}
+
+/// Handles for one source; made when a configuration is loaded.
+#[derive(Debug)]
+pub struct SourceMetrics {
+    /// One per good end, in the order of [`GOOD_ENDS`], then one per reason.
+    deliveries: Vec<IntCounter>,
+    /// Made at first use, so that an outcome that never happens costs no series.
+    durations: [OnceLock<Histogram>; Outcome::ALL.len()],
+    duration_vec: HistogramVec,
+    name: String,
+    /// For each type that a route names literally, and last for `other`, one per outcome.
+    events: Vec<[IntCounter; Outcome::ALL.len()]>,
+    event_types: HashMap<String, usize>,
+    secret_matches: Vec<IntCounter>,
+    /// Lag histogram of the source.
+    pub event_lag: Histogram,
+    /// Duplicates with another body.
+    pub body_mismatch: IntCounter,
+}
+
+const GOOD_ENDS: [Outcome; 4] =
+    [Outcome::Delivered, Outcome::Duplicate, Outcome::Ignored, Outcome::Handshake];
+
+impl SourceMetrics {
+    /// Counts a request: how it ended, why, and how long it took.
+    pub fn ended(&self, outcome: Outcome, reason: Option<Reason>, duration: Duration) {
+        let index = match reason {
+            Some(reason) => GOOD_ENDS.len() + reason as usize,
+            None => GOOD_ENDS.iter().position(|good| *good == outcome).unwrap_or_default(),
+        };
+        if let Some(counter) = self.deliveries.get(index) {
+            counter.inc();
+        }
+        if let Some(slot) = self.durations.get(outcome as usize) {
+            slot.get_or_init(|| {
+                self.duration_vec.with_label_values(&[self.name.as_str(), outcome.label()])
+            })
+            .observe(duration.as_secs_f64());
+        }
+    }
+
+    /// Counts a verified event.
+    pub fn event(&self, event_type: &str, outcome: Outcome) {
+        let other = self.events.len().saturating_sub(1);
+        let row = self.event_types.get(event_type).copied().unwrap_or(other);
+        if let Some(counter) = self.events.get(row).and_then(|row| row.get(outcome as usize)) {
+            counter.inc();
+        }
+    }
+
+    /// Counts that the secret of this index (0 is the newest) matched.
+    pub fn secret_matched(&self, index: usize) {
+        if let Some(counter) = self.secret_matches.get(index) {
+            counter.inc();
+        }
+    }
+}
+
+/// How a request to an upstream ended, as a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamResult {
+    /// An answer, by the hundreds of its status: 2 to 5.
+    Status(u16),
+    /// None within `timeout`.
+    Timeout,
+    /// No connection.
+    Unreachable,
+    /// No valid HTTP.
+    Broken,
+}
+
+const UPSTREAM_RESULTS: [&str; 7] =
+    ["2xx", "3xx", "4xx", "5xx", "timeout", "unreachable", "broken"];
+
+/// Handles for one upstream.
+#[derive(Clone, Debug)]
+pub struct UpstreamMetrics {
+    results: Vec<IntCounter>,
+    duration: Histogram,
+}
+
+impl UpstreamMetrics {
+    /// Counts a request and how long it took.
+    pub fn ended(&self, result: UpstreamResult, duration: Duration) {
+        let index = match result {
+            UpstreamResult::Status(status) => usize::from((status / 100).clamp(2, 5)) - 2,
+            UpstreamResult::Timeout => 4,
+            UpstreamResult::Unreachable => 5,
+            UpstreamResult::Broken => 6,
+        };
+        if let Some(counter) = self.results.get(index) {
+            counter.inc();
+        }
+        self.duration.observe(duration.as_secs_f64());
+    }
+}
+
+impl Metrics {
+    /// Handles for a source that is about to be served; counters start at 0, so that a rate
+    /// over the first refusal is not lost.
+    pub fn for_source(&self, source: &Source) -> SourceMetrics {
+        self.source_ready
+            .with_label_values(&[source.name.as_str()])
+            .set(i64::from(source.keys.is_ok()));
+        let types = source
+            .routes
+            .iter()
+            .flat_map(|route| &route.events)
+            .filter_map(|glob| glob.literal())
+            .chain(["other"]);
+        let secrets = source.secrets.iter().map(|secret| secret.label.as_str());
+        self.source_handles(source.name.as_str(), types, secrets)
+    }
+
+    /// Takes a source's readiness away once it is no longer served. Its counters stay: whoever
+    /// takes rates of them has not seen the last of its deliveries yet.
+    pub fn source_is_gone(&self, name: &str) {
+        // It is there unless two snapshots were swapped at once, and gone then.
+        drop(self.source_ready.remove_label_values(&[name]));
+    }
+
+    /// Handles for requests that match no source: their `source` label is empty.
+    pub fn for_no_source(&self) -> SourceMetrics {
+        self.source_handles("", std::iter::empty(), std::iter::empty())
+    }
+
+    fn source_handles<'a>(
+        &self,
+        name: &str,
+        types: impl Iterator<Item = &'a str>,
+        secrets: impl Iterator<Item = &'a str>,
+    ) -> SourceMetrics {
+        let delivery = |outcome: Outcome, reason: &str| {
+            self.deliveries.with_label_values(&[name, outcome.label(), reason])
+        };
+        let good = GOOD_ENDS.iter().map(|outcome| delivery(*outcome, ""));
+        let bad = Reason::ALL.iter().map(|r| delivery(r.facets().outcome, r.label()));
+        let mut event_types = HashMap::new();
+        let mut events = Vec::new();
+        for event_type in types {
+            event_types.entry(event_type.to_owned()).or_insert_with(|| {
+                events.push(Outcome::ALL.map(|outcome| {
+                    self.events.with_label_values(&[name, event_type, outcome.label()])
+                }));
+                events.len() - 1
+            });
+        }
+        SourceMetrics {
+            deliveries: good.chain(bad).collect(),
+            durations: std::array::from_fn(|_| OnceLock::new()),
+            duration_vec: self.delivery_duration.clone(),
+            name: name.to_owned(),
+            events,
+            event_types,
+            secret_matches: secrets
+                .map(|secret| self.secret_matches.with_label_values(&[name, secret]))
+                .collect(),
+            event_lag: self.event_lag.with_label_values(&[name]),
+            body_mismatch: self.dedupe_body_mismatch.with_label_values(&[name]),
+        }
+    }
+
+    /// Handles for an upstream.
+    pub fn for_upstream(&self, name: &str) -> UpstreamMetrics {
+        UpstreamMetrics {
+            results: UPSTREAM_RESULTS
+                .iter()
+                .map(|result| self.upstream_requests.with_label_values(&[name, result]))
+                .collect(),
+            duration: self.upstream_duration.with_label_values(&[name]),
+        }
+    }
+
+    /// Handles for the stages.
+    pub fn for_stages(&self) -> StageMetrics {
+        StageMetrics(
+            ["read", "verify", "dedupe", "upstream"]
+                .map(|stage| self.stage_duration.with_label_values(&[stage])),
+        )
+    }
+
+    /// Adds the collector of process figures (CPU, memory, descriptors), where the system has them.
+    #[must_use]
+    pub fn with_process_figures(self) -> Self {
+        let collector = prometheus::process_collector::ProcessCollector::for_self();
+        // The name is taken only if this is called twice, and then the first one serves.
+        drop(self.registry.register(Box::new(collector)));
+        self
+    }
+
+    /// Everything in Prometheus' text format.
+    ///
+    /// # Errors
+    /// When a metric family is empty or inconsistent, which the registry excludes.
+    pub fn render(&self) -> Result<String, prometheus::Error> {
+        let mut text = Vec::with_capacity(16 * 1024);
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        String::from_utf8(text).map_err(|fault| prometheus::Error::Msg(fault.to_string()))
+    }
+}
+
+/// One more while it lives, on a gauge: no way out of a function can forget to count down.
+#[derive(Debug)]
+pub struct Counted {
+    gauge: IntGauge,
+    amount: i64,
+}
+
+impl Counted {
+    /// Adds `amount` until it is dropped.
+    #[must_use]
+    pub fn on(gauge: &IntGauge, amount: i64) -> Self {
+        gauge.add(amount);
+        Self { gauge: gauge.clone(), amount }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.gauge.sub(self.amount);
+    }
+}
+
+#[cfg(test)]
+mod tests;
