@@ -9,21 +9,21 @@
 
 use async_trait::async_trait;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use hookward::clock::{Clock, SystemClock};
 use hookward::config::{Config, SecretReader};
 use hookward::dedupe::{Claims, MemoryStore};
 use hookward::delivery::gate::{Gate, Snapshot};
 use hookward::delivery::lifecycle;
 use hookward::delivery::source::Source;
-use hookward::names::UpstreamName;
 use hookward::outcome::Outcome;
 use hookward::request::{Body, BodyError, BodySource, RequestHead};
-use hookward::secret::Secret;
 use hookward::sign::{SignRequest, SigningKey, sign};
 use hookward::telemetry::metrics::Metrics;
 use hookward::upstream::{
     Forwarded, Forwarder, Forwarders, ReplyBody, UpstreamAnswer, UpstreamRequest,
 };
+use hookward_names::UpstreamName;
+use hookward_secret::Secret;
+use hookward_time::{Clock, SystemClock};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;

@@ -10,13 +10,13 @@
 )]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
-use hookward::clock::{Clock, SystemClock};
 use hookward::dedupe::{
     ClaimRequest, ClaimStore, ClaimTerms, Claimable, Claims, DiskStore, Ending, Hold, Intent,
     MemoryStore, RedisStore,
 };
-use hookward::names::{EventId, SourceName, UpstreamName};
-use hookward::secret::Secret;
+use hookward_names::{EventId, SourceName, UpstreamName};
+use hookward_secret::Secret;
+use hookward_time::{Clock, SystemClock};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

@@ -9,7 +9,6 @@
 )]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use hookward::clock::UnixMillis;
 use hookward::delivery::source::{Answers, Mode, Source, Unrouted};
 use hookward::event::Event;
 use hookward::keys::Keys;
@@ -17,9 +16,10 @@ use hookward::request::RequestHead;
 use hookward::scheme::{
     Algorithm, Encoding, EventRule, KeyForm, Place, Scheme, SignatureRule, Template,
 };
-use hookward::secret::{NamedSecret, Secret};
 use hookward::sign::{SignRequest, SigningKey, sign};
 use hookward::verify::SignatureCheck;
+use hookward_secret::{NamedSecret, Secret};
+use hookward_time::UnixMillis;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::hint::black_box;
 use std::time::Duration;

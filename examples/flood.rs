@@ -21,7 +21,7 @@
 
 use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use hookward::clock::{Clock as _, SystemClock};
+use hookward_time::{Clock as _, SystemClock};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};

@@ -3,15 +3,15 @@
 //! Owns contract section 3, step 4. The body is parsed at most once, for all members together, and
 //! only if something that is read stands in it. Knows neither secrets nor routes.
 
-use crate::clock::UnixMillis;
 use crate::delivery::source::Source;
 use crate::fault::Fault;
 use crate::json::{Member, read_members};
-use crate::names::EventId;
 use crate::request::RequestHead;
 use crate::scheme::{Place, Pointer, Segment, TimeFormat, TimestampPlace};
 use crate::verify::freshness::parse_time;
 use crate::verify::{Genuine, OneHeader, body_sha256, one_header, read_unsigned_timestamp};
+use hookward_names::EventId;
+use hookward_time::UnixMillis;
 use std::borrow::Cow;
 
 /// The longest id or type, in bytes: they become claim keys, headers and log fields.

@@ -5,7 +5,6 @@
 //! [`lifecycle`] is the story.
 
 pub mod cli;
-pub mod clock;
 pub mod config;
 pub mod dedupe;
 pub mod delivery;
@@ -15,12 +14,10 @@ pub mod fault;
 pub mod handshake;
 pub mod json;
 pub mod keys;
-pub mod names;
 pub mod operator;
 pub mod outcome;
 pub mod request;
 pub mod scheme;
-pub mod secret;
 pub mod senders;
 pub mod sign;
 pub mod telemetry;

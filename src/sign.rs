@@ -8,18 +8,18 @@ mod sample;
 
 pub use sample::{default_type, new_id, sample_body};
 
-use crate::clock::UnixMillis;
 use crate::delivery::source::Source;
 use crate::fault::Fault;
 use crate::json::PayloadFault;
 use crate::keys::Key;
 use crate::request::RequestHead;
 use crate::scheme::{Algorithm, Encoding, Part, Place, TimestampPlace};
-use crate::secret::{NamedSecret, Secret};
 use crate::senders::presets;
 use crate::verify::freshness::print_time;
 use crate::verify::{Inputs, OneHeader, encode_signature, one_header};
 use ed25519_dalek::Signer as _;
+use hookward_secret::{NamedSecret, Secret};
+use hookward_time::UnixMillis;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use p256::ecdsa::signature::hazmat::PrehashSigner as _;
 use p256::pkcs8::der::SecretDocument;

@@ -8,13 +8,13 @@
     reason = "a test that cannot be set up fails with a message"
 )]
 
-use hookward::clock::{Clock, ManualClock, UnixMillis};
 use hookward::config::{Config, SecretReader};
 use hookward::delivery::source::Source;
 use hookward::operator::runtime::Runtime;
 use hookward::operator::server::{Behind, Bound, start};
-use hookward::secret::Secret;
 use hookward::sign::{SignRequest, SigningKey, sign};
+use hookward_secret::Secret;
+use hookward_time::{Clock, ManualClock, UnixMillis};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;

@@ -6,16 +6,16 @@
     reason = "a test that cannot be set up fails with a message"
 )]
 
-use hookward::clock::{Clock, SystemClock, UnixMillis};
 use hookward::config::{Config, SecretReader, StoreSettings};
 use hookward::delivery::source::Source;
 use hookward::edge::Door;
 use hookward::operator::runtime::Runtime;
 use hookward::request::{Body, BodyError, BodySource, RequestHead};
 use hookward::scheme::{Part, TimestampPlace};
-use hookward::secret::{NamedSecret, Secret};
 use hookward::sign::{SignRequest, SigningKey, sample_body, sign};
 use hookward::verify::check;
+use hookward_secret::{NamedSecret, Secret};
+use hookward_time::{Clock, SystemClock, UnixMillis};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use proptest::prelude::*;
 use std::io::{Read as _, Write as _};

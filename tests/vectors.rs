@@ -10,15 +10,15 @@
     reason = "a vector that cannot be read fails the test, with a message"
 )]
 
-use hookward::clock::UnixMillis;
 use hookward::config::{Config, SecretReader};
 use hookward::delivery::source::Source;
 use hookward::fault::Fault;
 use hookward::outcome::Refusal;
 use hookward::request::RequestHead;
-use hookward::secret::Secret;
 use hookward::senders::presets;
 use hookward::verify::{self, freshness};
+use hookward_secret::Secret;
+use hookward_time::UnixMillis;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::Deserialize;
 use std::collections::HashSet;

@@ -1,7 +1,7 @@
 //! The text of a configuration file → a configuration, or problems of one line each.
 
 use hookward::config::{Config, SecretReader, Severity};
-use hookward::secret::Secret;
+use hookward_secret::Secret;
 use std::path::Path;
 
 const SECRET: &str = "never-to-be-seen-in-any-output";

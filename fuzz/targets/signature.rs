@@ -3,8 +3,8 @@
 use hookward::config::{Config, SecretReader};
 use hookward::delivery::source::Source;
 use hookward::request::RequestHead;
-use hookward::secret::Secret;
 use hookward::verify::{SignatureCheck, check};
+use hookward_secret::Secret;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;

@@ -1,11 +1,11 @@
 //! What a sender says → the request that an upstream reads.
 
-use hookward::clock::UnixMillis;
 use hookward::delivery::headers::{
     Passing, VerifiedFacts, for_upstream, idempotency_key, printable,
 };
 use hookward::delivery::trace::Trace;
 use hookward::request::RequestHead;
+use hookward_time::UnixMillis;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use percent_encoding::percent_decode_str;
 use std::net::{IpAddr, Ipv4Addr};

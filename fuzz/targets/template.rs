@@ -1,13 +1,13 @@
 //! The text of a signed template → what both sides fill it with.
 
-use hookward::clock::UnixMillis;
 use hookward::config::{Config, SecretReader};
 use hookward::delivery::source::Source;
 use hookward::request::RequestHead;
 use hookward::scheme::{Part, Place, Template, TimestampPlace};
-use hookward::secret::Secret;
 use hookward::sign::{SignRequest, SigningKey, sign};
 use hookward::verify::check;
+use hookward_secret::Secret;
+use hookward_time::UnixMillis;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;

@@ -6,8 +6,8 @@ use super::exit::{Exit, Stop};
 use super::print;
 use super::trust::{Authorities, Trust};
 use crate::config::{AdminSettings, Config, Part};
-use crate::secret::Secret;
 use crate::senders::receiver::show::printable;
+use hookward_secret::Secret;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::time::Duration;
 

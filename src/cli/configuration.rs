@@ -2,10 +2,10 @@
 
 use super::complain;
 use super::exit::{Exit, Stop};
-use crate::clock::UnixMillis;
 use crate::config::{Config, Part, Problem, SystemSecrets, nearest};
 use crate::delivery::source::Source;
-use crate::secret::NamedSecret;
+use hookward_secret::NamedSecret;
+use hookward_time::UnixMillis;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};

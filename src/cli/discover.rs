@@ -3,9 +3,9 @@
 use super::exit::{Exit, Stop};
 use super::print;
 use super::signing::{not_both_from_stdin, read_file};
-use crate::secret::Secret;
 use crate::senders::discover::{Names, discover, obstacles};
 use crate::senders::explain::read_head;
+use hookward_secret::Secret;
 use std::path::PathBuf;
 
 /// The path that a delivery is taken to have come to if its capture does not say.

@@ -4,9 +4,9 @@ use super::configuration::{ConfigFile, source, tell_unreadable, time};
 use super::exit::{Exit, Stop};
 use super::print;
 use super::signing::{not_both_from_stdin, read_file};
-use crate::clock::{Clock as _, SystemClock, UnixMillis};
 use crate::config::Part;
 use crate::senders::explain::{Question, read_head};
+use hookward_time::{Clock as _, SystemClock, UnixMillis};
 use std::path::PathBuf;
 
 /// Judges a captured request step by step and says why it would be forwarded, or why not

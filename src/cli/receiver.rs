@@ -2,9 +2,9 @@
 
 use super::exit::{Exit, Stop};
 use super::print;
-use crate::clock::SystemClock;
 use crate::senders::receiver::capture::Captures;
 use crate::senders::receiver::{Inbox, Received, Reply, serve, show};
+use hookward_time::SystemClock;
 use http::StatusCode;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};

@@ -3,12 +3,12 @@
 use super::complain;
 use super::configuration::ConfigFile;
 use super::exit::{Exit, Stop};
-use crate::clock::SystemClock;
 use crate::config::{Config, LogFormat, Problem, Severity, SystemSecrets};
 use crate::operator::runtime::{Origin, Runtime};
 use crate::operator::server::{self, Behind, Bound};
 use crate::telemetry::log;
 use crate::telemetry::spans;
+use hookward_time::SystemClock;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -6,11 +6,11 @@ use super::exit::{Exit, Stop};
 use super::print;
 use super::signing::{PrivateKey, complain_of_unused, key, read_file, unsigned};
 use super::trust::{Authorities, Trust};
-use crate::clock::{Clock as _, SystemClock, UnixMillis};
 use crate::config::{Config, Part};
 use crate::delivery::source::Source;
 use crate::senders::receiver::show::printable;
 use crate::sign::{SignRequest, default_type, new_id, sample_body, sign};
+use hookward_time::{Clock as _, SystemClock, UnixMillis};
 use std::path::PathBuf;
 
 /// Signs an event and posts it; prints status and outcome of each time

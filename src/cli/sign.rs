@@ -4,11 +4,11 @@ use super::configuration::{ConfigFile, source, time};
 use super::exit::{Exit, Stop};
 use super::signing::{PrivateKey, complain_of_unused, key, read_file, unsigned};
 use super::{complain, print};
-use crate::clock::{Clock as _, SystemClock, UnixMillis};
 use crate::config::Part;
 use crate::delivery::headers::capitalized;
 use crate::senders::presets;
 use crate::sign::{SignRequest, sign};
+use hookward_time::{Clock as _, SystemClock, UnixMillis};
 use std::path::PathBuf;
 
 /// Prints the headers that the sender would send with a body, ready for `curl -H @-`

@@ -5,9 +5,9 @@ use super::exit::{Exit, Stop};
 use crate::cli::configuration::newest_secret;
 use crate::delivery::source::Source;
 use crate::scheme::Place;
-use crate::secret::Secret;
 use crate::sign::{SignError, SigningKey};
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
+use hookward_secret::Secret;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 

@@ -4,7 +4,7 @@ use super::keys::{TableKeys, key, optional};
 use super::problem::nearest;
 use super::reading::{Item, TableReader};
 use super::secrets::{self, Found};
-use crate::secret::Secret;
+use hookward_secret::Secret;
 use std::net::SocketAddr;
 
 /// `[admin]`.

@@ -4,7 +4,7 @@ use super::keys::{TableKeys, key, optional};
 use super::reading::{Item, TableReader};
 use super::secrets::{self, Found};
 use super::upstream::{UpstreamTls, client_tls};
-use crate::secret::Secret;
+use hookward_secret::Secret;
 use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;

@@ -8,11 +8,11 @@ use super::problem::Severity;
 use super::reading::TableReader;
 use super::source::Draft;
 use super::{Config, READ_BUFFER_BYTES, Reading};
-use crate::clock::written;
 use crate::delivery::route::TypeGlob;
 use crate::delivery::source::{Mode, Source};
 use crate::scheme::{Algorithm, KeyForm, Part, Place, SignatureRule, Template, TimestampPlace};
-use crate::secret::NamedSecret;
+use hookward_secret::NamedSecret;
+use hookward_time::written;
 use std::net::SocketAddr;
 use std::time::Duration;
 

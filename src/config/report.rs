@@ -1,10 +1,10 @@
 //! What `check` prints: the configuration in a table, and how it ends.
 
 use super::{Config, Loaded};
-use crate::clock::written;
 use crate::delivery::route::TypeGlob;
 use crate::delivery::source::{Mode, Source, Unrouted};
-use crate::names::UpstreamName;
+use hookward_names::UpstreamName;
+use hookward_time::written;
 use std::fmt::Write as _;
 
 /// A table of sources, routes and upstreams, each line ended.

@@ -7,7 +7,7 @@ use super::document::Value;
 use super::keys::{TableKeys, optional};
 use super::problem::Severity;
 use super::reading::Item;
-use crate::secret::Secret;
+use hookward_secret::Secret;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _};

@@ -13,8 +13,8 @@ use crate::delivery::headers;
 use crate::delivery::source::{Answers, Mode, Source, Unrouted};
 use crate::keys::Keys;
 use crate::scheme::Scheme;
-use crate::secret::{NamedSecret, UnreadableSecret};
 use crate::senders::presets;
+use hookward_secret::{NamedSecret, UnreadableSecret};
 use http::HeaderName;
 use std::time::Duration;
 

@@ -7,7 +7,7 @@ use super::problem::Severity;
 use super::reading::{Item, TableReader};
 use super::server::with_file;
 use super::value::RequestPath;
-use crate::names::UpstreamName;
+use hookward_names::UpstreamName;
 use rustls::pki_types::ServerName;
 use std::path::PathBuf;
 use std::time::Duration;

@@ -5,7 +5,7 @@
 
 use super::delivered::Delivered;
 use super::{Counters, Key};
-use crate::clock::Clock;
+use hookward_time::Clock;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,8 +60,8 @@ impl Aliases {
 
 #[cfg(test)]
 mod tests {
-    use crate::clock::{Clock, ManualClock, UnixMillis};
     use crate::dedupe::{ClaimStore, Fence, Intent, Key, MemoryStore, Standing, Target, Verdict};
+    use hookward_time::{Clock, ManualClock, UnixMillis};
     use std::sync::Arc;
     use std::time::Duration;
 

@@ -12,8 +12,8 @@ use super::waiter::Waiter;
 use super::{
     ClaimStore, Fence, Health, Intent, Key, Settled, Standing, StoreError, Target, Verdict,
 };
-use crate::clock::{Clock, UnixMillis};
-use crate::names::{EventId, SourceName, UpstreamName};
+use hookward_names::{EventId, SourceName, UpstreamName};
+use hookward_time::{Clock, UnixMillis};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

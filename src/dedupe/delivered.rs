@@ -11,7 +11,7 @@
 //! back what expired ids still take.
 
 use super::{Counters, Key};
-use crate::clock::{Clock, UnixMillis};
+use hookward_time::{Clock, UnixMillis};
 use moka::Equivalent;
 use moka::notification::RemovalCause;
 use moka::policy::EvictionPolicy;
@@ -162,7 +162,7 @@ fn millis(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::ManualClock;
+    use hookward_time::ManualClock;
 
     const HOUR: Duration = Duration::from_hours(1);
 

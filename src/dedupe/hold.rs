@@ -1,8 +1,8 @@
 //! What a delivery asks of the claims, and how each destination stands for it.
 
 use super::{Claim, Intent, Key, Target, Waiter};
-use crate::clock::UnixMillis;
-use crate::names::{EventId, SourceName, UpstreamName};
+use hookward_names::{EventId, SourceName, UpstreamName};
+use hookward_time::UnixMillis;
 use std::time::Duration;
 
 /// An event that may be claimed: one that is proven genuine. How it is proven is not known here.

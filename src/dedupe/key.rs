@@ -1,6 +1,6 @@
 //! What is claimed, in 16 bytes.
 
-use crate::names::{EventId, SourceName, UpstreamName};
+use hookward_names::{EventId, SourceName, UpstreamName};
 use sha2::{Digest, Sha256};
 use std::fmt;
 
@@ -18,7 +18,7 @@ impl Key {
     ///
     /// ```compile_fail,E0308
     /// use hookward::dedupe::Key;
-    /// use hookward::names::{EventId, SourceName, UpstreamName};
+    /// use hookward_names::{EventId, SourceName, UpstreamName};
     /// let (source, id, to) =
     ///     (SourceName::from("shop"), EventId::from("1"), UpstreamName::from("erp"));
     /// let key = Key::of(&id, &source, &to);

@@ -6,7 +6,7 @@
 //!   the copies that arrive in this process, and sees to it that every claim ends.
 //! * [`ClaimStore`] is where the states live: [`MemoryStore`] here, others beside it.
 //!
-//! Knows neither HTTP nor signatures; time comes from a [`Clock`](crate::clock::Clock).
+//! Knows neither HTTP nor signatures; time comes from a [`Clock`](hookward_time::Clock).
 
 mod aliases;
 mod claim;
@@ -39,8 +39,8 @@ pub use memory::MemoryStore;
 pub use redis::{RedisStore, RedisTls};
 pub use waiter::{Waited, Waiter};
 
-use crate::clock::UnixMillis;
 use async_trait::async_trait;
+use hookward_time::UnixMillis;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 

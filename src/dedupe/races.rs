@@ -2,8 +2,8 @@
 
 use super::lock::racing;
 use super::*;
-use crate::clock::{Clock, ManualClock};
-use crate::names::{EventId, SourceName, UpstreamName};
+use hookward_names::{EventId, SourceName, UpstreamName};
+use hookward_time::{Clock, ManualClock};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 

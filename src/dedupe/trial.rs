@@ -1,7 +1,7 @@
 //! Whether the store does what a delivery needs, found out by doing it, now and then.
 
 use super::{ClaimStore, StoreError};
-use crate::clock::Clock;
+use hookward_time::Clock;
 use std::time::Duration;
 use tokio::sync::Mutex;
 

@@ -2,7 +2,7 @@
 
 use super::lock::Mutex;
 use super::{ClaimStore, Fence, Key, Settled, Standing, Verdict};
-use crate::clock::{Clock, UnixMillis};
+use hookward_time::{Clock, UnixMillis};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -229,8 +229,8 @@ impl Debt {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::ManualClock;
     use crate::dedupe::{Intent, MemoryStore, Target};
+    use hookward_time::ManualClock;
     use std::sync::Arc;
 
     const HOUR: Duration = Duration::from_hours(1);

@@ -2,7 +2,7 @@
 
 use super::flight::{Flight, Landing};
 use super::{Claims, Ending, Standing, Target};
-use crate::clock::UnixMillis;
+use hookward_time::UnixMillis;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -3,13 +3,13 @@
 //! A running proxy and `explain` call the same checks. Reading the body, and what only a running
 //! proxy knows (addresses, rates, memory), is the caller's.
 
-use crate::clock::UnixMillis;
 use crate::delivery::source::{Mode, Source};
 use crate::fault::Fault;
 use crate::handshake::{self, Reply};
 use crate::outcome::{Reason, Refusal};
 use crate::request::{BodyError, RequestHead};
 use crate::verify::{Genuine, SignatureCheck, freshness};
+use hookward_time::UnixMillis;
 use http::{Method, header};
 
 /// What follows once the head has passed.

@@ -3,12 +3,12 @@
 //! Wraps a rate limiter around our own [`Clock`], so that a test can sit on the instant at which a
 //! permit comes back. Knows neither sources nor requests.
 
-use crate::clock::Clock;
 use crate::delivery::source::RateLimit;
 use governor::clock::Clock as _;
 use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
+use hookward_time::Clock;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,7 +64,7 @@ impl Bucket {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::{ManualClock, UnixMillis};
+    use hookward_time::{ManualClock, UnixMillis};
 
     fn bucket(requests: u32, per: Duration) -> (Bucket, Arc<ManualClock>) {
         let clock = Arc::new(ManualClock::at(UnixMillis(0)));

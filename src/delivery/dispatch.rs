@@ -7,7 +7,6 @@
 #[cfg(test)]
 mod tests;
 
-use crate::clock::{Clock, UnixMillis};
 use crate::dedupe::{Claim, Ending, Hold, Waited, Waiter};
 use crate::delivery::answer::{Answer, End, Success};
 use crate::delivery::gate::{Gate, ServedRoute};
@@ -16,11 +15,12 @@ use crate::delivery::proof::Warrant;
 use crate::delivery::report::{DestinationReport, Report, millis};
 use crate::delivery::route::UpstreamName;
 use crate::delivery::trace::Trace;
-use crate::names::{EventId, SourceName};
 use crate::outcome::{Reason, Refusal};
 use crate::request::{Body, RequestHead};
 use crate::telemetry::metrics::Counted;
 use crate::upstream::{Forwarded, Forwarder, UpstreamRequest};
+use hookward_names::{EventId, SourceName};
+use hookward_time::{Clock, UnixMillis};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;

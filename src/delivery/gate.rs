@@ -4,7 +4,6 @@
 //! Claims, counters and the log live as long as the [`Gate`]. What happens to a delivery is told in
 //! `lifecycle`.
 
-use crate::clock::Clock;
 use crate::config::{Config, OnStoreError};
 use crate::dedupe::{Claims, StoreError};
 use crate::delivery::answer::{Answer, End};
@@ -17,6 +16,7 @@ use crate::outcome::{Reason, Refusal};
 use crate::telemetry::metrics::{Metrics, SourceMetrics, Stage, StageMetrics};
 use crate::upstream::{Forwarder, Forwarders};
 use arc_swap::ArcSwap;
+use hookward_time::Clock;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -8,9 +8,9 @@ mod passing;
 
 pub use passing::{Passing, folded, is_withheld, withheld};
 
-use crate::clock::UnixMillis;
 use crate::delivery::trace::Trace;
 use crate::request::RequestHead;
+use hookward_time::UnixMillis;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use passing::Circumstances;
 use std::borrow::Cow;

@@ -8,9 +8,9 @@ use crate::dedupe::Claimable;
 use crate::delivery::source::{Mode, Source};
 use crate::event::Event;
 use crate::fault::Fault;
-use crate::names::{EventId, SourceName};
 use crate::request::RequestHead;
 use crate::verify::Genuine;
+use hookward_names::{EventId, SourceName};
 
 /// An event of a request that is proven genuine.
 #[derive(Clone, Debug)]

@@ -4,7 +4,6 @@
 //! fills a [`Report`] while it goes; [`Reporter::conclude`] is the end. Never in a line: a body, a
 //! secret, a computed signature. What an unverified request says is escaped and cut.
 
-use crate::clock::{Clock, UnixMillis};
 use crate::delivery::answer::Answer;
 use crate::delivery::bucket::Bucket;
 use crate::delivery::proof::Proven;
@@ -13,6 +12,7 @@ use crate::delivery::trace::Trace;
 use crate::outcome::{Concern, Level, Outcome};
 use crate::request::Body;
 use crate::telemetry::metrics::SourceMetrics;
+use hookward_time::{Clock, UnixMillis};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn lines_whose_number_a_stranger_sets_are_limited_and_the_rest_is_counted() {
-        let clock = Arc::new(crate::clock::ManualClock::at(crate::clock::UnixMillis(0)));
+        let clock = Arc::new(hookward_time::ManualClock::at(hookward_time::UnixMillis(0)));
         let shared: Arc<dyn Clock> = clock.clone();
         let reporter = Reporter::new(&shared);
         let metrics = crate::telemetry::metrics::Metrics::new().unwrap();

@@ -3,7 +3,7 @@
 //! Owns the glob of a route's `events` and the rule "first match wins". Knows nothing of
 //! signatures, claims or HTTP.
 
-pub use crate::names::UpstreamName;
+pub use hookward_names::UpstreamName;
 
 /// One `[[sources.NAME.routes]]` table.
 #[derive(Clone, Debug)]

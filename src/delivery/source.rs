@@ -5,14 +5,14 @@
 use crate::delivery::route::Route;
 use crate::keys::Keys;
 use crate::scheme::Scheme;
-use crate::secret::{NamedSecret, UnreadableSecret};
+use hookward_secret::{NamedSecret, UnreadableSecret};
 use http::{HeaderName, Method};
 use ipnet::IpNet;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use crate::names::SourceName;
+pub use hookward_names::SourceName;
 
 /// One `[sources.NAME]` table with its preset's facts filled in.
 #[derive(Debug)]

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::fault::FaultKind;
-use crate::secret::Secret;
 use crate::verify::fixture::{head, hmac_sha1, source, template};
+use hookward_secret::Secret;
 
 fn handshake(kind: Kind) -> Handshake {
     let verify_token = Some(Secret::from("our-verify-token".to_owned()));

@@ -9,8 +9,8 @@ mod digest;
 pub(crate) use digest::{Running, Tag, sha256};
 
 use crate::scheme::{Algorithm, KeyForm, SignatureRule};
-use crate::secret::{NamedSecret, Secret};
 use decoding::decode_key;
+use hookward_secret::{NamedSecret, Secret};
 use p256::pkcs8::der::Document;
 use p256::pkcs8::{DecodePublicKey as _, ObjectIdentifier, SubjectPublicKeyInfoRef};
 use std::fmt;

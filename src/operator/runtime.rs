@@ -8,7 +8,6 @@ mod reload;
 
 pub use reload::Origin;
 
-use crate::clock::Clock;
 use crate::config::{Config, DedupeSettings, StoreSettings, UpstreamTls};
 use crate::dedupe::{ClaimStore, Claims, DiskStore, MemoryStore, RedisStore, RedisTls, StoreError};
 use crate::delivery::answer::{Answer, End};
@@ -19,11 +18,12 @@ use crate::edge::Door;
 use crate::operator::server::{Edge, TlsError};
 use crate::outcome::Refusal;
 use crate::request::{BodySource, RequestHead};
-use crate::secret::Secret;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{UpstreamFault, Upstreams};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
+use hookward_secret::Secret;
+use hookward_time::Clock;
 use parking_lot::Mutex;
 use reload::Fixed;
 use std::net::IpAddr;

@@ -1,6 +1,6 @@
 //! Which handshake a sender makes; the `handshake` module answers them.
 
-use crate::secret::Secret;
+use hookward_secret::Secret;
 use http::{HeaderName, Method};
 
 /// A handshake that the proxy answers itself.

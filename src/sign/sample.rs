@@ -1,10 +1,10 @@
 //! Sample events: bodies in which id, type and times stand where the scheme looks for them.
 
 use super::SignError;
-use crate::clock::UnixMillis;
 use crate::delivery::source::Source;
 use crate::scheme::{Part, Place, Pointer, TimeFormat, TimestampPlace};
 use crate::verify::freshness::print_time;
+use hookward_time::UnixMillis;
 use serde_json::{Map, Value};
 
 /// A random id in the shape of a UUID, version 4.

@@ -6,9 +6,9 @@
 mod limits;
 mod lost;
 
-use crate::clock::{Clock, SystemClock};
 use crate::config::{LogFormat, LogSettings};
 use arc_swap::ArcSwap;
+use hookward_time::{Clock, SystemClock};
 use limits::LineLimits;
 use lost::{Counter, Telling};
 use serde_json::{Map, Value};

@@ -25,9 +25,9 @@ pub use destination::UpstreamStatus;
 pub use upstreams::{UpstreamFault, Upstreams};
 
 use crate::delivery::proof::Permit;
-use crate::names::UpstreamName;
 use crate::request::RequestHead;
 use bytes::Bytes;
+use hookward_names::UpstreamName;
 use http::{HeaderMap, Method};
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,16 +1,16 @@
 //! Sources and requests for tests, spelled as a configuration would spell them.
 
 use super::Keys;
-use crate::clock::UnixMillis;
 use crate::delivery::source::{Answers, Mode, Source, Unrouted};
 use crate::request::RequestHead;
 use crate::scheme::{
     Algorithm, Encoding, EventRule, KeyForm, Place, Scheme, SignatureRule, Template, TimeFormat,
     TimestampPlace, TimestampRule,
 };
-use crate::secret::{NamedSecret, Secret};
 use crate::sign::{SignRequest, SigningKey, sign};
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use hookward_secret::{NamedSecret, Secret};
+use hookward_time::UnixMillis;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;

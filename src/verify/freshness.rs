@@ -2,9 +2,9 @@
 //!
 //! A time that cannot be read is a refusal and never a pass. Knows no clock: now comes in.
 
-use crate::clock::UnixMillis;
 use crate::fault::Fault;
 use crate::scheme::{TimeFormat, TimestampRule};
+use hookward_time::UnixMillis;
 use std::time::Duration;
 
 /// Whether `sent` lies within `max_age` and `max_ahead` of `now`, both ends included to the

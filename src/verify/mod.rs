@@ -24,12 +24,12 @@ pub(crate) use encoding::{decode_signature, encode_signature};
 pub(crate) use signed::{Inputs, OneHeader, Piece, body_sha256, one_header};
 pub(crate) use texts::signed_text;
 
-use crate::clock::UnixMillis;
 use crate::delivery::source::Source;
 use crate::fault::Fault;
 use crate::keys::{Key, Keys, Running};
 use crate::request::RequestHead;
 use crate::scheme::{Algorithm, SignatureRule};
+use hookward_time::UnixMillis;
 use std::borrow::Cow;
 use std::sync::Arc;
 

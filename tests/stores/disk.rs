@@ -4,8 +4,8 @@ mod full;
 
 use crate::again::{again, role};
 use crate::world::{Ask, Expect, HOLD, Result, TTL, WITHIN, word};
-use hookward::clock::{Clock, ManualClock, SystemClock, UnixMillis};
 use hookward::dedupe::{Claims, DiskStore, Ending, Hold};
+use hookward_time::{Clock, ManualClock, SystemClock, UnixMillis};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

@@ -8,12 +8,12 @@ use crate::again::{again, role};
 use crate::hop::Hop;
 use crate::redis_server::RedisServer;
 use crate::world::{Ask, Expect, HOLD, Kind, LEASE, Result, TTL, WITHIN, World, open_redis, word};
-use hookward::clock::{Clock, ManualClock, SystemClock, UnixMillis};
 use hookward::dedupe::{
     ClaimStore, Claims, Ending, Fence, Health, Hold, Intent, Key, RedisStore, Standing, StoreError,
     Target, Verdict, Waited,
 };
-use hookward::secret::Secret;
+use hookward_secret::Secret;
+use hookward_time::{Clock, ManualClock, SystemClock, UnixMillis};
 use monitor::Monitor;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,11 +1,11 @@
 //! What contract section 3 promises of claims, for every store.
 
 use crate::world::{Ask, Expect, HOLD, Kind, LEASE, Result, TTL, WITHIN, World, word};
-use hookward::clock::Clock;
 use hookward::dedupe::{
     Claims, Ending, Fence, Hold, Intent, Key, Settled, Standing, Target, Verdict,
 };
 use hookward::dedupe::{Waited, Waiter};
+use hookward_time::Clock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

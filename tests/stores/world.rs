@@ -1,13 +1,13 @@
 //! Two instances over one store, and a clock that tests move.
 
 use crate::redis_server::RedisServer;
-use hookward::clock::{Clock, ManualClock, UnixMillis};
 use hookward::dedupe::{
     Claim, ClaimRequest, ClaimStore, ClaimTerms, Claimable, Claims, DiskStore, Hold, Intent,
     MemoryStore, RedisStore, StoreError, Waiter,
 };
-use hookward::names::{EventId, SourceName, UpstreamName};
-use hookward::secret::Secret;
+use hookward_names::{EventId, SourceName, UpstreamName};
+use hookward_secret::Secret;
+use hookward_time::{Clock, ManualClock, UnixMillis};
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;

@@ -3,15 +3,15 @@
 use crate::cli::client::{Client, PATIENCE, Told};
 use crate::cli::exit::{Exit, Stop};
 use crate::cli::trust::Trust;
-use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, SystemSecrets};
 use crate::delivery::source::Source;
 use crate::operator::runtime::Runtime;
 use crate::operator::server::{self, Behind, BindError, Bound, Running};
-use crate::secret::{NamedSecret, Secret};
 use crate::senders::receiver::{Inbox, Received, Reply, serve};
 use crate::sign::{SignRequest, SigningKey, sign};
 use crate::telemetry::metrics::Metrics;
+use hookward_secret::{NamedSecret, Secret};
+use hookward_time::{Clock as _, SystemClock};
 use http::StatusCode;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -130,7 +130,7 @@ impl Stage {
     /// RFC 3339 of a moment `seconds` from now.
     pub(super) fn time(&self, seconds: i64) -> String {
         let now = self.clock.wall();
-        crate::clock::UnixMillis(now.0.saturating_add(seconds.saturating_mul(1000))).to_rfc3339()
+        hookward_time::UnixMillis(now.0.saturating_add(seconds.saturating_mul(1000))).to_rfc3339()
     }
 
     /// The headers that the shop sends with `body`, signed with `secret`.

@@ -10,7 +10,7 @@ use crate::config::source::Draft;
 use crate::delivery::source::Source;
 use crate::keys::{Running, Tag};
 use crate::scheme::Part;
-use crate::secret::NamedSecret;
+use hookward_secret::NamedSecret;
 use zeroize::Zeroizing;
 
 /// Warns of each secret that an earlier source has as well.

@@ -8,7 +8,7 @@ mod reference;
 mod secrets;
 
 use super::{Config, Loaded, Problem, SecretReader};
-use crate::secret::Secret;
+use hookward_secret::Secret;
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -4,10 +4,10 @@
 use super::id_file::IdFile;
 use super::journal::{self, Found, Journal};
 use super::record::Record;
-use crate::clock::{Clock, UnixMillis};
 use crate::dedupe::delivered::Delivery;
 use crate::dedupe::table::Restored;
 use crate::dedupe::{Counters, Key};
+use hookward_time::{Clock, UnixMillis};
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
 use std::fs::{self, File};

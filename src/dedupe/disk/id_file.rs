@@ -1,9 +1,9 @@
 //! The file that outlives the process: a `redb` database of delivered ids.
 
 use super::record::Record;
-use crate::clock::UnixMillis;
 use crate::dedupe::Key;
 use crate::dedupe::delivered::Delivery;
+use hookward_time::UnixMillis;
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 use redb::{Table, TableDefinition, TableError, WriteTransaction};
 use std::fs::{self, File};

@@ -1,8 +1,8 @@
 //! What the disk store writes down: one change of one key.
 
-use crate::clock::UnixMillis;
 use crate::dedupe::Key;
 use crate::dedupe::delivered::Delivery;
+use hookward_time::UnixMillis;
 
 /// Bytes of a record: a tag and four numbers and a key, whatever it is.
 pub(super) const RECORD_BYTES: usize = 41;

@@ -6,11 +6,11 @@
 //! call after a pause that doubles up to [`LONGEST_PAUSE`]. Until then calls fail at once with the
 //! last reason.
 
-use crate::clock::Clock;
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{
     AsyncConnectionConfig, Client, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value,
 };
+use hookward_time::Clock;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

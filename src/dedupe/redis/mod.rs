@@ -16,14 +16,14 @@ use super::{
     ClaimStore, Counters, Fence, Health, Intent, Key, Settled, Standing, StoreError, Target,
     Verdict, trial,
 };
-use crate::clock::Clock;
-use crate::secret::Secret;
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{
     Cmd, ErrorKind, FromRedisValue, RedisResult, Script, ScriptInvocation, ServerErrorKind, Value,
 };
 use async_trait::async_trait;
 use count::Count;
+use hookward_secret::Secret;
+use hookward_time::Clock;
 use line::Line;
 use parking_lot::Mutex;
 pub use server::RedisTls;

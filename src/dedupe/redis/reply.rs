@@ -1,7 +1,7 @@
 //! What the scripts answer.
 
-use crate::clock::UnixMillis;
 use crate::dedupe::Standing;
+use hookward_time::UnixMillis;
 use std::time::Duration;
 
 /// How a key stands, from its value and the milliseconds until it expires; `None` if the value is

@@ -2,13 +2,13 @@
 
 use super::{CONNECT_WITHIN, NAME};
 use crate::dedupe::StoreError;
-use crate::secret::Secret;
 use ::redis::io::AsyncDNSResolver;
 use ::redis::io::tcp::TcpSettings;
 use ::redis::{
     AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, ConnectionInfo,
     IntoConnectionInfo, RedisFuture, TlsCertificates,
 };
+use hookward_secret::Secret;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 

@@ -20,7 +20,7 @@ async fn the_first_thing_that_does_not_hold_ends_a_delivery() {
             .with("X-Signature", "sha256=nonsense")
     };
     let signed = |body: &str| stage.signed("shop", body);
-    let outdated = |kind| envelope("1", kind, crate::clock::UnixMillis(0));
+    let outdated = |kind| envelope("1", kind, hookward_time::UnixMillis(0));
     let mismatch = format!("sha256={}", "0".repeat(64));
     let everything = || {
         body("{")
@@ -107,7 +107,7 @@ async fn every_limit_of_age_includes_its_end() {
         (60_001, "timestamp_in_future"),
     ] {
         let stage = Stage::of(&shop(""));
-        let at = crate::clock::UnixMillis(NOW.0 + millis);
+        let at = hookward_time::UnixMillis(NOW.0 + millis);
         let met = stage.deliver(stage.signed("shop", &envelope("1", "order.created", at))).await;
         assert_eq!(met.reason(), reason, "{millis} ms");
     }
@@ -334,7 +334,7 @@ async fn only_verified_events_are_counted_by_type() {
     };
     stage.order("1").await;
     stage.order("1").await;
-    let outdated = envelope("2", "order.created", crate::clock::UnixMillis(0));
+    let outdated = envelope("2", "order.created", hookward_time::UnixMillis(0));
     stage.deliver(stage.signed("shop", &outdated)).await;
     stage.deliver(Delivery::to("/shop", "{}")).await;
     assert_eq!((events("delivered"), events("duplicate"), events("rejected")), (1, 1, 0));

@@ -1,10 +1,10 @@
 //! What shadow mode lets through, and what it says about it.
 
-use crate::clock::UnixMillis;
 use crate::delivery::lifecycle::testing::{
     Act, Delivery, Latch, Stage, all_wait, answer, envelope, order, shop, shop_to, status,
 };
 use crate::upstream::Forwarded;
+use hookward_time::UnixMillis;
 use http::Method;
 
 fn stage() -> Stage {

@@ -2,7 +2,7 @@
 
 use super::{Reply, fault, unauthorized};
 use crate::request::RequestHead;
-use crate::secret::Secret;
+use hookward_secret::Secret;
 use http::header::{AUTHORIZATION, ORIGIN};
 use std::net::IpAddr;
 use subtle::ConstantTimeEq;

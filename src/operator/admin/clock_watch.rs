@@ -9,7 +9,7 @@
 //! whose clock stands, and short enough that a single correction (which after all is for the better)
 //! does not take a lone instance out of service.
 
-use crate::clock::{Clock, UnixMillis};
+use hookward_time::{Clock, UnixMillis};
 use parking_lot::Mutex;
 use prometheus::IntCounter;
 use serde_json::{Value, json};
@@ -112,7 +112,7 @@ impl ClockWatch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::ManualClock;
+    use hookward_time::ManualClock;
 
     fn watch() -> (Arc<ManualClock>, Arc<ClockWatch>, IntCounter) {
         let clock = Arc::new(ManualClock::at(UnixMillis::from_seconds(1_000_000)));

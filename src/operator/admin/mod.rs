@@ -21,17 +21,17 @@
 mod access;
 mod clock_watch;
 
-use crate::clock::Clock;
 use crate::edge::{BodyMemory, Limits, Listener, Reply, Responder, Traffic};
 use crate::outcome::Refusal;
 use crate::request::{BodySource, RequestHead};
-use crate::secret::Secret;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::ReplyBody;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
 use bytes::Bytes;
 pub use clock_watch::ClockWatch;
+use hookward_secret::Secret;
+use hookward_time::Clock;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method};
 use percent_encoding::percent_decode_str;

@@ -23,10 +23,10 @@ pub use edge::{Edge, Prepared};
 pub use signals::{EXIT_CUT_OFF, EXIT_FINISHED, EXIT_SECOND_SIGNAL, until_signalled};
 pub use tls::{TlsError, TlsProblem, load as load_tls};
 
-use crate::clock::Clock;
 use crate::edge::{Door, Listener, Public};
 use crate::operator::admin::{Admin, AdminBackend, ClockWatch};
 use crate::telemetry::metrics::Metrics;
+use hookward_time::Clock;
 use parking_lot::Mutex;
 use pingora::listeners::{L4BufferSettings, ListenerConfig};
 use pingora::server::{Fds, ListenFds};

@@ -1,17 +1,17 @@
 //! A server in the test's own process, with a door that records and answers as it is told.
 
 use super::{Behind, Bound, Edge, Running, start};
-use crate::clock::SystemClock;
 use crate::config::{AdminSettings, ServerSettings};
 use crate::delivery::answer::{Answer, Success};
 use crate::edge::Door;
 use crate::operator::admin::{AdminBackend, Forgotten};
 use crate::outcome::{Reason, Refusal};
 use crate::request::{BodyError, BodySource, RequestHead};
-use crate::secret::Secret;
 use crate::telemetry::metrics::Metrics;
 use async_trait::async_trait;
 use bytes::Bytes;
+use hookward_secret::Secret;
+use hookward_time::SystemClock;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::net::{IpAddr, SocketAddr};

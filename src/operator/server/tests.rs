@@ -4,8 +4,8 @@ use super::testing::{
     Recorder, Sender, admin_settings, post, serve, serve_with_admin, server_settings,
 };
 use super::{Drained, Edge, until_signalled};
-use crate::secret::Secret;
 use crate::telemetry::metrics::Counted;
+use hookward_secret::Secret;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;

@@ -8,8 +8,8 @@ use crate::request::RequestHead;
 use crate::scheme::{
     Algorithm, Encoding, EventRule, KeyForm, Part, Scheme, SignatureRule, Template, TimestampRule,
 };
-use crate::secret::NamedSecret;
 use crate::verify::Inputs;
+use hookward_secret::NamedSecret;
 use std::cmp::Reverse;
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 
 use super::{Names, candidates, discover};
 use crate::request::RequestHead;
-use crate::secret::Secret;
+use hookward_secret::Secret;
 use http::header;
 
 /// What to look at where [`discover`] finds nothing, in sentences, the surest first.

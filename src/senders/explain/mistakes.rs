@@ -4,14 +4,14 @@
 //! never a guess. The simplest is tried first. Nothing here prints a secret or a computed signature.
 
 use super::rewritten;
-use crate::clock::UnixMillis;
 use crate::delivery::source::Source;
 use crate::event::Event;
 use crate::request::RequestHead;
 use crate::scheme::{Algorithm, Encoding, KeyForm, Part, Place, Scheme, TimeFormat, TimestampRule};
-use crate::secret::{NamedSecret, Secret};
 use crate::senders::discover::{self, Names, fits, preset_source, source_of};
 use crate::verify::freshness::{judge, parse_time};
+use hookward_secret::{NamedSecret, Secret};
+use hookward_time::UnixMillis;
 
 /// A mistake that explains a refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]

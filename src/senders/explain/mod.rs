@@ -17,7 +17,6 @@ mod tests;
 pub use captured::read_head;
 pub use mistakes::Mistake;
 
-use crate::clock::UnixMillis;
 use crate::delivery::route::UpstreamName;
 use crate::delivery::source::{Source, Unrouted};
 use crate::event::Event;
@@ -26,6 +25,7 @@ use crate::outcome::{Concern, Reason, Refusal};
 use crate::request::RequestHead;
 use crate::scheme::{Algorithm, Part, Place};
 use crate::verify::{Genuine, Piece, check, freshness, signed_pieces, timestamp_text};
+use hookward_time::UnixMillis;
 use http::HeaderName;
 use mistakes::{Case, other_time_format};
 use std::fmt;

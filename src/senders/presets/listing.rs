@@ -1,7 +1,7 @@
 //! What `hookward presets` and `hookward presets NAME` print.
 
 use super::{Preset, all};
-use crate::clock::written;
+use hookward_time::written;
 
 /// All presets as an aligned table: name, sender, confidence, algorithm, where the signature is.
 #[must_use]

@@ -1,7 +1,7 @@
 //! `docs/senders.md`, written from the data.
 
 use super::{Preset, UNREACHED, all};
-use crate::clock::written;
+use hookward_time::written;
 use std::fmt::Write as _;
 
 const HEAD: &str = "\

@@ -60,8 +60,8 @@ fn head(request: &Received) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::UnixMillis;
     use bytes::Bytes;
+    use hookward_time::UnixMillis;
     use std::os::unix::fs::PermissionsExt as _;
 
     fn mode(path: &Path) -> u32 {

@@ -6,8 +6,8 @@
 pub mod capture;
 pub mod show;
 
-use crate::clock::{Clock, UnixMillis};
 use bytes::{Bytes, BytesMut};
+use hookward_time::{Clock, UnixMillis};
 use http::StatusCode;
 use pingora::http::ResponseHeader;
 use pingora::protocols::Stream;

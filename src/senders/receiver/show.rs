@@ -173,8 +173,8 @@ fn line(text: &mut String, depth: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::UnixMillis;
     use bytes::Bytes;
+    use hookward_time::UnixMillis;
     use http::StatusCode;
     use std::time::Duration;
 

@@ -5,9 +5,9 @@
 //! reaches, and a new line is limited before anybody thinks of it. The next line of the same place
 //! says how many were left out.
 
-use crate::clock::Clock;
 use crate::delivery::bucket::Bucket;
 use crate::delivery::source::RateLimit;
+use hookward_time::Clock;
 use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::sync::Arc;

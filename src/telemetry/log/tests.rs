@@ -1,7 +1,7 @@
 //! What lines look like, and which are left out.
 
 use super::*;
-use crate::clock::{ManualClock, UnixMillis};
+use hookward_time::{ManualClock, UnixMillis};
 use std::io;
 use std::sync::Mutex;
 use std::time::Duration;

@@ -5,9 +5,9 @@
 
 use crate::delivery::proof::Proven;
 use crate::delivery::report::{Ended, SpanSink};
-use crate::names::SourceName;
 use crate::outcome::Outcome;
 use async_trait::async_trait;
+use hookward_names::SourceName;
 use opentelemetry::trace::{
     SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState,
 };

@@ -2,9 +2,9 @@
 
 use super::raw::{RawUpstream, settings};
 use super::{Bench, OK, kernel_counts, pattern, request};
-use crate::clock::{ManualClock, UnixMillis};
 use crate::config::{Balance, Breaker, Ejection, HealthCheck};
 use crate::upstream::Forwarded;
+use hookward_time::{ManualClock, UnixMillis};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -12,10 +12,10 @@ mod tls;
 use super::{
     Forwarded, Forwarder, Forwarders as _, ReplyBody, UpstreamAnswer, UpstreamRequest, Upstreams,
 };
-use crate::clock::{Clock, SystemClock};
 use crate::config::UpstreamSettings;
 use crate::telemetry::metrics::Metrics;
 use bytes::Bytes;
+use hookward_time::{Clock, SystemClock};
 use http::{HeaderMap, Method};
 use pingora::protocols::SocketDigest;
 use std::os::fd::AsRawFd;

@@ -2,10 +2,10 @@
 
 use super::raw::RawUpstream;
 use super::{Bench, OK, pattern};
-use crate::clock::SystemClock;
 use crate::config::{UpstreamSettings, UpstreamTls};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{Forwarded, Upstreams};
+use hookward_time::SystemClock;
 use parking_lot::Mutex;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::RootCertStore;

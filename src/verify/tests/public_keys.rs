@@ -6,9 +6,9 @@ use super::{reason, stream};
 use crate::fault::FaultKind;
 use crate::keys::KeyError;
 use crate::scheme::{Encoding, KeyForm, TimeFormat};
-use crate::secret::Secret;
 use crate::sign::SigningKey;
 use data_encoding::{BASE64, HEXLOWER};
+use hookward_secret::Secret;
 
 /// RFC 8032 section 7.1, test 3.
 const ED25519_SEED: &str = "c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7";

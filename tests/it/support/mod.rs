@@ -20,7 +20,7 @@ pub use receiver::{Kind, Receiver};
 pub use sender::{Delivery, Event, Sender, hmac_sha256_hex};
 pub use upstream::{Gate, Reply, Upstream};
 
-use hookward::clock::{Clock, SystemClock};
+use hookward_time::{Clock, SystemClock};
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ pub fn unix_now() -> i64 {
 
 /// RFC 3339 of a moment `seconds` from now.
 pub fn rfc3339_in(seconds: i64) -> String {
-    hookward::clock::UnixMillis::from_seconds(unix_now() + seconds).to_rfc3339()
+    hookward_time::UnixMillis::from_seconds(unix_now() + seconds).to_rfc3339()
 }
 
 /// Asks until the answer is yes; what is waited for is an event, the pause only spares the CPU.

@@ -3,8 +3,8 @@
 use super::{clock, deliver, state};
 use crate::again::{again, role};
 use crate::world::{Result, WITHIN};
-use hookward::clock::{Clock, ManualClock};
 use hookward::dedupe::{Claims, DiskStore, Health};
+use hookward_time::{Clock, ManualClock};
 use std::fs;
 use std::io::Write;
 use std::path::Path;

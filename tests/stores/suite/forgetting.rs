@@ -2,8 +2,8 @@
 
 use super::deliver;
 use crate::world::{Ask, Expect, Kind, WITHIN, World, word};
-use hookward::clock::Clock;
 use hookward::dedupe::{Ending, Standing};
+use hookward_time::Clock;
 use std::sync::Arc;
 
 for_every_store! {

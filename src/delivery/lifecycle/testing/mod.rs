@@ -8,7 +8,6 @@ mod upstreams;
 pub(crate) use delivery::{Delivery, Met};
 pub(crate) use upstreams::{Act, Latch, answer, status};
 
-use crate::clock::{Clock, ManualClock, UnixMillis};
 use crate::config::Config;
 use crate::config::tests::TestSecrets;
 use crate::dedupe::{ClaimStore, Claims, Fence, Intent, Key, MemoryStore, Standing, Target};
@@ -16,6 +15,7 @@ use crate::delivery::gate::{Gate, Snapshot};
 use crate::delivery::lifecycle;
 use crate::sign::{SignRequest, SigningKey, sign};
 use crate::telemetry::metrics::Metrics;
+use hookward_time::{Clock, ManualClock, UnixMillis};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;

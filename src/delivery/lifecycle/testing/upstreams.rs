@@ -1,11 +1,11 @@
 //! Destinations that write down what they see and do as they are told.
 
-use crate::names::UpstreamName;
 use crate::upstream::{
     Forwarded, Forwarder, Forwarders, ReplyBody, UpstreamAnswer, UpstreamRequest,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
+use hookward_names::UpstreamName;
 use http::{HeaderName, HeaderValue};
 use parking_lot::Mutex;
 use std::collections::VecDeque;

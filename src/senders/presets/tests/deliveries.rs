@@ -1,7 +1,6 @@
 //! Every preset as a user gets it: copied, resolved, its sample signed, verified and tampered with.
 
 use super::super::{Preset, all, show};
-use crate::clock::UnixMillis;
 use crate::config::{Config, SecretReader};
 use crate::delivery::source::Source;
 use crate::event::Event;
@@ -9,10 +8,11 @@ use crate::fault::{Fault, FaultKind};
 use crate::outcome::Refusal;
 use crate::request::RequestHead;
 use crate::scheme::{Algorithm, KeyForm, TimeFormat, TimestampPlace};
-use crate::secret::Secret;
 use crate::sign::{SignRequest, SigningKey, sample_body, sign};
 use crate::verify::{check, fixture, freshness};
 use data_encoding::{BASE64, HEXLOWER};
+use hookward_secret::Secret;
+use hookward_time::UnixMillis;
 use p256::elliptic_curve::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
 use std::path::Path;
 use std::time::Duration;
