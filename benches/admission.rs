@@ -10,7 +10,6 @@
 use async_trait::async_trait;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use hookward::config::{Config, SecretReader};
-use hookward::dedupe::{Claims, MemoryStore};
 use hookward::delivery::gate::{Gate, Snapshot};
 use hookward::delivery::lifecycle;
 use hookward::delivery::source::Source;
@@ -21,6 +20,7 @@ use hookward::telemetry::metrics::Metrics;
 use hookward::upstream::{
     Forwarded, Forwarder, Forwarders, ReplyBody, UpstreamAnswer, UpstreamRequest,
 };
+use hookward_claims::{Claims, MemoryStore};
 use hookward_names::UpstreamName;
 use hookward_secret::Secret;
 use hookward_time::{Clock, SystemClock};

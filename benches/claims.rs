@@ -10,7 +10,7 @@
 )]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
-use hookward::dedupe::{
+use hookward_claims::{
     ClaimRequest, ClaimStore, ClaimTerms, Claimable, Claims, DiskStore, Ending, Hold, Intent,
     MemoryStore, RedisStore,
 };

@@ -6,7 +6,6 @@
 
 pub mod cli;
 pub mod config;
-pub mod dedupe;
 pub mod delivery;
 pub mod edge;
 pub mod event;

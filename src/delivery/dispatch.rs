@@ -7,7 +7,6 @@
 #[cfg(test)]
 mod tests;
 
-use crate::dedupe::{Claim, Ending, Hold, Waited, Waiter};
 use crate::delivery::answer::{Answer, End, Success};
 use crate::delivery::gate::{Gate, ServedRoute};
 use crate::delivery::headers::{self, Passing, VerifiedFacts};
@@ -19,6 +18,7 @@ use crate::outcome::{Reason, Refusal};
 use crate::request::{Body, RequestHead};
 use crate::telemetry::metrics::Counted;
 use crate::upstream::{Forwarded, Forwarder, UpstreamRequest};
+use hookward_claims::{Claim, Ending, Hold, Waited, Waiter};
 use hookward_names::{EventId, SourceName};
 use hookward_time::{Clock, UnixMillis};
 use std::sync::Arc;

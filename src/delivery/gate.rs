@@ -5,7 +5,6 @@
 //! `lifecycle`.
 
 use crate::config::{Config, OnStoreError};
-use crate::dedupe::{Claims, StoreError};
 use crate::delivery::answer::{Answer, End};
 use crate::delivery::bucket::Bucket;
 use crate::delivery::headers::Passing;
@@ -16,6 +15,7 @@ use crate::outcome::{Reason, Refusal};
 use crate::telemetry::metrics::{Metrics, SourceMetrics, Stage, StageMetrics};
 use crate::upstream::{Forwarder, Forwarders};
 use arc_swap::ArcSwap;
+use hookward_claims::{Claims, StoreError};
 use hookward_time::Clock;
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -10,7 +10,6 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-use crate::dedupe::{ClaimRequest, ClaimTerms, Hold, Intent};
 use crate::delivery::answer::{Answer, Conclusion, End, Success};
 use crate::delivery::arrival::{self, Opened};
 use crate::delivery::dispatch::{self, Dispatch};
@@ -27,6 +26,7 @@ use crate::outcome::{Reason, Refusal};
 use crate::request::{Body, BodySource, RequestHead};
 use crate::telemetry::metrics::Stage;
 use crate::verify::{Genuine, SignatureCheck, freshness};
+use hookward_claims::{ClaimRequest, ClaimTerms, Hold, Intent};
 use hookward_time::UnixMillis;
 use http::{HeaderValue, header};
 use std::sync::Arc;

@@ -4,12 +4,12 @@
 //! claimed. A request to an upstream needs a [`Permit`], which a `Proven` gives, or in shadow mode a
 //! [`ShadowPass`]. None of the three can be made in another way.
 
-use crate::dedupe::Claimable;
 use crate::delivery::source::{Mode, Source};
 use crate::event::Event;
 use crate::fault::Fault;
 use crate::request::RequestHead;
 use crate::verify::Genuine;
+use hookward_claims::Claimable;
 use hookward_names::{EventId, SourceName};
 
 /// An event of a request that is proven genuine.

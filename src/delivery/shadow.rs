@@ -7,7 +7,6 @@
 #[cfg(test)]
 mod tests;
 
-use crate::dedupe::Hold;
 use crate::delivery::answer::{Answer, End};
 use crate::delivery::dispatch::{self, Dispatch};
 use crate::delivery::gate::{Gate, Serving};
@@ -17,6 +16,7 @@ use crate::delivery::trace::Trace;
 use crate::event::Event;
 use crate::outcome::{Concern, Outcome, Reason, Refusal};
 use crate::request::RequestHead;
+use hookward_claims::Hold;
 use tokio::time::Instant;
 
 /// Says at once what enforcement would have waited for: a copy is not held up in shadow mode. A

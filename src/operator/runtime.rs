@@ -9,7 +9,6 @@ mod reload;
 pub use reload::Origin;
 
 use crate::config::{Config, DedupeSettings, StoreSettings, UpstreamTls};
-use crate::dedupe::{ClaimStore, Claims, DiskStore, MemoryStore, RedisStore, RedisTls, StoreError};
 use crate::delivery::answer::{Answer, End};
 use crate::delivery::gate::{Gate, Snapshot};
 use crate::delivery::lifecycle;
@@ -22,6 +21,9 @@ use crate::telemetry::metrics::Metrics;
 use crate::upstream::{UpstreamFault, Upstreams};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
+use hookward_claims::{
+    ClaimStore, Claims, DiskStore, MemoryStore, RedisStore, RedisTls, StoreError,
+};
 use hookward_secret::Secret;
 use hookward_time::Clock;
 use parking_lot::Mutex;

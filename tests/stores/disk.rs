@@ -4,7 +4,7 @@ mod full;
 
 use crate::again::{again, role};
 use crate::world::{Ask, Expect, HOLD, Result, TTL, WITHIN, word};
-use hookward::dedupe::{Claims, DiskStore, Ending, Hold};
+use hookward_claims::{Claims, DiskStore, Ending, Hold};
 use hookward_time::{Clock, ManualClock, SystemClock, UnixMillis};
 use std::collections::BTreeSet;
 use std::fs;

@@ -5,7 +5,7 @@
 //! the model's.
 
 use crate::world::{Ask, HOLD, Kind, LEASE, Result, TTL, WITHIN, World, word};
-use hookward::dedupe::{Claim, Ending, Hold, Standing, Waited, Waiter};
+use hookward_claims::{Claim, Ending, Hold, Standing, Waited, Waiter};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use std::collections::HashMap;

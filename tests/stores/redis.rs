@@ -8,7 +8,7 @@ use crate::again::{again, role};
 use crate::hop::Hop;
 use crate::redis_server::RedisServer;
 use crate::world::{Ask, Expect, HOLD, Kind, LEASE, Result, TTL, WITHIN, World, open_redis, word};
-use hookward::dedupe::{
+use hookward_claims::{
     ClaimStore, Claims, Ending, Fence, Health, Hold, Intent, Key, RedisStore, Standing, StoreError,
     Target, Verdict, Waited,
 };

@@ -1,10 +1,10 @@
 //! What contract section 3 promises of claims, for every store.
 
 use crate::world::{Ask, Expect, HOLD, Kind, LEASE, Result, TTL, WITHIN, World, word};
-use hookward::dedupe::{
+use hookward_claims::{
     Claims, Ending, Fence, Hold, Intent, Key, Settled, Standing, Target, Verdict,
 };
-use hookward::dedupe::{Waited, Waiter};
+use hookward_claims::{Waited, Waiter};
 use hookward_time::Clock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -329,7 +329,7 @@ async fn deliver(claims: &Arc<Claims<Result>>, ask: Ask<'_>) {
 }
 
 /// What is released behind the scenes is won a little later.
-async fn soon_won(claims: &Arc<Claims<Result>>, ask: Ask<'_>) -> hookward::dedupe::Claim<Result> {
+async fn soon_won(claims: &Arc<Claims<Result>>, ask: Ask<'_>) -> hookward_claims::Claim<Result> {
     for _ in 0..500 {
         match ask.one(claims).await {
             Hold::Won(claim) => return claim,

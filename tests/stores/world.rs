@@ -1,7 +1,7 @@
 //! Two instances over one store, and a clock that tests move.
 
 use crate::redis_server::RedisServer;
-use hookward::dedupe::{
+use hookward_claims::{
     Claim, ClaimRequest, ClaimStore, ClaimTerms, Claimable, Claims, DiskStore, Hold, Intent,
     MemoryStore, RedisStore, StoreError, Waiter,
 };

@@ -1,10 +1,10 @@
 //! Forwarding, settling and waiting, with destinations that do as they are told.
 
-use crate::dedupe::Standing;
 use crate::delivery::lifecycle::testing::{
     Act, Latch, Stage, all_wait, answer, order, shop, shop_to, status,
 };
 use crate::upstream::Forwarded;
+use hookward_claims::Standing;
 use std::time::Duration;
 
 fn in_flight(stage: &Stage) -> i64 {

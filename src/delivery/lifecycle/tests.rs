@@ -1,10 +1,10 @@
 //! The order of a delivery's life, and what each step lets through.
 
-use crate::dedupe::Standing;
 use crate::delivery::lifecycle::testing::{Delivery, NOW, Stage, UPSTREAMS, envelope, order, shop};
 use crate::request::BodyError;
 use data_encoding::HEXLOWER;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use hookward_claims::Standing;
 use http::Method;
 use sha2::Sha256;
 use std::time::Duration;

@@ -1,11 +1,11 @@
 //! What the admin listener is told about a process that serves.
 
 use super::Runtime;
-use crate::dedupe::{Health, Standing};
 use crate::delivery::report::printable;
 use crate::delivery::route::{TypeGlob, UpstreamName};
 use crate::operator::admin::{AdminBackend, Forgotten};
 use async_trait::async_trait;
+use hookward_claims::{Health, Standing};
 use hookward_secret::Secret;
 use serde_json::{Map, Value, json};
 use std::net::IpAddr;

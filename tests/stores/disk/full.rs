@@ -3,7 +3,7 @@
 use super::{clock, deliver, state};
 use crate::again::{again, role};
 use crate::world::{Result, WITHIN};
-use hookward::dedupe::{Claims, DiskStore, Health};
+use hookward_claims::{Claims, DiskStore, Health};
 use hookward_time::{Clock, ManualClock};
 use std::fs;
 use std::io::Write;

@@ -4,7 +4,7 @@ use super::{claims, deliver, deliver_soon, open};
 use crate::hop::Hop;
 use crate::redis_server::RedisServer;
 use crate::world::{Ask, Result, WITHIN};
-use hookward::dedupe::{Claims, Health, RedisTls};
+use hookward_claims::{Claims, Health, RedisTls};
 use hookward_secret::Secret;
 use hookward_time::SystemClock;
 use std::path::PathBuf;
@@ -147,7 +147,7 @@ async fn a_certificate_of_an_own_ca_is_believed_where_that_is_said() {
     let opened = async |tls: RedisTls| {
         let url = Secret::from(url.clone());
         let clock = Arc::new(SystemClock::new());
-        hookward::dedupe::RedisStore::open(&url, Some(&tls), "hookward:", clock, WITHIN).await
+        hookward_claims::RedisStore::open(&url, Some(&tls), "hookward:", clock, WITHIN).await
     };
     let name = Some("redis.internal");
     let store = opened(tls(Some("ca.pem"), true, name)).await.unwrap();

@@ -3,7 +3,7 @@
 use super::{Monitor, claims, deliver_soon, open};
 use crate::redis_server::RedisServer;
 use crate::world::{Ask, Result, WITHIN};
-use hookward::dedupe::{Claims, Health};
+use hookward_claims::{Claims, Health};
 use std::sync::Arc;
 use std::time::Duration;
 

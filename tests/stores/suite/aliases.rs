@@ -2,7 +2,7 @@
 
 use super::deliver;
 use crate::world::{Ask, Expect, Kind, WITHIN, World, word};
-use hookward::dedupe::{Ending, Waited};
+use hookward_claims::{Ending, Waited};
 use std::sync::Arc;
 
 for_every_store! {

@@ -2,7 +2,7 @@
 
 use super::deliver;
 use crate::world::{Ask, Expect, Kind, WITHIN, World, word};
-use hookward::dedupe::{Ending, Standing};
+use hookward_claims::{Ending, Standing};
 use hookward_time::Clock;
 use std::sync::Arc;
 

@@ -10,11 +10,11 @@ pub(crate) use upstreams::{Act, Latch, answer, status};
 
 use crate::config::Config;
 use crate::config::tests::TestSecrets;
-use crate::dedupe::{ClaimStore, Claims, Fence, Intent, Key, MemoryStore, Standing, Target};
 use crate::delivery::gate::{Gate, Snapshot};
 use crate::delivery::lifecycle;
 use crate::sign::{SignRequest, SigningKey, sign};
 use crate::telemetry::metrics::Metrics;
+use hookward_claims::{ClaimStore, Claims, Fence, Intent, Key, MemoryStore, Standing, Target};
 use hookward_time::{Clock, ManualClock, UnixMillis};
 use std::path::Path;
 use std::sync::Arc;

@@ -1,10 +1,10 @@
 //! A store that counts what it is asked, and can fail.
 
-use crate::dedupe::{
+use async_trait::async_trait;
+use hookward_claims::{
     ClaimStore, Counters, Fence, Health, Intent, Key, MemoryStore, Settled, Standing, StoreError,
     Target, Verdict,
 };
-use async_trait::async_trait;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 

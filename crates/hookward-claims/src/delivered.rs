@@ -10,7 +10,7 @@
 //! 40 bytes for each, and twice the time to remember one. Now and then [`Delivered::sweep`] gives
 //! back what expired ids still take.
 
-use super::{Counters, Key};
+use crate::{Counters, Key};
 use hookward_time::{Clock, UnixMillis};
 use moka::Equivalent;
 use moka::notification::RemovalCause;

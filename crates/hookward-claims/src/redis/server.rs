@@ -1,7 +1,7 @@
 //! Which server, and how to reach it.
 
 use super::{CONNECT_WITHIN, NAME};
-use crate::dedupe::StoreError;
+use crate::StoreError;
 use ::redis::io::AsyncDNSResolver;
 use ::redis::io::tcp::TcpSettings;
 use ::redis::{

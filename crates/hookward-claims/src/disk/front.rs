@@ -4,9 +4,9 @@
 use super::id_file::IdFile;
 use super::journal::{self, Found, Journal};
 use super::record::Record;
-use crate::dedupe::delivered::Delivery;
-use crate::dedupe::table::Restored;
-use crate::dedupe::{Counters, Key};
+use crate::delivered::Delivery;
+use crate::table::Restored;
+use crate::{Counters, Key};
 use hookward_time::{Clock, UnixMillis};
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;

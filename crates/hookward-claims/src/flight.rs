@@ -5,7 +5,7 @@
 //! follower is never too late for its winner's result, and copies cost the store nothing.
 
 use super::shards::Shards;
-use super::{Ending, Key, Standing, StoreError};
+use crate::{Ending, Key, Standing, StoreError};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicBool, Ordering};

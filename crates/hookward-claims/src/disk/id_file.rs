@@ -1,8 +1,8 @@
 //! The file that outlives the process: a `redb` database of delivered ids.
 
 use super::record::Record;
-use crate::dedupe::Key;
-use crate::dedupe::delivered::Delivery;
+use crate::Key;
+use crate::delivered::Delivery;
 use hookward_time::UnixMillis;
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 use redb::{Table, TableDefinition, TableError, WriteTransaction};

@@ -157,7 +157,7 @@ fn is_zero(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dedupe::Key;
+    use crate::Key;
 
     fn records() -> Vec<Record> {
         (0..5).map(|n| Record::Forgotten { key: Key::from_bytes([n; 16]) }).collect()

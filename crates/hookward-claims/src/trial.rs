@@ -1,6 +1,6 @@
 //! Whether the store does what a delivery needs, found out by doing it, now and then.
 
-use super::{ClaimStore, StoreError};
+use crate::{ClaimStore, StoreError};
 use hookward_time::Clock;
 use std::time::Duration;
 use tokio::sync::Mutex;

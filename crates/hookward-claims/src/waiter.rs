@@ -1,7 +1,7 @@
 //! Waiting for the delivery that was first.
 
 use super::flight::{Flight, Landing};
-use super::{Claims, Ending, Standing, Target};
+use crate::{Claims, Ending, Standing, Target};
 use hookward_time::UnixMillis;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! What a store that did not answer has to be told yet, and what is known here meanwhile.
 
 use super::lock::Mutex;
-use super::{ClaimStore, Fence, Key, Settled, Standing, Verdict};
+use crate::{ClaimStore, Fence, Key, Settled, Standing, Verdict};
 use hookward_time::{Clock, UnixMillis};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -229,7 +229,7 @@ impl Debt {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dedupe::{Intent, MemoryStore, Target};
+    use crate::{Intent, MemoryStore, Target};
     use hookward_time::ManualClock;
     use std::sync::Arc;
 

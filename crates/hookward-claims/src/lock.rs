@@ -41,7 +41,7 @@ pub(super) mod racing {
     }
 
     /// Runs `test` under `schedules` random interleavings of its `shuttle` threads.
-    pub(in crate::dedupe) fn check(test: impl Fn() + Send + Sync + 'static, schedules: usize) {
+    pub(crate) fn check(test: impl Fn() + Send + Sync + 'static, schedules: usize) {
         let raced = move || {
             // The threads of a schedule all run on this thread of the system.
             SCHEDULED.set(true);

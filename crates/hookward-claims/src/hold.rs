@@ -1,6 +1,6 @@
 //! What a delivery asks of the claims, and how each destination stands for it.
 
-use super::{Claim, Intent, Key, Target, Waiter};
+use crate::{Claim, Intent, Key, Target, Waiter};
 use hookward_names::{EventId, SourceName, UpstreamName};
 use hookward_time::UnixMillis;
 use std::time::Duration;

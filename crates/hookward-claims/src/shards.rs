@@ -1,7 +1,7 @@
 //! State by key, in parts that have a lock each.
 
-use super::Key;
 use super::lock::Mutex;
+use crate::Key;
 
 /// A power of two, so many that two cores rarely meet.
 const COUNT: usize = 64;

@@ -1,7 +1,7 @@
 //! What the disk store writes down: one change of one key.
 
-use crate::dedupe::Key;
-use crate::dedupe::delivered::Delivery;
+use crate::Key;
+use crate::delivered::Delivery;
 use hookward_time::UnixMillis;
 
 /// Bytes of a record: a tag and four numbers and a key, whatever it is.

@@ -6,7 +6,7 @@
 
 use super::delivered::Delivery;
 use super::shards::Shards;
-use super::{Fence, Intent, Key, Settled, Standing, StoreError, Target, Verdict};
+use crate::{Fence, Intent, Key, Settled, Standing, StoreError, Target, Verdict};
 use hookward_time::{Clock, UnixMillis};
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -4,7 +4,7 @@
 //! fail pushes one of them out. One of either kind that has to go before its time is counted.
 
 use super::delivered::Delivered;
-use super::{Counters, Key};
+use crate::{Counters, Key};
 use hookward_time::Clock;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,7 +60,7 @@ impl Aliases {
 
 #[cfg(test)]
 mod tests {
-    use crate::dedupe::{ClaimStore, Fence, Intent, Key, MemoryStore, Standing, Target, Verdict};
+    use crate::{ClaimStore, Fence, Intent, Key, MemoryStore, Standing, Target, Verdict};
     use hookward_time::{Clock, ManualClock, UnixMillis};
     use std::sync::Arc;
     use std::time::Duration;

@@ -1,6 +1,6 @@
 //! What the scripts answer.
 
-use crate::dedupe::Standing;
+use crate::Standing;
 use hookward_time::UnixMillis;
 use std::time::Duration;
 

@@ -4,7 +4,7 @@ use super::aliases::Aliases;
 use super::delivered::{Delivered, Delivery};
 use super::local::LocalStore;
 use super::table::{Recall, Table};
-use super::{Counters, Health, Key, StoreError};
+use crate::{Counters, Health, Key, StoreError};
 use async_trait::async_trait;
 use hookward_time::Clock;
 use parking_lot::Mutex;

@@ -1,8 +1,8 @@
 //! What the stores of one process share: every call is answered by their [`Table`] at once.
 
 use super::table::{Recall, Table};
-use super::{ClaimStore, Counters, Fence, Health, Intent, Key, Settled, Standing, StoreError};
-use super::{Target, Verdict, trial};
+use crate::{ClaimStore, Counters, Fence, Health, Intent, Key, Settled, Standing, StoreError};
+use crate::{Target, Verdict, trial};
 use async_trait::async_trait;
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! One claim, and how it ends.
 
 use super::flight::{Flight, Landing};
-use super::{Claims, Fence, Key, Settled, Verdict};
+use crate::{Claims, Fence, Key, Settled, Verdict};
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -9,7 +9,7 @@ use super::running::Running;
 use super::trial::Trials;
 use super::unsettled::Unsettled;
 use super::waiter::Waiter;
-use super::{
+use crate::{
     ClaimStore, Fence, Health, Intent, Key, Settled, Standing, StoreError, Target, Verdict,
 };
 use hookward_names::{EventId, SourceName, UpstreamName};
