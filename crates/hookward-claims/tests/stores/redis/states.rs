@@ -75,7 +75,7 @@ async fn a_user_who_may_not_do_what_a_delivery_needs_is_not_ready() {
 #[tokio::test]
 async fn the_least_rights_are_enough() {
     let server = RedisServer::start().await;
-    let page = include_str!("../../../docs/stores.md");
+    let page = include_str!("../../../../../docs/stores.md");
     let rules = page.lines().find_map(|line| line.strip_prefix("ACL SETUSER hookward "));
     let rules: Vec<&str> = rules.expect("the page states them").split(' ').collect();
     ask(&server, &[&["ACL", "SETUSER", "hookward"][..], &rules].concat()).await;
