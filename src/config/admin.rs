@@ -1,10 +1,10 @@
 //! `[admin]` and `[log]`: how the operator looks in.
 
-use super::keys::{TableKeys, key, optional};
-use super::problem::nearest;
-use super::reading::{Item, TableReader};
-use super::secrets::{self, Found};
 use hookward_secret::Secret;
+use hookward_settings::keys::{TableKeys, key, optional};
+use hookward_settings::problem::nearest;
+use hookward_settings::reading::{Item, TableReader};
+use hookward_settings::secrets::{self, Found};
 use std::net::SocketAddr;
 
 /// `[admin]`.
@@ -138,7 +138,7 @@ fn level(item: &Item<'_>) -> Option<String> {
                 format!("{whole}{near}")
             });
             item.reading.note(
-                item.problem(super::problem::Severity::Error, "not a log level")
+                item.problem(hookward_settings::problem::Severity::Error, "not a log level")
                     .suggestion(near.map(|near| format!("\"{near}\"")))
                     .allowed(allowed),
             );

@@ -3,8 +3,8 @@
 //! Checked when the configuration is read, so that a listener or an upstream does not find out at
 //! its first handshake, and a reload with a half-written file is refused.
 
-use super::reading::Item;
-use super::secrets::plain;
+use hookward_settings::reading::Item;
+use hookward_settings::secrets::plain;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};

@@ -1,10 +1,10 @@
 //! `[dedupe]`: where delivered ids are kept, and for how long.
 
-use super::keys::{TableKeys, key, optional};
-use super::reading::{Item, TableReader};
-use super::secrets::{self, Found};
 use super::upstream::{UpstreamTls, client_tls};
 use hookward_secret::Secret;
+use hookward_settings::keys::{TableKeys, key, optional};
+use hookward_settings::reading::{Item, TableReader};
+use hookward_settings::secrets::{self, Found};
 use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;
@@ -243,7 +243,7 @@ fn path(item: &Item<'_>) -> Option<PathBuf> {
 fn redis_url(item: &Item<'_>, wanted: bool) -> Option<Secret> {
     let allowed = "redis:// or rediss:// with a host, as \"redis://127.0.0.1:6379/0\", or \
                    { env = \"…\" } or { file = \"…\" } that holds such a URL";
-    let url = if matches!(item.node.value, super::document::Value::Table(_)) {
+    let url = if matches!(item.node.value, hookward_settings::document::Value::Table(_)) {
         let wanted = wanted && item.reading.needs(&item.key);
         match secrets::read(item)? {
             // Whatever it holds, nobody is going to connect.

@@ -4,14 +4,14 @@
 
 mod shared;
 
-use super::problem::Severity;
-use super::reading::TableReader;
 use super::source::Draft;
 use super::{Config, READ_BUFFER_BYTES, Reading};
 use crate::delivery::route::TypeGlob;
 use crate::delivery::source::{Mode, Source};
 use crate::scheme::{Algorithm, KeyForm, Part, Place, SignatureRule, Template, TimestampPlace};
 use hookward_secret::NamedSecret;
+use hookward_settings::problem::Severity;
+use hookward_settings::reading::TableReader;
 use hookward_time::written;
 use std::net::SocketAddr;
 use std::time::Duration;

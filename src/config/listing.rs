@@ -1,6 +1,6 @@
 //! Problems as they are shown: to a person, with the line that each is in, or to a program.
 
-use super::problem::{Problem, Severity};
+use hookward_settings::problem::{Problem, Severity};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 

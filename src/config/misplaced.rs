@@ -1,8 +1,8 @@
 //! Where a key was probably meant to stand that the table has not.
 
-use super::document::{Node, Value};
-use super::keys::TableKeys;
 use super::{source, upstream};
+use hookward_settings::document::{Node, Value};
+use hookward_settings::keys::TableKeys;
 
 /// What to say beside "unknown key", and what was probably meant. `table` is the path of the table
 /// that holds the key; empty for the root.

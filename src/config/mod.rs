@@ -8,37 +8,30 @@
 mod admin;
 mod certificates;
 mod dedupe;
-mod document;
-mod keys;
+mod forms;
 mod lints;
 mod listing;
 mod misplaced;
-mod part;
 mod preset;
-mod problem;
-mod reading;
 pub mod reference;
 pub mod report;
 mod route;
 mod scheme;
-mod secrets;
 mod server;
 mod source;
 mod template;
 mod upstream;
-mod value;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use admin::{AdminSettings, LogFormat, LogSettings};
 pub use dedupe::{DedupeSettings, OnStoreError, StoreSettings};
-pub use keys::{Default as KeyDefault, Key, TableKeys};
+pub(crate) use hookward_settings::problem::nearest;
+pub use hookward_settings::{
+    Key, KeyDefault, Part, Place, Problem, SecretReader, Severity, SystemSecrets, TableKeys,
+};
 pub use listing::{Style, counts, render_problems, to_json};
-pub use part::Part;
-pub(crate) use problem::nearest;
-pub use problem::{Place, Problem, Severity};
-pub use secrets::{SecretReader, SystemSecrets};
 pub use server::{ListenerTls, READ_BUFFER_BYTES, ServerSettings};
 pub use upstream::{
     Balance, Breaker, Ejection, HealthCheck, UpstreamSettings, UpstreamTls, UpstreamUrl,
@@ -47,9 +40,10 @@ pub use upstream::{
 use crate::delivery::source::Source;
 use crate::scheme::Scheme;
 use data_encoding::HEXLOWER;
-use document::Table;
-use keys::optional;
-use reading::{Item, Reading, TableReader};
+use hookward_settings::document::{self, Table};
+use hookward_settings::keys::optional;
+use hookward_settings::reading::{Item, Reading, TableReader};
+use hookward_settings::secrets;
 use sha2::{Digest as _, Sha256};
 use std::path::Path;
 
@@ -117,7 +111,10 @@ impl Config {
             )]
         })?;
         let base_dir = path.parent().unwrap_or(Path::new(""));
-        Self::parse_part(&text, Reading::new(&name, base_dir, secrets, part))
+        Self::parse_part(
+            &text,
+            Reading::new(&name, base_dir, secrets, part).with_hint(misplaced::hint),
+        )
     }
 
     /// How a file says that the log looks, as far as it can be read; for what is said of a file that
@@ -137,7 +134,10 @@ impl Config {
     /// # Errors
     /// All problems, at least one of them an error.
     pub fn parse(text: &str, file: &str, base_dir: &Path, secrets: &dyn SecretReader) -> Loaded {
-        Self::parse_part(text, Reading::new(file, base_dir, secrets, Part::Whole))
+        Self::parse_part(
+            text,
+            Reading::new(file, base_dir, secrets, Part::Whole).with_hint(misplaced::hint),
+        )
     }
 
     fn parse_part(text: &str, reading: Reading<'_>) -> Loaded {

@@ -1,8 +1,8 @@
 //! The facts that a preset lays under a source.
 
-use super::document::{self, Table, Value};
-use super::problem::Place;
 use crate::senders::presets::{self, Confidence};
+use hookward_settings::document::{self, Table, Value};
+use hookward_settings::problem::Place;
 use std::time::Duration;
 
 /// A preset, read.

@@ -1,7 +1,7 @@
 //! The reference of all tables and keys, made from the declarations that the reader itself uses.
 
-use super::keys::{Default, TableKeys};
 use super::{admin, dedupe, route, scheme, secrets, server, source, upstream};
+use hookward_settings::keys::{Default, TableKeys};
 use std::fmt::Write as _;
 
 /// Every table, in the order of the reference.

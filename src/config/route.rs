@@ -1,10 +1,10 @@
 //! `[[sources.NAME.routes]]`: event types and where they go.
 
-use super::keys::{TableKeys, optional, required};
-use super::problem::{Problem, Severity, nearest};
-use super::reading::{Item, TableReader};
-use super::value::RequestPath;
 use crate::delivery::route::{Route, TypeGlob, UpstreamName};
+use hookward_settings::keys::{TableKeys, optional, required};
+use hookward_settings::problem::{Problem, Severity, nearest};
+use hookward_settings::reading::{Item, TableReader};
+use hookward_settings::value::RequestPath;
 
 pub(super) static KEYS: TableKeys = TableKeys {
     title: "[[sources.NAME.routes]]",

@@ -2,15 +2,15 @@
 //!
 //! A preset has the same tables, so both are read here.
 
-use super::keys::{TableKeys, key, optional, required};
-use super::problem::Severity;
-use super::reading::{Item, TableReader};
-use super::secrets::{self, Found};
-use super::value::{Form, Span};
 use crate::scheme::{
     Algorithm, Encoding, EventRule, Fallback, Handshake, HandshakeKind, KeyForm, Part, Place,
     Scheme, SignatureRule, Template, TimeFormat, TimestampPlace, TimestampRule,
 };
+use hookward_settings::keys::{TableKeys, key, optional, required};
+use hookward_settings::problem::Severity;
+use hookward_settings::reading::{Item, TableReader};
+use hookward_settings::secrets::{self, Found};
+use hookward_settings::value::{Form, Span};
 use http::HeaderName;
 use std::time::Duration;
 
@@ -229,7 +229,7 @@ fn fallback(table: &TableReader<'_>) -> Option<Fallback> {
 /// Most people who write `SHA256` mean the HMAC, which some senders' pages call by that name.
 fn algorithm(item: &Item<'_>) -> Option<Algorithm> {
     let names = Algorithm::NAMES;
-    if let super::document::Value::Text(text) = &item.node.value
+    if let hookward_settings::document::Value::Text(text) = &item.node.value
         && !names.iter().any(|(name, _)| name == text)
     {
         let bare: String = text.chars().filter(char::is_ascii_alphanumeric).collect();
@@ -271,7 +271,7 @@ fn places_of_signature(table: &TableReader<'_>) -> Option<Vec<Place>> {
 }
 
 fn one_or_more<T>(item: &Item<'_>, read: impl Fn(&Item<'_>) -> Option<T>) -> Option<Vec<T>> {
-    if matches!(item.node.value, super::document::Value::Text(_)) {
+    if matches!(item.node.value, hookward_settings::document::Value::Text(_)) {
         return read(item).map(|one| vec![one]);
     }
     let allowed = "one, or a list of them";
@@ -329,7 +329,7 @@ fn timestamp(table: &TableReader<'_>) -> Option<TimestampRule> {
 /// The outer `None`: wrong, and noted. The inner: off.
 #[expect(clippy::option_option, reason = "wrong and off are two things; both are local")]
 fn max_age(item: &Item<'_>) -> Option<Option<Duration>> {
-    if matches!(&item.node.value, super::document::Value::Text(text) if text == "off") {
+    if matches!(&item.node.value, hookward_settings::document::Value::Text(text) if text == "off") {
         item.warn(
             "an old delivery is as good as a new one: whoever has kept one can send it again \
              once its id is forgotten",
@@ -345,7 +345,7 @@ fn event(table: &TableReader<'_>) -> Option<EventRule> {
         let allowed = "a list of places as [\"json:/id\"], or [\"body-sha256\"] for events \
                        without an id";
         let places = item.each(allowed, Item::form)?;
-        if matches!(&item.node.value, super::document::Value::List(items) if items.is_empty()) {
+        if matches!(&item.node.value, hookward_settings::document::Value::List(items) if items.is_empty()) {
             item.refuse("empty: no event could be told from another", allowed);
         }
         Some(places)

@@ -1,9 +1,9 @@
 //! `[server]`: the public listener and its limits.
 
 use super::certificates;
-use super::keys::{TableKeys, key, optional, required};
-use super::reading::{Item, TableReader};
-use super::value::{ByteRate, Size, Span};
+use hookward_settings::keys::{TableKeys, key, optional, required};
+use hookward_settings::reading::{Item, TableReader};
+use hookward_settings::value::{ByteRate, Size, Span};
 use ipnet::IpNet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -218,18 +218,6 @@ pub(super) fn ranges(item: &Item<'_>) -> Option<Vec<IpNet>> {
     item.each("a list of CIDR ranges as [\"203.0.113.0/24\"]", Item::form)
 }
 
-/// A path to a file, from the directory of the configuration file.
-pub(super) fn file(item: &Item<'_>) -> Option<PathBuf> {
-    let allowed = "the path of a file";
-    match item.text(allowed)? {
-        "" => {
-            item.refuse("empty", allowed);
-            None
-        }
-        path => Some(item.reading.resolve(path)),
-    }
-}
-
 fn listen(item: &Item<'_>) -> Option<Vec<SocketAddr>> {
     let allowed = "a list of addresses as [\"127.0.0.1:8080\"]";
     let items = item.list(allowed)?;
@@ -272,7 +260,7 @@ fn tls(item: &Item<'_>) -> Option<ListenerTls> {
 
 /// The path that an item names, with the item for what has to be said about the file.
 pub(super) fn with_file(item: Item<'_>) -> Option<(Item<'_>, PathBuf)> {
-    let path = file(&item)?;
+    let path = hookward_settings::secrets::file_path(&item)?;
     Some((item, path))
 }
 

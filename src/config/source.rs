@@ -1,13 +1,7 @@
 //! `[sources.NAME]`: a sender, with its preset's facts filled in.
 
 use super::dedupe::DedupeSettings;
-use super::document::{Table, Value};
-use super::keys::{TableKeys, key, optional, required};
 use super::preset::{self, PresetFacts};
-use super::problem::{Place, Severity, nearest};
-use super::reading::{Item, Reading, TableReader};
-use super::secrets::{self, Found};
-use super::value::{PublicUrl, RequestPath};
 use super::{route, scheme, server};
 use crate::delivery::headers;
 use crate::delivery::source::{Answers, Mode, Source, Unrouted};
@@ -15,6 +9,12 @@ use crate::keys::Keys;
 use crate::scheme::Scheme;
 use crate::senders::presets;
 use hookward_secret::{NamedSecret, UnreadableSecret};
+use hookward_settings::document::{Table, Value};
+use hookward_settings::keys::{TableKeys, key, optional, required};
+use hookward_settings::problem::{Place, Severity, nearest};
+use hookward_settings::reading::{Item, Reading, TableReader};
+use hookward_settings::secrets::{self, Found};
+use hookward_settings::value::{PublicUrl, RequestPath};
 use http::HeaderName;
 use std::time::Duration;
 

@@ -2,9 +2,9 @@
 //!
 //! The notation itself is `scheme`'s.
 
-use super::problem::nearest;
-use super::value::{Fault, Form};
 use crate::scheme::{Part, Place, Template, TimestampPlace};
+use hookward_settings::problem::nearest;
+use hookward_settings::value::{Fault, Form};
 use http::HeaderName;
 
 impl Form for Template {

@@ -1,13 +1,13 @@
 //! `[upstreams.NAME]`: the receiver apps.
 
 use super::certificates;
-use super::document::Value;
-use super::keys::{TableKeys, key, optional, required};
-use super::problem::Severity;
-use super::reading::{Item, TableReader};
 use super::server::with_file;
-use super::value::RequestPath;
 use hookward_names::UpstreamName;
+use hookward_settings::document::Value;
+use hookward_settings::keys::{TableKeys, key, optional, required};
+use hookward_settings::problem::Severity;
+use hookward_settings::reading::{Item, TableReader};
+use hookward_settings::value::RequestPath;
 use rustls::pki_types::ServerName;
 use std::path::PathBuf;
 use std::time::Duration;

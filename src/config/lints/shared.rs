@@ -4,13 +4,13 @@
 //! it, so that nothing is left from which a secret, or that two are the same, could be told.
 
 use crate::config::Config;
-use crate::config::problem::Severity;
-use crate::config::reading::Reading;
 use crate::config::source::Draft;
 use crate::delivery::source::Source;
 use crate::keys::{Running, Tag};
 use crate::scheme::Part;
 use hookward_secret::NamedSecret;
+use hookward_settings::problem::Severity;
+use hookward_settings::reading::Reading;
 use zeroize::Zeroizing;
 
 /// Warns of each secret that an earlier source has as well.

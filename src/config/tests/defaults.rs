@@ -1,10 +1,10 @@
 //! What is not stated is as the contract says.
 
 use super::{TestSecrets, config};
-use crate::config::reading::Reading;
 use crate::config::{Balance, Config, LogFormat, OnStoreError, Part as Section, StoreSettings};
 use crate::delivery::source::{Mode, Unrouted};
 use crate::scheme::{Algorithm, Encoding, KeyForm, Part, TimeFormat, TimestampPlace};
+use hookward_settings::reading::Reading;
 use std::path::Path;
 use std::time::Duration;
 

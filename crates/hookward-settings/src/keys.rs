@@ -43,12 +43,12 @@ impl TableKeys {
 }
 
 /// A key that has to be there.
-pub(super) const fn required(name: &'static str, takes: &'static str, about: &'static str) -> Key {
+pub const fn required(name: &'static str, takes: &'static str, about: &'static str) -> Key {
     Key { name, takes, default: Default::Required, about }
 }
 
 /// A key with a default value, as TOML.
-pub(super) const fn key(
+pub const fn key(
     name: &'static str,
     takes: &'static str,
     default: &'static str,
@@ -58,7 +58,7 @@ pub(super) const fn key(
 }
 
 /// A key that means something by its absence.
-pub(super) const fn optional(
+pub const fn optional(
     name: &'static str,
     takes: &'static str,
     absent: &'static str,

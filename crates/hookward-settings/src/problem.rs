@@ -142,10 +142,7 @@ impl Problem {
 
 /// The one of `candidates` that `typed` is most likely a slip of, if any is near.
 #[must_use]
-pub(crate) fn nearest<'c>(
-    typed: &str,
-    candidates: impl IntoIterator<Item = &'c str>,
-) -> Option<String> {
+pub fn nearest<'c>(typed: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<String> {
     let typed = typed.to_lowercase();
     let reach = (typed.chars().count() / 3).max(1);
     candidates

@@ -3,61 +3,76 @@
 //! A getter gives `None` both for what is absent and for what is wrong; what is wrong has then
 //! been noted, so the caller goes on with the default and all problems come out at once.
 
-use super::document::{Node, Table, Value};
-use super::keys::TableKeys;
-use super::misplaced;
-use super::part::Part;
-use super::problem::{Place, Problem, Severity, nearest};
-use super::secrets::SecretReader;
-use super::value::Form;
+use crate::document::{Node, Table, Value};
+use crate::keys::TableKeys;
+use crate::part::Part;
+use crate::problem::{Place, Problem, Severity, nearest};
+use crate::secrets::SecretReader;
+use crate::value::Form;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 /// What one reading of a configuration shares: where it comes from and what was found.
-pub(super) struct Reading<'a> {
-    pub(super) file: &'a str,
-    pub(super) secrets: &'a dyn SecretReader,
+pub struct Reading<'a> {
+    /// The file, as problems name it.
+    pub file: &'a str,
+    /// Where secrets are read from.
+    pub secrets: &'a dyn SecretReader,
     part: Part<'a>,
     base_dir: &'a Path,
+    hint: Hint,
     problems: RefCell<Vec<Problem>>,
 }
 
+/// What to say of a key that its table does not have, and what was probably meant: from the path of
+/// the table (empty for the root), the key's name and its value. `None`: the usual.
+pub type Hint = fn(&str, &str, &Node) -> Option<(String, String)>;
+
 impl<'a> Reading<'a> {
-    pub(super) fn new(
+    /// A reading of the file `file`; paths in it are relative to `base_dir`.
+    pub fn new(
         file: &'a str,
         base_dir: &'a Path,
         secrets: &'a dyn SecretReader,
         part: Part<'a>,
     ) -> Self {
-        Self { file, secrets, part, base_dir, problems: RefCell::default() }
+        Self { file, secrets, part, base_dir, hint: |_, _, _| None, problems: RefCell::default() }
+    }
+
+    /// The same reading, which asks `hint` about keys that a table does not have.
+    #[must_use]
+    pub fn with_hint(self, hint: Hint) -> Self {
+        Self { hint, ..self }
     }
 
     /// Whether the secret or the file that the key of this path names has to be there.
-    pub(super) fn needs(&self, key: &str) -> bool {
+    pub fn needs(&self, key: &str) -> bool {
         self.part.needs(key)
     }
 
     /// A path as meant by whoever wrote it into the file: relative to the file's directory.
-    pub(super) fn resolve(&self, path: &str) -> PathBuf {
+    pub fn resolve(&self, path: &str) -> PathBuf {
         self.base_dir.join(path)
     }
 
-    pub(super) fn note(&self, problem: Problem) {
+    /// Notes a problem.
+    pub fn note(&self, problem: Problem) {
         self.problems.borrow_mut().push(problem);
     }
 
-    pub(super) fn has_errors(&self) -> bool {
+    /// Whether an error was noted.
+    pub fn has_errors(&self) -> bool {
         self.problems.borrow().iter().any(|problem| problem.severity == Severity::Error)
     }
 
     /// Whether it is read to serve from.
-    pub(super) fn serves(&self) -> bool {
+    pub fn serves(&self) -> bool {
         self.part == Part::Whole
     }
 
     /// Everything that was noted: errors first, then warnings, then notes, each in the order of the
     /// file.
-    pub(super) fn into_problems(self) -> Vec<Problem> {
+    pub fn into_problems(self) -> Vec<Problem> {
         let mut problems = self.problems.into_inner();
         problems.sort_by_key(|problem| (problem.severity, problem.place));
         problems
@@ -66,18 +81,22 @@ impl<'a> Reading<'a> {
 
 /// A table under reading; its unknown keys have been noted.
 #[derive(Clone)]
-pub(super) struct TableReader<'a> {
-    pub(super) reading: &'a Reading<'a>,
-    pub(super) key: String,
-    pub(super) place: Place,
-    pub(super) table: &'a Table,
+pub struct TableReader<'a> {
+    /// The reading that this table is part of.
+    pub reading: &'a Reading<'a>,
+    /// The path of the table; empty for the root.
+    pub key: String,
+    /// Where the table is in the text.
+    pub place: Place,
+    /// The table itself.
+    pub table: &'a Table,
     keys: &'static TableKeys,
     hidden: bool,
 }
 
 impl<'a> TableReader<'a> {
     /// Starts to read `table`, which has the path `key` (empty for the root).
-    pub(super) fn open(
+    pub fn open(
         reading: &'a Reading<'a>,
         key: String,
         place: Place,
@@ -90,7 +109,7 @@ impl<'a> TableReader<'a> {
     }
 
     /// Starts to read a table whose unknown keys have been noted already.
-    pub(super) fn open_checked(
+    pub fn open_checked(
         reading: &'a Reading<'a>,
         key: String,
         place: Place,
@@ -101,19 +120,19 @@ impl<'a> TableReader<'a> {
     }
 
     /// The value of a declared key.
-    pub(super) fn get(&self, name: &'static str) -> Option<Item<'a>> {
+    pub fn get(&self, name: &'static str) -> Option<Item<'a>> {
         debug_assert!(self.keys.names().any(|known| known == name), "{name} is not declared");
         let node = self.table.get(name)?;
         Some(Item { reading: self.reading, key: self.path(name), node, hidden: self.hidden })
     }
 
     /// The value of a declared key that is never to be shown.
-    pub(super) fn get_hidden(&self, name: &'static str) -> Option<Item<'a>> {
+    pub fn get_hidden(&self, name: &'static str) -> Option<Item<'a>> {
         self.get(name).map(|item| Item { hidden: true, ..item })
     }
 
     /// The value of a declared key, whose absence is noted as an error.
-    pub(super) fn require(&self, name: &'static str, allowed: &str) -> Option<Item<'a>> {
+    pub fn require(&self, name: &'static str, allowed: &str) -> Option<Item<'a>> {
         let item = self.get(name);
         if item.is_none() {
             self.missing(name, allowed);
@@ -122,12 +141,12 @@ impl<'a> TableReader<'a> {
     }
 
     /// Notes that a key is not there and has to be.
-    pub(super) fn missing(&self, name: &str, allowed: &str) {
+    pub fn missing(&self, name: &str, allowed: &str) {
         self.note(Severity::Error, name, "missing", Some(allowed));
     }
 
     /// Every entry, in the order of the file; for tables whose keys are names.
-    pub(super) fn entries(&self) -> impl Iterator<Item = (&'a str, Item<'a>)> {
+    pub fn entries(&self) -> impl Iterator<Item = (&'a str, Item<'a>)> {
         let (reading, hidden) = (self.reading, self.hidden);
         self.table.entries.iter().map(move |entry| {
             let key = self.path(&entry.name);
@@ -137,7 +156,7 @@ impl<'a> TableReader<'a> {
 
     /// Notes something about a key of ours, as `path` or `signature.header` or `secrets[0]`; about
     /// the table itself if `key` is empty. What is not in the file is placed at what would hold it.
-    pub(super) fn note(&self, severity: Severity, key: &str, what: &str, allowed: Option<&str>) {
+    pub fn note(&self, severity: Severity, key: &str, what: &str, allowed: Option<&str>) {
         let path = match (self.key.is_empty(), key.is_empty()) {
             (true, _) => key.to_owned(),
             (_, true) => self.key.clone(),
@@ -152,7 +171,7 @@ impl<'a> TableReader<'a> {
     }
 
     /// Whether a key of ours stands in the file, or was laid under it.
-    pub(super) fn states(&self, key: &str) -> bool {
+    pub fn states(&self, key: &str) -> bool {
         self.locate(key).1.is_some()
     }
 
@@ -183,7 +202,7 @@ impl<'a> TableReader<'a> {
     }
 
     /// The path of a key of this table, quoted where TOML would quote it.
-    pub(super) fn path(&self, name: &str) -> String {
+    pub fn path(&self, name: &str) -> String {
         let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         let is_bare = !name.is_empty() && name.chars().all(bare);
         let name = if is_bare { name.to_owned() } else { format!("{name:?}") };
@@ -200,7 +219,7 @@ impl<'a> TableReader<'a> {
                 let near = nearest(&entry.name, self.keys.names());
                 let (what, meant) = match near {
                     Some(near) => ("unknown key".to_owned(), Some(near)),
-                    None => match misplaced::hint(&self.key, &entry.name, &entry.node) {
+                    None => match (self.reading.hint)(&self.key, &entry.name, &entry.node) {
                         Some((what, meant)) => (what, Some(meant)),
                         None => ("unknown key".to_owned(), None),
                     },
@@ -219,32 +238,35 @@ impl<'a> TableReader<'a> {
 
 /// A value under reading.
 #[derive(Clone)]
-pub(super) struct Item<'a> {
-    pub(super) reading: &'a Reading<'a>,
-    pub(super) key: String,
-    pub(super) node: &'a Node,
+pub struct Item<'a> {
+    /// The reading that this value is part of.
+    pub reading: &'a Reading<'a>,
+    /// The path of the key.
+    pub key: String,
+    /// The value.
+    pub node: &'a Node,
     /// The value is a secret and not to be shown.
     hidden: bool,
 }
 
 impl<'a> Item<'a> {
     /// Notes that this value is wrong.
-    pub(super) fn refuse(&self, what: impl Into<String>, allowed: &str) {
+    pub fn refuse(&self, what: impl Into<String>, allowed: &str) {
         self.reading.note(self.problem(Severity::Error, what).allowed(allowed));
     }
 
     /// Notes that this value is wrong in a way that a list of what is allowed does not help with.
-    pub(super) fn contradicts(&self, what: impl Into<String>) {
+    pub fn contradicts(&self, what: impl Into<String>) {
         self.reading.note(self.problem(Severity::Error, what));
     }
 
     /// Notes that this value may not be what its author wants.
-    pub(super) fn warn(&self, what: impl Into<String>) {
+    pub fn warn(&self, what: impl Into<String>) {
         self.reading.note(self.problem(Severity::Warning, what));
     }
 
     /// A problem of this value.
-    pub(super) fn problem(&self, severity: Severity, what: impl Into<String>) -> Problem {
+    pub fn problem(&self, severity: Severity, what: impl Into<String>) -> Problem {
         Problem::new(severity, self.reading.file, what)
             .at(self.node.place)
             .key(self.key.clone())
@@ -252,12 +274,13 @@ impl<'a> Item<'a> {
     }
 
     /// The same value, never to be shown.
-    pub(super) fn hidden(self) -> Self {
+    #[must_use]
+    pub fn hidden(self) -> Self {
         Self { hidden: true, ..self }
     }
 
     /// The items of a list.
-    pub(super) fn list(&self, allowed: &str) -> Option<Vec<Self>> {
+    pub fn list(&self, allowed: &str) -> Option<Vec<Self>> {
         let Value::List(nodes) = &self.node.value else {
             let text = matches!(self.node.value, Value::Text(_)) && !self.hidden;
             let shown = self.node.shown().filter(|_| text);
@@ -275,16 +298,12 @@ impl<'a> Item<'a> {
     }
 
     /// The items of a list, each read by `read`; those that are wrong are noted and left out.
-    pub(super) fn each<T>(
-        &self,
-        allowed: &str,
-        read: impl Fn(&Self) -> Option<T>,
-    ) -> Option<Vec<T>> {
+    pub fn each<T>(&self, allowed: &str, read: impl Fn(&Self) -> Option<T>) -> Option<Vec<T>> {
         self.list(allowed).map(|items| items.iter().filter_map(read).collect())
     }
 
     /// The table that this is.
-    pub(super) fn table(&self, keys: &'static TableKeys) -> Option<TableReader<'a>> {
+    pub fn table(&self, keys: &'static TableKeys) -> Option<TableReader<'a>> {
         let Value::Table(table) = &self.node.value else {
             let names: Vec<_> = keys.names().collect();
             let what = format!("not a table but {}", self.node.kind());
@@ -308,7 +327,7 @@ impl<'a> Item<'a> {
     }
 
     /// The value as text.
-    pub(super) fn text(&self, allowed: &str) -> Option<&'a str> {
+    pub fn text(&self, allowed: &str) -> Option<&'a str> {
         if let Value::Text(text) = &self.node.value {
             return Some(text);
         }
@@ -317,7 +336,7 @@ impl<'a> Item<'a> {
     }
 
     /// A yes or no.
-    pub(super) fn boolean(&self) -> Option<bool> {
+    pub fn boolean(&self) -> Option<bool> {
         if let Value::Boolean(value) = self.node.value {
             return Some(value);
         }
@@ -333,7 +352,7 @@ impl<'a> Item<'a> {
     }
 
     /// A whole number of at least `least` and at most `most`.
-    pub(super) fn whole(&self, least: u64, most: u64) -> Option<u64> {
+    pub fn whole(&self, least: u64, most: u64) -> Option<u64> {
         let allowed = if most == u64::MAX {
             format!("a whole number from {least}")
         } else {
@@ -360,7 +379,7 @@ impl<'a> Item<'a> {
     }
 
     /// One of a list of words.
-    pub(super) fn choice<T: Copy>(&self, words: &[(&'static str, T)]) -> Option<T> {
+    pub fn choice<T: Copy>(&self, words: &[(&'static str, T)]) -> Option<T> {
         let names: Vec<_> = words.iter().map(|&(name, _)| name).collect();
         let allowed = names.join(", ");
         let text = self.text(&allowed)?;
@@ -377,7 +396,7 @@ impl<'a> Item<'a> {
     }
 
     /// A value of some [`Form`].
-    pub(super) fn form<F: Form>(&self) -> Option<F> {
+    pub fn form<F: Form>(&self) -> Option<F> {
         let fault = match &self.node.value {
             Value::Text(text) => match F::parse(text) {
                 Ok(value) => return Some(value),
@@ -388,7 +407,7 @@ impl<'a> Item<'a> {
                     "" => format!("{} is written as text", F::NAME),
                     what => what.to_owned(),
                 };
-                super::value::Fault { what, suggestion: F::from_number(digits) }
+                crate::value::Fault { what, suggestion: F::from_number(digits) }
             }
             _ => format!("not {} but {}", F::NAME, self.node.kind()).into(),
         };

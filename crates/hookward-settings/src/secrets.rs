@@ -3,16 +3,16 @@
 //! What is read here is never shown. Even the name of an environment variable is shown only if it
 //! looks like one, because a secret typed in its place is a common slip.
 
-use super::document::Value;
-use super::keys::{TableKeys, optional};
-use super::problem::Severity;
-use super::reading::Item;
+use crate::document::Value;
+use crate::keys::{TableKeys, optional};
+use crate::problem::Severity;
+use crate::reading::Item;
 use hookward_secret::Secret;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Where secrets are read from; a parameter so that no test needs the process's environment.
 pub trait SecretReader {
@@ -56,7 +56,8 @@ impl SecretReader for SystemSecrets {
     }
 }
 
-pub(super) static KEYS: TableKeys = TableKeys {
+/// The keys of a secret.
+pub static KEYS: TableKeys = TableKeys {
     title: "secret",
     about: "Wherever a secret is wanted, exactly one of `env`, `file` and `value`.",
     keys: &[
@@ -85,7 +86,7 @@ pub(super) static KEYS: TableKeys = TableKeys {
 
 /// What came of reading a secret whose table is in order.
 #[derive(Debug)]
-pub(super) enum Found {
+pub enum Found {
     /// Its bytes; never empty.
     Secret(Secret),
     /// It is not there now, for this reason; nothing has been noted yet.
@@ -94,7 +95,7 @@ pub(super) enum Found {
 
 /// Reads the secret that `item` refers to. `None`: the reference itself is wrong, which has been
 /// noted.
-pub(super) fn read(item: &Item<'_>) -> Option<Found> {
+pub fn read(item: &Item<'_>) -> Option<Found> {
     let allowed = "exactly one of env, file, value as { env = \"SHOP_SECRET\" }";
     if let Value::Text(text) = &item.node.value {
         let name = if is_usual_name(text) { text } else { "…" };
@@ -159,7 +160,7 @@ fn from_environment(item: &Item<'_>) -> Option<Found> {
 }
 
 fn from_file(item: &Item<'_>) -> Option<Found> {
-    let path = super::server::file(item)?;
+    let path = file_path(item)?;
     Some(match item.reading.secrets.file(&path) {
         Ok(secret) => {
             if let Some(mode) = item.reading.secrets.writable_by_others(&path) {
@@ -250,7 +251,7 @@ fn without_line_end(bytes: &[u8]) -> Secret {
 }
 
 /// Why a file cannot be read, without its path.
-pub(super) fn plain(fault: &io::Error) -> String {
+pub fn plain(fault: &io::Error) -> String {
     match fault.kind() {
         io::ErrorKind::NotFound => "there is none".to_owned(),
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
@@ -258,5 +259,17 @@ pub(super) fn plain(fault: &io::Error) -> String {
         io::ErrorKind::InvalidData => "it is not UTF-8".to_owned(),
         io::ErrorKind::FileTooLarge => "larger than 64 KiB".to_owned(),
         kind => kind.to_string(),
+    }
+}
+
+/// A path to a file, from the directory of the configuration file.
+pub fn file_path(item: &Item<'_>) -> Option<PathBuf> {
+    let allowed = "the path of a file";
+    match item.text(allowed)? {
+        "" => {
+            item.refuse("empty", allowed);
+            None
+        }
+        path => Some(item.reading.resolve(path)),
     }
 }

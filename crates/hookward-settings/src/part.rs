@@ -19,7 +19,7 @@ pub enum Part<'a> {
 
 impl Part<'_> {
     /// Whether what the key of this path names has to be there. The names of sources are bare keys.
-    pub(super) fn needs(self, key: &str) -> bool {
+    pub fn needs(self, key: &str) -> bool {
         match self {
             Self::Whole => true,
             Self::Source(name) => {

@@ -2,8 +2,6 @@
 //!
 //! Each form says what it is called, what is allowed, and how a near miss was probably meant.
 
-use super::upstream::UpstreamUrl;
-use crate::delivery::source::RateLimit;
 use http::HeaderName;
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
@@ -11,7 +9,7 @@ use std::time::Duration;
 use url::Url;
 
 /// A kind of value that is written as text.
-pub(super) trait Form: Sized {
+pub trait Form: Sized {
     /// With its article: `a duration`.
     const NAME: &'static str;
     /// What is allowed.
@@ -30,9 +28,11 @@ pub(super) trait Form: Sized {
 
 /// Why a text is not of a form.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Fault {
-    pub(super) what: String,
-    pub(super) suggestion: Option<String>,
+pub struct Fault {
+    /// What is wrong.
+    pub what: String,
+    /// What was probably meant.
+    pub suggestion: Option<String>,
 }
 
 impl<T: Into<String>> From<T> for Fault {
@@ -48,7 +48,7 @@ const LONGEST: Duration = Duration::from_hours(10 * 365 * 24);
 const LARGEST_BYTES: u64 = 1 << 50;
 
 /// A duration that may be zero.
-pub(super) struct Span(pub(super) Duration);
+pub struct Span(pub Duration);
 
 impl Form for Span {
     const NAME: &'static str = "a duration";
@@ -88,7 +88,7 @@ impl Form for Duration {
 }
 
 /// A number of bytes, at least one.
-pub(super) struct Size(pub(super) usize);
+pub struct Size(pub usize);
 
 impl Form for Size {
     const NAME: &'static str = "a size";
@@ -117,7 +117,7 @@ impl Form for Size {
 }
 
 /// A number of bytes per second.
-pub(super) struct ByteRate(pub(super) u64);
+pub struct ByteRate(pub u64);
 
 impl Form for ByteRate {
     const NAME: &'static str = "a byte rate";
@@ -179,35 +179,6 @@ impl Form for IpNet {
     }
 }
 
-impl Form for RateLimit {
-    const NAME: &'static str = "a rate";
-    const ALLOWED: &'static str =
-        "a whole number from 1 to 4294967295 per second or minute as \"100/s\" or \"600/m\"";
-
-    fn parse(text: &str) -> Result<Self, Fault> {
-        let (number, unit) = text.split_once('/').ok_or("not a rate")?;
-        let per = match unit {
-            "s" => Duration::from_secs(1),
-            "m" => Duration::from_mins(1),
-            _ => {
-                let near = unit.chars().next().filter(|&c| c == 's' || c == 'm');
-                let suggestion = near.map(|unit| format!("\"{number}/{unit}\""));
-                return Err(Fault { what: "not a rate".to_owned(), suggestion });
-            }
-        };
-        let plain = !number.starts_with('+');
-        match number.parse::<u32>() {
-            Ok(0) => Err("must not be zero".into()),
-            Ok(requests) if plain => Ok(Self { requests, per }),
-            _ => Err("not a rate".into()),
-        }
-    }
-
-    fn from_number(digits: &str) -> Option<String> {
-        digits.parse::<u32>().ok().map(|number| format!("\"{number}/s\""))
-    }
-}
-
 impl Form for HeaderName {
     const NAME: &'static str = "a header name";
     const ALLOWED: &'static str = "a header name as \"X-Signature\"";
@@ -217,31 +188,8 @@ impl Form for HeaderName {
     }
 }
 
-impl Form for UpstreamUrl {
-    const NAME: &'static str = "a URL";
-    const ALLOWED: &'static str =
-        "http:// or https:// with a host, perhaps a port and a path, as \"http://127.0.0.1:9001\"";
-
-    fn parse(text: &str) -> Result<Self, Fault> {
-        let url = plain_url(text)?;
-        let secure = url.scheme() == "https";
-        let authority_host = url.host_str().unwrap_or_default();
-        let host = authority_host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let authority = match url.port() {
-            Some(port) => format!("{authority_host}:{port}"),
-            None => authority_host.to_owned(),
-        };
-        let port = url.port().unwrap_or(if secure { 443 } else { 80 });
-        if port == 0 {
-            return Err("port 0 is no port to connect to".into());
-        }
-        let path = Some(url.path()).filter(|&path| path != "/").map(ToOwned::to_owned);
-        Ok(Self { secure, host, port, path, authority })
-    }
-}
-
 /// The URL that a sender was given, as text: what it signs is that text and no normal form of it.
-pub(super) struct PublicUrl(pub(super) String);
+pub struct PublicUrl(pub String);
 
 impl Form for PublicUrl {
     const NAME: &'static str = "a URL";
@@ -255,7 +203,7 @@ impl Form for PublicUrl {
 }
 
 /// A URL with nothing but scheme, host, port and path.
-fn plain_url(text: &str) -> Result<Url, Fault> {
+pub fn plain_url(text: &str) -> Result<Url, Fault> {
     let url = Url::parse(text).map_err(|fault| {
         let without_scheme = !text.contains("://");
         let suggestion = without_scheme
@@ -283,7 +231,7 @@ fn plain_url(text: &str) -> Result<Url, Fault> {
 }
 
 /// A request path: exact bytes, without a query.
-pub(super) struct RequestPath(pub(super) String);
+pub struct RequestPath(pub String);
 
 impl Form for RequestPath {
     const NAME: &'static str = "a path";

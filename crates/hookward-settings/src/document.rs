@@ -3,50 +3,62 @@
 //! The tree is our own, and not the parser's, for two reasons: tables keep the order of the file,
 //! and a preset's table can be laid under a user's. Knows no key by name.
 
-use super::problem::{Place, Problem, Severity};
+use crate::problem::{Place, Problem, Severity};
 use std::borrow::Cow;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// A value and its place.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub(super) value: Value,
-    pub(super) place: Place,
+pub struct Node {
+    /// The value.
+    pub value: Value,
+    /// Where it is in the text.
+    pub place: Place,
 }
 
 /// A TOML value.
 #[derive(Clone, Debug)]
-pub(super) enum Value {
+pub enum Value {
+    /// A string.
     Text(String),
     /// As written, apart from underscores; TOML puts no bound on it that would suit us.
     Integer(String, u32),
+    /// A floating-point number, as written.
     Float(String),
+    /// A boolean.
     Boolean(bool),
+    /// A date or a time, as written.
     Datetime(String),
+    /// An array.
     List(Vec<Node>),
+    /// A table.
     Table(Table),
 }
 
 /// A TOML table, in the order of the file.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Table {
-    pub(super) entries: Vec<Entry>,
+pub struct Table {
+    /// The keys with their values.
+    pub entries: Vec<Entry>,
 }
 
 /// A key of a [`Table`] with its value.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) name: String,
-    pub(super) place: Place,
-    pub(super) node: Node,
+pub struct Entry {
+    /// The key.
+    pub name: String,
+    /// Where the key is in the text.
+    pub place: Place,
+    /// Its value.
+    pub node: Node,
 }
 
 /// Reads a TOML text.
 ///
 /// # Errors
 /// Every violation of TOML's grammar that the parser finds.
-pub(super) fn parse(text: &str, file: &str) -> Result<Table, Vec<Problem>> {
+pub fn parse(text: &str, file: &str) -> Result<Table, Vec<Problem>> {
     let lines = Lines::of(text);
     let (root, faults) = DeTable::parse_recoverable(text);
     if faults.is_empty() {
@@ -74,29 +86,29 @@ pub(super) fn parse(text: &str, file: &str) -> Result<Table, Vec<Problem>> {
 
 impl Table {
     /// The value of a key.
-    pub(super) fn get(&self, name: &str) -> Option<&Node> {
+    pub fn get(&self, name: &str) -> Option<&Node> {
         self.entry(name).map(|entry| &entry.node)
     }
 
     /// The value of a key, to be changed.
-    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut Node> {
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut Node> {
         let entry = self.entries.iter_mut().find(|entry| entry.name == name);
         entry.map(|entry| &mut entry.node)
     }
 
     /// A key with its value.
-    pub(super) fn entry(&self, name: &str) -> Option<&Entry> {
+    pub fn entry(&self, name: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.name == name)
     }
 
     /// Leaves out a key.
-    pub(super) fn remove(&mut self, name: &str) {
+    pub fn remove(&mut self, name: &str) {
         self.entries.retain(|entry| entry.name != name);
     }
 
     /// Adds whatever of `under` is not here, as if it stood at `place`; a table that is in both is
     /// merged as well, `depth` levels down.
-    pub(super) fn underlay(&mut self, under: &Table, place: Place, depth: usize) {
+    pub fn underlay(&mut self, under: &Table, place: Place, depth: usize) {
         for entry in &under.entries {
             match self.entries.iter_mut().find(|own| own.name == entry.name) {
                 None => {
@@ -120,7 +132,7 @@ impl Table {
 impl Node {
     /// The value as TOML in one line, control characters escaped, cut after some 60 characters;
     /// nothing for an array or a table, which may hold anything.
-    pub(super) fn shown(&self) -> Option<String> {
+    pub fn shown(&self) -> Option<String> {
         Some(match &self.value {
             Value::Text(text) => {
                 let text = without_credentials(text);
@@ -148,7 +160,7 @@ impl Node {
     }
 
     /// What kind of value it is, with its article.
-    pub(super) fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> &'static str {
         match self.value {
             Value::Text(_) => "a string",
             Value::Integer(..) => "an integer",
