@@ -15,7 +15,6 @@ use hookward::delivery::lifecycle;
 use hookward::delivery::source::Source;
 use hookward::outcome::Outcome;
 use hookward::request::{Body, BodyError, BodySource, RequestHead};
-use hookward::sign::{SignRequest, SigningKey, sign};
 use hookward::telemetry::metrics::Metrics;
 use hookward::upstream::{
     Forwarded, Forwarder, Forwarders, ReplyBody, UpstreamAnswer, UpstreamRequest,
@@ -24,6 +23,7 @@ use hookward_claims::{Claims, MemoryStore};
 use hookward_names::UpstreamName;
 use hookward_secret::Secret;
 use hookward_time::{Clock, SystemClock};
+use hookward_verify::sign::{SignRequest, SigningKey, sign};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -93,7 +93,7 @@ fn delivery(source: &Source, clock: &dyn Clock, number: u64) -> (RequestHead, Re
     );
     let request =
         SignRequest { id: None, event_type: None, at, query: None, body: body.as_bytes() };
-    let key = SigningKey::Shared(source.secrets.first().expect("a secret"));
+    let key = SigningKey::Shared(source.sender.secrets.first().expect("a secret"));
     let signed = sign(source, &key, &request).expect("signed");
     let mut headers = HeaderMap::new();
     for (name, value) in signed.headers {

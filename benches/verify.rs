@@ -10,16 +10,16 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use hookward::delivery::source::{Answers, Mode, Source, Unrouted};
-use hookward::event::Event;
-use hookward::keys::Keys;
 use hookward::request::RequestHead;
-use hookward::scheme::{
-    Algorithm, Encoding, EventRule, KeyForm, Place, Scheme, SignatureRule, Template,
-};
-use hookward::sign::{SignRequest, SigningKey, sign};
-use hookward::verify::SignatureCheck;
 use hookward_secret::{NamedSecret, Secret};
 use hookward_time::UnixMillis;
+use hookward_verify::event::Event;
+use hookward_verify::keys::Keys;
+use hookward_verify::scheme::{
+    Algorithm, Encoding, EventRule, KeyForm, Place, Scheme, SignatureRule, Template,
+};
+use hookward_verify::sign::{SignRequest, SigningKey, sign};
+use hookward_verify::verify::SignatureCheck;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::hint::black_box;
 use std::time::Duration;
@@ -87,7 +87,7 @@ fn body(size: usize) -> Vec<u8> {
 }
 
 fn request(source: &Source, body: &[u8]) -> RequestHead {
-    let secret = source.secrets.first().expect("a secret");
+    let secret = source.sender.secrets.first().expect("a secret");
     let at = UnixMillis(1_700_000_000_000);
     let request = SignRequest { id: None, event_type: None, at, query: None, body };
     let signed = sign(source, &SigningKey::Shared(secret), &request).expect("signed");
@@ -113,7 +113,7 @@ fn request(source: &Source, body: &[u8]) -> RequestHead {
 
 pub fn verify(c: &mut Criterion) {
     let source = source();
-    let keys = Keys::new(&source.secrets, &source.scheme.signature).expect("keys");
+    let keys = Keys::new(&source.sender.secrets, &source.sender.scheme.signature).expect("keys");
     let mut group = c.benchmark_group("verify, two secrets");
     for size in SIZES {
         let body = body(size);
@@ -139,7 +139,8 @@ pub fn envelope(c: &mut Criterion) {
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_with_input(BenchmarkId::from_parameter(size), &body, |b, body| {
             b.iter(|| {
-                Event::read_unproven(&source, &head, black_box(body), None).expect("an event")
+                Event::read_unproven(&source.sender, head.view(), black_box(body), None)
+                    .expect("an event")
             });
         });
     }

@@ -4,7 +4,7 @@
 //! status, an outcome, a log level or a `Retry-After`**: the table of [`Reason`] and
 //! [`Reason::facets`]. Code that finds a fault names the reason; it never picks a status. Knows no HTTP server, no metric and no clock.
 
-use crate::fault::{Fault, FaultKind};
+use hookward_verify::fault::{Fault, FaultKind};
 use std::borrow::Cow;
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
 //! What arrived, before anybody has judged it: nothing in here is to be believed.
 
 use bytes::Bytes;
+use hookward_verify::request::Request;
 use http::{HeaderMap, Method, header};
 use std::net::IpAddr;
 
@@ -38,6 +39,19 @@ impl RequestHead {
         codings
             .map(<[u8]>::trim_ascii)
             .all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity"))
+    }
+}
+
+impl RequestHead {
+    /// The head as verification takes it.
+    #[must_use]
+    pub fn view(&self) -> Request<'_> {
+        Request {
+            method: &self.method,
+            path: &self.path,
+            query: self.query.as_deref(),
+            headers: &self.headers,
+        }
     }
 }
 

@@ -12,9 +12,9 @@ use hookward::config::{Config, SecretReader};
 use hookward::delivery::source::Source;
 use hookward::operator::runtime::Runtime;
 use hookward::operator::server::{Behind, Bound, start};
-use hookward::sign::{SignRequest, SigningKey, sign};
 use hookward_secret::Secret;
 use hookward_time::{Clock, ManualClock, UnixMillis};
+use hookward_verify::sign::{SignRequest, SigningKey, sign};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -91,7 +91,7 @@ async fn deliver(to: SocketAddr, source: &Source, id: &str, at: UnixMillis) -> S
     let body = format!("{{\"id\":\"{id}\",\"type\":\"paid\"}}");
     let request =
         SignRequest { id: None, event_type: None, at, query: None, body: body.as_bytes() };
-    let signed = sign(source, &SigningKey::Shared(&source.secrets[0]), &request).unwrap();
+    let signed = sign(source, &SigningKey::Shared(&source.sender.secrets[0]), &request).unwrap();
     let lines: Vec<String> =
         signed.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let lines = lines.concat();

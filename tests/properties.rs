@@ -11,11 +11,11 @@ use hookward::delivery::source::Source;
 use hookward::edge::Door;
 use hookward::operator::runtime::Runtime;
 use hookward::request::{Body, BodyError, BodySource, RequestHead};
-use hookward::scheme::{Part, TimestampPlace};
-use hookward::sign::{SignRequest, SigningKey, sample_body, sign};
-use hookward::verify::check;
 use hookward_secret::{NamedSecret, Secret};
 use hookward_time::{Clock, SystemClock, UnixMillis};
+use hookward_verify::scheme::{Part, TimestampPlace};
+use hookward_verify::sign::{SignRequest, SigningKey, sample_body, sign};
+use hookward_verify::verify::check;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use proptest::prelude::*;
 use std::io::{Read as _, Write as _};
@@ -120,33 +120,35 @@ fn one_flipped_bit_of_anything_signed_is_never_delivered() {
         let private = Secret::new(PRIVATE_KEY.to_vec());
         let key = match secret {
             "ED25519" => SigningKey::Private(&private),
-            _ => SigningKey::Shared(&source.secrets[0]),
+            _ => SigningKey::Shared(&source.sender.secrets[0]),
         };
         let (request, body) = signed(&source, &key);
-        let keys = source.keys.as_ref().expect("keys");
-        assert!(check(&source, keys, &request, &body).is_ok(), "{preset} signs what it verifies");
+        let keys = source.sender.keys.as_ref().expect("keys");
+        assert!(
+            check(&source.sender, keys, request.view(), &body).is_ok(),
+            "{preset} signs what it verifies"
+        );
 
-        let rule = &source.scheme.signature;
+        let rule = &source.sender.scheme.signature;
         if rule.signed.covers_body() {
             // A public key's check is dear, so not every bit of the body is tried there.
             let step = if secret == "ED25519" { 37 } else { 1 };
             for bit in (0..body.len() * 8).step_by(step) {
                 let mut altered = body.clone();
                 altered[bit / 8] ^= 1 << (bit % 8);
-                let met = check(&source, keys, &request, &altered);
+                let met = check(&source.sender, keys, request.view(), &altered);
                 assert!(met.is_err(), "{preset}: bit {bit} of the body");
             }
         }
         for (name, value) in &request.headers {
             let is_signed = rule.signed.any(|part| matches!(part, Part::Header(n) if n == name))
-                || (source.scheme.signs_timestamp()
-                    && source.scheme.timestamp.as_ref().is_some_and(
+                || (source.sender.scheme.signs_timestamp()
+                    && source.sender.scheme.timestamp.as_ref().is_some_and(
                         |rule| matches!(&rule.from, TimestampPlace::Header(n) if n == name),
                     ));
-            let holds_signature = rule
-                .places
-                .iter()
-                .any(|place| matches!(place, hookward::scheme::Place::Header(n) if n == name));
+            let holds_signature = rule.places.iter().any(
+                |place| matches!(place, hookward_verify::scheme::Place::Header(n) if n == name),
+            );
             if !is_signed && !holds_signature {
                 continue;
             }
@@ -154,11 +156,11 @@ fn one_flipped_bit_of_anything_signed_is_never_delivered() {
                 let mut altered = value.as_bytes().to_vec();
                 altered[bit / 8] ^= 1 << (bit % 8);
                 let same = altered.eq_ignore_ascii_case(value.as_bytes())
-                    && rule.encoding == hookward::scheme::Encoding::Hex;
+                    && rule.encoding == hookward_verify::scheme::Encoding::Hex;
                 let Ok(altered) = HeaderValue::from_bytes(&altered) else { continue };
                 let mut request = request.clone();
                 request.headers.insert(name.clone(), altered);
-                let met = check(&source, keys, &request, &body);
+                let met = check(&source.sender, keys, request.view(), &body);
                 assert!(met.is_err() || same, "{preset}: bit {bit} of {name}");
             }
         }
@@ -181,14 +183,14 @@ fn a_public_key_is_no_secret_to_sign_with() {
     ] {
         let known = NamedSecret { label: "0".to_owned(), text: Secret::from(known) };
         let (mut request, body) = signed(&symmetric, &SigningKey::Shared(&known));
-        assert!(check(&real, keys, &request, &body).is_err());
+        assert!(check(&real.sender, keys, request.view(), &body).is_err());
         let line = request.headers["webhook-signature"].to_str().unwrap().to_owned();
         let mac = line.strip_prefix("v1,").expect("a signature").to_owned();
         let twice = data_encoding::BASE64.decode(mac.as_bytes()).unwrap().repeat(2);
         for forged in [mac, data_encoding::BASE64.encode(&twice)] {
             let value = HeaderValue::try_from(format!("v1a,{forged}")).unwrap();
             request.headers.insert("webhook-signature", value);
-            assert!(check(&real, keys, &request, &body).is_err());
+            assert!(check(&real.sender, keys, request.view(), &body).is_err());
         }
     }
 }
@@ -196,7 +198,7 @@ fn a_public_key_is_no_secret_to_sign_with() {
 #[test]
 fn a_long_list_of_signatures_costs_no_more_than_a_short_one() {
     let source = source("standard-webhooks-ed25519", "ED25519");
-    let keys = source.keys.as_ref().expect("keys");
+    let keys = source.sender.keys.as_ref().expect("keys");
     let private = Secret::new(PRIVATE_KEY.to_vec());
     let (request, body) = signed(&source, &SigningKey::Private(&private));
     let good = request.headers["webhook-signature"].to_str().unwrap().to_owned();
@@ -205,7 +207,11 @@ fn a_long_list_of_signatures_costs_no_more_than_a_short_one() {
         let mut request = request.clone();
         let value = HeaderValue::try_from(format!("{}{good}", other.repeat(before))).unwrap();
         request.headers.insert("webhook-signature", value);
-        assert_eq!(check(&source, keys, &request, &body).is_ok(), accepted, "{before} before it");
+        assert_eq!(
+            check(&source.sender, keys, request.view(), &body).is_ok(),
+            accepted,
+            "{before} before it"
+        );
     }
 }
 
@@ -306,7 +312,8 @@ fn no_id_type_or_header_breaks_the_request_that_an_upstream_reads() {
                     body: &body,
                 };
                 let signed =
-                    sign(&source, &SigningKey::Shared(&source.secrets[0]), &request).unwrap();
+                    sign(&source, &SigningKey::Shared(&source.sender.secrets[0]), &request)
+                        .unwrap();
                 let mut head = head(&signed.headers);
                 let name = HeaderName::try_from(name).unwrap();
                 let ours = ["x-signature", "content-encoding", "content-length"];

@@ -12,13 +12,13 @@
 
 use hookward::config::{Config, SecretReader};
 use hookward::delivery::source::Source;
-use hookward::fault::Fault;
 use hookward::outcome::Refusal;
 use hookward::request::RequestHead;
-use hookward::senders::presets;
-use hookward::verify::{self, freshness};
 use hookward_secret::Secret;
 use hookward_time::UnixMillis;
+use hookward_verify::fault::Fault;
+use hookward_verify::presets;
+use hookward_verify::verify::{self, freshness};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::Deserialize;
 use std::collections::HashSet;
@@ -106,9 +106,9 @@ fn every_vector_names_its_source() {
 /// Signature, then freshness: what decides whether a request is genuine.
 fn judge(preset: &str, vector: &Vector) -> Result<(), Fault> {
     let source = source(preset, vector);
-    let keys = source.keys.as_ref().expect("the secrets fit the scheme");
+    let keys = source.sender.keys.as_ref().expect("the secrets fit the scheme");
     let genuine = verify::check(&source, keys, &head(vector), vector.body.as_bytes())?;
-    if let Some(rule) = &source.scheme.timestamp
+    if let Some(rule) = &source.sender.scheme.timestamp
         && let Some(sent) = genuine.sent()
     {
         freshness::judge(rule, sent, UnixMillis::from_seconds(vector.at))?;

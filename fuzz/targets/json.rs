@@ -1,7 +1,7 @@
 //! Members of a body, with a reader that builds the whole tree as the oracle.
 
-use hookward::json::read_members;
-use hookward::scheme::Pointer;
+use hookward_verify::json::read_members;
+use hookward_verify::scheme::Pointer;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use std::fmt;

@@ -3,8 +3,8 @@
 use hookward::config::{Config, SecretReader};
 use hookward::delivery::source::Source;
 use hookward::request::RequestHead;
-use hookward::verify::{SignatureCheck, check};
 use hookward_secret::Secret;
+use hookward_verify::verify::{SignatureCheck, check};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -69,10 +69,10 @@ pub(crate) fn run(data: &[u8]) {
     let Some((choice, request)) = data.split_first() else { return };
     let source = &SOURCES[usize::from(*choice) % SOURCES.len()];
     let (head, body) = split(request);
-    let keys = source.keys.as_ref().expect("keys");
-    let at_once = check(source, keys, &head, body);
+    let keys = source.sender.keys.as_ref().expect("keys");
+    let at_once = check(&source.sender, keys, head.view(), body);
     assert!(at_once.is_err(), "a forged request was taken for genuine");
-    let mut in_pieces = SignatureCheck::begin(source, keys, &head);
+    let mut in_pieces = SignatureCheck::begin(&source.sender, keys, head.view());
     for chunk in body.chunks(7) {
         in_pieces.update(chunk);
     }

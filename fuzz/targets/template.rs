@@ -3,11 +3,11 @@
 use hookward::config::{Config, SecretReader};
 use hookward::delivery::source::Source;
 use hookward::request::RequestHead;
-use hookward::scheme::{Part, Place, Template, TimestampPlace};
-use hookward::sign::{SignRequest, SigningKey, sign};
-use hookward::verify::check;
 use hookward_secret::Secret;
 use hookward_time::UnixMillis;
+use hookward_verify::scheme::{Part, Place, Template, TimestampPlace};
+use hookward_verify::sign::{SignRequest, SigningKey, sign};
+use hookward_verify::verify::check;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -74,8 +74,8 @@ pub(crate) fn run(data: &[u8]) {
     }
 
     let mut source = ACME.lock().unwrap_or_else(PoisonError::into_inner);
-    source.scheme.signature.signed = template;
-    let secret = source.secrets.first().expect("a secret").clone();
+    source.sender.scheme.signature.signed = template;
+    let secret = source.sender.secrets.first().expect("a secret").clone();
     let request = SignRequest {
         id: Some("evt_1"),
         event_type: Some("t"),
@@ -102,12 +102,18 @@ pub(crate) fn run(data: &[u8]) {
         host: "hooks.example.com".to_owned(),
         secure: true,
     };
-    let keys = source.keys.as_ref().expect("keys");
-    assert!(check(&source, keys, &head, body).is_ok(), "what was signed is not verified");
-    if source.scheme.signature.signed.any(|part| matches!(part, Part::Body)) {
+    let keys = source.sender.keys.as_ref().expect("keys");
+    assert!(
+        check(&source.sender, keys, head.view(), body).is_ok(),
+        "what was signed is not verified"
+    );
+    if source.sender.scheme.signature.signed.any(|part| matches!(part, Part::Body)) {
         let longer = [body, b"."].concat();
-        assert!(check(&source, keys, &head, &longer).is_err(), "another body is verified");
+        assert!(
+            check(&source.sender, keys, head.view(), &longer).is_err(),
+            "another body is verified"
+        );
     }
     head.headers.insert("x-sig", HeaderValue::from_static("00"));
-    assert!(check(&source, keys, &head, body).is_err());
+    assert!(check(&source.sender, keys, head.view(), body).is_err());
 }

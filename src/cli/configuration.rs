@@ -101,7 +101,7 @@ pub fn source<'c>(config: &'c Config, name: &str) -> Result<&'c Source, Stop> {
 /// # Errors
 /// When it could not be read.
 pub fn newest_secret(source: &Source) -> Result<&NamedSecret, Stop> {
-    match (&source.keys, source.secrets.first()) {
+    match (&source.sender.keys, source.sender.secrets.first()) {
         (Err(why), _) => Err(Stop::new(Exit::Usage, format!("source `{}`: {why}", source.name))),
         (Ok(_), Some(secret)) => {
             tell_unreadable(source);

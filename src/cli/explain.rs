@@ -35,7 +35,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let config = arguments.file.load(Part::Source(&arguments.source))?;
     let source = source(&config, &arguments.source)?;
-    if source.keys.is_ok() {
+    if source.sender.keys.is_ok() {
         tell_unreadable(source);
     }
     not_both_from_stdin(&arguments.headers, &arguments.body)?;

@@ -2,7 +2,8 @@
 
 use super::exit::{Exit, Stop};
 use super::print;
-use crate::senders::presets::{all, list, named, show};
+use crate::senders::presets::{list, show};
+use hookward_verify::presets::{all, named};
 
 /// Lists the senders that are built in, or prints one as TOML to copy
 #[derive(Debug, clap::Args)]

@@ -9,8 +9,8 @@ use super::trust::{Authorities, Trust};
 use crate::config::{Config, Part};
 use crate::delivery::source::Source;
 use crate::senders::receiver::show::printable;
-use crate::sign::{SignRequest, default_type, new_id, sample_body, sign};
 use hookward_time::{Clock as _, SystemClock, UnixMillis};
+use hookward_verify::sign::{SignRequest, new_id, sample_body, sign};
 use std::path::PathBuf;
 
 /// Signs an event and posts it; prints status and outcome of each time
@@ -52,7 +52,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let private_key = arguments.private_key.read()?;
     let at = SystemClock::new().wall();
     let id = arguments.id.clone().unwrap_or_else(new_id);
-    let kind = arguments.kind.clone().unwrap_or_else(|| default_type(source));
+    let kind = arguments.kind.clone().unwrap_or_else(|| source.example_type());
     let body = match &arguments.body {
         Some(path) => {
             complain_of_unused(source, arguments.id.as_deref(), arguments.kind.as_deref());
@@ -60,9 +60,15 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         }
         None => sample(source, &id, &kind, at)?,
     };
-    let request =
-        SignRequest { id: Some(&id), event_type: Some(&kind), at, query: None, body: &body };
-    let signed = sign(source, &key(source, private_key.as_ref())?, &request)
+    let request = SignRequest {
+        id: Some(&id),
+        event_type: Some(&kind),
+        path: &source.path,
+        at,
+        query: None,
+        body: &body,
+    };
+    let signed = sign(&source.sender, &key(source, private_key.as_ref())?, &request)
         .map_err(|fault| unsigned(source, &fault))?;
     let trust = trust(arguments, &config)?;
     let url = match &arguments.url {
@@ -95,9 +101,9 @@ fn trust(arguments: &Arguments, config: &Config) -> Result<Trust, Stop> {
 
 /// The preset's sample with this id, type and time.
 fn sample(source: &Source, id: &str, kind: &str, at: UnixMillis) -> Result<Vec<u8>, Stop> {
-    let preset = source.preset.as_deref().and_then(crate::senders::presets::named);
+    let preset = source.sender.preset.as_deref().and_then(hookward_verify::presets::named);
     let base = preset.map(|preset| preset.about.sample.as_bytes());
-    sample_body(source, base, id, kind, at).map_err(|fault| unsigned(source, &fault))
+    sample_body(&source.sender, base, id, kind, at).map_err(|fault| unsigned(source, &fault))
 }
 
 fn default_url(config: &Config, source: &Source) -> Result<String, Stop> {

@@ -6,9 +6,9 @@ use super::signing::{PrivateKey, complain_of_unused, key, read_file, unsigned};
 use super::{complain, print};
 use crate::config::Part;
 use crate::delivery::headers::capitalized;
-use crate::senders::presets;
-use crate::sign::{SignRequest, sign};
 use hookward_time::{Clock as _, SystemClock, UnixMillis};
+use hookward_verify::presets;
+use hookward_verify::sign::{SignRequest, sign};
 use std::path::PathBuf;
 
 /// Prints the headers that the sender would send with a body, ready for `curl -H @-`
@@ -49,20 +49,21 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     complain_of_unused(source, arguments.id.as_deref(), arguments.kind.as_deref());
     let private_key = arguments.private_key.read()?;
     let request = SignRequest {
+        path: &source.path,
         id: arguments.id.as_deref(),
         event_type: arguments.kind.as_deref(),
         at: arguments.at.unwrap_or_else(|| SystemClock::new().wall()),
         query: None,
         body: &body,
     };
-    let signed = sign(source, &key(source, private_key.as_ref())?, &request)
+    let signed = sign(&source.sender, &key(source, private_key.as_ref())?, &request)
         .map_err(|fault| unsigned(source, &fault))?;
     if signed.body.is_some() {
         complain(
             "hookward: this sender's signature stands in the body; `hookward send` puts it there\n",
         );
     }
-    let preset = source.preset.as_deref().and_then(presets::named);
+    let preset = source.sender.preset.as_deref().and_then(presets::named);
     let lines = signed.headers.iter().map(|(name, value)| {
         let spelling = preset.and_then(|preset| preset.spelling(name)).map(str::to_owned);
         format!("{}: {value}\n", spelling.unwrap_or_else(|| capitalized(name)))

@@ -4,10 +4,10 @@ use super::complain;
 use super::exit::{Exit, Stop};
 use crate::cli::configuration::newest_secret;
 use crate::delivery::source::Source;
-use crate::scheme::Place;
-use crate::sign::{SignError, SigningKey};
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 use hookward_secret::Secret;
+use hookward_verify::scheme::Place;
+use hookward_verify::sign::{SignError, SigningKey};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -78,7 +78,7 @@ pub fn not_both_from_stdin(headers: &Path, body: &Path) -> Result<(), Stop> {
 /// Says which of `--id` and `--type` change nothing, because what they name stands in a body that is
 /// given.
 pub fn complain_of_unused(source: &Source, id: Option<&str>, kind: Option<&str>) {
-    let event = &source.scheme.event;
+    let event = &source.sender.scheme.event;
     let of_type: Vec<&Place> = headers(&event.kind).collect();
     let names_id = headers(&event.id).any(|header| !of_type.contains(&header));
     for (option, given, is_used) in [("--id", id, names_id), ("--type", kind, !of_type.is_empty())]

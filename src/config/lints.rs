@@ -8,11 +8,13 @@ use super::source::Draft;
 use super::{Config, READ_BUFFER_BYTES, Reading};
 use crate::delivery::route::TypeGlob;
 use crate::delivery::source::{Mode, Source};
-use crate::scheme::{Algorithm, KeyForm, Part, Place, SignatureRule, Template, TimestampPlace};
 use hookward_secret::NamedSecret;
 use hookward_settings::problem::Severity;
 use hookward_settings::reading::TableReader;
 use hookward_time::written;
+use hookward_verify::scheme::{
+    Algorithm, KeyForm, Part, Place, SignatureRule, Template, TimestampPlace,
+};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -110,23 +112,23 @@ fn doubled_paths<'a>(config: &Config, drafts: &'a [Draft<'_>], reading: &'a Read
 
 /// What cannot be computed, or would do the opposite of what it is for.
 fn contradictions(source: &Source, table: &TableReader<'_>) {
-    let signature = &source.scheme.signature;
+    let signature = &source.sender.scheme.signature;
     let signed = &signature.signed;
-    let has_timestamp = source.scheme.timestamp.is_some() || table.states("timestamp");
+    let has_timestamp = source.sender.scheme.timestamp.is_some() || table.states("timestamp");
     if signed.any(|part| *part == Part::Timestamp) && !has_timestamp {
         let what = "{timestamp} is used, but there is no timestamp table to say where it stands";
         table.note(Severity::Error, "signature.signed", what, None);
     }
-    if signed.any(|part| matches!(part, Part::Url(_))) && source.public_url.is_none() {
+    if signed.any(|part| matches!(part, Part::Url(_))) && source.sender.public_url.is_none() {
         let what = "{url} is used, but `public_url` does not say what the sender was given";
         table.note(Severity::Error, "signature.signed", what, None);
     }
-    if let Some(handshake) = &source.scheme.handshake {
+    if let Some(handshake) = &source.sender.scheme.handshake {
         let kind = handshake.kind;
         let is_known = |secret: &NamedSecret| {
             kind.known_key().is_some_and(|known| known.as_bytes() == secret.text.expose())
         };
-        if let Some(index) = source.secrets.iter().position(is_known) {
+        if let Some(index) = source.sender.secrets.iter().position(is_known) {
             let what = "the key that the sender uses before there is a secret, which everybody \
                         knows: with it anybody's events would be genuine";
             table.note(Severity::Error, &format!("secrets[{index}]"), what, None);
@@ -140,7 +142,7 @@ fn contradictions(source: &Source, table: &TableReader<'_>) {
                         you chose when you registered the URL";
             table.note(Severity::Warning, "handshake", what, None);
         }
-        if kind.needs_public_url() && source.public_url.is_none() {
+        if kind.needs_public_url() && source.sender.public_url.is_none() {
             let what = "this handshake cannot be answered without `public_url`";
             table.note(Severity::Warning, "handshake", what, None);
         }
@@ -151,7 +153,7 @@ fn contradictions(source: &Source, table: &TableReader<'_>) {
         let allowed = "a text with {secret} as \"{secret}{body}\"";
         table.note(Severity::Error, "signature.signed", what, Some(allowed));
     }
-    if source.replay_guard && signature.algorithm == Algorithm::Token {
+    if source.sender.replay_guard && signature.algorithm == Algorithm::Token {
         let what = "a token is the same in every request, so every event after the first would be \
                     a duplicate";
         table.note(Severity::Error, "replay_guard", what, None);
@@ -179,7 +181,7 @@ fn memory(
         }
     };
     let name = &source.name;
-    if let Some(timestamp) = &source.scheme.timestamp
+    if let Some(timestamp) = &source.sender.scheme.timestamp
         && let Some(max_age) = timestamp.max_age
     {
         let fresh = max_age.saturating_add(timestamp.max_ahead);
@@ -230,7 +232,7 @@ fn patience(config: &Config, source: &Source, table: &TableReader<'_>) {
 
 /// What the signature does not cover, and what that lets an attacker do.
 fn coverage(source: &Source, table: &TableReader<'_>) {
-    let signature = &source.scheme.signature;
+    let signature = &source.sender.scheme.signature;
     if signature.algorithm == Algorithm::Token {
         let what = "a token signs nothing: whoever has seen one request has it, and can send any \
                     event with any id, type and time";
@@ -243,7 +245,7 @@ fn coverage(source: &Source, table: &TableReader<'_>) {
         table.note(Severity::Warning, "signature.signed", what, None);
     }
     let tell = |key, places: &[String], attack: &str| {
-        let (severity, rest) = if source.replay_guard {
+        let (severity, rest) = if source.sender.replay_guard {
             let ttl = written(source.dedupe_ttl);
             (Severity::Note, format!("`replay_guard` holds that off for {ttl}"))
         } else {
@@ -265,10 +267,10 @@ fn coverage(source: &Source, table: &TableReader<'_>) {
         let open = places.iter().filter(|place| !signature.signed.covers(place));
         open.map(ToString::to_string).collect()
     };
-    let event = &source.scheme.event;
+    let event = &source.sender.scheme.event;
     tell("event.id", &open(&event.id), "under a new id, and it is forwarded again");
     tell("event.type", &open(&event.kind), "as an event of another type, and so to another route");
-    if let Some(timestamp) = &source.scheme.timestamp
+    if let Some(timestamp) = &source.sender.scheme.timestamp
         && !covers_time(signature, &timestamp.from)
     {
         let place = timestamp.from.to_string();
@@ -278,7 +280,7 @@ fn coverage(source: &Source, table: &TableReader<'_>) {
 
 /// Without a time nothing ever gets too old. Where the sender states none, nobody here can help it.
 fn freshness(source: &Source, draft: &Draft<'_>, table: &TableReader<'_>) {
-    if source.scheme.timestamp.is_some() || table.states("timestamp") {
+    if source.sender.scheme.timestamp.is_some() || table.states("timestamp") {
         return;
     }
     let severity = if draft.preset.is_some() { Severity::Note } else { Severity::Warning };
@@ -327,7 +329,7 @@ fn covers_time(signature: &SignatureRule, from: &TimestampPlace) -> bool {
 const LEAST_SECRET_BYTES: usize = 16;
 
 fn strength(source: &Source, table: &TableReader<'_>) {
-    let signature = &source.scheme.signature;
+    let signature = &source.sender.scheme.signature;
     if matches!(signature.algorithm, Algorithm::Ed25519 | Algorithm::EcdsaP256Sha256) {
         return; // public keys
     }
@@ -357,7 +359,7 @@ fn routes(source: &Source, table: &TableReader<'_>) {
         table.note(Severity::Warning, "routes", what, None);
     }
     let any_type = |glob: &TypeGlob| glob.matches("");
-    if source.scheme.event.kind.is_empty() {
+    if source.sender.scheme.event.kind.is_empty() {
         for (index, route) in source.routes.iter().enumerate() {
             if !route.events.iter().any(any_type) {
                 let key = format!("routes[{index}]");

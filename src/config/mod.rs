@@ -12,14 +12,11 @@ mod forms;
 mod lints;
 mod listing;
 mod misplaced;
-mod preset;
 pub mod reference;
 pub mod report;
 mod route;
-mod scheme;
 mod server;
 mod source;
-mod template;
 mod upstream;
 
 #[cfg(test)]
@@ -38,12 +35,12 @@ pub use upstream::{
 };
 
 use crate::delivery::source::Source;
-use crate::scheme::Scheme;
 use data_encoding::HEXLOWER;
 use hookward_settings::document::{self, Table};
 use hookward_settings::keys::optional;
 use hookward_settings::reading::{Item, Reading, TableReader};
 use hookward_settings::secrets;
+use hookward_verify::scheme::Scheme;
 use sha2::{Digest as _, Sha256};
 use std::path::Path;
 
@@ -163,7 +160,7 @@ pub fn read_scheme(
     table.remove("preset");
     let reading = Reading::new(file, Path::new(""), secrets, Part::Whole);
     let owner = TableReader::open(&reading, String::new(), Place::default(), &table, &source::KEYS);
-    let (scheme, _) = scheme::read(&owner);
+    let (scheme, _) = hookward_verify::reading::scheme::read(&owner);
     match scheme {
         Some(scheme) if !reading.has_errors() => Ok(scheme),
         _ => Err(reading.into_problems()),

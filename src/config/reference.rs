@@ -1,7 +1,9 @@
 //! The reference of all tables and keys, made from the declarations that the reader itself uses.
 
-use super::{admin, dedupe, route, scheme, secrets, server, source, upstream};
+use super::{admin, dedupe, route, server, source, upstream};
 use hookward_settings::keys::{Default, TableKeys};
+use hookward_settings::secrets;
+use hookward_verify::reading::scheme;
 use std::fmt::Write as _;
 
 /// Every table, in the order of the reference.

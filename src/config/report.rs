@@ -43,19 +43,19 @@ pub fn exit_code(loaded: &Loaded) -> u8 {
 }
 
 fn source_row(source: &Source) -> [String; 7] {
-    let ready = match (&source.keys, source.mode) {
+    let ready = match (&source.sender.keys, source.mode) {
         (Ok(_), Mode::Enforce) => "yes",
         (Ok(_), Mode::Shadow) => "shadow",
         (Err(_), _) => "no: secret_unavailable",
     };
-    let secrets = match &source.keys {
-        Ok(_) => source.secrets.len().to_string(),
+    let secrets = match &source.sender.keys {
+        Ok(_) => source.sender.secrets.len().to_string(),
         Err(_) => "-".to_owned(),
     };
     [
         source.name.to_string(),
         source.path.clone(),
-        source.preset.clone().unwrap_or_else(|| "-".to_owned()),
+        source.sender.preset.clone().unwrap_or_else(|| "-".to_owned()),
         ready.to_owned(),
         secrets,
         written(source.respond_within),

@@ -1,13 +1,9 @@
 //! `[sources.NAME]`: a sender, with its preset's facts filled in.
 
 use super::dedupe::DedupeSettings;
-use super::preset::{self, PresetFacts};
-use super::{route, scheme, server};
+use super::{route, server};
 use crate::delivery::headers;
 use crate::delivery::source::{Answers, Mode, Source, Unrouted};
-use crate::keys::Keys;
-use crate::scheme::Scheme;
-use crate::senders::presets;
 use hookward_secret::{NamedSecret, UnreadableSecret};
 use hookward_settings::document::{Table, Value};
 use hookward_settings::keys::{TableKeys, key, optional, required};
@@ -15,6 +11,12 @@ use hookward_settings::problem::{Place, Severity, nearest};
 use hookward_settings::reading::{Item, Reading, TableReader};
 use hookward_settings::secrets::{self, Found};
 use hookward_settings::value::{PublicUrl, RequestPath};
+use hookward_verify::keys::Keys;
+use hookward_verify::presets;
+use hookward_verify::reading::preset::{self, PresetFacts};
+use hookward_verify::reading::scheme;
+use hookward_verify::scheme::Scheme;
+use hookward_verify::sender::Sender;
 use http::HeaderName;
 use std::time::Duration;
 
@@ -186,6 +188,7 @@ pub(super) fn read<'a>(
         );
         table.note(Severity::Warning, "handshake", &what, None);
     }
+    let guard = table.get("replay_guard").and_then(|item| item.choice(&[("signature", true)]));
     let secrets = read_secrets(&table);
     let source = |path: RequestPath, scheme: Scheme, secrets: Secrets| {
         let Secrets { readable, unreadable } = secrets;
@@ -193,11 +196,15 @@ pub(super) fn read<'a>(
         Source {
             name: draft.name.into(),
             path: path.0,
-            preset: draft.preset.as_ref().map(|preset| preset.name.to_owned()),
-            scheme,
-            secrets,
+            sender: Sender {
+                scheme,
+                secrets,
+                keys,
+                public_url: public_url.map(|url| url.0),
+                preset: draft.preset.as_ref().map(|preset| preset.name.to_owned()),
+                replay_guard: guard.unwrap_or(false),
+            },
             unreadable,
-            keys,
             respond_within: RESPOND_WITHIN,
             answers: Answers::Full,
             unrouted: Unrouted::Accept,
@@ -205,8 +212,6 @@ pub(super) fn read<'a>(
             allow: Vec::new(),
             rate_limit: None,
             pass_headers: Vec::new(),
-            replay_guard: false,
-            public_url: public_url.map(|url| url.0),
             dedupe_ttl: dedupe.ttl,
             routes: Vec::new(),
         }
@@ -219,7 +224,6 @@ pub(super) fn read<'a>(
     let allow = table.get("allow").and_then(|item| allow(&item));
     let rate_limit = table.get("rate_limit").and_then(|item| item.form());
     let pass_headers = table.get("pass_headers").and_then(|item| pass_headers(&item));
-    let guard = table.get("replay_guard").and_then(|item| item.choice(&[("signature", true)]));
     let ttl = table.get("dedupe_ttl").and_then(|item| item.form());
     let routes = table.get("routes").map(|item| route::read(&item, upstreams));
     Some(Source {
@@ -230,7 +234,6 @@ pub(super) fn read<'a>(
         allow: allow.unwrap_or_default(),
         rate_limit,
         pass_headers: pass_headers.unwrap_or_default(),
-        replay_guard: guard.unwrap_or(false),
         dedupe_ttl: ttl.unwrap_or(dedupe.ttl),
         routes: routes.unwrap_or_default(),
         ..source(path?, scheme?, secrets?)

@@ -1,9 +1,9 @@
 //! What a sender is told, before it is written to a connection.
 
-use crate::handshake::Reply;
 use crate::outcome::{Outcome, Reason, Refusal};
 use crate::upstream::{ReplyBody, UpstreamAnswer};
 use bytes::Bytes;
+use hookward_verify::handshake::Reply;
 use http::{HeaderMap, HeaderValue, header};
 
 /// The answer to one request; `proxy::respond` turns it into bytes.

@@ -4,12 +4,12 @@
 //! proxy knows (addresses, rates, memory), is the caller's.
 
 use crate::delivery::source::{Mode, Source};
-use crate::fault::Fault;
-use crate::handshake::{self, Reply};
 use crate::outcome::{Reason, Refusal};
 use crate::request::{BodyError, RequestHead};
-use crate::verify::{Genuine, SignatureCheck, freshness};
 use hookward_time::UnixMillis;
+use hookward_verify::fault::Fault;
+use hookward_verify::handshake::{self, Reply};
+use hookward_verify::verify::{Genuine, SignatureCheck, freshness};
 use http::{Method, header};
 
 /// What follows once the head has passed.
@@ -34,20 +34,22 @@ pub fn open<'a>(
     max_body_bytes: usize,
     admit: impl FnOnce() -> Result<(), Refusal>,
 ) -> Result<Opened<'a>, Refusal> {
-    if !source.methods().any(|method| method == head.method) {
+    if !source.sender.methods().any(|method| method == head.method) {
         return Err(Reason::MethodNotAllowed.into());
     }
     admit()?;
-    let handshake = source.scheme.handshake.as_ref();
-    if let Some(reply) = handshake.and_then(|kind| handshake::answer_head(kind, source, head)) {
+    let handshake = source.sender.scheme.handshake.as_ref();
+    if let Some(reply) =
+        handshake.and_then(|kind| handshake::answer_head(kind, &source.sender, head.view()))
+    {
         return Ok(Opened::Handshake(reply?));
     }
     // The other methods are there for handshakes only.
     if head.method != Method::POST {
         return Err(Reason::MethodNotAllowed.into());
     }
-    let signature = match &source.keys {
-        Ok(keys) => Ok(SignatureCheck::begin(source, keys, head)),
+    let signature = match &source.sender.keys {
+        Ok(keys) => Ok(SignatureCheck::begin(&source.sender, keys, head.view())),
         Err(why) => Err(Fault::SecretUnavailable(why.clone().into())),
     };
     // Some senders' first question comes before there is a secret, so a body may still be worth
@@ -74,13 +76,13 @@ pub fn handshake_in_body(
     genuine: &Result<Genuine, Fault>,
     now: UnixMillis,
 ) -> Option<Result<Reply, Fault>> {
-    let kind = source.scheme.handshake.as_ref()?;
-    let timestamp = source.scheme.timestamp.as_ref();
+    let kind = source.sender.scheme.handshake.as_ref()?;
+    let timestamp = source.sender.scheme.timestamp.as_ref();
     let verified = genuine
         .as_ref()
         .map_err(Fault::clone)
         .and_then(|genuine| freshness::judge_any(timestamp, genuine.sent(), now));
-    handshake::answer_body(kind, source, head, body, verified.as_ref().copied())
+    handshake::answer_body(kind, &source.sender, head.view(), body, verified.as_ref().copied())
 }
 
 /// The length that the head declares.

@@ -98,7 +98,7 @@ impl Snapshot {
         let serving = sources
             .iter()
             .map(|source| Serving {
-                passing: Passing::of(&source.scheme, &source.pass_headers),
+                passing: Passing::of(&source.sender.scheme, &source.pass_headers),
                 metrics: metrics.for_source(source),
                 routes: source.routes.iter().map(|r| served(r, &leases, upstreams)).collect(),
                 bucket: source.rate_limit.map(|limit| bucket(source, limit, clock, before)),

@@ -6,7 +6,9 @@
 
 mod passing;
 
-pub use passing::{Passing, folded, is_withheld, withheld};
+pub use passing::{Passing, is_withheld, withheld};
+
+use hookward_verify::request::folded;
 
 use crate::delivery::trace::Trace;
 use crate::request::RequestHead;

@@ -19,15 +19,15 @@ use crate::delivery::report::Report;
 use crate::delivery::shadow;
 use crate::delivery::source::{Answers, Mode, Source, Unrouted};
 use crate::delivery::trace::Trace;
-use crate::event::Event;
-use crate::fault::Fault;
-use crate::handshake::Reply;
 use crate::outcome::{Reason, Refusal};
 use crate::request::{Body, BodySource, RequestHead};
 use crate::telemetry::metrics::Stage;
-use crate::verify::{Genuine, SignatureCheck, freshness};
 use hookward_claims::{ClaimRequest, ClaimTerms, Hold, Intent};
 use hookward_time::UnixMillis;
+use hookward_verify::event::Event;
+use hookward_verify::fault::Fault;
+use hookward_verify::handshake::Reply;
+use hookward_verify::verify::{Genuine, SignatureCheck, freshness};
 use http::{HeaderValue, header};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -223,7 +223,8 @@ impl<'a> Course<'a> {
     ) -> Result<Vec<Hold<End>>, Stop> {
         let Self { gate, snapshot, serving, source, .. } = *self;
         let event = proof.event.event();
-        let fresh = freshness::judge_any(source.scheme.timestamp.as_ref(), event.sent, self.now);
+        let fresh =
+            freshness::judge_any(source.sender.scheme.timestamp.as_ref(), event.sent, self.now);
         let terms = ClaimTerms {
             alias: proof.genuine.signed_fingerprint(),
             destinations: &route.destinations,
@@ -301,7 +302,8 @@ fn refused(refusal: Refusal, source: &Source) -> Answer {
     let is_method = refusal.reason == Reason::MethodNotAllowed;
     let mut answer = Answer::refused(refusal);
     if is_method {
-        let methods: Vec<String> = source.methods().map(|method| method.to_string()).collect();
+        let methods: Vec<String> =
+            source.sender.methods().map(|method| method.to_string()).collect();
         let allow = HeaderValue::from_str(&methods.join(", "));
         let allow = allow.unwrap_or(HeaderValue::from_static("POST"));
         answer.headers.insert(header::ALLOW, allow);

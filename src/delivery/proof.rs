@@ -1,16 +1,16 @@
 //! What lets an event be claimed, and a request go to an upstream.
 //!
-//! [`Proven`] is an event of a request that [`verify`](crate::verify) found genuine; nothing else is
+//! [`Proven`] is an event of a request that [`verify`](hookward_verify::verify) found genuine; nothing else is
 //! claimed. A request to an upstream needs a [`Permit`], which a `Proven` gives, or in shadow mode a
 //! [`ShadowPass`]. None of the three can be made in another way.
 
 use crate::delivery::source::{Mode, Source};
-use crate::event::Event;
-use crate::fault::Fault;
 use crate::request::RequestHead;
-use crate::verify::Genuine;
 use hookward_claims::Claimable;
 use hookward_names::{EventId, SourceName};
+use hookward_verify::event::Event;
+use hookward_verify::fault::Fault;
+use hookward_verify::verify::Genuine;
 
 /// An event of a request that is proven genuine.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ impl Proven {
         body: &[u8],
         genuine: &Genuine,
     ) -> Result<Self, Fault> {
-        let event = Event::read(source, head, body, genuine)?;
+        let event = Event::read(&source.sender, head.view(), body, genuine)?;
         Ok(Self { source: source.name.clone(), event })
     }
 
@@ -110,8 +110,8 @@ pub struct Permit(());
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verify::check;
-    use crate::verify::fixture::{signed_by, source};
+    use hookward_verify::verify::check;
+    use hookward_verify::verify::fixture::{signed_by, source};
 
     #[test]
     fn only_a_source_in_shadow_mode_gives_a_pass() {
@@ -127,7 +127,8 @@ mod tests {
     fn a_proven_event_is_claimed_under_its_own_source_and_id() {
         let source = source("X-Sig");
         let (head, body) = signed_by(&source, br#"{"id":"1","type":"t"}"#);
-        let genuine = check(&source, &source.new_keys(), &head, &body).expect("genuine");
+        let genuine =
+            check(&source.sender, &source.new_keys(), head.view(), &body).expect("genuine");
         let proven = Proven::read(&source, &head, &body, &genuine).expect("an event");
         assert_eq!(Claimable::source(&proven), &source.name);
         assert_eq!(proven.event_id().as_str(), "1");

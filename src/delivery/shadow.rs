@@ -13,10 +13,10 @@ use crate::delivery::gate::{Gate, Serving};
 use crate::delivery::proof::{ShadowPass, Warrant};
 use crate::delivery::report::Report;
 use crate::delivery::trace::Trace;
-use crate::event::Event;
 use crate::outcome::{Concern, Outcome, Reason, Refusal};
 use crate::request::RequestHead;
 use hookward_claims::Hold;
+use hookward_verify::event::Event;
 use tokio::time::Instant;
 
 /// Says at once what enforcement would have waited for: a copy is not held up in shadow mode. A
@@ -52,7 +52,7 @@ pub async fn pass(
     // What the signature does not prove is good enough to find a route by, and for nothing else.
     let event = match &proven {
         Some(proven) => Some(proven.event().clone()),
-        None => Event::read_unproven(source, head, &body.bytes, None).ok(),
+        None => Event::read_unproven(&source.sender, head.view(), &body.bytes, None).ok(),
     };
     let route = match event {
         Some(event) => serving.route(&event.kind)?,

@@ -2,11 +2,10 @@
 //!
 //! Built by `config` once; read by everybody else. Knows neither clocks nor sockets.
 
-use crate::delivery::route::Route;
-use crate::keys::Keys;
-use crate::scheme::Scheme;
-use hookward_secret::{NamedSecret, UnreadableSecret};
-use http::{HeaderName, Method};
+use crate::delivery::route::{Route, TypeGlob};
+use hookward_secret::UnreadableSecret;
+use hookward_verify::sender::Sender;
+use http::HeaderName;
 use ipnet::IpNet;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,17 +20,10 @@ pub struct Source {
     pub name: SourceName,
     /// The exact bytes of the path, without the query.
     pub path: String,
-    /// The preset it started from, if any.
-    pub preset: Option<String>,
-    /// How the sender signs.
-    pub scheme: Scheme,
-    /// The configured secrets that could be read, newest first, for `sign` and `explain`.
-    pub secrets: Vec<NamedSecret>,
+    /// How it signs, and the secrets that are shared with it.
+    pub sender: Sender,
     /// Those that could not; the source serves without them.
     pub unreadable: Vec<UnreadableSecret>,
-    /// The keys made from the first, ready to verify with; or why there are none, in which case the
-    /// source alone is out of service.
-    pub keys: Result<Keys, String>,
     /// How long the sender is kept waiting for an answer.
     pub respond_within: Duration,
     /// How much an answer says.
@@ -46,10 +38,6 @@ pub struct Source {
     pub rate_limit: Option<RateLimit>,
     /// Headers that are withheld from receivers by default, and go on to those of this source.
     pub pass_headers: Vec<HeaderName>,
-    /// Whether a signature that came with a delivered event makes its next bearer a duplicate.
-    pub replay_guard: bool,
-    /// The URL that the sender was given, for schemes that sign it.
-    pub public_url: Option<String>,
     /// How long a delivered id is remembered, counted from the delivery.
     pub dedupe_ttl: Duration,
     /// The routes in order; the first that takes a type wins.
@@ -57,11 +45,17 @@ pub struct Source {
 }
 
 impl Source {
-    /// The methods that it takes: `POST`, and what its handshake needs.
-    pub fn methods(&self) -> impl Iterator<Item = Method> {
-        let handshake = self.scheme.handshake.as_ref();
-        let more = handshake.map_or(&[][..], |handshake| handshake.kind.methods());
-        std::iter::once(Method::POST).chain(more.iter().cloned())
+    /// A type that the first route takes, for samples; `example.event` if there is no route.
+    #[must_use]
+    pub fn example_type(&self) -> String {
+        let globs = self.routes.iter().flat_map(|route| &route.events);
+        match globs.clone().find_map(TypeGlob::literal) {
+            Some(literal) => literal.to_owned(),
+            None => globs
+                .map(|glob| glob.as_str().replace('*', "example"))
+                .next()
+                .unwrap_or_else(|| "example.event".to_owned()),
+        }
     }
 
     /// The first route that takes events of this type, with its index.

@@ -240,14 +240,14 @@ impl Metrics {
     pub fn for_source(&self, source: &Source) -> SourceMetrics {
         self.source_ready
             .with_label_values(&[source.name.as_str()])
-            .set(i64::from(source.keys.is_ok()));
+            .set(i64::from(source.sender.keys.is_ok()));
         let types = source
             .routes
             .iter()
             .flat_map(|route| &route.events)
             .filter_map(|glob| glob.literal())
             .chain(["other"]);
-        let secrets = source.secrets.iter().map(|secret| secret.label.as_str());
+        let secrets = source.sender.secrets.iter().map(|secret| secret.label.as_str());
         self.source_handles(source.name.as_str(), types, secrets)
     }
 

@@ -6,8 +6,9 @@
 use super::address::Address;
 use super::destination::Held;
 use super::{BrokenOff, ReplyBody, UpstreamAnswer};
-use crate::delivery::headers::{end_to_end, folded};
+use crate::delivery::headers::end_to_end;
 use bytes::{Bytes, BytesMut};
+use hookward_verify::request::folded;
 use http::{HeaderMap, StatusCode, header};
 use pingora::protocols::http::v1::client::HttpSession;
 use std::sync::Arc;

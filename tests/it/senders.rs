@@ -3,8 +3,8 @@
 use crate::support::{
     Delivery, Proxy, Sender, Setup, Upstream, hmac_sha256_hex, hookward, rfc3339_in, unix_now,
 };
-use hookward::scheme::Algorithm;
-use hookward::senders::presets;
+use hookward_verify::presets;
+use hookward_verify::scheme::Algorithm;
 use std::fmt::Write as _;
 
 /// Text, hex and base64 alike, so it is a key of every form.

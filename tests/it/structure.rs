@@ -133,12 +133,12 @@ fn claims_know_neither_http_nor_signatures() {
         &[
             "http::",
             "pingora",
-            "crate::verify",
-            "crate::scheme",
+            "hookward_verify::verify",
+            "hookward_verify::scheme",
             "crate::source",
             "crate::route",
             "crate::proof",
-            "crate::event",
+            "hookward_verify::event",
             "crate::outcome",
         ],
     );

@@ -8,10 +8,10 @@ use crate::delivery::source::Source;
 use crate::operator::runtime::Runtime;
 use crate::operator::server::{self, Behind, BindError, Bound, Running};
 use crate::senders::receiver::{Inbox, Received, Reply, serve};
-use crate::sign::{SignRequest, SigningKey, sign};
 use crate::telemetry::metrics::Metrics;
 use hookward_secret::{NamedSecret, Secret};
 use hookward_time::{Clock as _, SystemClock};
+use hookward_verify::sign::{SignRequest, SigningKey, sign};
 use http::StatusCode;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -140,9 +140,15 @@ impl Stage {
         secret: &str,
     ) -> Result<Vec<(String, String)>, String> {
         let secret = NamedSecret { label: String::new(), text: Secret::from(secret.to_owned()) };
-        let request =
-            SignRequest { id: None, event_type: None, at: self.clock.wall(), query: None, body };
-        let signed = sign(&self.shop, &SigningKey::Shared(&secret), &request);
+        let request = SignRequest {
+            id: None,
+            event_type: None,
+            path: &self.shop.path,
+            at: self.clock.wall(),
+            query: None,
+            body,
+        };
+        let signed = sign(&self.shop.sender, &SigningKey::Shared(&secret), &request);
         signed.map(|signed| signed.headers).map_err(|fault| fault.to_string())
     }
 

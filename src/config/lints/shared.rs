@@ -6,11 +6,11 @@
 use crate::config::Config;
 use crate::config::source::Draft;
 use crate::delivery::source::Source;
-use crate::keys::{Running, Tag};
-use crate::scheme::Part;
 use hookward_secret::NamedSecret;
 use hookward_settings::problem::Severity;
 use hookward_settings::reading::Reading;
+use hookward_verify::keys::{Running, Tag};
+use hookward_verify::scheme::Part;
 use zeroize::Zeroizing;
 
 /// Warns of each secret that an earlier source has as well.
@@ -47,12 +47,12 @@ pub(super) fn judge<'a>(config: &Config, drafts: &'a [Draft<'_>], reading: &'a R
 /// The secrets of a source with their places among the configured ones.
 pub(super) fn positioned(source: &Source) -> impl Iterator<Item = (usize, &NamedSecret)> {
     let is_read = |at: &usize| source.unreadable.iter().all(|secret| secret.index != *at);
-    (0..).filter(is_read).zip(&source.secrets)
+    (0..).filter(is_read).zip(&source.sender.secrets)
 }
 
 fn tag(hash: &Running, secret: &NamedSecret, source: &Source) -> Tag {
     let text = secret.text.expose().trim_ascii();
-    let prefix = source.scheme.signature.key_prefix.as_bytes();
+    let prefix = source.sender.scheme.signature.key_prefix.as_bytes();
     let mut hash = hash.clone();
     hash.update(text.strip_prefix(prefix).unwrap_or(text));
     hash.finish()
@@ -62,7 +62,7 @@ fn tag(hash: &Running, secret: &NamedSecret, source: &Source) -> Tag {
 /// cannot: no two sources have the same path.
 fn crosses(one: &Source, other: &Source) -> bool {
     let signs_its_place = |source: &Source| {
-        source.scheme.signature.signed.any(|part| matches!(part, Part::Url(_) | Part::Path))
+        source.sender.scheme.signature.signed.any(|part| matches!(part, Part::Url(_) | Part::Path))
     };
     !(signs_its_place(one) && signs_its_place(other))
 }

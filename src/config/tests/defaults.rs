@@ -3,8 +3,8 @@
 use super::{TestSecrets, config};
 use crate::config::{Balance, Config, LogFormat, OnStoreError, Part as Section, StoreSettings};
 use crate::delivery::source::{Mode, Unrouted};
-use crate::scheme::{Algorithm, Encoding, KeyForm, Part, TimeFormat, TimestampPlace};
 use hookward_settings::reading::Reading;
+use hookward_verify::scheme::{Algorithm, Encoding, KeyForm, Part, TimeFormat, TimestampPlace};
 use std::path::Path;
 use std::time::Duration;
 
@@ -58,16 +58,16 @@ fn a_spelled_out_source_has_the_defaults_of_the_contract() {
     let source = &config.sources[0];
     assert_eq!(source.respond_within, 10 * SECOND);
     assert_eq!((source.unrouted, source.mode), (Unrouted::Accept, Mode::Enforce));
-    assert!(source.allow.is_empty() && source.rate_limit.is_none() && !source.replay_guard);
+    assert!(source.allow.is_empty() && source.rate_limit.is_none() && !source.sender.replay_guard);
     assert_eq!(source.dedupe_ttl, 96 * HOUR);
-    let signature = &source.scheme.signature;
+    let signature = &source.sender.scheme.signature;
     assert_eq!(signature.algorithm, Algorithm::HmacSha256);
     assert_eq!(signature.encoding, Encoding::Hex);
     assert_eq!(signature.signed.0, [Part::Body]);
     assert_eq!(signature.key, KeyForm::Text);
     assert_eq!((&*signature.prefix, signature.prefix_optional), ("", false));
     assert!(signature.separator.is_none() && signature.require.is_empty());
-    let timestamp = source.scheme.timestamp.as_ref().expect("a timestamp");
+    let timestamp = source.sender.scheme.timestamp.as_ref().expect("a timestamp");
     assert_eq!(timestamp.format, TimeFormat::Unix);
     assert_eq!((timestamp.max_age, timestamp.max_ahead), (Some(300 * SECOND), 60 * SECOND));
     let upstream = &config.upstreams[0];

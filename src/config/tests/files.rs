@@ -2,7 +2,7 @@
 
 use super::{TestSecrets, all, config, lines, load_with};
 use crate::config::{Config, Severity, SystemSecrets, read_scheme};
-use crate::senders::presets;
+use hookward_verify::presets;
 use std::path::Path;
 
 const REFERENCE: &str = include_str!("../../../config/hookward.toml");

@@ -64,7 +64,7 @@ fn a_source_serves_with_those_of_its_secrets_that_can_be_read() {
     let text = two_sources(r#"[{ file = "new.secret" }, { env = "OTHER_SECRET", name = "old" }]"#);
     let (config, problems) = load_with(&text, &TestSecrets::usual()).expect("no errors");
     let source = &config.sources[0];
-    assert_eq!(source.keys.as_ref().expect("keys").labels().collect::<Vec<_>>(), ["old"]);
+    assert_eq!(source.sender.keys.as_ref().expect("keys").labels().collect::<Vec<_>>(), ["old"]);
     let unreadable = &source.unreadable[0];
     assert_eq!((unreadable.index, &*unreadable.label), (0, "0"));
     let expected = "c.toml:8:20: warning: sources.first.secrets[0]: its file \"new.secret\" cannot be read \

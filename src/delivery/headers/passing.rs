@@ -6,9 +6,9 @@
 //! that was judged goes on.
 
 use crate::outcome::{Reason, Refusal};
-use crate::scheme::Scheme;
+use hookward_verify::request::folded;
+use hookward_verify::scheme::Scheme;
 use http::header::{self, HeaderMap, HeaderName};
-use std::borrow::Cow;
 
 /// What is ours to say, also where a trusted proxy has said it: its word is merged into ours. And the
 /// variable `HTTP_PROXY`, which CGI programs take for the proxy of their own requests (httpoxy).
@@ -186,27 +186,12 @@ impl Passing {
     }
 }
 
-/// A name, in lower case already, as those read it who make a variable of it: every character that is
-/// no letter or digit is a `-`.
-#[must_use]
-pub fn folded(name: &str) -> Cow<'_, str> {
-    if is_plain(name) {
-        return Cow::Borrowed(name);
-    }
-    Cow::Owned(name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect())
-}
-
-/// Whether folding changes nothing.
-fn is_plain(name: &str) -> bool {
-    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::delivery::source::Source;
-    use crate::scheme::TimeFormat;
-    use crate::verify::fixture::{source, template};
+    use hookward_verify::scheme::TimeFormat;
+    use hookward_verify::verify::fixture::{source, template};
     use http::HeaderValue;
 
     /// Reads headers in every place that a scheme has for them.
@@ -358,8 +343,8 @@ mod tests {
     #[test]
     fn a_form_and_a_handshake_are_read_from_headers_too() {
         let mut form = source("x-sig").with_rule(|rule| rule.signed = template("{url}{form}"));
-        form.scheme.handshake = Some(crate::scheme::Handshake {
-            kind: crate::scheme::HandshakeKind::Asana,
+        form.scheme.handshake = Some(hookward_verify::scheme::Handshake {
+            kind: hookward_verify::scheme::HandshakeKind::Asana,
             verify_token: None,
         });
         assert_eq!(form.scheme.headers(), ["x-sig", "content-type", "x-hook-secret"]);

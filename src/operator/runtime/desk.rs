@@ -42,8 +42,8 @@ impl AdminBackend for Runtime {
                     .collect();
                 let facts = json!({
                     "path": source.path,
-                    "preset": source.preset,
-                    "ready": source.keys.is_ok(),
+                    "preset": source.sender.preset,
+                    "ready": source.sender.keys.is_ok(),
                     "routes": routes,
                 });
                 (source.name.to_string(), facts)

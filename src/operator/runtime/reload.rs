@@ -70,10 +70,11 @@ fn losses(before: &SourceTable, config: &Config) -> Vec<(String, String)> {
         let what = "there are none, and there were some: every sender would be told 404";
         return vec![("sources".to_owned(), what.to_owned())];
     }
-    let was_ready = |name: &str| before.named(name).is_some_and(|source| source.keys.is_ok());
+    let was_ready =
+        |name: &str| before.named(name).is_some_and(|source| source.sender.keys.is_ok());
     let lost = config.sources.iter().filter(|source| was_ready(source.name.as_str()));
     lost.filter_map(|source| {
-        let why = source.keys.as_ref().err()?;
+        let why = source.sender.keys.as_ref().err()?;
         let what =
             format!("none of its secrets can be read, so the reload would take it down ({why})");
         Some((format!("sources.{}.secrets", source.name), what))

@@ -1,10 +1,10 @@
 //! What in a request could be a signature, a time, or a token.
 
-use crate::json::{Member, read_raw};
 use crate::request::RequestHead;
-use crate::scheme::{Encoding, Place, Pointer, TimeFormat, TimestampPlace};
-use crate::verify::decode_signature;
-use crate::verify::freshness::parse_time;
+use hookward_verify::json::{Member, read_raw};
+use hookward_verify::scheme::{Encoding, Place, Pointer, TimeFormat, TimestampPlace};
+use hookward_verify::verify::decode_signature;
+use hookward_verify::verify::freshness::parse_time;
 use http::HeaderName;
 
 /// Bytes that could be a signature, and how they are written.

@@ -3,13 +3,13 @@
 use super::candidates::{self, Candidate, Time};
 use super::{ranking, source_of, texts};
 use crate::delivery::source::Source;
-use crate::keys::Key;
 use crate::request::RequestHead;
-use crate::scheme::{
+use hookward_secret::NamedSecret;
+use hookward_verify::keys::Key;
+use hookward_verify::scheme::{
     Algorithm, Encoding, EventRule, KeyForm, Part, Scheme, SignatureRule, Template, TimestampRule,
 };
-use crate::verify::Inputs;
-use hookward_secret::NamedSecret;
+use hookward_verify::verify::Inputs;
 use std::cmp::Reverse;
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub(super) fn hits(head: &RequestHead, body: &[u8], secret: &NamedSecret) -> Vec
         let with_url = url.is_some();
         let mut source = source_of(unsigned(), &head.path, url);
         for text in texts::all(head, body, &times, with_url) {
-            source.scheme.signature.signed = text.template;
+            source.sender.scheme.signature.signed = text.template;
             while let Some((rule, bytes)) = look_up(&source, head, body, text.time, &keys, &open) {
                 let of_these = open.iter().filter(|candidate| candidate.bytes == bytes);
                 hits.extend(of_these.map(|candidate| hit(&source, candidate, rule, text.time)));
@@ -92,9 +92,9 @@ fn look_up<'k>(
     keys: &'k [(SignatureRule, Key)],
     open: &[Candidate],
 ) -> Option<(&'k SignatureRule, Vec<u8>)> {
-    let inputs = Inputs::whole(source, head, body).ok()?;
+    let inputs = Inputs::whole(&source.sender, head.view(), body).ok()?;
     let pieces = inputs.pieces(time.map(|time| time.text.as_str())).ok()?;
-    let names_secret = source.scheme.signature.signed.any(|part| *part == Part::Secret);
+    let names_secret = source.sender.scheme.signature.signed.any(|part| *part == Part::Secret);
     keys.iter().find_map(|(rule, key)| {
         if matches!(rule.algorithm, Algorithm::Sha256 | Algorithm::Sha1) != names_secret {
             return None;
@@ -112,7 +112,7 @@ fn hit(source: &Source, candidate: &Candidate, rule: &SignatureRule, time: Optio
             separator: candidate.separator.clone(),
             prefix: candidate.prefix.clone(),
             encoding: candidate.encoding,
-            signed: source.scheme.signature.signed.clone(),
+            signed: source.sender.scheme.signature.signed.clone(),
             ..rule.clone()
         },
         timestamp: time.map(|time| TimestampRule {
@@ -121,7 +121,7 @@ fn hit(source: &Source, candidate: &Candidate, rule: &SignatureRule, time: Optio
             max_age: Some(Duration::from_mins(5)),
             max_ahead: Duration::from_mins(1),
         }),
-        public_url: source.public_url.clone(),
+        public_url: source.sender.public_url.clone(),
     }
 }
 

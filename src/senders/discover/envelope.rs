@@ -3,7 +3,7 @@
 use super::candidates::{format_of, text_at};
 use super::naming;
 use crate::request::RequestHead;
-use crate::scheme::{EventRule, Place, Pointer, Template};
+use hookward_verify::scheme::{EventRule, Place, Pointer, Template};
 use http::HeaderName;
 
 /// Members that name an event, and nothing else.

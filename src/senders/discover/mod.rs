@@ -27,12 +27,14 @@ pub(crate) use trial::{fits, preset_source, source_of};
 
 use crate::config::Config;
 use crate::delivery::source::Source;
-use crate::event::Event;
 use crate::request::RequestHead;
-use crate::scheme::{Algorithm, EventRule, KeyForm, Part, Place, Scheme, SignatureRule, Template};
-use crate::verify::check;
 use combinations::Hit;
 use hookward_secret::{NamedSecret, Secret};
+use hookward_verify::event::Event;
+use hookward_verify::scheme::{
+    Algorithm, EventRule, KeyForm, Part, Place, Scheme, SignatureRule, Template,
+};
+use hookward_verify::verify::check;
 use std::path::Path;
 use table::Draft;
 use trial::OneSecret;
@@ -128,11 +130,12 @@ impl Search<'_> {
         ranking::presets().into_iter().find_map(|preset| {
             let mut source =
                 preset_source(preset.name, &self.head.path, urls.first().map(String::as_str))?;
-            let signs_url = source.scheme.signature.signed.any(|part| matches!(part, Part::Url(_)));
+            let signs_url =
+                source.sender.scheme.signature.signed.any(|part| matches!(part, Part::Url(_)));
             let holds = self.fits(&source)
                 || signs_url
                     && urls.iter().any(|url| {
-                        source.public_url = Some(url.clone());
+                        source.sender.public_url = Some(url.clone());
                         self.fits(&source)
                     });
             if !holds {
@@ -141,12 +144,12 @@ impl Search<'_> {
             let whole = Draft {
                 path: &self.head.path,
                 preset: Some(preset.name),
-                public_url: source.public_url.as_deref().filter(|_| signs_url),
+                public_url: source.sender.public_url.as_deref().filter(|_| signs_url),
                 ..Draft::default()
             };
             // Senders who use a scheme that has a name call their events as they like.
             let guess = || {
-                let signed = &source.scheme.signature.signed;
+                let signed = &source.sender.scheme.signature.signed;
                 let event = envelope::guess(self.head, self.body, signed);
                 self.proven(Draft { event: Some(&event), ..whole })
             };
@@ -189,9 +192,11 @@ impl Search<'_> {
         let secret = OneSecret(&self.secret.text);
         let loaded = Config::parse(&table, "discovered.toml", Path::new(""), &secret);
         let source = loaded.ok()?.0.sources.into_iter().next()?;
-        let genuine = check(&source, source.keys.as_ref().ok()?, self.head, self.body).ok()?;
-        Event::read(&source, self.head, self.body, &genuine).ok()?;
-        Some(Found { preset: draft.preset, table, scheme: source.scheme })
+        let genuine =
+            check(&source.sender, source.sender.keys.as_ref().ok()?, self.head.view(), self.body)
+                .ok()?;
+        Event::read(&source.sender, self.head.view(), self.body, &genuine).ok()?;
+        Some(Found { preset: draft.preset, table, scheme: source.sender.scheme })
     }
 
     /// Headers that hold the secret itself.

@@ -5,7 +5,7 @@
 
 use super::candidates::{format_of, telling_headers};
 use crate::request::RequestHead;
-use crate::scheme::{Part, Template};
+use hookward_verify::scheme::{Part, Template};
 use http::HeaderName;
 
 /// Ends of names, less their hyphens, that hold the id of an event and cannot mean another thing.
@@ -140,7 +140,7 @@ fn names_a_type(value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verify::fixture::{head, template};
+    use hookward_verify::verify::fixture::{head, template};
 
     #[test]
     fn the_name_that_says_it_best_is_taken_wherever_it_stands() {

@@ -1,7 +1,7 @@
 //! Which of several answers is the better one.
 
-use crate::scheme::{Algorithm, Part, SignatureRule};
-use crate::senders::presets::{self, Preset};
+use hookward_verify::presets::{self, Preset};
+use hookward_verify::scheme::{Algorithm, Part, SignatureRule};
 use std::cmp::Reverse;
 
 /// How much a signature is worth; more is better. Where a sender signs in several ways at once, a

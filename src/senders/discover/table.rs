@@ -1,6 +1,6 @@
 //! What was found, as the table that a configuration takes.
 
-use crate::scheme::{
+use hookward_verify::scheme::{
     Algorithm, Encoding, EventRule, KeyForm, Part, Place, SignatureRule, Template, TimestampRule,
 };
 use std::fmt::Write as _;

@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::config::{Config, SecretReader};
-use crate::scheme::{Encoding, TimeFormat};
-use crate::sign::SigningKey;
-use crate::verify::check;
-use crate::verify::fixture::{head, signed_by, signed_with, source, template};
+use hookward_verify::scheme::{Encoding, TimeFormat};
+use hookward_verify::sign::SigningKey;
+use hookward_verify::verify::check;
+use hookward_verify::verify::fixture::{head, signed_by, signed_with, source, template};
 use std::io;
 use std::path::Path;
 
@@ -33,15 +33,15 @@ fn find(head: &RequestHead, body: &[u8], secret: &Secret) -> Option<Found> {
     let (config, _) = Config::parse(table, "found.toml", Path::new("."), &reader)
         .unwrap_or_else(|problems| panic!("{problems:?}\n{table}"));
     let source = config.sources.first().expect("a source");
-    let keys = source.keys.as_ref().expect("keys");
-    let judged = check(source, keys, head, body);
+    let keys = source.sender.keys.as_ref().expect("keys");
+    let judged = check(&source.sender, keys, head.view(), body);
     assert!(judged.is_ok(), "{judged:?}\n{table}");
     assert!(!table.contains(std::str::from_utf8(secret.expose()).expect("text")), "{table}");
     Some(found)
 }
 
 fn first_secret(source: &Source) -> &Secret {
-    &source.secrets.first().expect("a secret").text
+    &source.sender.secrets.first().expect("a secret").text
 }
 
 #[test]
@@ -75,12 +75,13 @@ fn schemes_that_no_preset_has_are_found() {
         ("{body}", source("X-Unheard-Of").with_rule(|r| r.algorithm = Algorithm::Token)),
     ] {
         let mut source = base.with_rule(|rule| rule.signed = template(signed));
-        source.scheme.signature.key_prefix = String::new();
+        source.sender.scheme.signature.key_prefix = String::new();
         let (mut head, body) = signed_by(&source, BODY);
         head.headers.insert("user-agent", http::HeaderValue::from_static("Sender/1.0"));
         let found = find(&head, &body, first_secret(&source));
-        let found = found.unwrap_or_else(|| panic!("{signed} {:?}", source.scheme.signature));
-        if source.scheme.signature.algorithm != Algorithm::Token {
+        let found =
+            found.unwrap_or_else(|| panic!("{signed} {:?}", source.sender.scheme.signature));
+        if source.sender.scheme.signature.algorithm != Algorithm::Token {
             assert_eq!(found.scheme.signature.signed.to_string(), signed);
         }
     }
@@ -176,7 +177,7 @@ fn a_preset_never_stands_in_for_the_time_that_was_signed() {
         assert_eq!(found.preset, Some("webround"), "{}", found.table);
         assert!(found.table.contains(&format!("format = \"{format}\"")), "{}", found.table);
         let from = found.scheme.timestamp.expect("a timestamp").from;
-        assert_eq!(from, source.scheme.timestamp.expect("a timestamp").from);
+        assert_eq!(from, source.sender.scheme.timestamp.expect("a timestamp").from);
     }
 }
 
@@ -196,7 +197,12 @@ fn an_id_that_could_not_be_read_is_not_printed() {
     let source = source("X-Sig");
     let (head, body) = signed_by(&source, twice);
     let found = find(&head, &body, first_secret(&source)).expect("found");
-    assert_eq!(found.scheme.event.id, [crate::scheme::Place::BodySha256], "{}", found.table);
+    assert_eq!(
+        found.scheme.event.id,
+        [hookward_verify::scheme::Place::BodySha256],
+        "{}",
+        found.table
+    );
 }
 
 #[test]
@@ -331,7 +337,8 @@ fn headers_are_taken_for_what_their_names_say() {
             head.headers.insert(name, http::HeaderValue::from_static(value));
         }
         let event = find(&head, &body, first_secret(&source)).expect("found").scheme.event;
-        let text = |places: &[crate::scheme::Place]| places.first().map(ToString::to_string);
+        let text =
+            |places: &[hookward_verify::scheme::Place]| places.first().map(ToString::to_string);
         assert_eq!(text(&event.id).as_deref(), Some(id), "{lines:?}");
         assert_eq!(text(&event.kind).as_deref(), Some(kind), "{lines:?}");
     }
@@ -343,7 +350,7 @@ fn the_event_is_guessed_from_what_names_one() {
     let (mut head, body) = signed_by(&source, BODY);
     head.headers.insert("x-delivery", http::HeaderValue::from_static("d-1"));
     let event = find(&head, &body, first_secret(&source)).expect("found").scheme.event;
-    let texts = |places: &[crate::scheme::Place]| {
+    let texts = |places: &[hookward_verify::scheme::Place]| {
         places.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     assert_eq!(texts(&event.id), ["json:/event_id"]);

@@ -2,7 +2,7 @@
 
 use super::candidates::{Time, telling_headers};
 use crate::request::RequestHead;
-use crate::scheme::{Part, Template, UrlForm};
+use hookward_verify::scheme::{Part, Template, UrlForm};
 
 /// A text to try; `time` stands for its `{timestamp}`.
 pub(super) struct Text<'a> {

@@ -2,12 +2,13 @@
 
 use crate::config::{Config, SecretReader};
 use crate::delivery::source::{Answers, Mode, Source, Unrouted};
-use crate::keys::Keys;
 use crate::request::RequestHead;
-use crate::scheme::Scheme;
-use crate::senders::presets;
-use crate::verify::check;
 use hookward_secret::{NamedSecret, Secret};
+use hookward_verify::keys::Keys;
+use hookward_verify::presets;
+use hookward_verify::scheme::Scheme;
+use hookward_verify::sender::Sender;
+use hookward_verify::verify::check;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -17,11 +18,8 @@ pub(crate) fn source_of(scheme: Scheme, path: &str, public_url: Option<String>) 
     Source {
         name: "trial".into(),
         path: path.to_owned(),
-        preset: None,
-        scheme,
-        secrets: Vec::new(),
+        sender: Sender::without_secrets(scheme, public_url),
         unreadable: Vec::new(),
-        keys: Err("made for a trial".to_owned()),
         respond_within: Duration::from_secs(10),
         answers: Answers::Full,
         unrouted: Unrouted::Accept,
@@ -29,8 +27,6 @@ pub(crate) fn source_of(scheme: Scheme, path: &str, public_url: Option<String>) 
         allow: Vec::new(),
         rate_limit: None,
         pass_headers: Vec::new(),
-        replay_guard: false,
-        public_url,
         dedupe_ttl: Duration::from_hours(96),
         routes: Vec::new(),
     }
@@ -45,8 +41,8 @@ pub(crate) fn fits(
 ) -> bool {
     // Each by itself: one that is no key of this scheme says nothing about the others.
     secrets.iter().any(|secret| {
-        Keys::new(std::slice::from_ref(secret), &source.scheme.signature)
-            .is_ok_and(|keys| check(source, &keys, head, body).is_ok())
+        Keys::new(std::slice::from_ref(secret), &source.sender.scheme.signature)
+            .is_ok_and(|keys| check(&source.sender, &keys, head.view(), body).is_ok())
     })
 }
 

@@ -59,7 +59,7 @@ impl Question<'_> {
         // A capture without a length had one on the wire, unless it came in chunks.
         let is_chunked = head.headers.contains_key(header::TRANSFER_ENCODING);
         let declared = arrival::declared_bytes(head).or((!is_chunked).then_some(body.len()));
-        let passing = Passing::of(&source.scheme, &source.pass_headers);
+        let passing = Passing::of(&source.sender.scheme, &source.pass_headers);
         let admit = || passing.judge_connection(&head.headers);
         let opened = arrival::open(source, head, declared, self.max_body_bytes, admit)
             .map_err(|refusal| self.detailed(refusal, declared))?;
@@ -83,10 +83,11 @@ impl Question<'_> {
     fn detailed(&self, refusal: Refusal, bytes: Option<usize>) -> Refusal {
         let Self { source, head, .. } = *self;
         let detail = if refusal.reason == Reason::MethodNotAllowed {
-            if source.methods().any(|method| method == head.method) {
+            if source.sender.methods().any(|method| method == head.method) {
                 format!("{} is for handshakes, and this is none", head.method)
             } else {
-                let methods: Vec<_> = source.methods().map(|method| method.to_string()).collect();
+                let methods: Vec<_> =
+                    source.sender.methods().map(|method| method.to_string()).collect();
                 format!("the source takes {} only", methods.join(", "))
             }
         } else if refusal.reason == Reason::BodyTooLarge {

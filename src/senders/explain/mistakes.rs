@@ -5,13 +5,15 @@
 
 use super::rewritten;
 use crate::delivery::source::Source;
-use crate::event::Event;
 use crate::request::RequestHead;
-use crate::scheme::{Algorithm, Encoding, KeyForm, Part, Place, Scheme, TimeFormat, TimestampRule};
 use crate::senders::discover::{self, Names, fits, preset_source, source_of};
-use crate::verify::freshness::{judge, parse_time};
 use hookward_secret::{NamedSecret, Secret};
 use hookward_time::UnixMillis;
+use hookward_verify::event::Event;
+use hookward_verify::scheme::{
+    Algorithm, Encoding, KeyForm, Part, Place, Scheme, TimeFormat, TimestampRule,
+};
+use hookward_verify::verify::freshness::{judge, parse_time};
 
 /// A mistake that explains a refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,16 +52,16 @@ impl Case<'_> {
     }
 
     fn holds(&self, scheme: Scheme, secrets: &[NamedSecret]) -> bool {
-        let url = self.source.public_url.clone();
+        let url = self.source.sender.public_url.clone();
         fits(&source_of(scheme, &self.source.path, url), secrets, self.head, self.body)
     }
 
     fn scheme(&self) -> Scheme {
-        self.source.scheme.clone()
+        self.source.sender.scheme.clone()
     }
 
     fn rewritten_body(&self) -> Option<Mistake> {
-        let secrets = &self.source.secrets;
+        let secrets = &self.source.sender.secrets;
         rewritten::guesses(self.body)
             .find(|guess| fits(self.source, secrets, self.head, &guess.body))
             .map(|guess| mistake(guess.name, format!("{}.", guess.text)))
@@ -68,7 +70,7 @@ impl Case<'_> {
     fn no_prefix(&self) -> Option<Mistake> {
         let mut scheme = self.scheme();
         let prefix = std::mem::take(&mut scheme.signature.prefix);
-        (!prefix.is_empty() && self.holds(scheme, &self.source.secrets)).then(|| {
+        (!prefix.is_empty() && self.holds(scheme, &self.source.sender.secrets)).then(|| {
             let text = format!(
                 "The signature is right, but `{prefix}` does not stand before it. If this sender \
                  leaves it out, set `prefix_optional = true`."
@@ -78,23 +80,25 @@ impl Case<'_> {
     }
 
     fn other_header(&self) -> Option<Mistake> {
-        let places = &self.source.scheme.signature.places;
+        let places = &self.source.sender.scheme.signature.places;
         self.head.headers.keys().find_map(|name| {
             let place = Place::Header(name.clone());
             let mut scheme = self.scheme();
             scheme.signature.places = vec![place.clone()];
-            (!places.contains(&place) && self.holds(scheme, &self.source.secrets)).then(|| {
-                let text = format!(
-                    "The signature stands in the header `{name}`: set `header = \"{name}\"`."
-                );
-                mistake("another header", text)
-            })
+            (!places.contains(&place) && self.holds(scheme, &self.source.sender.secrets)).then(
+                || {
+                    let text = format!(
+                        "The signature stands in the header `{name}`: set `header = \"{name}\"`."
+                    );
+                    mistake("another header", text)
+                },
+            )
         })
     }
 
     fn other_key(&self) -> Option<Mistake> {
         const NAME: &str = "another key decoding";
-        let rule = &self.source.scheme.signature;
+        let rule = &self.source.sender.scheme.signature;
         let prefixes = ["", rule.key_prefix.as_str(), "whsec_", "whpk_"];
         for (form_name, form) in KeyForm::NAMES {
             for prefix in prefixes {
@@ -102,7 +106,7 @@ impl Case<'_> {
                 scheme.signature.key = form;
                 prefix.clone_into(&mut scheme.signature.key_prefix);
                 if (form, prefix) != (rule.key, &rule.key_prefix)
-                    && self.holds(scheme, &self.source.secrets)
+                    && self.holds(scheme, &self.source.sender.secrets)
                 {
                     let cut = match prefix {
                         "" => "nothing cut off".to_owned(),
@@ -121,6 +125,7 @@ impl Case<'_> {
         for (what, change) in EDITS {
             let edited: Vec<_> = self
                 .source
+                .sender
                 .secrets
                 .iter()
                 .filter_map(|secret| {
@@ -141,7 +146,7 @@ impl Case<'_> {
     fn other_secret(&self) -> Option<Mistake> {
         let others = self.all.iter().filter(|other| other.name != self.source.name);
         for other in others {
-            for secret in &other.secrets {
+            for secret in &other.sender.secrets {
                 if self.holds(self.scheme(), std::slice::from_ref(secret)) {
                     let (name, label) = (&other.name, &secret.label);
                     return Some(mistake(
@@ -161,9 +166,9 @@ impl Case<'_> {
         for (encoding_name, encoding) in Encoding::NAMES {
             let mut scheme = self.scheme();
             scheme.signature.encoding = encoding;
-            if encoding != self.source.scheme.signature.encoding
+            if encoding != self.source.sender.scheme.signature.encoding
                 && scheme.signature.algorithm != Algorithm::Token
-                && self.holds(scheme, &self.source.secrets)
+                && self.holds(scheme, &self.source.sender.secrets)
             {
                 return Some(mistake(
                     "another encoding",
@@ -176,9 +181,9 @@ impl Case<'_> {
         for (algorithm_name, algorithm) in Algorithm::NAMES {
             let mut scheme = self.scheme();
             scheme.signature.algorithm = algorithm;
-            if algorithm != self.source.scheme.signature.algorithm
+            if algorithm != self.source.sender.scheme.signature.algorithm
                 && algorithm != Algorithm::Token
-                && self.holds(scheme, &self.source.secrets)
+                && self.holds(scheme, &self.source.sender.secrets)
             {
                 return Some(mistake(
                     "another algorithm",
@@ -192,14 +197,15 @@ impl Case<'_> {
     }
 
     fn other_url(&self) -> Option<Mistake> {
-        let rule = &self.source.scheme.signature;
+        let rule = &self.source.sender.scheme.signature;
         if !rule.signed.any(|part| matches!(part, Part::Url(_))) {
             return None;
         }
-        let own = self.source.public_url.as_deref();
+        let own = self.source.sender.public_url.as_deref();
         for url in discover::public_urls(self.head, own) {
             let source = source_of(self.scheme(), &self.source.path, Some(url.clone()));
-            if own != Some(&url) && fits(&source, &self.source.secrets, self.head, self.body) {
+            if own != Some(&url) && fits(&source, &self.source.sender.secrets, self.head, self.body)
+            {
                 return Some(mistake(
                     "the wrong public URL",
                     format!("The sender signs the URL `{url}`: set it as `public_url`."),
@@ -211,19 +217,20 @@ impl Case<'_> {
 
     /// The best preset that fits; rather one that can read the event, too.
     fn other_preset(&self) -> Option<Mistake> {
-        let own = self.source.preset.as_deref();
-        let url = self.source.public_url.as_deref();
+        let own = self.source.sender.preset.as_deref();
+        let url = self.source.sender.public_url.as_deref();
         let fitting: Vec<_> = discover::presets_by_trust()
             .into_iter()
             .filter(|preset| Some(preset.name) != own)
             .filter_map(|preset| {
                 let source = preset_source(preset.name, &self.source.path, url)?;
-                fits(&source, &self.source.secrets, self.head, self.body)
+                fits(&source, &self.source.sender.secrets, self.head, self.body)
                     .then_some((preset, source))
             })
             .collect();
-        let reads_event =
-            |source: &Source| Event::read_unproven(source, self.head, self.body, None).is_ok();
+        let reads_event = |source: &Source| {
+            Event::read_unproven(&source.sender, self.head.view(), self.body, None).is_ok()
+        };
         let best = fitting.iter().find(|(_, source)| reads_event(source));
         let (preset, _) = best.or_else(|| fitting.first())?;
         let name = preset.name;
@@ -237,7 +244,7 @@ impl Case<'_> {
     }
 
     fn other_scheme(&self) -> Option<Mistake> {
-        self.source.secrets.iter().find_map(|secret| {
+        self.source.sender.secrets.iter().find_map(|secret| {
             let names = Names { source: self.source.name.as_str(), variable: "SECRET" };
             let found = discover::discover(self.head, self.body, &secret.text, names)?;
             let table = found.table;

@@ -19,13 +19,13 @@ pub use mistakes::Mistake;
 
 use crate::delivery::route::UpstreamName;
 use crate::delivery::source::{Source, Unrouted};
-use crate::event::Event;
-use crate::fault::Fault;
 use crate::outcome::{Concern, Reason, Refusal};
 use crate::request::RequestHead;
-use crate::scheme::{Algorithm, Part, Place};
-use crate::verify::{Genuine, Piece, check, freshness, signed_pieces, timestamp_text};
 use hookward_time::UnixMillis;
+use hookward_verify::event::Event;
+use hookward_verify::fault::Fault;
+use hookward_verify::scheme::{Algorithm, Part, Place};
+use hookward_verify::verify::{Genuine, Piece, check, freshness, signed_pieces, timestamp_text};
 use http::HeaderName;
 use mistakes::{Case, other_time_format};
 use std::fmt;
@@ -110,9 +110,9 @@ impl Question<'_> {
     }
 
     fn verified(&self) -> Result<Genuine, Fault> {
-        match &self.source.keys {
+        match &self.source.sender.keys {
             Err(why) => Err(Fault::SecretUnavailable(why.clone().into())),
-            Ok(keys) => check(self.source, keys, self.head, self.body),
+            Ok(keys) => check(&self.source.sender, keys, self.head.view(), self.body),
         }
     }
 }
@@ -162,7 +162,7 @@ impl Story<'_> {
 
     fn signature(&mut self) -> Result<Genuine, Refusal> {
         let Question { source, head, .. } = self.question;
-        let rule = &source.scheme.signature;
+        let rule = &source.sender.scheme.signature;
         let mut lines = Vec::new();
         for place in &rule.places {
             if let Place::Header(name) = place {
@@ -207,8 +207,8 @@ impl Story<'_> {
     /// The signed text, with the bytes around its joints.
     fn joints(&self) -> Vec<String> {
         let Question { source, head, body, .. } = self.question;
-        let rule = &source.scheme.signature;
-        let Ok(pieces) = signed_pieces(source, head, body) else {
+        let rule = &source.sender.scheme.signature;
+        let Ok(pieces) = signed_pieces(&source.sender, head.view(), body) else {
             return Vec::new();
         };
         if pieces.is_empty() {
@@ -232,7 +232,7 @@ impl Story<'_> {
 
     fn event(&mut self, genuine: &Genuine) -> Result<Event, Refusal> {
         let Question { source, head, body, .. } = self.question;
-        let judged = Event::read(source, head, body, genuine).map_err(Refusal::from);
+        let judged = Event::read(&source.sender, head.view(), body, genuine).map_err(Refusal::from);
         let lines = judged.as_ref().map_or_else(
             |_| Vec::new(),
             |event| {
@@ -263,7 +263,7 @@ impl Story<'_> {
 
     fn clock(&mut self, event: &Event) -> Result<(), Refusal> {
         let Question { source, at, .. } = self.question;
-        let (Some(rule), Some(sent)) = (&source.scheme.timestamp, event.sent) else {
+        let (Some(rule), Some(sent)) = (&source.sender.scheme.timestamp, event.sent) else {
             return Ok(());
         };
         let judged = freshness::judge(rule, sent, at).map_err(Refusal::from);
@@ -277,8 +277,8 @@ impl Story<'_> {
 
     fn time_mistake(&self) -> Option<Mistake> {
         let Question { source, head, body, at, .. } = self.question;
-        let rule = source.scheme.timestamp.as_ref()?;
-        let text = timestamp_text(source, head, body)?;
+        let rule = source.sender.scheme.timestamp.as_ref()?;
+        let text = timestamp_text(&source.sender, head.view(), body)?;
         other_time_format(rule, &text, at)
     }
 

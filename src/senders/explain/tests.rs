@@ -3,9 +3,9 @@
 
 use super::*;
 use crate::delivery::route::{Route, TypeGlob};
-use crate::scheme::{Encoding, Handshake, HandshakeKind, KeyForm, TimeFormat};
 use crate::senders::discover::preset_source;
-use crate::verify::fixture::{NOW, head, signed_by, source, template};
+use hookward_verify::scheme::{Encoding, Handshake, HandshakeKind, KeyForm, TimeFormat};
+use hookward_verify::verify::fixture::{NOW, head, signed_by, source, template};
 use http::Method;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const MAX_BODY: usize = 1000;
 const BODY: &str = r#"{"id":"evt_1","type":"order.paid","total":1.10,"name":"é / è"}"#;
 
 fn ready(mut source: Source) -> Source {
-    source.keys = Ok(source.new_keys());
+    source.sender.keys = Ok(source.new_keys());
     source.routes = vec![Route {
         events: vec![TypeGlob::new("order.*")],
         to: vec!["erp".into(), "crm".into()],
@@ -189,7 +189,7 @@ fn mistake(source: &Source, all: &[&Source], head: &RequestHead, body: &[u8]) ->
     let told = Question { source, all, max_body_bytes: MAX_BODY, head, body, at: NOW }.explain();
     let text = told.to_string();
     assert!(!told.is_forwarded(), "{text}");
-    for secret in all.iter().flat_map(|source| &source.secrets) {
+    for secret in all.iter().flat_map(|source| &source.sender.secrets) {
         let secret = std::str::from_utf8(secret.text.expose()).expect("text");
         assert!(!text.contains(secret), "{text}");
     }

@@ -1,7 +1,7 @@
 //! What `hookward presets` and `hookward presets NAME` print.
 
-use super::{Preset, all};
 use hookward_time::written;
+use hookward_verify::presets::{Preset, all};
 
 /// All presets as an aligned table: name, sender, confidence, algorithm, where the signature is.
 #[must_use]

@@ -1,7 +1,8 @@
 //! `docs/senders.md`, written from the data.
 
-use super::{Preset, UNREACHED, all};
+use super::UNREACHED;
 use hookward_time::written;
+use hookward_verify::presets::{Preset, all};
 use std::fmt::Write as _;
 
 const HEAD: &str = "\

@@ -12,10 +12,10 @@ use crate::config::Config;
 use crate::config::tests::TestSecrets;
 use crate::delivery::gate::{Gate, Snapshot};
 use crate::delivery::lifecycle;
-use crate::sign::{SignRequest, SigningKey, sign};
 use crate::telemetry::metrics::Metrics;
 use hookward_claims::{ClaimStore, Claims, Fence, Intent, Key, MemoryStore, Standing, Target};
 use hookward_time::{Clock, ManualClock, UnixMillis};
+use hookward_verify::sign::{SignRequest, SigningKey, sign};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,7 +88,7 @@ impl Stage {
     pub(crate) fn signed(&self, source: &str, body: &str) -> Delivery {
         let snapshot = self.gate.snapshot();
         let source = snapshot.sources.named(source).expect("a source");
-        let key = SigningKey::Shared(source.secrets.first().expect("a secret"));
+        let key = SigningKey::Shared(source.sender.secrets.first().expect("a secret"));
         let at = self.clock.wall();
         let request = SignRequest {
             id: Some("in-a-header"),

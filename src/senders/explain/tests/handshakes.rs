@@ -14,7 +14,7 @@ fn a_handshake_is_told_as_one() {
 fn a_get_that_is_no_handshake_and_a_handshake_that_is_stale_are_refused() {
     let with = |kind| {
         let mut source = ready(listed());
-        source.scheme.handshake = Some(Handshake { kind, verify_token: None });
+        source.sender.scheme.handshake = Some(Handshake { kind, verify_token: None });
         source
     };
     let dropbox = with(HandshakeKind::Dropbox);

@@ -3,16 +3,16 @@
 use super::super::{Preset, all, show};
 use crate::config::{Config, SecretReader};
 use crate::delivery::source::Source;
-use crate::event::Event;
-use crate::fault::{Fault, FaultKind};
 use crate::outcome::Refusal;
 use crate::request::RequestHead;
-use crate::scheme::{Algorithm, KeyForm, TimeFormat, TimestampPlace};
-use crate::sign::{SignRequest, SigningKey, sample_body, sign};
-use crate::verify::{check, fixture, freshness};
 use data_encoding::{BASE64, HEXLOWER};
 use hookward_secret::Secret;
 use hookward_time::UnixMillis;
+use hookward_verify::event::Event;
+use hookward_verify::fault::{Fault, FaultKind};
+use hookward_verify::scheme::{Algorithm, KeyForm, TimeFormat, TimestampPlace};
+use hookward_verify::sign::{SignRequest, SigningKey, sample_body, sign};
+use hookward_verify::verify::{check, fixture, freshness};
 use p256::elliptic_curve::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
 use std::path::Path;
 use std::time::Duration;
@@ -33,7 +33,7 @@ fn the_sample_of_every_preset_is_signed_and_verified() {
 fn a_delivery_that_is_altered_in_what_is_signed_is_refused() {
     for preset in all() {
         let delivery = Delivery::of(preset);
-        let rule = &delivery.source.scheme.signature;
+        let rule = &delivery.source.sender.scheme.signature;
         if rule.algorithm != Algorithm::Token && rule.signed.covers_body() {
             // The letter is in every sample, and in a string or name of it.
             let altered = delivery.with_body(|body| {
@@ -51,7 +51,7 @@ fn a_delivery_that_is_altered_in_what_is_signed_is_refused() {
 fn a_delivery_past_its_age_is_refused_and_one_within_it_is_not() {
     for preset in all() {
         let delivery = Delivery::of(preset);
-        let Some(rule) = delivery.source.scheme.timestamp.clone() else { continue };
+        let Some(rule) = delivery.source.sender.scheme.timestamp.clone() else { continue };
         let max_age = rule.max_age.expect("an age");
         // A format that has no milliseconds cut them off when it was printed.
         let sent = match rule.format {
@@ -70,7 +70,7 @@ fn a_delivery_past_its_age_is_refused_and_one_within_it_is_not() {
 fn a_time_in_a_header_is_signed_wherever_the_scheme_checks_one() {
     for preset in all() {
         let mut delivery = Delivery::of(preset);
-        let Some(rule) = delivery.source.scheme.timestamp.clone() else { continue };
+        let Some(rule) = delivery.source.sender.scheme.timestamp.clone() else { continue };
         let TimestampPlace::Header(name) = rule.from else { continue };
         let later = freshness::print_time(rule.format, NOW.plus(Duration::from_secs(7)));
         delivery.head.headers.insert(name, later.parse().expect("a value"));
@@ -100,7 +100,7 @@ impl Delivery {
             body: &body,
         };
         let private;
-        let key = match source.scheme.signature.algorithm {
+        let key = match source.sender.scheme.signature.algorithm {
             Algorithm::Ed25519 => {
                 private = Secret::new(SEED.to_vec());
                 SigningKey::Private(&private)
@@ -110,7 +110,7 @@ impl Delivery {
                 private = Secret::from((*pem).clone());
                 SigningKey::Private(&private)
             }
-            _ => SigningKey::Shared(&source.secrets[0]),
+            _ => SigningKey::Shared(&source.sender.secrets[0]),
         };
         let signed = sign(&source, &key, &request).expect(preset.name);
         let mut head = fixture::head(&signed.headers);
@@ -136,10 +136,10 @@ impl Delivery {
     }
 
     pub(super) fn judge(&self) -> Result<Event, Fault> {
-        let keys = self.source.keys.as_ref().expect("keys");
-        let genuine = check(&self.source, keys, &self.head, &self.body)?;
-        let event = Event::read(&self.source, &self.head, &self.body, &genuine)?;
-        if let (Some(rule), Some(sent)) = (&self.source.scheme.timestamp, event.sent) {
+        let keys = self.source.sender.keys.as_ref().expect("keys");
+        let genuine = check(&self.source.sender, keys, self.head.view(), &self.body)?;
+        let event = Event::read(&self.source.sender, self.head.view(), &self.body, &genuine)?;
+        if let (Some(rule), Some(sent)) = (&self.source.sender.scheme.timestamp, event.sent) {
             freshness::judge(rule, sent, self.now)?;
         }
         Ok(event)

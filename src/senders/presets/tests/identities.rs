@@ -3,9 +3,9 @@
 
 use super::super::{all, named};
 use super::deliveries::Delivery;
-use crate::event::Event;
-use crate::scheme::Algorithm;
-use crate::verify::fixture;
+use hookward_verify::event::Event;
+use hookward_verify::scheme::Algorithm;
+use hookward_verify::verify::fixture;
 
 /// Header lines and a body.
 type Sent<'a> = (&'a [(&'a str, &'a str)], &'a str);
@@ -13,7 +13,7 @@ type Sent<'a> = (&'a [(&'a str, &'a str)], &'a str);
 fn read(preset: &str, (lines, body): Sent<'_>) -> Event {
     let source = Delivery::of(named(preset).expect(preset)).source;
     let head = fixture::head(lines);
-    Event::read_unproven(&source, &head, body.as_bytes(), Some(fixture::NOW))
+    Event::read_unproven(&source.sender, head.view(), body.as_bytes(), Some(fixture::NOW))
         .unwrap_or_else(|refusal| panic!("{preset}: {body}: {refusal:?}"))
 }
 
@@ -179,7 +179,7 @@ fn the_choice_of_every_event_id_is_explained_and_has_a_source() {
 #[test]
 fn an_id_that_the_signature_does_not_cover_is_declared_so() {
     for preset in all() {
-        let scheme = Delivery::of(preset).source.scheme;
+        let scheme = Delivery::of(preset).source.sender.scheme;
         let rule = &scheme.signature;
         let first = scheme.event.id.first().expect(preset.name);
         let covered = rule.algorithm != Algorithm::Token && rule.signed.covers(first);

@@ -4,12 +4,12 @@
 use super::deliveries::Delivery;
 use crate::config::{Config, SecretReader};
 use crate::outcome::Reason;
-use crate::scheme::Place;
 use crate::senders::discover::{Names, discover};
 use crate::senders::explain::{Question, Verdict};
-use crate::senders::presets::all;
-use crate::verify::check;
 use hookward_secret::Secret;
+use hookward_verify::presets::all;
+use hookward_verify::scheme::Place;
+use hookward_verify::verify::check;
 use http::HeaderValue;
 use std::path::Path;
 use std::time::Duration;
@@ -30,11 +30,11 @@ impl SecretReader for OneSecret {
 fn every_preset_is_discovered_from_one_delivery() {
     for preset in all() {
         let Delivery { source, head, body, .. } = &mut Delivery::of(preset);
-        if let Some(url) = &source.public_url {
+        if let Some(url) = &source.sender.public_url {
             let host = url.split('/').nth(2).expect("a host");
             host.clone_into(&mut head.host);
         }
-        let secret = &source.secrets[0].text;
+        let secret = &source.sender.secrets[0].text;
         let names = Names { source: "found", variable: "S" };
         let table = discover(head, body, secret, names)
             .unwrap_or_else(|| panic!("{}: not discovered", preset.name))
@@ -43,7 +43,7 @@ fn every_preset_is_discovered_from_one_delivery() {
         let (config, _) = Config::parse(&table, "found.toml", Path::new("."), &reader)
             .unwrap_or_else(|problems| panic!("{}: {problems:?}\n{table}", preset.name));
         let pasted = &config.sources[0];
-        let judged = check(pasted, pasted.keys.as_ref().expect("keys"), head, body);
+        let judged = check(&pasted.sender, pasted.keys.as_ref().expect("keys"), head.view(), body);
         assert!(judged.is_ok(), "{}: {judged:?}\n{table}", preset.name);
     }
 }
@@ -59,7 +59,7 @@ fn an_explanation_agrees_with_the_judgement_of_every_preset() {
             Question { source, all: &all, max_body_bytes: 1 << 20, head, body, at: *now };
         let told = question.explain();
         assert_eq!(told.is_forwarded(), routed, "{}: {told}", preset.name);
-        if source.scheme.timestamp.is_some() && routed {
+        if source.sender.scheme.timestamp.is_some() && routed {
             let late = now.plus(Duration::from_hours(24 * 365));
             let told = Question { at: late, ..question }.explain();
             let expired = Verdict::Refused(Reason::TimestampTooOld);
@@ -72,7 +72,7 @@ fn an_explanation_agrees_with_the_judgement_of_every_preset() {
 fn one_altered_digit_of_a_signature_is_refused() {
     for preset in all() {
         let mut delivery = Delivery::of(preset);
-        for place in delivery.source.scheme.signature.places.clone() {
+        for place in delivery.source.sender.scheme.signature.places.clone() {
             let Place::Header(name) = place else { continue };
             let Some(value) = delivery.head.headers.get(&name) else { continue };
             let mut bytes = value.as_bytes().to_vec();

@@ -6,7 +6,7 @@
 mod decoding;
 mod digest;
 
-pub(crate) use digest::{Running, Tag, sha256};
+pub use digest::{Running, Tag, sha256};
 
 use crate::scheme::{Algorithm, KeyForm, SignatureRule};
 use decoding::decode_key;
@@ -38,15 +38,15 @@ pub enum KeyError {
 }
 
 /// One key, with what a verification needs of its secret.
-pub(crate) struct Key {
-    pub(crate) label: Arc<str>,
+pub struct Key {
+    pub label: Arc<str>,
     /// The secret's text, `key_prefix` cut off.
-    pub(crate) text: Secret,
-    pub(crate) material: Material,
+    pub text: Secret,
+    pub material: Material,
 }
 
 /// What compares a signature.
-pub(crate) enum Material {
+pub enum Material {
     /// A hash under way that already holds the key; a plain hash holds none.
     Hash(Running),
     Ed25519(Box<ed25519_dalek::VerifyingKey>),
@@ -87,7 +87,7 @@ impl Keys {
         self.keys.iter().map(|key| &*key.label)
     }
 
-    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &Key> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Key> {
         self.keys.iter()
     }
 }
@@ -100,7 +100,7 @@ impl fmt::Debug for Keys {
 
 impl Key {
     /// Decodes one secret; an error is the rest of a sentence that starts with it.
-    pub(crate) fn new(secret: &NamedSecret, rule: &SignatureRule) -> Result<Self, &'static str> {
+    pub fn new(secret: &NamedSecret, rule: &SignatureRule) -> Result<Self, &'static str> {
         let whole = secret.text.expose();
         let text = whole.strip_prefix(rule.key_prefix.as_bytes()).unwrap_or(whole);
         if text.is_empty() {
@@ -135,7 +135,7 @@ impl Material {
 }
 
 /// What a token is compared by.
-pub(crate) fn hash_token(token: &[u8]) -> Tag {
+pub fn hash_token(token: &[u8]) -> Tag {
     let mut hash = Running::sha256();
     hash.update(token);
     hash.finish()

@@ -4,19 +4,18 @@
 //! it can be hashed while it arrives and is never copied; nothing of it is re-formatted.
 
 use super::{items, url};
-use crate::delivery::headers::folded;
-use crate::delivery::source::Source;
 use crate::fault::Fault;
 use crate::json::{Member, read_raw};
 use crate::keys::sha256;
-use crate::request::RequestHead;
+use crate::request::{Request, folded};
 use crate::scheme::{Part, Place, Pointer, Scheme, Template, TimestampPlace, UrlForm};
+use crate::sender::Sender;
 use http::HeaderName;
 use std::borrow::Cow;
 
 /// One piece of the text that a sender signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Piece<'a> {
+pub enum Piece<'a> {
     /// These bytes.
     Bytes(Cow<'a, [u8]>),
     /// The raw body.
@@ -26,9 +25,9 @@ pub(crate) enum Piece<'a> {
 }
 
 /// A request as far as it is known: its head, and its body once that is whole.
-pub(crate) struct Inputs<'a> {
-    pub(crate) source: &'a Source,
-    pub(crate) head: &'a RequestHead,
+pub struct Inputs<'a> {
+    pub source: &'a Sender,
+    pub head: Request<'a>,
     body: Option<&'a [u8]>,
     /// The JSON values that the signature rule itself names.
     values: Vec<(&'a Pointer, Option<&'a str>)>,
@@ -36,7 +35,7 @@ pub(crate) struct Inputs<'a> {
 
 impl<'a> Inputs<'a> {
     /// A request whose body has not arrived; `None` where the rule cannot be read without it.
-    pub(crate) fn of_head(source: &'a Source, head: &'a RequestHead) -> Option<Self> {
+    pub fn of_head(source: &'a Sender, head: Request<'a>) -> Option<Self> {
         let needs_body = !named_pointers(&source.scheme).is_empty() || {
             let mut texts = source.scheme.signature.signed_texts();
             texts.any(|text| text.any(|part| matches!(part, Part::FormSorted)))
@@ -48,11 +47,7 @@ impl<'a> Inputs<'a> {
     ///
     /// # Errors
     /// [`Fault::PayloadMalformed`], where the rule names JSON and the body is none.
-    pub(crate) fn whole(
-        source: &'a Source,
-        head: &'a RequestHead,
-        body: &'a [u8],
-    ) -> Result<Self, Fault> {
+    pub fn whole(source: &'a Sender, head: Request<'a>, body: &'a [u8]) -> Result<Self, Fault> {
         let pointers = named_pointers(&source.scheme);
         let values = if pointers.is_empty() {
             Vec::new()
@@ -69,7 +64,7 @@ impl<'a> Inputs<'a> {
     }
 
     /// What stands at a JSON pointer that the rule names.
-    pub(crate) fn member(&self, pointer: &Pointer) -> Member<'a> {
+    pub fn member(&self, pointer: &Pointer) -> Member<'a> {
         self.raw(pointer).map_or(Member::Absent, Member::of)
     }
 
@@ -84,7 +79,7 @@ impl<'a> Inputs<'a> {
     /// [`Fault::SignatureMalformed`] where it or a signed parameter of the query stands twice with
     /// different values,
     /// [`Fault::PayloadMalformed`] where a signed JSON member is an object or array.
-    pub(crate) fn pieces(&self, timestamp: Option<&str>) -> Result<Vec<Piece<'a>>, Fault> {
+    pub fn pieces(&self, timestamp: Option<&str>) -> Result<Vec<Piece<'a>>, Fault> {
         self.pieces_of(&self.source.scheme.signature.signed, timestamp)
     }
 
@@ -105,10 +100,7 @@ impl<'a> Inputs<'a> {
     ///
     /// # Errors
     /// As [`Inputs::pieces`].
-    pub(crate) fn other_pieces(
-        &self,
-        timestamp: Option<&str>,
-    ) -> Result<Option<Vec<Piece<'a>>>, Fault> {
+    pub fn other_pieces(&self, timestamp: Option<&str>) -> Result<Option<Vec<Piece<'a>>>, Fault> {
         let signed = &self.source.scheme.signature.signed;
         if !signed.any(|part| *part == Part::Url(UrlForm::AnyPort)) {
             return Ok(None);
@@ -134,8 +126,8 @@ impl<'a> Inputs<'a> {
             Part::Method => self.head.method.as_str().into(),
             Part::Url(UrlForm::AsGiven | UrlForm::AnyPort) => self.url()?.into(),
             Part::Url(UrlForm::Decoded) => url::decoded(&self.url()?).into(),
-            Part::Path => self.head.path.as_str().into(),
-            Part::Query => self.head.query.as_deref().unwrap_or_default().into(),
+            Part::Path => self.head.path.into(),
+            Part::Query => self.head.query.unwrap_or_default().into(),
             Part::QueryParameter(name) => self.query_parameter(name)?.unwrap_or_default(),
             Part::FormSorted => self.sorted_form()?.into(),
             Part::Listed(prefix) => return self.listed_headers(prefix),
@@ -214,7 +206,7 @@ impl<'a> Inputs<'a> {
                 "the sender signs its URL, and the source has no `public_url`".into(),
             ));
         };
-        Ok(match &self.head.query {
+        Ok(match self.head.query {
             Some(query) => format!("{public_url}?{query}"),
             None => public_url.clone(),
         })
@@ -226,7 +218,7 @@ impl<'a> Inputs<'a> {
     /// # Errors
     /// [`Fault::SignatureMalformed`] where they differ.
     fn query_parameter(&self, wanted: &str) -> Result<Option<Cow<'a, str>>, Fault> {
-        let query = self.head.query.as_deref().unwrap_or_default().as_bytes();
+        let query = self.head.query.unwrap_or_default().as_bytes();
         let is_alike = |name: &str| folded(name) == folded(wanted);
         let mut alike = form_urlencoded::parse(query).filter(|(name, _)| is_alike(name));
         let mut values = alike.clone().filter(|(name, _)| name == wanted).map(|(_, value)| value);
@@ -271,12 +263,12 @@ impl<'a> Inputs<'a> {
 }
 
 /// The hex SHA-256 of a body.
-pub(crate) fn body_sha256(body: &[u8]) -> String {
+pub fn body_sha256(body: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(&sha256(body))
 }
 
 /// A header that has one meaning, if it has.
-pub(crate) enum OneHeader<'a> {
+pub enum OneHeader<'a> {
     /// One line, or several that say the same.
     Value(&'a [u8]),
     /// No line.
@@ -286,11 +278,11 @@ pub(crate) enum OneHeader<'a> {
 }
 
 /// Reads a header that must not say two things.
-pub(crate) fn one_header<'a>(head: &'a RequestHead, name: &HeaderName) -> OneHeader<'a> {
-    let mut lines = head.headers.get_all(name).iter();
+pub fn one_header<'a>(head: Request<'a>, name: &HeaderName) -> OneHeader<'a> {
+    let mut lines = head.values(name);
     match lines.next() {
         None => OneHeader::Absent,
-        Some(first) if lines.all(|line| line == first) => OneHeader::Value(first.as_bytes()),
+        Some(first) if lines.all(|line| line == first) => OneHeader::Value(first),
         Some(_) => OneHeader::Ambiguous,
     }
 }

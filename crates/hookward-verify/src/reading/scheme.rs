@@ -14,7 +14,7 @@ use hookward_settings::value::{Form, Span};
 use http::HeaderName;
 use std::time::Duration;
 
-pub(super) static SIGNATURE_KEYS: TableKeys = TableKeys {
+pub static SIGNATURE_KEYS: TableKeys = TableKeys {
     title: "[sources.NAME.signature]",
     about: "How a signature is made and where it stands. The request never chooses any of it.",
     keys: &[
@@ -90,7 +90,7 @@ pub(super) static SIGNATURE_KEYS: TableKeys = TableKeys {
     ],
 };
 
-pub(super) static TIMESTAMP_KEYS: TableKeys = TableKeys {
+pub static TIMESTAMP_KEYS: TableKeys = TableKeys {
     title: "[sources.NAME.timestamp]",
     about: "When the sender sent it. Without this table the scheme has no timestamp.",
     keys: &[
@@ -106,7 +106,7 @@ pub(super) static TIMESTAMP_KEYS: TableKeys = TableKeys {
     ],
 };
 
-pub(super) static EVENT_KEYS: TableKeys = TableKeys {
+pub static EVENT_KEYS: TableKeys = TableKeys {
     title: "[sources.NAME.event]",
     about: "Where the event's id, type and time stand. In each list the first place that is there \
             and not empty wins.",
@@ -132,7 +132,7 @@ pub(super) static EVENT_KEYS: TableKeys = TableKeys {
     ],
 };
 
-pub(super) static HANDSHAKE_KEYS: TableKeys = TableKeys {
+pub static HANDSHAKE_KEYS: TableKeys = TableKeys {
     title: "[sources.NAME.handshake]",
     about: "A handshake of the sender's protocol that Hookward answers itself.",
     keys: &[
@@ -155,7 +155,7 @@ pub(super) static HANDSHAKE_KEYS: TableKeys = TableKeys {
 
 /// Reads the scheme of a source or a preset whose top-level table is `owner`. The second value says
 /// why a secret of the handshake cannot be read.
-pub(super) fn read(owner: &TableReader<'_>) -> (Option<Scheme>, Option<String>) {
+pub fn read(owner: &TableReader<'_>) -> (Option<Scheme>, Option<String>) {
     let table = |name, keys| owner.get(name).and_then(|item| item.table(keys));
     let signature = table("signature", &SIGNATURE_KEYS).map(|table| signature(&table));
     let timestamp = table("timestamp", &TIMESTAMP_KEYS).map(|table| timestamp(&table));

@@ -6,17 +6,17 @@
 
 mod sample;
 
-pub use sample::{default_type, new_id, sample_body};
+pub use sample::{new_id, sample_body};
 
-use crate::delivery::source::Source;
 use crate::fault::Fault;
 use crate::json::PayloadFault;
 use crate::keys::Key;
-use crate::request::RequestHead;
+use crate::presets;
+use crate::request::Request;
 use crate::scheme::{Algorithm, Encoding, Part, Place, TimestampPlace};
-use crate::senders::presets;
+use crate::sender::Sender;
 use crate::verify::freshness::print_time;
-use crate::verify::{Inputs, OneHeader, encode_signature, one_header};
+use crate::verify::{Inputs, encode_signature};
 use ed25519_dalek::Signer as _;
 use hookward_secret::{NamedSecret, Secret};
 use hookward_time::UnixMillis;
@@ -24,7 +24,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use p256::ecdsa::signature::hazmat::PrehashSigner as _;
 use p256::pkcs8::der::SecretDocument;
 use p256::pkcs8::{DecodePrivateKey as _, ObjectIdentifier, PrivateKeyInfoRef};
-use std::net::{IpAddr, Ipv4Addr};
 
 /// What signs.
 #[derive(Clone, Debug)]
@@ -41,14 +40,23 @@ pub enum SigningKey<'a> {
 pub struct SignRequest<'a> {
     /// The event's id, where it stands in a header; `None`: a random one.
     pub id: Option<&'a str>,
-    /// The event's type, where it stands in a header; `None`: [`default_type`].
+    /// The event's type, where it is in a header; `None`: `example.event`.
     pub event_type: Option<&'a str>,
+    /// The path that it is sent to.
+    pub path: &'a str,
     /// When it is sent.
     pub at: UnixMillis,
     /// The query that it is sent with, without its `?`.
     pub query: Option<&'a str>,
     /// The body, as it will be sent.
     pub body: &'a [u8],
+}
+
+impl SignRequest<'_> {
+    /// The head of the request with these headers.
+    fn head<'h>(&'h self, headers: &'h HeaderMap) -> Request<'h> {
+        Request { method: &Method::POST, path: self.path, query: self.query, headers }
+    }
 }
 
 /// A signed delivery.
@@ -100,19 +108,20 @@ impl From<PayloadFault> for SignError {
 /// # Errors
 /// [`SignError`]: the key does not fit, or something that is signed cannot be found or written.
 pub fn sign(
-    source: &Source,
+    source: &Sender,
     key: &SigningKey<'_>,
     request: &SignRequest<'_>,
 ) -> Result<Signed, SignError> {
     let scheme = &source.scheme;
     let rule = &scheme.signature;
-    let mut head = unsigned_head(source, request)?;
+    let mut headers = unsigned_headers(source, request)?;
 
-    let list = listed(source, &head);
+    let list = listed(source, &headers);
     if let (Some(list), Some(Place::Header(name))) = (&list, rule.places.first()) {
-        insert(&mut head.headers, name, list)?; // where the signed text looks for it
+        insert(&mut headers, name, list)?; // where the signed text looks for it
     }
-    let inputs = Inputs::whole(source, &head, request.body)?;
+    let unsigned = headers.clone();
+    let inputs = Inputs::whole(source, request.head(&unsigned), request.body)?;
     let timestamp = match scheme.timestamp.as_ref().map(|rule| (&rule.from, rule.format)) {
         Some((TimestampPlace::Json(pointer), _)) => {
             inputs.member(pointer).text().map(str::to_owned)
@@ -131,7 +140,7 @@ pub fn sign(
     let mut body = None;
     match rule.places.first() {
         Some(Place::Header(name)) => {
-            insert(&mut head.headers, name, &line)?;
+            insert(&mut headers, name, &line)?;
         }
         Some(Place::Json(pointer)) => {
             if rule.algorithm != Algorithm::Token && rule.signed.covers_body() {
@@ -147,14 +156,14 @@ pub fn sign(
             ));
         }
     }
-    let headers = head.headers.iter().map(|(name, value)| {
+    let headers = headers.iter().map(|(name, value)| {
         (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
     });
     Ok(Signed { headers: headers.collect(), body })
 }
 
-/// The request with everything but its signature.
-fn unsigned_head(source: &Source, request: &SignRequest<'_>) -> Result<RequestHead, SignError> {
+/// The headers of the request without its signature.
+fn unsigned_headers(source: &Sender, request: &SignRequest<'_>) -> Result<HeaderMap, SignError> {
     let scheme = &source.scheme;
     let mut headers = HeaderMap::new();
     let is_form = scheme.signature.signed.any(|part| matches!(part, Part::FormSorted));
@@ -173,38 +182,27 @@ fn unsigned_head(source: &Source, request: &SignRequest<'_>) -> Result<RequestHe
     for name in first_headers(&scheme.event.id) {
         insert(&mut headers, name, &id)?;
     }
-    let event_type = request.event_type.map_or_else(|| default_type(source), str::to_owned);
+    let event_type = request.event_type.unwrap_or("example.event");
     for name in first_headers(&scheme.event.kind) {
-        insert(&mut headers, name, &event_type)?;
+        insert(&mut headers, name, event_type)?;
     }
-    let mut head = RequestHead {
-        method: Method::POST,
-        path: source.path.clone(),
-        query: request.query.map(str::to_owned),
-        headers,
-        client: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        via: None,
-        ignored_forwarding: false,
-        host: String::new(),
-        secure: false,
-    };
     let preset = source.preset.as_deref().and_then(presets::named);
     for (name, value) in preset.iter().flat_map(|preset| &preset.about.headers) {
         let name = HeaderName::try_from(name).map_err(|_| SignError::HeaderValue(name.clone()))?;
-        if !head.headers.contains_key(&name) {
-            let value = value.replace("{id}", &id).replace("{type}", &event_type);
-            insert(&mut head.headers, &name, &value)?;
+        if !headers.contains_key(&name) {
+            let value = value.replace("{id}", &id).replace("{type}", event_type);
+            insert(&mut headers, &name, &value)?;
         }
     }
     // Whatever else is signed, as the id of the request: any value will do.
     for part in &scheme.signature.signed.0 {
         if let Part::Header(name) = part.unfolded()
-            && matches!(one_header(&head, name), OneHeader::Absent)
+            && !headers.contains_key(name)
         {
-            insert(&mut head.headers, name, &id)?;
+            insert(&mut headers, name, &id)?;
         }
     }
-    Ok(head)
+    Ok(headers)
 }
 
 /// The headers of the first place that has any.
@@ -227,7 +225,7 @@ fn insert(headers: &mut HeaderMap, name: &HeaderName, value: &str) -> Result<(),
 }
 
 fn signature(
-    source: &Source,
+    source: &Sender,
     key: &SigningKey<'_>,
     pieces: &[crate::verify::Piece<'_>],
     body: &[u8],
@@ -280,7 +278,7 @@ fn ed25519_key(text: &[u8]) -> Option<ed25519_dalek::SigningKey> {
     Some(ed25519_dalek::SigningKey::from_bytes(seed))
 }
 
-fn token(source: &Source, key: &SigningKey<'_>) -> String {
+fn token(source: &Sender, key: &SigningKey<'_>) -> String {
     let rule = &source.scheme.signature;
     let text = match key {
         SigningKey::Shared(secret) => &secret.text,
@@ -295,18 +293,18 @@ fn token(source: &Source, key: &SigningKey<'_>) -> String {
 }
 
 /// The item that lists the signed headers, where the scheme has one: all that the sender sends.
-fn listed(source: &Source, head: &RequestHead) -> Option<String> {
+fn listed(source: &Sender, headers: &HeaderMap) -> Option<String> {
     let prefix = source.scheme.signature.signed.0.iter().find_map(|part| match part {
         Part::Listed(prefix) => Some(prefix),
         _ => None,
     })?;
-    let mut names: Vec<&str> = head.headers.keys().map(HeaderName::as_str).collect();
+    let mut names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
     names.sort_unstable();
     Some(format!("{prefix}{}", names.join(" ")))
 }
 
 /// The line that holds the signature, and what stands beside it: the timestamp, a list of headers.
-fn compose(source: &Source, timestamp: &str, list: Option<&str>, signature: &str) -> String {
+fn compose(source: &Sender, timestamp: &str, list: Option<&str>, signature: &str) -> String {
     let rule = &source.scheme.signature;
     // A `*` stands for what the sender chooses, as a key's id.
     let item = format!("{}{signature}", rule.prefix.replace('*', "1"));
@@ -378,17 +376,17 @@ mod tests {
         assert!(line.1.starts_with("h=content-type x-event-id,v1="), "{line:?}");
         let head = crate::verify::fixture::head(&headers);
         let keys = source.new_keys();
-        assert!(crate::verify::check(&source, &keys, &head, b"{}").is_ok());
+        assert!(crate::verify::check(&source, &keys, head.view(), b"{}").is_ok());
         // What is listed is signed: neither a value nor the list can be another.
         for (name, value) in [("x-event-id", "evt_2"), ("content-type", "text/plain")] {
             let mut other = head.clone();
             other.headers.insert(name, HeaderValue::from_static(value));
-            assert!(crate::verify::check(&source, &keys, &other, b"{}").is_err(), "{name}");
+            assert!(crate::verify::check(&source, &keys, other.view(), b"{}").is_err(), "{name}");
         }
         let mut shorter = head;
         let line = line.1.replace("content-type ", "");
         shorter.headers.insert("x-sig", HeaderValue::from_str(&line).expect("a value"));
-        assert!(crate::verify::check(&source, &keys, &shorter, b"{}").is_err());
+        assert!(crate::verify::check(&source, &keys, shorter.view(), b"{}").is_err());
     }
 
     #[test]

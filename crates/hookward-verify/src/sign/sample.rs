@@ -1,8 +1,8 @@
 //! Sample events: bodies in which id, type and times stand where the scheme looks for them.
 
 use super::SignError;
-use crate::delivery::source::Source;
 use crate::scheme::{Part, Place, Pointer, TimeFormat, TimestampPlace};
+use crate::sender::Sender;
 use crate::verify::freshness::print_time;
 use hookward_time::UnixMillis;
 use serde_json::{Map, Value};
@@ -22,19 +22,6 @@ pub fn new_id() -> String {
     id
 }
 
-/// A type that the source's first route takes; `example.event` where there is no route.
-#[must_use]
-pub fn default_type(source: &Source) -> String {
-    let globs = source.routes.iter().flat_map(|route| &route.events);
-    match globs.clone().find_map(crate::delivery::route::TypeGlob::literal) {
-        Some(literal) => literal.to_owned(),
-        None => globs
-            .map(|glob| glob.as_str().replace('*', "example"))
-            .next()
-            .unwrap_or_else(|| "example.event".to_owned()),
-    }
-}
-
 /// A body for a sample event: `base` (or an empty object) with id, type, time of sending and
 /// whatever else the scheme signs or reads set where the scheme looks for it first. Other members
 /// stay. A scheme that reads no JSON gets `base` as it is.
@@ -43,7 +30,7 @@ pub fn default_type(source: &Source) -> String {
 /// [`SignError::Body`], where something has to be set and `base` is not JSON or has a scalar on the
 /// way.
 pub fn sample_body(
-    source: &Source,
+    source: &Sender,
     base: Option<&[u8]>,
     id: &str,
     event_type: &str,
@@ -169,8 +156,8 @@ mod tests {
         source.scheme.event.time = places(&["json:/happened"]);
         let body = sample_body(&source, None, "evt_7", "order.paid", NOW).expect("a body");
         let (head, body) = signed_by(&source, &body);
-        let genuine = check(&source, &source.new_keys(), &head, &body).expect("genuine");
-        let event = Event::read(&source, &head, &body, &genuine).expect("an event");
+        let genuine = check(&source, &source.new_keys(), head.view(), &body).expect("genuine");
+        let event = Event::read(&source, &head, body.view(), &genuine).expect("an event");
         assert_eq!((event.id.as_str(), event.kind.as_str()), ("evt_7", "order.paid"));
         assert_eq!((event.sent, event.time), (Some(NOW), Some(NOW)));
     }
@@ -183,8 +170,8 @@ mod tests {
         let base = br#"{"version":3}"#;
         let body = sample_body(&source, Some(base), "evt_7", "order", NOW).expect("a body");
         let (head, body) = signed_by(&source, &body);
-        let genuine = check(&source, &source.new_keys(), &head, &body).expect("genuine");
-        let event = Event::read(&source, &head, &body, &genuine).expect("an event");
+        let genuine = check(&source, &source.new_keys(), head.view(), &body).expect("genuine");
+        let event = Event::read(&source, &head, body.view(), &genuine).expect("an event");
         assert_eq!((event.id.as_str(), &*event.kind), ("evt_1:order:evt_7:3", "order.evt_7"));
     }
 
@@ -213,7 +200,7 @@ mod tests {
             .with_rule(|rule| rule.signed = template("{timestamp}{json:/signature/token}"));
         let body = sample_body(&source, None, "evt_1", "t", NOW).expect("a body");
         let (head, body) = signed_by(&source, &body);
-        assert!(check(&source, &source.new_keys(), &head, &body).is_ok());
+        assert!(check(&source, &source.new_keys(), head.view(), &body).is_ok());
     }
 
     #[test]

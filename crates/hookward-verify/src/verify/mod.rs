@@ -16,19 +16,19 @@ mod texts;
 mod url;
 
 #[cfg(test)]
-pub(crate) mod fixture;
+pub mod fixture;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use encoding::{decode_signature, encode_signature};
-pub(crate) use signed::{Inputs, OneHeader, Piece, body_sha256, one_header};
-pub(crate) use texts::signed_text;
+pub use encoding::{decode_signature, encode_signature};
+pub use signed::{Inputs, OneHeader, Piece, body_sha256, one_header};
+pub use texts::signed_text;
 
-use crate::delivery::source::Source;
 use crate::fault::Fault;
 use crate::keys::{Key, Keys, Running};
-use crate::request::RequestHead;
+use crate::request::Request;
 use crate::scheme::{Algorithm, SignatureRule};
+use crate::sender::Sender;
 use hookward_time::UnixMillis;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -72,9 +72,9 @@ impl Genuine {
 
 /// A check of one request's signature, under way.
 pub struct SignatureCheck<'a> {
-    source: &'a Source,
+    source: &'a Sender,
     keys: &'a Keys,
-    head: &'a RequestHead,
+    head: Request<'a>,
     state: State<'a>,
 }
 
@@ -88,15 +88,15 @@ enum State<'a> {
 }
 
 /// What a request says about its signature, before any of it is checked.
-pub(crate) struct Reading<'a> {
+pub struct Reading<'a> {
     /// Every signature that decodes; never empty.
-    pub(crate) signatures: Vec<Vec<u8>>,
+    pub signatures: Vec<Vec<u8>>,
     /// The text that was signed.
-    pub(crate) pieces: Vec<Piece<'a>>,
+    pub pieces: Vec<Piece<'a>>,
     /// Another text that the sender may have signed instead.
     other_pieces: Option<Vec<Piece<'a>>>,
     /// The time of sending, if it is part of the text.
-    pub(crate) sent: Option<UnixMillis>,
+    pub sent: Option<UnixMillis>,
     /// Which text the source remembers.
     guard: Guard<'a>,
 }
@@ -115,7 +115,7 @@ impl<'a> SignatureCheck<'a> {
     /// Reads what the head says. A fault in it is told by [`SignatureCheck::finish`], as the body's
     /// own limits come first.
     #[must_use]
-    pub fn begin(source: &'a Source, keys: &'a Keys, head: &'a RequestHead) -> Self {
+    pub fn begin(source: &'a Sender, keys: &'a Keys, head: Request<'a>) -> Self {
         let state = match Inputs::of_head(source, head).map(|inputs| Reading::of(&inputs)) {
             None => State::Waiting,
             Some(Err(fault)) => State::Refused(fault),
@@ -164,9 +164,9 @@ impl<'a> SignatureCheck<'a> {
 /// # Errors
 /// As [`SignatureCheck::finish`].
 pub fn check(
-    source: &Source,
+    source: &Sender,
     keys: &Keys,
-    head: &RequestHead,
+    head: Request<'_>,
     body: &[u8],
 ) -> Result<Genuine, Fault> {
     let inputs = Inputs::whole(source, head, body)?;
@@ -177,7 +177,7 @@ pub fn check(
 
 impl<'a> Reading<'a> {
     /// Reads signatures, timestamp and signed text, in the order in which a fault is told.
-    pub(crate) fn of(inputs: &Inputs<'a>) -> Result<Self, Fault> {
+    pub fn of(inputs: &Inputs<'a>) -> Result<Self, Fault> {
         let scheme = &inputs.source.scheme;
         let rule = &scheme.signature;
         let lines = items::lines(inputs);
@@ -290,9 +290,9 @@ fn read_timestamp<'a>(
 ///
 /// # Errors
 /// As for a signed one.
-pub(crate) fn read_unsigned_timestamp(
-    source: &Source,
-    head: &RequestHead,
+pub fn read_unsigned_timestamp(
+    source: &Sender,
+    head: Request<'_>,
     body: &[u8],
 ) -> Result<UnixMillis, Fault> {
     let inputs = Inputs::whole(source, head, body)?;
@@ -300,7 +300,7 @@ pub(crate) fn read_unsigned_timestamp(
 }
 
 /// The text of the timestamp as received, wherever the scheme has it; for explaining a refusal.
-pub(crate) fn timestamp_text(source: &Source, head: &RequestHead, body: &[u8]) -> Option<String> {
+pub fn timestamp_text(source: &Sender, head: Request<'_>, body: &[u8]) -> Option<String> {
     let rule = source.scheme.timestamp.as_ref()?;
     if let crate::scheme::TimestampPlace::Json(pointer) = &rule.from {
         let members = crate::json::read_members(body, &[pointer]).ok()?;
@@ -315,9 +315,9 @@ pub(crate) fn timestamp_text(source: &Source, head: &RequestHead, body: &[u8]) -
 ///
 /// # Errors
 /// As [`Inputs::pieces`].
-pub(crate) fn signed_pieces<'a>(
-    source: &'a Source,
-    head: &'a RequestHead,
+pub fn signed_pieces<'a>(
+    source: &'a Sender,
+    head: Request<'a>,
     body: &'a [u8],
 ) -> Result<Vec<Piece<'a>>, Fault> {
     if source.scheme.signature.algorithm == Algorithm::Token {

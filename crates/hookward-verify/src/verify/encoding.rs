@@ -11,7 +11,7 @@ use data_encoding::{
 /// The bytes of a signature as written; `None` where the text is not exactly one writing of them.
 ///
 /// Hex is taken in either case; base64 and base64url canonical, with all of its padding or none.
-pub(crate) fn decode_signature(encoding: Encoding, text: &str) -> Option<Vec<u8>> {
+pub fn decode_signature(encoding: Encoding, text: &str) -> Option<Vec<u8>> {
     let text = text.as_bytes();
     let padded = text.last() == Some(&b'=');
     match (encoding, padded) {
@@ -26,7 +26,7 @@ pub(crate) fn decode_signature(encoding: Encoding, text: &str) -> Option<Vec<u8>
 }
 
 /// A signature as the sender writes it: lower-case hex, padded base64, or unpadded base64url.
-pub(crate) fn encode_signature(encoding: Encoding, bytes: &[u8]) -> String {
+pub fn encode_signature(encoding: Encoding, bytes: &[u8]) -> String {
     match encoding {
         Encoding::Hex => HEXLOWER.encode(bytes),
         Encoding::Base64 => BASE64.encode(bytes),

@@ -1,27 +1,27 @@
 //! The facts that a preset lays under a source.
 
-use crate::senders::presets::{self, Confidence};
+use crate::presets::{self, Confidence};
 use hookward_settings::document::{self, Table, Value};
 use hookward_settings::problem::Place;
 use std::time::Duration;
 
 /// A preset, read.
-pub(super) struct PresetFacts {
-    pub(super) name: &'static str,
+pub struct PresetFacts {
+    pub name: &'static str,
     /// The tables of a source.
     tables: Table,
     /// How long its sender goes on retrying, if that is known.
-    pub(super) retry_horizon: Option<Duration>,
+    pub retry_horizon: Option<Duration>,
     /// The largest body that its sender makes, in bytes, if that is known.
-    pub(super) largest_body: Option<u64>,
+    pub largest_body: Option<u64>,
     /// What people call the sender.
-    pub(super) title: &'static str,
+    pub title: &'static str,
     /// Its facts rest on nothing that could be read.
-    pub(super) unconfirmed: bool,
+    pub unconfirmed: bool,
 }
 
 /// The preset of this name.
-pub(super) fn find(name: &str) -> Option<PresetFacts> {
+pub fn find(name: &str) -> Option<PresetFacts> {
     let preset = presets::named(name)?;
     let mut tables = document::parse(preset.text, preset.name).ok()?;
     tables.remove("preset");
@@ -37,7 +37,7 @@ pub(super) fn find(name: &str) -> Option<PresetFacts> {
 
 /// Lays a preset's tables under those of a source. What the source states wins key by key; one of
 /// two keys that exclude each other takes the place of the preset's other one.
-pub(super) fn underlay(source: &mut Table, preset: &PresetFacts, header: Place) {
+pub fn underlay(source: &mut Table, preset: &PresetFacts, header: Place) {
     let mut under = preset.tables.clone();
     let states = |name: &str| match source.get("signature").map(|node| &node.value) {
         Some(Value::Table(own)) => own.get(name).is_some(),

@@ -54,7 +54,7 @@ fn a_private_key_signs_what_its_public_key_verifies() {
 }
 
 /// The shape of `SendGrid`.
-fn ecdsa_source(private: &p256::ecdsa::SigningKey) -> (Source, Secret) {
+fn ecdsa_source(private: &p256::ecdsa::SigningKey) -> (Sender, Secret) {
     use p256::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _};
     let public = private.verifying_key().to_public_key_der().expect("DER");
     let pem = private.to_pkcs8_pem(p256::pkcs8::LineEnding::LF).expect("PEM");
@@ -82,7 +82,7 @@ fn the_twin_of_an_ecdsa_signature_has_the_same_fingerprint() {
     let mut twisted = request.clone();
     let value = BASE64.encode(twin.to_der().as_bytes());
     twisted.headers.insert("X-Sig", http::HeaderValue::try_from(value).expect("a value"));
-    let source = Source { replay_guard: true, ..source };
+    let source = Sender { replay_guard: true, ..source };
     let genuine = [&request, &twisted].map(|head| stream(&source, head, &body).expect("genuine"));
     assert!(genuine[0].signed_fingerprint().is_some());
     assert_eq!(genuine[0].signed_fingerprint(), genuine[1].signed_fingerprint());

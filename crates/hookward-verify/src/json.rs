@@ -85,7 +85,7 @@ pub fn read_raw<'a>(
 
 impl<'a> Member<'a> {
     /// What the text of one valid JSON value says.
-    pub(crate) fn of(raw: &'a str) -> Self {
+    pub fn of(raw: &'a str) -> Self {
         match raw.as_bytes() {
             [b'"', inner @ .., b'"'] if !inner.contains(&b'\\') => {
                 let inner = raw.get(1..raw.len() - 1).unwrap_or_default();

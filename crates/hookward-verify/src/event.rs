@@ -3,11 +3,11 @@
 //! Owns contract section 3, step 4. The body is parsed at most once, for all members together, and
 //! only if something that is read stands in it. Knows neither secrets nor routes.
 
-use crate::delivery::source::Source;
 use crate::fault::Fault;
 use crate::json::{Member, read_members};
-use crate::request::RequestHead;
+use crate::request::Request;
 use crate::scheme::{Place, Pointer, Segment, TimeFormat, TimestampPlace};
+use crate::sender::Sender;
 use crate::verify::freshness::parse_time;
 use crate::verify::{Genuine, OneHeader, body_sha256, one_header, read_unsigned_timestamp};
 use hookward_names::EventId;
@@ -37,8 +37,8 @@ impl Event {
     /// In this order: [`Fault::PayloadMalformed`], [`Fault::EventIdMissing`],
     /// [`Fault::EventTypeMissing`], [`Fault::TimestampMissing`], [`Fault::TimestampMalformed`].
     pub fn read(
-        source: &Source,
-        head: &RequestHead,
+        source: &Sender,
+        head: Request<'_>,
         body: &[u8],
         genuine: &Genuine,
     ) -> Result<Self, Fault> {
@@ -52,8 +52,8 @@ impl Event {
     /// # Errors
     /// As [`Event::read`].
     pub fn read_unproven(
-        source: &Source,
-        head: &RequestHead,
+        source: &Sender,
+        head: Request<'_>,
         body: &[u8],
         signed_timestamp: Option<UnixMillis>,
     ) -> Result<Self, Fault> {
@@ -81,16 +81,16 @@ impl Event {
 
 /// A request with the JSON members that its event needs.
 struct Envelope<'a> {
-    source: &'a Source,
-    head: &'a RequestHead,
+    source: &'a Sender,
+    head: Request<'a>,
     body: &'a [u8],
     members: Vec<(&'a Pointer, Member<'a>)>,
 }
 
 impl<'a> Envelope<'a> {
     fn open(
-        source: &'a Source,
-        head: &'a RequestHead,
+        source: &'a Sender,
+        head: Request<'a>,
         body: &'a [u8],
         reads_timestamp: bool,
     ) -> Result<Self, Fault> {
@@ -203,12 +203,12 @@ fn malformed(place: &Place, what: &str) -> Fault {
 /// The JSON members that must be known to tell which of `places` is the first that holds a text:
 /// none behind a place that surely does, and none of one that surely does not.
 fn needed_pointers<'a>(
-    head: &RequestHead,
+    head: Request<'a>,
     places: &'a [Place],
 ) -> impl Iterator<Item = &'a Pointer> {
     places
         .iter()
-        .map(|place| (place, holds_text(head, place)))
+        .map(move |place| (place, holds_text(head, place)))
         .take_while(|(_, holds)| *holds != Some(true))
         .filter(|(_, holds)| holds.is_none())
         .flat_map(|(place, _)| place.singles())
@@ -219,11 +219,11 @@ fn needed_pointers<'a>(
 }
 
 /// Whether a place holds a text, as far as that can be told without reading the body.
-fn holds_text(head: &RequestHead, place: &Place) -> Option<bool> {
+fn holds_text(head: Request<'_>, place: &Place) -> Option<bool> {
     match place {
         Place::Json(_) => None,
         Place::BodySha256 => Some(true),
-        Place::Header(name) => Some(head.headers.get(name).is_some_and(|value| !value.is_empty())),
+        Place::Header(name) => Some(head.first(name).is_some_and(|value| !value.is_empty())),
         Place::Joined(_) => {
             let mut all = Some(true);
             for single in place.singles() {
@@ -261,11 +261,11 @@ mod tests {
     use crate::verify::check;
     use crate::verify::fixture::{NOW, head, places, signed_by, source};
 
-    fn read(source: &Source, lines: &[(&str, &str)], body: &str) -> Result<Event, Fault> {
+    fn read(source: &Sender, lines: &[(&str, &str)], body: &str) -> Result<Event, Fault> {
         Event::read_unproven(source, &head(lines), body.as_bytes(), None)
     }
 
-    fn reason(source: &Source, lines: &[(&str, &str)], body: &str) -> Option<FaultKind> {
+    fn reason(source: &Sender, lines: &[(&str, &str)], body: &str) -> Option<FaultKind> {
         read(source, lines, body).err().map(|fault| fault.kind())
     }
 
@@ -432,8 +432,8 @@ mod tests {
             .with_timestamp("header:X-Time", TimeFormat::Unix)
             .with_rule(|rule| rule.signed = crate::verify::fixture::template("{timestamp}.{body}"));
         let (head, body) = signed_by(&source, br#"{"id":"1","type":"t"}"#);
-        let genuine = check(&source, &source.new_keys(), &head, &body).expect("genuine");
-        let event = Event::read(&source, &head, &body, &genuine).expect("an event");
+        let genuine = check(&source, &source.new_keys(), head.view(), &body).expect("genuine");
+        let event = Event::read(&source, &head, body.view(), &genuine).expect("an event");
         assert_eq!(event.sent, Some(NOW));
         assert!(matches!(source.scheme.timestamp.expect("a rule").from, TimestampPlace::Header(_)));
     }

@@ -16,15 +16,13 @@ use std::borrow::Cow;
 const MAX_PUBLIC_KEY_SIGNATURES: usize = 8;
 
 /// The texts at the rule's places, line by line; `None` for a line that is no UTF-8.
-pub(crate) fn lines<'a>(inputs: &Inputs<'a>) -> Vec<Option<Cow<'a, str>>> {
+pub fn lines<'a>(inputs: &Inputs<'a>) -> Vec<Option<Cow<'a, str>>> {
     let mut lines = Vec::new();
     for place in &inputs.source.scheme.signature.places {
         match place {
             Place::Header(name) => {
-                let values = inputs.head.headers.get_all(name).iter();
-                lines.extend(
-                    values.map(|value| std::str::from_utf8(value.as_bytes()).ok().map(Cow::from)),
-                );
+                let values = inputs.head.values(name);
+                lines.extend(values.map(|value| std::str::from_utf8(value).ok().map(Cow::from)));
             }
             Place::Json(pointer) => match inputs.member(pointer) {
                 Member::Text(text) => lines.push(Some(text)),
@@ -39,7 +37,7 @@ pub(crate) fn lines<'a>(inputs: &Inputs<'a>) -> Vec<Option<Cow<'a, str>>> {
 }
 
 /// The items of one line, spaces around them cut.
-pub(crate) fn items<'t>(rule: &SignatureRule, line: &'t str) -> impl Iterator<Item = &'t str> {
+pub fn items<'t>(rule: &SignatureRule, line: &'t str) -> impl Iterator<Item = &'t str> {
     let separator = rule.separator.as_deref().filter(|separator| !separator.is_empty());
     let mut rest = Some(line);
     std::iter::from_fn(move || {
@@ -54,7 +52,7 @@ pub(crate) fn items<'t>(rule: &SignatureRule, line: &'t str) -> impl Iterator<It
 }
 
 /// The part of an item that holds a signature; `None` where the prefix says it holds none.
-pub(crate) fn signature_of<'t>(rule: &SignatureRule, item: &'t str) -> Option<&'t str> {
+pub fn signature_of<'t>(rule: &SignatureRule, item: &'t str) -> Option<&'t str> {
     let text = if is_auth_scheme(rule) {
         strip_auth_scheme(&rule.prefix, item)
     } else {
@@ -98,7 +96,7 @@ fn strip_pattern<'t>(pattern: &str, item: &'t str) -> Option<&'t str> {
 /// # Errors
 /// [`Fault::SignatureMissing`] where there is no line, [`Fault::SignatureMalformed`] where none
 /// of them holds anything that decodes.
-pub(crate) fn signatures(
+pub fn signatures(
     rule: &SignatureRule,
     lines: &[Option<Cow<'_, str>>],
 ) -> Result<Vec<Vec<u8>>, Fault> {
@@ -154,7 +152,7 @@ fn expected_form(rule: &SignatureRule) -> String {
 ///
 /// # Errors
 /// [`Fault::TimestampMalformed`] where a header says two things or something is no text.
-pub(crate) fn timestamp_text<'a>(
+pub fn timestamp_text<'a>(
     inputs: &Inputs<'a>,
     rule: &TimestampRule,
     lines: &[Option<Cow<'a, str>>],

@@ -3,11 +3,11 @@
 //! Without this, whatever somebody puts behind a genuine first element would pass with it.
 
 use super::signed::Inputs;
-use crate::delivery::source::Source;
 use crate::fault::Fault;
 use crate::json::{Member, PayloadFault, read_members, read_raw};
 use crate::keys::{Key, Keys};
 use crate::scheme::{Algorithm, Part, Place, Pointer};
+use crate::sender::Sender;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
@@ -61,7 +61,7 @@ pub(super) fn only_the_first_is_there(inputs: &Inputs<'_>) -> Result<(), Fault> 
 /// [`Fault::SignatureMissing`] and [`Fault::SignatureMismatch`], where one has none or a wrong
 /// one; [`Fault::PayloadMalformed`].
 pub(super) fn further_tokens_are_right(
-    source: &Source,
+    source: &Sender,
     keys: &Keys,
     body: &[u8],
 ) -> Result<(), Fault> {
@@ -102,11 +102,7 @@ mod tests {
     use crate::verify::check;
     use crate::verify::fixture::{head, signed_by, source, template};
 
-    fn reason(
-        source: &Source,
-        head: &crate::request::RequestHead,
-        body: &str,
-    ) -> Option<FaultKind> {
+    fn reason(source: &Sender, head: &crate::request::Request, body: &str) -> Option<FaultKind> {
         let judged = check(source, &source.new_keys(), head, body.as_bytes());
         judged.err().map(|fault| fault.kind())
     }

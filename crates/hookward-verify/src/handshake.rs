@@ -7,12 +7,12 @@
 //! (else the endpoint would sign forgeries on demand). Where the question is signed, the signature
 //! must hold. A POST that does not have the shape is no handshake and goes the way of every delivery.
 
-use crate::delivery::source::Source;
 use crate::fault::Fault;
 use crate::json::{Member, read_raw};
 use crate::keys::{Keys, Running, sha256};
-use crate::request::RequestHead;
+use crate::request::Request;
 use crate::scheme::{Handshake, HandshakeKind as Kind, Pointer};
+use crate::sender::Sender;
 use crate::verify::check;
 use data_encoding::{BASE64, HEXLOWER};
 use hookward_secret::{NamedSecret, Secret};
@@ -46,10 +46,10 @@ pub struct Reply {
 #[must_use]
 pub fn answer_head(
     handshake: &Handshake,
-    source: &Source,
-    head: &RequestHead,
+    source: &Sender,
+    head: Request<'_>,
 ) -> Option<Result<Reply, Fault>> {
-    if !handshake.kind.methods().contains(&head.method) {
+    if !handshake.kind.methods().contains(head.method) {
         return None;
     }
     match handshake.kind {
@@ -64,7 +64,8 @@ pub fn answer_head(
             }))
         }
         Kind::Okta => {
-            let challenge = head.headers.get("x-okta-verification-challenge")?.to_str().ok()?;
+            let challenge =
+                head.first_text(&HeaderName::from_static("x-okta-verification-challenge"))?;
             let challenge = is_token(challenge).then_some(challenge)?;
             Some(Ok(Reply::json(&json!({ "verification": challenge }))))
         }
@@ -82,12 +83,12 @@ pub fn answer_head(
 #[must_use]
 pub fn answer_body(
     handshake: &Handshake,
-    source: &Source,
-    head: &RequestHead,
+    source: &Sender,
+    head: Request<'_>,
     body: &[u8],
     verified: Result<(), &Fault>,
 ) -> Option<Result<Reply, Fault>> {
-    if head.method != Method::POST || body.len() > MAX_QUESTION_BYTES {
+    if *head.method != Method::POST || body.len() > MAX_QUESTION_BYTES {
         return None;
     }
     let signed = |reply: Result<Reply, Fault>| Some(verified.map_err(Clone::clone).and(reply));
@@ -121,12 +122,14 @@ pub fn answer_body(
         }
         Kind::Xero | Kind::Line => has_no_events(body).then(|| signed(Ok(Reply::empty())))?,
         Kind::Asana => {
-            let secret = head.headers.get("x-hook-secret")?;
-            let is_question = is_token(secret.to_str().ok()?) && lists_nothing(body, "events");
+            let name = HeaderName::from_static("x-hook-secret");
+            let secret = head.first_text(&name)?;
+            let is_question = is_token(secret) && lists_nothing(body, "events");
             // An event is signed; the question comes before there is a key.
-            (is_question && !head.headers.contains_key("x-hook-signature")).then_some(())?;
+            let is_signed = head.first(&HeaderName::from_static("x-hook-signature")).is_some();
+            (is_question && !is_signed).then_some(())?;
             let mut reply = Reply::empty();
-            reply.headers.insert(HeaderName::from_static("x-hook-secret"), secret.clone());
+            reply.headers.insert(name, HeaderValue::from_str(secret).ok()?);
             Some(Ok(reply))
         }
         Kind::Microsoft => {
@@ -170,7 +173,7 @@ const MAX_QUESTION_BYTES: usize = 4096;
 /// No challenge that is echoed is longer.
 const MAX_ECHO_BYTES: usize = 1024;
 
-fn meta(handshake: &Handshake, head: &RequestHead) -> Option<Result<Reply, Fault>> {
+fn meta(handshake: &Handshake, head: Request<'_>) -> Option<Result<Reply, Fault>> {
     let challenge = token_in_query(head, "hub.challenge")?;
     let token = query_parameter(head, "hub.verify_token")?;
     (query_parameter(head, "hub.mode")? == "subscribe").then_some(())?;
@@ -185,11 +188,7 @@ fn meta(handshake: &Handshake, head: &RequestHead) -> Option<Result<Reply, Fault
     Some(Ok(Reply::text(challenge)))
 }
 
-fn ebay(
-    handshake: &Handshake,
-    source: &Source,
-    head: &RequestHead,
-) -> Option<Result<Reply, Fault>> {
+fn ebay(handshake: &Handshake, source: &Sender, head: Request<'_>) -> Option<Result<Reply, Fault>> {
     let code = token_in_query(head, "challenge_code")?;
     let url = source.public_url.as_deref().unwrap_or_default().as_bytes();
     Some(verify_token(handshake).map(|token| {
@@ -208,7 +207,7 @@ fn verify_token(handshake: &Handshake) -> Result<&[u8], Fault> {
 }
 
 /// HMAC-SHA256 of a token under the newest secret, whatever the algorithm of the source's events.
-fn keyed(source: &Source, token: &str) -> Result<Vec<u8>, Fault> {
+fn keyed(source: &Sender, token: &str) -> Result<Vec<u8>, Fault> {
     let unavailable = |why: &str| Fault::SecretUnavailable(why.to_owned().into());
     let keys = source.keys.as_ref().map_err(|why| unavailable(why))?;
     let key = keys.iter().next().ok_or_else(|| unavailable("there is no secret"))?;
@@ -219,14 +218,14 @@ fn keyed(source: &Source, token: &str) -> Result<Vec<u8>, Fault> {
 }
 
 /// The one value of a query parameter, percent-decoded.
-fn query_parameter(head: &RequestHead, wanted: &str) -> Option<String> {
-    let query = head.query.as_deref()?;
+fn query_parameter(head: Request<'_>, wanted: &str) -> Option<String> {
+    let query = head.query?;
     let mut values = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == wanted);
     let value = values.next()?.1.into_owned();
     values.next().is_none().then_some(value)
 }
 
-fn token_in_query(head: &RequestHead, name: &str) -> Option<String> {
+fn token_in_query(head: Request<'_>, name: &str) -> Option<String> {
     query_parameter(head, name).filter(|token| is_token(token))
 }
 
@@ -280,7 +279,7 @@ fn mandrill_has_no_events(body: &[u8]) -> bool {
 
 /// Whether Mandrill's question is signed as its help says: with a key that everybody knows, so
 /// that this proves nothing and lets nothing in.
-fn signed_with_the_known_key(kind: Kind, source: &Source, head: &RequestHead, body: &[u8]) -> bool {
+fn signed_with_the_known_key(kind: Kind, source: &Sender, head: Request<'_>, body: &[u8]) -> bool {
     let Some(known) = kind.known_key() else { return false };
     let text = Secret::from(known.to_owned());
     let secret = NamedSecret { label: String::new(), text };

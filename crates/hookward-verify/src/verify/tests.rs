@@ -13,7 +13,7 @@ mod public_keys;
 mod shapes;
 mod signed;
 
-fn reason(source: &Source, head: &RequestHead, body: &[u8]) -> Option<FaultKind> {
+fn reason(source: &Sender, head: Request<'_>, body: &[u8]) -> Option<FaultKind> {
     let whole = check(source, &source.new_keys(), head, body);
     let streamed = stream(source, head, body);
     let reasons = [&whole, &streamed].map(|judged| judged.as_ref().err().map(Fault::kind));
@@ -21,9 +21,9 @@ fn reason(source: &Source, head: &RequestHead, body: &[u8]) -> Option<FaultKind>
     reasons[0]
 }
 
-fn stream(source: &Source, head: &RequestHead, body: &[u8]) -> Result<Genuine, Fault> {
+fn stream(source: &Sender, head: Request<'_>, body: &[u8]) -> Result<Genuine, Fault> {
     let keys = source.new_keys();
-    let mut under_way = SignatureCheck::begin(source, &keys, head);
+    let mut under_way = SignatureCheck::begin(source, keys.view(), head);
     body.chunks(7).for_each(|chunk| under_way.update(chunk));
     under_way.finish(body)
 }
@@ -39,7 +39,7 @@ fn hex(key: &str, text: &str) -> String {
 }
 
 /// Stripe's shape.
-fn listed() -> Source {
+fn listed() -> Sender {
     source("X-Sig").with_timestamp("item:t=", TimeFormat::Unix).with_rule(|rule| {
         rule.separator = Some(",".to_owned());
         rule.prefix = "v1=".to_owned();
@@ -48,7 +48,7 @@ fn listed() -> Source {
 }
 
 /// Standard Webhooks' shape.
-fn standard() -> Source {
+fn standard() -> Sender {
     source("webhook-signature")
         .with_timestamp("header:webhook-timestamp", TimeFormat::Unix)
         .with_rule(|rule| {
@@ -297,8 +297,8 @@ fn a_token_is_compared_as_it_is_written() {
 fn the_fingerprint_is_of_what_was_signed_and_not_of_a_signature() {
     let unguarded = source("X-Sig").with_secrets(&["new", "old"]);
     let source = source("X-Sig").with_secrets(&["new", "old"]);
-    let source = Source { replay_guard: true, ..source };
-    let print = |source: &Source, secret: &str, body: &str| {
+    let source = Sender { replay_guard: true, ..source };
+    let print = |source: &Sender, secret: &str, body: &str| {
         let request = head(&[("X-Sig", hex(secret, body))]);
         let genuine = stream(source, &request, body.as_bytes()).expect("genuine");
         genuine.signed_fingerprint().map(str::to_owned)
@@ -316,7 +316,7 @@ fn a_body_that_was_not_fed_whole_is_hashed_again() {
     let keys = source.new_keys();
     let request = head(&[("X-Sig", hex("topsecret", "body"))]);
     for fed in ["", "bo"] {
-        let mut under_way = SignatureCheck::begin(&source, &keys, &request);
+        let mut under_way = SignatureCheck::begin(&source, &keys, request.view());
         under_way.update(fed.as_bytes());
         assert!(under_way.finish(b"body").is_ok(), "{fed}");
     }

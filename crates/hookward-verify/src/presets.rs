@@ -1,0 +1,217 @@
+//! Presets: what is known of each sender, as data, one file a sender in `presets/`.
+//!
+//! A preset file holds the tables that a user would write below `[sources.NAME]` with the same
+//! keys (`signature`, `timestamp`, `event`, `handshake`, and `respond_within`, `answers` and
+//! `dedupe_ttl` where they matter), and one more table, `[preset]`, that says where the facts come from. This
+//! module owns that one; the others are read by `config`, as if they had been typed.
+//!
+//! To add a sender, add its file and regenerate `docs/senders.md` (a test says how).
+
+use include_dir::{Dir, include_dir};
+use serde::{Deserialize, Deserializer};
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+static FILES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../presets");
+
+static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
+    let mut presets: Vec<Preset> = FILES
+        .files()
+        .filter_map(|file| {
+            let name = file.path().file_name()?.to_str()?.strip_suffix(".toml")?;
+            Preset::read(name, file.contents_utf8()?).ok()
+        })
+        .collect();
+    presets.sort_unstable_by_key(|preset| preset.name);
+    presets
+});
+
+/// One sender's built-in facts.
+#[derive(Clone, Debug)]
+pub struct Preset {
+    /// Its name in the configuration: kebab case.
+    pub name: &'static str,
+    /// The file as it is: TOML, the `[preset]` table included.
+    pub text: &'static str,
+    /// The `[preset]` table.
+    pub about: About,
+    /// The tables of the scheme, for display; `config` reads them from `text`.
+    pub scheme: toml::Table,
+}
+
+impl Preset {
+    /// A header's name as the sender's documentation spells it, if the tables name it.
+    #[must_use]
+    pub fn spelling(&self, header: &str) -> Option<&'static str> {
+        let (text, header) = (self.text, header.as_bytes());
+        let is_edge =
+            |byte: Option<&u8>| byte.is_none_or(|b| !b.is_ascii_alphanumeric() && *b != b'-');
+        let at = text.as_bytes().windows(header.len()).enumerate().position(|(at, window)| {
+            window.eq_ignore_ascii_case(header)
+                && is_edge(at.checked_sub(1).and_then(|before| text.as_bytes().get(before)))
+                && is_edge(text.as_bytes().get(at + header.len()))
+        })?;
+        text.get(at..at + header.len())
+    }
+}
+
+/// The `[preset]` table: where the facts come from, and what else a receiver wants to know.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct About {
+    /// The sender's name as people write it.
+    pub title: String,
+    /// Public documentation that the facts come from.
+    pub source: Vec<String>,
+    /// How far the facts are to be trusted.
+    pub confidence: Confidence,
+    /// How long after the first attempt the last retry may come; `None`: no retries, or not
+    /// published.
+    #[serde(default, deserialize_with = "duration")]
+    pub retry_horizon: Option<Duration>,
+    /// How long the sender waits for an answer; `None`: not published.
+    #[serde(default, deserialize_with = "duration")]
+    pub timeout: Option<Duration>,
+    /// The largest body that the sender makes, in bytes; `None`: not published.
+    #[serde(default, deserialize_with = "size")]
+    pub largest_body: Option<u64>,
+    /// What the signature does not cover, in words.
+    #[serde(default)]
+    pub unsigned: Vec<String>,
+    /// Where the secret is found, in a sentence.
+    pub secret: String,
+    /// The scheme has a name of its own, and many senders use it; theirs are other presets.
+    #[serde(default)]
+    pub generic: bool,
+    /// Several events come in one body.
+    #[serde(default)]
+    pub batch: bool,
+    /// A plausible body, for `hookward send`: JSON, or a form where forms are signed.
+    pub sample: String,
+    /// Headers beside those of the scheme that a delivery carries and the sender's own library asks
+    /// for, for `hookward sign`; `{id}` and `{type}` stand for those of the event.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// What else is to be minded.
+    pub notes: Option<String>,
+    /// Why `event.id` names one event, and the same one on each retry.
+    pub event_id: EventIdFacts,
+}
+
+/// The `[preset.event_id]` table: what the choice of the event id rests on. An id of a resource, of
+/// a subscription, of one attempt, or one that several events share would lose events or send them
+/// twice.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventIdFacts {
+    /// What the id names, and what the ids beside it name, in a sentence or two.
+    pub because: String,
+    /// Public documentation or code that says so.
+    pub source: String,
+    /// How far that is to be trusted.
+    pub confidence: Confidence,
+}
+
+/// How far a preset's facts are to be trusted, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Confidence {
+    /// The sender's own documentation, specification or test suite was read.
+    Primary,
+    /// A receiver's code or a quotation of the documentation was read.
+    Secondary,
+    /// Something that matters was not confirmed: try one real delivery first.
+    Unconfirmed,
+}
+
+impl Confidence {
+    /// The word for it.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Secondary => "secondary",
+            Self::Unconfirmed => "unconfirmed",
+        }
+    }
+
+    /// What it means, in half a sentence.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Primary => "from the sender's own documentation or test suite",
+            Self::Secondary => "from receivers' code or quotations of the documentation",
+            Self::Unconfirmed => {
+                "resting on memory or on sources that disagree: try it on one real delivery first"
+            }
+        }
+    }
+}
+
+/// All presets, sorted by name.
+pub fn all() -> impl ExactSizeIterator<Item = &'static Preset> {
+    PRESETS.iter()
+}
+
+/// The preset of this name.
+#[must_use]
+pub fn named(name: &str) -> Option<&'static Preset> {
+    let index = PRESETS.binary_search_by(|preset| preset.name.cmp(name)).ok()?;
+    PRESETS.get(index)
+}
+
+#[derive(Deserialize)]
+struct File {
+    preset: About,
+    #[serde(flatten)]
+    pub scheme: toml::Table,
+}
+
+impl Preset {
+    fn read(name: &'static str, text: &'static str) -> Result<Self, toml::de::Error> {
+        let file: File = toml::from_str(text)?;
+        Ok(Self { name, text, about: file.preset, scheme: file.scheme })
+    }
+
+    /// The value of a key of a table of the scheme, if it is stated.
+    pub fn fact(&self, table: &str, key: &str) -> Option<&toml::Value> {
+        self.scheme.get(table)?.get(key)
+    }
+
+    /// The text of a key of a table of the scheme, or what holds where it is left out.
+    pub fn text_of(&self, table: &str, key: &str, default: &'static str) -> &str {
+        self.fact(table, key).and_then(toml::Value::as_str).unwrap_or(default)
+    }
+
+    /// One text or a list of them, as a list.
+    pub fn texts_of(&self, table: &str, key: &str) -> Vec<&str> {
+        match self.fact(table, key) {
+            Some(toml::Value::String(one)) => vec![one],
+            Some(toml::Value::Array(many)) => many.iter().filter_map(toml::Value::as_str).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Where the signature stands, for people.
+    pub fn signature_place(&self) -> String {
+        let headers = self.texts_of("signature", "header");
+        match (headers.as_slice(), self.texts_of("signature", "from").first()) {
+            ([], None) => "not published".to_owned(),
+            ([], Some(place)) => (*place).to_owned(),
+            ([one], _) => (*one).to_owned(),
+            ([first, rest @ ..], _) => format!("{first} (+{})", rest.len()),
+        }
+    }
+}
+
+fn duration<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(value)?;
+    humantime::parse_duration(&text).map(Some).map_err(serde::de::Error::custom)
+}
+
+fn size<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u64>, D::Error> {
+    let text = String::deserialize(value)?;
+    let size = text.parse::<bytesize::ByteSize>().map_err(serde::de::Error::custom)?;
+    Ok(Some(size.as_u64()))
+}

@@ -1,0 +1,5 @@
+//! Reads a scheme from TOML, as a preset or a source spells it.
+
+pub mod preset;
+pub mod scheme;
+pub mod template;
