@@ -14,22 +14,22 @@ run:
 
 ## Everything that has to hold before a change is merged.
 test: setup lint doc
-	$(CARGO) test $(LOCKED) --features otlp --no-fail-fast
+	$(CARGO) test $(LOCKED) --workspace --features otlp --no-fail-fast
 
 setup:
 	@scripts/setup test
 
 ## Format the code.
 fmt:
-	$(CARGO) fmt
+	$(CARGO) fmt --all
 
 lint: setup
-	$(CARGO) fmt --check
-	$(CARGO) clippy $(LOCKED) --all-targets -- -D warnings
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy $(LOCKED) --workspace --all-targets -- -D warnings
 	$(CARGO) clippy $(LOCKED) --all-targets --features otlp -- -D warnings
 
 doc: setup
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(LOCKED) --no-deps
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(LOCKED) --workspace --no-deps
 
 ## Measure; results of earlier runs are compared with.
 bench:

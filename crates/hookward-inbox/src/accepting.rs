@@ -1,13 +1,18 @@
 //! From an event that was handed in to the record that is written.
 
+use crate::attempt::Attempt;
 use crate::clock::{Millis, millis};
 use crate::event::{Accept, AcceptError, Live, OnDead, State, Stored, Target};
+use crate::event::{Accepted, Limit};
 use crate::frame;
+use crate::group::{Group, Step};
 use crate::index::Stand;
 use crate::record::{AcceptRecord, Location, Part, Phase, Progress};
+use crate::record::{End, Note};
 use crate::shared::state;
-use crate::writer::Writer;
+use crate::writer::{AcceptReply, Command, Writer};
 use bytes::Bytes;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What is to be written for an event.
@@ -120,8 +125,10 @@ impl Writer {
         }
         let mut parts = Vec::with_capacity(accept.targets.len());
         let mut targets = Vec::with_capacity(accept.targets.len());
-        for target in &accept.targets {
-            let planned = self.part(&accept, target, at);
+        for (n, target) in accept.targets.iter().enumerate() {
+            let is_named_twice = accept.targets.iter().take(n).any(|other| other.to == target.to);
+            let planned =
+                if is_named_twice { Err(State::Waiting) } else { self.part(&accept, target, at) };
             match planned {
                 Ok(part) => {
                     parts.push(part);
@@ -166,4 +173,99 @@ impl Writer {
         let to = target.to.clone();
         Ok(PlannedPart { seq, to, place, revives, revives_home, phase, progress })
     }
+
+    pub(crate) fn plan(
+        &mut self,
+        group: &mut Group,
+        accept: Box<Accept>,
+        at: Millis,
+        reply: AcceptReply,
+    ) {
+        let command = Command::Accept { accept, at, reply };
+        let touched = self.touches(&command);
+        let Command::Accept { accept, at, reply } = command else { return };
+        let plan = match self.prepare(accept, at) {
+            Ok(plan) => plan,
+            Err(error) => return answer(reply, Err(error)),
+        };
+        if plan.parts.is_empty() {
+            let targets = plan.targets.into_iter().flatten().collect();
+            return answer(reply, Ok(Accepted { targets }));
+        }
+        let before = group.bytes.len();
+        let framed = self.log.accept(&mut group.bytes, &plan.record());
+        let (at, size) = match framed {
+            Ok(framed) => framed,
+            Err(error) => {
+                group.bytes.truncate(before);
+                return answer(reply, Err(AcceptError::Failed(Arc::new(error))));
+            }
+        };
+        if let Err(limit) = self.has_room(group.accepted_bytes + size) {
+            group.bytes.truncate(before);
+            return answer(reply, Err(AcceptError::Full(limit)));
+        }
+        group.accepted_bytes += size;
+        group.must_flush = true;
+        group.touched.extend(touched);
+        let revived = plan.parts.iter().filter(|part| part.revives != 0);
+        let revived: Vec<Note> = revived
+            .map(|part| Note::Gone {
+                seq: part.revives,
+                home: part.revives_home,
+                end: End::Revived,
+            })
+            .collect();
+        group.steps.push(Step::Accept { plan: Box::new(plan), at, size, reply });
+        // The accept record says it too, but may be gone before the dead one's is.
+        for note in revived {
+            if let Ok((at, size)) = self.log.note(&mut group.bytes, &note) {
+                group.steps.push(Step::Copy { note, at, size });
+            }
+        }
+    }
+
+    pub(crate) fn has_room(&self, bytes: u64) -> Result<(), Limit> {
+        let held = self.shared.core.lock().live_bytes;
+        if held.saturating_add(bytes) > self.limits.max_bytes {
+            return Err(Limit::MaxBytes);
+        }
+        // A file system that does not tell has room until a write fails.
+        let free = self.log.free().unwrap_or(u64::MAX);
+        if free < self.limits.min_free.saturating_add(bytes) {
+            return Err(Limit::MinFree);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn answer(&self, plan: Plan, now: Millis) -> Accepted {
+        let mut parts = plan.parts.iter();
+        let stored = plan.targets.into_iter().map(|already| {
+            already.unwrap_or_else(|| {
+                let Some(part) = parts.next() else {
+                    return Stored::Already(State::Waiting);
+                };
+                let seq = part.seq;
+                match part.phase {
+                    Phase::InFlight { since } => Stored::UnderWay(
+                        Attempt::new(
+                            Arc::clone(&self.shared),
+                            seq,
+                            plan.accept.source.as_str().into(),
+                            part.to.as_str().into(),
+                            since.min(now),
+                        )
+                        .under_way(),
+                    ),
+                    _ => Stored::Queued { seq, revived: part.revives != 0 },
+                }
+            })
+        });
+        Accepted { targets: stored.collect() }
+    }
+}
+
+/// Whoever asked may have left; what was decided holds anyway.
+fn answer(reply: AcceptReply, result: Result<Accepted, AcceptError>) {
+    _ = reply.send(result);
 }

@@ -8,15 +8,20 @@ use crate::tries::{Outcome, Tried};
 use crate::writer::Command;
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
+/// An attempt that was dropped before it began is due again after this: what kills a task may kill
+/// the next one too.
+const UNSENT: Duration = Duration::from_secs(1);
+
 /// The right to send an entry once. It has to be ended.
 ///
-/// One that is dropped without an end counts as broken with an uncertain result: the task that had
-/// it may have died after the request was sent.
+/// One that is dropped without an end, because the task that had it died, counts as broken with an
+/// uncertain result once it was begun. Before that nothing was sent, and it is due again in a second.
 #[derive(Debug)]
-#[must_use = "an attempt that is dropped counts as uncertain"]
+#[must_use = "an attempt that was begun and is dropped counts as uncertain"]
 pub struct Attempt {
     shared: Arc<Shared>,
     seq: u64,
@@ -24,6 +29,7 @@ pub struct Attempt {
     to: Arc<str>,
     began: u64,
     known: Mutex<Option<Known>>,
+    is_begun: AtomicBool,
     is_over: bool,
 }
 
@@ -55,7 +61,15 @@ impl Attempt {
         to: Arc<str>,
         began: u64,
     ) -> Self {
-        Self { shared, seq, source, to, began, known: Mutex::new(None), is_over: false }
+        let known = Mutex::new(None);
+        let is_begun = AtomicBool::new(false);
+        Self { shared, seq, source, to, began, known, is_begun, is_over: false }
+    }
+
+    /// One whose request is on its way already.
+    pub(crate) fn under_way(self) -> Self {
+        self.is_begun.store(true, Ordering::Relaxed);
+        self
     }
 
     /// The number of the entry.
@@ -98,6 +112,7 @@ impl Attempt {
     /// Notes in the log that a request is about to be sent. After a crash the entry then waits for
     /// `uncertain_hold`; without this it is sent again at once. Wait for it before the first byte.
     pub async fn begin(&self) {
+        self.is_begun.store(true, Ordering::Relaxed);
         let (done, noted) = oneshot::channel();
         self.shared.send(Command::Begin { seq: self.seq, at: self.began, done });
         // Closed, or a disk that refuses: the note is in memory then.
@@ -122,10 +137,15 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        if !self.is_over {
+        if self.is_over {
+            return;
+        }
+        if self.is_begun.load(Ordering::Relaxed) {
             let tried = Tried { uncertain: true, ..Tried::new(self.began, Outcome::Broken) };
             let known = self.known.lock().take();
             self.shared.send(Command::End { seq: self.seq, tried, known, done: None });
+        } else {
+            self.shared.give_back(self.seq, UNSENT);
         }
     }
 }

@@ -48,15 +48,11 @@ fn failed(error: &io::Error) -> ChangeError {
     ChangeError::Failed(Arc::new(io::Error::new(error.kind(), error.to_string())))
 }
 
-/// So many entries are changed with one flush.
-const AT_ONCE: usize = 1_000;
-
 impl Writer {
     pub(crate) fn change(&mut self, change: Change) {
         match change {
             Change::Replay { seqs, as_new, reply } => {
-                let result = self.each(&seqs, |writer, seq| writer.replayed(seq, as_new));
-                _ = reply.send(result.map_err(|error| failed(&error)));
+                _ = reply.send(self.replay(&seqs, as_new).map_err(|error| failed(&error)));
             }
             Change::Discard { seqs, reply } => {
                 _ = reply.send(self.discard(&seqs).map_err(|error| failed(&error)));
@@ -78,17 +74,10 @@ impl Writer {
         }
     }
 
-    fn each(
-        &mut self,
-        seqs: &[u64],
-        mut note: impl FnMut(&mut Self, u64) -> Option<Note>,
-    ) -> io::Result<usize> {
-        let mut changed = 0;
-        for some in seqs.chunks(AT_ONCE) {
-            let notes: Vec<Note> = some.iter().filter_map(|seq| note(self, *seq)).collect();
-            changed += notes.len();
-            self.write_durably(notes)?;
-        }
+    fn replay(&mut self, seqs: &[u64], as_new: bool) -> io::Result<usize> {
+        let notes: Vec<Note> = seqs.iter().filter_map(|seq| self.replayed(*seq, as_new)).collect();
+        let changed = notes.len();
+        self.write_durably(notes)?;
         Ok(changed)
     }
 
@@ -112,12 +101,9 @@ impl Writer {
 
     /// Keeps of each entry that it was discarded, for the ttl of its event, and not its bytes.
     fn discard(&mut self, seqs: &[u64]) -> io::Result<usize> {
-        let mut changed = 0;
-        for some in seqs.chunks(AT_ONCE) {
-            let stubs: Vec<(Note, Plan)> = some.iter().filter_map(|seq| self.stub(*seq)).collect();
-            changed += stubs.len();
-            self.replace(stubs)?;
-        }
+        let stubs: Vec<(Note, Plan)> = seqs.iter().filter_map(|seq| self.stub(*seq)).collect();
+        let changed = stubs.len();
+        self.replace(stubs)?;
         Ok(changed)
     }
 

@@ -165,7 +165,8 @@ impl Destination {
     }
 
     fn skip_stale(&mut self, index: &Index) {
-        let is_ready = |seq: &U48| index.get((*seq).into()).is_some_and(|entry| entry.is_ready());
+        let is_ready =
+            |seq: &U48| index.get((*seq).into()).is_some_and(crate::index::Entry::is_ready);
         while self.ready.front().is_some_and(|seq| !is_ready(seq)) {
             self.ready.pop_front();
         }

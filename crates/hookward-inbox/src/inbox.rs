@@ -5,6 +5,7 @@ use crate::changes::{Change, ChangeError};
 use crate::clock::{Clock, Millis};
 use crate::core::Core;
 use crate::disk::Disk;
+use crate::ending::interrupted;
 use crate::event::{Accept, AcceptError, Accepted, Filter, Listed, Page, State};
 use crate::lanes::LaneId;
 use crate::log::{Log, Shelf};
@@ -15,7 +16,7 @@ use crate::recover::{OpenError, Recovery, refused, scan};
 use crate::settings::Settings;
 use crate::shared::{Shared, state};
 use crate::tries::Outcome;
-use crate::writer::{Command, Limits, Writer, interrupted};
+use crate::writer::{Command, Limits, Writer};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
@@ -24,6 +25,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
+
+/// So many entries are changed with one flush; between two of them others have their turn.
+const AT_ONCE: usize = 1_000;
 
 /// Events that wait for their destinations, in a folder.
 ///
@@ -55,7 +59,10 @@ impl Thread {
         if let Some(handle) = self.handle.lock().take() {
             _ = handle.join();
         }
-        self.lock.lock().take();
+        if let Some(lock) = self.lock.lock().take() {
+            // Closing it is not enough while a child that is being started has a copy.
+            _ = lock.unlock();
+        }
     }
 }
 
@@ -229,7 +236,12 @@ impl Inbox {
     /// # Errors
     /// If the change is not durable.
     pub async fn replay(&self, seqs: Vec<u64>, as_new: bool) -> Result<usize, ChangeError> {
-        self.change(|reply| Change::Replay { seqs, as_new, reply }).await
+        let mut changed = 0;
+        for some in seqs.chunks(AT_ONCE) {
+            let seqs = some.to_vec();
+            changed += self.change(|reply| Change::Replay { seqs, as_new, reply }).await?;
+        }
+        Ok(changed)
     }
 
     /// Never sends these entries again, and remembers for the ttl of their events that they were
@@ -238,7 +250,12 @@ impl Inbox {
     /// # Errors
     /// If the change is not durable.
     pub async fn discard(&self, seqs: Vec<u64>) -> Result<usize, ChangeError> {
-        self.change(|reply| Change::Discard { seqs, reply }).await
+        let mut changed = 0;
+        for some in seqs.chunks(AT_ONCE) {
+            let seqs = some.to_vec();
+            changed += self.change(|reply| Change::Discard { seqs, reply }).await?;
+        }
+        Ok(changed)
     }
 
     /// Erases an event at all destinations: when this resolves its bytes have been overwritten on

@@ -17,15 +17,18 @@ pub(crate) struct U48([u8; 6]);
 
 impl From<u64> for U48 {
     fn from(value: u64) -> Self {
-        let [a, b, c, d, e, f, _, _] = value.min((1 << 48) - 1).to_le_bytes();
-        Self([a, b, c, d, e, f])
+        let bytes = value.min((1 << 48) - 1).to_le_bytes();
+        Self(bytes.first_chunk().copied().unwrap_or_default())
     }
 }
 
 impl From<U48> for u64 {
     fn from(value: U48) -> Self {
-        let [a, b, c, d, e, f] = value.0;
-        Self::from_le_bytes([a, b, c, d, e, f, 0, 0])
+        let mut bytes = [0; 8];
+        for (byte, kept) in bytes.iter_mut().zip(value.0) {
+            *byte = kept;
+        }
+        Self::from_le_bytes(bytes)
     }
 }
 

@@ -13,6 +13,10 @@ pub(crate) type LaneId = u32;
 type Member = (U48, U48);
 
 #[derive(Debug, Default)]
+#[expect(
+    clippy::box_collection,
+    reason = "most lanes have one member; empty collections cost more"
+)]
 struct Lane {
     hash: u64,
     first: Option<Member>,
@@ -25,7 +29,7 @@ struct Lane {
 #[derive(Debug, Default)]
 pub(crate) struct Lanes {
     table: HashTable<LaneId>,
-    lanes: Vec<Lane>,
+    all: Vec<Lane>,
     free: Vec<LaneId>,
 }
 
@@ -83,29 +87,29 @@ impl Lane {
 impl Lanes {
     /// The lane of a key, made if it is not there.
     pub(crate) fn open(&mut self, hash: u64) -> LaneId {
-        let lanes = &self.lanes;
+        let lanes = &self.all;
         let is_it = |id: &LaneId| lanes.get(*id as usize).is_some_and(|lane| lane.hash == hash);
         if let Some(id) = self.table.find(hash, is_it) {
             return *id;
         }
-        if self.lanes.is_empty() {
-            self.lanes.push(Lane::default());
+        if self.all.is_empty() {
+            self.all.push(Lane::default());
         }
         let id = self.free.pop().unwrap_or_else(|| {
-            self.lanes.push(Lane::default());
-            u32::try_from(self.lanes.len() - 1).unwrap_or(u32::MAX)
+            self.all.push(Lane::default());
+            u32::try_from(self.all.len() - 1).unwrap_or(u32::MAX)
         });
-        if let Some(lane) = self.lanes.get_mut(id as usize) {
+        if let Some(lane) = self.all.get_mut(id as usize) {
             *lane = Lane { hash, ..Lane::default() };
         }
-        let lanes = &self.lanes;
+        let lanes = &self.all;
         self.table
             .insert_unique(hash, id, |id| lanes.get(*id as usize).map_or(0, |lane| lane.hash));
         id
     }
 
     fn lane(&mut self, id: LaneId) -> Option<&mut Lane> {
-        self.lanes.get_mut(id as usize).filter(|_| id != 0)
+        self.all.get_mut(id as usize).filter(|_| id != 0)
     }
 
     /// Takes a place in the order.
@@ -142,7 +146,7 @@ impl Lanes {
 
     /// The place of a member, aside or not.
     pub(crate) fn place(&self, id: LaneId, seq: u64) -> Option<u64> {
-        let lane = self.lanes.get(id as usize).filter(|_| id != 0)?;
+        let lane = self.all.get(id as usize).filter(|_| id != 0)?;
         let rest = lane.rest.iter().flat_map(|rest| rest.iter());
         let aside = lane.aside.iter().flat_map(|aside| aside.iter());
         let mut all = lane.first.iter().chain(rest).chain(aside);
@@ -151,11 +155,11 @@ impl Lanes {
 
     /// The entry that may be sent next.
     pub(crate) fn head(&self, id: LaneId) -> Option<u64> {
-        self.lanes.get(id as usize)?.first.map(|member| member.1.into())
+        self.all.get(id as usize)?.first.map(|member| member.1.into())
     }
 
     pub(crate) fn is_held(&self, id: LaneId) -> bool {
-        self.lanes.get(id as usize).is_some_and(|lane| lane.is_held)
+        self.all.get(id as usize).is_some_and(|lane| lane.is_held)
     }
 
     /// Holds the lane for a live attempt, if nothing waits in it.
@@ -183,7 +187,7 @@ impl Lanes {
     }
 
     fn free_if_unused(&mut self, id: LaneId) {
-        let Some(lane) = self.lanes.get(id as usize) else { return };
+        let Some(lane) = self.all.get(id as usize) else { return };
         if id == 0 || !lane.is_unused() {
             return;
         }

@@ -164,12 +164,10 @@ impl Shared {
             return (found.collect(), None);
         }
         let mut found = Vec::new();
-        let mut looked_at = 0;
-        for (seq, entry) in core.index.from(from) {
+        for (looked_at, (seq, entry)) in core.index.from(from).enumerate() {
             if looked_at >= AT_ONCE * 100 || found.len() >= AT_ONCE {
                 return (found, Some(seq));
             }
-            looked_at += 1;
             if fits(entry) {
                 found.push((seq, *entry));
             }

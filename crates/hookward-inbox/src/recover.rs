@@ -103,6 +103,8 @@ pub(crate) fn scan(
     let mut cuts = Vec::new();
     for (at, segment) in found.iter().enumerate() {
         scan.core.next_seq = scan.core.next_seq.max(segment.header.next_seq);
+        let begin = Location { segment: segment.number, offset: 0 };
+        scan.core.usage.placed(begin, u64::from(segment::HEADER));
         let newest = at + 1 == found.len();
         let end = scan.segment(segment, newest)?;
         if end < segment.length && newest {

@@ -1,6 +1,6 @@
 //! Files that a power cut, a disk or a person changed.
 
-use crate::support::{World, accept, all, deliver_due, event};
+use crate::support::{World, accept, all, deliver_due, end, event, take};
 use hookward_inbox::OpenError;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -124,4 +124,27 @@ fn the_end_of_an_older_file_is_missed() {
     std::fs::write(&file, &whole[..whole.len() - 1]).unwrap();
     let refused = world.try_open().unwrap_err();
     assert!(refused.to_string().contains("its end is missing"), "{refused}");
+}
+
+#[test]
+fn an_event_that_does_not_read_while_it_runs_is_set_aside_and_the_others_go_on() {
+    let world = World::new();
+    let inbox = world.open();
+    accept(&inbox, event("e1", &["erp"]));
+    accept(&inbox, event("e2", &["erp"]));
+    let file = world.segments().pop().unwrap();
+    let mut bytes = std::fs::read(&file).unwrap();
+    let body = b"body of e1";
+    let at = bytes.windows(body.len()).position(|window| window == body).unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let mut taken = take(&inbox);
+    let refused = taken[0].read().unwrap_err();
+    assert_eq!(refused.to_string(), "entry 1 cannot be read back: it is damaged");
+    assert_eq!(taken[1].read().unwrap().id, "e2");
+    end(taken.remove(1), world.failed(200));
+    let erp = inbox.stats().destinations.into_iter().find(|stats| stats.to == "erp").unwrap();
+    assert_eq!((erp.dead, erp.in_flight, erp.ready, erp.ends.delivered), (1, 0, 0, 1));
+    world.clock.pass(3_600_000);
+    assert!(take(&inbox).is_empty());
 }

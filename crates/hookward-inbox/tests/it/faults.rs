@@ -242,3 +242,30 @@ fn whatever_fails_when_what_was_acknowledged_is_there_and_what_was_delivered_is_
         assert_eq!(plain(all(&inbox)), plain(before), "seed {seed}");
     }
 }
+
+#[test]
+fn a_start_that_is_cut_off_anywhere_can_be_made_again() {
+    for calls in 0..12 {
+        let (world, disk) = faulty();
+        let inbox = world.open();
+        for id in ["e1", "e2", "e3"] {
+            accept(&inbox, event(id, &["erp"]));
+        }
+        let attempt = take(&inbox).remove(0);
+        run(attempt.begin());
+        inbox.close();
+        drop((attempt, inbox));
+        // A torn end besides.
+        let newest = world.segments().pop().unwrap();
+        let mut bytes = std::fs::read(&newest).unwrap();
+        bytes.extend_from_slice(&[0; 600]);
+        std::fs::write(&newest, bytes).unwrap();
+        disk.calls_left.store(calls, Ordering::SeqCst);
+        // Whether it fails or works on with what it has, nothing is lost.
+        drop(world.try_open());
+        disk.calls_left.store(u64::MAX, Ordering::SeqCst);
+        let inbox = world.open();
+        let waiting: Vec<u32> = all(&inbox).iter().map(|listed| listed.attempts).collect();
+        assert_eq!(waiting, [1, 0, 0], "call {calls}");
+    }
+}

@@ -138,9 +138,16 @@ fn an_attempt_that_is_dropped_counts_as_uncertain() {
     let world = World::new();
     let inbox = world.open();
     let number = seq(&accept(&inbox, event("e1", &["erp"])));
+    // Before it was begun nothing was sent.
     drop(take_one(&inbox));
+    assert_eq!(inbox.show(number).unwrap().next_attempt_at, Some(START + 1_000));
+    world.clock.pass(1_000);
+    let (_, attempt) = take_one(&inbox);
+    run(attempt.begin());
+    drop(attempt);
     run(inbox.tidy());
-    assert_eq!(inbox.show(number).unwrap().next_attempt_at, Some(START + 30_000));
+    assert_eq!(inbox.show(number).unwrap().attempts, 1);
+    assert_eq!(inbox.show(number).unwrap().next_attempt_at, Some(START + 31_000));
 }
 
 #[test]

@@ -22,7 +22,9 @@ fn only_the_head_of_a_key_is_sent_and_other_keys_go_on() {
     assert_eq!(ids, ["a1", "b1", "free"]);
     end(taken.remove(0), world.failed(500));
     end(taken.remove(0), world.failed(200));
-    assert_eq!(take_one(&inbox).0, "b2");
+    let (id, attempt) = take_one(&inbox);
+    assert_eq!(id, "b2");
+    end(attempt, world.failed(200));
     world.clock.pass(2_000);
     assert_eq!(deliver_due(&inbox, world.clock.now()), ["a1", "a2", "a3"]);
 }

@@ -14,7 +14,7 @@ fn dead(world: &World, inbox: &hookward_inbox::Inbox, id: &str) -> u64 {
 fn a_replay_has_a_budget_of_its_own_and_appends_to_the_history() {
     let mut world = World::new();
     world.policy =
-        Policy { refused_after: 2, give_up_after: Duration::from_secs(60), ..Policy::default() };
+        Policy { refused_after: 2, give_up_after: Duration::from_mins(1), ..Policy::default() };
     let inbox = world.open();
     let number = dead(&world, &inbox, "e1");
     world.clock.pass(3_600_000);
