@@ -265,7 +265,7 @@ impl Writer {
     }
 }
 
-/// Whoever asked may have left; what was decided holds anyway.
+/// The caller may have stopped waiting; the decision holds anyway.
 fn answer(reply: AcceptReply, result: Result<Accepted, AcceptError>) {
     _ = reply.send(result);
 }

@@ -189,7 +189,7 @@ impl Shared {
             (record.source.to_owned(), record.id.to_owned(), record.kind.to_owned());
         let (accepted_at, fingerprint, ttl) = (record.accepted_at, record.fingerprint, record.ttl);
         let (head, body) = (record.head.len(), record.body.len());
-        // Both stand at the end of the payload, each with its length before it.
+        // Both are at the end of the payload, each with its length before it.
         let bytes = bytes::Bytes::from(payload.bytes);
         let body = bytes.slice(bytes.len() - body..);
         let head_end = bytes.len() - body.len() - 4;
@@ -213,7 +213,7 @@ impl Shared {
         Ok((event, known))
     }
 
-    /// Where an entry stands in the log, and what is known of its attempts.
+    /// Where the log has an entry, and what is known of its attempts.
     pub(crate) fn known(&self, seq: u64) -> Result<Known, ReadError> {
         let at = self.core.lock().index.get(seq).map(|entry| entry.at);
         let at = at.ok_or(ReadError::NoSegment)?;

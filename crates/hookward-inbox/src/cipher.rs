@@ -35,7 +35,7 @@ impl Keys {
         Some(Self { keys, random: SystemRandom::new() })
     }
 
-    /// Encrypts what stands in the buffer from `start` on. `None` if the system has no randomness.
+    /// Encrypts the buffer from `start` on. `None` if the system has no randomness.
     pub(crate) fn seal(&self, buffer: &mut Vec<u8>, start: usize, kind: u8) -> Option<()> {
         let (id, key) = self.keys.first()?;
         let mut nonce = [0; NONCE_LEN];

@@ -79,7 +79,7 @@ impl Core {
         }
     }
 
-    /// Applies an accept record that stands at `at` and takes `size` bytes there.
+    /// Applies an accept record at `at` that takes `size` bytes there.
     pub(crate) fn accept(
         &mut self,
         record: &AcceptRecord<'_>,
@@ -211,7 +211,7 @@ impl Core {
         }
     }
 
-    /// How an entry stands, as the log tells it.
+    /// The state of an entry, as the log keeps it.
     pub(crate) fn phase(&self, entry: &Entry) -> Phase {
         let due = entry.due();
         match entry.stand() {

@@ -18,7 +18,7 @@ const RAMPED: u32 = 256;
 const LONGEST_GAP: Duration = Duration::from_secs(1);
 const PAUSES_KEPT: usize = 1_000;
 
-/// How many entries stand how.
+/// How many entries are in which state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     /// Due or waiting.

@@ -97,14 +97,14 @@ pub enum Stored {
     },
     /// It was stored, and the live attempt goes on.
     UnderWay(Attempt),
-    /// The destination has an entry for it already, which stands so; nothing was stored.
+    /// The destination has an entry for it already, in this state; nothing was stored.
     Already(State),
 }
 
 /// Why an event was not stored.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AcceptError {
-    /// There is no room for it: `max_bytes`, `min_free`, or a disk that is full.
+    /// It does not fit: `max_bytes`, `min_free`, or a disk that is full.
     #[error("the inbox is full: {0}")]
     Full(Limit),
     /// Larger than the log takes, 1 GiB with its head.
@@ -139,7 +139,7 @@ impl fmt::Display for Limit {
     }
 }
 
-/// How an entry stands.
+/// The state of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// Due, and not taken yet.
@@ -202,7 +202,7 @@ pub struct Listed {
     pub kind: String,
     /// The name of the destination.
     pub to: String,
-    /// How it stands.
+    /// Its state.
     pub state: State,
     /// When it was accepted.
     pub accepted_at: Millis,
@@ -221,7 +221,7 @@ pub struct Filter {
     pub source: Option<String>,
     /// The name of the destination.
     pub to: Option<String>,
-    /// How it stands.
+    /// Its state.
     pub state: Option<State>,
     /// The event type.
     pub kind: Option<String>,

@@ -1,4 +1,4 @@
-//! Frames: how a payload stands in a segment file.
+//! Frames: the form of a record in a segment file.
 //!
 //! ```text
 //! length u32 | kind u8 | flags u8 | 0 u16 | flushed u32 | header check u32 | payload | check u64
@@ -94,7 +94,7 @@ pub(crate) fn extent(bytes: &[u8], at: Location) -> Option<usize> {
     (check == header_check(fields, at) && length <= LARGEST).then(|| size(length))
 }
 
-/// Reads the frame at the beginning of `bytes`, which stand at `at`.
+/// Reads the frame at the beginning of `bytes`, which are from `at`.
 pub(crate) fn parse(bytes: &[u8], at: Location) -> Seen<'_> {
     let Some(header) = bytes.first_chunk::<HEADER>() else { return Seen::Short(HEADER) };
     let [l0, l1, l2, l3, kind, flags, _, _, f0, f1, f2, f3, check @ ..] = *header;

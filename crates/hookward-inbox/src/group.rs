@@ -91,7 +91,7 @@ impl Writer {
         self.commit_group(group)
     }
 
-    /// Writes other accept records in place of some.
+    /// Replaces accept records by others.
     pub(crate) fn replace(&mut self, replaced: Vec<(Note, Plan)>) -> io::Result<()> {
         self.make_room()?;
         let mut group = Group { must_flush: true, ..Group::default() };

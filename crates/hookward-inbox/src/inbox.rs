@@ -129,7 +129,7 @@ impl Inbox {
         answer.await.unwrap_or(Err(AcceptError::Closed))
     }
 
-    /// How the entry of (source, event id, destination) stands; `None` if there is none. Reads the
+    /// The state of the entry of (source, event id, destination); `None` if there is none. Reads the
     /// log if there is one.
     #[must_use]
     pub fn state(&self, source: &str, id: &str, to: &str) -> Option<State> {

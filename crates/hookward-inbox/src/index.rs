@@ -1,6 +1,6 @@
 //! What is known in memory of each entry, in 36 bytes, and how it is found again.
 //!
-//! Numbers only grow, so entries stand in pages by number, and a page needs eight bits of each. A
+//! Numbers only grow, so entries are kept in pages by number, and a page needs eight bits of each. A
 //! hash of the key is looked up in tables of numbers; a hit is checked against the log.
 
 use crate::clock::Millis;
@@ -52,7 +52,7 @@ impl Size {
     }
 }
 
-/// How an entry stands.
+/// The state of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stand {
     Queued = 0,
@@ -86,7 +86,7 @@ const NOTED: u8 = 1;
 const HOLDS: u8 = 2;
 const SCHEDULED: u8 = 4;
 const READY: u8 = 8;
-/// The bits above are how it stands.
+/// The bits above hold the state.
 const STAND_SHIFT: u32 = 4;
 const FLAGS: u8 = (1 << STAND_SHIFT) - 1;
 

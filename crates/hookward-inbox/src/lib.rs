@@ -1,7 +1,7 @@
 //! A durable inbox: events wait on disk until each of their destinations has accepted them.
 //!
-//! It knows names, times, bytes and files, and neither HTTP nor signatures. Whoever sends asks for
-//! what is due, sends it, and says how that ended.
+//! It knows names, times, bytes and files, and neither HTTP nor signatures. The sending side asks
+//! for what is due, sends it, and reports the result.
 //!
 //! ```
 //! use hookward_inbox::{Accept, Inbox, Outcome, Policy, Settings, Target, Tried};

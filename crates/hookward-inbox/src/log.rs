@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// How much is read at first, in the hope that it is the whole frame.
 const GUESS: usize = 4 << 10;
 
-/// The open files, for whoever reads.
+/// The open files, shared with all readers.
 #[derive(Debug)]
 pub(crate) struct Shelf {
     files: RwLock<BTreeMap<u32, Arc<File>>>,

@@ -212,7 +212,7 @@ impl Filter {
             && self.id.as_ref().is_none_or(|id| *id == shown.id)
     }
 
-    /// Only entries that stand so.
+    /// Only entries in this state.
     #[must_use]
     pub fn in_state(state: State) -> Self {
         Self { state: Some(state), ..Self::default() }

@@ -1,4 +1,4 @@
-//! What stands in the log: payloads of frames.
+//! The records of the log, which are the payloads of frames.
 //!
 //! An [`AcceptRecord`] holds an event with all its destinations. A [`Note`] changes what is known of
 //! one of them; the latest one in the log is right.
@@ -14,7 +14,7 @@ pub(crate) struct Location {
     pub(crate) offset: u32,
 }
 
-/// How an entry stands, as the log tells it.
+/// The state of an entry, as the log keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Queued { due: Millis },
@@ -50,7 +50,7 @@ pub(crate) struct Part<'a> {
     /// Its place in the order of its key: its own `seq`, that of the dead entry it revives, or one
     /// that was reserved when its live attempt began.
     pub(crate) place: u64,
-    /// The dead entry that it supersedes, and where that one's accept record stands; zero: none.
+    /// The dead entry that it supersedes, and the place of that one's accept record; zero: none.
     pub(crate) revives: u64,
     pub(crate) revives_home: Location,
     pub(crate) phase: Phase,
@@ -76,7 +76,7 @@ pub(crate) struct AcceptRecord<'a> {
     pub(crate) body: &'a [u8],
 }
 
-/// Why an entry is no longer there.
+/// Why an entry was removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// The receiver has it.

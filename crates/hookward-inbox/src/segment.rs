@@ -1,6 +1,6 @@
 //! Segment files: their names, their headers, and reading one from its beginning to its end.
 //!
-//! A header says up to where the segment before it is valid: what stands behind that was never
+//! A header says how much of the segment before it is valid: the rest was never
 //! acknowledged, because its flush failed.
 
 use crate::clock::Millis;
@@ -167,7 +167,7 @@ impl<'a> Walk<'a> {
             return Ok(None);
         }
         self.fill(frame::HEADER.min(left), left)?;
-        // Where a header does not hold, there is no telling where the next frame begins.
+        // Without a valid header the end of the frame is unknown.
         let size = frame::extent(self.ahead(), at).unwrap_or(left);
         self.fill(size.min(left), left)?;
         let passed = size.min(left);

@@ -18,7 +18,7 @@ pub trait Observer: Send + Sync + 'static {
         _ = took;
     }
 
-    /// An entry for this destination is no longer there.
+    /// An entry for this destination was removed.
     fn ended(&self, to: &str, end: End) {
         _ = (to, end);
     }

@@ -102,7 +102,7 @@ impl Shared {
     }
 }
 
-/// How an entry stands, seen from outside.
+/// The state of an entry, as others see it.
 pub(crate) fn state(entry: &Entry, now: Millis) -> State {
     match entry.stand() {
         Stand::Queued if entry.is_ready() || (entry.is_scheduled() && entry.due() <= now) => {

@@ -34,7 +34,7 @@ pub(crate) struct Sweep {
     is_copy: bool,
 }
 
-/// What a slice of a segment comes to.
+/// What one slice of a segment asks for.
 #[derive(Default)]
 struct Slice {
     copies: Vec<Plan>,

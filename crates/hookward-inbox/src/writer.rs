@@ -214,7 +214,7 @@ impl Writer {
         }
     }
 
-    /// There is no segment to write to.
+    /// Without a segment nothing can be written.
     fn refuse(&mut self, commands: &mut VecDeque<Command>, error: &io::Error) {
         self.trouble(&format!("the inbox cannot begin a file: {error}"));
         let refused = refusal(error);
@@ -295,7 +295,7 @@ impl Writer {
     }
 }
 
-/// Whoever waits for a writer that panicked is told that the inbox is closed.
+/// Tells everybody who waits for a writer that panicked that the inbox is closed.
 struct Closing(Arc<Shared>);
 
 impl Drop for Closing {

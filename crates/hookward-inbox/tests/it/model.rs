@@ -1,4 +1,4 @@
-//! Random steps, each compared with a model of a few lines: what is there, how it stands, what is
+//! Random steps, each compared with a model of a few lines: the entries, their states, what is
 //! due, and in which order.
 
 use crate::faults::snapshot;
@@ -26,7 +26,7 @@ struct Entry {
     sent: u32,
 }
 
-/// What there is, by event id.
+/// The entries, by event id.
 #[derive(Default)]
 struct Model {
     entries: BTreeMap<String, Entry>,

@@ -37,7 +37,7 @@ fn delivered_events_leave_the_disk_within_a_minute() {
     world.segment_bytes = 10_000;
     let inbox = filled(&world, 100);
     assert_eq!(deliver_due(&inbox, START).len(), 100);
-    // A busy file is no hiding place: only time matters.
+    // The newest file is swept too.
     world.clock.pass(25_000);
     run(inbox.tidy());
     assert!(!contains(&world, "body of"));
@@ -96,7 +96,7 @@ fn an_old_file_that_stays_does_not_bring_back_what_ended_in_one_that_went() {
     let mut world = World::new();
     world.segment_bytes = 4_000;
     let inbox = filled(&world, 12);
-    // Notes of these ends stand in files that are swept again and again.
+    // The notes of these ends are in files that are swept again and again.
     for round in 0..6_u32 {
         deliver_but(&world, &inbox, &(round + 1..12).collect::<Vec<_>>());
         for n in 0..20 {
