@@ -208,6 +208,8 @@ pub struct Listed {
     pub accepted_at: Millis,
     /// How many requests were sent with it.
     pub attempts: u32,
+    /// Of the body, as the caller gave it.
+    pub fingerprint: u64,
     /// When it is due, if it waits for that.
     pub next_attempt_at: Option<Millis>,
     /// The last 20 tries, oldest first.

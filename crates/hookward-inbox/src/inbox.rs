@@ -137,6 +137,13 @@ impl Inbox {
         Some(state(&entry, self.shared.clock.now()))
     }
 
+    /// The entry of (source, event id, destination), with its tries. Reads the log if there is one.
+    #[must_use]
+    pub fn find(&self, source: &str, id: &str, to: &str) -> Option<Listed> {
+        let (seq, _) = self.shared.find(source, id, to)?;
+        self.shared.show(seq, None)
+    }
+
     /// Holds the order of a key for a live attempt. `None` if an earlier event of that key waits or
     /// is being sent: then this one has to be stored, behind it.
     ///

@@ -199,6 +199,7 @@ impl Shared {
             state: state(entry, now),
             accepted_at: record.accepted_at,
             attempts: known.progress.sent,
+            fingerprint: record.fingerprint,
             next_attempt_at: (entry.stand() == Stand::Queued && entry.is_scheduled())
                 .then(|| entry.due()),
             tries: known.progress.tries,

@@ -44,6 +44,7 @@ fn a_copy_of_a_queued_event_is_stored_once() {
     assert!(matches!(again.targets[..], [Stored::Already(State::Ready), Stored::Queued { .. }]));
     assert_eq!(all(&inbox).len(), 2);
     assert_eq!(inbox.state("shop", "e1", "erp"), Some(State::Ready));
+    assert_eq!(inbox.find("shop", "e1", "crm").unwrap().fingerprint, 7);
     assert_eq!(inbox.state("shop", "e2", "erp"), None);
     assert_eq!(inbox.state("shop", "e1", "other"), None);
 }
