@@ -67,7 +67,7 @@ fn child() {
 
 #[test]
 fn what_was_acknowledged_survives_kills_at_any_moment() {
-    // Two hundred are a matter of half a minute; every change is tested with fewer.
+    // Two hundred take minutes where a flush is slow.
     let kills = std::env::var("HOOKWARD_INBOX_KILLS").map_or(15, |text| text.parse().unwrap());
     let world = world();
     let folder = world.folder.path();

@@ -14,6 +14,7 @@ mod life;
 mod model;
 mod order;
 mod people;
+mod power;
 mod ramp;
 mod space;
 mod support;
