@@ -2,9 +2,12 @@
 
 use crate::faults::{Faulty, snapshot};
 use crate::support::{START, World, accept, all, deliver_due, end, event, run, take};
-use hookward_inbox::{Disk, Inbox};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use hookward_inbox::{Disk, Inbox, System};
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 fn contains(world: &World, text: &str) -> bool {
     world.bytes().windows(text.len()).any(|window| window == text.as_bytes())
@@ -151,4 +154,59 @@ fn a_sweep_that_is_cut_off_anywhere_loses_nothing_and_brings_nothing_back() {
         }
     }
     assert!(finished, "no run was long enough");
+}
+
+/// Takes what is due while a flush is under way, at the flush with this number.
+#[derive(Default)]
+struct Taking {
+    inbox: Mutex<Option<Inbox>>,
+    at: AtomicU64,
+    taken: Mutex<Vec<hookward_inbox::Attempt>>,
+}
+
+impl Disk for Taking {
+    fn append(&self, file: &File, bytes: &[u8]) -> io::Result<()> {
+        System.append(file, bytes)
+    }
+
+    fn flush(&self, file: &File) -> io::Result<()> {
+        let inbox = self.inbox.lock().unwrap();
+        if let Some(inbox) = inbox.as_ref()
+            && self.at.fetch_sub(1, Ordering::SeqCst) == 0
+        {
+            self.taken.lock().unwrap().extend(take(inbox));
+        }
+        System.flush(file)
+    }
+
+    fn free(&self, _: &Path) -> io::Result<u64> {
+        Ok(u64::MAX)
+    }
+}
+
+#[test]
+fn an_entry_that_is_taken_while_it_is_copied_is_not_taken_again() {
+    for at in 0..6 {
+        let disk = Arc::new(Taking::default());
+        let mut world = World::new();
+        world.segment_bytes = 1_000;
+        world.disk = Some(Arc::clone(&disk) as Arc<dyn Disk>);
+        let inbox = filled(&world, 10);
+        for attempt in inbox.take_due(|_| 8) {
+            end(attempt, world.failed(200));
+        }
+        run(inbox.tidy());
+        world.clock.pass(25_000);
+        disk.at.store(at, Ordering::SeqCst);
+        *disk.inbox.lock().unwrap() = Some(inbox.clone());
+        run(inbox.tidy());
+        *disk.inbox.lock().unwrap() = None;
+        let mut taken = std::mem::take(&mut *disk.taken.lock().unwrap());
+        taken.extend(take(&inbox));
+        assert_eq!(taken.len(), 2, "flush {at}");
+        for attempt in taken {
+            end(attempt, world.failed(200));
+        }
+        assert_eq!(ids(&inbox), Vec::<String>::new());
+    }
 }
