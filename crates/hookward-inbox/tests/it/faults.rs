@@ -1,7 +1,7 @@
 //! A disk that fails, is full, or is to be kept from getting full.
 
 use crate::support::{
-    START, World, accept, all, deliver_due, end, event, run, take, take_one, try_accept,
+    START, World, accept, all, deliver_due, end, event, folder, run, take, take_one, try_accept,
 };
 use hookward_inbox::{AcceptError, Disk, Limit, State, Stored, System};
 use std::collections::BTreeSet;
@@ -133,7 +133,7 @@ fn what_nobody_waited_for_is_written_anew_after_a_flush_that_failed() {
 
 /// What a crash would leave.
 pub(crate) fn snapshot(world: &World) -> tempfile::TempDir {
-    let copy = tempfile::tempdir().unwrap();
+    let copy = folder();
     for path in world.segments() {
         std::fs::copy(&path, copy.path().join(path.file_name().unwrap())).unwrap();
     }

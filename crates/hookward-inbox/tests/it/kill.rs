@@ -13,6 +13,8 @@ const ROUND: &str = "HOOKWARD_INBOX_KILL_ROUND";
 fn world() -> World {
     let mut world = World::new();
     world.segment_bytes = 100_000;
+    // On a real disk, where flushes take their time.
+    world.folder = tempfile::tempdir().unwrap();
     // What was being sent when the process was killed is due at once.
     world.policy.uncertain_hold = Duration::ZERO;
     world

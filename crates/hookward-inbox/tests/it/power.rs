@@ -1,6 +1,6 @@
 //! A power cut: of each file only what was flushed is there.
 
-use crate::support::{World, accept, all, end, event, run, seq, take};
+use crate::support::{World, accept, all, end, event, folder, run, seq, take};
 use hookward_inbox::{Disk, Inbox, State, System};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -32,7 +32,7 @@ impl Disk for Flushed {
 impl Flushed {
     /// What a power cut would leave of a folder.
     fn after_a_cut(&self, world: &World) -> tempfile::TempDir {
-        let copy = tempfile::tempdir().unwrap();
+        let copy = folder();
         let flushed = self.0.lock().unwrap();
         for path in world.segments() {
             let number = path.metadata().unwrap().ino();

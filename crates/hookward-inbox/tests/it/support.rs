@@ -29,6 +29,11 @@ impl Clock {
     }
 }
 
+/// A folder in memory where there is such a place: these tests flush tens of thousands of times.
+pub(crate) fn folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 /// A folder and what is set for the inbox in it.
 pub(crate) struct World {
     pub(crate) folder: TempDir,
@@ -46,7 +51,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new() -> Self {
         Self {
-            folder: tempfile::tempdir().unwrap(),
+            folder: folder(),
             clock: Clock(Arc::new(AtomicU64::new(START))),
             disk: None,
             policy: Policy::default(),
