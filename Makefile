@@ -21,7 +21,7 @@ setup:
 
 ## Format the code.
 fmt:
-	$(CARGO) fmt
+	$(CARGO) fmt --all
 
 lint: setup
 	$(CARGO) fmt --all --check

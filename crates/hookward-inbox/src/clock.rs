@@ -1,0 +1,22 @@
+//! Time comes in from outside, so that a test can choose it.
+
+/// Milliseconds since the Unix epoch.
+pub type Millis = u64;
+
+/// What the inbox takes for now. It may step back; the inbox then waits no longer than it would
+/// have waited.
+pub trait Clock: Send + Sync + 'static {
+    /// The current time.
+    fn now(&self) -> Millis;
+}
+
+impl<F: Fn() -> Millis + Send + Sync + 'static> Clock for F {
+    fn now(&self) -> Millis {
+        self()
+    }
+}
+
+/// A span in whole milliseconds.
+pub(crate) fn millis(span: std::time::Duration) -> Millis {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX >> 16)
+}

@@ -1,0 +1,98 @@
+//! A durable inbox: events wait on disk until each of their destinations has accepted them.
+//!
+//! It knows names, times, bytes and files, and neither HTTP nor signatures. The sending side asks
+//! for what is due, sends it, and reports the result.
+//!
+//! ```
+//! use hookward_inbox::{Accept, Inbox, Outcome, Policy, Settings, Target, Tried};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+//! # let folder = tempfile::tempdir()?;
+//! let settings = Settings {
+//!     destinations: vec![("erp".to_owned(), Policy::default())],
+//!     min_free: 0,
+//!     ..Settings::default()
+//! };
+//! // Milliseconds since the Unix epoch; a program asks its clock.
+//! let clock = || 1_700_000_000_000;
+//! let (inbox, recovery) = Inbox::open(folder.path(), settings, clock)?;
+//! assert_eq!(recovery.entries, 0);
+//!
+//! inbox
+//!     .accept(Accept {
+//!         source: "shop".to_owned(),
+//!         id: "evt_1".to_owned(),
+//!         body: "{}".into(),
+//!         targets: vec![Target::new("erp")],
+//!         ..Accept::default()
+//!     })
+//!     .await?;
+//! // It is durable: now the sender may be told so.
+//!
+//! for mut attempt in inbox.take_due(|_to| 10) {
+//!     let event = attempt.read()?;
+//!     attempt.begin().await;
+//!     // Here it is sent.
+//!     assert_eq!((event.id.as_str(), &event.body[..]), ("evt_1", &b"{}"[..]));
+//!     attempt.end(Tried::new(1_700_000_000_000, Outcome::Status(200))).await;
+//! }
+//! assert_eq!(inbox.state("shop", "evt_1", "erp"), None);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # How it works
+//! One thread writes. It gathers what was asked for into groups, appends each to the newest segment
+//! file, flushes once, applies the group to what is known in memory, and then answers. In memory an
+//! entry, which is one destination of an event, takes up to 64 bytes; its bytes are read back when it
+//! is sent. At the start the log is read from beginning to end, and all checks of it verified.
+
+mod accepting;
+mod attempt;
+mod changes;
+mod cipher;
+mod clock;
+mod codec;
+mod core;
+mod destination;
+mod disk;
+mod due;
+mod ending;
+mod event;
+mod frame;
+mod group;
+mod inbox;
+mod index;
+mod lanes;
+mod log;
+mod names;
+mod policy;
+mod query;
+mod record;
+mod recover;
+mod segment;
+mod settings;
+mod shared;
+mod sweep;
+mod tries;
+mod usage;
+mod writer;
+
+pub use attempt::{Attempt, Ending, Unreadable};
+pub use changes::ChangeError;
+pub use cipher::Keys;
+pub use clock::{Clock, Millis};
+pub use destination::Ends;
+pub use disk::{Disk, System};
+pub use event::{
+    Accept, AcceptError, Accepted, Event, Filter, Limit, Listed, Live, OnDead, Page, State, Stored,
+    Target,
+};
+pub use inbox::{Inbox, LaneHold};
+pub use policy::Policy;
+pub use query::{DestinationStats, Stats};
+pub use record::End;
+pub use recover::{OpenError, Recovery, Torn};
+pub use settings::{Deaf, Observer, Random, Settings};
+pub use tries::{Outcome, Tried, Try};

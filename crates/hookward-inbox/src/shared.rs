@@ -1,0 +1,117 @@
+//! What the handles and the writing thread share.
+
+use crate::clock::{Clock, Millis, millis};
+use crate::core::Core;
+use crate::event::State;
+use crate::index::{Entry, Stand};
+use crate::log::Shelf;
+use crate::record::{Phase, Record};
+use crate::writer::Command;
+use parking_lot::{Condvar, Mutex};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+pub(crate) struct Shared {
+    pub(crate) core: Mutex<Core>,
+    pub(crate) shelf: Arc<Shelf>,
+    pub(crate) clock: Box<dyn Clock>,
+    /// Told when something may be due that was not before.
+    pub(crate) wake: Notify,
+    queue: Mutex<Queue>,
+    arrived: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    commands: Vec<Command>,
+    is_closed: bool,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(core: Core, shelf: Arc<Shelf>, clock: Box<dyn Clock>) -> Self {
+        Self {
+            core: Mutex::new(core),
+            shelf,
+            clock,
+            wake: Notify::new(),
+            queue: Mutex::default(),
+            arrived: Condvar::new(),
+        }
+    }
+
+    /// Hands a command to the writer. Once it is closed, commands are dropped, and with them their
+    /// senders, which those who wait notice.
+    pub(crate) fn send(&self, command: Command) {
+        let mut queue = self.queue.lock();
+        if !queue.is_closed {
+            queue.commands.push(command);
+            self.arrived.notify_one();
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        self.queue.lock().is_closed = true;
+        self.arrived.notify_one();
+    }
+
+    /// What arrived; waits at most so long for something. The second part: nothing more will come.
+    pub(crate) fn receive(&self, most: Duration) -> (Vec<Command>, bool) {
+        let mut queue = self.queue.lock();
+        if queue.commands.is_empty() && !queue.is_closed && !most.is_zero() {
+            self.arrived.wait_for(&mut queue, most);
+        }
+        (std::mem::take(&mut queue.commands), queue.is_closed)
+    }
+
+    pub(crate) fn give_back(&self, seq: u64, wait: Duration) {
+        let now = self.clock.now();
+        let mut core = self.core.lock();
+        if core.index.get(seq).is_some_and(|entry| entry.stand() == Stand::InFlight) {
+            core.put_back(seq, Phase::Queued { due: now.saturating_add(millis(wait)) }, now);
+        }
+        drop(core);
+        self.wake.notify_waiters();
+    }
+
+    /// The entry of (source, id, destination), if there is one.
+    pub(crate) fn find(&self, source: &str, id: &str, to: &str) -> Option<(u64, Entry)> {
+        let candidates = self.core.lock().candidates(source, id, to);
+        candidates.into_iter().find(|(seq, _)| self.has_id(*seq, id))
+    }
+
+    /// Whether the log says that an entry is of the event with this id.
+    fn has_id(&self, seq: u64, id: &str) -> bool {
+        let is_it = || {
+            let known = self.known(seq).ok()?;
+            let payload = self.shelf.read(known.home).ok()?;
+            match payload.record().ok()? {
+                Record::Accept(record) => Some(record.id == id),
+                Record::Note(_) => None,
+            }
+        };
+        // It may be copied forward meanwhile.
+        is_it().or_else(is_it).unwrap_or(false)
+    }
+}
+
+/// The state of an entry, as others see it.
+pub(crate) fn state(entry: &Entry, now: Millis) -> State {
+    match entry.stand() {
+        Stand::Queued if entry.is_ready() || (entry.is_scheduled() && entry.due() <= now) => {
+            State::Ready
+        }
+        Stand::Queued => State::Waiting,
+        Stand::InFlight => State::InFlight,
+        Stand::Dead => State::Dead,
+        Stand::Delivered => State::Delivered,
+        Stand::Discarded => State::Discarded,
+    }
+}

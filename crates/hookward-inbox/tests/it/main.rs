@@ -1,0 +1,20 @@
+//! The inbox as a program uses it: a folder, a clock that the test sets, faults where it wants them.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails here says where"
+)]
+
+mod damage;
+mod faults;
+mod kill;
+mod life;
+mod model;
+mod order;
+mod people;
+mod power;
+mod ramp;
+mod space;
+mod support;
