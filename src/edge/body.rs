@@ -15,11 +15,6 @@ use tokio::time::{Instant, timeout_at};
 /// What a body that comes in several pieces gets at least, up to its declared length.
 const LEAST_ROOM_BYTES: usize = 512;
 
-/// What is reserved for a body of `max_body_bytes`, however it comes.
-pub(super) const fn largest_bytes(max_body_bytes: usize) -> usize {
-    max_body_bytes.saturating_add(READ_BUFFER_BYTES)
-}
-
 /// What a head says of the body behind it, and what reading it takes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Announced {

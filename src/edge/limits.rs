@@ -1,5 +1,6 @@
 //! The limits of a listener, as one value that a reload replaces.
 
+use crate::config::READ_BUFFER_BYTES;
 use crate::config::ServerSettings;
 use ipnet::IpNet;
 use std::time::Duration;
@@ -34,7 +35,7 @@ pub struct Limits {
 impl Limits {
     /// What is reserved at most for one body, in bytes.
     pub(crate) const fn largest_body_bytes(&self) -> usize {
-        super::body::largest_bytes(self.max_body_bytes)
+        self.max_body_bytes.saturating_add(READ_BUFFER_BYTES)
     }
 }
 

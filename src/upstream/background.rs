@@ -3,8 +3,8 @@
 
 use super::UpstreamRequest;
 use super::address::{Address, Endpoint};
-use super::destination::OTHER_CERTIFICATE;
 use super::exchange::{Fault, Progress, describe, describe_connecting, exchange, request_header};
+use super::tls::OTHER_CERTIFICATE;
 use crate::config::{HealthCheck, UpstreamSettings};
 use bytes::Bytes;
 use hookward_names::UpstreamName;

@@ -5,12 +5,13 @@
 //! counters show that it cannot have been accepted. In every other case the first attempt is the
 //! only one.
 
-use super::address::{Address, Endpoint, Pending};
+use super::address::{Address, Endpoint};
 use super::background;
 use super::breaker::Breaker;
 use super::exchange::{self, Fault, Progress};
 use super::gate::Gate;
-use super::reply::Arrived;
+use super::reply::{Arrived, Held};
+use super::tls::OTHER_CERTIFICATE;
 use super::{Forwarded, UpstreamRequest};
 use crate::config::{Balance, UpstreamSettings};
 use crate::telemetry::metrics::{UpstreamMetrics, UpstreamResult};
@@ -55,13 +56,6 @@ pub(super) struct Destination {
     clock: Arc<dyn Clock>,
     /// Ends with the upstream.
     background: OnceLock<JoinSet<()>>,
-}
-
-/// Places that an exchange takes until its answer was read.
-#[derive(Debug)]
-pub(super) struct Held {
-    _pending: Pending,
-    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Destination {
@@ -350,9 +344,6 @@ impl Destination {
         }
     }
 }
-
-/// What is said of an upstream that shows another certificate than the pinned one.
-pub(super) const OTHER_CERTIFICATE: &str = "invalid peer certificate: not the one in tls.ca";
 
 fn refused_by_breaker(retry_after: std::time::Duration) -> Forwarded {
     Forwarded::Unreachable {

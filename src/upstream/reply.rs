@@ -3,8 +3,7 @@
 //! A 2xx body is collected up to [`WHOLE_BYTES`] and [`WHOLE_TIME`], and streamed beyond. Of other answers only the
 //! head counts; a short body is read past so that the connection can serve again.
 
-use super::address::Address;
-use super::destination::Held;
+use super::address::{Address, Pending};
 use super::{BrokenOff, ReplyBody, UpstreamAnswer};
 use crate::delivery::headers::end_to_end;
 use bytes::{Bytes, BytesMut};
@@ -13,7 +12,7 @@ use http::{HeaderMap, StatusCode, header};
 use pingora::protocols::http::v1::client::HttpSession;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// Bodies up to this are given whole.
@@ -242,4 +241,11 @@ mod tests {
             assert_eq!(idle, expected.map(Duration::from_secs), "{line:?}");
         }
     }
+}
+
+/// Places that an exchange takes until its answer was read.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) _pending: Pending,
+    pub(super) _place: Option<OwnedSemaphorePermit>,
 }

@@ -1,172 +1,116 @@
-//! Who may know whom. `ARCHITECTURE.md` tells it; this keeps it true.
+//! Who may know whom, and how large a piece may grow. `ARCHITECTURE.md` tells it; this keeps it true.
+
+mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use tree::{Source, circles, crates, uses};
 
-/// Files that know the domain and nothing of how it is served: no server, no metrics format, and
-/// (apart from what the row grants) no runtime.
-const DOMAIN: [&str; 14] = [
-    "clock.rs",
-    "event.rs",
-    "fault.rs",
-    "json.rs",
-    "keys/",
-    "outcome.rs",
-    "request.rs",
-    "route.rs",
-    "scheme.rs",
-    "scheme/",
-    "secret.rs",
-    "source.rs",
-    "sign",
-    "verify/",
-];
-
-fn sources() -> Vec<(String, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut found = Vec::new();
-    let mut open: Vec<PathBuf> = vec![root.clone()];
-    while let Some(directory) = open.pop() {
-        for entry in std::fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                open.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
-                found.push((name, std::fs::read_to_string(&path).unwrap()));
-            }
-        }
-    }
-    found.sort();
-    assert!(found.len() > 30, "the scan finds the sources");
-    found
-}
-
-/// Whether a file is there for tests only.
-fn is_for_tests(name: &str) -> bool {
-    ["tests", "testing", "fixture", "races"].iter().any(|word| name.contains(word))
-}
-
-/// A file up to the tests that stand at its end.
-fn before_tests(text: &str) -> &str {
-    text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default()
-}
-
-/// The code before the tests of a file, without comments.
-fn code(text: &str) -> String {
-    before_tests(text)
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("//"))
-        .collect::<Vec<_>>()
-        .join("\n")
+/// All sources of the workspace, apart from those for tests.
+fn sources() -> Vec<Source> {
+    let all: Vec<Source> = crates()
+        .into_iter()
+        .flat_map(|krate| krate.sources)
+        .filter(|source| !source.is_for_tests())
+        .collect();
+    assert!(all.len() > 150, "the scan finds the sources: {}", all.len());
+    all
 }
 
 #[track_caller]
 fn knows_nothing_of(applies: impl Fn(&str) -> bool, forbidden: &[&str]) {
     let mut checked = 0;
-    for (name, text) in sources().iter().filter(|(name, _)| applies(name) && !is_for_tests(name)) {
+    for source in sources().iter().filter(|source| applies(&source.name)) {
         checked += 1;
-        let code = code(text);
+        let code = source.code();
         for word in forbidden {
-            assert!(!code.contains(word), "src/{name} knows of {word}");
+            assert!(!code.contains(word), "{} knows of {word}", source.name);
         }
     }
     assert!(checked > 0, "the rule applies to no file");
 }
 
 #[test]
-fn the_domain_knows_neither_server_nor_runtime_nor_metrics() {
-    knows_nothing_of(
-        |name| DOMAIN.iter().any(|domain| name.starts_with(domain)),
-        &["pingora", "prometheus::", "tokio::", "crate::metrics", "crate::proxy", "crate::gate"],
-    );
-}
-
-#[test]
-fn verification_finds_faults_and_knows_no_answer() {
-    let verifies =
-        ["event.rs", "fault.rs", "handshake.rs", "json.rs", "keys/", "scheme", "sign", "verify/"];
-    knows_nothing_of(
-        |name| verifies.iter().any(|part| name.starts_with(part)),
-        &["crate::outcome", "crate::answer", "Refusal"],
-    );
-}
-
-#[test]
 fn the_lifecycle_knows_neither_pingora_nor_toml_nor_prometheus() {
-    knows_nothing_of(|name| name == "lifecycle.rs", &["pingora", "toml", "prometheus"]);
-}
-
-/// The modules of `src`, each with those that its code names.
-fn uses() -> BTreeMap<String, BTreeSet<String>> {
-    let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (name, text) in sources().iter().filter(|(name, _)| !is_for_tests(name)) {
-        let module = name.split(['/', '.']).next().unwrap_or_default();
-        let is_of_a_name = |c: char| c.is_ascii_lowercase() || c == '_' || c.is_ascii_digit();
-        let code = code(text);
-        let named = code.split("crate::").skip(1).filter_map(|rest| {
-            rest.split(|c| !is_of_a_name(c)).next().filter(|used| *used != module)
-        });
-        uses.entry(module.to_owned()).or_default().extend(named.map(str::to_owned));
-    }
-    uses
-}
-
-#[test]
-fn no_two_modules_need_each_other() {
-    let mut uses = uses();
-    assert!(uses["lifecycle"].contains("dispatch") && uses["dispatch"].contains("gate"));
-    // Whatever needs nothing that is left is taken away; what stays is a circle, or leads to one.
-    while let Some(lowest) = {
-        let is_low = |used: &BTreeSet<String>| !used.iter().any(|used| uses.contains_key(used));
-        uses.iter().find(|(_, used)| is_low(used)).map(|(module, _)| module.clone())
-    } {
-        uses.remove(&lowest);
-    }
-    assert!(uses.is_empty(), "these go in a circle, or use some that do: {uses:?}");
-}
-
-#[test]
-fn claims_know_neither_http_nor_signatures() {
     knows_nothing_of(
-        |name| name.starts_with("dedupe/"),
-        &[
-            "http::",
-            "pingora",
-            "hookward_verify::verify",
-            "hookward_verify::scheme",
-            "crate::source",
-            "crate::route",
-            "crate::proof",
-            "hookward_verify::event",
-            "crate::outcome",
-        ],
+        |name| name.starts_with("src/delivery/") && !name.contains("/gate"),
+        &["pingora", "toml::", "prometheus"],
     );
+}
+
+#[test]
+fn the_listener_knows_neither_sources_nor_signatures() {
+    knows_nothing_of(
+        |name| name.starts_with("src/edge/"),
+        &["delivery::source", "delivery::lifecycle", "hookward_verify::verify", "hookward_claims"],
+    );
+}
+
+/// Which crate of the workspace may name which; the compiler refuses what its manifest does not.
+#[test]
+fn crates_depend_downwards_only() {
+    let allowed: BTreeMap<&str, &[&str]> = [
+        ("hookward-time", &[][..]),
+        ("hookward-secret", &[]),
+        ("hookward-names", &[]),
+        ("hookward-settings", &["hookward-secret"]),
+        (
+            "hookward-verify",
+            &["hookward-names", "hookward-secret", "hookward-settings", "hookward-time"],
+        ),
+        ("hookward-claims", &["hookward-names", "hookward-secret", "hookward-time"]),
+        ("hookward-inbox", &[]),
+    ]
+    .into();
+    for (name, may) in allowed {
+        let path = tree::root().join("crates").join(name).join("Cargo.toml");
+        let manifest: toml::Table = std::fs::read_to_string(path).unwrap().parse().unwrap();
+        let dependencies = manifest["dependencies"].as_table().unwrap();
+        for banned in ["pingora", "prometheus", "toml_edit", "axum", "hyper"] {
+            assert!(!dependencies.contains_key(banned), "{name} needs {banned}");
+        }
+        let own = dependencies.keys().filter(|key| key.starts_with("hookward"));
+        for key in own {
+            assert!(may.contains(&key.as_str()), "{name} needs {key}");
+        }
+    }
+}
+
+#[test]
+fn no_two_files_of_a_crate_need_each_other() {
+    for krate in crates() {
+        let uses = uses(&krate);
+        if krate.folder == "src" {
+            let lifecycle = &uses["src/delivery/lifecycle.rs"];
+            assert!(
+                lifecycle.contains("src/delivery/dispatch.rs"),
+                "the scan works: {lifecycle:?}"
+            );
+        }
+        let left = circles(uses);
+        assert!(left.is_empty(), "these go in a circle: {left:#?}");
+    }
 }
 
 #[test]
 fn only_a_proven_event_can_be_claimed() {
-    let claimable = |(_, text): &(String, String)| code(text).contains("impl Claimable for");
-    let files: Vec<String> = sources()
-        .into_iter()
-        .filter(|(name, _)| !is_for_tests(name))
-        .filter(claimable)
-        .map(|(name, _)| name)
-        .collect();
-    assert_eq!(files, ["proof.rs"]);
+    let claimable = |source: &Source| source.code().contains("impl Claimable for");
+    let files: Vec<String> =
+        sources().into_iter().filter(claimable).map(|source| source.name).collect();
+    assert_eq!(files, ["src/delivery/proof.rs"]);
 }
 
 #[test]
 fn only_the_clock_reads_the_time() {
     knows_nothing_of(
-        |name| name != "clock.rs",
+        |name| name != "crates/hookward-time/src/lib.rs",
         &["SystemTime::now", "std::time::Instant", "Timestamp::now", "chrono"],
     );
 }
 
 /// The numbers of 400 to 511, the last status that is registered, in a file's code.
-fn refusing_statuses(text: &str) -> BTreeSet<u16> {
-    code(text)
+fn refusing_statuses(source: &Source) -> BTreeSet<u16> {
+    source
+        .code()
         .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
         .filter_map(|word| word.parse().ok())
         .filter(|number| (400..=511).contains(number))
@@ -177,16 +121,27 @@ fn refusing_statuses(text: &str) -> BTreeSet<u16> {
 /// left to see to is that nobody on a delivery's way writes one past it.
 #[test]
 fn no_status_of_a_refusal_is_written_on_the_way_of_a_delivery() {
-    let on_the_way = ["lifecycle", "shadow", "gate", "event", "handshake", "verify/", "proxy/"];
+    let on_the_way = [
+        "src/delivery/lifecycle",
+        "src/delivery/shadow",
+        "src/delivery/gate",
+        "src/edge/",
+        "crates/hookward-verify/src/event",
+        "crates/hookward-verify/src/handshake",
+        "crates/hookward-verify/src/verify/",
+    ];
     let mut checked = 0;
-    for (name, text) in sources().iter().filter(|(name, _)| !is_for_tests(name)) {
-        let found = refusing_statuses(text);
+    for source in sources() {
+        let found = refusing_statuses(&source);
+        let name = &source.name;
         match name.as_str() {
-            "outcome.rs" => assert!(found.len() > 15, "the scan finds the statuses: {found:?}"),
+            "src/outcome.rs" => {
+                assert!(found.len() > 15, "the scan finds the statuses: {found:?}");
+            }
             // It reads what destinations answer.
-            "dispatch.rs" => assert_eq!(found, [429, 500].into(), "src/{name}"),
+            "src/delivery/dispatch.rs" => assert_eq!(found, [429, 500].into(), "{name}"),
             _ if on_the_way.iter().any(|part| name.starts_with(part)) => {
-                assert!(found.is_empty(), "src/{name}: {found:?}");
+                assert!(found.is_empty(), "{name}: {found:?}");
             }
             _ => continue,
         }
@@ -197,18 +152,90 @@ fn no_status_of_a_refusal_is_written_on_the_way_of_a_delivery() {
 
 #[test]
 fn no_file_is_longer_than_a_reader_can_hold() {
-    for (name, text) in sources().iter().filter(|(name, _)| !name.contains("tests")) {
-        let lines = before_tests(text).lines().count();
-        assert!(lines <= 450, "src/{name} has {lines} lines before its tests: split it by noun");
+    for source in sources() {
+        let lines = source.text.split("#[cfg(test)]\nmod tests {").next().unwrap().lines().count();
+        assert!(
+            lines <= 400,
+            "{} has {lines} lines before its tests: split it by noun",
+            source.name
+        );
     }
+}
+
+/// The functions of a file with their length in lines and the comment line before them.
+fn functions(text: &str) -> Vec<(String, usize)> {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut found = Vec::new();
+    for (index, line) in lines.iter().enumerate() {
+        let bare = line.trim_start();
+        let indent = line.len() - bare.len();
+        let is_function = bare.split_whitespace().take(5).any(|word| word == "fn")
+            && !bare.starts_with("//")
+            && bare.contains("fn ")
+            && !bare.contains('"');
+        if !is_function {
+            continue;
+        }
+        let closing = format!("{}}}", " ".repeat(indent));
+        let end = lines[index..].iter().position(|line| *line == closing);
+        let is_declaration =
+            lines[index..].iter().take(8).any(|line| line.trim_end().ends_with(';'))
+                && !lines[index..].iter().take(8).any(|line| line.trim_end().ends_with('{'));
+        if let (Some(length), false) = (end, is_declaration) {
+            found.push((bare.to_owned(), length + 1));
+        }
+    }
+    found
+}
+
+#[test]
+fn no_function_is_longer_than_a_screen() {
+    let mut checked = 0;
+    for source in sources() {
+        for (head, lines) in functions(&source.text) {
+            checked += 1;
+            assert!(lines <= 80, "{}: `{head}` has {lines} lines", source.name);
+        }
+    }
+    assert!(checked > 1000, "the scan finds functions: {checked}");
+}
+
+/// The types that a file declares at the left margin, or in a module of its own.
+fn types(source: &Source) -> impl Iterator<Item = String> {
+    let code = source.code();
+    let named: Vec<String> = code
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split_whitespace().skip_while(|word| word.starts_with("pub"));
+            let kind = words.next()?;
+            let is_type = matches!(kind, "struct" | "enum" | "trait") && !line.starts_with("  ");
+            let name = words.next().filter(|_| is_type)?;
+            let end = name.find(|c: char| !c.is_alphanumeric()).unwrap_or(name.len());
+            Some(name[..end].to_owned())
+        })
+        .collect();
+    named.into_iter()
+}
+
+#[test]
+fn a_type_name_stands_for_one_thing() {
+    let mut seen: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for source in sources() {
+        for name in types(&source) {
+            seen.entry(name).or_default().push(source.name.clone());
+        }
+    }
+    assert!(seen.len() > 300, "the scan finds types: {}", seen.len());
+    let twice: Vec<_> = seen.iter().filter(|(_, files)| files.len() > 1).collect();
+    assert!(twice.is_empty(), "{twice:#?}");
 }
 
 #[test]
 fn no_module_is_named_after_nothing() {
-    for (name, _) in sources() {
+    for source in sources() {
+        let stem = source.module.last().map_or("", String::as_str);
         for word in ["utils", "helpers", "common", "types", "misc"] {
-            let stem = Path::new(&name).file_stem().unwrap().to_str().unwrap();
-            assert_ne!(stem, word, "src/{name}");
+            assert_ne!(stem, word, "{}", source.name);
         }
     }
 }

@@ -18,10 +18,11 @@ pub mod keys;
 pub mod part;
 pub mod problem;
 pub mod reading;
+pub mod secret_reader;
 pub mod secrets;
 pub mod value;
 
 pub use keys::{Default as KeyDefault, Key, TableKeys};
 pub use part::Part;
 pub use problem::{Place, Problem, Severity};
-pub use secrets::{SecretReader, SystemSecrets};
+pub use secret_reader::{SecretReader, SystemSecrets};

@@ -7,7 +7,7 @@ use crate::document::{Node, Table, Value};
 use crate::keys::TableKeys;
 use crate::part::Part;
 use crate::problem::{Place, Problem, Severity, nearest};
-use crate::secrets::SecretReader;
+use crate::secret_reader::SecretReader;
 use crate::value::Form;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};

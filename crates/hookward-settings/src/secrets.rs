@@ -8,53 +8,8 @@ use crate::keys::{TableKeys, optional};
 use crate::problem::Severity;
 use crate::reading::Item;
 use hookward_secret::Secret;
-use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
-
-/// Where secrets are read from; a parameter so that no test needs the process's environment.
-pub trait SecretReader {
-    /// The bytes of an environment variable; `None` if it is not set.
-    fn environment(&self, name: &str) -> Option<Secret>;
-
-    /// The bytes of a file, line end included.
-    fn file(&self, path: &Path) -> io::Result<Secret>;
-
-    /// The permission bits of a file that others than its owner may write; `None` if nobody else
-    /// may, or if that cannot be told.
-    fn writable_by_others(&self, _path: &Path) -> Option<u32> {
-        None
-    }
-}
-
-/// The process's environment and the file system.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemSecrets;
-
-/// No key of any algorithm comes near this; a path that leads to something else altogether does.
-const LARGEST_FILE_BYTES: u64 = 64 * 1024;
-
-impl SecretReader for SystemSecrets {
-    fn environment(&self, name: &str) -> Option<Secret> {
-        std::env::var_os(name).map(OsString::into_encoded_bytes).map(Secret::new)
-    }
-
-    fn file(&self, path: &Path) -> io::Result<Secret> {
-        let mut bytes = Vec::new();
-        File::open(path)?.take(LARGEST_FILE_BYTES + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > LARGEST_FILE_BYTES {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 64 KiB"));
-        }
-        Ok(Secret::new(bytes))
-    }
-
-    fn writable_by_others(&self, path: &Path) -> Option<u32> {
-        let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o7777;
-        (mode & 0o022 != 0).then_some(mode)
-    }
-}
 
 /// The keys of a secret.
 pub static KEYS: TableKeys = TableKeys {
