@@ -244,29 +244,14 @@ fn the_readme_says_how_to_install_before_it_calls_the_command() {
 }
 
 #[test]
-fn the_readmes_container_listens_and_delivers_beyond_itself() {
-    let text = std::fs::read_to_string(root().join("README.md")).unwrap();
-    let (_, section) = text.split_once("## In a container").expect("the section");
-    let (_, toml) = section.split_once("```toml\n").expect("a configuration");
-    let configuration: Table = toml.split("```").next().unwrap().parse().expect("TOML");
-    let listen = configuration["server"]["listen"][0].as_str().unwrap();
-    let url = configuration["upstreams"]["erp"]["url"].as_str().unwrap();
-    assert!(listen.starts_with("0.0.0.0:") && !url.contains("127.0.0.1"), "{listen} {url}");
-    let (_, host) = url.split_once("http://").expect("a URL");
-    let (host, _) = host.split_once(':').expect("a port");
-    assert!(section.contains(&format!("--name {host} ")), "nothing is called {host}");
-}
-
-#[test]
-fn the_readme_lists_every_command_and_every_exit_code() {
+fn the_page_on_commands_lists_every_command_and_every_exit_code() {
     let help = hookward().arg("--help").output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
     let (_, commands) = help.split_once("Commands:\n").expect("a list");
     let commands = commands.lines().map_while(|line| line.strip_prefix("  "));
     let commands: Vec<_> = commands.filter_map(|line| line.split_whitespace().next()).collect();
     assert!(commands.len() > 10 && commands.contains(&"health"), "{commands:?}");
-    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    let (_, section) = readme.split_once("## Commands").expect("the section");
+    let section = std::fs::read_to_string(root().join("docs/commands.md")).unwrap();
     for command in commands {
         assert!(section.contains(&format!("`hookward {command}")), "{command}");
     }

@@ -21,6 +21,7 @@ mod checking;
 mod claims;
 mod clues;
 mod commands;
+mod contract;
 mod conversations;
 mod docs;
 mod faults;

@@ -107,7 +107,7 @@ pub(super) fn scenes() -> Vec<Scene> {
             sent: "the same order again",
             event: first,
             told: "200 duplicate",
-            why: "the ERP has it; the shop is content and stops",
+            why: "the ERP has it; the shop stops retrying",
             ..PLAIN
         },
         Scene {
@@ -115,7 +115,7 @@ pub(super) fn scenes() -> Vec<Scene> {
             event: event("evt-2", "order.created"),
             tampering: Tampering::BodyAltered,
             told: "401 rejected signature_mismatch",
-            why: "the signature is of other bytes",
+            why: "the signature is for other bytes",
             ..PLAIN
         },
         Scene {
@@ -123,30 +123,30 @@ pub(super) fn scenes() -> Vec<Scene> {
             event: event("evt-2", "order.created"),
             tampering: Tampering::SignatureLost,
             told: "401 rejected signature_missing",
-            why: "anybody could have sent it",
+            why: "anyone could have sent it",
             ..PLAIN
         },
         Scene {
-            sent: "an order signed by somebody else",
+            sent: "an order signed with a wrong secret",
             event: event("evt-2", "order.created"),
             tampering: Tampering::SignedByAnother,
             told: "401 rejected signature_mismatch",
-            why: "made with another secret",
+            why: "no secret of the shop made the signature",
             ..PLAIN
         },
         Scene {
             sent: "a delivery of last week, replayed",
             event: Event { age_seconds: A_WEEK_SECONDS, ..event("evt-0", "order.created") },
             told: "401 rejected timestamp_too_old",
-            why: "signed by the shop, but stale",
+            why: "signed by the shop, but too old",
             ..PLAIN
         },
         Scene {
-            sent: "an order to a path of nobody's",
+            sent: "an order to an unknown path",
             event: event("evt-2", "order.created"),
             tampering: Tampering::WrongPath,
             told: "404 rejected unknown_source",
-            why: "no source is configured there",
+            why: "no source has this path",
             ..PLAIN
         },
         Scene {
@@ -183,7 +183,7 @@ pub(super) fn scenes() -> Vec<Scene> {
             told: "503 failed upstream_error",
             erp: &[200],
             crm: &[503],
-            why: "not everybody has it yet",
+            why: "the CRM does not have it yet",
             ..PLAIN
         },
         Scene {
@@ -191,7 +191,7 @@ pub(super) fn scenes() -> Vec<Scene> {
             event: paid,
             told: "200 delivered",
             crm: &[200],
-            why: "only the CRM was missing it",
+            why: "only the CRM missed it",
             ..PLAIN
         },
         Scene {
@@ -200,7 +200,7 @@ pub(super) fn scenes() -> Vec<Scene> {
             plans: &[(Receiver::Erp, StatusCode::OK, TOO_SLOW)],
             told: "503 held still_working",
             erp: &[200],
-            why: "the shop gave up; the ERP was left to finish",
+            why: "the shop gave up; the ERP may finish",
             ..PLAIN
         },
         Scene {
@@ -211,10 +211,10 @@ pub(super) fn scenes() -> Vec<Scene> {
             ..PLAIN
         },
         Scene {
-            sent: "an event that nobody asked for",
+            sent: "an event of another type",
             event: event("evt-7", "review.published"),
             told: "200 ignored",
-            why: "no route takes its type",
+            why: "no route takes it",
             ..PLAIN
         },
     ]
