@@ -204,6 +204,15 @@ fn unsigned_head(source: &Source, request: &SignRequest<'_>) -> Result<RequestHe
             insert(&mut head.headers, name, &id)?;
         }
     }
+    for part in &scheme.signature.signed.0 {
+        if let Part::HeaderList(name) = part {
+            let mut names: Vec<&str> = head.headers.keys().map(HeaderName::as_str).collect();
+            names.push(name.as_str());
+            names.sort_unstable();
+            let list = names.join(",");
+            insert(&mut head.headers, name, &list)?;
+        }
+    }
     Ok(head)
 }
 
