@@ -60,10 +60,16 @@ pub async fn deliver(gate: &Gate, head: &RequestHead, body: &mut dyn BodySource)
     };
     gate.conclude(Some(serving), &report, &judged, took());
     let told = forwarded_anyway.unwrap_or(judged);
-    match serving.source.answers {
+    let mut told = match serving.source.answers {
         Answers::Full => told,
         Answers::Bare => told.bare(),
+    };
+    if told.refusal.is_none()
+        && let Some((name, value)) = handshake::echoed(&serving.source, head)
+    {
+        told.headers.insert(name, value);
     }
+    told
 }
 
 /// Lets one delivery live from its head to its answer. What is learned on the way goes into
