@@ -26,7 +26,7 @@ use hookward_claims::{ClaimRequest, ClaimTerms, Hold, Intent};
 use hookward_time::UnixMillis;
 use hookward_verify::event::Event;
 use hookward_verify::fault::Fault;
-use hookward_verify::handshake::Reply;
+use hookward_verify::handshake::{self, Reply};
 use hookward_verify::verify::{Genuine, SignatureCheck, freshness};
 use http::{HeaderValue, header};
 use std::sync::Arc;
@@ -74,10 +74,16 @@ pub async fn deliver(gate: &Gate, head: &RequestHead, body: &mut dyn BodySource)
     };
     gate.conclude(Some(serving), &report, &judged, took());
     let told = forwarded_anyway.unwrap_or(judged);
-    match serving.source.answers {
+    let mut told = match serving.source.answers {
         Answers::Full => told,
         Answers::Bare => told.bare(),
+    };
+    if told.refusal().is_none()
+        && let Some((name, value)) = handshake::echoed(&serving.source.sender, head.view())
+    {
+        told.headers.insert(name, value);
     }
+    told
 }
 
 /// Lets one delivery live from its head to its answer. What is learned on the way goes into

@@ -2,7 +2,7 @@
 //! the bodies in which they sign a part. Each signs here by code of the test's own.
 
 use crate::support::{
-    Delivery, Reply, Sender, Setup, Upstream, hookward, request, stdout, unix_now,
+    Delivery, Reply, Sender, Setup, Upstream, hookward, request, rfc3339_in, stdout, unix_now,
 };
 use data_encoding::{BASE64, HEXLOWER};
 use ed25519_dalek::{Signer as _, SigningKey};
@@ -103,6 +103,118 @@ fn mandrill_can_be_set_up_and_its_known_key_lets_no_event_in() {
     assert_eq!(erp.count(), 0);
     assert_eq!(Sender::to(&with).deliver(&post(own, event)).outcome(), "delivered");
     erp.saw(1);
+}
+
+#[test]
+fn twitch_is_answered_its_signed_challenge_and_its_messages_reach_the_receiver() {
+    let erp = Upstream::start();
+    let proxy = setup(&erp, "twitch", "s3cRe7-of-the-subscription").start();
+    let now = rfc3339_in(0);
+    let signed = |id: &str, kind: &str, body: &str| {
+        let signature = hmac_sha256(b"s3cRe7-of-the-subscription", &format!("{id}{now}{body}"));
+        let signature = HEXLOWER.encode(&BASE64.decode(signature.as_bytes()).unwrap());
+        Delivery::post("/hook", body)
+            .with("Twitch-Eventsub-Message-Id", id)
+            .with("Twitch-Eventsub-Message-Timestamp", &now)
+            .with("Twitch-Eventsub-Message-Type", kind)
+            .with("Twitch-Eventsub-Message-Signature", &format!("sha256={signature}"))
+    };
+    let ask = r#"{"challenge":"pogchamp-kappa-360noscope-vohiyo","subscription":{"id":"f1c2a387","type":"stream.online","status":"webhook_callback_verification_pending"}}"#;
+    let question = signed("m-1", "webhook_callback_verification", ask);
+    let response = Sender::to(&proxy).deliver(&question);
+    assert_eq!((response.status, response.outcome()), (200, "handshake"));
+    assert_eq!(response.text(), "pogchamp-kappa-360noscope-vohiyo");
+    assert!(response.header("Content-Type").is_some_and(|kind| kind.starts_with("text/plain")));
+    let forged = question.replacing("Twitch-Eventsub-Message-Id", "m-2");
+    assert_eq!(Sender::to(&proxy).deliver(&forged).status, 401);
+    assert_eq!(erp.count(), 0);
+
+    let event = r#"{"subscription":{"id":"f1c2a387","type":"stream.online","status":"enabled"},"event":{"id":"9001"}}"#;
+    let revoked = r#"{"subscription":{"id":"f1c2a387","type":"stream.online","status":"authorization_revoked"}}"#;
+    for (id, kind, body, outcome) in [
+        ("m-3", "notification", event, "delivered"),
+        ("m-3", "notification", event, "duplicate"),
+        ("m-4", "revocation", revoked, "delivered"),
+    ] {
+        let response = Sender::to(&proxy).deliver(&signed(id, kind, body));
+        assert_eq!(response.outcome(), outcome, "{id} {kind}");
+    }
+    let seen = erp.saw(2);
+    assert_eq!(seen[0].header("Hookward-Event-Type"), "stream.online");
+    assert_eq!(seen[1].header("Twitch-Eventsub-Message-Type"), "revocation");
+    assert_eq!(seen[1].body, revoked.as_bytes());
+}
+
+#[test]
+fn cloudevents_and_event_grid_ask_before_they_send_and_only_a_token_lets_an_event_in() {
+    let erp = Upstream::start();
+    let token = "a-token-of-some-length";
+    let cloudevents = setup(&erp, "cloudevents", token).start();
+    let origin = ("WebHook-Request-Origin", "eventemitter.example.com");
+    let rate = ("WebHook-Request-Rate", "120");
+    let response = request(cloudevents.address, "OPTIONS", "/hook", &[origin, rate]);
+    assert_eq!((response.status, response.outcome()), (200, "handshake"));
+    let allowed = response.header("WebHook-Allowed-Origin");
+    assert_eq!(allowed, Some("eventemitter.example.com"));
+    assert_eq!(response.header("WebHook-Allowed-Rate"), Some("120"));
+    assert_eq!(request(cloudevents.address, "OPTIONS", "/hook", &[]).status, 405);
+    let structured = r#"{"specversion":"1.0","type":"com.example.a","source":"/a","id":"1"}"#;
+    let bearer = |body: &str, token: &str| {
+        Delivery::post("/hook", body).with("Authorization", &format!("Bearer {token}"))
+    };
+    let binary = |source: &str| {
+        bearer("not JSON", token)
+            .with("ce-id", "1")
+            .with("ce-source", source)
+            .with("ce-type", "com.example.b")
+    };
+    for (delivery, outcome) in [
+        (bearer(structured, "another-token"), "rejected"),
+        (bearer(structured, token), "delivered"),
+        (bearer(structured, token), "duplicate"),
+        (binary("/b"), "delivered"),
+        // The id alone names no event.
+        (binary("/c"), "delivered"),
+    ] {
+        assert_eq!(Sender::to(&cloudevents).deliver(&delivery).outcome(), outcome);
+    }
+    assert_eq!(erp.saw(3)[1].header("Hookward-Event-Type"), "com.example.b");
+
+    let grid = setup(&erp, "azure-event-grid", token).start();
+    let ask = r#"[{"id":"2","eventType":"Microsoft.EventGrid.SubscriptionValidationEvent","data":{"validationCode":"512D38B6"}}]"#;
+    let question = Delivery::post("/hook", ask).with("aeg-event-type", "SubscriptionValidation");
+    let response = Sender::to(&grid).deliver(&question);
+    assert_eq!((response.status, response.outcome()), (200, "handshake"));
+    assert_eq!(response.text(), r#"{"validationResponse":"512D38B6"}"#);
+    let event = r#"[{"id":"3","eventType":"Microsoft.Storage.BlobCreated","data":{}}]"#;
+    let without = Delivery::post("/hook", event).with("aeg-event-type", "SubscriptionValidation");
+    assert_eq!(Sender::to(&grid).deliver(&without).status, 401);
+    assert_eq!(Sender::to(&grid).deliver(&bearer(event, token)).outcome(), "delivered");
+    assert_eq!(erp.saw(4)[3].header("Hookward-Event-Type"), "Microsoft.Storage.BlobCreated");
+}
+
+#[test]
+fn acrobat_sign_gets_its_client_id_back_in_every_good_answer() {
+    let erp = Upstream::start();
+    let proxy = setup(&erp, "adobe-sign", "UB7E5BXCXY-client-id").start();
+    let ours = ("X-AdobeSign-ClientId", "UB7E5BXCXY-client-id");
+    let response = request(proxy.address, "GET", "/hook", &[ours]);
+    assert_eq!((response.status, response.outcome()), (200, "handshake"));
+    assert_eq!(response.header(ours.0), Some(ours.1));
+    let response = request(proxy.address, "GET", "/hook", &[(ours.0, "another-client-id")]);
+    assert_eq!((response.status, response.header(ours.0)), (401, None));
+    let event = r#"{"webhookNotificationId":"n-1","event":"AGREEMENT_CREATED"}"#;
+    for (client_id, outcome, echoed) in [
+        ("another-client-id", "rejected", None),
+        (ours.1, "delivered", Some(ours.1)),
+        (ours.1, "duplicate", Some(ours.1)),
+    ] {
+        let delivery = Delivery::post("/hook", event).with(ours.0, client_id);
+        let response = Sender::to(&proxy).deliver(&delivery);
+        assert_eq!(response.outcome(), outcome);
+        assert_eq!(response.header(ours.0), echoed, "{outcome}");
+    }
+    assert_eq!(erp.saw(1)[0].header("Hookward-Event-Type"), "AGREEMENT_CREATED");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::sender::Sender;
 use crate::verify::check;
 use data_encoding::{BASE64, HEXLOWER};
 use hookward_secret::{NamedSecret, Secret};
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, Method};
 use serde_json::{Map, Value, json};
 use subtle::ConstantTimeEq as _;
@@ -70,6 +70,8 @@ pub fn answer_head(
             Some(Ok(Reply::json(&json!({ "verification": challenge }))))
         }
         Kind::Ebay => ebay(handshake, source, head),
+        Kind::CloudEvents => permission(head).map(Ok),
+        Kind::AdobeSign => adobe_sign(source, head),
         _ => None,
     }
 }
@@ -163,8 +165,41 @@ pub fn answer_body(
             is_number.then(|| Ok(Reply::empty()))
         }
         Kind::ExactOnline => body.is_empty().then(|| Ok(Reply::empty())),
-        Kind::Meta | Kind::X | Kind::Okta | Kind::Dropbox | Kind::Trello | Kind::Ebay => None,
+        Kind::Twitch => {
+            // The body is signed and the header that names the kind of message is not.
+            let question = object(body)?;
+            let challenge = token_member(&question, "challenge")?;
+            let is_question = question.len() == 2 && question.contains_key("subscription");
+            is_question.then(|| signed(Ok(Reply::text(challenge.to_owned()))))?
+        }
+        Kind::Front => {
+            let challenge = token_in_header(head, &HeaderName::from_static("x-front-challenge"))?;
+            let question = object(body)?;
+            let is_question = question.get("type")? == "sync" && !question.contains_key("payload");
+            is_question.then(|| signed(Ok(Reply::json(&json!({ "challenge": challenge })))))?
+        }
+        Kind::EventGrid => {
+            let code = subscription_validation(head, body)?;
+            Some(Ok(Reply::json(&json!({ "validationResponse": code }))))
+        }
+        Kind::Meta
+        | Kind::X
+        | Kind::Okta
+        | Kind::Dropbox
+        | Kind::Trello
+        | Kind::Ebay
+        | Kind::CloudEvents
+        | Kind::AdobeSign => None,
     }
+}
+
+/// The header that the answer to an event repeats, where the protocol wants it there and the event
+/// carries it.
+#[must_use]
+pub fn echoed(source: &Sender, head: Request<'_>) -> Option<(HeaderName, HeaderValue)> {
+    let name = source.scheme.handshake.as_ref()?.kind.echoes()?;
+    let value = token_in_header(head, &name)?;
+    Some((name, HeaderValue::from_str(value).ok()?))
 }
 
 /// No question of any protocol is longer.
@@ -197,6 +232,53 @@ fn ebay(handshake: &Handshake, source: &Sender, head: Request<'_>) -> Option<Res
     }))
 }
 
+/// The permission that a sender of `CloudEvents` asks for before it sends. It authenticates nobody:
+/// each event still has to carry its token.
+fn permission(head: Request<'_>) -> Option<Reply> {
+    let origin = token_in_header(head, &HeaderName::from_static("webhook-request-origin"))?;
+    let mut reply = Reply::empty();
+    let mut allow = |name, value: &str| {
+        HeaderValue::from_str(value).map(|value| reply.headers.insert(name, value)).is_ok()
+    };
+    // The rate that the sender asks for: what is more than the source takes is answered with 429.
+    let rate = token_in_header(head, &HeaderName::from_static("webhook-request-rate"));
+    let rate = rate.filter(|rate| rate.parse::<u32>().is_ok_and(|rate| rate > 0)).unwrap_or("*");
+    let is_allowed = allow(HeaderName::from_static("webhook-allowed-origin"), origin)
+        && allow(HeaderName::from_static("webhook-allowed-rate"), rate)
+        && allow(ALLOW, "POST, OPTIONS");
+    is_allowed.then_some(reply)
+}
+
+/// The client id is the secret: a stranger who does not know it is not told that it is right.
+fn adobe_sign(source: &Sender, head: Request<'_>) -> Option<Result<Reply, Fault>> {
+    let (name, value) = echoed(source, head)?;
+    let keys = match &source.keys {
+        Ok(keys) => keys,
+        Err(why) => return Some(Err(Fault::SecretUnavailable(why.clone().into()))),
+    };
+    let given = sha256(value.as_bytes());
+    // Hashed first, so that the time taken does not tell how long the right one is.
+    let is_ours = keys.iter().any(|key| given.ct_eq(&sha256(key.text.expose())).into());
+    if !is_ours {
+        return Some(Err(Fault::SignatureMismatch("another client id".into())));
+    }
+    let mut reply = Reply::empty();
+    reply.headers.insert(name, value);
+    Some(Ok(reply))
+}
+
+/// The code of Event Grid's question, a body of one event of that type and nothing else.
+fn subscription_validation(head: Request<'_>, body: &[u8]) -> Option<String> {
+    (token_in_header(head, &HeaderName::from_static("aeg-event-type"))?
+        == "SubscriptionValidation")
+        .then_some(())?;
+    let events: Vec<Map<String, Value>> = serde_json::from_slice(body).ok()?;
+    let [event] = events.as_slice() else { return None };
+    let is_question = event.get("eventType")? == "Microsoft.EventGrid.SubscriptionValidationEvent";
+    let code = token_member(event.get("data")?.as_object()?, "validationCode")?;
+    is_question.then(|| code.to_owned())
+}
+
 fn verify_token(handshake: &Handshake) -> Result<&[u8], Fault> {
     match &handshake.verify_token {
         Some(token) => Ok(token.expose()),
@@ -227,6 +309,12 @@ fn query_parameter(head: Request<'_>, wanted: &str) -> Option<String> {
 
 fn token_in_query(head: Request<'_>, name: &str) -> Option<String> {
     query_parameter(head, name).filter(|token| is_token(token))
+}
+
+/// The one value of a header.
+fn token_in_header<'a>(head: Request<'a>, name: &HeaderName) -> Option<&'a str> {
+    let value = head.first_text(name)?;
+    (head.headers.value(name, 1).is_none() && is_token(value)).then_some(value)
 }
 
 fn token_member<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a str> {

@@ -32,8 +32,14 @@ impl Scheme {
     /// the signature.
     #[must_use]
     pub fn signs_timestamp(&self) -> bool {
+        let is_header = |rule: &TimestampRule| matches!(rule.from, TimestampPlace::Header(_));
         self.signature.algorithm != Algorithm::Token
-            && self.signature.signed.any(|part| matches!(part, Part::Timestamp))
+            && self.signature.signed.any(|part| match part {
+                Part::Timestamp => true,
+                // Such a list has to name the header of the time.
+                Part::HeaderList(_) => self.timestamp.as_ref().is_some_and(is_header),
+                _ => false,
+            })
     }
 }
 
@@ -304,6 +310,9 @@ pub enum Part {
     /// The headers that the item with this prefix names: the names as listed there, then the value of
     /// each, joined by dots (Hook0).
     Listed(String),
+    /// The headers that this header names, separated by commas: `name:value` of each in that order,
+    /// joined by semicolons (Contentful). The list has to name itself and the header of the time.
+    HeaderList(HeaderName),
     /// A part whose ASCII letters are folded to lower case.
     Lowercase(Box<Part>),
 }

@@ -202,6 +202,15 @@ fn unsigned_headers(source: &Sender, request: &SignRequest<'_>) -> Result<Header
             insert(&mut headers, name, &id)?;
         }
     }
+    for part in &scheme.signature.signed.0 {
+        if let Part::HeaderList(name) = part {
+            let mut names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+            names.push(name.as_str());
+            names.sort_unstable();
+            let list = names.join(",");
+            insert(&mut headers, name, &list)?;
+        }
+    }
     Ok(headers)
 }
 

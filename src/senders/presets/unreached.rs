@@ -50,11 +50,6 @@ pub const UNREACHED: &[Unreached] = &[
         instead: "Capture one delivery with `hookward receiver --capture` and let `hookward discover` look at it.",
     },
     Unreached {
-        sender: "Contentful",
-        because: "The signed headers are listed in a header of the request; a fixed list cannot be known beforehand.",
-        instead: "Look at `x-contentful-signed-headers` of one delivery and write the list out: `signed = \"{method}\\n{path}\\nx-contentful-signed-headers:{header:x-contentful-signed-headers};x-contentful-timestamp:{header:x-contentful-timestamp}\\n{body}\"`, hex, with the header's exact text under `require`.",
-    },
-    Unreached {
         sender: "Mollie (classic webhooks)",
         because: "Nothing is signed: a form with the id of a resource.",
         instead: "Move to next-generation webhooks (preset `mollie`). Until then: let the receiver fetch the payment.",
@@ -68,6 +63,41 @@ pub const UNREACHED: &[Unreached] = &[
         sender: "Keap, Rentman",
         because: "A handshake with `X-Hook-Secret`, then no signature.",
         instead: FETCH,
+    },
+    Unreached {
+        sender: "Strava",
+        because: "Events are not signed and carry no shared word. The verify token guards the subscription alone: it stands in Strava's first question and in no event, and `subscription_id` is a small number that anybody can try.",
+        instead: FETCH,
+    },
+    Unreached {
+        sender: "Mailchimp (audience webhooks)",
+        because: "Forms without a signature. Only Mailchimp Transactional signs (preset `mandrill`).",
+        instead: FETCH,
+    },
+    Unreached {
+        sender: "monday.com (webhooks made with a personal token)",
+        because: "Nothing is signed; only webhooks that an app creates carry a JWT. The `challenge` that comes first has a handshake, `monday`.",
+        instead: FETCH,
+    },
+    Unreached {
+        sender: "Braintree",
+        because: "The key is the SHA-1 of the private key, and the signature stands in one form field beside the payload that it covers.",
+        instead: VERIFY_IN_RECEIVER,
+    },
+    Unreached {
+        sender: "PandaDoc",
+        because: "The signature stands in the query of the URL, in a parameter that you name.",
+        instead: VERIFY_IN_RECEIVER,
+    },
+    Unreached {
+        sender: "Dropbox Sign",
+        because: "The hash covers a time and a type inside one field of a multipart form, and the answer has to be a text of Dropbox Sign's choice.",
+        instead: VERIFY_IN_RECEIVER,
+    },
+    Unreached {
+        sender: "Lithic (transaction webhooks of the dashboard)",
+        because: "The HMAC covers the body written anew, so the bytes that arrive do not fix it.",
+        instead: "Subscribe through the Events API (preset `lithic`).",
     },
     Unreached {
         sender: "PrestaShop, Odoo",

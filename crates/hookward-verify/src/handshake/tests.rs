@@ -276,6 +276,136 @@ fn mandrills_known_key_opens_nothing_but_the_question() {
     }
 }
 
+/// What a POST with these headers is answered, its signature being right or wrong.
+fn ask_post(
+    kind: Kind,
+    lines: &[(&str, &str)],
+    body: &str,
+    holds: bool,
+) -> Option<Result<Reply, FaultKind>> {
+    let refusal = Fault::SignatureMismatch("".into());
+    let verified = if holds { Ok(()) } else { Err(&refusal) };
+    let answer =
+        answer_body(&handshake(kind), &ready(), head(lines).view(), body.as_bytes(), verified);
+    answer.map(|answer| answer.map_err(|fault| fault.kind()))
+}
+
+#[test]
+fn a_challenge_of_twitch_or_front_is_echoed_where_its_signature_holds() {
+    let twitch = r#"{"challenge":"pogchamp-kappa","subscription":{"id":"1","type":"a"}}"#;
+    let kind_of_message = ("Twitch-Eventsub-Message-Type", "webhook_callback_verification");
+    let asked = |body: &str, holds| ask_post(Kind::Twitch, &[kind_of_message], body, holds);
+    let reply = asked(twitch, true).expect("a handshake").expect("an answer");
+    assert_eq!((reply.status, reply.content_type), (200, "text/plain; charset=utf-8"));
+    assert_eq!(reply.body, b"pogchamp-kappa");
+    assert_eq!(asked(twitch, false), Some(Err(FaultKind::SignatureMismatch)));
+    for event in [
+        r#"{"challenge":"a","subscription":{},"event":{}}"#,
+        r#"{"challenge":"a","event":{}}"#,
+        r#"{"challenge":"<script>","subscription":{}}"#,
+        r#"{"subscription":{"status":"authorization_revoked"}}"#,
+        r#"{"challenge":"a"}"#,
+    ] {
+        assert_eq!(asked(event, true), None, "{event}");
+    }
+
+    let sync = r#"{"type":"sync","authorization":{"id":"cmp_abc"}}"#;
+    let challenge = [("X-Front-Challenge", "abc123")];
+    let answer = body_of(ask_post(Kind::Front, &challenge, sync, true));
+    assert_eq!(answer, r#"{"challenge":"abc123"}"#);
+    let forged = ask_post(Kind::Front, &challenge, sync, false);
+    assert_eq!(forged, Some(Err(FaultKind::SignatureMismatch)));
+    for (lines, body) in [
+        (&challenge[..], r#"{"type":"inbound_received"}"#),
+        (&challenge[..], r#"{"type":"sync","payload":{}}"#),
+        (&challenge[..], "[]"),
+        (&[("X-Front-Challenge", "a b")][..], sync),
+        (&[("X-Front-Challenge", "a"), ("X-Front-Challenge", "b")][..], sync),
+        (&[("X-Other", "a")][..], sync),
+    ] {
+        assert_eq!(ask_post(Kind::Front, lines, body, true), None, "{lines:?} {body}");
+    }
+}
+
+#[test]
+fn a_sender_of_cloudevents_is_allowed_what_it_asks_for() {
+    let asked = |lines: &[(&str, &str)]| {
+        let mut request = head(lines);
+        request.method = Method::OPTIONS;
+        answer_head(&handshake(Kind::CloudEvents), &ready(), request.view())
+    };
+    let origin = ("WebHook-Request-Origin", "eventemitter.example.com");
+    for (rate, allowed) in
+        [(None, "*"), (Some("120"), "120"), (Some("0"), "*"), (Some("-1"), "*"), (Some("x"), "*")]
+    {
+        let rate = rate.map(|rate| ("WebHook-Request-Rate", rate));
+        let lines: Vec<_> = std::iter::once(origin).chain(rate).collect();
+        let reply = asked(&lines).expect("a handshake").expect("an answer");
+        assert_eq!((reply.status, reply.body.len()), (200, 0));
+        assert_eq!(reply.headers["webhook-allowed-origin"], "eventemitter.example.com");
+        assert_eq!(reply.headers["webhook-allowed-rate"], allowed, "{rate:?}");
+        assert_eq!(reply.headers["allow"], "POST, OPTIONS");
+    }
+    // A callback is an address of a stranger's choice: nothing says that it was read.
+    let callback = ("WebHook-Request-Callback", "https://example.com/confirm");
+    let reply = asked(&[origin, callback]).expect("a handshake").expect("an answer");
+    assert_eq!(reply.headers.len(), 4);
+    for lines in [
+        &[("Origin", "https://example.com")][..],
+        &[("WebHook-Request-Origin", "a b")],
+        &[origin, origin],
+        &[callback],
+    ] {
+        assert_eq!(asked(lines), None, "{lines:?}");
+    }
+}
+
+#[test]
+fn event_grids_validation_is_one_event_and_nothing_else() {
+    let kind_of_request = ("aeg-event-type", "SubscriptionValidation");
+    let asked = |body: &str| ask_post(Kind::EventGrid, &[kind_of_request], body, false);
+    let event = r#"{"id":"1","eventType":"Microsoft.EventGrid.SubscriptionValidationEvent","data":{"validationCode":"512d38b6-c7b8-40c8-89fe-f46f9e9622b6"}}"#;
+    let answer = body_of(asked(&format!("[{event}]")));
+    assert_eq!(answer, r#"{"validationResponse":"512d38b6-c7b8-40c8-89fe-f46f9e9622b6"}"#);
+    for body in [
+        event.to_owned(),
+        "[]".to_owned(),
+        format!("[{event},{event}]"),
+        format!("[{}]", event.replace("SubscriptionValidationEvent", "SubscriptionDeletedEvent")),
+        format!("[{}]", event.replace("512d38b6", "<b>")),
+        format!("[{}]", event.replace("validationCode", "code")),
+    ] {
+        assert_eq!(asked(&body), None, "{body}");
+    }
+    let delivery = [("aeg-event-type", "Notification")];
+    let body = format!("[{event}]");
+    assert_eq!(ask_post(Kind::EventGrid, &delivery, &body, true), None);
+}
+
+#[test]
+fn acrobat_sign_gets_its_client_id_back_and_a_stranger_does_not() {
+    let mut client_ids = source("X-AdobeSign-ClientId").with_secrets(&["older", "UB7E5BXCXY"]);
+    client_ids.keys = Ok(client_ids.new_keys());
+    client_ids.scheme.handshake = Some(handshake(Kind::AdobeSign));
+    let asked = |source: &Sender, lines: &[(&str, &str)]| {
+        let mut request = head(lines);
+        request.method = Method::GET;
+        let answer = answer_head(&handshake(Kind::AdobeSign), source, request.view());
+        answer.map(|answer| answer.map_err(|fault| fault.kind()))
+    };
+    let ours = [("X-AdobeSign-ClientId", "UB7E5BXCXY")];
+    let reply = asked(&client_ids, &ours).expect("a handshake").expect("an answer");
+    assert_eq!(reply.headers["x-adobesign-clientid"], "UB7E5BXCXY");
+    let another = asked(&client_ids, &[("X-AdobeSign-ClientId", "UB7E5BXCXZ")]);
+    assert_eq!(another, Some(Err(FaultKind::SignatureMismatch)));
+    assert_eq!(asked(&client_ids, &[("X-Other", "UB7E5BXCXY")]), None);
+    let (name, value) = echoed(&client_ids, head(&ours).view()).expect("the header");
+    assert_eq!((name.as_str(), value.as_bytes()), ("x-adobesign-clientid", &b"UB7E5BXCXY"[..]));
+    client_ids.keys = Err("no variable".into());
+    assert_eq!(asked(&client_ids, &ours), Some(Err(FaultKind::SecretUnavailable)));
+    assert_eq!(echoed(&ready(), head(&ours).view()), None);
+}
+
 #[test]
 fn names_are_unique() {
     let names: std::collections::HashSet<_> = Kind::NAMES.iter().map(|(name, _)| name).collect();

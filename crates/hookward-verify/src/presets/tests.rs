@@ -4,7 +4,7 @@ use super::*;
 use std::collections::HashSet;
 
 #[test]
-fn every_file_is_a_preset_and_there_are_at_least_eighty() {
+fn every_file_is_a_preset_and_there_are_at_least_a_hundred_and_forty() {
     for file in FILES.files() {
         let name = file.path().file_stem().unwrap().to_str().unwrap();
         let text = file.contents_utf8().expect("UTF-8");
@@ -13,7 +13,7 @@ fn every_file_is_a_preset_and_there_are_at_least_eighty() {
         }
     }
     assert_eq!(all().len(), FILES.files().count());
-    assert!(all().len() >= 80, "{}", all().len());
+    assert!(all().len() >= 140, "{}", all().len());
 }
 
 #[test]

@@ -141,8 +141,8 @@ pub static HANDSHAKE_KEYS: TableKeys = TableKeys {
             "word",
             "Which protocol's: `slack`, `meta`, `zoom`, `x`, `okta`, `dropbox`, `xero`, \
              `asana`, `discord`, `discord-events`, `mandrill`, `microsoft`, `notion`, `monday`, \
-             `trello`, `vtex`, `salesforce`, `ebay`, `woocommerce`, `line`, `exact-online`. See \
-             `schemes.md`.",
+             `trello`, `vtex`, `salesforce`, `ebay`, `woocommerce`, `line`, `exact-online`, \
+             `twitch`, `front`, `cloudevents`, `event-grid`, `adobe-sign`. See `schemes.md`.",
         ),
         optional(
             "verify_token",

@@ -58,11 +58,22 @@ pub enum HandshakeKind {
     Line,
     /// Exact Online: an empty POST.
     ExactOnline,
+    /// Twitch `EventSub`: a signed POST of nothing but `challenge` and `subscription`.
+    Twitch,
+    /// Front: a signed POST of type `sync` whose `X-Front-Challenge` is echoed in JSON.
+    Front,
+    /// `CloudEvents`: an OPTIONS with `WebHook-Request-Origin`, which is allowed.
+    CloudEvents,
+    /// Azure Event Grid: a POST of one `SubscriptionValidationEvent` whose code is echoed in JSON.
+    EventGrid,
+    /// Adobe Acrobat Sign: a GET with our client id in `X-AdobeSign-ClientId`, which is sent back,
+    /// as it is in the answer to each event.
+    AdobeSign,
 }
 
 impl HandshakeKind {
     /// Every kind with its name in the configuration.
-    pub const NAMES: [(&'static str, Self); 21] = [
+    pub const NAMES: [(&'static str, Self); 26] = [
         ("slack", Self::Slack),
         ("meta", Self::Meta),
         ("zoom", Self::Zoom),
@@ -84,13 +95,21 @@ impl HandshakeKind {
         ("woocommerce", Self::Woocommerce),
         ("line", Self::Line),
         ("exact-online", Self::ExactOnline),
+        ("twitch", Self::Twitch),
+        ("front", Self::Front),
+        ("cloudevents", Self::CloudEvents),
+        ("event-grid", Self::EventGrid),
+        ("adobe-sign", Self::AdobeSign),
     ];
 
     /// The methods that it uses beyond `POST`, for `Allow`.
     #[must_use]
     pub const fn methods(self) -> &'static [Method] {
         match self {
-            Self::Meta | Self::X | Self::Okta | Self::Dropbox | Self::Ebay => &[Method::GET],
+            Self::Meta | Self::X | Self::Okta | Self::Dropbox | Self::Ebay | Self::AdobeSign => {
+                &[Method::GET]
+            }
+            Self::CloudEvents => &[Method::OPTIONS],
             Self::Trello | Self::Mandrill => &[Method::HEAD],
             _ => &[],
         }
@@ -102,6 +121,21 @@ impl HandshakeKind {
         match self {
             Self::Okta => Some(HeaderName::from_static("x-okta-verification-challenge")),
             Self::Asana => Some(HeaderName::from_static("x-hook-secret")),
+            Self::Front => Some(HeaderName::from_static("x-front-challenge")),
+            Self::Twitch => Some(HeaderName::from_static("twitch-eventsub-message-type")),
+            Self::CloudEvents => Some(HeaderName::from_static("webhook-request-origin")),
+            Self::EventGrid => Some(HeaderName::from_static("aeg-event-type")),
+            Self::AdobeSign => self.echoes(),
+            _ => None,
+        }
+    }
+
+    /// The header that the answer to an event repeats, too: without it the sender takes a success
+    /// for a failure.
+    #[must_use]
+    pub fn echoes(self) -> Option<HeaderName> {
+        match self {
+            Self::AdobeSign => Some(HeaderName::from_static("x-adobesign-clientid")),
             _ => None,
         }
     }

@@ -16,7 +16,7 @@ impl Scheme {
     pub fn headers(&self) -> Vec<HeaderName> {
         let parts = self.signature.signed_texts().flat_map(|text| &text.0);
         let signed = parts.filter_map(|part| match part.unfolded() {
-            Part::Header(name) => Some(name),
+            Part::Header(name) | Part::HeaderList(name) => Some(name),
             Part::FormSorted => Some(&http::header::CONTENT_TYPE),
             Part::Literal(_)
             | Part::Body

@@ -106,6 +106,7 @@ impl fmt::Display for TimestampPlace {
 const HOLES: &str = "{body}, {timestamp}, {secret}, {header:NAME}, {json:/POINTER}, \
                      {json-raw:/POINTER}, {method}, {url}, {url:any-port}, {url:decoded}, {path}, \
                      {query}, {query:NAME}, {form}, {listed:PREFIX}, \
+                     {header-list:NAME}, \
                      and {lower:…} around one of them";
 
 impl Template {
@@ -177,6 +178,7 @@ fn parse_hole(hole: &str) -> Result<Part, String> {
             Some(("header", name)) => Part::Header(header_name(name)?),
             Some(("json", pointer)) => Part::Json(Pointer::parse(pointer)?),
             Some(("json-raw", pointer)) => Part::JsonRaw(Pointer::parse(pointer)?),
+            Some(("header-list", name)) => Part::HeaderList(header_name(name)?),
             Some(("listed", prefix)) if !prefix.is_empty() => Part::Listed(prefix.to_owned()),
             Some(("query", name)) if !name.is_empty() => Part::QueryParameter(name.to_owned()),
             Some(("lower", inner)) => match parse_hole(inner)? {
@@ -184,6 +186,7 @@ fn parse_hole(hole: &str) -> Result<Part, String> {
                 | Part::Secret
                 | Part::FormSorted
                 | Part::Listed(_)
+                | Part::HeaderList(_)
                 | Part::Lowercase(_) => {
                     return Err(format!("`{{{hole}}}`: this hole cannot be folded to lower case"));
                 }
@@ -223,6 +226,7 @@ impl fmt::Display for Part {
             Self::FormSorted => f.write_str("form"),
             Self::QueryParameter(name) => write!(f, "query:{name}"),
             Self::Listed(prefix) => write!(f, "listed:{prefix}"),
+            Self::HeaderList(name) => write!(f, "header-list:{name}"),
             Self::Lowercase(inner) => write!(f, "lower:{inner}"),
         }
     }
@@ -247,6 +251,7 @@ mod tests {
             "{method}\n{path}\n{query}{url}",
             "{url:any-port}{url:decoded}",
             "{timestamp}.{listed:h=}.{body}",
+            "{header-list:x-signed-headers}\n{body}",
             "id:{lower:query:data.id};",
             "{{{secret}}}",
             "",

@@ -131,6 +131,7 @@ impl<'a> Inputs<'a> {
             Part::QueryParameter(name) => self.query_parameter(name)?.unwrap_or_default(),
             Part::FormSorted => self.sorted_form()?.into(),
             Part::Listed(prefix) => return self.listed_headers(prefix),
+            Part::HeaderList(name) => return self.header_list(name),
             Part::Lowercase(inner) => {
                 return Ok(match self.piece(inner, timestamp)? {
                     Piece::Bytes(bytes) => Piece::Bytes(bytes.to_ascii_lowercase().into()),
@@ -145,8 +146,12 @@ impl<'a> Inputs<'a> {
     }
 
     fn signed_header(&self, name: &HeaderName) -> Result<Piece<'a>, Fault> {
+        self.signed_value(name).map(|value| Piece::Bytes(value.into()))
+    }
+
+    fn signed_value(&self, name: &HeaderName) -> Result<&'a [u8], Fault> {
         match one_header(self.head, name) {
-            OneHeader::Value(value) => Ok(Piece::Bytes(value.into())),
+            OneHeader::Value(value) => Ok(value),
             OneHeader::Absent => Err(Fault::SignatureMissing(
                 format!("the signature covers the header `{name}`, which is absent").into(),
             )),
@@ -179,6 +184,39 @@ impl<'a> Inputs<'a> {
             text.push(b'.');
             text.extend_from_slice(&value);
             named.push(name);
+        }
+        Ok(Piece::Bytes(text.into()))
+    }
+
+    /// The names that a header lists, each with the value of that header. The list names itself, so
+    /// nobody but the sender chooses it.
+    fn header_list(&self, list: &HeaderName) -> Result<Piece<'a>, Fault> {
+        let malformed =
+            |what: &str| Fault::SignatureMalformed(format!("the header `{list}` {what}").into());
+        let mut text = Vec::new();
+        let mut named = Vec::new();
+        for name in self.signed_value(list)?.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            let name = HeaderName::from_bytes(name)
+                .map_err(|_| malformed("lists what is no header's name"))?;
+            // Listed again and again, one long header would make a text of any length.
+            if named.contains(&name) {
+                return Err(malformed("lists a header twice"));
+            }
+            let value = self.signed_value(&name)?;
+            if !text.is_empty() {
+                text.push(b';');
+            }
+            text.extend_from_slice(name.as_str().as_bytes());
+            text.push(b':');
+            text.extend_from_slice(value.trim_ascii());
+            named.push(name);
+        }
+        let time = self.source.scheme.timestamp.as_ref().and_then(|rule| match &rule.from {
+            TimestampPlace::Header(name) => Some(name),
+            _ => None,
+        });
+        if std::iter::once(list).chain(time).any(|name| !named.contains(name)) {
+            return Err(malformed("does not list itself and the header of the time"));
         }
         Ok(Piece::Bytes(text.into()))
     }
