@@ -13,6 +13,7 @@
 #![expect(unreachable_pub, reason = "one crate that nobody else uses")]
 
 mod admin;
+mod alerts;
 mod answers;
 mod calls;
 mod captures;
@@ -22,6 +23,7 @@ mod claims;
 mod clues;
 mod commands;
 mod conversations;
+mod deploy;
 mod docs;
 mod faults;
 mod forwarding;
