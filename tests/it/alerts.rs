@@ -1,6 +1,7 @@
 //! What Prometheus and Grafana are given: rules, scenarios for them, a dashboard. `promtool` judges
 //! them, and every name in them is one that the program has.
 
+use crate::support::{Delivery, Event, Prometheus, Sender, Setup, eventually};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -113,6 +114,54 @@ fn the_alerts_fire_in_disasters_and_not_for_forgeries() {
     }
 }
 
+/// The scenarios above make their series up; here they are those of the program.
+#[test]
+fn a_prometheus_raises_the_alerts_by_what_the_program_counts() {
+    let source = |name: &str| {
+        let secret = name.to_uppercase();
+        format!(
+            "[sources.{name}]\npath = \"/webhooks/{name}\"\npreset = \"opentiendas\"\n\
+             secrets = [{{ env = \"{secret}_SECRET\" }}]\n\
+             routes = [{{ events = [\"*\"], to = [\"erp\"] }}]"
+        )
+    };
+    // Nobody listens at the ERP; `rotated` has another secret than its sender, and `dark` has none.
+    let proxy = Setup::new()
+        .table("[upstreams.erp]\nurl = \"http://127.0.0.1:1\"")
+        .shop_to(&["erp"], "")
+        .table(&source("rotated"))
+        .environment("ROTATED_SECRET", "not-the-secret-of-the-sender")
+        .table(&source("dark"))
+        .start();
+    let prometheus = Prometheus::watching(proxy.admin);
+    // What grows before it was seen once has not grown.
+    let seen = "hookward_deliveries_total{outcome=\"failed\",source=\"shop\"}";
+    let query = seen.replace('{', "%7B").replace('}', "%7D").replace('"', "%22");
+    eventually("a first look", || prometheus.count(&query) > 0);
+    let sender = Sender::to(&proxy);
+    for number in 0..8 {
+        let genuine = Event::order(&number.to_string()).signed();
+        assert_eq!(sender.deliver(&genuine).reason(), "upstream_unreachable");
+        let refused = Delivery { target: "/webhooks/rotated".to_owned(), ..genuine };
+        assert_eq!(sender.deliver(&refused).reason(), "signature_mismatch");
+    }
+    let wanted = [
+        ("HookwardReceiverFails", "shop"),
+        ("HookwardAllRefused", "rotated"),
+        ("HookwardSourceNotReady", "dark"),
+    ]
+    .map(|(alert, source)| (alert.to_owned(), source.to_owned()));
+    eventually("the alerts", || {
+        let raised = prometheus.alerts();
+        wanted.iter().all(|alert| raised.contains(alert))
+    });
+    let raised = prometheus.alerts();
+    for (alert, source) in &raised {
+        let is_wanted = wanted.contains(&(alert.clone(), source.clone()));
+        assert!(is_wanted || alert == "HookwardUpstreamUnhealthy", "{alert} {source}");
+    }
+}
+
 #[test]
 fn every_alert_says_how_urgent_it_is_and_the_runbook_knows_it() {
     let rules: Value = serde_saphyr::from_str(&text("config/alerts.yml")).unwrap();
@@ -125,13 +174,13 @@ fn every_alert_says_how_urgent_it_is_and_the_runbook_knows_it() {
     }
     let names: BTreeSet<String> = alerts().into_iter().map(|(name, _)| name).collect();
     let runbook = text("docs/operations.md");
-    let named: BTreeSet<String> = runbook
+    let in_runbook: BTreeSet<String> = runbook
         .match_indices("`Hookward")
         .filter_map(|(at, _)| runbook[at + 1..].split('`').next())
         .filter(|name| name.chars().all(char::is_alphanumeric))
         .map(str::to_owned)
         .collect();
-    assert_eq!(names, named);
+    assert_eq!(names, in_runbook);
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn every_configuration_that_is_deployed_is_one() {
     }
 }
 
-/// A duration as it stands in the configurations of this repository.
+/// A duration in whole seconds, which is how the configurations of this repository write them.
 fn seconds(value: &str) -> u64 {
     value.strip_suffix('s').and_then(|number| number.parse().ok()).expect("seconds")
 }

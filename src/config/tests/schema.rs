@@ -160,8 +160,8 @@ fn the_schema_for_editors_is_made_from_the_declared_keys() {
     if std::env::var_os("HOOKWARD_WRITE_DOCS").is_some() {
         std::fs::write(path, made).expect("written");
     } else {
-        let stands = std::fs::read_to_string(path).expect("the schema");
-        assert!(stands == made, "run with HOOKWARD_WRITE_DOCS=1");
+        let found = std::fs::read_to_string(path).expect("the schema");
+        assert!(found == made, "run with HOOKWARD_WRITE_DOCS=1");
     }
 }
 
