@@ -203,13 +203,7 @@ fn play<'a>(document: &Path, session: &str, files: impl Iterator<Item = (&'a str
         _ = writeln!(script, "echo '--- {index}'");
         if let Some(background) = command.strip_suffix('&') {
             // What is started has to be there before the next command, as it is for a person.
-            let listens = background.split_once("receiver --listen ").map(|(_, rest)| rest);
-            let is_there = if let Some(listens) = listens {
-                let address = listens.split_whitespace().next().unwrap_or_default();
-                format!("hookward health --url http://{address}/")
-            } else {
-                "hookward health".to_owned()
-            };
+            let is_there = asked_whether_it_is_there(background);
             _ = writeln!(script, "{background} >>log 2>&1 &\nstarted=\"$started $!\"");
             _ = writeln!(script, "until {is_there} >/dev/null 2>&1; do sleep 0.02; done");
         } else {
@@ -249,6 +243,17 @@ fn play<'a>(document: &Path, session: &str, files: impl Iterator<Item = (&'a str
             let got: Vec<&str> = printed_by_it.lines().collect();
             assert_eq!(&got, lines, "{}: `{command}`\n{}", document.display(), printed(&output));
         }
+    }
+}
+
+/// What succeeds once that which a command starts answers.
+fn asked_whether_it_is_there(command: &str) -> String {
+    match command.split_once("receiver --listen ") {
+        Some((_, rest)) => {
+            let address = rest.split_whitespace().next().unwrap_or_default();
+            format!("hookward health --url http://{address}/")
+        }
+        None => "hookward health".to_owned(),
     }
 }
 
