@@ -5,7 +5,7 @@ CARGO ?= cargo
 # The lock file is part of what is tested.
 LOCKED := --locked
 
-.PHONY: run test fmt lint doc bench fuzz soak flood audit sbom image setup clean
+.PHONY: run test fmt lint doc bench fuzz soak flood audit sbom deb package-test image setup clean
 
 ## Build and run the demo: a proxy, two receivers, a dozen deliveries and what became of them.
 run:
@@ -72,6 +72,14 @@ audit:
 sbom:
 	@mkdir -p target
 	scripts/sbom > target/hookward.spdx
+
+## The Debian package.
+deb:
+	scripts/deb
+
+## Makes the package, runs lintian over it, and installs and runs it in a fresh Debian. Needs root.
+package-test:
+	scripts/package-test
 
 ## The container image.
 image:

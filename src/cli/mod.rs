@@ -11,6 +11,7 @@ pub mod demo;
 pub mod discover;
 pub mod exit;
 pub mod explain;
+pub mod manual;
 pub mod presets;
 pub mod receiver;
 pub mod run;
@@ -19,7 +20,7 @@ pub mod sign;
 pub mod signing;
 pub mod trust;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use exit::{Exit, Stop};
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -47,6 +48,8 @@ enum Command {
     Dedupe(admin::DedupeArguments),
     Receiver(receiver::Arguments),
     Health(admin::HealthArguments),
+    Completions(manual::CompletionsArguments),
+    Man(manual::ManArguments),
 }
 
 /// Parses the arguments (the program's name first) and runs the command that they name.
@@ -72,6 +75,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Dedupe(arguments) => admin::dedupe(arguments),
         Command::Receiver(arguments) => receiver::run(arguments),
         Command::Health(arguments) => admin::health(arguments),
+        Command::Completions(arguments) => manual::completions(arguments, Arguments::command()),
+        Command::Man(arguments) => manual::man(arguments, Arguments::command()),
     };
     ended.map_or_else(stopped, ExitCode::from)
 }

@@ -13,6 +13,7 @@
 #![expect(unreachable_pub, reason = "one crate that nobody else uses")]
 
 mod admin;
+mod alerts;
 mod answers;
 mod calls;
 mod captures;
@@ -23,6 +24,7 @@ mod clues;
 mod commands;
 mod contract;
 mod conversations;
+mod deploy;
 mod docs;
 mod faults;
 mod forwarding;

@@ -5,6 +5,7 @@ mod files;
 mod mutations;
 mod problems;
 mod reference;
+mod schema;
 mod secrets;
 
 use super::{Config, Loaded, Problem, SecretReader};

@@ -5,7 +5,7 @@ use super::{TestSecrets, all, load_with};
 use crate::config::{Config, KeyDefault, TableKeys, reference};
 
 /// A configuration in which `table` has one key more. Whatever else the key needs is there.
-fn with(table: &TableKeys, key: &str, value: &str) -> String {
+pub(super) fn with(table: &TableKeys, key: &str, value: &str) -> String {
     let beside = |title: &str, key: &str| match title {
         "[upstreams.NAME]" => match key {
             "url" | "urls" => "max_concurrent = 5\neject_after = 3",

@@ -4,12 +4,14 @@ mod hop;
 mod http;
 mod load;
 mod metrics;
+mod prometheus;
 mod proxy;
 mod receiver;
 mod redis;
 mod sender;
 mod upstream;
 
+pub use self::prometheus::Prometheus;
 pub use self::redis::Redis;
 pub use hop::Hop;
 pub use http::{Connection, Response, get, request};
