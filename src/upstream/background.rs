@@ -4,7 +4,7 @@
 use super::UpstreamRequest;
 use super::address::{Address, Endpoint};
 use super::exchange::{Fault, Progress, describe, describe_connecting, exchange, request_header};
-use super::tls::OTHER_CERTIFICATE;
+use super::pin::OTHER_CERTIFICATE;
 use crate::config::{HealthCheck, UpstreamSettings};
 use bytes::Bytes;
 use hookward_names::UpstreamName;

@@ -15,6 +15,7 @@ mod evidence;
 mod exchange;
 mod gate;
 mod idle;
+mod pin;
 mod reply;
 #[cfg(test)]
 mod tests;

@@ -147,6 +147,3 @@ fn wrap(path: &Path, certificate: &CertificateDer<'_>) -> Result<WrappedX509, St
     catch_unwind(move || WrappedX509::new(der, parse_x509))
         .map_err(|_| format!("{}: a certificate in it cannot be read", path.display()))
 }
-
-/// What is said of an upstream that shows another certificate than the pinned one.
-pub(super) const OTHER_CERTIFICATE: &str = "invalid peer certificate: not the one in tls.ca";

@@ -37,7 +37,7 @@ fn text(path: &str) -> String {
 
 /// Where metrics are declared.
 fn declarations() -> String {
-    let mut texts = text("src/metrics.rs");
+    let mut texts = text("src/telemetry/metrics.rs");
     for entry in std::fs::read_dir(root().join("src/metrics")).unwrap() {
         let path = entry.unwrap().path();
         let is_code = path.extension().is_some_and(|extension| extension == "rs");

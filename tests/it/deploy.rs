@@ -95,7 +95,8 @@ fn the_unit_is_hardened_and_waits_for_the_drain() {
 
 #[test]
 fn the_files_of_the_package_are_there_and_its_configuration_is_a_conffile() {
-    let package = &toml("Cargo.toml")["package"];
+    let manifest = toml("Cargo.toml");
+    let package = &manifest["package"];
     let deb = &package["metadata"]["deb"];
     let mut targets = BTreeSet::new();
     for asset in deb["assets"].as_array().unwrap() {
@@ -111,7 +112,7 @@ fn the_files_of_the_package_are_there_and_its_configuration_is_a_conffile() {
     }
     let units = deb["systemd-units"]["unit-scripts"].as_str().unwrap();
     assert!(root().join(units).join("hookward.service").is_file());
-    let version = package["version"].as_str().unwrap();
+    let version = manifest["workspace"]["package"]["version"].as_str().unwrap();
     for file in ["config/compose/compose.yaml", "config/kubernetes/base/deployment.yaml"] {
         let text = text(file);
         let images = text.lines().filter_map(|line| line.split_once("image: hookward:"));

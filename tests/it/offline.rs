@@ -102,7 +102,7 @@ fn serving_and_checking_need_all_of_it() {
             "admin.token",
             "dedupe.url",
             "upstreams.erp.tls.ca",
-            "sources.other.sender.secrets[0]",
+            "sources.other.secrets[0]",
             "sources.unfit.secrets",
         ] {
             assert!(said.contains(&format!("error: {key}")), "{key} is not in {said}");
