@@ -1,0 +1,58 @@
+//! Instructions of a request, by callgrind: the difference between a run that had so many requests
+//! of a kind and one that had none, so that start and end are in neither.
+
+use crate::record::compare;
+use crate::requests::{Sender, forged, fresh, repeated};
+use crate::stage::{Stage, has};
+
+const REQUESTS: usize = 300;
+
+/// Before counting: connections, caches and lazy parts are there.
+const WARM_UP: usize = 30;
+
+#[test]
+fn instructions_of_a_request_have_not_risen() {
+    if !has("valgrind") {
+        return;
+    }
+    let kinds = [
+        // Lines of refusals are limited by the second, which a tool stretches: none are written here.
+        ("nothing", "error", Vec::new(), "200"),
+        ("forged", "error", forged(REQUESTS), "401"),
+        ("repeated", "error", repeated(REQUESTS), "200"),
+        ("delivered", "error", fresh(REQUESTS), "200"),
+        ("nothing, logging", "info", Vec::new(), "200"),
+        ("delivered and logged", "info", fresh(REQUESTS), "200"),
+    ];
+    let runs = kinds.map(|(kind, level, requests, status)| {
+        (kind, std::thread::spawn(move || total(level, &requests, status)))
+    });
+    let totals = runs.map(|(kind, run)| (kind, run.join().unwrap()));
+    let total = |kind| totals.iter().find(|(name, _)| *name == kind).unwrap().1;
+    let each = |kind, nothing| (kind, (total(kind) - total(nothing)) / REQUESTS as f64);
+    let measured = [
+        each("forged", "nothing"),
+        each("repeated", "nothing"),
+        each("delivered", "nothing"),
+        each("delivered and logged", "nothing, logging"),
+    ];
+    compare("instructions", &measured, 0.03);
+}
+
+/// Instructions of a whole run.
+fn total(level: &str, requests: &[Vec<u8>], status: &str) -> f64 {
+    let stage = Stage::set(level);
+    let out = stage.directory.path().join("callgrind");
+    let tool = ["valgrind", "--tool=callgrind", "--quiet", "--error-exitcode=0"];
+    let mut tool = tool.map(str::to_owned).to_vec();
+    tool.push(format!("--callgrind-out-file={}", out.display()));
+    let running = stage.start(&tool);
+    let mut sender = Sender::to(stage.address);
+    sender.send(&fresh(WARM_UP), b"200");
+    sender.send(requests, status.as_bytes());
+    drop(sender);
+    running.stop();
+    let text = std::fs::read_to_string(out).expect("callgrind has written its counts");
+    let line = text.lines().find_map(|line| line.strip_prefix("totals: ")).expect("totals");
+    line.trim().parse().expect("a number")
+}
