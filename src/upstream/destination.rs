@@ -313,7 +313,7 @@ impl Destination {
         may_reuse: bool,
         deadline: Instant,
     ) -> Result<(HttpSession, bool), String> {
-        if may_reuse && let Ok(Some(stream)) = timeout_at(deadline, address.idle.take()).await {
+        if may_reuse && let Some(stream) = address.idle.take() {
             // A reset has closed the socket itself, which nobody may have read yet.
             let is_connected = address.fresh.matches_fd(stream.id());
             let session = HttpSession::new_with_options(stream, &address.fresh);
