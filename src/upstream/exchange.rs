@@ -48,16 +48,15 @@ pub(super) struct Progress {
 
 /// Writes `request` and reads up to the end of the answer's head. Afterwards the session's
 /// response header is there, and `progress` says whether the request was written to its end (a
-/// destination may answer before).
+/// destination may answer before). `before`: of a reused connection.
 pub(super) async fn exchange(
     session: &mut HttpSession,
-    reused: bool,
+    before: Option<Counters>,
     header: RequestHeader,
     request: &UpstreamRequest,
     deadline: Instant,
     progress: &mut Progress,
 ) -> Result<StatusCode, Fault> {
-    let before = if reused { Counters::of(session.digest()) } else { None };
     let written = timeout_at(deadline, write(session, header, &request.body)).await;
     progress.sent_whole = matches!(written, Ok(Ok(())));
     let (write_error, read_until) = match written {
