@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::clock::{ManualClock, UnixMillis};
+use serde_json::Value;
 use std::io;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -69,6 +70,25 @@ fn a_json_line_has_the_fields_side_by_side_and_destinations_as_an_array() {
 }
 
 #[test]
+fn fields_are_in_the_order_of_their_names_and_of_ours_there_is_one_each() {
+    let put = |is_json, suppressed| {
+        let mut fields = Fields::new(is_json);
+        fields.say("said \"so\"");
+        for (name, number) in [("b", 2), ("suppressed", 9), ("a", 1), ("suppressed", suppressed)] {
+            fields.put(name, number);
+        }
+        let mut line = String::new();
+        fields.write(&mut line, "2026-01-01T00:00:00.000Z", tracing::Level::INFO).unwrap();
+        line
+    };
+    let text = put(false, 12);
+    assert_eq!(text, "2026-01-01T00:00:00.000Z INFO  said \"so\" a=1 b=2 suppressed=12\n");
+    assert!(put(false, 0).ends_with("a=1 b=2\n"), "zero says nothing");
+    let start = r#"{"timestamp":"2026-01-01T00:00:00.000Z","level":"info","message":"said \"so\"""#;
+    assert_eq!(put(true, 0), format!("{start},\"a\":1,\"b\":2,\"suppressed\":0}}\n"));
+}
+
+#[test]
 fn a_place_writes_20_lines_a_second_and_then_says_how_many_it_left_out() {
     let sink = Sink::default();
     let writer = sink.clone();
@@ -129,8 +149,10 @@ fn every_line_is_written_or_counted_as_lost() {
         .lossy(true)
         .finish(Telling::new(stuck, lines, Arc::clone(&counter)));
     counter.get_or_init(|| writer.error_counter());
+    // Long ones, of which few are written together.
+    let line = format!("{{\"message\":\"a line\",\"padding\":\"{}\"}}\n", "x".repeat(1000));
     for _ in 0..1000 {
-        io::Write::write_all(&mut writer, b"{\"message\":\"a line\"}\n").unwrap();
+        io::Write::write_all(&mut writer, line.as_bytes()).unwrap();
     }
     read.send(()).unwrap();
     drop(worker);
