@@ -167,3 +167,35 @@ fn every_line_is_written_or_counted_as_lost() {
     assert!(lost > 900, "{lost}");
     assert_eq!(written + lost, 1000);
 }
+
+/// Counts the calls.
+#[derive(Default)]
+struct Calls(Vec<String>);
+
+impl io::Write for &mut Calls {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.push(String::from_utf8(bytes.to_vec()).unwrap());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn lines_that_wait_are_written_together_whole_and_in_their_order() {
+    let mut calls = Calls::default();
+    let mut telling = Telling::new(&mut calls, lines_as(LogFormat::Text), Counter::default());
+    let lines: Vec<String> = (0..10).map(|n| format!("{n}{}\n", "x".repeat(1000))).collect();
+    for line in &lines {
+        io::Write::write_all(&mut telling, line.as_bytes()).unwrap();
+    }
+    io::Write::flush(&mut telling).unwrap();
+    assert_eq!(calls.0, [lines[..4].concat(), lines[4..8].concat(), lines[8..].concat()]);
+    let long = "y".repeat(10_000) + "\n";
+    let mut telling = Telling::new(&mut calls, lines_as(LogFormat::Text), Counter::default());
+    io::Write::write_all(&mut telling, long.as_bytes()).unwrap();
+    io::Write::flush(&mut telling).unwrap();
+    assert_eq!(calls.0.last(), Some(&long));
+}
