@@ -11,6 +11,7 @@ use http::{HeaderValue, StatusCode, Version};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::v1::client::HttpSession;
 use pingora::{BError, ErrorType};
+use std::borrow::Cow;
 use std::io;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -105,7 +106,10 @@ pub(super) fn request_header(
     header.append_header(HOST, host.clone())?;
     for (name, value) in &request.headers {
         if name != HOST && name != CONTENT_LENGTH {
-            header.append_header(capitalized(name.as_str()), value.clone())?;
+            match capitalized(name.as_str()) {
+                Cow::Borrowed(name) => header.append_header(name, value.clone())?,
+                Cow::Owned(name) => header.append_header(name, value.clone())?,
+            };
         }
     }
     header.append_header(CONTENT_LENGTH, HeaderValue::from(request.body.len()))?;
