@@ -2,11 +2,13 @@
 //! of a kind and one that had none. Only the thread that serves is counted: what ticks and starts in
 //! the others depends on how long a run takes.
 
-use crate::record::compare;
+use crate::record::{compare, has_risen};
 use crate::requests::{Sender, forged, fresh, repeated};
 use crate::stage::{Stage, has};
 
 const REQUESTS: usize = 300;
+
+const TOLERANCE: f64 = 0.03;
 
 /// Before counting: connections, caches and lazy parts are there.
 const WARM_UP: usize = 30;
@@ -16,8 +18,24 @@ fn instructions_of_a_request_have_not_risen() {
     if !has("valgrind") {
         return;
     }
+    // How often a task is woken before its bytes are there depends on what else the machine does, and
+    // can only add. What does not rise again was not a rise.
+    let mut measured = measure();
+    for _ in 0..2 {
+        if !has_risen("instructions", &measured, TOLERANCE) {
+            break;
+        }
+        for (least, again) in measured.iter_mut().zip(measure()) {
+            least.1 = least.1.min(again.1);
+        }
+    }
+    compare("instructions", &measured, TOLERANCE);
+}
+
+/// Instructions of a request of each kind.
+fn measure() -> [(&'static str, f64); 4] {
+    // Lines of refusals are limited by the second, which a tool stretches: none are written here.
     let kinds = [
-        // Lines of refusals are limited by the second, which a tool stretches: none are written here.
         ("nothing", "error", Vec::new(), "200"),
         ("forged", "error", forged(REQUESTS), "401"),
         ("repeated", "error", repeated(REQUESTS), "200"),
@@ -31,13 +49,12 @@ fn instructions_of_a_request_have_not_risen() {
     let totals = runs.map(|(kind, run)| (kind, run.join().unwrap()));
     let total = |kind| totals.iter().find(|(name, _)| *name == kind).unwrap().1;
     let each = |kind, nothing| (kind, (total(kind) - total(nothing)) / REQUESTS as f64);
-    let measured = [
+    [
         each("forged", "nothing"),
         each("repeated", "nothing"),
         each("delivered", "nothing"),
         each("delivered and logged", "nothing, logging"),
-    ];
-    compare("instructions", &measured, 0.03);
+    ]
 }
 
 /// Instructions of the thread that serves, in a whole run.

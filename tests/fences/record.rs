@@ -31,6 +31,26 @@ pub fn compare(section: &str, measured: &[(&str, f64)], tolerance: f64) {
         std::fs::write(path(), format!("{HEADER}{record}")).unwrap();
         return;
     }
+    let risen = risen(&record, section, measured, tolerance);
+    assert!(risen.is_empty(), "{section} have risen by more than {tolerance}: {risen:#?}");
+}
+
+/// Whether [`compare`] would fail.
+pub fn has_risen(section: &str, measured: &[(&str, f64)], tolerance: f64) -> bool {
+    let _guard = FILE.lock().unwrap();
+    let record = std::fs::read_to_string(path()).unwrap_or_default();
+    let record = record.parse().expect("a record is TOML");
+    std::env::var_os("HOOKWARD_RECORD").is_none()
+        && !risen(&record, section, measured, tolerance).is_empty()
+}
+
+/// What is too far above its record, or is not in it.
+fn risen(
+    record: &toml::Table,
+    section: &str,
+    measured: &[(&str, f64)],
+    tolerance: f64,
+) -> Vec<String> {
     let mut risen = Vec::new();
     for (name, number) in measured {
         let before = record.get(section).and_then(|section| section.get(*name)?.as_float());
@@ -39,5 +59,5 @@ pub fn compare(section: &str, measured: &[(&str, f64)], tolerance: f64) {
             risen.push(format!("{name}: {number:.2}, recorded {before:?}"));
         }
     }
-    assert!(risen.is_empty(), "{section} have risen by more than {tolerance}: {risen:#?}");
+    risen
 }
