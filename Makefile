@@ -5,7 +5,7 @@ CARGO ?= cargo
 # The lock file is part of what is tested.
 LOCKED := --locked
 
-.PHONY: run test fmt lint doc bench fuzz soak flood audit sbom deb package-test image setup clean
+.PHONY: run test fmt lint doc bench bench-load fuzz soak flood audit sbom deb package-test image setup clean
 
 ## Build and run the demo: a proxy, two receivers, a dozen deliveries and what became of them.
 run:
@@ -35,6 +35,15 @@ doc: setup
 bench:
 	@scripts/setup build
 	$(CARGO) bench $(LOCKED)
+
+## What a delivery costs, beside a pass-through on the same Pingora and whatever of nginx, nginx with Lua,
+## HAProxy and Redis is installed. Takes about ten minutes and writes docs/performance.*
+BENCH_ROUNDS ?= 5
+bench-load:
+	@scripts/setup bench-load
+	$(CARGO) build $(LOCKED) --profile bench-load
+	CARGO_TARGET_DIR=target/load $(CARGO) build $(LOCKED) --release --manifest-path benches/load/Cargo.toml
+	target/load/release/hookward-load run target/bench-load/hookward docs $(BENCH_ROUNDS)
 
 ## Feed what reads strangers' bytes with inputs that libFuzzer makes up, each target for so long. What
 ## it finds is kept in fuzz/found; the corpora that `make test` runs over are in fuzz/corpus.

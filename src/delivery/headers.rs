@@ -94,14 +94,44 @@ pub fn for_upstream(
     headers
 }
 
+/// Names that most requests to a destination have, as [`capitalized`] makes them: they need no memory of
+/// their own.
+const FREQUENT: [&str; 20] = [
+    "Accept",
+    "Accept-Encoding",
+    "Content-Type",
+    "Hookward-Event-Id",
+    "Hookward-Event-Type",
+    "Hookward-Source",
+    "Hookward-Verified-At",
+    "Idempotency-Key",
+    "Traceparent",
+    "Tracestate",
+    "User-Agent",
+    "Webhook-Id",
+    "Webhook-Signature",
+    "Webhook-Timestamp",
+    "X-Event-Id",
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Proto",
+    "X-Signature",
+    "X-Webhook-Signature",
+];
+
 /// A header's name as people write it: `x-acme-signature` is `X-Acme-Signature`. The case means
 /// nothing in HTTP, but not everybody who reads headers knows that.
 #[must_use]
-pub fn capitalized(name: &str) -> String {
+pub fn capitalized(name: &str) -> Cow<'static, str> {
+    if let Some(known) = FREQUENT.iter().find(|known| known.eq_ignore_ascii_case(name)) {
+        return Cow::Borrowed(known);
+    }
+    let mut capitalized = String::with_capacity(name.len());
     let mut starts = true;
-    name.chars()
-        .map(|c| if std::mem::replace(&mut starts, c == '-') { c.to_ascii_uppercase() } else { c })
-        .collect()
+    capitalized.extend(name.chars().map(|c| {
+        if std::mem::replace(&mut starts, c == '-') { c.to_ascii_uppercase() } else { c }
+    }));
+    Cow::Owned(capitalized)
 }
 
 /// The headers that concern the other end of the message, of those that `keep` wants: without
@@ -254,6 +284,29 @@ mod tests {
             assert_eq!(headers[name], expected, "{name}");
         }
         assert_eq!(headers.len(), 9, "{headers:?}");
+    }
+
+    #[test]
+    fn a_name_is_capitalized_alike_whether_it_is_frequent_or_not() {
+        for (name, expected) in [
+            ("x-acme-signature", "X-Acme-Signature"),
+            ("traceparent", "Traceparent"),
+            ("x--2nd-a", "X--2nd-A"),
+            ("-a", "-A"),
+        ] {
+            assert_eq!(capitalized(name), expected);
+        }
+        for known in FREQUENT {
+            let mut starts = true;
+            for byte in known.bytes() {
+                assert_eq!(
+                    byte.is_ascii_uppercase(),
+                    starts && byte.is_ascii_alphabetic(),
+                    "{known}"
+                );
+                starts = byte == b'-';
+            }
+        }
     }
 
     #[test]

@@ -4,17 +4,17 @@
 //! may never stand in one (bodies, secrets, computed signatures) is listed in `docs/LOGGING.md`.
 
 mod limits;
+mod line;
 mod lost;
 
 use crate::config::{LogFormat, LogSettings};
 use arc_swap::ArcSwap;
 use hookward_time::{Clock, SystemClock};
 use limits::LineLimits;
+use line::Fields;
 use lost::{Counter, Telling};
-use serde_json::{Map, Value};
 use std::fmt;
 use std::sync::Arc;
-use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
@@ -23,9 +23,6 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
-
-/// A field whose text is JSON already and is embedded as it is.
-const JSON_FIELD: &str = "destinations";
 
 /// The HTTP stack logs every broken connection as an error; a stranger sets that volume.
 const QUIET: [&str; 4] = ["pingora=off", "pingora_core=off", "rustls=off", "h2=off"];
@@ -117,43 +114,27 @@ struct Lines {
 impl Lines {
     /// The line that says how many were lost.
     fn lost(&self, lines: usize) -> String {
-        let fields = Map::from_iter([
-            ("message".to_owned(), "log lines were lost, as nobody read them in time".into()),
-            ("lost".to_owned(), lines.into()),
-        ]);
+        let mut fields = self.fields();
+        fields.say("log lines were lost, as nobody read them in time");
+        fields.put("lost", lines as u64);
         let mut line = String::new();
         // Writing to a string does not fail.
-        self.write(&mut line, tracing::Level::WARN, fields).unwrap_or_default();
+        self.write(&mut line, tracing::Level::WARN, &fields).unwrap_or_default();
         line
+    }
+
+    /// Those of a line in the format of now.
+    fn fields(&self) -> Fields {
+        Fields::new(**self.format.load() == LogFormat::Json)
     }
 
     fn write(
         &self,
         line: &mut dyn fmt::Write,
         level: tracing::Level,
-        mut fields: Map<String, Value>,
+        fields: &Fields,
     ) -> fmt::Result {
-        let timestamp = self.clock.wall().to_rfc3339();
-        let level = level.as_str();
-        let message = fields.remove("message").unwrap_or_default();
-        match **self.format.load() {
-            LogFormat::Text => {
-                let message = message.as_str().unwrap_or_default();
-                write!(line, "{timestamp} {level:<5} {message}")?;
-                for (name, value) in fields.iter().filter(|(_, value)| says_something(value)) {
-                    write!(line, " {name}={}", plain(value))?;
-                }
-                writeln!(line)
-            }
-            LogFormat::Json => {
-                let mut members = Map::new();
-                members.insert("timestamp".to_owned(), timestamp.into());
-                members.insert("level".to_owned(), level.to_ascii_lowercase().into());
-                members.insert("message".to_owned(), message);
-                members.append(&mut fields);
-                writeln!(line, "{}", Value::Object(members))
-            }
-        }
+        fields.write(line, &self.clock.wall().to_rfc3339(), level)
     }
 }
 
@@ -168,71 +149,13 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut fields = Fields(Map::new());
+        let mut fields = self.fields();
         event.record(&mut fields);
         let suppressed = self.limits.take_suppressed(event.metadata());
         if suppressed > 0 {
-            fields.0.insert("suppressed".to_owned(), suppressed.into());
+            fields.put("suppressed", suppressed);
         }
-        self.write(&mut writer, *event.metadata().level(), fields.0)
-    }
-}
-
-/// A line for people leaves out what is empty or zero.
-fn says_something(value: &Value) -> bool {
-    match value {
-        Value::Null => false,
-        Value::String(text) => !text.is_empty(),
-        Value::Array(list) => !list.is_empty(),
-        Value::Number(number) => number.as_f64() != Some(0.0),
-        Value::Bool(_) | Value::Object(_) => true,
-    }
-}
-
-/// A value as people write it: bare where that is unambiguous, quoted and escaped elsewhere.
-fn plain(value: &Value) -> String {
-    match value {
-        Value::String(text)
-            if text.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'=') =>
-        {
-            text.clone()
-        }
-        other => other.to_string(),
-    }
-}
-
-struct Fields(Map<String, Value>);
-
-impl Fields {
-    fn put(&mut self, field: &Field, value: Value) {
-        self.0.insert(field.name().to_owned(), value);
-    }
-}
-
-impl Visit for Fields {
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.put(field, value.into());
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field, value.into());
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.put(field, value.into());
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.put(field, value.into());
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        let embedded = (field.name() == JSON_FIELD).then(|| serde_json::from_str(value).ok());
-        self.put(field, embedded.flatten().unwrap_or_else(|| value.into()));
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put(field, format!("{value:?}").into());
+        self.write(&mut writer, *event.metadata().level(), &fields)
     }
 }
 

@@ -136,7 +136,7 @@ async fn check(
         return Err(OTHER_CERTIFICATE.to_owned());
     }
     let mut progress = Progress::default();
-    let answer = exchange(&mut session, false, header, &request, deadline, &mut progress).await;
+    let answer = exchange(&mut session, None, header, &request, deadline, &mut progress).await;
     match answer {
         Ok(status) if status.is_success() => Ok(()),
         Ok(status) => Err(format!("it answered {}", status.as_u16())),

@@ -8,6 +8,7 @@
 use super::address::{Address, Endpoint};
 use super::background;
 use super::breaker::Breaker;
+use super::evidence::{Counters, Standing};
 use super::exchange::{self, Fault, Progress};
 use super::gate::Gate;
 use super::pin::OTHER_CERTIFICATE;
@@ -191,7 +192,7 @@ impl Destination {
             let unkept = usize::from(self.settings.keep_alive.is_none());
             for may_reuse in [true, false].into_iter().skip(unkept) {
                 let connected = self.connect(connector, &address, may_reuse, deadline).await;
-                let (mut session, reused) = match connected {
+                let (mut session, before) = match connected {
                     Ok(connected) => connected,
                     Err(fault) => {
                         detail = format!("{}: {fault}", address.socket);
@@ -212,7 +213,7 @@ impl Destination {
                 let mut progress = Progress::default();
                 let outcome = exchange::exchange(
                     &mut session,
-                    reused,
+                    before,
                     header,
                     request,
                     deadline,
@@ -300,26 +301,30 @@ impl Destination {
         known
     }
 
-    /// A connection, new or one that was idle, and whether it is the latter.
+    /// A connection, and of one that was idle what the kernel counted before.
     async fn connect(
         &self,
         connector: &Connector,
         address: &Address,
         may_reuse: bool,
         deadline: Instant,
-    ) -> Result<(HttpSession, bool), String> {
-        if may_reuse && let Ok(Some(stream)) = timeout_at(deadline, address.idle.take()).await {
-            // A reset has closed the socket itself, which nobody may have read yet.
-            let is_connected = address.fresh.matches_fd(stream.id());
+    ) -> Result<(HttpSession, Option<Counters>), String> {
+        if may_reuse && let Some(stream) = address.idle.take() {
+            let socket = stream.id();
             let session = HttpSession::new_with_options(stream, &address.fresh);
-            if is_connected && address.accepts(&session) {
-                return Ok((session, true));
+            // The other side may have ended it, which nobody has read yet. Without the kernel's word
+            // the socket is asked, which knows of a reset only.
+            let Standing { is_open, counters } = Standing::of(session.digest());
+            if is_open.unwrap_or_else(|| address.fresh.matches_fd(socket))
+                && address.accepts(&session)
+            {
+                return Ok((session, counters));
             }
         }
         let until = deadline.min(Instant::now() + self.settings.connect_timeout);
         match timeout_at(until, connector.get_http_session(&address.fresh)).await {
             Ok(Ok((AnySession::H1(session), _))) if address.accepts(&session) => {
-                Ok((session, false))
+                Ok((session, None))
             }
             Ok(Ok((AnySession::H1(_), _))) => Err(OTHER_CERTIFICATE.to_owned()),
             Ok(Ok(_)) => Err("the other side speaks another protocol".to_owned()),

@@ -10,6 +10,7 @@
 //!   segments or more: a process that had read all of them would have had them acknowledged.
 
 use pingora::protocols::Digest;
+use pingora::protocols::l4::ext::TCP_INFO;
 
 /// A connection's counters of sent and acknowledged bytes, before a request was written on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,14 +19,39 @@ pub(super) struct Counters {
     acknowledged: u64,
 }
 
+/// A connection that was idle, as the kernel knows it before a request is written on it. One system
+/// call tells both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// Neither side has ended it, read or unread; `None` if the kernel does not tell.
+    pub(super) is_open: Option<bool>,
+    /// What the evidence is held against.
+    pub(super) counters: Option<Counters>,
+}
+
+/// `TCP_ESTABLISHED` of the kernel. A received FIN makes it `TCP_CLOSE_WAIT`, a reset `TCP_CLOSE`.
+const ESTABLISHED: u8 = 1;
+
+impl Standing {
+    pub(super) fn of(connection: &Digest) -> Self {
+        let info = connection.socket_digest.as_ref().and_then(|socket| socket.tcp_info());
+        Self {
+            is_open: info.as_ref().map(|info| info.tcpi_state == ESTABLISHED),
+            counters: info.as_ref().and_then(Counters::told_by),
+        }
+    }
+}
+
 impl Counters {
     /// As the kernel tells them; `None` if it does not.
-    ///
+    fn of(connection: &Digest) -> Option<Self> {
+        Self::told_by(&connection.socket_digest.as_ref()?.tcp_info()?)
+    }
+
     /// A kernel or sandbox that has the call but not the counters shows zeros, and zeros that stay
     /// zeros would prove anything. A connection that had an exchange before has sent something and
     /// was told so, so zeros are not believed.
-    pub(super) fn of(connection: &Digest) -> Option<Self> {
-        let info = connection.socket_digest.as_ref()?.tcp_info()?;
+    fn told_by(info: &TCP_INFO) -> Option<Self> {
         let counters = Self { sent: info.tcpi_bytes_sent, acknowledged: info.tcpi_bytes_acked };
         (counters.sent > 0 && counters.acknowledged > 1).then_some(counters)
     }

@@ -11,6 +11,7 @@ use http::{HeaderValue, StatusCode, Version};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::v1::client::HttpSession;
 use pingora::{BError, ErrorType};
+use std::borrow::Cow;
 use std::io;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -48,16 +49,15 @@ pub(super) struct Progress {
 
 /// Writes `request` and reads up to the end of the answer's head. Afterwards the session's
 /// response header is there, and `progress` says whether the request was written to its end (a
-/// destination may answer before).
+/// destination may answer before). `before`: of a reused connection.
 pub(super) async fn exchange(
     session: &mut HttpSession,
-    reused: bool,
+    before: Option<Counters>,
     header: RequestHeader,
     request: &UpstreamRequest,
     deadline: Instant,
     progress: &mut Progress,
 ) -> Result<StatusCode, Fault> {
-    let before = if reused { Counters::of(session.digest()) } else { None };
     let written = timeout_at(deadline, write(session, header, &request.body)).await;
     progress.sent_whole = matches!(written, Ok(Ok(())));
     let (write_error, read_until) = match written {
@@ -106,7 +106,10 @@ pub(super) fn request_header(
     header.append_header(HOST, host.clone())?;
     for (name, value) in &request.headers {
         if name != HOST && name != CONTENT_LENGTH {
-            header.append_header(capitalized(name.as_str()), value.clone())?;
+            match capitalized(name.as_str()) {
+                Cow::Borrowed(name) => header.append_header(name, value.clone())?,
+                Cow::Owned(name) => header.append_header(name, value.clone())?,
+            };
         }
     }
     header.append_header(CONTENT_LENGTH, HeaderValue::from(request.body.len()))?;

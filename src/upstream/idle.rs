@@ -2,7 +2,8 @@
 //!
 //! Pingora's pool closes good connections where several threads serve: the task that watches one lets
 //! go of its lock a moment before it lets go of the connection, and whoever takes it in between finds
-//! it shared and drops it. Here the task that watches a connection owns it, and hands it over.
+//! it shared and drops it. Here the list owns the connections, and one is either in it or taken. A task
+//! of its own for each would cost every delivery two changes of task.
 
 use parking_lot::Mutex;
 use pingora::protocols::Stream;
@@ -12,18 +13,32 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Waker};
 use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
-use tokio::sync::oneshot;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 /// Connections that are kept to one address; beyond it the oldest is closed.
 const MOST: usize = 128;
 
-/// Asks the task that owns a connection to send it there.
-type Ask = oneshot::Sender<oneshot::Sender<Stream>>;
+/// How soon a connection is closed whose other side has ended it. Nothing is sent on it meanwhile:
+/// [`Idle::take`] looks for itself.
+const LOOK: Duration = Duration::from_millis(250);
 
-/// The idle connections of an address, the one that was used last at the back.
+/// The idle connections of an address.
 #[derive(Debug, Default)]
-pub(super) struct Idle(Mutex<VecDeque<Ask>>);
+pub(super) struct Idle(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// The one that was used last at the back.
+    waiting: VecDeque<Waiting>,
+    /// Whether a task looks for those that are to be closed.
+    watched: bool,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    stream: Stream,
+    until: Instant,
+}
 
 /// The idle connections of all addresses, so that those of an upstream that is configured anew serve on.
 #[derive(Clone, Debug, Default)]
@@ -46,55 +61,71 @@ impl IdlePool {
 impl Idle {
     /// Keeps a connection that is through with its exchange, until the other side ends it or
     /// `for_at_most` is over. Must be called on a runtime.
-    pub(super) fn keep(&self, stream: Stream, for_at_most: Duration) {
-        let (ask, asked) = oneshot::channel();
-        tokio::spawn(watch(stream, for_at_most, asked));
-        let mut kept = self.0.lock();
-        kept.retain(|ask| !ask.is_closed());
-        if kept.len() >= MOST {
-            // Its task ends with what could ask for it.
-            kept.pop_front();
+    pub(super) fn keep(self: &Arc<Self>, stream: Stream, for_at_most: Duration) {
+        let waiting = Waiting { stream, until: Instant::now() + for_at_most };
+        let (oldest, watched) = {
+            let mut kept = self.0.lock();
+            let is_full = kept.waiting.len() >= MOST;
+            let oldest = if is_full { kept.waiting.pop_front() } else { None };
+            kept.waiting.push_back(waiting);
+            (oldest, std::mem::replace(&mut kept.watched, true))
+        };
+        // Closed while nobody waits for the lock.
+        drop(oldest);
+        if !watched {
+            tokio::spawn(watch(Arc::downgrade(self)));
         }
-        kept.push_back(ask);
     }
 
     /// The connection that was used last, which is the least likely to be about to end.
-    pub(super) async fn take(&self) -> Option<Stream> {
+    pub(super) fn take(&self) -> Option<Stream> {
         loop {
-            let ask = self.0.lock().pop_back()?;
-            let (give, given) = oneshot::channel();
-            if ask.send(give).is_ok()
-                && let Ok(stream) = given.await
-            {
-                return Some(stream);
+            let mut last = self.0.lock().waiting.pop_back()?;
+            if last.serves(Instant::now()) {
+                return Some(last.stream);
             }
         }
     }
+
+    /// Closes those whose time is up or that have ended; when to look again. `None` once none is
+    /// left, and then nobody looks until one is kept again.
+    fn tidy(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let mut closed = Vec::new();
+        let mut kept = self.0.lock();
+        for mut waiting in std::mem::take(&mut kept.waiting) {
+            if waiting.serves(now) {
+                kept.waiting.push_back(waiting);
+            } else {
+                closed.push(waiting);
+            }
+        }
+        let next = kept.waiting.iter().map(|waiting| waiting.until).min();
+        kept.watched = next.is_some();
+        drop(kept);
+        next.map(|until| until.min(now + LOOK))
+    }
 }
 
-/// Owns an idle connection until it is asked for. Ends it when its time is up or anything comes: the
-/// end, or an answer to nothing.
-async fn watch(
-    mut stream: Stream,
-    for_at_most: Duration,
-    asked: oneshot::Receiver<oneshot::Sender<Stream>>,
-) {
-    let mut byte = [0; 1];
-    let asked = tokio::select! {
-        biased;
-        asked = asked => asked,
-        _ = stream.read(&mut byte) => return,
-        () = sleep(for_at_most) => return,
-    };
-    let Ok(give) = asked else { return };
-    // One last look, as the question may have come together with the end.
-    let nothing_came = {
-        let read = pin!(stream.read(&mut byte));
-        read.poll(&mut Context::from_waker(Waker::noop())).is_pending()
-    };
-    if nothing_came {
-        // Whoever asked may have given up; then the connection is closed.
-        drop(give.send(stream));
+impl Waiting {
+    /// Whether it may be used: its time is not up, and nothing came on it, neither the end nor an
+    /// answer to nothing.
+    fn serves(&mut self, now: Instant) -> bool {
+        let mut byte = [0; 1];
+        let read = pin!(self.stream.read(&mut byte));
+        now < self.until && read.poll(&mut Context::from_waker(Waker::noop())).is_pending()
+    }
+}
+
+/// Closes what is to be closed, as long as there are idle connections.
+async fn watch(idle: Weak<Idle>) {
+    let mut next = Instant::now() + LOOK;
+    loop {
+        sleep_until(next).await;
+        match idle.upgrade().and_then(|idle| idle.tidy()) {
+            Some(again) => next = again,
+            None => return,
+        }
     }
 }
 
@@ -102,10 +133,11 @@ async fn watch(
 mod tests {
     use super::*;
     use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
+    use tokio::time::sleep;
 
     const LONG: Duration = Duration::from_mins(1);
 
-    fn kept(idle: &Idle, for_at_most: Duration) -> DuplexStream {
+    fn kept(idle: &Arc<Idle>, for_at_most: Duration) -> DuplexStream {
         let (ours, theirs) = duplex(16);
         idle.keep(Box::new(ours), for_at_most);
         theirs
@@ -113,46 +145,64 @@ mod tests {
 
     #[tokio::test]
     async fn the_one_that_was_used_last_is_taken_first_and_each_once() {
-        let idle = Idle::default();
+        let idle = Arc::<Idle>::default();
         let (mut first, mut last) = (kept(&idle, LONG), kept(&idle, LONG));
         for theirs in [&mut last, &mut first] {
-            idle.take().await.unwrap().write_all(b"x").await.unwrap();
+            idle.take().unwrap().write_all(b"x").await.unwrap();
             assert_eq!(theirs.read_u8().await.unwrap(), b'x');
         }
-        assert!(idle.take().await.is_none());
+        assert!(idle.take().is_none());
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_that_has_ended_spoken_or_waited_too_long_is_not_given() {
-        let idle = Idle::default();
+        let idle = Arc::<Idle>::default();
         drop(kept(&idle, LONG));
         let mut spoken = kept(&idle, LONG);
         spoken.write_all(b"HTTP/1.1 408").await.unwrap();
         let waited = kept(&idle, Duration::from_secs(1));
         sleep(Duration::from_secs(2)).await;
-        assert!(idle.take().await.is_none());
+        assert!(idle.take().is_none());
         drop(waited);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_ended_or_waited_too_long_is_closed_although_nobody_asks() {
+        let idle = Arc::<Idle>::default();
+        let mut waited = kept(&idle, Duration::from_millis(100));
+        let ended = kept(&idle, LONG);
+        let kept_since = Instant::now();
+        assert_eq!(waited.read(&mut [0]).await.unwrap(), 0);
+        let took = kept_since.elapsed();
+        assert!(took <= LOOK + Duration::from_millis(5), "{took:?}");
+        drop(ended);
+        sleep(LOOK * 2).await;
+        assert!(idle.0.lock().waiting.is_empty());
+        sleep(LOOK * 2).await;
+        assert!(!idle.0.lock().watched, "nobody looks at nothing");
+        let mut again = kept(&idle, Duration::from_secs(1));
+        assert_eq!(again.read(&mut [0]).await.unwrap(), 0);
     }
 
     #[tokio::test]
     async fn no_more_than_the_bound_are_kept() {
-        let idle = Idle::default();
+        let idle = Arc::<Idle>::default();
         let mut theirs: Vec<_> = (0..=MOST).map(|_| kept(&idle, LONG)).collect();
         assert_eq!(theirs.remove(0).read(&mut [0]).await.unwrap(), 0, "the oldest is closed");
-        assert_eq!(idle.0.lock().len(), MOST);
+        assert_eq!(idle.0.lock().waiting.len(), MOST);
     }
 
     /// With a pool that shares a connection with the task that watches it, some are lost here.
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn none_is_lost_between_threads() {
-        let idle = Arc::new(Idle::default());
+        let idle = Arc::<Idle>::default();
         let theirs: Vec<_> = (0..4).map(|_| kept(&idle, LONG)).collect();
         let users: Vec<_> = (0..4)
             .map(|_| {
                 let idle = Arc::clone(&idle);
                 tokio::spawn(async move {
                     for _ in 0..5000 {
-                        let stream = idle.take().await.expect("as many as there are users");
+                        let stream = idle.take().expect("as many as there are users");
                         idle.keep(stream, LONG);
                     }
                 })

@@ -9,6 +9,10 @@ use std::io::{self, Write};
 use std::sync::{Arc, OnceLock};
 use tracing_appender::non_blocking::ErrorCounter;
 
+/// Lines are written together up to this: as much as a pipe takes in one piece, whoever else writes into it
+/// (`PIPE_BUF`).
+const BATCH_BYTES: usize = 4096;
+
 /// The counter of lost lines; known once the queue is there.
 pub(super) type Counter = Arc<OnceLock<ErrorCounter>>;
 
@@ -18,11 +22,13 @@ pub(super) struct Telling<W> {
     lines: Lines,
     counter: Counter,
     told: usize,
+    /// Whole lines that are not written yet.
+    waiting: Vec<u8>,
 }
 
 impl<W: Write> Telling<W> {
-    pub(super) const fn new(out: W, lines: Lines, counter: Counter) -> Self {
-        Self { out, lines, counter, told: 0 }
+    pub(super) fn new(out: W, lines: Lines, counter: Counter) -> Self {
+        Self { out, lines, counter, told: 0, waiting: Vec::with_capacity(BATCH_BYTES) }
     }
 
     fn tell(&mut self) -> io::Result<()> {
@@ -37,15 +43,32 @@ impl<W: Write> Telling<W> {
     }
 }
 
+impl<W: Write> Telling<W> {
+    fn pass_on(&mut self) -> io::Result<()> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let written = self.out.write_all(&self.waiting);
+        // What could not be written is not written twice in part.
+        self.waiting.clear();
+        written?;
+        self.tell()
+    }
+}
+
 impl<W: Write> Write for Telling<W> {
-    /// One call is one line.
+    /// One call is one line. It is written with those that wait behind it: the thread that empties the
+    /// queue calls `flush` as soon as the queue is empty.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.out.write_all(line)?;
-        self.tell()?;
+        if self.waiting.len() + line.len() > BATCH_BYTES {
+            self.pass_on()?;
+        }
+        self.waiting.extend_from_slice(line);
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        self.pass_on()?;
         self.tell()?;
         self.out.flush()
     }

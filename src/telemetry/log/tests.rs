@@ -2,6 +2,7 @@
 
 use super::*;
 use hookward_time::{ManualClock, UnixMillis};
+use serde_json::Value;
 use std::io;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -69,6 +70,25 @@ fn a_json_line_has_the_fields_side_by_side_and_destinations_as_an_array() {
 }
 
 #[test]
+fn fields_are_in_the_order_of_their_names_and_of_ours_there_is_one_each() {
+    let put = |is_json, suppressed| {
+        let mut fields = Fields::new(is_json);
+        fields.say("said \"so\"");
+        for (name, number) in [("b", 2), ("suppressed", 9), ("a", 1), ("suppressed", suppressed)] {
+            fields.put(name, number);
+        }
+        let mut line = String::new();
+        fields.write(&mut line, "2026-01-01T00:00:00.000Z", tracing::Level::INFO).unwrap();
+        line
+    };
+    let text = put(false, 12);
+    assert_eq!(text, "2026-01-01T00:00:00.000Z INFO  said \"so\" a=1 b=2 suppressed=12\n");
+    assert!(put(false, 0).ends_with("a=1 b=2\n"), "zero says nothing");
+    let start = r#"{"timestamp":"2026-01-01T00:00:00.000Z","level":"info","message":"said \"so\"""#;
+    assert_eq!(put(true, 0), format!("{start},\"a\":1,\"b\":2,\"suppressed\":0}}\n"));
+}
+
+#[test]
 fn a_place_writes_20_lines_a_second_and_then_says_how_many_it_left_out() {
     let sink = Sink::default();
     let writer = sink.clone();
@@ -129,8 +149,10 @@ fn every_line_is_written_or_counted_as_lost() {
         .lossy(true)
         .finish(Telling::new(stuck, lines, Arc::clone(&counter)));
     counter.get_or_init(|| writer.error_counter());
+    // Long ones, of which few are written together.
+    let line = format!("{{\"message\":\"a line\",\"padding\":\"{}\"}}\n", "x".repeat(1000));
     for _ in 0..1000 {
-        io::Write::write_all(&mut writer, b"{\"message\":\"a line\"}\n").unwrap();
+        io::Write::write_all(&mut writer, line.as_bytes()).unwrap();
     }
     read.send(()).unwrap();
     drop(worker);
@@ -144,4 +166,36 @@ fn every_line_is_written_or_counted_as_lost() {
     let lost: u64 = lines.iter().filter_map(|line| line["lost"].as_u64()).sum();
     assert!(lost > 900, "{lost}");
     assert_eq!(written + lost, 1000);
+}
+
+/// Counts the calls.
+#[derive(Default)]
+struct Calls(Vec<String>);
+
+impl io::Write for &mut Calls {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.push(String::from_utf8(bytes.to_vec()).unwrap());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn lines_that_wait_are_written_together_whole_and_in_their_order() {
+    let mut calls = Calls::default();
+    let mut telling = Telling::new(&mut calls, lines_as(LogFormat::Text), Counter::default());
+    let lines: Vec<String> = (0..10).map(|n| format!("{n}{}\n", "x".repeat(1000))).collect();
+    for line in &lines {
+        io::Write::write_all(&mut telling, line.as_bytes()).unwrap();
+    }
+    io::Write::flush(&mut telling).unwrap();
+    assert_eq!(calls.0, [lines[..4].concat(), lines[4..8].concat(), lines[8..].concat()]);
+    let long = "y".repeat(10_000) + "\n";
+    let mut telling = Telling::new(&mut calls, lines_as(LogFormat::Text), Counter::default());
+    io::Write::write_all(&mut telling, long.as_bytes()).unwrap();
+    io::Write::flush(&mut telling).unwrap();
+    assert_eq!(calls.0.last(), Some(&long));
 }

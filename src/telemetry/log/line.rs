@@ -1,0 +1,149 @@
+//! A line as it is put together: each field is written once, where it stays.
+
+use serde_json::value::RawValue;
+use std::fmt::{self, Write as _};
+use tracing::field::{Field, Visit};
+
+/// A field whose text is JSON already and is embedded as it is.
+const JSON_FIELD: &str = "destinations";
+
+/// Names that every line of the JSON format has; an event's own fields do not take them.
+const OURS: [&str; 2] = ["timestamp", "level"];
+
+/// The fields of a line, each as its format shows it.
+pub(super) struct Fields {
+    is_json: bool,
+    message: String,
+    text: Vec<u8>,
+    /// Name, and where in `text` it ends.
+    ends: Vec<(&'static str, usize)>,
+}
+
+impl Fields {
+    pub(super) fn new(is_json: bool) -> Self {
+        let (text, ends) = (Vec::with_capacity(512), Vec::with_capacity(16));
+        Self { is_json, message: String::new(), text, ends }
+    }
+
+    /// What the line is about.
+    pub(super) fn say(&mut self, message: &str) {
+        message.clone_into(&mut self.message);
+    }
+
+    /// Writes the line: what every line has, then the fields in the order of their names.
+    pub(super) fn write(
+        &self,
+        line: &mut dyn fmt::Write,
+        timestamp: &str,
+        level: tracing::Level,
+    ) -> fmt::Result {
+        let level = level.as_str();
+        if self.is_json {
+            let level = level.to_ascii_lowercase();
+            let message = serde_json::to_string(&self.message).map_err(|_| fmt::Error)?;
+            write!(line, r#"{{"timestamp":"{timestamp}","level":"{level}","message":{message}"#)?;
+        } else {
+            write!(line, "{timestamp} {level:<5} {}", self.message)?;
+        }
+        let starts = std::iter::once(0).chain(self.ends.iter().map(|(_, end)| *end));
+        let mut fields: Vec<_> = starts.zip(&self.ends).collect();
+        fields.sort_by_key(|(_, (name, _))| *name);
+        for (start, (_, end)) in fields {
+            let field = self.text.get(start..*end).unwrap_or_default();
+            line.write_str(str::from_utf8(field).map_err(|_| fmt::Error)?)?;
+        }
+        line.write_str(if self.is_json { "}\n" } else { "\n" })
+    }
+
+    /// A field of our own, in place of one of the event that has its name.
+    pub(super) fn put(&mut self, name: &'static str, number: u64) {
+        if let Some(place) = self.ends.iter().position(|(taken, _)| *taken == name) {
+            let start = place.checked_sub(1).and_then(|before| self.ends.get(before));
+            let start = start.map_or(0, |(_, end)| *end);
+            let (_, end) = self.ends.remove(place);
+            self.text.drain(start..end);
+            for (_, later) in self.ends.iter_mut().skip(place) {
+                *later -= end - start;
+            }
+        }
+        self.value(name, number != 0, &number);
+    }
+
+    /// A field as JSON has it. A line for people leaves out what says nothing.
+    fn value(&mut self, name: &'static str, says_something: bool, value: &impl serde::Serialize) {
+        if self.begin(name, says_something) {
+            // Writing to memory does not fail, and none of the values do.
+            let _ = serde_json::to_writer(&mut self.text, value);
+            self.ends.push((name, self.text.len()));
+        }
+    }
+
+    /// A text: for people bare where that is unambiguous, quoted and escaped elsewhere.
+    fn text(&mut self, name: &'static str, text: &str) {
+        let is_bare = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'=';
+        if self.is_json || !text.bytes().all(is_bare) {
+            self.value(name, true, &text);
+        } else if self.begin(name, !text.is_empty()) {
+            self.text.extend_from_slice(text.as_bytes());
+            self.ends.push((name, self.text.len()));
+        }
+    }
+
+    /// What stands before a value; `false` if the field is left out.
+    fn begin(&mut self, name: &'static str, says_something: bool) -> bool {
+        if self.is_json {
+            if OURS.contains(&name) {
+                return false;
+            }
+            self.text.push(b',');
+            let _ = serde_json::to_writer(&mut self.text, name);
+            self.text.push(b':');
+            return true;
+        }
+        if says_something {
+            self.text.push(b' ');
+            self.text.extend_from_slice(name.as_bytes());
+            self.text.push(b'=');
+        }
+        says_something
+    }
+}
+
+impl Visit for Fields {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.value(field.name(), value.is_finite() && value != 0.0, &value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.value(field.name(), value != 0, &value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.value(field.name(), value != 0, &value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.value(field.name(), true, &value);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "message" => self.say(value),
+            JSON_FIELD => match serde_json::from_str::<&RawValue>(value) {
+                Ok(json) => self.value(JSON_FIELD, json.get() != "[]", &json),
+                Err(_) => self.text(JSON_FIELD, value),
+            },
+            name => self.text(name, value),
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            self.message.clear();
+            // Writing to a string does not fail.
+            let _ = write!(self.message, "{value:?}");
+        } else {
+            self.text(field.name(), &format!("{value:?}"));
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Fences against getting slow: what a delivery costs in instructions, allocations and system
+//! calls, held against `recorded.toml`. A number that has risen by more than its tolerance fails.
+//!
+//! A change that is worth its price, or that made something cheaper, records anew:
+//! `HOOKWARD_RECORD=1 cargo test --features otlp --test fences`, and the commit says why.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test that cannot be set up fails with a message"
+)]
+#![expect(clippy::disallowed_methods, reason = "what other processes take is real time")]
+#![expect(clippy::cast_precision_loss, reason = "counts of a few hundred requests")]
+#![expect(unreachable_pub, reason = "one crate that nobody else uses")]
+
+mod allocations;
+mod instructions;
+mod record;
+mod requests;
+mod stage;
+mod system_calls;
+
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+use std::alloc::System;
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;

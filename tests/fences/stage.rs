@@ -1,0 +1,109 @@
+//! A proxy to count in: its configuration, and the binary on its own or below a tool.
+
+use crate::requests::{SECRET, receiver};
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// What a tool that makes everything fifty times as slow may take.
+const PATIENCE: Duration = Duration::from_mins(4);
+
+/// A configuration for one worker thread, in a directory of its own.
+pub struct Stage {
+    pub directory: TempDir,
+    pub file: PathBuf,
+    pub address: SocketAddr,
+}
+
+impl Stage {
+    /// With a receiver that accepts everything.
+    pub fn set(level: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("hookward.toml");
+        let secret = directory.path().join("secret");
+        std::fs::write(&secret, SECRET).unwrap();
+        let (address, admin) = (free_address(), free_address());
+        let receiver = receiver();
+        // A warm connection stays one, however slow the tool.
+        let text = format!(
+            "[server]\nlisten = [\"{address}\"]\nthreads = 1\n[admin]\nlisten = \"{admin}\"\n\
+             [log]\nlevel = \"{level}\"\n[upstreams.erp]\nurl = \"http://{receiver}\"\nkeep_alive = \"60s\"\n\
+             [sources.shop]\npath = \"/shop\"\npreset = \"opentiendas\"\nrespond_within = \"60s\"\n\
+             secrets = [{{ file = \"secret\" }}]\n\
+             [[sources.shop.routes]]\nevents = [\"*\"]\nto = [\"erp\"]\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        Self { directory, file, address }
+    }
+
+    /// Starts the binary, behind `tool` and its arguments if there are any.
+    pub fn start(&self, tool: &[String]) -> Running {
+        let binary = env!("CARGO_BIN_EXE_hookward").to_owned();
+        let words = [tool, &[binary]].concat();
+        let mut command = Command::new(&words[0]);
+        let log = File::create(self.directory.path().join("log")).unwrap();
+        command.args(&words[1..]).args(["run", "--config"]).arg(&self.file);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let running = Running(command.spawn().unwrap());
+        self.wait();
+        running
+    }
+
+    /// Waits until it listens.
+    pub fn wait(&self) {
+        let end = Instant::now() + PATIENCE;
+        while TcpStream::connect(self.address).is_err() {
+            assert!(Instant::now() < end, "it does not listen: {}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+}
+
+/// A process that ends with the test.
+pub struct Running(Child);
+
+impl Running {
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Ends it in order, so that a tool around it writes down what it knows.
+    pub fn stop(mut self) {
+        signal("-TERM", self.id());
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Sends a signal to a process of this test.
+pub fn signal(name: &str, id: u32) {
+    assert!(Command::new("kill").args([name, &id.to_string()]).status().unwrap().success());
+}
+
+/// Whether a tool is installed. Where it is not, its fence has nothing to say.
+pub fn has(tool: &str) -> bool {
+    let found = std::env::var_os("PATH").is_some_and(|path| {
+        std::env::split_paths(&path).any(|place| Path::new(&place).join(tool).exists())
+    });
+    if !found {
+        println!("{tool} is not installed: nothing is counted");
+    }
+    found
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
