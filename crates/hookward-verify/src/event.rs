@@ -258,8 +258,8 @@ mod tests {
     use super::*;
     use crate::fault::FaultKind;
     use crate::scheme::TimestampPlace;
-    use crate::verify::check;
     use crate::verify::fixture::{NOW, head, places, signed_by, source};
+    use crate::verify::verify;
 
     fn read(source: &Sender, lines: &[(&str, &str)], body: &str) -> Result<Event, Fault> {
         Event::read_unproven(source, head(lines).view(), body.as_bytes(), None)
@@ -432,7 +432,7 @@ mod tests {
             .with_timestamp("header:X-Time", TimeFormat::Unix)
             .with_rule(|rule| rule.signed = crate::verify::fixture::template("{timestamp}.{body}"));
         let (head, body) = signed_by(&source, br#"{"id":"1","type":"t"}"#);
-        let genuine = check(&source, &source.new_keys(), head.view(), &body).expect("genuine");
+        let genuine = verify(&source, head.view(), &body).expect("genuine");
         let event = Event::read(&source, head.view(), &body, &genuine).expect("an event");
         assert_eq!(event.sent, Some(NOW));
         assert!(matches!(source.scheme.timestamp.expect("a rule").from, TimestampPlace::Header(_)));

@@ -44,11 +44,8 @@ pub struct Reply {
 /// [`Fault::SignatureMismatch`] for a wrong verify token, [`Fault::SecretUnavailable`] where the
 /// answer needs a secret that could not be read.
 #[must_use]
-pub fn answer_head(
-    handshake: &Handshake,
-    source: &Sender,
-    head: Request<'_>,
-) -> Option<Result<Reply, Fault>> {
+pub fn answer_head(source: &Sender, head: Request<'_>) -> Option<Result<Reply, Fault>> {
+    let handshake = source.scheme.handshake.as_ref()?;
     if !handshake.kind.methods().contains(head.method) {
         return None;
     }
@@ -82,12 +79,12 @@ pub fn answer_head(
 /// [`Fault::SecretUnavailable`] as above.
 #[must_use]
 pub fn answer_body(
-    handshake: &Handshake,
     source: &Sender,
     head: Request<'_>,
     body: &[u8],
     verified: Result<(), &Fault>,
 ) -> Option<Result<Reply, Fault>> {
+    let handshake = source.scheme.handshake.as_ref()?;
     if *head.method != Method::POST || body.len() > MAX_QUESTION_BYTES {
         return None;
     }

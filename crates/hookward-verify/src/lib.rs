@@ -17,6 +17,17 @@
 //! # }
 //! ```
 
+pub use event::Event;
+pub use fault::{Fault, FaultKind};
+pub use hookward_names::EventId;
+pub use hookward_secret::{NamedSecret, Secret};
+pub use hookward_time::UnixMillis;
+pub use reading::SchemeError;
+pub use request::{Headers, Request};
+pub use scheme::Scheme;
+pub use sender::{Sender, SenderError};
+pub use verify::{Genuine, SignatureCheck, verify};
+
 pub mod event;
 pub mod fault;
 pub mod handshake;

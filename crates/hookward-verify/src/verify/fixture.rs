@@ -80,7 +80,7 @@ pub fn secrets(texts: &[&str]) -> Vec<NamedSecret> {
 impl Sender {
     pub fn with_rule(mut self, change: impl FnOnce(&mut SignatureRule)) -> Self {
         change(&mut self.scheme.signature);
-        self
+        self.with_keys()
     }
 
     pub fn with_timestamp(mut self, from: &str, format: TimeFormat) -> Self {
@@ -100,12 +100,13 @@ impl Sender {
 
     pub fn with_secrets(mut self, texts: &[&str]) -> Self {
         self.secrets = secrets(texts);
-        self
+        self.with_keys()
     }
 
-    /// The keys of its secrets under its rule.
-    pub fn new_keys(&self) -> Keys {
-        Keys::new(&self.secrets, &self.scheme.signature).expect("keys")
+    /// Makes its keys anew. A secret that is not a key leaves it without any.
+    fn with_keys(mut self) -> Self {
+        self.keys = Keys::new(&self.secrets, &self.scheme.signature).map_err(|why| why.to_string());
+        self
     }
 }
 

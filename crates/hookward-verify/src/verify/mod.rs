@@ -9,6 +9,7 @@
 
 mod elements;
 mod encoding;
+mod explaining;
 pub mod freshness;
 mod items;
 mod signed;
@@ -20,9 +21,12 @@ pub mod fixture;
 #[cfg(test)]
 mod tests;
 
-pub use encoding::{decode_signature, encode_signature};
-pub use signed::{Inputs, OneHeader, Piece, body_sha256, one_header};
-pub use texts::signed_text;
+pub use encoding::decode_signature;
+pub(crate) use encoding::encode_signature;
+pub use explaining::{SignedText, timestamp_text};
+pub use signed::Piece;
+pub(crate) use signed::{Inputs, OneHeader, body_sha256, one_header};
+pub(crate) use texts::signed_text;
 
 use crate::fault::Fault;
 use crate::keys::{Key, Keys, Running};
@@ -114,8 +118,11 @@ enum Guard<'a> {
 impl<'a> SignatureCheck<'a> {
     /// Reads what the head says. A fault in it is told by [`SignatureCheck::finish`], as the body's
     /// own limits come first.
-    #[must_use]
-    pub fn begin(source: &'a Sender, keys: &'a Keys, head: Request<'a>) -> Self {
+    ///
+    /// # Errors
+    /// [`Fault::SecretUnavailable`]: there is no key to check with, so the body need not be read.
+    pub fn begin(source: &'a Sender, head: Request<'a>) -> Result<Self, Fault> {
+        let keys = source.ready_keys()?;
         let state = match Inputs::of_head(source, head).map(|inputs| Reading::of(&inputs)) {
             None => State::Waiting,
             Some(Err(fault)) => State::Refused(fault),
@@ -128,7 +135,7 @@ impl<'a> SignatureCheck<'a> {
                 State::Hashing { reading, hashes, seen_bytes: 0 }
             }
         };
-        Self { source, keys, head, state }
+        Ok(Self { source, keys, head, state })
     }
 
     /// Takes the next bytes of the body.
@@ -159,11 +166,16 @@ impl<'a> SignatureCheck<'a> {
     }
 }
 
-/// Checks a whole request at once.
+/// Checks the signature of a whole request.
 ///
 /// # Errors
-/// As [`SignatureCheck::finish`].
-pub fn check(
+/// As [`SignatureCheck::finish`], and [`Fault::SecretUnavailable`] for a sender without keys.
+pub fn verify(source: &Sender, head: Request<'_>, body: &[u8]) -> Result<Genuine, Fault> {
+    check(source, source.ready_keys()?, head, body)
+}
+
+/// As [`verify`], with these keys.
+pub(crate) fn check(
     source: &Sender,
     keys: &Keys,
     head: Request<'_>,
@@ -297,34 +309,6 @@ pub fn read_unsigned_timestamp(
 ) -> Result<UnixMillis, Fault> {
     let inputs = Inputs::whole(source, head, body)?;
     read_timestamp(&inputs, &items::lines(&inputs)).map(|(_, sent)| sent)
-}
-
-/// The text of the timestamp as received, wherever the scheme has it; for explaining a refusal.
-pub fn timestamp_text(source: &Sender, head: Request<'_>, body: &[u8]) -> Option<String> {
-    let rule = source.scheme.timestamp.as_ref()?;
-    if let crate::scheme::TimestampPlace::Json(pointer) = &rule.from {
-        let members = crate::json::read_members(body, &[pointer]).ok()?;
-        return members.first()?.text().map(str::to_owned);
-    }
-    let inputs = Inputs::whole(source, head, body).ok()?;
-    let text = items::timestamp_text(&inputs, rule, &items::lines(&inputs)).ok()??;
-    Some(text.into_owned())
-}
-
-/// The pieces of the signed text, as far as the request has them; for explaining a refusal.
-///
-/// # Errors
-/// As [`Inputs::pieces`].
-pub fn signed_pieces<'a>(
-    source: &'a Sender,
-    head: Request<'a>,
-    body: &'a [u8],
-) -> Result<Vec<Piece<'a>>, Fault> {
-    if source.scheme.signature.algorithm == Algorithm::Token {
-        return Ok(Vec::new());
-    }
-    let text = timestamp_text(source, head, body);
-    Inputs::whole(source, head, body)?.pieces(text.as_deref())
 }
 
 fn check_required(inputs: &Inputs<'_>) -> Result<(), Fault> {
