@@ -94,19 +94,13 @@ impl Sender {
         scheme: Scheme,
         secrets: impl IntoIterator<Item = S>,
     ) -> Result<Self, KeyError> {
-        let label =
-            |(index, text): (usize, S)| NamedSecret { label: index.to_string(), text: text.into() };
-        Self::with_named_secrets(scheme, secrets.into_iter().enumerate().map(label).collect())
-    }
-
-    /// As [`Sender::new`], with labels of your choice.
-    ///
-    /// # Errors
-    /// As [`Sender::new`].
-    pub fn with_named_secrets(scheme: Scheme, secrets: Vec<NamedSecret>) -> Result<Self, KeyError> {
+        let named = |(index, text): (usize, S)| {
+            let label = index.to_string();
+            NamedSecret { label, text: text.into() }
+        };
+        let secrets: Vec<_> = secrets.into_iter().enumerate().map(named).collect();
         let keys = Keys::new(&secrets, &scheme.signature)?;
-        let sender = Self::without_secrets(scheme, "");
-        Ok(Self { secrets, keys: Ok(keys), ..sender })
+        Ok(Self { secrets, keys: Ok(keys), ..Self::without_secrets(scheme, "") })
     }
 
     /// A sender whose secrets are not available. It verifies nothing:

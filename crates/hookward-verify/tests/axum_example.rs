@@ -1,8 +1,12 @@
 //! The example server, asked over a socket as a sender would.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails with a message")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot be set up fails with a message"
+)]
 
-#[expect(dead_code, reason = "its `main` is not called")]
+#[expect(dead_code, unreachable_pub, reason = "an example is a program of its own")]
 #[path = "../examples/axum.rs"]
 mod example;
 
@@ -35,8 +39,9 @@ async fn deliver(to: SocketAddr, path: &str, sender: &Sender, body: &str, sent: 
         body: body.as_bytes(),
     };
     let signed = sign(sender, &SigningKey::Shared(&sender.secrets[0]), &request).unwrap();
-    let lines: String =
+    let lines: Vec<String> =
         signed.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let lines = lines.concat();
     let length = sent.len();
     let mut stream = TcpStream::connect(to).await.unwrap();
     let request = format!(

@@ -76,7 +76,7 @@ mod tests {
         let key = SigningKey::Shared(sender.secrets.first().expect("a secret"));
         let signed = sign(sender, &key, &request).expect("signed");
         let lines = signed.headers.iter().map(|(name, value)| format!("{name}:  {value} \r\n"));
-        lines.collect::<String>().into_bytes()
+        lines.collect::<Vec<_>>().concat().into_bytes()
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl From<Vec<Problem>> for SchemeError {
 }
 
 impl Scheme {
-    /// The scheme of a preset. [`presets::all`](crate::presets::all) lists them.
+    /// The scheme of a preset. [`presets::all`] lists them.
     ///
     /// ```
     /// # fn main() -> Result<(), hookward_verify::SchemeError> {
