@@ -9,13 +9,10 @@
 )]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use hookward_secret::{NamedSecret, Secret};
 use hookward_time::UnixMillis;
 use hookward_verify::event::Event;
 use hookward_verify::request::Request;
-use hookward_verify::scheme::{
-    Algorithm, Encoding, EventRule, KeyForm, Place, Scheme, SignatureRule, Template,
-};
+use hookward_verify::scheme::Scheme;
 use hookward_verify::sender::Sender;
 use hookward_verify::sign::{SignRequest, SigningKey, sign};
 use hookward_verify::verify::SignatureCheck;
@@ -25,34 +22,19 @@ use std::hint::black_box;
 const SIZES: [usize; 4] = [100, 4 << 10, 64 << 10, 1 << 20];
 
 fn sender() -> Sender {
-    let place = |text| Place::parse(text).expect("a place");
-    let scheme = Scheme {
-        signature: SignatureRule {
-            algorithm: Algorithm::HmacSha256,
-            places: vec![place("header:X-Sig")],
-            separator: None,
-            prefix: "sha256=".to_owned(),
-            prefix_optional: false,
-            encoding: Encoding::Hex,
-            signed: Template::parse("{body}").expect("a template"),
-            key: KeyForm::Text,
-            key_prefix: String::new(),
-            require: Vec::new(),
-            fallback: None,
-        },
-        timestamp: None,
-        event: EventRule {
-            id: vec![place("json:/event_id"), place("json:/id")],
-            kind: vec![place("json:/type")],
-            time: vec![place("json:/created_at")],
-        },
-        handshake: None,
-    };
-    let secrets = ["newest-secret-of-two", "older-secret-of-two"].map(|text| NamedSecret {
-        label: text.len().to_string(),
-        text: Secret::from(text.to_owned()),
-    });
-    Sender::new(scheme, secrets.to_vec()).expect("keys")
+    let scheme = Scheme::from_toml(
+        r#"
+        [signature]
+        header = "X-Sig"
+        prefix = "sha256="
+        [event]
+        id = ["json:/event_id", "json:/id"]
+        type = ["json:/type"]
+        time = ["json:/created_at"]
+        "#,
+    );
+    let secrets = ["newest-secret-of-two", "older-secret-of-two"];
+    Sender::new(scheme.expect("a scheme"), secrets).expect("keys")
 }
 
 /// An order of about `size` bytes, whose envelope stands before and behind its data.
@@ -83,7 +65,6 @@ const fn request(headers: &HeaderMap) -> Request<'_> {
 
 pub fn verify(c: &mut Criterion) {
     let sender = sender();
-    let keys = sender.keys.as_ref().expect("keys");
     let mut group = c.benchmark_group("verify, two secrets");
     for size in SIZES {
         let body = body(size);
@@ -91,7 +72,7 @@ pub fn verify(c: &mut Criterion) {
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_with_input(BenchmarkId::from_parameter(size), &body, |b, body| {
             b.iter(|| {
-                let mut check = SignatureCheck::begin(&sender, keys, request(&headers));
+                let mut check = SignatureCheck::begin(&sender, request(&headers)).expect("keys");
                 body.chunks(64 << 10).for_each(|chunk| check.update(chunk));
                 check.finish(black_box(body)).expect("genuine")
             });

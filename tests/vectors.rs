@@ -18,7 +18,7 @@ use hookward_secret::Secret;
 use hookward_time::UnixMillis;
 use hookward_verify::fault::Fault;
 use hookward_verify::presets;
-use hookward_verify::verify::{self, freshness};
+use hookward_verify::verify::verify;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::Deserialize;
 use std::collections::HashSet;
@@ -106,14 +106,8 @@ fn every_vector_names_its_source() {
 /// Signature, then freshness: what decides whether a request is genuine.
 fn judge(preset: &str, vector: &Vector) -> Result<(), Fault> {
     let source = source(preset, vector);
-    let keys = source.sender.keys.as_ref().expect("the secrets fit the scheme");
-    let genuine = verify::check(&source.sender, keys, head(vector).view(), vector.body.as_bytes())?;
-    if let Some(rule) = &source.sender.scheme.timestamp
-        && let Some(sent) = genuine.sent()
-    {
-        freshness::judge(rule, sent, UnixMillis::from_seconds(vector.at))?;
-    }
-    Ok(())
+    let genuine = verify(&source.sender, head(vector).view(), vector.body.as_bytes())?;
+    source.sender.check_freshness(genuine.sent(), UnixMillis::from_seconds(vector.at))
 }
 
 fn head(vector: &Vector) -> RequestHead {

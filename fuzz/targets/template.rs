@@ -1,56 +1,26 @@
 //! The text of a signed template → what both sides fill it with.
 
-use hookward::config::{Config, SecretReader};
-use hookward::delivery::source::Source;
-use hookward::request::RequestHead;
-use hookward_secret::Secret;
-use hookward_time::UnixMillis;
 use hookward_verify::scheme::{Part, Place, Template, TimestampPlace};
 use hookward_verify::sign::{SignRequest, SigningKey, sign};
-use hookward_verify::verify::check;
+use hookward_verify::{Request, Scheme, Sender, UnixMillis, verify};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-const SOURCE: &str = r#"
-[upstreams.erp]
-url = "http://127.0.0.1:9"
-[sources.acme]
-path = "/acme"
-public_url = "https://hooks.example.com/acme"
-secrets = [{ env = "ANY" }]
-[sources.acme.signature]
+const SCHEME: &str = r#"
+[signature]
 header = "X-Sig"
-[sources.acme.timestamp]
+[timestamp]
 from = "header:X-Time"
-[sources.acme.event]
+[event]
 id = ["header:X-Id"]
 type = ["header:X-Type"]
-[[sources.acme.routes]]
-events = ["*"]
-to = ["erp"]
 "#;
 
-struct Fixed;
-
-impl SecretReader for Fixed {
-    fn environment(&self, _: &str) -> Option<Secret> {
-        Some(Secret::from("a-secret-of-more-than-16-bytes".to_owned()))
-    }
-
-    fn file(&self, _: &Path) -> std::io::Result<Secret> {
-        Err(std::io::ErrorKind::NotFound.into())
-    }
-}
-
-fn source() -> Source {
-    let loaded = Config::parse(SOURCE, "fuzz.toml", Path::new("/nowhere"), &Fixed);
-    let (mut config, _) = loaded.expect("a configuration");
-    config.sources.remove(0)
-}
-
-static ACME: LazyLock<Mutex<Source>> = LazyLock::new(|| Mutex::new(source()));
+static ACME: LazyLock<Mutex<Sender>> = LazyLock::new(|| {
+    let scheme = Scheme::from_toml(SCHEME).expect("a scheme");
+    let sender = Sender::new(scheme, ["a-secret-of-more-than-16-bytes"]).expect("keys");
+    Mutex::new(sender.with_public_url("https://hooks.example.com/acme"))
+});
 
 /// Before the first line end stands a template (and places of an event and a timestamp are tried
 /// on the same text), behind it a body. What parses prints as it was read, and what one side signs
@@ -73,18 +43,18 @@ pub(crate) fn run(data: &[u8]) {
         return;
     }
 
-    let mut source = ACME.lock().unwrap_or_else(PoisonError::into_inner);
-    source.sender.scheme.signature.signed = template;
-    let secret = source.sender.secrets.first().expect("a secret").clone();
+    let mut sender = ACME.lock().unwrap_or_else(PoisonError::into_inner);
+    sender.scheme.signature.signed = template;
     let request = SignRequest {
         id: Some("evt_1"),
         event_type: Some("t"),
-        path: &source.path,
+        path: "/acme",
         at: UnixMillis(1_700_000_000_000),
         query: Some("a=1&b"),
         body,
     };
-    let Ok(signed) = sign(&source.sender, &SigningKey::Shared(&secret), &request) else { return };
+    let key = SigningKey::Shared(&sender.secrets[0]);
+    let Ok(signed) = sign(&sender, &key, &request) else { return };
     let mut headers = HeaderMap::new();
     for (name, value) in &signed.headers {
         headers.append(
@@ -92,29 +62,15 @@ pub(crate) fn run(data: &[u8]) {
             HeaderValue::try_from(value).expect("a value"),
         );
     }
-    let mut head = RequestHead {
-        method: Method::POST,
-        path: source.path.clone(),
-        query: Some("a=1&b".to_owned()),
-        headers,
-        client: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        via: None,
-        ignored_forwarding: false,
-        host: "hooks.example.com".to_owned(),
-        secure: true,
+    let judge = |headers: &HeaderMap, body: &[u8]| {
+        let query = Some("a=1&b");
+        verify(&sender, Request { method: &Method::POST, path: "/acme", query, headers }, body)
     };
-    let keys = source.sender.keys.as_ref().expect("keys");
-    assert!(
-        check(&source.sender, keys, head.view(), body).is_ok(),
-        "what was signed is not verified"
-    );
-    if source.sender.scheme.signature.signed.any(|part| matches!(part, Part::Body)) {
+    assert!(judge(&headers, body).is_ok(), "what was signed is not verified");
+    if sender.scheme.signature.signed.any(|part| matches!(part, Part::Body)) {
         let longer = [body, b"."].concat();
-        assert!(
-            check(&source.sender, keys, head.view(), &longer).is_err(),
-            "another body is verified"
-        );
+        assert!(judge(&headers, &longer).is_err(), "another body is verified");
     }
-    head.headers.insert("x-sig", HeaderValue::from_static("00"));
-    assert!(check(&source.sender, keys, head.view(), body).is_err());
+    headers.insert("x-sig", HeaderValue::from_static("00"));
+    assert!(judge(&headers, body).is_err());
 }

@@ -40,7 +40,6 @@ use hookward_settings::document::{self, Table};
 use hookward_settings::keys::optional;
 use hookward_settings::reading::{Item, Reading, TableReader};
 use hookward_settings::secrets;
-use hookward_verify::scheme::Scheme;
 use sha2::{Digest as _, Sha256};
 use std::path::Path;
 
@@ -143,27 +142,6 @@ impl Config {
         let failed = reading.has_errors();
         let problems = reading.into_problems();
         if failed { Err(problems) } else { Ok((config, problems)) }
-    }
-}
-
-/// Reads a scheme from the tables `signature`, `timestamp`, `event` and `handshake` at the top of a
-/// text: a preset's, or what `discover` prints, less its `sources.NAME`.
-///
-/// # Errors
-/// All problems, at least one of them an error.
-pub fn read_scheme(
-    text: &str,
-    file: &str,
-    secrets: &dyn SecretReader,
-) -> Result<Scheme, Vec<Problem>> {
-    let mut table = document::parse(text, file)?;
-    table.remove("preset");
-    let reading = Reading::new(file, Path::new(""), secrets, Part::Whole);
-    let owner = TableReader::open(&reading, String::new(), Place::default(), &table, &source::KEYS);
-    let (scheme, _) = hookward_verify::reading::scheme::read(&owner);
-    match scheme {
-        Some(scheme) if !reading.has_errors() => Ok(scheme),
-        _ => Err(reading.into_problems()),
     }
 }
 

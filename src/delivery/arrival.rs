@@ -9,7 +9,7 @@ use crate::request::{BodyError, RequestHead};
 use hookward_time::UnixMillis;
 use hookward_verify::fault::Fault;
 use hookward_verify::handshake::{self, Reply};
-use hookward_verify::verify::{Genuine, SignatureCheck, freshness};
+use hookward_verify::verify::{Genuine, SignatureCheck};
 use http::{Method, header};
 
 /// What follows once the head has passed.
@@ -38,23 +38,17 @@ pub fn open<'a>(
         return Err(Reason::MethodNotAllowed.into());
     }
     admit()?;
-    let handshake = source.sender.scheme.handshake.as_ref();
-    if let Some(reply) =
-        handshake.and_then(|kind| handshake::answer_head(kind, &source.sender, head.view()))
-    {
+    if let Some(reply) = handshake::answer_head(&source.sender, head.view()) {
         return Ok(Opened::Handshake(reply?));
     }
     // The other methods are there for handshakes only.
     if head.method != Method::POST {
         return Err(Reason::MethodNotAllowed.into());
     }
-    let signature = match &source.sender.keys {
-        Ok(keys) => Ok(SignatureCheck::begin(&source.sender, keys, head.view())),
-        Err(why) => Err(Fault::SecretUnavailable(why.clone().into())),
-    };
+    let signature = SignatureCheck::begin(&source.sender, head.view());
     // Some senders' first question comes before there is a secret, so a body may still be worth
     // reading where there is a handshake.
-    if handshake.is_none()
+    if source.sender.scheme.handshake.is_none()
         && source.mode == Mode::Enforce
         && let Err(fault) = signature
     {
@@ -76,13 +70,11 @@ pub fn handshake_in_body(
     genuine: &Result<Genuine, Fault>,
     now: UnixMillis,
 ) -> Option<Result<Reply, Fault>> {
-    let kind = source.sender.scheme.handshake.as_ref()?;
-    let timestamp = source.sender.scheme.timestamp.as_ref();
     let verified = genuine
         .as_ref()
         .map_err(Fault::clone)
-        .and_then(|genuine| freshness::judge_any(timestamp, genuine.sent(), now));
-    handshake::answer_body(kind, &source.sender, head.view(), body, verified.as_ref().copied())
+        .and_then(|genuine| source.sender.check_freshness(genuine.sent(), now));
+    handshake::answer_body(&source.sender, head.view(), body, verified.as_ref().copied())
 }
 
 /// The length that the head declares.

@@ -6,8 +6,7 @@ use hookward_secret::{NamedSecret, Secret};
 use hookward_time::UnixMillis;
 use hookward_verify::keys::Keys;
 use hookward_verify::scheme::{
-    Algorithm, Encoding, EventRule, KeyForm, Place, Scheme, SignatureRule, Template, TimeFormat,
-    TimestampPlace, TimestampRule,
+    Place, Scheme, SignatureRule, Template, TimeFormat, TimestampPlace, TimestampRule,
 };
 use hookward_verify::sender::Sender;
 use hookward_verify::sign::{SignRequest, SigningKey, sign};
@@ -18,37 +17,16 @@ use std::time::Duration;
 /// 2023-11-14T22:13:20Z.
 pub(crate) const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
 
-/// A source with the defaults of the contract: hmac-sha256, hex, over the body, in `header`.
+/// A source with the defaults of the contract: hmac-sha256, hex, over the body, in `header`, which
+/// may be `json:/POINTER` as well.
 pub(crate) fn source(header: &str) -> Source {
-    let sender = Sender {
-        preset: None,
-        scheme: Scheme {
-            signature: SignatureRule {
-                algorithm: Algorithm::HmacSha256,
-                places: vec![Place::parse_of_signature(header).expect("a place")],
-                separator: None,
-                prefix: String::new(),
-                prefix_optional: false,
-                encoding: Encoding::Hex,
-                signed: template("{body}"),
-                key: KeyForm::Text,
-                key_prefix: String::new(),
-                require: Vec::new(),
-                fallback: None,
-            },
-            timestamp: None,
-            event: EventRule {
-                id: vec![Place::parse("json:/id").expect("a place")],
-                kind: vec![Place::parse("json:/type").expect("a place")],
-                time: Vec::new(),
-            },
-            handshake: None,
-        },
-        secrets: Vec::new(),
-        keys: Err("not made".to_owned()),
-        replay_guard: false,
-        public_url: Some("https://hooks.example.com/acme".to_owned()),
-    };
+    let key = if header.starts_with("json:") { "from" } else { "header" };
+    let scheme = format!(
+        "[signature]\n{key} = \"{header}\"\n[event]\nid = [\"json:/id\"]\ntype = [\"json:/type\"]\n"
+    );
+    let scheme = Scheme::from_toml(&scheme).expect("a scheme");
+    let sender = Sender::new(scheme, ["topsecret"]).expect("keys");
+    let sender = sender.with_public_url("https://hooks.example.com/acme");
     Source {
         name: "acme".into(),
         path: "/acme".to_owned(),
@@ -64,7 +42,6 @@ pub(crate) fn source(header: &str) -> Source {
         dedupe_ttl: Duration::from_hours(1),
         routes: Vec::new(),
     }
-    .with_secrets(&["topsecret"])
 }
 
 pub(crate) fn template(text: &str) -> Template {
@@ -78,7 +55,7 @@ fn places(texts: &[&str]) -> Vec<Place> {
 impl Source {
     pub(crate) fn with_rule(mut self, change: impl FnOnce(&mut SignatureRule)) -> Self {
         change(&mut self.sender.scheme.signature);
-        self
+        self.with_keys()
     }
 
     pub(crate) fn with_timestamp(mut self, from: &str, format: TimeFormat) -> Self {
@@ -107,12 +84,14 @@ impl Source {
             text: Secret::from((*text).to_owned()),
         };
         self.sender.secrets = texts.iter().enumerate().map(secret).collect();
-        self
+        self.with_keys()
     }
 
-    /// The keys of its secrets under its rule.
-    pub(crate) fn new_keys(&self) -> Keys {
-        Keys::new(&self.sender.secrets, &self.sender.scheme.signature).expect("keys")
+    /// Makes its keys anew. A secret that is not a key leaves it without any.
+    fn with_keys(mut self) -> Self {
+        let keys = Keys::new(&self.sender.secrets, &self.sender.scheme.signature);
+        self.sender.keys = keys.map_err(|why| why.to_string());
+        self
     }
 }
 

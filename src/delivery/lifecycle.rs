@@ -27,7 +27,7 @@ use hookward_time::UnixMillis;
 use hookward_verify::event::Event;
 use hookward_verify::fault::Fault;
 use hookward_verify::handshake::{self, Reply};
-use hookward_verify::verify::{Genuine, SignatureCheck, freshness};
+use hookward_verify::verify::{Genuine, SignatureCheck};
 use http::{HeaderValue, header};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -229,8 +229,7 @@ impl<'a> Course<'a> {
     ) -> Result<Vec<Hold<End>>, Stop> {
         let Self { gate, snapshot, serving, source, .. } = *self;
         let event = proof.event.event();
-        let fresh =
-            freshness::judge_any(source.sender.scheme.timestamp.as_ref(), event.sent, self.now);
+        let fresh = source.sender.check_freshness(event.sent, self.now);
         let terms = ClaimTerms {
             alias: proof.genuine.signed_fingerprint(),
             destinations: &route.destinations,

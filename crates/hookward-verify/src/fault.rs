@@ -1,7 +1,7 @@
 //! What is wrong with a request, as far as the request itself and the secrets can tell.
 //!
-//! Verification, events and handshakes find faults; what a sender is told of one, and under which
-//! status, is for whoever asked. Knows no HTTP status, log or metric.
+//! Verification, events and handshakes find faults. What a sender is told of one, and with which
+//! status, is the caller's decision: nothing here knows an HTTP status, a log or a metric.
 
 use crate::json::PayloadFault;
 use std::borrow::Cow;

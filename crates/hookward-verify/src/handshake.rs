@@ -1,11 +1,28 @@
-//! Handshakes of senders' protocols, answered by the proxy and never forwarded.
+//! The questions that senders ask before or between their events, and the answers to them.
 //!
-//! A sender asks an endpoint to prove something before (or between) its events. Most of these
-//! questions can be asked by anybody, so an answer gives away as little as the protocol allows: a
-//! challenge is echoed only in the exact shape, bounded, as plain text that no browser will take
-//! for a page, and a keyed answer is given only for a token that cannot be the text of an event
-//! (else the endpoint would sign forgeries on demand). Where the question is signed, the signature
-//! must hold. A POST that does not have the shape is no handshake and goes the way of every delivery.
+//! Anybody can ask most of these questions, so an answer reveals as little as the protocol allows:
+//!
+//! - A challenge is echoed only if the request has exactly the protocol's shape. It is bounded, and
+//!   sent as plain text that a browser does not render.
+//! - An answer that needs the key is given only for a token that cannot be the text of an event.
+//!   Otherwise the endpoint would sign forgeries on demand.
+//! - If the protocol signs its question, the signature must match.
+//!
+//! A `POST` of any other shape is not a handshake: treat it as a delivery.
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use hookward_verify::handshake::answer_head;
+//! use hookward_verify::{Request, Sender};
+//!
+//! let meta = Sender::preset("meta", ["the app's secret"])?.with_verify_token("our token");
+//! let query = "hub.mode=subscribe&hub.verify_token=our+token&hub.challenge=1158201444";
+//! let question = http::Request::get(format!("/meta?{query}")).body(())?;
+//! let reply = answer_head(&meta, Request::of(&question)).expect("a handshake")?;
+//! assert_eq!((reply.status, reply.body), (200, b"1158201444".to_vec()));
+//! # Ok(())
+//! # }
+//! ```
 
 use crate::fault::Fault;
 use crate::json::{Member, read_raw};
@@ -37,18 +54,15 @@ pub struct Reply {
     pub body: Vec<u8>,
 }
 
-/// Answers a request that is not a `POST`, before anything of a body is read. `None`: it is no
+/// Answers a request that is not a `POST`; its body need not be read. `None` if it is not a
 /// handshake.
 ///
 /// # Errors
 /// [`Fault::SignatureMismatch`] for a wrong verify token, [`Fault::SecretUnavailable`] where the
 /// answer needs a secret that could not be read.
 #[must_use]
-pub fn answer_head(
-    handshake: &Handshake,
-    source: &Sender,
-    head: Request<'_>,
-) -> Option<Result<Reply, Fault>> {
+pub fn answer_head(source: &Sender, head: Request<'_>) -> Option<Result<Reply, Fault>> {
+    let handshake = source.scheme.handshake.as_ref()?;
     if !handshake.kind.methods().contains(head.method) {
         return None;
     }
@@ -76,20 +90,20 @@ pub fn answer_head(
     }
 }
 
-/// Answers a `POST` whose body is whole. `verified` says whether its signature holds. `None`: it
-/// is no handshake.
+/// Answers a `POST` once its body is whole. `verified` says whether its signature matched. `None` if
+/// it is not a handshake.
 ///
 /// # Errors
 /// The signature's refusal, where the protocol signs its question and the signature does not hold;
 /// [`Fault::SecretUnavailable`] as above.
 #[must_use]
 pub fn answer_body(
-    handshake: &Handshake,
     source: &Sender,
     head: Request<'_>,
     body: &[u8],
     verified: Result<(), &Fault>,
 ) -> Option<Result<Reply, Fault>> {
+    let handshake = source.scheme.handshake.as_ref()?;
     if *head.method != Method::POST || body.len() > MAX_QUESTION_BYTES {
         return None;
     }

@@ -1,10 +1,9 @@
 //! Members of a JSON body, read in one pass without building a tree.
 //!
-//! Owns what "read as JSON" means here: one UTF-8 JSON text (RFC 8259) to the last byte, no byte
-//! order mark, and no member that we read (or that leads to one) standing twice in its object,
-//! because two readers that pick different ones of the two would see different events. What is
-//! not read is checked for grammar and skipped without recursion and without allocating, so
-//! nesting is no reason to refuse. Knows nothing of events, schemes' meaning or HTTP.
+//! A body must be one UTF-8 JSON text (RFC 8259) to its last byte, without a byte order mark. A
+//! member that is read, or that leads to one, must occur once in its object: two readers that pick
+//! different ones would see different events. Everything else is checked for grammar and skipped
+//! without recursion or allocation, so deep nesting is accepted.
 
 use crate::scheme::Pointer;
 use serde::Deserializer as _;
@@ -13,7 +12,7 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
-/// What stands at a pointer.
+/// What a pointer leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Member<'a> {
     /// Nothing, or `null`.
@@ -22,7 +21,7 @@ pub enum Member<'a> {
     Text(Cow<'a, str>),
     /// An integer's text as written, of any length.
     Integer(&'a str),
-    /// Something that is no text: what it is, in words.
+    /// Something that is not a text: what it is, in words.
     Unusable(&'static str),
 }
 
@@ -38,16 +37,16 @@ impl Member<'_> {
     }
 }
 
-/// Why a body cannot be read as JSON, for the log; holds nothing of the body.
+/// Why a body cannot be read as JSON. It contains nothing of the body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct PayloadFault(pub String);
 
-/// What stands at each of `wanted`, in that order.
+/// What each of `wanted` leads to, in that order.
 ///
 /// # Errors
-/// The body is not one UTF-8 JSON text, or a member on the way to one of `wanted` stands twice in
-/// its object, `\u` escapes in names resolved.
+/// The body is not one UTF-8 JSON text, or a member on the way to one of `wanted` occurs twice in
+/// its object, after `\u` escapes in names are resolved.
 pub fn read_members<'a>(
     body: &'a [u8],
     wanted: &[&Pointer],

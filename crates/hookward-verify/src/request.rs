@@ -5,10 +5,37 @@ use std::borrow::Cow;
 
 /// The header lines of a request, however the caller keeps them.
 ///
-/// Several lines of one name are several values, in the order in which they arrived. A value is the
-/// bytes between the colon and the line end, without the white space around them.
+/// A head that is kept as raw bytes implements this with a scan, and no map is built:
+///
+/// ```
+/// use hookward_verify::Headers;
+///
+/// struct RawLines<'a>(&'a [u8]);
+///
+/// impl Headers for RawLines<'_> {
+///     fn value(&self, name: &http::HeaderName, index: usize) -> Option<&[u8]> {
+///         let lines = self.0.split(|byte| *byte == b'\n');
+///         let mut values = lines.filter_map(|line| {
+///             let colon = line.iter().position(|byte| *byte == b':')?;
+///             let is_it = line[..colon].eq_ignore_ascii_case(name.as_str().as_bytes());
+///             is_it.then(|| line[colon + 1..].trim_ascii())
+///         });
+///         values.nth(index)
+///     }
+/// }
+///
+/// let lines = RawLines(b"Host: example.com\r\nX-Signature: abc\r\n");
+/// let name = http::HeaderName::from_static("x-signature");
+/// assert_eq!(lines.value(&name, 0), Some(&b"abc"[..]));
+/// assert_eq!(lines.value(&name, 1), None);
+/// ```
 pub trait Headers: Sync {
-    /// The value of the line of this name with this index, counted from 0; `None` behind the last.
+    /// The value of the line with this name and index. Several lines of one name count from 0, in
+    /// the order in which they arrived; `None` after the last. The value is what is between the
+    /// colon and the line end, without the white space around it.
+    ///
+    /// Verification asks for index 0, 1 and so on until `None`. Bound the number of lines before:
+    /// with many of one name, a scan for each of them takes quadratic time.
     fn value(&self, name: &HeaderName, index: usize) -> Option<&[u8]>;
 }
 
@@ -18,7 +45,7 @@ impl Headers for HeaderMap {
     }
 }
 
-/// The head of a request that nobody has judged yet: nothing in it is to be believed.
+/// The head of a request that is not verified: believe nothing in it.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
     /// The method.
@@ -32,7 +59,7 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// The head of a request of the `http` crate, as axum, hyper or actix hand it over.
+    /// The head of a request of the `http` crate, as axum and hyper pass it.
     #[must_use]
     pub fn of<B>(request: &'a http::Request<B>) -> Self {
         Self {
@@ -56,7 +83,7 @@ impl<'a> Request<'a> {
 
     /// The value of the first line of this name, if it is visible ASCII.
     #[must_use]
-    pub fn first_text(self, name: &HeaderName) -> Option<&'a str> {
+    pub(crate) fn first_text(self, name: &HeaderName) -> Option<&'a str> {
         let value = self.first(name)?;
         let plain = value.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t'));
         std::str::from_utf8(value).ok().filter(|_| plain)
@@ -73,8 +100,8 @@ impl std::fmt::Debug for Request<'_> {
     }
 }
 
-/// A name, in lower case already, as those read it who make a variable of it: every character that is
-/// no letter or digit is a `-`.
+/// A name, already in lower case, as CGI and PHP read it, which make a variable of it: every
+/// character that is not a letter or a digit becomes a `-`.
 #[must_use]
 pub fn folded(name: &str) -> Cow<'_, str> {
     if is_plain(name) {

@@ -7,8 +7,10 @@
 mod handshake;
 mod headers;
 mod notation;
+mod pointer;
 
 pub use handshake::{Handshake, HandshakeKind};
+pub use pointer::Pointer;
 
 use http::HeaderName;
 use std::fmt;
@@ -206,74 +208,6 @@ impl Place {
     }
 }
 
-/// A JSON Pointer (RFC 6901), split and unescaped; empty for the whole document.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Pointer(Vec<String>);
-
-impl Pointer {
-    /// Reads `/a/b~1c/0`.
-    ///
-    /// # Errors
-    /// A sentence about what is wrong with `text`, for the person who wrote it.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let Some(rest) = text.strip_prefix('/') else {
-            return Err(format!(
-                "`{text}` is no JSON Pointer: it must start with `/`, as in `/data/id`"
-            ));
-        };
-        let mut tokens = Vec::new();
-        for token in rest.split('/') {
-            let mut plain = String::with_capacity(token.len());
-            let mut characters = token.chars();
-            while let Some(character) = characters.next() {
-                plain.push(match character {
-                    '~' => match characters.next() {
-                        Some('0') => '~',
-                        Some('1') => '/',
-                        _ => {
-                            return Err(format!(
-                                "`{text}` is no JSON Pointer: `~` must be written `~0`"
-                            ));
-                        }
-                    },
-                    other => other,
-                });
-            }
-            tokens.push(plain);
-        }
-        Ok(Self(tokens))
-    }
-
-    /// The names and indices from the root to the member.
-    #[must_use]
-    pub fn tokens(&self) -> &[String] {
-        &self.0
-    }
-
-    /// The array and the rest of the path, where this points into the first element of one: from
-    /// `/items/0/id`, `/items` and `/id`.
-    #[must_use]
-    pub fn split_at_first_element(&self) -> Option<(Self, Self)> {
-        let at = self.0.iter().position(|token| token == "0")?;
-        let (array, rest) = self.0.split_at(at);
-        Some((Self(array.to_vec()), Self(rest.get(1..)?.to_vec())))
-    }
-
-    /// Whether `other` stands at or inside what this points to.
-    #[must_use]
-    pub fn leads_to(&self, other: &Self) -> bool {
-        other.0.starts_with(&self.0)
-    }
-}
-
-impl fmt::Display for Pointer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .iter()
-            .try_for_each(|token| write!(f, "/{}", token.replace('~', "~0").replace('/', "~1")))
-    }
-}
-
 /// A signed text with holes, as `{timestamp}.{body}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template(pub Vec<Part>);
@@ -332,7 +266,7 @@ pub enum UrlForm {
 impl Part {
     /// The part itself, or the one that is folded to lower case.
     #[must_use]
-    pub fn unfolded(&self) -> &Self {
+    pub(crate) fn unfolded(&self) -> &Self {
         match self {
             Self::Lowercase(inner) => inner,
             other => other,
@@ -441,14 +375,6 @@ pub struct EventRule {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_pointer_is_split_and_unescaped() {
-        let pointer = Pointer::parse("/a~1b/~0/0").expect("a pointer");
-        assert_eq!(pointer.tokens(), ["a/b", "~", "0"]);
-        assert!(Pointer::parse("a/b").is_err());
-        assert!(Pointer::parse("/a~2").is_err());
-    }
 
     #[test]
     fn a_signed_body_covers_its_members_but_no_header() {

@@ -1,8 +1,30 @@
 //! The sender's side: what a sender of a scheme would send.
 //!
-//! The inverse of `verify`, over the same reading of the scheme, so that whatever can be verified
-//! can be made: for `hookward sign` and `send`, the demo and the tests. A body is never altered
-//! behind the caller's back; [`sample_body`] makes one where id, type or time stand in it.
+//! The inverse of [`verify`](mod@crate::verify): it reads the same scheme, so every delivery that can be
+//! verified can be made, for tests and tools. [`sign`] does not change a body unless the signature is
+//! a member of it. [`sample_body`] makes a body with id, type and time where the scheme reads them.
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use hookward_verify::sign::{SignRequest, SigningKey, sign};
+//! use hookward_verify::{Sender, UnixMillis};
+//!
+//! let sender = Sender::preset("stripe", ["whsec_0123456789abcdef"])?;
+//! let request = SignRequest {
+//!     id: None,
+//!     event_type: None,
+//!     path: "/stripe",
+//!     at: UnixMillis::from_seconds(1_773_656_430),
+//!     query: None,
+//!     body: br#"{"id":"evt_1","type":"invoice.paid"}"#,
+//! };
+//! let signed = sign(&sender, &SigningKey::Shared(&sender.secrets[0]), &request)?;
+//! let (name, value) = &signed.headers[1];
+//! assert_eq!(name, "stripe-signature");
+//! assert!(value.starts_with("t=1773656430,v1="));
+//! # Ok(())
+//! # }
+//! ```
 
 mod sample;
 
@@ -330,92 +352,4 @@ fn compose(source: &Sender, timestamp: &str, list: Option<&str>, signature: &str
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::scheme::TimeFormat;
-    use crate::verify::fixture::{NOW, secrets, source, template};
-
-    fn request(body: &[u8]) -> SignRequest<'_> {
-        SignRequest {
-            id: Some("evt_1"),
-            event_type: Some("order.paid"),
-            path: "/acme",
-            at: NOW,
-            query: None,
-            body,
-        }
-    }
-
-    #[test]
-    fn all_headers_of_the_sender_are_made() {
-        let source = source("X-Sig")
-            .with_timestamp("header:X-Time", TimeFormat::UnixMs)
-            .with_id(&["json:/id", "header:X-Id"])
-            .with_type(&["header:X-Topic"])
-            .with_rule(|rule| {
-                rule.prefix = "sha256=".to_owned();
-                rule.signed = template("{timestamp}.{header:X-Request}.{body}");
-                rule.require = vec![(HeaderName::from_static("x-version"), "1".to_owned())];
-            });
-        let secrets = secrets(&["topsecret"]);
-        let signed = sign(&source, &SigningKey::Shared(&secrets[0]), &request(b"{}"));
-        let headers = signed.expect("signed").headers;
-        let value = |name: &str| {
-            headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
-        };
-        assert_eq!(value("content-type"), Some("application/json"));
-        assert_eq!(value("x-time"), Some("1700000000000"));
-        assert_eq!(value("x-id"), Some("evt_1"));
-        assert_eq!(value("x-topic"), Some("order.paid"));
-        assert_eq!(value("x-version"), Some("1"));
-        assert_eq!(value("x-request"), Some("evt_1"));
-        assert!(value("x-sig").is_some_and(|value| value.len() == 7 + 64), "{headers:?}");
-    }
-
-    #[test]
-    fn the_list_of_signed_headers_is_written_beside_the_signature() {
-        let source = source("X-Sig").with_id(&["header:X-Event-Id"]).with_rule(|rule| {
-            rule.separator = Some(",".to_owned());
-            rule.prefix = "v1=".to_owned();
-            rule.signed = template("{listed:h=}.{body}");
-        });
-        let secrets = secrets(&["topsecret"]);
-        let signed = sign(&source, &SigningKey::Shared(&secrets[0]), &request(b"{}"));
-        let headers = signed.expect("signed").headers;
-        let line = headers.iter().find(|(name, _)| name == "x-sig").expect("a signature");
-        assert!(line.1.starts_with("h=content-type x-event-id,v1="), "{line:?}");
-        let head = crate::verify::fixture::head(&headers);
-        let keys = source.new_keys();
-        assert!(crate::verify::check(&source, &keys, head.view(), b"{}").is_ok());
-        // What is listed is signed: neither a value nor the list can be another.
-        for (name, value) in [("x-event-id", "evt_2"), ("content-type", "text/plain")] {
-            let mut other = head.clone();
-            other.headers.insert(name, HeaderValue::from_static(value));
-            assert!(crate::verify::check(&source, &keys, other.view(), b"{}").is_err(), "{name}");
-        }
-        let mut shorter = head;
-        let line = line.1.replace("content-type ", "");
-        shorter.headers.insert("x-sig", HeaderValue::from_str(&line).expect("a value"));
-        assert!(crate::verify::check(&source, &keys, shorter.view(), b"{}").is_err());
-    }
-
-    #[test]
-    fn what_cannot_be_signed_is_said() {
-        let secrets = secrets(&["topsecret"]);
-        let shared = SigningKey::Shared(&secrets[0]);
-        let public = source("X-Sig").with_rule(|rule| rule.algorithm = Algorithm::Ed25519);
-        assert!(matches!(
-            sign(&public, &shared, &request(b"{}")),
-            Err(SignError::NoPrivateKey("ed25519"))
-        ));
-        let circular = source("json:/signature");
-        assert!(matches!(sign(&circular, &shared, &request(b"{}")), Err(SignError::Incomplete(_))));
-        let header = source("X-Sig").with_id(&["header:X-Id"]);
-        let newline = SignRequest { id: Some("a\nb"), ..request(b"{}") };
-        assert!(matches!(sign(&header, &shared, &newline), Err(SignError::HeaderValue(_))));
-        let no_time = source("X-Sig")
-            .with_timestamp("json:/at", TimeFormat::Unix)
-            .with_rule(|rule| rule.signed = template("{timestamp}.{body}"));
-        assert!(matches!(sign(&no_time, &shared, &request(b"{")), Err(SignError::Incomplete(_))));
-    }
-}
+mod tests;

@@ -6,26 +6,30 @@
 use crate::config::Config;
 use crate::config::source::Draft;
 use crate::delivery::source::Source;
+use hmac::digest::CtOutput;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use hookward_secret::NamedSecret;
 use hookward_settings::problem::Severity;
 use hookward_settings::reading::Reading;
-use hookward_verify::keys::{Running, Tag};
 use hookward_verify::scheme::Part;
+use sha2::Sha256;
 use zeroize::Zeroizing;
+
+type Keyed = Hmac<Sha256>;
 
 /// Warns of each secret that an earlier source has as well.
 pub(super) fn judge<'a>(config: &Config, drafts: &'a [Draft<'_>], reading: &'a Reading<'a>) {
     let mut key = Zeroizing::new([0; 32]);
     let random = rustls::crypto::ring::default_provider().secure_random;
-    let (Ok(()), Some(hash)) = (random.fill(&mut *key), Running::hmac_sha256(&*key)) else {
+    let (Ok(()), Ok(hash)) = (random.fill(&mut *key), Keyed::new_from_slice(&*key)) else {
         return;
     };
-    let mut known: Vec<(Tag, &Source)> = Vec::new();
+    let mut known: Vec<(CtOutput<Keyed>, &Source)> = Vec::new();
     for source in &config.sources {
         let own: Vec<_> =
             positioned(source).map(|(at, secret)| (at, tag(&hash, secret, source))).collect();
         for (at, tag) in &own {
-            let shares = |(other, _): &&(Tag, &Source)| tag.is_same(other);
+            let shares = |(other, _): &&(CtOutput<Keyed>, &Source)| tag == other;
             let others = known.iter().filter(shares).map(|(_, other)| *other);
             let Some(other) = others.into_iter().find(|other| crosses(source, other)) else {
                 continue;
@@ -50,12 +54,13 @@ pub(super) fn positioned(source: &Source) -> impl Iterator<Item = (usize, &Named
     (0..).filter(is_read).zip(&source.sender.secrets)
 }
 
-fn tag(hash: &Running, secret: &NamedSecret, source: &Source) -> Tag {
+/// Two of these are compared in constant time.
+fn tag(hash: &Keyed, secret: &NamedSecret, source: &Source) -> CtOutput<Keyed> {
     let text = secret.text.expose().trim_ascii();
     let prefix = source.sender.scheme.signature.key_prefix.as_bytes();
     let mut hash = hash.clone();
     hash.update(text.strip_prefix(prefix).unwrap_or(text));
-    hash.finish()
+    hash.finalize()
 }
 
 /// Whether a delivery to one can be one to the other. Where both sign what they were sent to, it

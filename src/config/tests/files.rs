@@ -1,7 +1,7 @@
 //! The files that we ship resolve, and the certificates that a file names are looked at.
 
 use super::{TestSecrets, all, config, lines, load_with};
-use crate::config::{Config, Severity, SystemSecrets, read_scheme};
+use crate::config::{Config, Severity, SystemSecrets};
 use hookward_verify::presets;
 use std::path::Path;
 
@@ -158,27 +158,6 @@ fn every_preset_resolves_once_its_user_states_what_only_the_user_knows() {
             problems.into_iter().filter(|problem| problem.severity == Severity::Error).collect();
         assert!(errors.is_empty(), "{}: {:#?}", preset.name, lines(&errors));
     }
-}
-
-#[test]
-fn a_scheme_can_be_read_by_itself() {
-    for preset in presets::all().filter(|preset| preset.name != "webround") {
-        let read = read_scheme(preset.text, preset.name, &TestSecrets::default());
-        assert!(read.is_ok(), "{}: {:#?}", preset.name, read.err());
-    }
-    let problems = read_scheme("[signature]\nheadr = \"X\"\n", "x.toml", &TestSecrets::default());
-    assert_eq!(
-        lines(&problems.expect_err("errors")),
-        [
-            "x.toml: error: event: missing (allowed: a table with the places of the event's `id`, or \
-             a `preset`)",
-            "x.toml:1:2: error: signature.header: missing (allowed: the header that the signature \
-             stands in as \"X-Signature\", or `from`)",
-            "x.toml:2:1: error: signature.headr: unknown key; did you mean `header`? (allowed: \
-             algorithm, header, from, separator, prefix, prefix_optional, encoding, signed, key, \
-             key_prefix, require, fallback_prefix, fallback_signed)",
-        ]
-    );
 }
 
 #[test]

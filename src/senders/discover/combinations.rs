@@ -9,7 +9,7 @@ use hookward_verify::keys::Key;
 use hookward_verify::scheme::{
     Algorithm, Encoding, EventRule, KeyForm, Part, Scheme, SignatureRule, Template, TimestampRule,
 };
-use hookward_verify::verify::Inputs;
+use hookward_verify::verify::SignedText;
 use std::cmp::Reverse;
 use std::time::Duration;
 
@@ -92,16 +92,15 @@ fn look_up<'k>(
     keys: &'k [(SignatureRule, Key)],
     open: &[Candidate],
 ) -> Option<(&'k SignatureRule, Vec<u8>)> {
-    let inputs = Inputs::whole(&source.sender, head.view(), body).ok()?;
-    let pieces = inputs.pieces(time.map(|time| time.text.as_str())).ok()?;
+    let time = time.map(|time| time.text.as_str());
+    let text = SignedText::with_timestamp(&source.sender, head.view(), body, time).ok()?;
     let names_secret = source.sender.scheme.signature.signed.any(|part| *part == Part::Secret);
     keys.iter().find_map(|(rule, key)| {
         if matches!(rule.algorithm, Algorithm::Sha256 | Algorithm::Sha1) != names_secret {
             return None;
         }
-        let signed = key.signed(None, &pieces, body);
-        let candidate = open.iter().find(|candidate| signed.matches(&candidate.bytes))?;
-        Some((rule, candidate.bytes.clone()))
+        let candidates = open.iter().map(|candidate| candidate.bytes.as_slice());
+        Some((rule, text.find_signature(key, candidates)?.to_vec()))
     })
 }
 

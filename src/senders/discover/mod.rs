@@ -34,7 +34,7 @@ use hookward_verify::event::Event;
 use hookward_verify::scheme::{
     Algorithm, EventRule, KeyForm, Part, Place, Scheme, SignatureRule, Template,
 };
-use hookward_verify::verify::check;
+use hookward_verify::verify::verify;
 use std::path::Path;
 use table::Draft;
 use trial::OneSecret;
@@ -192,9 +192,7 @@ impl Search<'_> {
         let secret = OneSecret(&self.secret.text);
         let loaded = Config::parse(&table, "discovered.toml", Path::new(""), &secret);
         let source = loaded.ok()?.0.sources.into_iter().next()?;
-        let genuine =
-            check(&source.sender, source.sender.keys.as_ref().ok()?, self.head.view(), self.body)
-                .ok()?;
+        let genuine = verify(&source.sender, self.head.view(), self.body).ok()?;
         Event::read(&source.sender, self.head.view(), self.body, &genuine).ok()?;
         Some(Found { preset: draft.preset, table, scheme: source.sender.scheme })
     }

@@ -5,7 +5,7 @@ use crate::config::{Config, SecretReader};
 use crate::delivery::fixture::{head, signed_by, signed_with, source, template};
 use hookward_verify::scheme::{Encoding, TimeFormat};
 use hookward_verify::sign::SigningKey;
-use hookward_verify::verify::check;
+use hookward_verify::verify::verify;
 use std::io;
 use std::path::Path;
 
@@ -33,8 +33,7 @@ fn find(head: &RequestHead, body: &[u8], secret: &Secret) -> Option<Found> {
     let (config, _) = Config::parse(table, "found.toml", Path::new("."), &reader)
         .unwrap_or_else(|problems| panic!("{problems:?}\n{table}"));
     let source = config.sources.first().expect("a source");
-    let keys = source.sender.keys.as_ref().expect("keys");
-    let judged = check(&source.sender, keys, head.view(), body);
+    let judged = verify(&source.sender, head.view(), body);
     assert!(judged.is_ok(), "{judged:?}\n{table}");
     assert!(!table.contains(std::str::from_utf8(secret.expose()).expect("text")), "{table}");
     Some(found)

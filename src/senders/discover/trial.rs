@@ -4,11 +4,10 @@ use crate::config::{Config, SecretReader};
 use crate::delivery::source::{Answers, Mode, Source, Unrouted};
 use crate::request::RequestHead;
 use hookward_secret::{NamedSecret, Secret};
-use hookward_verify::keys::Keys;
 use hookward_verify::presets;
 use hookward_verify::scheme::Scheme;
 use hookward_verify::sender::Sender;
-use hookward_verify::verify::check;
+use hookward_verify::verify::verify;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -18,7 +17,10 @@ pub(crate) fn source_of(scheme: Scheme, path: &str, public_url: Option<String>) 
     Source {
         name: "trial".into(),
         path: path.to_owned(),
-        sender: Sender::without_secrets(scheme, public_url),
+        sender: Sender {
+            public_url,
+            ..Sender::without_secrets(scheme, "the secrets are tried in turn")
+        },
         unreadable: Vec::new(),
         respond_within: Duration::from_secs(10),
         answers: Answers::Full,
@@ -41,8 +43,11 @@ pub(crate) fn fits(
 ) -> bool {
     // Each by itself: one that is no key of this scheme says nothing about the others.
     secrets.iter().any(|secret| {
-        Keys::new(std::slice::from_ref(secret), &source.sender.scheme.signature)
-            .is_ok_and(|keys| check(&source.sender, &keys, head.view(), body).is_ok())
+        let (scheme, url) = (source.sender.scheme.clone(), source.sender.public_url.clone());
+        Sender::new(scheme, [secret.text.clone()]).is_ok_and(|sender| {
+            let sender = Sender { public_url: url, ..sender };
+            verify(&sender, head.view(), body).is_ok()
+        })
     })
 }
 

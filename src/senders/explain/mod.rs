@@ -25,7 +25,7 @@ use hookward_time::UnixMillis;
 use hookward_verify::event::Event;
 use hookward_verify::fault::Fault;
 use hookward_verify::scheme::{Algorithm, Part, Place};
-use hookward_verify::verify::{Genuine, Piece, check, freshness, signed_pieces, timestamp_text};
+use hookward_verify::verify::{Genuine, Piece, SignedText, freshness, timestamp_text, verify};
 use http::HeaderName;
 use mistakes::{Case, other_time_format};
 use std::fmt;
@@ -110,10 +110,7 @@ impl Question<'_> {
     }
 
     fn verified(&self) -> Result<Genuine, Fault> {
-        match &self.source.sender.keys {
-            Err(why) => Err(Fault::SecretUnavailable(why.clone().into())),
-            Ok(keys) => check(&self.source.sender, keys, self.head.view(), self.body),
-        }
+        verify(&self.source.sender, self.head.view(), self.body)
     }
 }
 
@@ -208,15 +205,15 @@ impl Story<'_> {
     fn joints(&self) -> Vec<String> {
         let Question { source, head, body, .. } = self.question;
         let rule = &source.sender.scheme.signature;
-        let Ok(pieces) = signed_pieces(&source.sender, head.view(), body) else {
+        let Ok(text) = SignedText::of(&source.sender, head.view(), body) else {
             return Vec::new();
         };
-        if pieces.is_empty() {
+        if text.pieces().is_empty() {
             return Vec::new();
         }
         let mut lines = vec![format!("what is signed, `{}`:", rule.signed)];
-        for (part, piece) in rule.signed.0.iter().zip(&pieces) {
-            let text = match piece {
+        for (part, piece) in rule.signed.0.iter().zip(text.pieces()) {
+            let content = match piece {
                 Piece::Bytes(bytes) => quote(bytes),
                 Piece::Body => quote(body),
                 Piece::Secret => "(the secret)".to_owned(),
@@ -225,7 +222,7 @@ impl Story<'_> {
                 Part::Literal(_) => "text".to_owned(),
                 hole => format!("{{{hole}}}"),
             };
-            lines.push(format!("  {name:<12} {text}"));
+            lines.push(format!("  {name:<12} {content}"));
         }
         lines
     }

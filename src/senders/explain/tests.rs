@@ -16,7 +16,6 @@ const MAX_BODY: usize = 1000;
 const BODY: &str = r#"{"id":"evt_1","type":"order.paid","total":1.10,"name":"é / è"}"#;
 
 fn ready(mut source: Source) -> Source {
-    source.sender.keys = Ok(source.new_keys());
     source.routes = vec![Route {
         events: vec![TypeGlob::new("order.*")],
         to: vec!["erp".into(), "crm".into()],

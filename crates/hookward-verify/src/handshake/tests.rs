@@ -3,6 +3,7 @@
 use super::*;
 use crate::fault::FaultKind;
 use crate::verify::fixture::{head, hmac_sha1, source, template};
+use crate::verify::verify;
 use hookward_secret::Secret;
 
 fn handshake(kind: Kind) -> Handshake {
@@ -10,9 +11,9 @@ fn handshake(kind: Kind) -> Handshake {
     Handshake { kind, verify_token }
 }
 
-fn ready() -> Sender {
+fn asking(handshake: Handshake) -> Sender {
     let mut source = source("X-Sig").with_secrets(&["topsecret", "older"]);
-    source.keys = Ok(source.new_keys());
+    source.scheme.handshake = Some(handshake);
     source
 }
 
@@ -20,7 +21,7 @@ fn ask_head(kind: Kind, query: &str) -> Option<Result<Reply, FaultKind>> {
     let mut request = head(&[("X-Okta-Verification-Challenge", "abc123")]);
     request.method = Method::GET;
     request.query = Some(query.to_owned());
-    let answer = answer_head(&handshake(kind), &ready(), request.view());
+    let answer = answer_head(&asking(handshake(kind)), request.view());
     answer.map(|answer| answer.map_err(|fault| fault.kind()))
 }
 
@@ -29,7 +30,7 @@ fn ask_body(kind: Kind, body: &str, holds: bool) -> Option<Result<Reply, FaultKi
     request.query = Some("validationToken=Validation%3A+ok".to_owned());
     let fault = Fault::SignatureMismatch("".into());
     let verified = if holds { Ok(()) } else { Err(&fault) };
-    let answer = answer_body(&handshake(kind), &ready(), request.view(), body.as_bytes(), verified);
+    let answer = answer_body(&asking(handshake(kind)), request.view(), body.as_bytes(), verified);
     answer.map(|answer| answer.map_err(|fault| fault.kind()))
 }
 
@@ -93,7 +94,7 @@ fn a_wrong_verify_token_is_refused() {
     let mut request = head(&[("a", "b")]);
     request.method = Method::GET;
     request.query = Some(query.to_owned());
-    let answer = answer_head(&without, &ready(), request.view()).expect("a handshake");
+    let answer = answer_head(&asking(without), request.view()).expect("a handshake");
     assert_eq!(answer.expect_err("no token").kind(), FaultKind::SecretUnavailable);
 }
 
@@ -110,7 +111,7 @@ fn a_head_is_answered_for_those_who_ask_so() {
     let mut request = head(&[("a", "b")]);
     request.method = Method::HEAD;
     for (name, kind) in Kind::NAMES {
-        let answer = answer_head(&handshake(kind), &ready(), request.view());
+        let answer = answer_head(&asking(handshake(kind)), request.view());
         assert_eq!(answer.is_some(), matches!(kind, Kind::Trello | Kind::Mandrill), "{name}");
     }
 }
@@ -177,7 +178,7 @@ fn an_event_is_no_handshake() {
     }
     let plain = head(&[("a", "b")]);
     for kind in [Kind::Microsoft, Kind::Asana] {
-        assert_eq!(answer_body(&handshake(kind), &ready(), plain.view(), b"{}", Ok(())), None);
+        assert_eq!(answer_body(&asking(handshake(kind)), plain.view(), b"{}", Ok(())), None);
     }
 }
 
@@ -225,7 +226,7 @@ fn what_asks_in_a_header_or_the_query_and_carries_an_event_is_one() {
     let signed = head(&[("X-Hook-Secret", "abc"), ("X-Hook-Signature", "00")]);
     let heartbeat = br#"{"events":[]}"#;
     assert_eq!(
-        answer_body(&handshake(Kind::Asana), &ready(), signed.view(), heartbeat, Ok(())),
+        answer_body(&asking(handshake(Kind::Asana)), signed.view(), heartbeat, Ok(())),
         None
     );
 }
@@ -238,7 +239,7 @@ fn mandrills_known_key_opens_nothing_but_the_question() {
         rule.encoding = crate::scheme::Encoding::Base64;
         rule.signed = template("{url}{form}");
     });
-    mandrill.keys = Ok(mandrill.new_keys());
+    mandrill.scheme.handshake = Some(handshake(Kind::Mandrill));
     // HMAC-SHA1 of "https://hooks.example.com/acmemandrill_events[]".
     let ask = |key: &str, body: &str| {
         let text: String = form_urlencoded::parse(body.as_bytes())
@@ -249,16 +250,9 @@ fn mandrills_known_key_opens_nothing_but_the_question() {
             ("X-Mandrill-Signature", BASE64.encode(&tag).as_str()),
             ("Content-Type", "application/x-www-form-urlencoded"),
         ]);
-        let own = mandrill.keys.as_ref().expect("keys");
-        let judged = check(&mandrill, own, request.view(), body.as_bytes());
+        let judged = verify(&mandrill, request.view(), body.as_bytes());
         let verified = judged.as_ref().map(|_| ());
-        let answer = answer_body(
-            &handshake(Kind::Mandrill),
-            &mandrill,
-            request.view(),
-            body.as_bytes(),
-            verified,
-        );
+        let answer = answer_body(&mandrill, request.view(), body.as_bytes(), verified);
         answer.map(|answer| answer.map(|reply| reply.status).map_err(|fault| fault.kind()))
     };
     let question = "mandrill_events=%5B%5D";

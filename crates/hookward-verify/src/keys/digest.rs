@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq as _;
 /// A hash under way. A keyed one is cloned from the state that holds the key, so that the key is
 /// not hashed again for each request.
 #[derive(Clone)]
-pub enum Running {
+pub(crate) enum Running {
     HmacSha1(Hmac<Sha1>),
     HmacSha256(Hmac<Sha256>),
     HmacSha384(Box<Hmac<Sha384>>),
@@ -19,31 +19,31 @@ pub enum Running {
 }
 
 impl Running {
-    pub fn hmac_sha1(key: &[u8]) -> Option<Self> {
+    pub(crate) fn hmac_sha1(key: &[u8]) -> Option<Self> {
         Hmac::new_from_slice(key).ok().map(Self::HmacSha1)
     }
 
-    pub fn hmac_sha256(key: &[u8]) -> Option<Self> {
+    pub(crate) fn hmac_sha256(key: &[u8]) -> Option<Self> {
         Hmac::new_from_slice(key).ok().map(Self::HmacSha256)
     }
 
-    pub fn hmac_sha384(key: &[u8]) -> Option<Self> {
+    pub(crate) fn hmac_sha384(key: &[u8]) -> Option<Self> {
         Hmac::new_from_slice(key).ok().map(|mac| Self::HmacSha384(Box::new(mac)))
     }
 
-    pub fn hmac_sha512(key: &[u8]) -> Option<Self> {
+    pub(crate) fn hmac_sha512(key: &[u8]) -> Option<Self> {
         Hmac::new_from_slice(key).ok().map(|mac| Self::HmacSha512(Box::new(mac)))
     }
 
-    pub fn sha1() -> Self {
+    pub(crate) fn sha1() -> Self {
         Self::Sha1(Sha1::new())
     }
 
-    pub fn sha256() -> Self {
+    pub(crate) fn sha256() -> Self {
         Self::Sha256(Sha256::new())
     }
 
-    pub fn update(&mut self, bytes: &[u8]) {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         match self {
             Self::HmacSha1(mac) => mac.update(bytes),
             Self::HmacSha256(mac) => mac.update(bytes),
@@ -54,7 +54,7 @@ impl Running {
         }
     }
 
-    pub fn finish(self) -> Tag {
+    pub(crate) fn finish(self) -> Tag {
         Tag(match self {
             Self::HmacSha1(mac) => mac.finalize().as_bytes().to_vec(),
             Self::HmacSha256(mac) => mac.finalize().as_bytes().to_vec(),
@@ -67,7 +67,7 @@ impl Running {
 }
 
 /// The SHA-256 of these bytes.
-pub fn sha256(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn sha256(bytes: &[u8]) -> Vec<u8> {
     let mut hash = Running::sha256();
     hash.update(bytes);
     hash.finish().into_bytes()
@@ -75,21 +75,21 @@ pub fn sha256(bytes: &[u8]) -> Vec<u8> {
 
 /// What the sender ought to have sent. It has no `==` and no `Debug`: the one comparison is
 /// [`Tag::is`], and whoever may see the bytes (the sender's side, `sign`) asks for them by name.
-pub struct Tag(Vec<u8>);
+pub(crate) struct Tag(Vec<u8>);
 
 impl Tag {
     /// Whether `signature` is this tag, in a time that depends on their lengths alone.
-    pub fn is(&self, signature: &[u8]) -> bool {
+    pub(crate) fn is(&self, signature: &[u8]) -> bool {
         self.0.ct_eq(signature).into()
     }
 
     /// Whether both are the same, in a time that depends on their lengths alone.
-    pub fn is_same(&self, other: &Self) -> bool {
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.is(&other.0)
     }
 
     /// The bytes, for making a signature or for a hash that is checked elsewhere.
-    pub fn into_bytes(self) -> Vec<u8> {
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.0
     }
 }

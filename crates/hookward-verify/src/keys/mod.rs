@@ -1,12 +1,11 @@
-//! A source's secrets, decoded once and ready to verify with.
+//! A sender's secrets, decoded once.
 //!
-//! Owns the forms of keys and the hashing that is done with them; what is hashed, and what a match
-//! means, is `verify`'s.
+//! [`verify`](mod@crate::verify) decides what is hashed with them and what a match means.
 
 mod decoding;
 mod digest;
 
-pub use digest::{Running, Tag, sha256};
+pub(crate) use digest::{Running, Tag, sha256};
 
 use crate::scheme::{Algorithm, KeyForm, SignatureRule};
 use decoding::decode_key;
@@ -16,12 +15,12 @@ use p256::pkcs8::{DecodePublicKey as _, ObjectIdentifier, SubjectPublicKeyInfoRe
 use std::fmt;
 use std::sync::Arc;
 
-/// The keys of a source, newest first, never empty.
+/// The keys of a sender, newest first; never empty.
 pub struct Keys {
     keys: Vec<Key>,
 }
 
-/// Why a secret is no key of its scheme; never holds anything of the secret.
+/// Why a secret is not a key of its scheme. It contains nothing of the secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// There is no secret at all.
@@ -39,14 +38,14 @@ pub enum KeyError {
 
 /// One key, with what a verification needs of its secret.
 pub struct Key {
-    pub label: Arc<str>,
+    pub(crate) label: Arc<str>,
     /// The secret's text, `key_prefix` cut off.
-    pub text: Secret,
-    pub material: Material,
+    pub(crate) text: Secret,
+    pub(crate) material: Material,
 }
 
 /// What compares a signature.
-pub enum Material {
+pub(crate) enum Material {
     /// A hash under way that already holds the key; a plain hash holds none.
     Hash(Running),
     Ed25519(Box<ed25519_dalek::VerifyingKey>),
@@ -75,19 +74,19 @@ impl Keys {
         Ok(Self { keys })
     }
 
-    /// How many there are; at least one.
+    /// The number of keys; at least one.
     #[expect(clippy::len_without_is_empty, reason = "there is always one")]
     #[must_use]
     pub fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// What labels each in the metric, newest first.
+    /// The label of each secret, newest first.
     pub fn labels(&self) -> impl ExactSizeIterator<Item = &str> {
         self.keys.iter().map(|key| &*key.label)
     }
 
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Key> {
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &Key> {
         self.keys.iter()
     }
 }
@@ -99,7 +98,10 @@ impl fmt::Debug for Keys {
 }
 
 impl Key {
-    /// Decodes one secret; an error is the rest of a sentence that starts with it.
+    /// Decodes one secret.
+    ///
+    /// # Errors
+    /// The rest of a sentence that starts with "the secret".
     pub fn new(secret: &NamedSecret, rule: &SignatureRule) -> Result<Self, &'static str> {
         let whole = secret.text.expose();
         let text = whole.strip_prefix(rule.key_prefix.as_bytes()).unwrap_or(whole);
@@ -135,7 +137,7 @@ impl Material {
 }
 
 /// What a token is compared by.
-pub fn hash_token(token: &[u8]) -> Tag {
+pub(crate) fn hash_token(token: &[u8]) -> Tag {
     let mut hash = Running::sha256();
     hash.update(token);
     hash.finish()

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 /// A preset, read.
 pub struct PresetFacts {
+    /// Its name.
     pub name: &'static str,
     /// The tables of a source.
     tables: Table,

@@ -14,6 +14,7 @@ use hookward_settings::value::{Form, Span};
 use http::HeaderName;
 use std::time::Duration;
 
+/// The keys of the `signature` table.
 pub static SIGNATURE_KEYS: TableKeys = TableKeys {
     title: "[sources.NAME.signature]",
     about: "How a signature is made and where it stands. The request never chooses any of it.",
@@ -90,6 +91,7 @@ pub static SIGNATURE_KEYS: TableKeys = TableKeys {
     ],
 };
 
+/// The keys of the `timestamp` table.
 pub static TIMESTAMP_KEYS: TableKeys = TableKeys {
     title: "[sources.NAME.timestamp]",
     about: "When the sender sent it. Without this table the scheme has no timestamp.",
@@ -106,6 +108,7 @@ pub static TIMESTAMP_KEYS: TableKeys = TableKeys {
     ],
 };
 
+/// The keys of the `event` table.
 pub static EVENT_KEYS: TableKeys = TableKeys {
     title: "[sources.NAME.event]",
     about: "Where the event's id, type and time stand. In each list the first place that is there \
@@ -132,6 +135,7 @@ pub static EVENT_KEYS: TableKeys = TableKeys {
     ],
 };
 
+/// The keys of the `handshake` table.
 pub static HANDSHAKE_KEYS: TableKeys = TableKeys {
     title: "[sources.NAME.handshake]",
     about: "A handshake of the sender's protocol that Hookward answers itself.",

@@ -39,18 +39,6 @@ impl Place {
             _ => Err(format!("`{text}` is not a place")),
         }
     }
-
-    /// Reads what the `header` key of a signature holds: a header's name, or `json:/POINTER` for a
-    /// signature inside the body.
-    ///
-    /// # Errors
-    /// What is allowed, where `text` is none of it.
-    pub fn parse_of_signature(text: &str) -> Result<Self, String> {
-        match text.strip_prefix("json:") {
-            Some(pointer) => Ok(Self::Json(Pointer::parse(pointer)?)),
-            None => Ok(Self::Header(header_name(text)?)),
-        }
-    }
 }
 
 impl fmt::Display for Place {
@@ -300,9 +288,5 @@ mod tests {
         for text in ["item:", "item:#x", "item:#", "body-sha256"] {
             assert!(TimestampPlace::parse(text).is_err(), "{text}");
         }
-        assert_eq!(
-            Place::parse_of_signature("json:/signature/signature").expect("a place").to_string(),
-            "json:/signature/signature"
-        );
     }
 }

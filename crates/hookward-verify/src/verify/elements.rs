@@ -99,11 +99,11 @@ fn malformed(fault: PayloadFault) -> Fault {
 mod tests {
     use super::*;
     use crate::fault::FaultKind;
-    use crate::verify::check;
     use crate::verify::fixture::{Head, head, signed_by, source, template};
+    use crate::verify::verify;
 
     fn reason(source: &Sender, head: &Head, body: &str) -> Option<FaultKind> {
-        let judged = check(source, &source.new_keys(), head.view(), body.as_bytes());
+        let judged = verify(source, head.view(), body.as_bytes());
         judged.err().map(|fault| fault.kind())
     }
 

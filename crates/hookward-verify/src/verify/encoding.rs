@@ -26,7 +26,7 @@ pub fn decode_signature(encoding: Encoding, text: &str) -> Option<Vec<u8>> {
 }
 
 /// A signature as the sender writes it: lower-case hex, padded base64, or unpadded base64url.
-pub fn encode_signature(encoding: Encoding, bytes: &[u8]) -> String {
+pub(crate) fn encode_signature(encoding: Encoding, bytes: &[u8]) -> String {
     match encoding {
         Encoding::Hex => HEXLOWER.encode(bytes),
         Encoding::Base64 => BASE64.encode(bytes),

@@ -3,8 +3,7 @@
 use super::Keys;
 use crate::request::Request;
 use crate::scheme::{
-    Algorithm, Encoding, EventRule, KeyForm, Place, Scheme, SignatureRule, Template, TimeFormat,
-    TimestampPlace, TimestampRule,
+    Place, Scheme, SignatureRule, Template, TimeFormat, TimestampPlace, TimestampRule,
 };
 use crate::sender::Sender;
 use crate::sign::{SignRequest, SigningKey, sign};
@@ -15,47 +14,24 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::time::Duration;
 
 /// 2023-11-14T22:13:20Z.
-pub const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
+pub(crate) const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
 
 /// A source with the defaults of the contract: hmac-sha256, hex, over the body, in `header`.
-pub fn source(header: &str) -> Sender {
-    Sender {
-        preset: None,
-        scheme: Scheme {
-            signature: SignatureRule {
-                algorithm: Algorithm::HmacSha256,
-                places: vec![Place::parse_of_signature(header).expect("a place")],
-                separator: None,
-                prefix: String::new(),
-                prefix_optional: false,
-                encoding: Encoding::Hex,
-                signed: template("{body}"),
-                key: KeyForm::Text,
-                key_prefix: String::new(),
-                require: Vec::new(),
-                fallback: None,
-            },
-            timestamp: None,
-            event: EventRule {
-                id: vec![Place::parse("json:/id").expect("a place")],
-                kind: vec![Place::parse("json:/type").expect("a place")],
-                time: Vec::new(),
-            },
-            handshake: None,
-        },
-        secrets: Vec::new(),
-        keys: Err("not made".to_owned()),
-        replay_guard: false,
-        public_url: Some("https://hooks.example.com/acme".to_owned()),
-    }
-    .with_secrets(&["topsecret"])
+pub(crate) fn source(header: &str) -> Sender {
+    let key = if header.starts_with("json:") { "from" } else { "header" };
+    let scheme = format!(
+        "[signature]\n{key} = \"{header}\"\n[event]\nid = [\"json:/id\"]\ntype = [\"json:/type\"]\n"
+    );
+    let scheme = Scheme::from_toml(&scheme).expect("a scheme");
+    let sender = Sender::new(scheme, ["topsecret"]).expect("keys");
+    sender.with_public_url("https://hooks.example.com/acme")
 }
 
-pub fn template(text: &str) -> Template {
+pub(crate) fn template(text: &str) -> Template {
     Template::parse(text).expect("a template")
 }
 
-pub fn timestamp(from: &str, format: TimeFormat) -> TimestampRule {
+pub(crate) fn timestamp(from: &str, format: TimeFormat) -> TimestampRule {
     TimestampRule {
         from: TimestampPlace::parse(from).expect("a place"),
         format,
@@ -64,11 +40,11 @@ pub fn timestamp(from: &str, format: TimeFormat) -> TimestampRule {
     }
 }
 
-pub fn places(texts: &[&str]) -> Vec<Place> {
+pub(crate) fn places(texts: &[&str]) -> Vec<Place> {
     texts.iter().map(|text| Place::parse(text).expect("a place")).collect()
 }
 
-pub fn secrets(texts: &[&str]) -> Vec<NamedSecret> {
+pub(crate) fn secrets(texts: &[&str]) -> Vec<NamedSecret> {
     let numbered = texts.iter().enumerate();
     let secret = |(index, text): (usize, &&str)| NamedSecret {
         label: index.to_string(),
@@ -78,48 +54,49 @@ pub fn secrets(texts: &[&str]) -> Vec<NamedSecret> {
 }
 
 impl Sender {
-    pub fn with_rule(mut self, change: impl FnOnce(&mut SignatureRule)) -> Self {
+    pub(crate) fn with_rule(mut self, change: impl FnOnce(&mut SignatureRule)) -> Self {
         change(&mut self.scheme.signature);
-        self
+        self.with_keys()
     }
 
-    pub fn with_timestamp(mut self, from: &str, format: TimeFormat) -> Self {
+    pub(crate) fn with_timestamp(mut self, from: &str, format: TimeFormat) -> Self {
         self.scheme.timestamp = Some(timestamp(from, format));
         self
     }
 
-    pub fn with_id(mut self, places_of_id: &[&str]) -> Self {
+    pub(crate) fn with_id(mut self, places_of_id: &[&str]) -> Self {
         self.scheme.event.id = places(places_of_id);
         self
     }
 
-    pub fn with_type(mut self, places_of_type: &[&str]) -> Self {
+    pub(crate) fn with_type(mut self, places_of_type: &[&str]) -> Self {
         self.scheme.event.kind = places(places_of_type);
         self
     }
 
-    pub fn with_secrets(mut self, texts: &[&str]) -> Self {
+    pub(crate) fn with_secrets(mut self, texts: &[&str]) -> Self {
         self.secrets = secrets(texts);
-        self
+        self.with_keys()
     }
 
-    /// The keys of its secrets under its rule.
-    pub fn new_keys(&self) -> Keys {
-        Keys::new(&self.secrets, &self.scheme.signature).expect("keys")
+    /// Makes its keys anew. A secret that is not a key leaves it without any.
+    fn with_keys(mut self) -> Self {
+        self.keys = Keys::new(&self.secrets, &self.scheme.signature).map_err(|why| why.to_string());
+        self
     }
 }
 
 /// The head of a request, as a listener may keep it.
 #[derive(Clone, Debug)]
-pub struct Head {
-    pub method: Method,
-    pub path: String,
-    pub query: Option<String>,
-    pub headers: HeaderMap,
+pub(crate) struct Head {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) query: Option<String>,
+    pub(crate) headers: HeaderMap,
 }
 
 impl Head {
-    pub fn view(&self) -> Request<'_> {
+    pub(crate) fn view(&self) -> Request<'_> {
         Request {
             method: &self.method,
             path: &self.path,
@@ -130,7 +107,7 @@ impl Head {
 }
 
 /// A `POST` to the source with these header lines.
-pub fn head<N: AsRef<str>, V: AsRef<[u8]>>(lines: &[(N, V)]) -> Head {
+pub(crate) fn head<N: AsRef<str>, V: AsRef<[u8]>>(lines: &[(N, V)]) -> Head {
     let mut headers = HeaderMap::new();
     for (name, value) in lines {
         headers.append(
@@ -142,19 +119,19 @@ pub fn head<N: AsRef<str>, V: AsRef<[u8]>>(lines: &[(N, V)]) -> Head {
 }
 
 /// HMAC-SHA1, for tests that sign by themselves.
-pub fn hmac_sha1(key: &str, text: &str) -> Vec<u8> {
+pub(crate) fn hmac_sha1(key: &str, text: &str) -> Vec<u8> {
     let mut mac = Hmac::<sha1::Sha1>::new_from_slice(key.as_bytes()).expect("a key");
     mac.update(text.as_bytes());
     mac.finalize().into_bytes().to_vec()
 }
 
 /// What the sender would send at [`NOW`] with the first secret: head and body.
-pub fn signed_by(source: &Sender, body: &[u8]) -> (Head, Vec<u8>) {
+pub(crate) fn signed_by(source: &Sender, body: &[u8]) -> (Head, Vec<u8>) {
     let secret = source.secrets.first().expect("a secret");
     signed_with(source, &SigningKey::Shared(secret), body)
 }
 
-pub fn signed_with(source: &Sender, key: &SigningKey<'_>, body: &[u8]) -> (Head, Vec<u8>) {
+pub(crate) fn signed_with(source: &Sender, key: &SigningKey<'_>, body: &[u8]) -> (Head, Vec<u8>) {
     let request = SignRequest {
         id: Some("evt_1"),
         event_type: Some("t"),

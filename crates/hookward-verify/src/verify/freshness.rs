@@ -28,18 +28,6 @@ pub fn judge(rule: &TimestampRule, sent: UnixMillis, now: UnixMillis) -> Result<
     Ok(())
 }
 
-/// As [`judge`], where `rule` and `sent` are there; a scheme without timestamps has nothing to judge.
-///
-/// # Errors
-/// As [`judge`].
-pub fn judge_any(
-    rule: Option<&TimestampRule>,
-    sent: Option<UnixMillis>,
-    now: UnixMillis,
-) -> Result<(), Fault> {
-    rule.zip(sent).map_or(Ok(()), |(rule, sent)| judge(rule, sent, now))
-}
-
 /// The instant that `text` names; `None` where it is not of the format. Digits beyond a
 /// millisecond are cut off.
 #[must_use]

@@ -16,7 +16,7 @@ use std::borrow::Cow;
 const MAX_PUBLIC_KEY_SIGNATURES: usize = 8;
 
 /// The texts at the rule's places, line by line; `None` for a line that is no UTF-8.
-pub fn lines<'a>(inputs: &Inputs<'a>) -> Vec<Option<Cow<'a, str>>> {
+pub(crate) fn lines<'a>(inputs: &Inputs<'a>) -> Vec<Option<Cow<'a, str>>> {
     let mut lines = Vec::new();
     for place in &inputs.source.scheme.signature.places {
         match place {
@@ -37,7 +37,7 @@ pub fn lines<'a>(inputs: &Inputs<'a>) -> Vec<Option<Cow<'a, str>>> {
 }
 
 /// The items of one line, spaces around them cut.
-pub fn items<'t>(rule: &SignatureRule, line: &'t str) -> impl Iterator<Item = &'t str> {
+pub(crate) fn items<'t>(rule: &SignatureRule, line: &'t str) -> impl Iterator<Item = &'t str> {
     let separator = rule.separator.as_deref().filter(|separator| !separator.is_empty());
     let mut rest = Some(line);
     std::iter::from_fn(move || {
@@ -52,7 +52,7 @@ pub fn items<'t>(rule: &SignatureRule, line: &'t str) -> impl Iterator<Item = &'
 }
 
 /// The part of an item that holds a signature; `None` where the prefix says it holds none.
-pub fn signature_of<'t>(rule: &SignatureRule, item: &'t str) -> Option<&'t str> {
+pub(crate) fn signature_of<'t>(rule: &SignatureRule, item: &'t str) -> Option<&'t str> {
     let text = if is_auth_scheme(rule) {
         strip_auth_scheme(&rule.prefix, item)
     } else {
@@ -96,7 +96,7 @@ fn strip_pattern<'t>(pattern: &str, item: &'t str) -> Option<&'t str> {
 /// # Errors
 /// [`Fault::SignatureMissing`] where there is no line, [`Fault::SignatureMalformed`] where none
 /// of them holds anything that decodes.
-pub fn signatures(
+pub(crate) fn signatures(
     rule: &SignatureRule,
     lines: &[Option<Cow<'_, str>>],
 ) -> Result<Vec<Vec<u8>>, Fault> {
@@ -152,7 +152,7 @@ fn expected_form(rule: &SignatureRule) -> String {
 ///
 /// # Errors
 /// [`Fault::TimestampMalformed`] where a header says two things or something is no text.
-pub fn timestamp_text<'a>(
+pub(crate) fn timestamp_text<'a>(
     inputs: &Inputs<'a>,
     rule: &TimestampRule,
     lines: &[Option<Cow<'a, str>>],

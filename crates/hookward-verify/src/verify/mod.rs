@@ -1,14 +1,16 @@
-//! Signature and freshness: the only place where a [`Genuine`] is made.
+//! Signature and freshness. This is the only module that makes a [`Genuine`].
 //!
-//! Owns contract section 3, step 3: every active secret is tried on every signature of the request,
-//! over the raw bytes, and compared in constant time. The request never chooses the algorithm. Of
-//! the JSON only what the signature rule itself names is read. Knows no route, claim or clock.
+//! Every secret is tried on every signature of the request, over the raw bytes, and compared in
+//! constant time. The request never chooses the algorithm. Of a JSON body only the members that the
+//! signature rule names are read.
 //!
-//! [`SignatureCheck`] is fed while the body arrives; [`freshness`] judges the time of sending, which
-//! comes later in a delivery's life, after the look for a duplicate.
+//! [`verify()`] checks a whole request. [`SignatureCheck`] hashes a body while it arrives.
+//! [`freshness`] judges the time of sending; it is separate because a duplicate is recognised first,
+//! however old it is.
 
 mod elements;
 mod encoding;
+mod explaining;
 pub mod freshness;
 mod items;
 mod signed;
@@ -16,13 +18,16 @@ mod texts;
 mod url;
 
 #[cfg(test)]
-pub mod fixture;
+pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;
 
-pub use encoding::{decode_signature, encode_signature};
-pub use signed::{Inputs, OneHeader, Piece, body_sha256, one_header};
-pub use texts::signed_text;
+pub use encoding::decode_signature;
+pub(crate) use encoding::encode_signature;
+pub use explaining::{SignedText, timestamp_text};
+pub use signed::Piece;
+pub(crate) use signed::{Inputs, OneHeader, body_sha256, one_header};
+pub(crate) use texts::signed_text;
 
 use crate::fault::Fault;
 use crate::keys::{Key, Keys, Running};
@@ -33,7 +38,7 @@ use hookward_time::UnixMillis;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// Proof that a request carries a signature which one of the source's secrets made.
+/// Proof that a request has a signature that one of the sender's secrets made.
 #[derive(Clone, Debug)]
 pub struct Genuine {
     secret: usize,
@@ -49,7 +54,7 @@ impl Genuine {
         self.secret
     }
 
-    /// What labels that secret in the metric.
+    /// The label of that secret.
     #[must_use]
     pub fn label(&self) -> &str {
         &self.label
@@ -61,16 +66,41 @@ impl Genuine {
         self.sent
     }
 
-    /// 32 hex digits that stand for the text that was signed, for `replay_guard`; `None` where the
-    /// source has none. One text can have several signatures, by several secrets or of a kind that
-    /// differs each time, and all of them are of the same delivery.
+    /// A fingerprint of the text that was signed: 32 hex digits. `None` unless
+    /// [`Sender::replay_guard`] is set.
+    ///
+    /// Compare it, and not the signature, to recognise a delivery that is sent again under another
+    /// id. One text can have several signatures, made with several secrets or with an algorithm
+    /// whose signatures differ each time.
     #[must_use]
     pub fn signed_fingerprint(&self) -> Option<&str> {
         self.signed.as_deref()
     }
 }
 
-/// A check of one request's signature, under way.
+/// A check of one request's signature while its body arrives.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use hookward_verify::{Request, Sender, SignatureCheck};
+///
+/// let sender = Sender::preset("github", ["It's a Secret to Everybody"])?;
+/// let mut headers = http::HeaderMap::new();
+/// let signature = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+/// headers.insert("x-hub-signature-256", signature.parse()?);
+/// let method = http::Method::POST;
+/// let request = Request { method: &method, path: "/github", query: None, headers: &headers };
+///
+/// let mut check = SignatureCheck::begin(&sender, request)?;
+/// let mut body = Vec::new();
+/// for chunk in [&b"Hello, "[..], b"World!"] {
+///     check.update(chunk);
+///     body.extend_from_slice(chunk);
+/// }
+/// check.finish(&body)?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct SignatureCheck<'a> {
     source: &'a Sender,
     keys: &'a Keys,
@@ -88,15 +118,15 @@ enum State<'a> {
 }
 
 /// What a request says about its signature, before any of it is checked.
-pub struct Reading<'a> {
+pub(crate) struct Reading<'a> {
     /// Every signature that decodes; never empty.
-    pub signatures: Vec<Vec<u8>>,
+    signatures: Vec<Vec<u8>>,
     /// The text that was signed.
-    pub pieces: Vec<Piece<'a>>,
+    pieces: Vec<Piece<'a>>,
     /// Another text that the sender may have signed instead.
     other_pieces: Option<Vec<Piece<'a>>>,
     /// The time of sending, if it is part of the text.
-    pub sent: Option<UnixMillis>,
+    sent: Option<UnixMillis>,
     /// Which text the source remembers.
     guard: Guard<'a>,
 }
@@ -112,10 +142,13 @@ enum Guard<'a> {
 }
 
 impl<'a> SignatureCheck<'a> {
-    /// Reads what the head says. A fault in it is told by [`SignatureCheck::finish`], as the body's
-    /// own limits come first.
-    #[must_use]
-    pub fn begin(source: &'a Sender, keys: &'a Keys, head: Request<'a>) -> Self {
+    /// Reads the head. [`SignatureCheck::finish`] reports a fault in it, because the limits of the
+    /// body are checked first.
+    ///
+    /// # Errors
+    /// [`Fault::SecretUnavailable`]: there is no key to check with, so the body need not be read.
+    pub fn begin(source: &'a Sender, head: Request<'a>) -> Result<Self, Fault> {
+        let keys = source.ready_keys()?;
         let state = match Inputs::of_head(source, head).map(|inputs| Reading::of(&inputs)) {
             None => State::Waiting,
             Some(Err(fault)) => State::Refused(fault),
@@ -128,7 +161,7 @@ impl<'a> SignatureCheck<'a> {
                 State::Hashing { reading, hashes, seen_bytes: 0 }
             }
         };
-        Self { source, keys, head, state }
+        Ok(Self { source, keys, head, state })
     }
 
     /// Takes the next bytes of the body.
@@ -141,11 +174,11 @@ impl<'a> SignatureCheck<'a> {
         }
     }
 
-    /// Judges the whole request. `body` must be what [`SignatureCheck::update`] was given; where
-    /// it was not given all of it, the body is hashed again.
+    /// Judges the whole request. `body` must be what was passed to [`SignatureCheck::update`]. If
+    /// not all of it was, the body is hashed again.
     ///
     /// # Errors
-    /// The reasons of step 3, each with a detail that names neither secrets nor computed values.
+    /// What is wrong with the signature or with the time that is part of the signed text.
     pub fn finish(self, body: &[u8]) -> Result<Genuine, Fault> {
         let Self { source, keys, head, state } = self;
         match state {
@@ -159,11 +192,16 @@ impl<'a> SignatureCheck<'a> {
     }
 }
 
-/// Checks a whole request at once.
+/// Checks the signature of a whole request. The front page of the crate has an example.
 ///
 /// # Errors
-/// As [`SignatureCheck::finish`].
-pub fn check(
+/// As [`SignatureCheck::finish`], and [`Fault::SecretUnavailable`] for a sender without keys.
+pub fn verify(source: &Sender, head: Request<'_>, body: &[u8]) -> Result<Genuine, Fault> {
+    check(source, source.ready_keys()?, head, body)
+}
+
+/// As [`verify`], with these keys.
+pub(crate) fn check(
     source: &Sender,
     keys: &Keys,
     head: Request<'_>,
@@ -177,7 +215,7 @@ pub fn check(
 
 impl<'a> Reading<'a> {
     /// Reads signatures, timestamp and signed text, in the order in which a fault is told.
-    pub fn of(inputs: &Inputs<'a>) -> Result<Self, Fault> {
+    pub(crate) fn of(inputs: &Inputs<'a>) -> Result<Self, Fault> {
         let scheme = &inputs.source.scheme;
         let rule = &scheme.signature;
         let lines = items::lines(inputs);
@@ -290,41 +328,13 @@ fn read_timestamp<'a>(
 ///
 /// # Errors
 /// As for a signed one.
-pub fn read_unsigned_timestamp(
+pub(crate) fn read_unsigned_timestamp(
     source: &Sender,
     head: Request<'_>,
     body: &[u8],
 ) -> Result<UnixMillis, Fault> {
     let inputs = Inputs::whole(source, head, body)?;
     read_timestamp(&inputs, &items::lines(&inputs)).map(|(_, sent)| sent)
-}
-
-/// The text of the timestamp as received, wherever the scheme has it; for explaining a refusal.
-pub fn timestamp_text(source: &Sender, head: Request<'_>, body: &[u8]) -> Option<String> {
-    let rule = source.scheme.timestamp.as_ref()?;
-    if let crate::scheme::TimestampPlace::Json(pointer) = &rule.from {
-        let members = crate::json::read_members(body, &[pointer]).ok()?;
-        return members.first()?.text().map(str::to_owned);
-    }
-    let inputs = Inputs::whole(source, head, body).ok()?;
-    let text = items::timestamp_text(&inputs, rule, &items::lines(&inputs)).ok()??;
-    Some(text.into_owned())
-}
-
-/// The pieces of the signed text, as far as the request has them; for explaining a refusal.
-///
-/// # Errors
-/// As [`Inputs::pieces`].
-pub fn signed_pieces<'a>(
-    source: &'a Sender,
-    head: Request<'a>,
-    body: &'a [u8],
-) -> Result<Vec<Piece<'a>>, Fault> {
-    if source.scheme.signature.algorithm == Algorithm::Token {
-        return Ok(Vec::new());
-    }
-    let text = timestamp_text(source, head, body);
-    Inputs::whole(source, head, body)?.pieces(text.as_deref())
 }
 
 fn check_required(inputs: &Inputs<'_>) -> Result<(), Fault> {

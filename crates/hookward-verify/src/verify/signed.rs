@@ -25,9 +25,9 @@ pub enum Piece<'a> {
 }
 
 /// A request as far as it is known: its head, and its body once that is whole.
-pub struct Inputs<'a> {
-    pub source: &'a Sender,
-    pub head: Request<'a>,
+pub(crate) struct Inputs<'a> {
+    pub(crate) source: &'a Sender,
+    pub(crate) head: Request<'a>,
     body: Option<&'a [u8]>,
     /// The JSON values that the signature rule itself names.
     values: Vec<(&'a Pointer, Option<&'a str>)>,
@@ -35,7 +35,7 @@ pub struct Inputs<'a> {
 
 impl<'a> Inputs<'a> {
     /// A request whose body has not arrived; `None` where the rule cannot be read without it.
-    pub fn of_head(source: &'a Sender, head: Request<'a>) -> Option<Self> {
+    pub(crate) fn of_head(source: &'a Sender, head: Request<'a>) -> Option<Self> {
         let needs_body = !named_pointers(&source.scheme).is_empty() || {
             let mut texts = source.scheme.signature.signed_texts();
             texts.any(|text| text.any(|part| matches!(part, Part::FormSorted)))
@@ -47,7 +47,11 @@ impl<'a> Inputs<'a> {
     ///
     /// # Errors
     /// [`Fault::PayloadMalformed`], where the rule names JSON and the body is none.
-    pub fn whole(source: &'a Sender, head: Request<'a>, body: &'a [u8]) -> Result<Self, Fault> {
+    pub(crate) fn whole(
+        source: &'a Sender,
+        head: Request<'a>,
+        body: &'a [u8],
+    ) -> Result<Self, Fault> {
         let pointers = named_pointers(&source.scheme);
         let values = if pointers.is_empty() {
             Vec::new()
@@ -64,7 +68,7 @@ impl<'a> Inputs<'a> {
     }
 
     /// What stands at a JSON pointer that the rule names.
-    pub fn member(&self, pointer: &Pointer) -> Member<'a> {
+    pub(crate) fn member(&self, pointer: &Pointer) -> Member<'a> {
         self.raw(pointer).map_or(Member::Absent, Member::of)
     }
 
@@ -79,7 +83,7 @@ impl<'a> Inputs<'a> {
     /// [`Fault::SignatureMalformed`] where it or a signed parameter of the query stands twice with
     /// different values,
     /// [`Fault::PayloadMalformed`] where a signed JSON member is an object or array.
-    pub fn pieces(&self, timestamp: Option<&str>) -> Result<Vec<Piece<'a>>, Fault> {
+    pub(crate) fn pieces(&self, timestamp: Option<&str>) -> Result<Vec<Piece<'a>>, Fault> {
         self.pieces_of(&self.source.scheme.signature.signed, timestamp)
     }
 
@@ -100,7 +104,10 @@ impl<'a> Inputs<'a> {
     ///
     /// # Errors
     /// As [`Inputs::pieces`].
-    pub fn other_pieces(&self, timestamp: Option<&str>) -> Result<Option<Vec<Piece<'a>>>, Fault> {
+    pub(crate) fn other_pieces(
+        &self,
+        timestamp: Option<&str>,
+    ) -> Result<Option<Vec<Piece<'a>>>, Fault> {
         let signed = &self.source.scheme.signature.signed;
         if !signed.any(|part| *part == Part::Url(UrlForm::AnyPort)) {
             return Ok(None);
@@ -301,12 +308,12 @@ impl<'a> Inputs<'a> {
 }
 
 /// The hex SHA-256 of a body.
-pub fn body_sha256(body: &[u8]) -> String {
+pub(crate) fn body_sha256(body: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(&sha256(body))
 }
 
 /// A header that has one meaning, if it has.
-pub enum OneHeader<'a> {
+pub(crate) enum OneHeader<'a> {
     /// One line, or several that say the same.
     Value(&'a [u8]),
     /// No line.
@@ -316,7 +323,7 @@ pub enum OneHeader<'a> {
 }
 
 /// Reads a header that must not say two things.
-pub fn one_header<'a>(head: Request<'a>, name: &HeaderName) -> OneHeader<'a> {
+pub(crate) fn one_header<'a>(head: Request<'a>, name: &HeaderName) -> OneHeader<'a> {
     let mut lines = head.values(name);
     match lines.next() {
         None => OneHeader::Absent,

@@ -7,7 +7,7 @@ use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
 use std::borrow::Cow;
 
 /// A text as one key has signed it, hashed once for all signatures that are compared with it.
-pub enum Signed<'k> {
+pub(crate) enum Signed<'k> {
     Tag(Tag),
     Token(&'k Tag),
     Ed25519 { public: &'k ed25519_dalek::VerifyingKey, text: Cow<'k, [u8]> },
@@ -16,7 +16,7 @@ pub enum Signed<'k> {
 
 impl Signed<'_> {
     /// Whether the key made this signature of the text.
-    pub fn matches(&self, signature: &[u8]) -> bool {
+    pub(crate) fn matches(&self, signature: &[u8]) -> bool {
         match self {
             Self::Tag(tag) => tag.is(signature),
             Self::Token(token) => hash_token(signature).is_same(token),
@@ -30,7 +30,7 @@ impl Signed<'_> {
 
 impl Key {
     /// The hash that this key starts with, if its algorithm hashes.
-    pub fn fresh(&self) -> Option<Running> {
+    pub(crate) fn fresh(&self) -> Option<Running> {
         match &self.material {
             Material::Hash(running) => Some(running.clone()),
             Material::Ecdsa(_) => Some(Running::sha256()),
@@ -61,7 +61,7 @@ impl Key {
     }
 
     /// The text as this key has signed it.
-    pub fn signed<'k>(
+    pub(crate) fn signed<'k>(
         &'k self,
         fed: Option<Running>,
         pieces: &'k [Piece<'_>],
@@ -80,7 +80,7 @@ impl Key {
     }
 
     /// The hash of the whole text, for the sender's side.
-    pub fn hash(&self, pieces: &[Piece<'_>], body: &[u8]) -> Vec<u8> {
+    pub(crate) fn hash(&self, pieces: &[Piece<'_>], body: &[u8]) -> Vec<u8> {
         self.finish(None, pieces, body).finish().into_bytes()
     }
 
@@ -109,7 +109,7 @@ fn join<'b, 'p>(
 }
 
 /// The signed text as far as it does not differ from secret to secret.
-pub fn signed_text<'b>(pieces: &'b [Piece<'_>], body: &'b [u8]) -> Cow<'b, [u8]> {
+pub(crate) fn signed_text<'b>(pieces: &'b [Piece<'_>], body: &'b [u8]) -> Cow<'b, [u8]> {
     join(pieces, |piece| match piece {
         Piece::Bytes(bytes) => bytes,
         Piece::Body => body,

@@ -14,7 +14,7 @@ use hookward_verify::fault::{Fault, FaultKind};
 use hookward_verify::presets::{Preset, all, named};
 use hookward_verify::scheme::{Algorithm, KeyForm, TimeFormat, TimestampPlace};
 use hookward_verify::sign::{SignRequest, SigningKey, sample_body, sign};
-use hookward_verify::verify::{check, freshness};
+use hookward_verify::verify::{freshness, verify};
 use p256::elliptic_curve::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
 use std::path::Path;
 use std::time::Duration;
@@ -139,8 +139,7 @@ impl Delivery {
     }
 
     pub(super) fn judge(&self) -> Result<Event, Fault> {
-        let keys = self.source.sender.keys.as_ref().expect("keys");
-        let genuine = check(&self.source.sender, keys, self.head.view(), &self.body)?;
+        let genuine = verify(&self.source.sender, self.head.view(), &self.body)?;
         let event = Event::read(&self.source.sender, self.head.view(), &self.body, &genuine)?;
         if let (Some(rule), Some(sent)) = (&self.source.sender.scheme.timestamp, event.sent) {
             freshness::judge(rule, sent, self.now)?;

@@ -1,0 +1,79 @@
+//! What a request says was signed, for a person who wants to know why a signature does not match.
+
+use super::items;
+use super::signed::{Inputs, Piece};
+use crate::fault::Fault;
+use crate::json::read_members;
+use crate::keys::Key;
+use crate::request::Request;
+use crate::scheme::{Algorithm, TimestampPlace};
+use crate::sender::Sender;
+
+/// The text that a request's signature covers, by the parts of the scheme's template.
+///
+/// It proves nothing: use it to show what was signed, or to try keys on it. To verify a request,
+/// call [`verify`](crate::verify::verify).
+pub struct SignedText<'a> {
+    pieces: Vec<Piece<'a>>,
+    body: &'a [u8],
+}
+
+impl<'a> SignedText<'a> {
+    /// The text of this request. It is empty for a scheme that signs nothing, because its secret is
+    /// a token.
+    ///
+    /// # Errors
+    /// What of the text is missing in the request, or has several meanings.
+    pub fn of(sender: &'a Sender, request: Request<'a>, body: &'a [u8]) -> Result<Self, Fault> {
+        if sender.scheme.signature.algorithm == Algorithm::Token {
+            return Ok(Self { pieces: Vec::new(), body });
+        }
+        let timestamp = timestamp_text(sender, request, body);
+        Self::with_timestamp(sender, request, body, timestamp.as_deref())
+    }
+
+    /// The text of this request, with this timestamp where the template has one, wherever the
+    /// request has it.
+    ///
+    /// # Errors
+    /// As [`SignedText::of`].
+    pub fn with_timestamp(
+        sender: &'a Sender,
+        request: Request<'a>,
+        body: &'a [u8],
+        timestamp: Option<&str>,
+    ) -> Result<Self, Fault> {
+        let pieces = Inputs::whole(sender, request, body)?.pieces(timestamp)?;
+        Ok(Self { pieces, body })
+    }
+
+    /// A piece for each part of the template, in order.
+    #[must_use]
+    pub fn pieces(&self) -> &[Piece<'a>] {
+        &self.pieces
+    }
+
+    /// The first of these signatures that the key made of this text. The text is hashed once,
+    /// however many signatures there are.
+    pub fn find_signature<'s>(
+        &self,
+        key: &Key,
+        mut signatures: impl Iterator<Item = &'s [u8]>,
+    ) -> Option<&'s [u8]> {
+        let signed = key.signed(None, &self.pieces, self.body);
+        signatures.find(|signature| signed.matches(signature))
+    }
+}
+
+/// The text of the timestamp as received, wherever the scheme has it.
+#[must_use]
+pub fn timestamp_text(sender: &Sender, request: Request<'_>, body: &[u8]) -> Option<String> {
+    let rule = sender.scheme.timestamp.as_ref()?;
+    if let TimestampPlace::Json(pointer) = &rule.from {
+        let members = read_members(body, &[pointer]).ok()?;
+        return members.first()?.text().map(str::to_owned);
+    }
+    let inputs = Inputs::whole(sender, request, body).ok()?;
+    let text = items::timestamp_text(&inputs, rule, &items::lines(&inputs)).ok()??;
+    Some(text.into_owned())
+}
