@@ -49,11 +49,11 @@ impl From<tokio_postgres::Error> for Fault {
 
 /// What the server said, with what it means where that is not plain.
 fn said(cause: &DbError) -> String {
-    let hint = match cause.code() {
-        &SqlState::READ_ONLY_SQL_TRANSACTION => "it is a standby, or set to be read only: ",
-        &SqlState::DISK_FULL => "its disk is full: ",
-        &SqlState::INSUFFICIENT_PRIVILEGE => "the user lacks a right: ",
-        &SqlState::LOCK_NOT_AVAILABLE => "another transaction holds a lock for too long: ",
+    let hint = match *cause.code() {
+        SqlState::READ_ONLY_SQL_TRANSACTION => "it is a standby, or set to be read only: ",
+        SqlState::DISK_FULL => "its disk is full: ",
+        SqlState::INSUFFICIENT_PRIVILEGE => "the user lacks a right: ",
+        SqlState::LOCK_NOT_AVAILABLE => "another transaction holds a lock for too long: ",
         _ => "",
     };
     format!("does not serve: {hint}{} ({})", cause.message(), cause.code().code())

@@ -114,8 +114,7 @@ impl Asking {
                     Err(fault) => fault,
                 };
                 match fault.remedy {
-                    Remedy::Repeat if left > 0 => {}
-                    Remedy::Reconnect if left > 0 => self.pool.clear(),
+                    Remedy::Repeat | Remedy::Reconnect if left > 0 => {}
                     Remedy::MakeRoom if left > 0 => {
                         self.ask_once(Question::MakeRoom, &[&self.longest.reach()]).await?;
                     }
@@ -123,13 +122,10 @@ impl Asking {
                 }
             }
         };
-        match tokio::time::timeout(within, attempts).await {
-            Ok(answer) => answer.map_err(|fault| self.problem(fault.problem)),
-            Err(_) => {
-                let within = within.as_millis();
-                Err(self.problem(format_args!("did not answer within {within} ms")))
-            }
+        if let Ok(answer) = tokio::time::timeout(within, attempts).await {
+            return answer.map_err(|fault: Fault| self.problem(fault.problem));
         }
+        Err(self.problem(format_args!("did not answer within {} ms", within.as_millis())))
     }
 
     async fn ask_once(
@@ -137,14 +133,7 @@ impl Asking {
         question: Question,
         values: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, Fault> {
-        let mut loan = self.pool.session().await?;
-        loan.begin();
-        let answer = loan.ask(question, values).await;
-        loan.end();
-        if answer.as_ref().is_err_and(|fault| fault.remedy == Remedy::Reconnect) {
-            loan.give_up();
-        }
-        answer
+        self.pool.session().await?.ask(question, values).await
     }
 
     async fn entries(&self, within: Duration) -> Result<u64, StoreError> {

@@ -6,16 +6,17 @@
 //! call: at once after the first failure, then after a pause that doubles up to [`LONGEST_PAUSE`]. Until then calls fail at once with the
 //! last reason, unless a connection is there whose turn can be waited for.
 
-use super::fault::Fault;
+use super::fault::{Fault, Remedy};
 use super::server::Server;
-use super::session::Session;
+use super::session::{Question, Session};
 use hookward_time::Clock;
 use parking_lot::Mutex;
-use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 /// Connections of one process at most. Commits share flushes, so more of them carry more.
 pub(super) const MOST: usize = 16;
@@ -100,10 +101,13 @@ impl Pool {
         }
     }
 
-    /// Gives up all connections, since one of them is broken: the next calls make others, to where
-    /// the name of the server leads by then.
-    pub(super) fn clear(&self) {
+    /// Gives up all connections of an epoch, since one of them is broken: the next calls make
+    /// others, to where the name of the server leads by then.
+    fn clear(&self, epoch: u64) {
         let mut state = self.state.lock();
+        if state.epoch != epoch {
+            return;
+        }
         state.epoch += 1;
         state.open -= state.idle.len();
         state.idle.clear();
@@ -139,6 +143,7 @@ impl Pool {
 
     async fn dial(self: Arc<Self>, epoch: u64) {
         let undo = Dialing(Some(&self));
+        let began = self.clock.monotonic();
         let dialed = Session::dial(&self.server).await;
         undo.done();
         let mut state = self.state.lock();
@@ -151,7 +156,12 @@ impl Pool {
             }
             Err(fault) => {
                 state.open -= 1;
-                let before = state.failure.take().map_or(0, |last| last.before.saturating_add(1));
+                let before = match state.failure.take() {
+                    None => 0,
+                    // Those that are under way at once fail at once, and count as one.
+                    Some(last) if began < last.at => last.before,
+                    Some(last) => last.before.saturating_add(1),
+                };
                 state.failure = Some(Failure { fault, at: self.clock.monotonic(), before });
                 drop(state);
                 self.changed.notify_waiters();
@@ -205,27 +215,24 @@ impl Failure {
 }
 
 impl Loan {
-    /// From here on, what becomes of the session if its user goes away is for the loan to find out.
-    pub(super) const fn begin(&mut self) {
+    /// Asks one question. What becomes of the session if the caller leaves meanwhile is for the
+    /// loan to find out; one that is broken is given up, and so are those that were made before it.
+    pub(super) async fn ask(
+        &mut self,
+        question: Question,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Fault> {
+        let Some(session) = &self.session else {
+            return Err(Fault::new("does not serve: the connection is broken".to_owned()));
+        };
         self.is_busy = true;
-    }
-
-    /// The server has answered.
-    pub(super) const fn end(&mut self) {
+        let answer = session.ask(question, values).await;
         self.is_busy = false;
-    }
-
-    /// The session is of no use any more.
-    pub(super) fn give_up(mut self) {
-        self.session = None;
-    }
-}
-
-impl Deref for Loan {
-    type Target = Session;
-
-    fn deref(&self) -> &Session {
-        self.session.as_ref().expect("a loan has its session until it is given up")
+        if answer.as_ref().is_err_and(|fault| fault.remedy == Remedy::Reconnect) {
+            self.pool.clear(self.epoch);
+            let _broken = self.session.take();
+        }
+        answer
     }
 }
 

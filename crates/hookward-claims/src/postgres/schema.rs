@@ -32,6 +32,9 @@ const SESSION: &str = "SET search_path = pg_catalog; SET TimeZone = 'UTC'; \
      SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off; \
      SELECT current_setting('server_version_num'), to_regclass('hookward.schema')";
 
+/// What is said of an answer that no server gives.
+const ODD: &str = "gave an answer that cannot be read";
+
 /// Which version is there, and from which on a program can work with it.
 const VERSION: &str = "SELECT version, works_for FROM hookward.schema";
 
@@ -42,12 +45,13 @@ const VERSION: &str = "SELECT version, works_for FROM hookward.schema";
 /// refuses what is asked.
 pub(super) async fn prepare(client: &mut Client) -> Result<(), Fault> {
     let server = row(client, SESSION).await?;
-    let number: usize = server[0].as_deref().and_then(|text| text.parse().ok()).unwrap_or(0);
+    let [number, schema] = &server[..] else { return Err(Fault::new(ODD.to_owned())) };
+    let number: usize = number.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0);
     if number < OLDEST_SERVER {
         let (is, oldest) = (number / 10_000, OLDEST_SERVER / 10_000);
         return Err(Fault::new(format!("is version {is}; {oldest} is the oldest that serves")));
     }
-    if server[1].is_some() && version(client).await? >= CURRENT {
+    if schema.is_some() && version(client).await? >= CURRENT {
         return Ok(());
     }
     migrate(client).await
@@ -77,9 +81,9 @@ async fn migrate(client: &mut Client) -> Result<(), Fault> {
     // Somebody else may have been faster.
     let names = "SELECT to_regnamespace('hookward'), to_regclass('hookward.schema')";
     let found = row(transaction.client(), names).await?;
-    let from = match (&found[0], &found[1]) {
-        (_, Some(_)) => version(transaction.client()).await?,
-        (schema, None) => {
+    let from = match &found[..] {
+        [_, Some(_)] => version(transaction.client()).await?,
+        [schema, None] => {
             if schema.is_none() {
                 transaction.batch_execute("CREATE SCHEMA hookward").await?;
             }
@@ -91,6 +95,7 @@ async fn migrate(client: &mut Client) -> Result<(), Fault> {
                 .await?;
             0
         }
+        _ => return Err(Fault::new(ODD.to_owned())),
     };
     for migration in MIGRATIONS.iter().skip(from) {
         transaction.batch_execute(migration).await?;

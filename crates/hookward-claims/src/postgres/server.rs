@@ -111,16 +111,13 @@ impl Server {
 impl Tls {
     fn of(tls: &PostgresTls) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
-        match &tls.ca {
-            Some(path) => {
-                for certificate in certificates(path)? {
-                    roots.add(certificate).map_err(|e| format!("{}: {e}", path.display()))?;
-                }
+        if let Some(path) = &tls.ca {
+            for certificate in certificates(path)? {
+                roots.add(certificate).map_err(|error| format!("{}: {error}", path.display()))?;
             }
-            None => {
-                let found = rustls_native_certs::load_native_certs();
-                let _those_that_are_none = roots.add_parsable_certificates(found.certs);
-            }
+        } else {
+            let found = rustls_native_certs::load_native_certs();
+            let _those_that_are_none = roots.add_parsable_certificates(found.certs);
         }
         let builder = rustls::ClientConfig::builder().with_root_certificates(roots);
         let config = match &tls.client {
@@ -250,13 +247,13 @@ mod tests {
             ("postgres://u:hunter2@db/d?sslmode=verify-ca", None, true),
             ("postgres://u:hunter2@db/d", Some(&files), true),
         ] {
-            let server = Server::of(&Secret::from(url.to_owned()), tls).ok().expect(url);
+            let server = Server::of(&Secret::from(url.to_owned()), tls).expect(url);
             assert_eq!(matches!(server.encryption, Encryption::Tls(_)), expected, "{url}");
             assert_eq!(server.config.get_ssl_mode() == SslMode::Require, expected, "{url}");
             assert_eq!(server.address, "db:5432");
         }
         let several = Secret::from("postgres://u:hunter2@a:1,b:2/d".to_owned());
-        let several = Server::of(&several, None).ok().expect("the URL is one");
+        let several = Server::of(&several, None).expect("the URL is one");
         assert_eq!(several.address, "a:1, b:2");
     }
 }

@@ -62,7 +62,9 @@ impl Session {
         question: Question,
         values: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, Fault> {
-        let statement = &self.statements[question as usize];
+        let Some(statement) = self.statements.get(question as usize) else {
+            return Err(Fault::new(format!("was never asked {question:?}")));
+        };
         Ok(self.client.query(statement, values).await?)
     }
 

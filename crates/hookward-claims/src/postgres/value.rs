@@ -33,9 +33,9 @@ impl ToSql for Id {
 }
 
 /// The kinds of rows that a claim can end in.
-pub(super) const DELIVERED: i8 = b'd' as i8;
-pub(super) const UNCERTAIN: i8 = b'u' as i8;
-pub(super) const RELEASED: i8 = b'r' as i8;
+pub(super) const DELIVERED: i8 = b'd'.cast_signed();
+pub(super) const UNCERTAIN: i8 = b'u'.cast_signed();
+pub(super) const RELEASED: i8 = b'r'.cast_signed();
 
 /// How a key stands, from a row of `claim` or `forget`; `None` if that cannot be read.
 pub(super) fn standing(row: &Row) -> Option<Standing> {

@@ -97,19 +97,28 @@ impl PostgresServer {
     /// What a command of SQL gives, one row a line.
     #[track_caller]
     pub fn sql(&self, database: &str, text: &str) -> String {
-        let output = self.psql(&self.url(database), text);
+        let output = Self::psql(&self.url(database), text);
         assert!(output.status.success(), "{text}: {output:?}");
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
-    fn psql(&self, url: &str, text: &str) -> Output {
+    fn psql(url: &str, text: &str) -> Output {
         Command::new(program("psql")).args([url, "-XAtqc", text]).output().unwrap()
     }
 
     /// Ends it at once, as a crash would.
     pub fn kill(&mut self) {
-        for id in self.processes() {
-            signal("KILL", id);
+        // Stopped first, it starts no other process meanwhile: one that lived on would keep the
+        // memory that they share.
+        if let Some(id) = self.postmaster() {
+            signal("STOP", id);
+        }
+        let processes = self.processes();
+        for id in &processes {
+            signal("KILL", *id);
+        }
+        for id in processes {
+            wait_for_end(id);
         }
         self.running = None;
     }
@@ -118,12 +127,7 @@ impl PostgresServer {
     pub fn stop(&mut self) {
         let Some(id) = self.postmaster() else { return };
         signal("INT", id);
-        for _ in 0..START_WITHIN {
-            if !Path::new(&format!("/proc/{id}")).exists() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        wait_for_end(id);
         self.running = None;
     }
 
@@ -131,16 +135,20 @@ impl PostgresServer {
     pub fn restart(&mut self) {
         // What a killed one left; nobody else has this folder.
         _ = std::fs::remove_file(self.data().join("postmaster.pid"));
-        assert!(self.run(), "postgres did not start again");
+        assert!(self.run(), "postgres did not start again: {}", self.log());
     }
 
     /// Stops its processes where they stand: connections stay, answers do not come.
     pub fn freeze(&self) {
-        self.processes().into_iter().for_each(|id| signal("STOP", id));
+        for id in self.processes() {
+            signal("STOP", id);
+        }
     }
 
     pub fn thaw(&self) {
-        self.processes().into_iter().for_each(|id| signal("CONT", id));
+        for id in self.processes() {
+            signal("CONT", id);
+        }
     }
 
     /// Reads its settings anew.
@@ -151,7 +159,7 @@ impl PostgresServer {
     fn run(&mut self) -> bool {
         let data = self.data();
         // With a word it ends the server alone; without one we are gone, and so is the folder.
-        let script = "\"$@\" & id=$!; read -r word; kill -INT $id; wait $id; \
+        let script = "\"$@\" & id=$!; read -r word; kill -INT $id 2>/dev/null; wait $id; \
                       [ -n \"$word\" ] || rm -rf \"$0\"";
         let log = std::fs::File::create(self.folder.join("log")).unwrap();
         let mut command = Command::new("sh");
@@ -167,9 +175,9 @@ impl PostgresServer {
         ] {
             command.args(["-c", setting]);
         }
-        self.more.iter().for_each(|setting| {
+        for setting in &self.more {
             command.args(["-c", setting]);
-        });
+        }
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log);
         let mut shell = command.spawn().unwrap();
         let input = shell.stdin.take();
@@ -184,7 +192,7 @@ impl PostgresServer {
                 return false;
             }
             let listens = std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok();
-            if listens && self.psql(&url, "SELECT 1").status.success() {
+            if listens && Self::psql(&url, "SELECT 1").status.success() {
                 return true;
             }
             std::thread::sleep(Duration::from_millis(200));
@@ -289,6 +297,17 @@ fn program(name: &str) -> PathBuf {
     found.pop().unwrap_or_else(|| {
         panic!("these tests need PostgreSQL: `apt-get install postgresql`, or run `make test`")
     })
+}
+
+/// Waits until a process is no more, or only its shell has not noticed yet.
+fn wait_for_end(id: u32) {
+    for _ in 0..START_WITHIN {
+        let state = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        if state.is_empty() || state.contains(") Z ") {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 fn signal(name: &str, id: u32) {

@@ -75,6 +75,30 @@ async fn a_primary_that_misses_its_standby_is_not_ready() {
     deliver_soon(&store, "1").await;
 }
 
+/// The server's own words for a disk that is full, from a trigger that says them.
+#[tokio::test]
+async fn a_full_disk_is_not_ready() {
+    let server = PostgresServer::start_with(&[]);
+    let url = server.database();
+    let database = url.rsplit('/').next().unwrap().to_owned();
+    let store = claims(&url).await;
+    deliver(&store, Ask::event("1")).await;
+    server.sql(
+        &database,
+        "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+           RAISE 'could not extend file \"base/5/16401\": No space left on device' \
+             USING ERRCODE = 'disk_full'; \
+         END $$; \
+         CREATE TRIGGER full_disk BEFORE INSERT ON hookward.standings \
+           FOR EACH ROW EXECUTE FUNCTION full_disk()",
+    );
+    refuses(&store, "its disk is full: could not extend file", || {
+        server.sql(&database, "DROP TRIGGER full_disk ON hookward.standings");
+    })
+    .await;
+    assert_eq!(word(&Ask::event("1").one(&store).await), "delivered");
+}
+
 #[tokio::test]
 async fn a_user_who_lacks_a_right_is_not_ready() {
     let server = PostgresServer::start_with(&[]);
