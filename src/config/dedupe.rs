@@ -1,6 +1,7 @@
 //! `[dedupe]`: where delivered ids are kept, and for how long.
 
 use super::upstream::{UpstreamTls, client_tls};
+use hookward_claims::{postgres_url_fault, postgres_url_refuses_tls};
 use hookward_secret::Secret;
 use hookward_settings::keys::{TableKeys, key, optional};
 use hookward_settings::reading::{Item, TableReader};
@@ -43,6 +44,13 @@ pub enum StoreSettings {
         /// With `rediss://`: what is believed and shown, where it is not the usual.
         tls: Option<UpstreamTls>,
     },
+    /// PostgreSQL ≥ 13, shared by all instances.
+    Postgres {
+        /// The URL with its password, which makes it a secret.
+        url: Secret,
+        /// With TLS: what is believed and shown, where it is not the usual.
+        tls: Option<UpstreamTls>,
+    },
 }
 
 impl StoreSettings {
@@ -53,6 +61,7 @@ impl StoreSettings {
             Self::Memory => "memory",
             Self::Disk { .. } => "disk",
             Self::Redis { .. } => "redis",
+            Self::Postgres { .. } => "postgres",
         }
     }
 }
@@ -90,8 +99,9 @@ pub(super) static KEYS: TableKeys = TableKeys {
             "store",
             "word",
             r#""memory""#,
-            "`memory`: lost on restart; `disk`: survives a restart and a crash; `redis`: shared \
-             by all instances (Redis 6.2 or later, or Valkey). Needs a restart.",
+            "`memory`: lost on restart; `disk`: survives a restart and a crash; `redis` (Redis 6.2 \
+             or later, or Valkey) and `postgres` (PostgreSQL 13 or later): shared by all \
+             instances. Needs a restart.",
         ),
         key(
             "ttl",
@@ -111,15 +121,16 @@ pub(super) static KEYS: TableKeys = TableKeys {
             "url",
             "text or secret",
             r#""redis://127.0.0.1:6379/0""#,
-            "`redis` only: `redis://` or `rediss://` (TLS); with a password in it, better as \
-             `{ env = … }` or `{ file = … }`.",
+            "`redis`: `redis://` or `rediss://` (TLS). `postgres`, which has no default: \
+             `postgres://user@host/database`, with `?sslmode=require` for TLS. With a password in \
+             it, better as `{ env = … }` or `{ file = … }`.",
         ),
         key("prefix", "text", r#""hookward:""#, "`redis` only: put before every key."),
         optional(
             "tls",
             "table",
             "the system's CAs, no client certificate",
-            "`redis` only, with a `rediss://` URL.",
+            "`redis` with a `rediss://` URL, and `postgres`, which it makes use TLS.",
         ),
         key(
             "on_store_error",
@@ -157,12 +168,25 @@ enum Store {
     Memory,
     Disk,
     Redis,
+    Postgres,
+}
+
+impl Store {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Disk => "disk",
+            Self::Redis => "redis",
+            Self::Postgres => "postgres",
+        }
+    }
 }
 
 pub(super) fn read(table: Option<&TableReader<'_>>) -> DedupeSettings {
     let default = DedupeSettings::default();
     let Some(table) = table else { return default };
-    let stores = [("memory", Store::Memory), ("disk", Store::Disk), ("redis", Store::Redis)];
+    let stores = [Store::Memory, Store::Disk, Store::Redis, Store::Postgres]
+        .map(|store| (store.word(), store));
     let policies = [("reject", OnStoreError::Reject), ("forward", OnStoreError::Forward)];
     let stated = table.get("store");
     let store = stated.as_ref().map_or(Some(Store::Memory), |item| item.choice(&stores));
@@ -186,25 +210,29 @@ pub(super) fn read(table: Option<&TableReader<'_>>) -> DedupeSettings {
 
 /// Reads what belongs to every store, so that a slip is told whichever one is chosen.
 fn read_store(table: &TableReader<'_>, store: Option<Store>) -> StoreSettings {
-    let belongings = [
-        ("path", Store::Disk),
-        ("url", Store::Redis),
-        ("prefix", Store::Redis),
-        ("tls", Store::Redis),
+    let belongings: [(&str, &[Store]); 4] = [
+        ("path", &[Store::Disk]),
+        ("url", &[Store::Redis, Store::Postgres]),
+        ("prefix", &[Store::Redis]),
+        ("tls", &[Store::Redis, Store::Postgres]),
     ];
     for (name, of) in belongings {
-        if store.is_some_and(|store| store != of)
+        if store.is_some_and(|store| !of.contains(&store))
             && let Some(item) = table.get_hidden(name)
         {
-            let word = if of == Store::Disk { "disk" } else { "redis" };
-            item.warn(format!("has no effect: `store` is not \"{word}\""));
+            let words: Vec<String> = of.iter().map(|of| format!("\"{}\"", of.word())).collect();
+            item.warn(format!("has no effect: `store` is not {}", words.join(" or ")));
         }
     }
     let path = table.get("path").map_or_else(|| Some(DISK_PATH.into()), |item| path(&item));
-    let url = table.get_hidden("url").map_or_else(
-        || Some(Secret::from(REDIS_URL.to_owned())),
-        |item| redis_url(&item, store == Some(Store::Redis)),
-    );
+    let url = match table.get_hidden("url") {
+        Some(item) => store_url(&item, store),
+        None if store == Some(Store::Postgres) => {
+            table.missing("url", "a URL as \"postgres://hookward@db/hookward\"");
+            None
+        }
+        None => Some(Secret::from(REDIS_URL.to_owned())),
+    };
     let prefix =
         table.get("prefix").map_or(Some(REDIS_PREFIX), |item| item.text("a text as \"hookward:\""));
     let tls = tls(table, store, url.as_ref());
@@ -213,6 +241,7 @@ fn read_store(table: &TableReader<'_>, store: Option<Store>) -> StoreSettings {
         (Some(Store::Redis), _, Some(url), Some(prefix)) => {
             StoreSettings::Redis { url, prefix: prefix.to_owned(), tls }
         }
+        (Some(Store::Postgres), _, Some(url), _) => StoreSettings::Postgres { url, tls },
         _ => StoreSettings::Memory,
     }
 }
@@ -223,6 +252,9 @@ fn tls(table: &TableReader<'_>, store: Option<Store>, url: Option<&Secret>) -> O
     let is_plain = url.is_some_and(|url| !url.expose().starts_with(b"rediss:"));
     if store == Some(Store::Redis) && is_plain {
         item.contradicts("has no effect on redis://; state a rediss:// URL, or leave `tls` out");
+    }
+    if store == Some(Store::Postgres) && url.is_some_and(postgres_url_refuses_tls) {
+        item.contradicts("the URL says sslmode=disable; leave one of the two out");
     }
     tls
 }
@@ -240,11 +272,21 @@ fn path(item: &Item<'_>) -> Option<PathBuf> {
     }
 }
 
-fn redis_url(item: &Item<'_>, wanted: bool) -> Option<Secret> {
-    let allowed = "redis:// or rediss:// with a host, as \"redis://127.0.0.1:6379/0\", or \
-                   { env = \"…\" } or { file = \"…\" } that holds such a URL";
+/// Reads the URL of the store that is chosen; of another one, so that a slip is told.
+fn store_url(item: &Item<'_>, store: Option<Store>) -> Option<Secret> {
+    let allowed = match store {
+        Some(Store::Postgres) => {
+            "postgres:// with a host, as \"postgres://hookward@db/hookward\", or { env = \"…\" } or \
+             { file = \"…\" } that holds such a URL"
+        }
+        _ => {
+            "redis:// or rediss:// with a host, as \"redis://127.0.0.1:6379/0\", or \
+             { env = \"…\" } or { file = \"…\" } that holds such a URL"
+        }
+    };
     let url = if matches!(item.node.value, hookward_settings::document::Value::Table(_)) {
-        let wanted = wanted && item.reading.needs(&item.key);
+        let is_chosen = matches!(store, Some(Store::Redis | Store::Postgres));
+        let wanted = is_chosen && item.reading.needs(&item.key);
         match secrets::read(item)? {
             // Whatever it holds, nobody is going to connect.
             Found::Secret(_) if !item.reading.needs(&item.key) => return None,
@@ -265,17 +307,28 @@ fn redis_url(item: &Item<'_>, wanted: bool) -> Option<Secret> {
         }
         Secret::from(text.to_owned())
     };
+    let fault = match store {
+        Some(Store::Postgres) => postgres_url_fault(&url),
+        // Another store has no use for it; a URL of either kind is no slip.
+        Some(Store::Memory | Store::Disk) | None if postgres_url_fault(&url).is_none() => None,
+        _ => redis_url_fault(&url),
+    };
+    match fault {
+        Some(fault) => {
+            item.refuse(fault, allowed);
+            None
+        }
+        None => Some(url),
+    }
+}
+
+fn redis_url_fault(url: &Secret) -> Option<&'static str> {
     let parsed = std::str::from_utf8(url.expose()).ok().and_then(|text| Url::parse(text).ok());
     let fits = |url: &Url| {
         matches!(url.scheme(), "redis" | "rediss") && url.host_str().is_some_and(|h| !h.is_empty())
     };
     if parsed.as_ref().is_some_and(|url| url.scheme().contains("sentinel")) {
-        item.refuse("a Sentinel's URL; Sentinels are not asked for the primary", allowed);
-        return None;
+        return Some("a Sentinel's URL; Sentinels are not asked for the primary");
     }
-    if !parsed.as_ref().is_some_and(fits) {
-        item.refuse("not a Redis URL", allowed);
-        return None;
-    }
-    Some(url)
+    (!parsed.as_ref().is_some_and(fits)).then_some("not a Redis URL")
 }

@@ -22,7 +22,8 @@ use crate::upstream::{UpstreamFault, Upstreams};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
 use hookward_claims::{
-    ClaimStore, Claims, DiskStore, MemoryStore, RedisStore, RedisTls, StoreError,
+    ClaimStore, Claims, DiskStore, MemoryStore, PostgresStore, PostgresTls, RedisStore, RedisTls,
+    StoreError,
 };
 use hookward_secret::Secret;
 use hookward_time::Clock;
@@ -141,6 +142,11 @@ async fn open_store(
             let tls =
                 tls.clone().map(|UpstreamTls { ca, client, sni }| RedisTls { ca, client, sni });
             Arc::new(RedisStore::open(url, tls.as_ref(), prefix, clock, CONNECT_WITHIN).await?)
+        }
+        StoreSettings::Postgres { url, tls } => {
+            let tls =
+                tls.clone().map(|UpstreamTls { ca, client, sni }| PostgresTls { ca, client, sni });
+            Arc::new(PostgresStore::open(url, tls.as_ref(), clock, CONNECT_WITHIN).await?)
         }
     })
 }

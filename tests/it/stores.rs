@@ -1,10 +1,11 @@
-//! What is known of events, kept on a disk or shared by way of a Redis.
+//! What is known of events, kept on a disk or shared by way of a Redis or a PostgreSQL.
 
 mod crashes;
 mod disk;
 mod full_disk;
 mod instances;
 mod lookups;
+mod postgres;
 mod redis;
 
 use crate::support::{Setup, Upstream};

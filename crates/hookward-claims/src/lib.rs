@@ -19,6 +19,7 @@ mod key;
 mod local;
 mod lock;
 mod memory;
+mod postgres;
 mod redis;
 mod running;
 mod shards;
@@ -36,6 +37,7 @@ pub use disk::DiskStore;
 pub use hold::{ClaimRequest, ClaimTerms, Claimable, Hold};
 pub use key::{Fence, Key};
 pub use memory::MemoryStore;
+pub use postgres::{PostgresStore, PostgresTls, postgres_url_fault, postgres_url_refuses_tls};
 pub use redis::{RedisStore, RedisTls};
 pub use waiter::{Waited, Waiter};
 
@@ -187,7 +189,7 @@ impl Counters {
 /// given, and may be repeated with the same fence without harm.
 #[async_trait]
 pub trait ClaimStore: Send + Sync {
-    /// `memory`, `disk` or `redis`.
+    /// `memory`, `disk`, `redis` or `postgres`.
     fn name(&self) -> &'static str;
 
     /// What it has counted so far.

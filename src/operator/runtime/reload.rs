@@ -90,6 +90,9 @@ fn store_identity(settings: &DedupeSettings) -> String {
         StoreSettings::Redis { url, prefix, tls } => {
             format!("redis {prefix} {} {tls:?}", data_encoding::HEXLOWER.encode(url.expose()))
         }
+        StoreSettings::Postgres { url, tls } => {
+            format!("postgres {} {tls:?}", data_encoding::HEXLOWER.encode(url.expose()))
+        }
     }
 }
 

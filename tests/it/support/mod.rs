@@ -4,6 +4,9 @@ mod hop;
 mod http;
 mod load;
 mod metrics;
+#[path = "../../../crates/hookward-claims/tests/stores/postgres_server.rs"]
+// The tests of the store itself need the same server.
+mod postgres;
 mod prometheus;
 mod proxy;
 mod receiver;
@@ -17,6 +20,7 @@ pub use hop::Hop;
 pub use http::{Connection, Response, get, request};
 pub use load::{Fate, Load, Retries};
 pub use metrics::Scrape;
+pub use postgres::PostgresServer;
 pub use proxy::{Proxy, Setup, hookward, printed, resident_bytes, stdout};
 pub use receiver::{Kind, Receiver};
 pub use sender::{Delivery, Event, Sender, hmac_sha256_hex};

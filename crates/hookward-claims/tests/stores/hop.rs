@@ -41,6 +41,10 @@ impl Hop {
         format!("redis://127.0.0.1:{}/0", self.port)
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Where new connections lead from now on.
     pub(crate) fn lead_to(&self, port: u16) {
         self.network.to.store(port, Ordering::SeqCst);

@@ -1,9 +1,10 @@
 //! The claim machine over each of its stores: one suite for all, a model, and what breaks.
 //!
-//! * `suite`: what contract section 3 promises of claims, on memory, disk and a real Redis.
+//! * `suite`: what contract section 3 promises of claims, on memory, disk, a real Redis and a real
+//!   PostgreSQL.
 //! * `model`: random steps of two instances, compared with a model of a few lines.
 //! * `disk`: restarts, kills, damage, a full disk.
-//! * `redis`: round trips, an outage, a slow network, a lost server.
+//! * `redis`, `postgres`: round trips, an outage, a slow network, a lost server.
 
 #![cfg(test)]
 
@@ -11,6 +12,9 @@ mod again;
 mod disk;
 mod hop;
 mod model;
+mod postgres;
+#[expect(unreachable_pub, reason = "the black-box tests have this file too")]
+mod postgres_server;
 mod redis;
 mod redis_server;
 mod suite;

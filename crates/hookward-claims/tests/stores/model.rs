@@ -30,6 +30,11 @@ fn ten_thousand_steps_over_redis_agree_with_the_model() {
     check(Kind::Redis);
 }
 
+#[test]
+fn ten_thousand_steps_over_postgres_agree_with_the_model() {
+    check(Kind::Postgres);
+}
+
 fn check(kind: Kind) {
     // No regression file: a failing run prints its steps, and they are worth a test of their own.
     let config = Config { failure_persistence: None, ..Config::with_cases(CASES) };
@@ -82,7 +87,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Ending::Uncertain),
     ];
     // No sum of these comes near a lease, a hold or a ttl, so that the real time which passes at
-    // the Redis never decides.
+    // a server never decides.
     let pass = prop::sample::select(vec![1100, 2300, 4700]).prop_map(Duration::from_secs);
     prop_oneof![
         40 => (instance.clone(), id.clone(), alias.clone(), 1..3_u64, any::<bool>()).prop_map(
@@ -262,7 +267,7 @@ async fn compare(kind: Kind, steps: Vec<Step>) -> std::result::Result<(), TestCa
                 drop(claim);
                 let ending = if sent { Ending::Uncertain } else { Ending::Released };
                 model.settle(key, number, ending, body);
-                if kind == Kind::Redis {
+                if kind.is_server() {
                     // It is settled behind the scenes; a round trip later it is done.
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }

@@ -28,6 +28,7 @@ macro_rules! for_every_store {
         for_every_store! { in memory Memory: $($test)* }
         for_every_store! { in disk Disk: $($test)* }
         for_every_store! { in redis Redis: $($test)* }
+        for_every_store! { in postgres Postgres: $($test)* }
     };
 }
 
@@ -118,7 +119,7 @@ async fn a_delivered_event_is_known_through_its_ttl_and_hits_do_not_renew_it(wor
         );
     }
     world.pass(MOMENT).await;
-    if world.kind != Kind::Redis {
+    if !world.kind.is_server() {
         // There, a little real time has passed as well.
         assert_eq!(word(&Ask::event("1").look().one(&world.here).await), "delivered");
     }
@@ -136,7 +137,7 @@ async fn a_released_event_is_forwarded_again_and_its_copies_are_not_forwarded_in
     claim.settle(Ending::Released, "upstream_error 500", Arc::new(5)).await;
     assert!(matches!(here.wait(WITHIN).await, Waited::Result(result) if *result == 5));
     match there.wait(WITHIN).await {
-        Waited::Released { note } if world.kind == Kind::Redis => {
+        Waited::Released { note } if world.kind.is_server() => {
             assert_eq!(note, "upstream_error 500");
         }
         Waited::Released { note } => assert_eq!(note, ""),

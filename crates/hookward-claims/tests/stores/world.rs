@@ -1,9 +1,10 @@
 //! Two instances over one store, and a clock that tests move.
 
+use crate::postgres_server::PostgresServer;
 use crate::redis_server::RedisServer;
 use hookward_claims::{
     Claim, ClaimRequest, ClaimStore, ClaimTerms, Claimable, Claims, DiskStore, Hold, Intent,
-    MemoryStore, RedisStore, StoreError, Waiter,
+    MemoryStore, PostgresStore, RedisStore, StoreError, Waiter,
 };
 use hookward_names::{EventId, SourceName, UpstreamName};
 use hookward_secret::Secret;
@@ -26,6 +27,15 @@ pub(crate) enum Kind {
     Memory,
     Disk,
     Redis,
+    Postgres,
+}
+
+impl Kind {
+    /// Whether the store is a server, whose clock runs by itself and which tells other instances
+    /// how a claim ended.
+    pub(crate) fn is_server(self) -> bool {
+        matches!(self, Self::Redis | Self::Postgres)
+    }
 }
 
 /// Two instances that share a store.
@@ -35,13 +45,14 @@ pub(crate) struct World {
     pub(crate) here: Arc<Claims<Result>>,
     pub(crate) there: Arc<Claims<Result>>,
     redis: Option<RedisServer>,
+    postgres: Option<String>,
     _folder: Option<TempDir>,
 }
 
 impl World {
     pub(crate) async fn new(kind: Kind) -> Self {
         let clock = Arc::new(ManualClock::at(UnixMillis::from_seconds(1_773_656_430)));
-        let (mut redis, mut folder) = (None, None);
+        let (mut redis, mut folder, mut postgres) = (None, None, None);
         let stores: [Arc<dyn ClaimStore>; 2] = match kind {
             Kind::Memory => {
                 let store = Arc::new(MemoryStore::new(10_000, Arc::clone(&clock) as _));
@@ -58,9 +69,13 @@ impl World {
                 let url = server.url();
                 [open_redis(&url, &clock).await, open_redis(&url, &clock).await]
             }
+            Kind::Postgres => {
+                let url = postgres.insert(new_database().await);
+                [open_postgres(url, &clock).await, open_postgres(url, &clock).await]
+            }
         };
         let [here, there] = stores.map(|store| Claims::new(store, Arc::clone(&clock) as _));
-        Self { kind, clock, here, there, redis, _folder: folder }
+        Self { kind, clock, here, there, redis, postgres, _folder: folder }
     }
 
     /// The server behind both instances.
@@ -68,9 +83,12 @@ impl World {
         self.redis.as_ref().unwrap()
     }
 
-    /// Lets time pass: on the instances' clock, and for Redis by taking it off every expiry.
+    /// Lets time pass: on the instances' clock, and for a server by taking it off every expiry.
     pub(crate) async fn pass(&self, duration: Duration) {
         self.clock.advance(duration);
+        if let Some(url) = &self.postgres {
+            age(url, duration).await;
+        }
         let Some(server) = &self.redis else { return };
         let script = ::redis::Script::new(
             "for _, key in ipairs(redis.call('KEYS', '*')) do
@@ -88,6 +106,45 @@ pub(crate) async fn open_redis(url: &str, clock: &Arc<ManualClock>) -> Arc<dyn C
     let clock: Arc<dyn Clock> = Arc::clone(clock) as _;
     let url = Secret::from(url.to_owned());
     Arc::new(RedisStore::open(&url, None, "hookward:", clock, WITHIN).await.unwrap())
+}
+
+pub(crate) async fn open_postgres(url: &str, clock: &Arc<ManualClock>) -> Arc<dyn ClaimStore> {
+    let clock: Arc<dyn Clock> = Arc::clone(clock) as _;
+    let url = Secret::from(url.to_owned());
+    Arc::new(PostgresStore::open(&url, None, clock, WITHIN).await.unwrap())
+}
+
+/// The URL of an empty database on the server that the tests share.
+pub(crate) async fn new_database() -> String {
+    tokio::task::spawn_blocking(|| PostgresServer::shared().database()).await.unwrap()
+}
+
+/// A connection of the test's own.
+pub(crate) async fn connect(url: &str) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+/// Takes a time off every expiry in a database. Rows move to the partitions that they would be in,
+/// so there has to be one for the past.
+async fn age(url: &str, by: Duration) {
+    let script = format!(
+        "DO $$ DECLARE first timestamptz; parent text; BEGIN
+           SELECT min(starts) INTO first FROM hookward.spans;
+           FOREACH parent IN ARRAY ARRAY['standings', 'aliases'] LOOP
+             IF to_regclass('hookward.' || parent || '_past') IS NULL THEN
+               EXECUTE format('CREATE TABLE hookward.%I PARTITION OF hookward.%I
+                 FOR VALUES FROM (MINVALUE) TO (%L)', parent || '_past', parent, first);
+             END IF;
+           END LOOP;
+         END $$;
+         UPDATE hookward.standings SET
+           expires = expires - {0} * interval '1 ms', leaves = leaves - {0} * interval '1 ms';
+         UPDATE hookward.aliases SET leaves = leaves - {0} * interval '1 ms'",
+        by.as_millis()
+    );
+    connect(url).await.batch_execute(&script).await.unwrap();
 }
 
 /// An event, as if it were proven.

@@ -11,12 +11,12 @@ mod template;
 use crate::presets;
 use crate::scheme::Scheme;
 use hookward_secret::Secret;
+use hookward_settings::SecretReader;
 use hookward_settings::document::{self, Table, Value};
 use hookward_settings::keys::{TableKeys, optional, required};
 use hookward_settings::part::Part;
 use hookward_settings::problem::{Place, Problem, nearest};
 use hookward_settings::reading::{Reading, TableReader};
-use hookward_settings::secrets::SecretReader;
 use std::io;
 use std::path::Path;
 

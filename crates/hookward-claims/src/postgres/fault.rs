@@ -1,0 +1,79 @@
+//! What goes wrong with the server, in a sentence, and what may help.
+
+use std::error::Error;
+use tokio_postgres::error::{DbError, SqlState};
+
+/// Why the server did not do what it was asked.
+#[derive(Clone, Debug)]
+pub(super) struct Fault {
+    /// The rest of a sentence that begins with the store and its address. Never a password.
+    pub(super) problem: String,
+    pub(super) remedy: Remedy,
+}
+
+/// What may help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Remedy {
+    /// Nothing that is done here.
+    None,
+    /// The same call on a connection of its own: this one is broken, or leads to a server that
+    /// serves no more.
+    Reconnect,
+    /// The same call once more.
+    Repeat,
+    /// The same call, once there is a partition for the row.
+    MakeRoom,
+}
+
+impl Fault {
+    pub(super) const fn new(problem: String) -> Self {
+        Self { problem, remedy: Remedy::None }
+    }
+}
+
+impl From<tokio_postgres::Error> for Fault {
+    fn from(error: tokio_postgres::Error) -> Self {
+        if let Some(cause) = error.as_db_error() {
+            return Self { problem: said(cause), remedy: remedy(cause.code()) };
+        }
+        // The library names what it was doing; what went wrong there is behind that.
+        let mut problem = format!("does not serve: {error}");
+        if let Some(source) = error.source()
+            && !problem.ends_with(&source.to_string())
+        {
+            problem = format!("{problem}: {source}");
+        }
+        Self { problem, remedy: Remedy::Reconnect }
+    }
+}
+
+/// What the server said, with what it means where that is not plain.
+fn said(cause: &DbError) -> String {
+    let hint = match *cause.code() {
+        SqlState::READ_ONLY_SQL_TRANSACTION => "it is a standby, or set to be read only: ",
+        SqlState::DISK_FULL => "its disk is full: ",
+        SqlState::INSUFFICIENT_PRIVILEGE => "the user lacks a right: ",
+        SqlState::LOCK_NOT_AVAILABLE => "another transaction holds a lock for too long: ",
+        _ => "",
+    };
+    format!("does not serve: {hint}{} ({})", cause.message(), cause.code().code())
+}
+
+fn remedy(code: &SqlState) -> Remedy {
+    // Class 08 is about connections, 57P about a server that stops or is not up yet.
+    if code == &SqlState::READ_ONLY_SQL_TRANSACTION
+        || code.code().starts_with("08")
+        || code.code().starts_with("57P")
+        || code == &SqlState::FEATURE_NOT_SUPPORTED
+    {
+        Remedy::Reconnect
+    } else if code == &SqlState::CHECK_VIOLATION {
+        Remedy::MakeRoom
+    } else if code == &SqlState::T_R_SERIALIZATION_FAILURE
+        || code == &SqlState::T_R_DEADLOCK_DETECTED
+    {
+        Remedy::Repeat
+    } else {
+        Remedy::None
+    }
+}

@@ -1,0 +1,271 @@
+//! The connections to the server, and what happens when they cannot be made.
+//!
+//! A connection is made when a call finds none that is idle, in a task of its own, so that a caller
+//! who leaves does not undo the work. Every way in which that can fail (nobody listens, a wrong
+//! password, a server that starts up, tables that cannot be made) ends in another try, by the next
+//! call: at once after the first failure, then after a pause that doubles up to [`LONGEST_PAUSE`]. Until then calls fail at once with the
+//! last reason, unless a connection is there whose turn can be waited for.
+
+use super::fault::{Fault, Remedy};
+use super::server::Server;
+use super::session::{Question, Session};
+use hookward_time::Clock;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+/// Connections of one process at most. Commits share flushes, so more of them carry more.
+pub(super) const MOST: usize = 16;
+
+/// The pause after the second failure in a row.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// The longest pause: how much later than the server we are back, at most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// A connection on which an answer is so late is given up.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// All connections of a store.
+pub(super) struct Pool {
+    pub(super) server: Server,
+    state: Mutex<State>,
+    /// Told of every session that is idle again, and of every attempt that failed.
+    changed: Notify,
+    clock: Arc<dyn Clock>,
+    runtime: Handle,
+}
+
+#[derive(Default)]
+struct State {
+    idle: Vec<Session>,
+    /// How often all connections were given up; one that was begun before is not used again.
+    epoch: u64,
+    /// Connections that are idle, lent, or being made.
+    open: usize,
+    /// Those of them that are being made.
+    dialing: usize,
+    failure: Option<Failure>,
+}
+
+/// The last attempt to connect, where it failed.
+struct Failure {
+    fault: Fault,
+    at: Duration,
+    /// Failures in a row before this one.
+    before: u32,
+}
+
+/// A session that nobody else uses until it is dropped.
+pub(super) struct Loan {
+    pool: Arc<Pool>,
+    /// `None` once it was given up.
+    session: Option<Session>,
+    epoch: u64,
+    /// Whether the server may still be at work on what it was asked.
+    is_busy: bool,
+}
+
+enum Place {
+    Here(Session, u64),
+    Queue,
+}
+
+impl Pool {
+    /// Called within the runtime in which connections are to live.
+    pub(super) fn new(server: Server, clock: Arc<dyn Clock>) -> Arc<Self> {
+        let (state, changed, runtime) = (Mutex::default(), Notify::new(), Handle::current());
+        Arc::new(Self { server, state, changed, clock, runtime })
+    }
+
+    /// A session, as soon as there is one.
+    ///
+    /// # Errors
+    /// There is none, and why the last attempt to make one failed.
+    pub(super) async fn session(self: &Arc<Self>) -> Result<Loan, Fault> {
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            // Before the look, so that nothing is missed between the two.
+            changed.as_mut().enable();
+            match self.place()? {
+                Place::Here(session, epoch) => {
+                    let (pool, session) = (Arc::clone(self), Some(session));
+                    return Ok(Loan { pool, session, epoch, is_busy: false });
+                }
+                Place::Queue => changed.await,
+            }
+        }
+    }
+
+    /// Gives up all connections of an epoch, since one of them is broken: the next calls make
+    /// others, to where the name of the server leads by then.
+    fn clear(&self, epoch: u64) {
+        let mut state = self.state.lock();
+        if state.epoch != epoch {
+            return;
+        }
+        state.epoch += 1;
+        state.open -= state.idle.len();
+        state.idle.clear();
+    }
+
+    fn place(self: &Arc<Self>) -> Result<Place, Fault> {
+        let mut state = self.state.lock();
+        while let Some(session) = state.idle.pop() {
+            if !session.is_closed() {
+                return Ok(Place::Here(session, state.epoch));
+            }
+            state.open -= 1;
+        }
+        let may_dial = match &state.failure {
+            None => state.open < MOST,
+            // One after the other, until one of them succeeds.
+            Some(failure) => {
+                state.dialing == 0 && state.open < MOST && self.clock.monotonic() >= failure.next()
+            }
+        };
+        if may_dial {
+            state.open += 1;
+            state.dialing += 1;
+            let (pool, epoch) = (Arc::clone(self), state.epoch);
+            self.runtime.spawn(async move { pool.dial(epoch).await });
+            return Ok(Place::Queue);
+        }
+        match &state.failure {
+            Some(failure) if state.open == 0 => Err(failure.fault.clone()),
+            _ => Ok(Place::Queue),
+        }
+    }
+
+    async fn dial(self: Arc<Self>, epoch: u64) {
+        let undo = Dialing(Some(&self));
+        let began = self.clock.monotonic();
+        let dialed = Session::dial(&self.server).await;
+        undo.done();
+        let mut state = self.state.lock();
+        state.dialing -= 1;
+        match dialed {
+            Ok(session) => {
+                state.failure = None;
+                drop(state);
+                self.take_back(Some(session), epoch);
+            }
+            Err(fault) => {
+                state.open -= 1;
+                let before = match state.failure.take() {
+                    None => 0,
+                    // Those that are under way at once fail at once, and count as one.
+                    Some(last) if began < last.at => last.before,
+                    Some(last) => last.before.saturating_add(1),
+                };
+                state.failure = Some(Failure { fault, at: self.clock.monotonic(), before });
+                drop(state);
+                self.changed.notify_waiters();
+            }
+        }
+    }
+
+    fn take_back(&self, session: Option<Session>, epoch: u64) {
+        let mut state = self.state.lock();
+        match session {
+            Some(session) if epoch == state.epoch && !session.is_closed() => {
+                state.idle.push(session);
+            }
+            _ => state.open -= 1,
+        }
+        drop(state);
+        // Who waits takes it, or makes another in its place.
+        self.changed.notify_one();
+    }
+}
+
+/// Puts the counts right if the task that dials ends before it is done.
+struct Dialing<'a>(Option<&'a Arc<Pool>>);
+
+impl Dialing<'_> {
+    fn done(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Dialing<'_> {
+    fn drop(&mut self) {
+        let Some(pool) = self.0 else { return };
+        let mut state = pool.state.lock();
+        state.dialing -= 1;
+        state.open -= 1;
+        drop(state);
+        pool.changed.notify_waiters();
+    }
+}
+
+impl Failure {
+    /// When the next attempt may be made. The first failure may be the end of what was before, as
+    /// of a server that is restarted, so it is followed by another attempt at once.
+    fn next(&self) -> Duration {
+        match self.before.checked_sub(1) {
+            None => self.at,
+            Some(before) => self.at.saturating_add(pause(before)),
+        }
+    }
+}
+
+impl Loan {
+    /// Asks one question. What becomes of the session if the caller leaves meanwhile is for the
+    /// loan to find out; one that is broken is given up, and so are those that were made before it.
+    pub(super) async fn ask(
+        &mut self,
+        question: Question,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Fault> {
+        let Some(session) = &self.session else {
+            return Err(Fault::new("does not serve: the connection is broken".to_owned()));
+        };
+        self.is_busy = true;
+        let answer = session.ask(question, values).await;
+        self.is_busy = false;
+        if answer.as_ref().is_err_and(|fault| fault.remedy == Remedy::Reconnect) {
+            self.pool.clear(self.epoch);
+            let _broken = self.session.take();
+        }
+        answer
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        let session = self.session.take();
+        match session {
+            // Whoever asked has left. Its answer is waited for here, so that no other call has to.
+            Some(session) if self.is_busy => {
+                let (pool, epoch) = (Arc::clone(&self.pool), self.epoch);
+                self.pool.runtime.spawn(async move {
+                    let quiet = tokio::time::timeout(SILENCE, session.settle_down()).await;
+                    pool.take_back(matches!(quiet, Ok(Ok(()))).then_some(session), epoch);
+                });
+            }
+            session => self.pool.take_back(session, self.epoch),
+        }
+    }
+}
+
+/// How long to wait after so many pauses.
+fn pause(pauses: u32) -> Duration {
+    FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(pauses)).min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_second() {
+        let pauses: Vec<u128> = (0..7).map(|pauses| pause(pauses).as_millis()).collect();
+        assert_eq!(pauses, [50, 100, 200, 400, 800, 1000, 1000]);
+        assert_eq!(pause(u32::MAX), LONGEST_PAUSE);
+    }
+}

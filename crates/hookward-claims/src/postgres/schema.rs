@@ -1,0 +1,122 @@
+//! The tables in the database: versions, and how one becomes the next.
+//!
+//! Each version is a file of SQL that makes it from the one before. They are applied in one
+//! transaction under a lock, so that of several instances which start at once one does the work. A
+//! version that is not known here is never touched.
+
+use super::fault::Fault;
+use tokio_postgres::{Client, SimpleQueryMessage};
+
+/// The files, the first of which makes version 1. A released one is never edited.
+const MIGRATIONS: [&str; 1] = [include_str!("schema/1.sql")];
+
+/// The version that this program writes and reads.
+const CURRENT: usize = MIGRATIONS.len();
+
+/// The oldest version whose programs can go on with version [`CURRENT`]: they are not to be stopped
+/// by the first instance of an upgrade.
+const WORKS_FOR: usize = 1;
+
+/// The first server with all that the schema needs: 130000 is 13.0.
+const OLDEST_SERVER: usize = 130_000;
+
+/// The lock of those who change the schema; a number that nobody else is likely to use.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(7525899362094768995)";
+
+/// What every session needs. Each statement has to see what was committed before it, so the
+/// isolation is stated. Plans are made once: what they depend on does not change with the values.
+const SESSION: &str = "SET search_path = pg_catalog; SET TimeZone = 'UTC'; \
+     SET default_transaction_isolation = 'read committed'; \
+     SET statement_timeout = '15s'; SET lock_timeout = '5s'; \
+     SET idle_in_transaction_session_timeout = '15s'; \
+     SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off; \
+     SELECT current_setting('server_version_num'), to_regclass('hookward.schema')";
+
+/// What is said of an answer that no server gives.
+const ODD: &str = "gave an answer that cannot be read";
+
+/// Which version is there, and from which on a program can work with it.
+const VERSION: &str = "SELECT version, works_for FROM hookward.schema";
+
+/// Sets the session up, and the tables where they are missing or of an earlier version.
+///
+/// # Errors
+/// The server is too old, its tables are of a version that this program does not know, or it
+/// refuses what is asked.
+pub(super) async fn prepare(client: &mut Client) -> Result<(), Fault> {
+    let server = row(client, SESSION).await?;
+    let [number, schema] = &server[..] else { return Err(Fault::new(ODD.to_owned())) };
+    let number: usize = number.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0);
+    if number < OLDEST_SERVER {
+        let (is, oldest) = (number / 10_000, OLDEST_SERVER / 10_000);
+        return Err(Fault::new(format!("is version {is}; {oldest} is the oldest that serves")));
+    }
+    if schema.is_some() && version(client).await? >= CURRENT {
+        return Ok(());
+    }
+    migrate(client).await
+}
+
+/// The version of the tables.
+async fn version(client: &Client) -> Result<usize, Fault> {
+    let found = row(client, VERSION).await?;
+    let number = |nth: usize| found.get(nth)?.as_deref()?.parse::<usize>().ok();
+    match (number(0), number(1)) {
+        (Some(version), Some(works_for)) if works_for <= CURRENT => Ok(version),
+        (Some(version), Some(_)) => Err(Fault::new(format!(
+            "has tables of version {version}, made by a later Hookward; this one knows versions up \
+             to {CURRENT}. Nothing was changed"
+        ))),
+        _ => Err(Fault::new(
+            "has a table hookward.schema that is not Hookward's; give Hookward a database of its \
+             own"
+            .to_owned(),
+        )),
+    }
+}
+
+async fn migrate(client: &mut Client) -> Result<(), Fault> {
+    let transaction = client.transaction().await?;
+    transaction.batch_execute(LOCK).await?;
+    // Somebody else may have been faster.
+    let names = "SELECT to_regnamespace('hookward'), to_regclass('hookward.schema')";
+    let found = row(transaction.client(), names).await?;
+    let from = match &found[..] {
+        [_, Some(_)] => version(transaction.client()).await?,
+        [schema, None] => {
+            if schema.is_none() {
+                transaction.batch_execute("CREATE SCHEMA hookward").await?;
+            }
+            transaction
+                .batch_execute(
+                    "CREATE TABLE hookward.schema (version integer, works_for integer); \
+                     INSERT INTO hookward.schema VALUES (0, 0)",
+                )
+                .await?;
+            0
+        }
+        _ => return Err(Fault::new(ODD.to_owned())),
+    };
+    for migration in MIGRATIONS.iter().skip(from) {
+        transaction.batch_execute(migration).await?;
+    }
+    if from < CURRENT {
+        let now =
+            format!("UPDATE hookward.schema SET version = {CURRENT}, works_for = {WORKS_FOR}");
+        transaction.batch_execute(&now).await?;
+        tracing::info!(from, to = CURRENT, "the tables of the postgres store were set up");
+    }
+    Ok(transaction.commit().await?)
+}
+
+/// The first row that a query gives, as text.
+async fn row(client: &Client, query: &str) -> Result<Vec<Option<String>>, Fault> {
+    let messages = client.simple_query(query).await?;
+    let row = messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    Ok(row
+        .map(|row| (0..row.len()).map(|nth| row.get(nth).map(str::to_owned)).collect())
+        .unwrap_or_default())
+}

@@ -1,0 +1,259 @@
+//! Which server, and how to reach it.
+
+use super::{NAME, PostgresTls};
+use crate::StoreError;
+use hookward_secret::Secret;
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::path::Path;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{Config, NoTls};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// A connection whose server acknowledges nothing for so long is broken.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
+
+/// A server, ready to connect to.
+pub(super) struct Server {
+    pub(super) config: Config,
+    pub(super) encryption: Encryption,
+    /// `host:port`, for people; several with a comma between them.
+    pub(super) address: String,
+}
+
+/// How connections are encrypted.
+#[derive(Clone)]
+pub(super) enum Encryption {
+    None,
+    Tls(Tls),
+}
+
+/// TLS with a certificate that is always checked.
+#[derive(Clone)]
+pub(super) struct Tls {
+    connect: MakeRustlsConnect,
+    /// The name to ask for and to check, where it is not the host's.
+    name: Option<String>,
+}
+
+/// What is wrong with a URL, as the rest of a sentence that begins with it; `None`: nothing. Says
+/// nothing that is in it.
+#[must_use]
+pub fn postgres_url_fault(url: &Secret) -> Option<&'static str> {
+    parse(url).err()
+}
+
+/// Whether a URL says that nothing is to be encrypted.
+#[must_use]
+pub fn postgres_url_refuses_tls(url: &Secret) -> bool {
+    std::str::from_utf8(url.expose()).is_ok_and(|url| url.contains("sslmode=disable"))
+}
+
+fn parse(url: &Secret) -> Result<Config, &'static str> {
+    let text = std::str::from_utf8(url.expose()).unwrap_or_default();
+    if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
+        return Err("not a PostgreSQL URL");
+    }
+    // libpq's words for a certificate that is checked. It always is.
+    let text = text.replace("sslmode=verify-full", "sslmode=require");
+    let text = text.replace("sslmode=verify-ca", "sslmode=require");
+    let mut config: Config = text.parse().map_err(|_| "not a PostgreSQL URL")?;
+    if config.get_hosts().is_empty() {
+        return Err("a PostgreSQL URL without a host");
+    }
+    if config.get_ssl_mode() == SslMode::Prefer {
+        if text.contains("sslmode=") {
+            return Err("a PostgreSQL URL with sslmode=prefer, which protects nobody");
+        }
+        config.ssl_mode(SslMode::Disable);
+    }
+    Ok(config)
+}
+
+impl Server {
+    /// # Errors
+    /// The URL is none, or a file cannot be used. Says the address at most, never the URL.
+    pub(super) fn of(url: &Secret, tls: Option<&PostgresTls>) -> Result<Self, StoreError> {
+        // Which cryptography TLS uses is said once per process; it may have been said before.
+        let _said_before = rustls::crypto::ring::default_provider().install_default();
+        let mut config = parse(url).map_err(|_| {
+            problem("has no valid URL, as in postgres://user:password@host/hookward".to_owned())
+        })?;
+        let address = address(&config);
+        if config.get_application_name().is_none() {
+            config.application_name("hookward");
+        }
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(UNACKNOWLEDGED);
+        }
+        if config.get_hosts().len() > 1 {
+            // Of several, the primary is meant.
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
+        let encryption =
+            if tls.is_some() || config.get_ssl_mode() == SslMode::Require {
+                config.ssl_mode(SslMode::Require);
+                let tls = tls.cloned().unwrap_or_default();
+                Encryption::Tls(Tls::of(&tls).map_err(|why| {
+                    problem(format!("at {address} cannot be asked by TLS: {why}"))
+                })?)
+            } else {
+                Encryption::None
+            };
+        Ok(Self { config, encryption, address })
+    }
+}
+
+impl Tls {
+    fn of(tls: &PostgresTls) -> Result<Self, String> {
+        let mut roots = RootCertStore::empty();
+        if let Some(path) = &tls.ca {
+            for certificate in certificates(path)? {
+                roots.add(certificate).map_err(|error| format!("{}: {error}", path.display()))?;
+            }
+        } else {
+            let found = rustls_native_certs::load_native_certs();
+            let _those_that_are_none = roots.add_parsable_certificates(found.certs);
+        }
+        let builder = rustls::ClientConfig::builder().with_root_certificates(roots);
+        let config = match &tls.client {
+            Some((cert, key)) => {
+                let shown = PrivateKeyDer::from_pem_file(key);
+                let shown = shown.map_err(|error| format!("{}: {error}", key.display()))?;
+                let config = builder.with_client_auth_cert(certificates(cert)?, shown);
+                config.map_err(|error| format!("{}: {error}", cert.display()))?
+            }
+            None => builder.with_no_client_auth(),
+        };
+        Ok(Self { connect: MakeRustlsConnect::new(config), name: tls.sni.clone() })
+    }
+}
+
+impl<S> MakeTlsConnect<S> for Tls
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    type Stream = <MakeRustlsConnect as MakeTlsConnect<S>>::Stream;
+    type TlsConnect = <MakeRustlsConnect as MakeTlsConnect<S>>::TlsConnect;
+    type Error = <MakeRustlsConnect as MakeTlsConnect<S>>::Error;
+
+    fn make_tls_connect(&mut self, host: &str) -> Result<Self::TlsConnect, Self::Error> {
+        let name = self.name.as_deref().unwrap_or(host);
+        MakeTlsConnect::<S>::make_tls_connect(&mut self.connect, name)
+    }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let unusable = |what: String| format!("{}: {what}", path.display());
+    let found = CertificateDer::pem_file_iter(path).map_err(|error| unusable(error.to_string()))?;
+    let found: Result<Vec<_>, _> = found.collect();
+    let found = found.map_err(|error| unusable(error.to_string()))?;
+    if found.is_empty() {
+        return Err(unusable("holds no certificate".to_owned()));
+    }
+    Ok(found)
+}
+
+fn address(config: &Config) -> String {
+    let ports = config.get_ports();
+    let named = config.get_hosts().iter().enumerate().map(|(nth, host)| {
+        let port = ports.get(nth).or(ports.first()).copied().unwrap_or(5432);
+        match host {
+            Host::Tcp(host) if host.contains(':') => format!("[{host}]:{port}"),
+            Host::Tcp(host) => format!("{host}:{port}"),
+            Host::Unix(path) => path.display().to_string(),
+        }
+    });
+    named.collect::<Vec<_>>().join(", ")
+}
+
+fn problem(problem: String) -> StoreError {
+    StoreError { store: NAME, problem }
+}
+
+/// What the two kinds of connection have in common: a task that moves the bytes.
+pub(super) async fn connect(
+    server: &Server,
+) -> Result<(tokio_postgres::Client, Driver), tokio_postgres::Error> {
+    match &server.encryption {
+        Encryption::None => {
+            let (client, connection) = server.config.connect(NoTls).await?;
+            Ok((client, Driver::start(connection)))
+        }
+        Encryption::Tls(tls) => {
+            let (client, connection) = server.config.connect(tls.clone()).await?;
+            Ok((client, Driver::start(connection)))
+        }
+    }
+}
+
+/// The task that moves a connection's bytes; dropped, it ends, and the connection with it.
+pub(super) struct Driver(tokio::task::JoinHandle<()>);
+
+impl Driver {
+    fn start(
+        connection: impl Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static,
+    ) -> Self {
+        Self(tokio::spawn(async move {
+            // Those who wait for an answer hear of its end.
+            let _ended = connection.await;
+        }))
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(url: &str) -> Option<&'static str> {
+        postgres_url_fault(&Secret::from(url.to_owned()))
+    }
+
+    #[test]
+    fn a_url_names_a_server_and_never_prefers_encryption() {
+        for url in [
+            "postgres://hookward@db/hookward",
+            "postgresql://hookward:pass@db:5433/hookward?sslmode=require",
+            "postgres://hookward@db/hookward?sslmode=verify-full",
+            "postgres://hookward@a:5432,b:5433/hookward",
+            "postgres://hookward@%2Fvar%2Frun%2Fpostgresql/hookward",
+        ] {
+            assert_eq!(fault(url), None, "{url}");
+        }
+        for url in ["redis://db", "postgres://", "postgres:///hookward", "hunter2", ""] {
+            assert!(fault(url).is_some(), "{url}");
+        }
+        let prefer = fault("postgres://db/hookward?sslmode=prefer");
+        assert!(prefer.is_some_and(|why| why.contains("sslmode=prefer")));
+    }
+
+    #[test]
+    fn tls_is_what_the_url_or_its_files_ask_for() {
+        let files = PostgresTls::default();
+        for (url, tls, expected) in [
+            ("postgres://u:hunter2@db/d", None, false),
+            ("postgres://u:hunter2@db/d?sslmode=disable", None, false),
+            ("postgres://u:hunter2@db/d?sslmode=require", None, true),
+            ("postgres://u:hunter2@db/d?sslmode=verify-ca", None, true),
+            ("postgres://u:hunter2@db/d", Some(&files), true),
+        ] {
+            let server = Server::of(&Secret::from(url.to_owned()), tls).expect(url);
+            assert_eq!(matches!(server.encryption, Encryption::Tls(_)), expected, "{url}");
+            assert_eq!(server.config.get_ssl_mode() == SslMode::Require, expected, "{url}");
+            assert_eq!(server.address, "db:5432");
+        }
+        let several = Secret::from("postgres://u:hunter2@a:1,b:2/d".to_owned());
+        let several = Server::of(&several, None).expect("the URL is one");
+        assert_eq!(several.address, "a:1, b:2");
+    }
+}
