@@ -5,6 +5,7 @@ mod http;
 mod load;
 mod metrics;
 // The tests of the store itself need the same server.
+#[expect(dead_code, reason = "they use all of it")]
 #[path = "../../../crates/hookward-claims/tests/stores/postgres_server.rs"]
 mod postgres;
 mod proxy;
