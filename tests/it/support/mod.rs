@@ -4,8 +4,9 @@ mod hop;
 mod http;
 mod load;
 mod metrics;
-#[path = "../../../crates/hookward-claims/tests/stores/postgres_server.rs"]
 // The tests of the store itself need the same server.
+#[expect(dead_code, reason = "they use all of it")]
+#[path = "../../../crates/hookward-claims/tests/stores/postgres_server.rs"]
 mod postgres;
 mod prometheus;
 mod proxy;

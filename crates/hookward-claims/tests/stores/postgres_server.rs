@@ -201,6 +201,8 @@ impl PostgresServer {
     }
 
     fn postmaster(&self) -> Option<u32> {
+        // Without one that runs, the file is of one that was killed.
+        self.running.as_ref()?;
         let file = std::fs::read_to_string(self.data().join("postmaster.pid")).ok()?;
         file.lines().next()?.trim().parse().ok()
     }
@@ -311,5 +313,6 @@ fn wait_for_end(id: u32) {
 }
 
 fn signal(name: &str, id: u32) {
-    _ = Command::new("kill").args(["-s", name, &id.to_string()]).status();
+    let mut kill = Command::new("kill");
+    _ = kill.args(["-s", name, &id.to_string()]).stderr(Stdio::null()).status();
 }
