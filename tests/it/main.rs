@@ -22,6 +22,7 @@ mod claims;
 mod clues;
 mod commands;
 mod conversations;
+mod crates;
 mod docs;
 mod faults;
 mod forwarding;
