@@ -65,7 +65,7 @@ pub enum Hold<T: Send + Sync + 'static> {
     /// This delivery forwards it.
     Won(Claim<T>),
     /// This delivery forwards it without a claim. The caller decides that, if it delivers without the
-    /// store; [`Claims`] never returns it.
+    /// store; [`Claims`](crate::Claims) never returns it.
     Unguarded,
     /// The destination has it.
     Delivered {

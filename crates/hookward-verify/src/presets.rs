@@ -193,7 +193,7 @@ impl Preset {
         }
     }
 
-    /// Where the signature stands, for people.
+    /// Where the signature is, in words.
     pub fn signature_place(&self) -> String {
         let headers = self.texts_of("signature", "header");
         match (headers.as_slice(), self.texts_of("signature", "from").first()) {
