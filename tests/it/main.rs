@@ -24,6 +24,7 @@ mod clues;
 mod commands;
 mod contract;
 mod conversations;
+mod crates;
 mod deploy;
 mod docs;
 mod faults;

@@ -23,17 +23,16 @@ impl<T: Send + Sync + 'static> Claim<T> {
         Self { held: Some(held) }
     }
 
-    /// Notes that the destination may have the whole request from now on.
+    /// Notes that the destination may have received the whole request from now on.
     pub fn sent(&self) {
         if let Some(held) = &self.held {
             held.flight.note_sent();
         }
     }
 
-    /// Ends the claim: first in the store, then for the copies that wait here, which are given
-    /// `result`; those that wait in other processes are given `note`. It runs to its end even if
-    /// this is cancelled. A store that does not answer is told later, and until then this process
-    /// remembers by itself.
+    /// Ends the claim: first in the store, then for the copies that wait. Those in this process get
+    /// `result`, those in other processes get `note`. It runs to its end even if this is cancelled. If
+    /// the store does not answer, it is told later; until then this process remembers the ending.
     pub async fn settle(mut self, ending: Ending, note: impl Into<String>, result: Arc<T>) {
         if let Some(held) = self.held.take() {
             let claims = Arc::clone(&held.claims);

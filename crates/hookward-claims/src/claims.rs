@@ -1,4 +1,4 @@
-//! What the lifecycle does with claims: take them, and see each of them to its end.
+//! Takes claims, and makes sure that each of them ends.
 
 mod alone;
 
@@ -19,8 +19,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-/// All claims of this process, over a store that others may share. `T` is what a delivery comes
-/// to, which copies of it that waited are given too.
+/// All claims of this process, over a store that other processes may share. `T` is the result of a
+/// delivery; copies that wait in this process get it too.
 pub struct Claims<T> {
     store: Arc<dyn ClaimStore>,
     clock: Arc<dyn Clock>,
@@ -34,7 +34,8 @@ pub struct Claims<T> {
 }
 
 impl<T: Send + Sync + 'static> Claims<T> {
-    /// Claims over `store`. Called within a runtime, unless the store is the memory store.
+    /// Claims over `store`. Call it within a Tokio runtime, unless the store is a
+    /// [`MemoryStore`](crate::MemoryStore).
     #[must_use]
     pub fn new(store: Arc<dyn ClaimStore>, clock: Arc<dyn Clock>) -> Arc<Self> {
         Arc::new(Self {
@@ -49,9 +50,9 @@ impl<T: Send + Sync + 'static> Claims<T> {
         })
     }
 
-    /// How each destination stands, in the order of the request, after taking those that were
-    /// absent if that is the intent. At most one round trip to the store. If this is cancelled,
-    /// or the answer comes too late, nothing stays claimed.
+    /// Takes the claims that are absent, if that is the intent, and returns what the delivery gets for
+    /// each destination, in the order of the request. At most one round trip to the store. If this is
+    /// cancelled, or the answer comes too late, nothing stays claimed.
     ///
     /// # Errors
     /// The store did not answer; nothing is claimed then.
@@ -106,7 +107,7 @@ impl<T: Send + Sync + 'static> Claims<T> {
         Ok(holds)
     }
 
-    /// How the destinations of an event stand, for people who look.
+    /// The state of an event at each destination, for an operator.
     ///
     /// # Errors
     /// The store did not answer.
@@ -125,8 +126,8 @@ impl<T: Send + Sync + 'static> Claims<T> {
         Ok(destinations.iter().cloned().zip(standings).collect())
     }
 
-    /// Makes an event absent at each destination where it is not in flight, so that a re-send is
-    /// forwarded, and says how each stood.
+    /// Makes an event absent at each destination where it is not in flight, so that it is forwarded
+    /// when it is sent again. Returns the state before.
     ///
     /// # Errors
     /// The store did not answer; some destinations may be forgotten.

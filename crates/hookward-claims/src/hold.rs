@@ -1,11 +1,11 @@
-//! What a delivery asks of the claims, and how each destination stands for it.
+//! What a delivery asks of the claims, and what it gets for each destination.
 
 use crate::{Claim, Intent, Key, Target, Waiter};
 use hookward_names::{EventId, SourceName, UpstreamName};
 use hookward_time::UnixMillis;
 use std::time::Duration;
 
-/// An event that may be claimed: one that is proven genuine. How it is proven is not known here.
+/// An event that may be claimed: one that is proven genuine. The proof is the caller's.
 pub trait Claimable {
     /// The source that it came from.
     fn source(&self) -> &SourceName;
@@ -60,12 +60,12 @@ impl<'a> ClaimRequest<'a> {
     }
 }
 
-/// How one destination stands, for this delivery.
+/// What a delivery gets for one destination.
 pub enum Hold<T: Send + Sync + 'static> {
     /// This delivery forwards it.
     Won(Claim<T>),
-    /// This delivery forwards it without a claim, where the configuration says to deliver without
-    /// the store, and in shadow mode. The store never says so.
+    /// This delivery forwards it without a claim. The caller decides that, if it delivers without the
+    /// store; [`Claims`](crate::Claims) never returns it.
     Unguarded,
     /// The destination has it.
     Delivered {
@@ -81,6 +81,6 @@ pub enum Hold<T: Send + Sync + 'static> {
         /// Absent again after this.
         left: Duration,
     },
-    /// Nobody has it; only said to who looks.
+    /// Nobody has it. Only for [`Intent::Look`].
     Absent,
 }

@@ -14,13 +14,23 @@ use std::fmt;
 pub struct Key([u8; 16]);
 
 impl Key {
-    /// The key of (source, event id, destination). The three cannot be mixed up:
+    /// The key of (source, event id, destination).
     ///
-    /// ```compile_fail,E0308
-    /// use hookward::dedupe::Key;
+    /// ```
+    /// use hookward_claims::Key;
     /// use hookward_names::{EventId, SourceName, UpstreamName};
     /// let (source, id, to) =
     ///     (SourceName::from("shop"), EventId::from("1"), UpstreamName::from("erp"));
+    /// let key = Key::of(&source, &id, &to);
+    /// ```
+    ///
+    /// The three are types of their own, so their order cannot be mixed up:
+    ///
+    /// ```compile_fail,E0308
+    /// # use hookward_claims::Key;
+    /// # use hookward_names::{EventId, SourceName, UpstreamName};
+    /// # let (source, id, to) =
+    /// #     (SourceName::from("shop"), EventId::from("1"), UpstreamName::from("erp"));
     /// let key = Key::of(&id, &source, &to);
     /// ```
     #[must_use]

@@ -1,12 +1,86 @@
-//! Claims: which delivery of an event may be forwarded, and what the others are told.
+//! Decides which delivery of an event is forwarded to a destination, and what its copies are told.
 //!
-//! The states of contract section 3 for one (source, event id, destination). Two layers:
+//! A sender delivers an event again until it gets an answer it likes, so several copies of one event
+//! can arrive at once, after another, or at several processes. Before a delivery is forwarded it
+//! takes a [`Claim`] on (source, event id, destination). Only one delivery gets it. Once the
+//! destination has accepted the event, no later copy gets a claim until the id is forgotten.
 //!
-//! * [`Claims`] is what the lifecycle uses: it gives out [`Claim`] guards and [`Waiter`]s, joins
-//!   the copies that arrive in this process, and sees to it that every claim ends.
-//! * [`ClaimStore`] is where the states live: [`MemoryStore`] here, others beside it.
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), hookward_claims::StoreError> {
+//! use hookward_claims::{
+//!     ClaimRequest, ClaimTerms, Claimable, Claims, Ending, Hold, Intent, MemoryStore,
+//! };
+//! use hookward_names::{EventId, SourceName, UpstreamName};
+//! use hookward_time::{Clock, SystemClock};
+//! use std::sync::Arc;
+//! use std::time::Duration;
 //!
-//! Knows neither HTTP nor signatures; time comes from a [`Clock`](hookward_time::Clock).
+//! /// An event of a request that you have verified.
+//! struct Order(SourceName, EventId);
+//!
+//! impl Claimable for Order {
+//!     fn source(&self) -> &SourceName {
+//!         &self.0
+//!     }
+//!     fn event_id(&self) -> &EventId {
+//!         &self.1
+//!     }
+//! }
+//!
+//! let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+//! let store = Arc::new(MemoryStore::new(100_000, Arc::clone(&clock)));
+//! let claims = Claims::new(store, clock);
+//!
+//! let order = Order("shop".into(), "evt_1".into());
+//! let terms = ClaimTerms {
+//!     alias: None,
+//!     destinations: &[("erp".into(), Duration::from_secs(40))],
+//!     fingerprint: 7, // a hash of the body
+//!     ttl: Duration::from_secs(72 * 3600),
+//!     uncertain_hold: Duration::from_secs(60),
+//!     intent: Intent::Claim,
+//!     within: Duration::from_secs(1),
+//! };
+//!
+//! // The first delivery gets the claim, forwards the event, and says how that ended.
+//! let mut holds = claims.take(ClaimRequest::of(&order, terms)).await?;
+//! let Some(Hold::Won(claim)) = holds.pop() else { panic!("nobody else has it") };
+//! claim.sent();
+//! claim.settle(Ending::Delivered, "", Arc::new("the answer for copies that wait")).await;
+//!
+//! // A copy learns that the destination has it.
+//! let holds = claims.take(ClaimRequest::of(&order, terms)).await?;
+//! assert!(matches!(holds[..], [Hold::Delivered { same_body: true, .. }]));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The states of a claim
+//!
+//! | state | how it is reached | what a copy gets |
+//! | --- | --- | --- |
+//! | absent | at first, and after a release | [`Hold::Won`] |
+//! | in flight | a delivery has the claim | [`Hold::InFlight`] with a [`Waiter`] |
+//! | delivered | settled with [`Ending::Delivered`] | [`Hold::Delivered`], for `ttl` |
+//! | uncertain | settled with [`Ending::Uncertain`]: the destination may have it | [`Hold::Uncertain`], for `uncertain_hold` |
+//!
+//! # What it promises
+//!
+//! - Every claim ends. One that is dropped, by a panic or a cancelled task, is released, or becomes
+//!   uncertain if [`Claim::sent`] was called. One whose process dies lapses after its lease.
+//! - [`Claims::take`] makes at most one round trip to the store. If it is cancelled or too late,
+//!   nothing stays claimed.
+//! - A settle with an old [`Fence`] changes nothing.
+//!
+//! # Two layers
+//!
+//! [`Claims`] is what a program uses: it joins the copies that arrive in one process, and retries a
+//! settle that the store did not answer. A [`ClaimStore`] keeps the states: [`MemoryStore`],
+//! [`DiskStore`] (survives a restart) or [`RedisStore`] (shared by several processes).
+//!
+//! The crate knows neither HTTP nor signatures. It reads time from a
+//! [`Clock`](hookward_time::Clock), so a test can set it.
 
 mod aliases;
 mod claim;
@@ -70,7 +144,7 @@ pub struct Target {
     pub ttl: Duration,
 }
 
-/// How a key stands.
+/// The state of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// Absent, and with [`Intent::Look`] left so.
@@ -95,13 +169,13 @@ pub enum Standing {
         since: UnixMillis,
         /// Absent again after this.
         left: Duration,
-        /// What its claimant had to say; see [`Verdict::Uncertain`].
+        /// The note of its claimant; see [`Verdict::Uncertain`].
         note: String,
     },
-    /// As good as absent: released moments ago. Only shared stores tell, and only to who looks, so
-    /// that a copy that waits in another process learns how its winner ended.
+    /// Released moments ago, which is as good as absent. Only a shared store reports it, and only for
+    /// [`Intent::Look`], so that a copy that waits in another process learns how its winner ended.
     Released {
-        /// What its claimant had to say; see [`Verdict::Released`].
+        /// The note of its claimant; see [`Verdict::Released`].
         note: String,
     },
 }
@@ -135,16 +209,16 @@ pub enum Verdict {
 pub enum Settled {
     /// The state is now what the verdict says.
     Applied,
-    /// A later claim, or its result, stands; nothing was changed.
+    /// A later claim, or its result, is there; nothing was changed.
     Stale,
 }
 
-/// How a store does.
+/// Whether a store works.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// As it should.
+    /// It does.
     Good,
-    /// It answers, with less than it promises; the sentence says what and why.
+    /// It answers, but keeps less than it promises. The sentence says what and why.
     Degraded(String),
 }
 
@@ -158,7 +232,7 @@ pub struct StoreError {
     pub problem: String,
 }
 
-/// What a store counts, for the metrics of contract section 7.
+/// What a store counts, for metrics.
 #[derive(Debug, Default)]
 pub struct Counters {
     evicted: AtomicU64,
@@ -166,7 +240,7 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Delivered ids forgotten before their time for want of room.
+    /// Delivered ids that were forgotten early because there was no room.
     pub fn evicted(&self) -> u64 {
         self.evicted.load(Ordering::Relaxed)
     }
@@ -185,8 +259,8 @@ impl Counters {
     }
 }
 
-/// Where claims live. What is done to one key is atomic; every call ends within the time it is
-/// given, and may be repeated with the same fence without harm.
+/// Keeps the states of claims. Each call is atomic for each key, ends within the time that it is
+/// given, and can be repeated with the same fence.
 #[async_trait]
 pub trait ClaimStore: Send + Sync {
     /// `memory`, `disk`, `redis` or `postgres`.
@@ -195,7 +269,7 @@ pub trait ClaimStore: Send + Sync {
     /// What it has counted so far.
     fn counters(&self) -> &Counters;
 
-    /// How each target stands, in their order; with [`Intent::Claim`] those that were absent are
+    /// The state of each target, in their order. With [`Intent::Claim`], those that were absent are
     /// now held under `fence`. One round trip.
     async fn claim(
         &self,
@@ -205,8 +279,8 @@ pub trait ClaimStore: Send + Sync {
         within: Duration,
     ) -> Result<Vec<Standing>, StoreError>;
 
-    /// Ends the claim that was given to `fence`. One that has lapsed can still be settled, unless
-    /// a later claim on the key is in flight, uncertain or delivered. One round trip.
+    /// Ends the claim with this fence. A claim that has lapsed can still be settled, unless a later
+    /// claim on the key is in flight, uncertain or delivered. One round trip.
     async fn settle(
         &self,
         key: Key,
@@ -215,17 +289,17 @@ pub trait ClaimStore: Send + Sync {
         within: Duration,
     ) -> Result<Settled, StoreError>;
 
-    /// Makes a key absent, unless it is in flight, and says how it stood.
+    /// Makes a key absent, unless it is in flight, and returns its state before.
     async fn forget(&self, key: Key, within: Duration) -> Result<Standing, StoreError>;
 
-    /// How many delivered ids are remembered, as far as the store can tell cheaply.
+    /// The number of delivered ids that are remembered, as far as the store can tell cheaply.
     async fn entries(&self, within: Duration) -> Result<u64, StoreError>;
 
-    /// Whether it answers, and as it should.
+    /// Whether the store answers and keeps what it promises.
     async fn health(&self, within: Duration) -> Result<Health, StoreError>;
 
-    /// Does what a delivery needs of it, with a key of its own that nobody takes for an event: a
-    /// claim, and its settle. A store can answer all else and refuse that, as one that is read only.
+    /// Claims and settles a key that belongs to no event. A store that is read only answers every
+    /// other call and refuses this one.
     async fn trial(&self, within: Duration) -> Result<(), StoreError> {
         let key = Key::of_trial();
         let fence = Fence(fastrand::u64(1..));

@@ -1,4 +1,20 @@
-//! Names that must not be mixed up: each is a type of its own, and none reads as plain text unasked.
+//! Names that must not be mixed up.
+//!
+//! Source, upstream and event id are all text. Each has a type of its own here, so that a function
+//! that takes several of them cannot be called with two of them exchanged. A clone is cheap: it shares
+//! the text.
+//!
+//! ```
+//! use hookward_names::{EventId, SourceName};
+//!
+//! let (source, id) = (SourceName::from("shop"), EventId::from("evt_1"));
+//! assert_eq!(format!("{source}/{id}"), "shop/evt_1");
+//! ```
+//!
+//! ```compile_fail,E0308
+//! # use hookward_names::{EventId, SourceName};
+//! let id: EventId = SourceName::from("shop");
+//! ```
 
 use std::borrow::Borrow;
 use std::fmt;

@@ -1,8 +1,16 @@
-//! Secrets, in the one type that holds them.
+//! Secrets that cannot be printed by accident.
 //!
-//! A [`Secret`] has no `Display`, no serialisation and a `Debug` that shows nothing; its memory is
-//! wiped when it is dropped. The bytes come out through [`Secret::expose`] only, so every use is
-//! found by searching for that one name.
+//! A [`Secret`] has no `Display`, no `==` and no serialisation, and its `Debug` shows nothing. Its
+//! memory is wiped when it is dropped. Only [`Secret::expose`] returns the bytes, so a search for that
+//! name finds every use.
+//!
+//! ```
+//! use hookward_secret::Secret;
+//!
+//! let secret = Secret::from("hunter2");
+//! assert_eq!(format!("{secret:?}"), "Secret(…)");
+//! assert_eq!(secret.expose(), b"hunter2");
+//! ```
 
 use std::fmt;
 use zeroize::{Zeroize, Zeroizing};
@@ -18,7 +26,8 @@ impl Secret {
         Self(Zeroizing::new(bytes))
     }
 
-    /// The bytes. Whoever calls this must not print, log or compare them with `==`.
+    /// The bytes. Do not print or log them, and do not compare them with `==`, which takes less time
+    /// the earlier they differ.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         &self.0
@@ -73,7 +82,7 @@ pub struct NamedSecret {
 /// A secret that the configuration names and that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadableSecret {
-    /// Where it stands among the configured ones; 0 is the newest.
+    /// Its index among the configured ones; 0 is the newest.
     pub index: usize,
     /// As [`NamedSecret::label`].
     pub label: String,

@@ -1,4 +1,4 @@
-//! A TOML text as a tree in which every value knows where it stands.
+//! A TOML text as a tree in which every value has its line and column.
 //!
 //! The tree is our own, and not the parser's, for two reasons: tables keep the order of the file,
 //! and a preset's table can be laid under a user's. Knows no key by name.

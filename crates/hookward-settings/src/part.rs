@@ -1,4 +1,4 @@
-//! Which part of a configuration somebody wants to work with.
+//! Which part of a configuration a command works with.
 //!
 //! Every part is read and judged whoever asks: a slip is a slip. What stands outside the file, in
 //! the environment and in other files, has to be there for the part that is wanted only, so that

@@ -28,7 +28,7 @@ impl Severity {
     }
 }
 
-/// Where in a text something stands.
+/// A place in a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     /// Counted from 1; 0 if the problem is with the file as a whole.

@@ -1,11 +1,21 @@
 //! Time, as a value that is passed in.
 //!
-//! Owns every reading of the machine's clocks; nobody else calls `SystemTime::now` or
-//! `Instant::now`, so a test can sit exactly on the edge of a tolerance without sleeping.
+//! Code that needs the time takes a [`Clock`] or a point in time. Nothing else calls
+//! `SystemTime::now` or `Instant::now`, so a test can set the clock exactly to the edge of a
+//! tolerance, without sleeping:
 //!
-//! Two clocks, because they answer different questions. *Wall* time is compared with what a sender
-//! wrote and with what a file on disk says, and it may jump. *Monotonic* time measures how long
-//! something took or has been held, and never goes back.
+//! ```
+//! use hookward_time::{Clock, ManualClock, UnixMillis};
+//! use std::time::Duration;
+//!
+//! let clock = ManualClock::at(UnixMillis::from_seconds(1_773_656_430));
+//! clock.advance(Duration::from_millis(1));
+//! assert_eq!(clock.wall().to_rfc3339(), "2026-03-16T10:20:30.001Z");
+//! ```
+//!
+//! A clock has two sides, because they answer different questions. *Wall* time is compared with what
+//! a sender or a file says; it can jump. *Monotonic* time measures how long something takes; it never
+//! goes back.
 
 use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -103,7 +113,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is told to move.
+/// A clock that moves only when it is told to.
 #[derive(Debug)]
 pub struct ManualClock {
     wall: AtomicI64,

@@ -1,9 +1,7 @@
 //! An axum server that verifies deliveries of GitHub and of a sender that uses Standard Webhooks.
 
-use axum::body::Bytes;
-use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
-use axum::{Router, routing::post};
+use axum::{Router, body::Bytes, extract::State, routing::post};
 use hookward_time::{Clock as _, SystemClock};
 use hookward_verify::{Event, Fault, Request, Sender, SenderError, verify};
 use std::sync::Arc;

@@ -109,7 +109,7 @@ impl<'a> Envelope<'a> {
         } else {
             match read_members(body, &needed) {
                 Ok(members) => needed.into_iter().zip(members).collect(),
-                // A time for a histogram is no reason to turn an event away.
+                // The time is only measured, so an event is not refused because of it.
                 Err(_) if needed_count == 0 => Vec::new(),
                 Err(fault) => return Err(fault.into()),
             }

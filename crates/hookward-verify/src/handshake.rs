@@ -107,8 +107,22 @@ pub fn answer_body(
     if *head.method != Method::POST || body.len() > MAX_QUESTION_BYTES {
         return None;
     }
+    match signed_question(handshake.kind, source, head, body, verified) {
+        Some(answer) => Some(answer),
+        None => unsigned_question(handshake.kind, head, body).map(Ok),
+    }
+}
+
+/// The answer to a question that its protocol signs.
+fn signed_question(
+    kind: Kind,
+    source: &Sender,
+    head: Request<'_>,
+    body: &[u8],
+    verified: Result<(), &Fault>,
+) -> Option<Result<Reply, Fault>> {
     let signed = |reply: Result<Reply, Fault>| Some(verified.map_err(Clone::clone).and(reply));
-    match handshake.kind {
+    match kind {
         Kind::Slack => {
             let question = object(body)?;
             let challenge = token_member(&question, "challenge")?;
@@ -130,55 +144,13 @@ pub fn answer_body(
         }
         Kind::DiscordEvents => is_ping(body, 0)?.then(|| signed(Ok(Reply::no_content())))?,
         Kind::Mandrill => {
-            let is_known = || signed_with_the_known_key(handshake.kind, source, head, body);
+            let is_known = || signed_with_the_known_key(kind, source, head, body);
             mandrill_has_no_events(body).then(|| match verified {
                 Err(_) if is_known() => Some(Ok(Reply::empty())),
                 _ => signed(Ok(Reply::empty())),
             })?
         }
         Kind::Xero | Kind::Line => has_no_events(body).then(|| signed(Ok(Reply::empty())))?,
-        Kind::Asana => {
-            let name = HeaderName::from_static("x-hook-secret");
-            let secret = head.first_text(&name)?;
-            let is_question = is_token(secret) && lists_nothing(body, "events");
-            // An event is signed; the question comes before there is a key.
-            let is_signed = head.first(&HeaderName::from_static("x-hook-signature")).is_some();
-            (is_question && !is_signed).then_some(())?;
-            let mut reply = Reply::empty();
-            reply.headers.insert(name, HeaderValue::from_str(secret).ok()?);
-            Some(Ok(reply))
-        }
-        Kind::Microsoft => {
-            let token = query_parameter(head, "validationToken")?;
-            (is_line(&token) && lists_nothing(body, "value")).then(|| Ok(Reply::text(token)))
-        }
-        Kind::Monday => {
-            let question = object(body)?;
-            let challenge = token_member(&question, "challenge")?;
-            (question.len() == 1).then(|| Ok(Reply::json(&json!({ "challenge": challenge }))))
-        }
-        Kind::Notion => {
-            let question = object(body)?;
-            token_member(&question, "verification_token")?;
-            (question.len() == 1).then(|| Ok(Reply::empty()))
-        }
-        Kind::Salesforce => {
-            let question = object(body)?;
-            token_member(&question, "callbackId")?;
-            token_member(&question, "verificationKey")?;
-            (question.len() == 2).then(|| Ok(Reply::empty()))
-        }
-        Kind::Vtex => {
-            let question = object(body)?;
-            let is_ping = question.len() == 1 && question.get("hookConfig")? == "ping";
-            is_ping.then(|| Ok(Reply::empty()))
-        }
-        Kind::Woocommerce => {
-            let number = body.strip_prefix(b"webhook_id=")?;
-            let is_number = !number.is_empty() && number.iter().all(u8::is_ascii_digit);
-            is_number.then(|| Ok(Reply::empty()))
-        }
-        Kind::ExactOnline => body.is_empty().then(|| Ok(Reply::empty())),
         Kind::Twitch => {
             // The body is signed and the header that names the kind of message is not.
             let question = object(body)?;
@@ -192,18 +164,60 @@ pub fn answer_body(
             let is_question = question.get("type")? == "sync" && !question.contains_key("payload");
             is_question.then(|| signed(Ok(Reply::json(&json!({ "challenge": challenge })))))?
         }
+        _ => None,
+    }
+}
+
+/// The answer to a question that anybody can ask.
+fn unsigned_question(kind: Kind, head: Request<'_>, body: &[u8]) -> Option<Reply> {
+    match kind {
+        Kind::Asana => {
+            let name = HeaderName::from_static("x-hook-secret");
+            let secret = head.first_text(&name)?;
+            let is_question = is_token(secret) && lists_nothing(body, "events");
+            // An event is signed; the question comes before there is a key.
+            let is_signed = head.first(&HeaderName::from_static("x-hook-signature")).is_some();
+            (is_question && !is_signed).then_some(())?;
+            let mut reply = Reply::empty();
+            reply.headers.insert(name, HeaderValue::from_str(secret).ok()?);
+            Some(reply)
+        }
+        Kind::Microsoft => {
+            let token = query_parameter(head, "validationToken")?;
+            (is_line(&token) && lists_nothing(body, "value")).then(|| Reply::text(token))
+        }
+        Kind::Monday => {
+            let question = object(body)?;
+            let challenge = token_member(&question, "challenge")?;
+            (question.len() == 1).then(|| Reply::json(&json!({ "challenge": challenge })))
+        }
+        Kind::Notion => {
+            let question = object(body)?;
+            token_member(&question, "verification_token")?;
+            (question.len() == 1).then(Reply::empty)
+        }
+        Kind::Salesforce => {
+            let question = object(body)?;
+            token_member(&question, "callbackId")?;
+            token_member(&question, "verificationKey")?;
+            (question.len() == 2).then(Reply::empty)
+        }
+        Kind::Vtex => {
+            let question = object(body)?;
+            let is_ping = question.len() == 1 && question.get("hookConfig")? == "ping";
+            is_ping.then(Reply::empty)
+        }
+        Kind::Woocommerce => {
+            let number = body.strip_prefix(b"webhook_id=")?;
+            let is_number = !number.is_empty() && number.iter().all(u8::is_ascii_digit);
+            is_number.then(Reply::empty)
+        }
+        Kind::ExactOnline => body.is_empty().then(Reply::empty),
         Kind::EventGrid => {
             let code = subscription_validation(head, body)?;
-            Some(Ok(Reply::json(&json!({ "validationResponse": code }))))
+            Some(Reply::json(&json!({ "validationResponse": code })))
         }
-        Kind::Meta
-        | Kind::X
-        | Kind::Okta
-        | Kind::Dropbox
-        | Kind::Trello
-        | Kind::Ebay
-        | Kind::CloudEvents
-        | Kind::AdobeSign => None,
+        _ => None,
     }
 }
 

@@ -1,9 +1,17 @@
-//! Presets: what is known of each sender, as data, one file a sender in `presets/`.
+//! Presets: what is known of each sender, as data, one file for each sender.
 //!
-//! A preset file holds the tables that a user would write below `[sources.NAME]` with the same
-//! keys (`signature`, `timestamp`, `event`, `handshake`, and `respond_within`, `answers` and
-//! `dedupe_ttl` where they matter), and one more table, `[preset]`, that says where the facts come from. This
-//! module owns that one; the others are read by `config`, as if they had been typed.
+//! A preset file has the tables of a scheme (`signature`, `timestamp`, `event`, `handshake`), the keys
+//! `respond_within`, `answers` and `dedupe_ttl` if they matter, and a table `[preset]` that says where
+//! the facts come from. This module reads that table; [`Scheme::preset`](crate::Scheme::preset) reads
+//! the scheme.
+//!
+//! ```
+//! use hookward_verify::presets;
+//!
+//! let stripe = presets::named("stripe").expect("a preset");
+//! assert_eq!(stripe.about.title, "Stripe");
+//! assert!(presets::all().len() >= 80);
+//! ```
 //!
 //! To add a sender, add its file and regenerate `docs/senders.md` (a test says how).
 
@@ -36,7 +44,7 @@ pub struct Preset {
     pub text: &'static str,
     /// The `[preset]` table.
     pub about: About,
-    /// The tables of the scheme, for display; `config` reads them from `text`.
+    /// The tables of the scheme, for display.
     pub scheme: toml::Table,
 }
 
@@ -193,7 +201,7 @@ impl Preset {
         }
     }
 
-    /// Where the signature stands, for people.
+    /// Where the signature is, in words.
     pub fn signature_place(&self) -> String {
         let headers = self.texts_of("signature", "header");
         match (headers.as_slice(), self.texts_of("signature", "from").first()) {

@@ -1,8 +1,8 @@
 //! How a sender signs, as data.
 //!
-//! A [`Scheme`] is what the `signature`, `timestamp`, `event` and `handshake` tables of a source
-//! (or its preset) come to once they are resolved. Nothing here computes anything: `verify` reads
-//! it to judge a request, `sign` reads it to make one. Knows neither clocks nor HTTP statuses.
+//! A [`Scheme`] is the `signature`, `timestamp`, `event` and `handshake` tables of a preset or of a
+//! configuration, read and checked. Nothing here computes anything: [`verify`](mod@crate::verify) reads
+//! a scheme to judge a request, [`sign`](mod@crate::sign) to make one.
 
 mod handshake;
 mod headers;
@@ -19,11 +19,11 @@ use std::time::Duration;
 /// Everything that is known of one sender's scheme.
 #[derive(Clone, Debug)]
 pub struct Scheme {
-    /// How the signature is made and where it stands.
+    /// How the signature is made, and where it is.
     pub signature: SignatureRule,
-    /// Where the time of sending stands; `None` if the scheme has none.
+    /// Where the time of sending is; `None` if the scheme does not have one.
     pub timestamp: Option<TimestampRule>,
-    /// Where id, type and time of the event stand.
+    /// Where id, type and time of the event are.
     pub event: EventRule,
     /// The handshake that the endpoint has to answer, if there is one.
     pub handshake: Option<Handshake>,
@@ -134,7 +134,7 @@ impl KeyForm {
 pub struct SignatureRule {
     /// What computes the signature; the request never chooses it.
     pub algorithm: Algorithm,
-    /// Where signatures stand; one place with a match is enough. Never empty.
+    /// Where signatures are; one place with a match is enough. Never empty.
     pub places: Vec<Place>,
     /// Splits the text into items, spaces around them cut; `None`: the text is one item.
     pub separator: Option<String>,
@@ -172,7 +172,7 @@ impl SignatureRule {
     }
 }
 
-/// A place in a request that holds a text.
+/// A place in a request that contains a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// The value of a header.
@@ -181,14 +181,14 @@ pub enum Place {
     Json(Pointer),
     /// The hex SHA-256 of the body: an id for events that carry none.
     BodySha256,
-    /// Several places and the text between them; there if all of its places are.
+    /// Several places and the text between them. It is absent if one of them is.
     Joined(Vec<Segment>),
 }
 
 /// One piece of a [`Place::Joined`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Segment {
-    /// Text that stands for itself.
+    /// Literal text.
     Literal(String),
     /// A place; never a joined one.
     Place(Place),
@@ -215,7 +215,7 @@ pub struct Template(pub Vec<Part>);
 /// One piece of a [`Template`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Text that stands for itself.
+    /// Literal text.
     Literal(String),
     /// The raw bytes of the body.
     Body,
@@ -287,7 +287,7 @@ impl Template {
         self.any(|part| matches!(part, Part::Body | Part::FormSorted))
     }
 
-    /// Whether nobody can change what is read at `place` without breaking the signature.
+    /// Whether a change of what is read at `place` breaks the signature.
     ///
     /// A part that is folded to lower case leaves the case open, and a sorted form the order and the
     /// escapes of its fields, so neither fixes the bytes.
@@ -311,17 +311,17 @@ impl Template {
 /// The `timestamp` table.
 #[derive(Clone, Debug)]
 pub struct TimestampRule {
-    /// Where it stands.
+    /// Where it is.
     pub from: TimestampPlace,
     /// How it is written.
     pub format: TimeFormat,
-    /// How old it may be, inclusive; `None` for `"off"`.
+    /// How old a request may be, inclusive; `None` for any age.
     pub max_age: Option<Duration>,
-    /// How far ahead of our clock it may lie, inclusive.
+    /// How far ahead of the receiver's clock the time may be, inclusive.
     pub max_ahead: Duration,
 }
 
-/// Where a timestamp stands.
+/// Where a timestamp is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TimestampPlace {
     /// The value of a header.
@@ -364,11 +364,12 @@ impl fmt::Display for TimeFormat {
 /// The `event` table. In each list the first place that is there and not empty wins.
 #[derive(Clone, Debug, Default)]
 pub struct EventRule {
-    /// Where the event id stands.
+    /// Where the event id is.
     pub id: Vec<Place>,
-    /// Where the event type stands.
+    /// Where the event type is.
     pub kind: Vec<Place>,
-    /// Where the event's time stands (RFC 3339 or unix); for the delivery lag only.
+    /// Where the time of the event is (RFC 3339 or unix). It is only for measuring how late events
+    /// arrive.
     pub time: Vec<Place>,
 }
 

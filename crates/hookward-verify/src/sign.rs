@@ -50,19 +50,19 @@ use p256::pkcs8::{DecodePrivateKey as _, ObjectIdentifier, PrivateKeyInfoRef};
 /// What signs.
 #[derive(Clone, Debug)]
 pub enum SigningKey<'a> {
-    /// A secret of the source, which both sides know.
+    /// A secret that both sides know.
     Shared(&'a NamedSecret),
-    /// The private key whose public one the source has: PKCS #8 as PEM; for Ed25519 its 32 bytes as
-    /// well.
+    /// The private key that belongs to the receiver's public key: PKCS #8 as PEM, or for Ed25519 its
+    /// 32 bytes.
     Private(&'a Secret),
 }
 
 /// One delivery to sign.
 #[derive(Clone, Debug)]
 pub struct SignRequest<'a> {
-    /// The event's id, where it stands in a header; `None`: a random one.
+    /// The event's id, if the scheme reads it from a header; `None` makes a random one.
     pub id: Option<&'a str>,
-    /// The event's type, where it is in a header; `None`: `example.event`.
+    /// The event's type, if the scheme reads it from a header; `None` is `example.event`.
     pub event_type: Option<&'a str>,
     /// The path that it is sent to.
     pub path: &'a str,
@@ -86,26 +86,26 @@ impl SignRequest<'_> {
 pub struct Signed {
     /// All headers that the sender would send, `Host` and `Content-Length` apart.
     pub headers: Vec<(String, String)>,
-    /// The body with its signature in it, for the schemes whose signature stands there.
+    /// The body with the signature in it, for schemes whose signature is a member of the body.
     pub body: Option<Vec<u8>>,
 }
 
 /// Why a delivery cannot be signed.
 #[derive(Debug, thiserror::Error)]
 pub enum SignError {
-    /// The secret is no key of the scheme.
+    /// The secret is not a key of the scheme.
     #[error("the secret {0}")]
     Key(&'static str),
-    /// The source holds public keys only.
+    /// The scheme signs with a private key, and a shared secret was passed.
     #[error("{0} signs with a private key, which the source does not have")]
     NoPrivateKey(&'static str),
-    /// The private key is none.
+    /// The private key cannot be read, or does not fit the algorithm.
     #[error("the private key is not {0}")]
     PrivateKey(&'static str),
     /// The scheme asks for something that is not there.
     #[error("the delivery lacks what the scheme signs: {0}")]
     Incomplete(String),
-    /// A value cannot stand in a header.
+    /// A value cannot be sent in a header.
     #[error("`{0}` cannot stand in a header")]
     HeaderValue(String),
     /// The body has to be a JSON object or array.
@@ -334,10 +334,10 @@ fn listed(source: &Sender, headers: &HeaderMap) -> Option<String> {
     Some(format!("{prefix}{}", names.join(" ")))
 }
 
-/// The line that holds the signature, and what stands beside it: the timestamp, a list of headers.
+/// The line with the signature and what goes with it: the timestamp, a list of headers.
 fn compose(source: &Sender, timestamp: &str, list: Option<&str>, signature: &str) -> String {
     let rule = &source.scheme.signature;
-    // A `*` stands for what the sender chooses, as a key's id.
+    // A `*` is what the sender chooses, as a key's id.
     let item = format!("{}{signature}", rule.prefix.replace('*', "1"));
     let separator = rule.separator.as_deref().unwrap_or_default();
     let item = list.map_or(item.clone(), |list| format!("{list}{separator}{item}"));

@@ -74,7 +74,7 @@ pub(crate) fn sha256(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// What the sender ought to have sent. It has no `==` and no `Debug`: the one comparison is
-/// [`Tag::is`], and whoever may see the bytes (the sender's side, `sign`) asks for them by name.
+/// [`Tag::is`]. Code that may see the bytes (`sign`) asks for them by name.
 pub(crate) struct Tag(Vec<u8>);
 
 impl Tag {

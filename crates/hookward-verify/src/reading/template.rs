@@ -38,7 +38,7 @@ impl Form for Template {
     }
 }
 
-/// What stands between braces.
+/// The texts between braces.
 fn holes(text: &str) -> impl Iterator<Item = &str> {
     text.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0))
 }

@@ -1,9 +1,9 @@
-//! Which handshake a sender makes; the `handshake` module answers them.
+//! Which handshake a sender makes. The [`handshake`](mod@crate::handshake) module answers it.
 
 use hookward_secret::Secret;
 use http::{HeaderName, Method};
 
-/// A handshake that the proxy answers itself.
+/// A handshake, with what its answer needs.
 #[derive(Clone, Debug)]
 pub struct Handshake {
     /// Which protocol.
@@ -115,7 +115,7 @@ impl HandshakeKind {
         }
     }
 
-    /// The header that its question stands in, if it is one.
+    /// The header that contains its question, if a header does.
     #[must_use]
     pub fn header(self) -> Option<HeaderName> {
         match self {
@@ -140,8 +140,8 @@ impl HandshakeKind {
         }
     }
 
-    /// The key that the sender signs its question with while there is no secret yet. Everybody
-    /// knows it, so it verifies nothing else.
+    /// The key that the sender signs its question with before there is a secret. It is public, so it
+    /// verifies nothing else.
     #[must_use]
     pub const fn known_key(self) -> Option<&'static str> {
         match self {

@@ -13,7 +13,7 @@ impl Place {
     /// between, as `{header:X-Topic}:{json:/id}`; `{{` and `}}` stand for single braces.
     ///
     /// # Errors
-    /// What is wrong, where `text` is none of it.
+    /// What is wrong with `text`.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.contains(['{', '}']) && !text.starts_with("json:") {
             let place = |hole: &str| Self::parse_single(hole).map(Segment::Place);
@@ -60,7 +60,7 @@ impl TimestampPlace {
     /// `json:/POINTER`.
     ///
     /// # Errors
-    /// What is allowed, where `text` is none of it.
+    /// What is allowed instead of `text`.
     pub fn parse(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
             Some(("header", name)) => Ok(Self::Header(header_name(name)?)),
@@ -107,7 +107,7 @@ impl Template {
     }
 }
 
-/// Splits a text with holes: what stands between braces is read by `hole`, the rest is literal.
+/// Splits a text with holes: `hole` reads what is between braces, the rest is literal.
 fn pieces<T>(
     text: &str,
     literal: impl Fn(String) -> T,

@@ -55,7 +55,7 @@ impl Pointer {
         Some((Self(array.to_vec()), Self(rest.get(1..)?.to_vec())))
     }
 
-    /// Whether `other` stands at or inside what this points to.
+    /// Whether `other` points to the same value, or into it.
     #[must_use]
     pub fn leads_to(&self, other: &Self) -> bool {
         other.0.starts_with(&self.0)

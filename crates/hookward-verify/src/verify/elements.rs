@@ -1,6 +1,6 @@
 //! Bodies that list several events where the signature speaks of the first alone.
 //!
-//! Without this, whatever somebody puts behind a genuine first element would pass with it.
+//! Without this check, anything that is added after a genuine first element would pass with it.
 
 use super::signed::Inputs;
 use crate::fault::Fault;
@@ -39,7 +39,7 @@ pub(super) fn only_the_first_is_there(inputs: &Inputs<'_>) -> Result<(), Fault> 
     for array in arrays {
         let raw = read_raw(body, &[&array]).map_err(malformed)?.pop().flatten();
         let elements = raw.and_then(|raw| serde_json::from_str::<Vec<IgnoredAny>>(raw).ok());
-        // An object with a member `0` is no array.
+        // An object with a member `0` is not an array.
         let count = elements.map_or(1, |elements| elements.len());
         if count != 1 {
             return Err(Fault::SignatureMismatch(

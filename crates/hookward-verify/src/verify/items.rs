@@ -1,4 +1,4 @@
-//! The signatures in a request, and a timestamp that stands among them.
+//! The signatures in a request, and a timestamp among them.
 //!
 //! Owns how a signature header falls into items. One item that holds no signature does not end the
 //! search: senders put rubbish, other versions and key ids beside the right one.
@@ -15,7 +15,7 @@ use std::borrow::Cow;
 /// can ask for one; no sender rotates through more keys than this.
 const MAX_PUBLIC_KEY_SIGNATURES: usize = 8;
 
-/// The texts at the rule's places, line by line; `None` for a line that is no UTF-8.
+/// The texts at the rule's places, line by line; `None` for a line that is not UTF-8.
 pub(crate) fn lines<'a>(inputs: &Inputs<'a>) -> Vec<Option<Cow<'a, str>>> {
     let mut lines = Vec::new();
     for place in &inputs.source.scheme.signature.places {
@@ -78,7 +78,7 @@ fn strip_auth_scheme<'t>(prefix: &str, item: &'t str) -> Option<&'t str> {
     scheme.eq_ignore_ascii_case(prefix).then(|| credentials.trim_start_matches(' '))
 }
 
-/// Cuts off a prefix in which `*` stands for any run of characters, the shortest that fits.
+/// Cuts off a prefix in which `*` matches any run of characters, the shortest that fits.
 fn strip_pattern<'t>(pattern: &str, item: &'t str) -> Option<&'t str> {
     let (first, others) = match pattern.split_once('*') {
         Some((first, others)) => (first, Some(others)),
@@ -148,10 +148,10 @@ fn expected_form(rule: &SignatureRule) -> String {
     }
 }
 
-/// The text of the timestamp as received; `None` where there is none or it is empty.
+/// The text of the timestamp as received; `None` if it is absent or empty.
 ///
 /// # Errors
-/// [`Fault::TimestampMalformed`] where a header says two things or something is no text.
+/// [`Fault::TimestampMalformed`] if a header has two values, or a value is not a text.
 pub(crate) fn timestamp_text<'a>(
     inputs: &Inputs<'a>,
     rule: &TimestampRule,

@@ -1,6 +1,6 @@
 //! From a request to the text that its sender signed, piece by piece.
 //!
-//! Owns what each hole of a template stands for. The body is left out as [`Piece::Body`], so that
+//! Fills each hole of a template. The body is left out as [`Piece::Body`], so that
 //! it can be hashed while it arrives and is never copied; nothing of it is re-formatted.
 
 use super::{items, url};
@@ -46,7 +46,7 @@ impl<'a> Inputs<'a> {
     /// A whole request.
     ///
     /// # Errors
-    /// [`Fault::PayloadMalformed`], where the rule names JSON and the body is none.
+    /// [`Fault::PayloadMalformed`], if the rule names a JSON member and the body is not JSON.
     pub(crate) fn whole(
         source: &'a Sender,
         head: Request<'a>,
@@ -67,7 +67,7 @@ impl<'a> Inputs<'a> {
         self.body
     }
 
-    /// What stands at a JSON pointer that the rule names.
+    /// The value at a JSON pointer that the rule names.
     pub(crate) fn member(&self, pointer: &Pointer) -> Member<'a> {
         self.raw(pointer).map_or(Member::Absent, Member::of)
     }
@@ -76,7 +76,7 @@ impl<'a> Inputs<'a> {
         self.values.iter().find(|(named, _)| *named == pointer).and_then(|(_, raw)| *raw)
     }
 
-    /// The pieces of the signed text; `timestamp` is what stands for `{timestamp}`.
+    /// The pieces of the signed text; `timestamp` replaces `{timestamp}`.
     ///
     /// # Errors
     /// [`Fault::SignatureMissing`] where a header that is signed is absent,
@@ -279,8 +279,8 @@ impl<'a> Inputs<'a> {
 
     /// Fields in order of name, then value, each once; names and values run together.
     ///
-    /// A body that is no form is not part of such a text. Its sender (Twilio) puts the body's hash
-    /// into the query in its place, and that must then be right.
+    /// A body that is not a form is not part of such a text. Its sender (Twilio) puts the hash of the
+    /// body into the query instead, and that must be right.
     fn sorted_form(&self) -> Result<String, Fault> {
         let body = self.body.unwrap_or_default();
         // Two that differ are none: the receiver might go by the other one.
@@ -318,7 +318,7 @@ pub(crate) enum OneHeader<'a> {
     Value(&'a [u8]),
     /// No line.
     Absent,
-    /// Lines that differ: whoever reads the other one would see another request.
+    /// Lines that differ: a receiver that reads the other one would see another request.
     Ambiguous,
 }
 
