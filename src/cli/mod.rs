@@ -13,10 +13,12 @@ pub mod exit;
 pub mod explain;
 pub mod presets;
 pub mod receiver;
+pub mod reload;
 pub mod run;
 pub mod send;
 pub mod sign;
 pub mod signing;
+pub mod status;
 pub mod trust;
 
 use clap::{Parser, Subcommand};
@@ -47,6 +49,8 @@ enum Command {
     Dedupe(admin::DedupeArguments),
     Receiver(receiver::Arguments),
     Health(admin::HealthArguments),
+    Status(status::Arguments),
+    Reload(reload::Arguments),
 }
 
 /// Parses the arguments (the program's name first) and runs the command that they name.
@@ -72,6 +76,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Dedupe(arguments) => admin::dedupe(arguments),
         Command::Receiver(arguments) => receiver::run(arguments),
         Command::Health(arguments) => admin::health(arguments),
+        Command::Status(arguments) => status::run(arguments),
+        Command::Reload(arguments) => reload::run(arguments),
     };
     ended.map_or_else(stopped, ExitCode::from)
 }

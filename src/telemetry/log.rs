@@ -13,6 +13,7 @@ use limits::LineLimits;
 use lost::{Counter, Telling};
 use serde_json::{Map, Value};
 use std::fmt;
+use std::io::IsTerminal as _;
 use std::sync::Arc;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
@@ -29,6 +30,10 @@ const JSON_FIELD: &str = "destinations";
 
 /// The HTTP stack logs every broken connection as an error; a stranger sets that volume.
 const QUIET: [&str; 4] = ["pingora=off", "pingora_core=off", "rustls=off", "h2=off"];
+
+/// What stands first in the line of a delivery, with its width in columns.
+const FIRST: [(&str, usize); 5] =
+    [("source", 12), ("outcome", 9), ("status", 3), ("reason", 20), ("event_id", 0)];
 
 /// Lines that may wait for whoever reads standard error; when they are this many behind, further
 /// ones are dropped. A reader that stopped must not stop the deliveries.
@@ -50,7 +55,8 @@ pub fn install(settings: &LogSettings) -> Result<Log, String> {
     let format = Arc::new(ArcSwap::from_pointee(settings.format));
     let clock = Arc::new(SystemClock::new());
     let limits = LineLimits::new(clock.clone());
-    let lines = Lines { format: Arc::clone(&format), clock, limits };
+    let is_terminal = std::io::stderr().is_terminal();
+    let lines = Lines { format: Arc::clone(&format), clock, limits, is_terminal };
     let counter = Counter::default();
     let (writer, worker) = NonBlockingBuilder::default()
         .buffered_lines_limit(LINES_AHEAD)
@@ -112,6 +118,7 @@ struct Lines {
     format: Arc<ArcSwap<LogFormat>>,
     clock: Arc<dyn Clock>,
     limits: LineLimits,
+    is_terminal: bool,
 }
 
 impl Lines {
@@ -140,6 +147,9 @@ impl Lines {
             LogFormat::Text => {
                 let message = message.as_str().unwrap_or_default();
                 write!(line, "{timestamp} {level:<5} {message}")?;
+                if fields.contains_key("outcome") {
+                    self.write_first(line, &mut fields)?;
+                }
                 for (name, value) in fields.iter().filter(|(_, value)| says_something(value)) {
                     write!(line, " {name}={}", plain(value))?;
                 }
@@ -154,6 +164,27 @@ impl Lines {
                 writeln!(line, "{}", Value::Object(members))
             }
         }
+    }
+}
+
+impl Lines {
+    /// Writes what people look for in the line of a delivery, and takes it from the fields. On a
+    /// terminal it stands in columns.
+    fn write_first(
+        &self,
+        line: &mut dyn fmt::Write,
+        fields: &mut Map<String, Value>,
+    ) -> fmt::Result {
+        for (name, width) in FIRST {
+            let value = fields.remove(name).unwrap_or_default();
+            if self.is_terminal {
+                let shown = if says_something(&value) { plain(&value) } else { "-".to_owned() };
+                write!(line, " {name}={shown:<width$}")?;
+            } else if says_something(&value) {
+                write!(line, " {name}={}", plain(&value))?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -42,3 +42,4 @@ mod spans;
 mod stores;
 mod structure;
 mod support;
+mod watching;

@@ -28,6 +28,7 @@ use hookward_verify::scheme::{Algorithm, Part, Place};
 use hookward_verify::verify::{Genuine, Piece, check, freshness, signed_pieces, timestamp_text};
 use http::HeaderName;
 use mistakes::{Case, other_time_format};
+use serde_json::json;
 use std::fmt;
 
 /// What is asked: would the proxy have forwarded this request?
@@ -81,6 +82,29 @@ pub enum Verdict {
 }
 
 impl Explanation {
+    /// The same for programs.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        let steps: Vec<_> = self
+            .steps
+            .iter()
+            .map(|step| json!({ "step": step.title, "passed": step.passed, "lines": step.lines }))
+            .collect();
+        let mistake = self.mistake.as_ref().map(|m| json!({ "name": m.name, "text": m.text }));
+        let (destinations, reason) = match &self.verdict {
+            Verdict::Forwarded(to) => (to.iter().map(UpstreamName::as_str).collect(), None),
+            Verdict::Handshake => (Vec::new(), Some("handshake")),
+            Verdict::Refused(reason) => (Vec::new(), Some(reason.label())),
+        };
+        json!({
+            "forwarded": self.is_forwarded(),
+            "destinations": destinations,
+            "reason": reason,
+            "mistake": mistake,
+            "steps": steps,
+        })
+    }
+
     /// Whether an upstream would see the request.
     #[must_use]
     pub const fn is_forwarded(&self) -> bool {

@@ -22,6 +22,7 @@ impl io::Write for Sink {
 
 fn lines_as(format: LogFormat) -> Lines {
     Lines {
+        is_terminal: false,
         format: Arc::new(ArcSwap::from_pointee(format)),
         clock: Arc::new(SystemClock::new()),
         limits: LineLimits::new(Arc::new(SystemClock::new())),
