@@ -31,6 +31,7 @@ mod listener;
 mod log;
 mod modes;
 mod offline;
+mod page;
 mod process;
 mod receivers;
 mod refusals;
