@@ -28,6 +28,7 @@ mod forwarding;
 mod hardening;
 mod hostile;
 mod listener;
+mod living;
 mod log;
 mod modes;
 mod offline;

@@ -7,6 +7,7 @@
 
 mod arrival;
 mod captured;
+mod hints;
 mod mistakes;
 mod restyled;
 mod rewritten;
@@ -57,6 +58,8 @@ pub struct Explanation {
     pub verdict: Verdict,
     /// The mistake that explains a refusal, if one of the usual ones does.
     pub mistake: Option<Mistake>,
+    /// What is odd about the request, where none of the usual mistakes explains a mismatch.
+    pub hints: Vec<String>,
 }
 
 /// One judgement on the way.
@@ -101,6 +104,7 @@ impl Explanation {
             "destinations": destinations,
             "reason": reason,
             "mistake": mistake,
+            "hints": self.hints,
             "steps": steps,
         })
     }
@@ -130,7 +134,10 @@ impl Question<'_> {
                 Verdict::Refused(refusal.reason)
             }
         };
-        Explanation { steps: story.steps, verdict, mistake: story.mistake }
+        let is_unexplained =
+            story.mistake.is_none() && verdict == Verdict::Refused(Reason::SignatureMismatch);
+        let hints = if is_unexplained { hints::of(head, body) } else { Vec::new() };
+        Explanation { steps: story.steps, verdict, mistake: story.mistake, hints }
     }
 
     fn verified(&self) -> Result<Genuine, Fault> {
@@ -345,8 +352,10 @@ impl fmt::Display for Explanation {
                     writeln!(
                         f,
                         "\nNone of the usual mistakes explains it: the secret is another one, or \
-                         what was signed did not arrive as it was sent.\n"
+                         what was signed did not arrive as it was sent."
                     )?;
+                    self.hints.iter().try_for_each(|hint| writeln!(f, "- {hint}"))?;
+                    writeln!(f)?;
                 }
                 write!(f, "reason: {}", reason.label())
             }
