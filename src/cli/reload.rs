@@ -35,7 +35,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     for note in texts(&told, "notes") {
         complain(&format!("{note}\n"));
     }
-    print(&changes(&told["changes"]))?;
+    print(&changes(told.get("changes").unwrap_or(&Value::Null)))?;
     Ok(Exit::Done)
 }
 

@@ -60,8 +60,9 @@ fn wrong(status: &Value, now: UnixMillis) -> Vec<String> {
             wrong.push(format!("the certificate of {} has ended", text(&end["use"])));
         }
     }
-    if status["dedupe"]["answers"] == false {
-        wrong.push(format!("the store does not answer: {}", text(&status["dedupe"]["health"])));
+    let dedupe = &status["dedupe"];
+    if dedupe["answers"] == false {
+        wrong.push(format!("the store does not answer: {}", text(&dedupe["health"])));
     }
     wrong
 }

@@ -115,9 +115,9 @@ fn send_marks_what_it_makes_up_and_does_not_go_astray() {
         command.envs([SECRET]).output().unwrap()
     };
     // Straight to a receiver, to see what goes over the wire.
-    let sent = send(&["--id", "4711", "--url", &erp.url()]);
-    assert_eq!(sent.status.code(), Some(0), "{}", printed(&sent));
-    assert!(printed(&sent).contains("note: event `4711` is made up"), "{}", printed(&sent));
+    let sample = send(&["--id", "4711", "--url", &erp.url()]);
+    assert_eq!(sample.status.code(), Some(0), "{}", printed(&sample));
+    assert!(printed(&sample).contains("note: event `4711` is made up"), "{}", printed(&sample));
     assert_eq!(erp.saw(1)[0].header("Hookward-Sample"), "true");
     let body = directory.path().join("body.json");
     std::fs::write(&body, Event::order("4711").body()).unwrap();

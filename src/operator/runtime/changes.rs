@@ -27,10 +27,13 @@ pub(super) fn between(before: &SourceTable, after: &SourceTable) -> Value {
 }
 
 /// The same with the upstreams.
-pub(super) fn with_upstreams(mut changes: Value, before: &Upstreams, after: &Upstreams) -> Value {
+pub(super) fn with_upstreams(mut told: Value, before: &Upstreams, after: &Upstreams) -> Value {
     let (added, removed, changed) = after.changes_since(before);
-    changes["upstreams"] = json!({ "added": added, "removed": removed, "changed": changed });
-    changes
+    let upstreams = json!({ "added": added, "removed": removed, "changed": changed });
+    if let Some(members) = told.as_object_mut() {
+        members.insert("upstreams".to_owned(), upstreams);
+    }
+    told
 }
 
 /// Whether anything of a source but its routes is other than before. What it is made of has no

@@ -170,12 +170,11 @@ fn whole_numbers(body: &[u8]) -> Vec<usize> {
         match (byte, number) {
             (b'0'..=b'9', None) => number = Some(true),
             (b'.' | b'e' | b'E', Some(_)) => number = Some(false),
-            (b'0'..=b'9' | b'+' | b'-', Some(_)) => {}
+            (b'0'..=b'9' | b'+' | b'-', Some(_)) | (_, None) => {}
             (_, Some(is_whole)) => {
                 ends.extend(is_whole.then_some(at));
                 number = None;
             }
-            (_, None) => {}
         }
         in_text = byte == b'"';
     }

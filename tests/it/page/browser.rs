@@ -72,12 +72,12 @@ impl Browser {
             tungstenite::client(socket.unwrap(), stream).expect("the protocol is spoken");
         let mut browser = Self { child, _profile: profile, tab, calls: 0, events: Vec::new() };
         for domain in ["Page", "Runtime", "Log", "Network"] {
-            browser.call(&format!("{domain}.enable"), json!({}));
+            browser.call(&format!("{domain}.enable"), &json!({}));
         }
         Some(browser)
     }
 
-    fn call(&mut self, method: &str, parameters: Value) -> Value {
+    fn call(&mut self, method: &str, parameters: &Value) -> Value {
         self.calls += 1;
         let id = self.calls;
         let call = json!({ "id": id, "method": method, "params": parameters });
@@ -95,7 +95,7 @@ impl Browser {
 
     /// Goes to a page.
     pub fn open(&mut self, url: &str) {
-        let went = self.call("Page.navigate", json!({ "url": url }));
+        let went = self.call("Page.navigate", &json!({ "url": url }));
         assert!(went["errorText"].is_null(), "{went}");
     }
 
@@ -104,7 +104,7 @@ impl Browser {
     pub fn evaluate(&mut self, expression: &str) -> Value {
         let asked =
             json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
-        let mut told = self.call("Runtime.evaluate", asked);
+        let mut told = self.call("Runtime.evaluate", &asked);
         assert!(told["exceptionDetails"].is_null(), "{expression}: {told}");
         told["result"]["value"].take()
     }
@@ -129,12 +129,12 @@ impl Browser {
     pub fn width(&mut self, pixels: u32) {
         let screen =
             json!({ "width": pixels, "height": 1500, "deviceScaleFactor": 1, "mobile": false });
-        self.call("Emulation.setDeviceMetricsOverride", screen);
+        self.call("Emulation.setDeviceMetricsOverride", &screen);
     }
 
     /// What is seen, as PNG.
     pub fn screenshot(&mut self) -> Vec<u8> {
-        let told = self.call("Page.captureScreenshot", json!({ "format": "png" }));
+        let told = self.call("Page.captureScreenshot", &json!({ "format": "png" }));
         data_encoding::BASE64.decode(told["data"].as_str().unwrap().as_bytes()).unwrap()
     }
 
