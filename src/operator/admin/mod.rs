@@ -26,6 +26,7 @@
 mod access;
 mod captures;
 mod clock_watch;
+mod coding;
 mod deliveries;
 mod page;
 
@@ -40,17 +41,12 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
 use bytes::Bytes;
 pub use clock_watch::ClockWatch;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use hookward_secret::Secret;
 use hookward_time::Clock;
-use http::header::{
-    ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY, WWW_AUTHENTICATE,
-};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
-use std::io::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -249,7 +245,7 @@ impl Admin {
     async fn scrape(&self, head: &RequestHead) -> Reply {
         self.backend.before_scrape().await;
         match self.metrics.render() {
-            Ok(metrics) => coded(head, text(200, prometheus::TEXT_FORMAT, metrics)),
+            Ok(metrics) => coding::coded(head, text(200, prometheus::TEXT_FORMAT, metrics)),
             Err(problem) => fault(500, &problem.to_string()),
         }
     }
@@ -366,35 +362,6 @@ fn only(allowed: &[Method], head: &RequestHead) -> Option<Reply> {
         reply.headers.insert(ALLOW, value);
     }
     Some(reply)
-}
-
-/// The same answer compressed, where that is asked for.
-fn coded(head: &RequestHead, mut reply: Reply) -> Reply {
-    reply.headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
-    if !takes_gzip(head) {
-        return reply;
-    }
-    let ReplyBody::Whole(plain) = &reply.body else { return reply };
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    // Writing to memory does not fail.
-    let packed = encoder.write_all(plain).and_then(|()| encoder.finish());
-    if let Ok(packed) = packed {
-        reply.body = ReplyBody::Whole(packed.into());
-        reply.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    }
-    reply
-}
-
-/// Whether `Accept-Encoding` names gzip with a weight that is not 0 (RFC 9110 section 12.5.3).
-fn takes_gzip(head: &RequestHead) -> bool {
-    let lines = head.headers.get_all(ACCEPT_ENCODING).iter();
-    let codings = lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
-    codings.into_iter().any(|coding| {
-        let mut parts = coding.split(';').map(str::trim);
-        let is_gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
-        let weight = parts.find_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok());
-        is_gzip && weight != Some(0.0)
-    })
 }
 
 fn unauthorized() -> Reply {

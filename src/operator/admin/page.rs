@@ -1,4 +1,4 @@
-//! The status page: three files in the binary, which ask the other paths of this listener.
+//! The status page: a few files in the binary, which ask the other paths of this listener.
 //!
 //! The files hold nothing of this process, so they need no token. The policy that they come with lets
 //! them load from and speak to this listener alone, run nothing that stands in the document, and be
@@ -13,7 +13,11 @@ const POLICY: HeaderValue = HeaderValue::from_static(
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 
-const SCRIPT: &str = concat!(include_str!("page/reasons.js"), include_str!("page/page.js"));
+const SCRIPT: &str = concat!(
+    include_str!("page/reasons.js"),
+    include_str!("page/chart.js"),
+    include_str!("page/page.js")
+);
 
 /// The file of this path.
 pub(super) fn file(path: &str) -> Option<Reply> {

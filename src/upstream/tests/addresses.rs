@@ -73,8 +73,9 @@ async fn an_address_that_fails_is_left_out_for_its_time_and_tried_again_after_it
     }
     assert_eq!((healthy(&bench, gone), healthy(&bench, there.address)), (0, 1));
     let status = bench.upstreams.status();
-    assert!(status[0].healthy);
-    assert_eq!(status[0].addresses, [(gone.to_string(), false), (there.address.to_string(), true)]);
+    assert_eq!(status[0].healthy, Some(true));
+    let expected = [(gone.to_string(), Some(false)), (there.address.to_string(), Some(true))];
+    assert_eq!(status[0].addresses, expected);
 
     // It is back, and its time is up.
     let back = RawUpstream::serving_on(gone, |connection| connection.answer_all(OK)).await;
@@ -99,7 +100,7 @@ async fn addresses_that_are_all_out_of_service_are_tried_nevertheless() {
     bench.upstreams.start();
     until("the check failed", || healthy(&bench, raw.address) == 0).await;
     assert_eq!(bench.answer("{}").await.status, 500);
-    assert!(!bench.upstreams.status()[0].healthy);
+    assert_eq!(bench.upstreams.status()[0].healthy, Some(false));
 }
 
 fn health(path: &str) -> HealthCheck {
@@ -207,11 +208,11 @@ async fn an_open_breaker_answers_at_once_and_lets_one_probe_pass_when_its_time_i
         panic!("{forwarded:?}");
     };
     assert_eq!(wait, Duration::from_secs(3));
-    assert!(!bench.upstreams.status()[0].healthy);
+    assert_eq!(bench.upstreams.status()[0].healthy, Some(false));
     assert_eq!(back.connections(), 0);
     clock.advance(Duration::from_secs(3));
     assert_eq!(bench.answer("{}").await.status, 200);
-    assert!(bench.upstreams.status()[0].healthy);
+    assert_eq!(bench.upstreams.status()[0].healthy, Some(true));
 }
 
 #[tokio::test]
@@ -224,8 +225,10 @@ async fn a_5xx_is_an_answer_and_neither_opens_the_breaker_nor_takes_an_address_o
     for _ in 0..3 {
         assert_eq!(bench.answer("{}").await.status, 500);
     }
-    assert_eq!(healthy(&bench, raw.address), 1);
-    assert_eq!((raw.requests().len(), raw.connections()), (3, 1));
+    // Not well, and sent to all the same.
+    assert_eq!(healthy(&bench, raw.address), 0);
+    assert_eq!(bench.answer("{}").await.status, 500);
+    assert_eq!((raw.requests().len(), raw.connections()), (4, 1));
 }
 
 #[tokio::test]
