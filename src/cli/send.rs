@@ -93,6 +93,9 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let signed = sign(&source.sender, &key(source, private_key.as_ref())?, &request)
         .map_err(|fault| unsigned(source, &fault))?;
     let trust = trust(arguments, &config)?;
+    for warning in config.certificate_ends().iter().filter_map(|end| end.warning(at)) {
+        complain(&format!("hookward: warning: {warning}\n"));
+    }
     let mut headers = signed.headers;
     if arguments.body.is_none() {
         complain(&format!(

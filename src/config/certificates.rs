@@ -48,6 +48,15 @@ impl Config {
     }
 }
 
+impl CertificateEnd {
+    /// What is said of it where it has passed or comes soon.
+    #[must_use]
+    pub fn warning(&self, now: UnixMillis) -> Option<String> {
+        let said = said_of_end(self.not_after, now)?;
+        Some(format!("{}: {said}", self.used_by))
+    }
+}
+
 /// The first end of a chain, all of which is shown, and of a file of CAs.
 fn end_of(chain: Option<&PathBuf>, authorities: Option<&PathBuf>) -> Option<UnixMillis> {
     let chain = chain.and_then(|path| ends(path).into_iter().min());

@@ -290,3 +290,16 @@ fn a_line_for_people_says_first_what_they_look_for() {
     let expected = "source=shop outcome=rejected status=401 reason=signature_missing ";
     assert!(bad.starts_with(expected), "{bad}");
 }
+
+#[test]
+fn presets_are_there_for_programs() {
+    let list = hookward().args(["presets", "--json"]).output().unwrap();
+    let list: Value = serde_json::from_str(&stdout(&list)).unwrap();
+    let names: Vec<&str> =
+        list.as_array().unwrap().iter().map(|preset| preset["name"].as_str().unwrap()).collect();
+    assert!(names.len() > 50 && names.contains(&"opentiendas"), "{names:?}");
+    let one = hookward().args(["presets", "stripe", "--json"]).output().unwrap();
+    let one: Value = serde_json::from_str(&stdout(&one)).unwrap();
+    assert_eq!(one["name"], "stripe");
+    assert!(one["toml"].as_str().unwrap().contains("preset = \"stripe\""), "{one}");
+}

@@ -163,6 +163,10 @@ fn an_expired_or_soon_expiring_certificate_is_warned_of_and_shown() {
         let warned = told.lines().filter(|line| line.contains("certificate e")).count();
         assert_eq!(warned, if said.is_empty() { 0 } else { 2 }, "{told}");
         assert!(told.contains(said), "{told}");
+        let mut send = hookward();
+        send.args(["send", "--source", "shop", "--url", &erp.url(), "--config"]).arg(&file);
+        let sent = printed(&send.envs([secret]).output().unwrap());
+        assert_eq!(sent.matches("certificate e").count(), warned, "{sent}");
         let proxy = setup.start();
         assert_eq!(proxy.log().contains("certificate e"), !said.is_empty(), "{}", proxy.log());
         let certificates = status(&proxy)["certificates"].clone();

@@ -8,6 +8,7 @@ use crate::telemetry::metrics::{Metrics, Shown};
 use crate::upstream::UpstreamStatus;
 use hookward_claims::Health;
 use hookward_time::UnixMillis;
+use hookward_verify::presets;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
@@ -124,6 +125,8 @@ fn source(serving: &Serving) -> Value {
         .sightings
         .last_refusal()
         .map(|(at, reason)| json!({ "at": at.to_rfc3339(), "reason": reason.label() }));
+    let preset = source.sender.preset.as_deref().and_then(presets::named);
+    let retry_horizon = preset.and_then(|preset| preset.about.retry_horizon);
     json!({
         "path": source.path,
         "preset": source.sender.preset,
@@ -133,6 +136,8 @@ fn source(serving: &Serving) -> Value {
         "last_refusal": last_refusal,
         "secrets": secrets,
         "capture": source.capture,
+        // How long after the first attempt the sender may still come with an old signature.
+        "retry_horizon_seconds": retry_horizon.map(|horizon| horizon.as_secs()),
     })
 }
 

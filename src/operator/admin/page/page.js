@@ -4,6 +4,8 @@
 const OUTCOMES = ["delivered", "duplicate", "queued", "ignored", "handshake", "rejected", "held", "failed"];
 const KEPT = 500;
 const REFRESH_MS = 5000;
+// What is assumed of a sender that does not say how long it retries, in seconds.
+const UNKNOWN_HORIZON = 4 * 86400;
 
 const at = (id) => document.getElementById(id);
 let token = null;
@@ -166,14 +168,17 @@ function fill(select, names) {
 
 function showSecrets(sources) {
   const rows = sources.flatMap(([source, facts]) => (facts.secrets ?? []).map((secret, index) => {
-    const quietDays = secret.last_match_at ? (Date.now() - Date.parse(secret.last_match_at)) / 86400000 : null;
+    const horizon = facts.retry_horizon_seconds ?? UNKNOWN_HORIZON;
+    const written = horizon < 172800 ? `${Math.ceil(horizon / 3600)} hours` : `${Math.ceil(horizon / 86400)} days`;
+    const retries = facts.retry_horizon_seconds ? `its sender retries for ${written}` : `how long its sender retries is not known; ${written} are assumed`;
+    const quiet = secret.last_match_at ? (Date.now() - Date.parse(secret.last_match_at)) / 1000 : status.uptime_seconds;
     let verdict = "newest: keep";
     if (!secret.readable) verdict = word("bad", "cannot be read");
-    else if (index > 0 && quietDays === null) verdict = word("warn", "no match since the start: may go if the proxy ran longer than the sender retries");
-    else if (index > 0) verdict = quietDays > 4 ? word("good", "no match for 4 days: may go") : word("warn", "still in use: keep");
+    else if (index > 0 && quiet > horizon) verdict = word("good", `may go: ${retries}`);
+    else if (index > 0) verdict = word("warn", `keep${secret.last_match_at ? "" : ": no match since the start, which is not long enough ago"}: ${retries}`);
     return row(source, secret.name, time(secret.last_match_at), h("td", { class: "wrap" }, verdict));
   }));
-  at("secrets").replaceChildren(table(["Source", "Secret", "Last match", "Verdict"], rows, "No source has a secret."));
+  at("secrets").replaceChildren(table(["Source", "Secret", "Last match", "Can it go?"], rows, "No source has a secret."));
 }
 
 // === what waits?
