@@ -165,8 +165,8 @@ fn an_expired_or_soon_expiring_certificate_is_warned_of_and_shown() {
         assert!(told.contains(said), "{told}");
         let mut send = hookward();
         send.args(["send", "--source", "shop", "--url", &erp.url(), "--config"]).arg(&file);
-        let sent = printed(&send.envs([secret]).output().unwrap());
-        assert_eq!(sent.matches("certificate e").count(), warned, "{sent}");
+        let said_by_send = printed(&send.envs([secret]).output().unwrap());
+        assert_eq!(said_by_send.matches("certificate e").count(), warned, "{said_by_send}");
         let proxy = setup.start();
         assert_eq!(proxy.log().contains("certificate e"), !said.is_empty(), "{}", proxy.log());
         let certificates = status(&proxy)["certificates"].clone();

@@ -130,6 +130,7 @@ impl Browser {
         let screen =
             json!({ "width": pixels, "height": 1500, "deviceScaleFactor": 1, "mobile": false });
         self.call("Emulation.setDeviceMetricsOverride", &screen);
+        self.call("Emulation.setScrollbarsHidden", &json!({ "hidden": true }));
     }
 
     /// What is seen, as PNG.

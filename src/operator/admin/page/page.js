@@ -43,10 +43,13 @@ function ago(instant) {
   if (!instant) return "never";
   const seconds = (Date.now() - Date.parse(instant)) / 1000;
   if (Number.isNaN(seconds)) return String(instant);
-  const size = Math.abs(seconds);
-  if (size < 1) return "just now";
-  const [count, unit] = size < 90 ? [size, "s"] : size < 5400 ? [size / 60, "min"] : size < 172800 ? [size / 3600, "h"] : [size / 86400, "days"];
-  return seconds < 0 ? `in ${Math.round(count)} ${unit}` : `${Math.round(count)} ${unit} ago`;
+  if (Math.abs(seconds) < 1) return "just now";
+  return seconds < 0 ? `in ${span(-seconds)}` : `${span(seconds)} ago`;
+}
+
+function span(seconds) {
+  const [count, unit] = seconds < 90 ? [seconds, "s"] : seconds < 5400 ? [seconds / 60, "min"] : seconds < 172800 ? [seconds / 3600, "h"] : [seconds / 86400, "days"];
+  return `${Math.round(count)} ${unit}`;
 }
 
 const time = (instant) => h("time", { datetime: instant ?? "", title: instant ?? "" }, ago(instant));
@@ -127,7 +130,7 @@ function showStatus() {
   const well = `All is well: ${sources.length} ${sources.length === 1 ? "source" : "sources"}, ${upstreams.length} ${upstreams.length === 1 ? "upstream" : "upstreams"}.`;
   const said = [...bad, ...stopped].join("; ");
   verdict.textContent = said ? `${said[0].toUpperCase()}${said.slice(1)}.` : well;
-  at("facts").textContent = `Version ${status.version}, up for ${ago(new Date(Date.now() - status.uptime_seconds * 1000).toISOString()).replace(" ago", "")}, configuration ${String(status.config_hash).slice(0, 12)}, ${status.dedupe?.entries ?? "?"} ids in the ${status.dedupe?.store} store`;
+  at("facts").textContent = `Version ${status.version}, up for ${span(status.uptime_seconds)}, configuration ${String(status.config_hash).slice(0, 12)}, ${status.dedupe?.entries ?? "?"} ids in the ${status.dedupe?.store} store`;
 
   redraw(at("sources"), table(["Source", "State", "Last event", "Last refusal", "Routes"], sources.map(([name, source]) => row(
     name,
