@@ -253,13 +253,13 @@ function showDeliveries() {
     const rows = deliveries.filter(matches).slice(0, 100).map((delivery) => row(
       time(delivery.at),
       h("button", { class: "plain", "data-key": keyOf(delivery), onclick: () => show(delivery) }, delivery.event_id || "no event id"),
+      h("span", {}, word(tone(delivery.outcome), delivery.outcome), delivery.reason ? ` ${delivery.reason}` : ""),
       delivery.source || "none",
       delivery.event_type ?? "",
-      h("span", {}, word(tone(delivery.outcome), delivery.outcome), delivery.reason ? ` ${delivery.reason}` : ""),
       delivery.status,
       duration(delivery.duration_ms),
     ));
-    redraw(at("list"), table(["When", "Event", "Source", "Type", "Outcome", "Status", "Took"], rows, deliveries.length ? "No delivery fits the filters." : "No delivery yet."));
+    redraw(at("list"), table(["When", "Event", "Outcome", "Source", "Type", "Status", "Took"], rows, deliveries.length ? "No delivery fits the filters." : "No delivery yet."));
   }
   showRate();
 }
