@@ -437,3 +437,14 @@ fn the_page_is_served_with_a_policy_that_lets_nothing_else_in() {
         assert_eq!(get(proxy.admin, path).status, 401, "{path}");
     }
 }
+
+#[test]
+fn a_viewer_does_not_hold_up_the_end_of_the_process() {
+    let erp = Upstream::start();
+    let mut proxy = Setup::shop(&erp).start();
+    let held = viewer(&proxy);
+    proxy.signal("TERM");
+    let ended = proxy.ends_within(std::time::Duration::from_secs(5));
+    assert_eq!(ended.code(), Some(0), "{}", proxy.log());
+    drop(held);
+}
