@@ -146,3 +146,22 @@ fn every_line_is_written_or_counted_as_lost() {
     assert!(lost > 900, "{lost}");
     assert_eq!(written + lost, 1000);
 }
+
+#[test]
+fn on_a_terminal_what_people_look_for_stands_in_columns() {
+    let lines = Lines { is_terminal: true, ..lines_as(LogFormat::Text) };
+    let column_of_the_status = |fields: Value| {
+        let Value::Object(fields) = fields else { panic!("{fields}") };
+        let mut line = String::new();
+        lines.write(&mut line, tracing::Level::INFO, fields).unwrap();
+        assert!(line.contains(" reason="), "{line}");
+        line.find("status=").unwrap()
+    };
+    let good = serde_json::json!({
+        "message": "delivery", "source": "shop", "outcome": "delivered", "status": 200, "reason": "",
+    });
+    let bad = serde_json::json!({
+        "message": "delivery", "source": "", "outcome": "held", "status": 503, "reason": "in_flight",
+    });
+    assert_eq!(column_of_the_status(good), column_of_the_status(bad));
+}
