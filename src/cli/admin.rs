@@ -144,9 +144,48 @@ fn call(
 ) -> Result<(u16, String), ureq::Error> {
     let mut request = http::Request::builder().method(method).uri(url);
     if let Some(token) = token {
-        let mut value = b"Bearer ".to_vec();
-        value.extend_from_slice(token.expose());
-        request = request.header(http::header::AUTHORIZATION, value);
+        request = request.header(http::header::AUTHORIZATION, bearer(token));
     }
-    client.ask(request.body(())?)
+    let (status, body) = client.ask(request.body(())?)?;
+    Ok((status, String::from_utf8_lossy(&body).into_owned()))
+}
+
+/// Asks the admin listener of a configuration for this path.
+///
+/// # Errors
+/// When nobody answers, or the listener refuses. A 404 or a 422 is an answer.
+pub(super) fn ask(
+    admin: &AdminSettings,
+    method: &http::Method,
+    path: &str,
+) -> Result<(u16, Vec<u8>), Stop> {
+    let url = url_of(admin, path)?;
+    let client = Client::new(Trust::Web, PATIENCE);
+    let mut request = http::Request::builder().method(method).uri(&url);
+    if let Some(token) = admin.token.as_ref() {
+        request = request.header(http::header::AUTHORIZATION, bearer(token));
+    }
+    let request = request.body(()).map_err(|fault| Stop::new(Exit::Usage, fault.to_string()))?;
+    let (status, body) = client.ask(request).map_err(|fault| no_answer(&url, &fault))?;
+    match status {
+        200..300 | 404 | 422 => Ok((status, body)),
+        other => {
+            let text = String::from_utf8_lossy(&body);
+            Err(refused(other, &title(&text).unwrap_or_else(|| beginning(&text))))
+        }
+    }
+}
+
+/// A JSON answer of the admin listener.
+///
+/// # Errors
+/// When it is none: somebody else has the address.
+pub(super) fn document(body: &[u8]) -> Result<serde_json::Value, Stop> {
+    serde_json::from_slice(body).map_err(|_| {
+        Stop::new(Exit::CannotServe, "what answers at admin.listen is no Hookward of this version")
+    })
+}
+
+fn bearer(token: &Secret) -> Vec<u8> {
+    [b"Bearer ", token.expose()].concat()
 }

@@ -10,6 +10,9 @@ use ureq::http;
 /// How long an answer is waited for: longer than an upstream's default timeout.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
+/// The largest answer that is read, in bytes: a captured request, whatever `max_body` is.
+const LARGEST_ANSWER: u64 = 64 * 1024 * 1024;
+
 /// Makes requests; no redirect is followed, and every status is an answer.
 #[derive(Debug)]
 pub struct Client {
@@ -83,10 +86,10 @@ impl Client {
     ///
     /// # Errors
     /// Why there was no answer.
-    pub fn ask(&self, request: http::Request<()>) -> Result<(u16, String), ureq::Error> {
+    pub fn ask(&self, request: http::Request<()>) -> Result<(u16, Vec<u8>), ureq::Error> {
         let mut response = self.agent.run(request)?;
-        let text = response.body_mut().read_to_string()?;
-        Ok((response.status().as_u16(), text))
+        let body = response.body_mut().with_config().limit(LARGEST_ANSWER).read_to_vec()?;
+        Ok((response.status().as_u16(), body))
     }
 }
 

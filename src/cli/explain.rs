@@ -1,13 +1,21 @@
-//! `hookward explain`: a captured request, judged offline.
+//! `hookward explain`: a captured request, judged offline: from files, or as a running proxy captured it.
 
 use super::configuration::{ConfigFile, source, tell_unreadable, time};
 use super::exit::{Exit, Stop};
-use super::print;
 use super::signing::{not_both_from_stdin, read_file};
+use super::{admin, print};
 use crate::config::Part;
+use crate::delivery::captures;
+use crate::delivery::source::Source;
+use crate::request::RequestHead;
 use crate::senders::explain::{Question, read_head};
+use crate::senders::receiver::show::printable;
 use hookward_time::{Clock as _, SystemClock, UnixMillis};
-use std::path::PathBuf;
+use hookward_verify::scheme::Algorithm;
+use http::Method;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 
 /// Judges a captured request step by step and says why it would be forwarded, or why not
 #[derive(Debug, clap::Args)]
@@ -18,11 +26,23 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME")]
     source: String,
     /// Captured headers: an optional request line, then one `Name: value` a line
-    #[arg(long, value_name = "FILE")]
-    headers: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "last", requires = "body")]
+    headers: Option<PathBuf>,
     /// Captured body, byte for byte; - is stdin
-    #[arg(long, value_name = "FILE")]
-    body: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "last", requires = "headers")]
+    body: Option<PathBuf>,
+    /// The last refused delivery that the running proxy captured, or the Nth last
+    #[arg(
+        long,
+        value_name = "N",
+        num_args = 0..=1,
+        default_missing_value = "1",
+        conflicts_with_all = ["headers", "body", "at"]
+    )]
+    last: Option<NonZeroUsize>,
+    /// Print the judgement as one JSON document
+    #[arg(long)]
+    json: bool,
     /// When it arrived: RFC 3339 or unix seconds [default: now]
     #[arg(long, value_name = "TIME", value_parser = time, allow_hyphen_values = true)]
     at: Option<UnixMillis>,
@@ -38,17 +58,88 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     if source.sender.keys.is_ok() {
         tell_unreadable(source);
     }
-    not_both_from_stdin(&arguments.headers, &arguments.body)?;
-    let head = read_file(&arguments.headers)?;
-    let head = read_head(&head, &source.path).map_err(|fault| {
-        Stop::new(Exit::Usage, format!("{}: {fault}", arguments.headers.display()))
-    })?;
-    let body = read_file(&arguments.body)?;
-    let at = arguments.at.unwrap_or_else(|| SystemClock::new().wall());
+    let captured = match (&arguments.headers, &arguments.body, arguments.last) {
+        (Some(headers), Some(body), _) => from_files(headers, body, &source.path)?,
+        (_, _, last) => from_proxy(arguments, source, last.map_or(1, NonZeroUsize::get))?,
+    };
+    let Captured { head, body, at, remarks } = captured;
+    let at = arguments.at.or(at).unwrap_or_else(|| SystemClock::new().wall());
     let all: Vec<_> = config.sources.iter().collect();
     let max_body_bytes = config.server.max_body_bytes;
     let question = Question { source, all: &all, max_body_bytes, head: &head, body: &body, at };
     let explanation = question.explain();
-    print(&format!("{explanation}\n"))?;
+    if arguments.json {
+        print(&format!("{}\n", explanation.to_json()))?;
+    } else {
+        print(&format!("{remarks}{explanation}\n"))?;
+    }
     Ok(if explanation.is_forwarded() { Exit::Done } else { Exit::No })
+}
+
+/// A request that is to be judged.
+struct Captured {
+    head: RequestHead,
+    body: Vec<u8>,
+    /// When it arrived, if that is known.
+    at: Option<UnixMillis>,
+    /// What is known of it beside, in lines.
+    remarks: String,
+}
+
+fn from_files(headers: &Path, body: &Path, path: &str) -> Result<Captured, Stop> {
+    not_both_from_stdin(headers, body)?;
+    let head = read_file(headers)?;
+    let head = read_head(&head, path)
+        .map_err(|fault| Stop::new(Exit::Usage, format!("{}: {fault}", headers.display())))?;
+    Ok(Captured { head, body: read_file(body)?, at: None, remarks: String::new() })
+}
+
+/// The `nth` last refusal of the source that the running proxy captured; 1 is the last.
+fn from_proxy(arguments: &Arguments, source: &Source, nth: usize) -> Result<Captured, Stop> {
+    let admin = arguments.file.load(Part::Admin)?.admin;
+    let name = utf8_percent_encode(source.name.as_str(), NON_ALPHANUMERIC);
+    let path = format!("/captures/{name}");
+    let (status, list) = admin::ask(&admin, &Method::GET, &path)?;
+    if status == 404 {
+        let problem = format!("the running proxy has no source `{}`; reload it", source.name);
+        return Err(Stop::new(Exit::No, problem));
+    }
+    let list = admin::document(&list)?;
+    let Some(capture) = list.get(nth - 1) else {
+        return Err(Stop::new(Exit::No, nothing_captured(source, &list)));
+    };
+    let (status, message) = admin::ask(&admin, &Method::GET, &format!("{path}/{}", capture["id"]))?;
+    if status == 404 {
+        return Err(Stop::new(Exit::No, "the capture has just made room for a newer one"));
+    }
+    let end = message.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(message.len());
+    let (head, rest) = message.split_at(end);
+    let unreadable =
+        |fault| Stop::new(Exit::CannotServe, format!("the capture cannot be read: {fault}"));
+    let head = read_head(head, &source.path).map_err(unreadable)?;
+    let body = rest.get(4..).unwrap_or_default().to_vec();
+    let text = |member: &str| printable(capture[member].as_str().unwrap_or_default());
+    let (at, reason, client) = (text("at"), text("reason"), text("client"));
+    let mut remarks = format!("refused at {at} as `{reason}`, from {client}\n");
+    if is_masked(source, &head) {
+        remarks.push_str("the token was not captured, so that its check fails here\n");
+    }
+    Ok(Captured { head, body, at: time(&at).ok(), remarks })
+}
+
+fn is_masked(source: &Source, head: &RequestHead) -> bool {
+    source.sender.scheme.signature.algorithm == Algorithm::Token
+        && head.headers.values().any(|value| value.as_bytes() == captures::MASK.as_bytes())
+}
+
+fn nothing_captured(source: &Source, list: &serde_json::Value) -> String {
+    let name = &source.name;
+    match (list.as_array().map_or(0, Vec::len), source.capture) {
+        (0, 0) => format!(
+            "source `{name}` captures nothing: set `capture = 20` in [sources.{name}], reload, and \
+             wait for the next refusal"
+        ),
+        (0, _) => format!("nothing was refused for source `{name}` since `capture` is in force"),
+        (count, _) => format!("source `{name}` has {count} captured refusals"),
+    }
 }

@@ -14,10 +14,12 @@ pub mod explain;
 pub mod manual;
 pub mod presets;
 pub mod receiver;
+pub mod reload;
 pub mod run;
 pub mod send;
 pub mod sign;
 pub mod signing;
+pub mod status;
 pub mod trust;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -50,6 +52,8 @@ enum Command {
     Health(admin::HealthArguments),
     Completions(manual::CompletionsArguments),
     Man(manual::ManArguments),
+    Status(status::Arguments),
+    Reload(reload::Arguments),
 }
 
 /// Parses the arguments (the program's name first) and runs the command that they name.
@@ -77,6 +81,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Health(arguments) => admin::health(arguments),
         Command::Completions(arguments) => manual::completions(arguments, Arguments::command()),
         Command::Man(arguments) => manual::man(arguments, Arguments::command()),
+        Command::Status(arguments) => status::run(arguments),
+        Command::Reload(arguments) => reload::run(arguments),
     };
     ended.map_or_else(stopped, ExitCode::from)
 }

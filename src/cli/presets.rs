@@ -2,7 +2,7 @@
 
 use super::exit::{Exit, Stop};
 use super::print;
-use crate::senders::presets::{list, show};
+use crate::senders::presets::{list, list_json, show, to_json};
 use hookward_verify::presets::{all, named};
 
 /// Lists the senders that are built in, or prints one as TOML to copy
@@ -10,6 +10,9 @@ use hookward_verify::presets::{all, named};
 pub struct Arguments {
     /// Preset to print
     name: Option<String>,
+    /// Print JSON: the list, or the one with its TOML
+    #[arg(long)]
+    json: bool,
 }
 
 /// Prints the table, or the preset.
@@ -18,7 +21,7 @@ pub struct Arguments {
 /// When there is no preset of this name.
 pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let Some(name) = &arguments.name else {
-        print(&list())?;
+        print(&if arguments.json { format!("{}\n", list_json()) } else { list() })?;
         return Ok(Exit::Done);
     };
     let Some(preset) = named(name) else {
@@ -29,6 +32,14 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         let hint = near.map(|(_, near)| format!("; did you mean `{near}`?")).unwrap_or_default();
         return Err(Stop::new(Exit::Usage, format!("no preset is called `{name}`{hint}")));
     };
-    print(&show(preset))?;
+    if arguments.json {
+        let mut document = to_json(preset);
+        if let Some(members) = document.as_object_mut() {
+            members.insert("toml".to_owned(), show(preset).into());
+        }
+        print(&format!("{document}\n"))?;
+    } else {
+        print(&show(preset))?;
+    }
     Ok(Exit::Done)
 }

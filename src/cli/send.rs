@@ -3,13 +3,14 @@
 use super::client::{Client, PATIENCE, no_answer, url};
 use super::configuration::{ConfigFile, reachable, source};
 use super::exit::{Exit, Stop};
-use super::print;
 use super::signing::{PrivateKey, complain_of_unused, key, read_file, unsigned};
 use super::trust::{Authorities, Trust};
+use super::{complain, print};
 use crate::config::{Config, Part};
 use crate::delivery::source::Source;
 use crate::senders::receiver::show::printable;
 use hookward_time::{Clock as _, SystemClock, UnixMillis};
+use hookward_verify::scheme::TimestampPlace;
 use hookward_verify::sign::{SignRequest, new_id, sample_body, sign};
 use std::path::PathBuf;
 
@@ -30,6 +31,13 @@ pub struct Arguments {
     /// Body to send, byte for byte; - is stdin [default: the preset's sample with id, type and time]
     #[arg(long, value_name = "FILE")]
     body: Option<PathBuf>,
+    /// Send a captured body as if it were sent now: its signature is made anew, with the time of now
+    /// where the scheme has the time in a header
+    #[arg(long, requires = "body")]
+    refresh_time: bool,
+    /// Send to a destination that is not this machine
+    #[arg(long)]
+    really: bool,
     /// Where to post it, path included [default: this machine, as the configuration listens]
     #[arg(long, value_name = "URL", value_parser = url)]
     url: Option<String>,
@@ -53,6 +61,20 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let at = SystemClock::new().wall();
     let id = arguments.id.clone().unwrap_or_else(new_id);
     let kind = arguments.kind.clone().unwrap_or_else(|| source.example_type());
+    let url = match &arguments.url {
+        Some(url) => url.clone(),
+        None => default_url(&config, source)?,
+    };
+    if !arguments.really && !is_this_machine(&url) {
+        let problem = format!(
+            "{url} is not this machine, and what is sent there is acted on; --really sends it all \
+             the same"
+        );
+        return Err(Stop::new(Exit::Usage, problem));
+    }
+    if arguments.refresh_time {
+        time_is_ours(source)?;
+    }
     let body = match &arguments.body {
         Some(path) => {
             complain_of_unused(source, arguments.id.as_deref(), arguments.kind.as_deref());
@@ -71,15 +93,22 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let signed = sign(&source.sender, &key(source, private_key.as_ref())?, &request)
         .map_err(|fault| unsigned(source, &fault))?;
     let trust = trust(arguments, &config)?;
-    let url = match &arguments.url {
-        Some(url) => url.clone(),
-        None => default_url(&config, source)?,
-    };
+    for warning in config.certificate_ends().iter().filter_map(|end| end.warning(at)) {
+        complain(&format!("hookward: warning: {warning}\n"));
+    }
+    let mut headers = signed.headers;
+    if arguments.body.is_none() {
+        complain(&format!(
+            "hookward: note: event `{}` is made up, with a sample body; it is marked `{SAMPLE}: true`\n",
+            printable(&id)
+        ));
+        headers.push((SAMPLE.to_owned(), "true".to_owned()));
+    }
     let body = signed.body.as_deref().unwrap_or(&body);
     let client = Client::new(trust, PATIENCE);
     let mut exit = Exit::Done;
     for _ in 0..arguments.times {
-        let told = client.post(&url, &signed.headers, body);
+        let told = client.post(&url, &headers, body);
         let told = told.map_err(|fault| no_answer(&url, &fault))?;
         print(&format!("{}\n", printable(&told.to_string())))?;
         if !(200..300).contains(&told.status) {
@@ -87,6 +116,34 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         }
     }
     Ok(exit)
+}
+
+/// Marks an event that is made up.
+const SAMPLE: &str = "Hookward-Sample";
+
+/// Whether what is posted there stays on this machine.
+fn is_this_machine(url: &str) -> bool {
+    match url::Url::parse(url).ok().as_ref().and_then(url::Url::host) {
+        Some(url::Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => {
+            ip.is_loopback() || ip.to_ipv4_mapped().is_some_and(|ip| ip.is_loopback())
+        }
+        None => false,
+    }
+}
+
+/// Refuses to send an old body as a new one where its time is part of it.
+fn time_is_ours(source: &Source) -> Result<(), Stop> {
+    let rule = source.sender.scheme.timestamp.as_ref();
+    let Some(TimestampPlace::Json(pointer)) = rule.map(|rule| &rule.from) else { return Ok(()) };
+    let problem = format!(
+        "--refresh-time cannot help: source `{}` has its time in the body, at {pointer}. With \
+         another time it would be another body, and no longer what the sender said. Have the sender \
+         send it again.",
+        source.name
+    );
+    Err(Stop::new(Exit::Usage, problem))
 }
 
 /// Whose certificate to believe: at an address of our own, the one that is shown there.
@@ -113,4 +170,26 @@ fn default_url(config: &Config, source: &Source) -> Result<String, Stop> {
     };
     let address = reachable("server.listen", *address)?;
     Ok(format!("{scheme}://{address}{}", source.path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_is_a_loopback_address_or_localhost() {
+        for (url, expected) in [
+            ("http://127.0.0.1:8080/a", true),
+            ("http://127.9.9.9/a", true),
+            ("https://localhost/a", true),
+            ("http://[::1]:8080/a", true),
+            ("http://[::ffff:127.0.0.1]/a", true),
+            ("http://10.0.0.7/a", false),
+            ("https://hooks.example.com/a", false),
+            ("http://localhost.example.com/a", false),
+            ("http://0.0.0.0/a", false),
+        ] {
+            assert_eq!(is_this_machine(url), expected, "{url}");
+        }
+    }
 }

@@ -3,13 +3,96 @@
 //! Checked when the configuration is read, so that a listener or an upstream does not find out at
 //! its first handshake, and a reload with a half-written file is refused.
 
+use super::Config;
 use hookward_settings::reading::Item;
 use hookward_settings::secrets::plain;
+use hookward_time::{Clock as _, SystemClock, UnixMillis};
 use rustls::RootCertStore;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer as _;
+
+/// A certificate that ends within this is warned of.
+const ENDS_SOON: Duration = Duration::from_hours(14 * 24);
+
+/// When the first certificate of a use ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateEnd {
+    /// `listener` or `upstream:<name>`.
+    pub used_by: String,
+    /// The end.
+    pub not_after: UnixMillis,
+}
+
+impl Config {
+    /// When the certificates end that are served with or believed, as the files have them now: one
+    /// row a use, with the first end of it.
+    #[must_use]
+    pub fn certificate_ends(&self) -> Vec<CertificateEnd> {
+        let listener =
+            self.server.tls.as_ref().map(|tls| {
+                ("listener".to_owned(), end_of(Some(&tls.cert), tls.client_ca.as_ref()))
+            });
+        let upstreams = self.upstreams.iter().filter_map(|upstream| {
+            let tls = upstream.tls.as_ref()?;
+            let client = tls.client.as_ref().map(|(cert, _)| cert);
+            Some((format!("upstream:{}", upstream.name), end_of(client, tls.ca.as_ref())))
+        });
+        let uses = listener.into_iter().chain(upstreams);
+        uses.filter_map(|(used_by, end)| Some(CertificateEnd { used_by, not_after: end? }))
+            .collect()
+    }
+}
+
+impl CertificateEnd {
+    /// What is said of it where it has passed or comes soon.
+    #[must_use]
+    pub fn warning(&self, now: UnixMillis) -> Option<String> {
+        let said = said_of_end(self.not_after, now)?;
+        Some(format!("{}: {said}", self.used_by))
+    }
+}
+
+/// The first end of a chain, all of which is shown, and of a file of CAs.
+fn end_of(chain: Option<&PathBuf>, authorities: Option<&PathBuf>) -> Option<UnixMillis> {
+    let chain = chain.and_then(|path| ends(path).into_iter().min());
+    // While a CA is replaced the file holds the old one and the new one.
+    let authorities = authorities.and_then(|path| ends(path).into_iter().max());
+    chain.into_iter().chain(authorities).min()
+}
+
+/// The ends of the certificates in a file; none if it cannot be read, which others say.
+fn ends(path: &Path) -> Vec<UnixMillis> {
+    let found =
+        CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    found.unwrap_or_default().iter().filter_map(not_after).collect()
+}
+
+fn not_after(certificate: &CertificateDer<'_>) -> Option<UnixMillis> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    Some(UnixMillis::from_seconds(parsed.validity().not_after.timestamp()))
+}
+
+/// Warns of an end that has passed or comes soon.
+fn warn_of_end(item: &Item<'_>, end: Option<UnixMillis>) {
+    if let Some(told) = end.and_then(|end| said_of_end(end, SystemClock::new().wall())) {
+        item.warn(told);
+    }
+}
+
+/// What is said of a certificate that ends at `end`, if anything has to be.
+fn said_of_end(end: UnixMillis, now: UnixMillis) -> Option<String> {
+    let at = end.to_rfc3339();
+    if end <= now {
+        return Some(format!("the certificate expired at {at}: handshakes fail"));
+    }
+    let days = end.millis_since(now) / (24 * 3600 * 1000);
+    (end <= now.plus(ENDS_SOON)).then(|| format!("the certificate expires at {at}, in {days} days"))
+}
 
 /// Notes what is wrong with a certificate chain and its key.
 pub(super) fn check_pair(cert: (&Item<'_>, &Path), key: (&Item<'_>, &Path)) {
@@ -17,6 +100,7 @@ pub(super) fn check_pair(cert: (&Item<'_>, &Path), key: (&Item<'_>, &Path)) {
         return;
     }
     let chain = chain(cert.0, cert.1);
+    warn_of_end(cert.0, chain.iter().flatten().filter_map(not_after).min());
     let Some(private) = private_key(key.0, key.1) else { return };
     let Ok(signer) = rustls::crypto::ring::sign::any_supported_type(&private) else {
         return key.0.contradicts("holds a private key of a kind that is not supported");
@@ -40,6 +124,7 @@ pub(super) fn check_authorities(item: &Item<'_>, path: &Path) {
         return;
     }
     let Some(chain) = chain(item, path) else { return };
+    warn_of_end(item, chain.iter().filter_map(not_after).max());
     let mut store = RootCertStore::empty();
     if chain.into_iter().any(|certificate| store.add(certificate).is_err()) {
         item.contradicts("holds a certificate that cannot be read");
@@ -73,5 +158,20 @@ fn reason(fault: &pem::Error, wanted: &str) -> String {
         pem::Error::Io(fault) => format!("cannot be read: {}", plain(fault)),
         pem::Error::NoItemsFound => format!("holds no {wanted} in PEM form"),
         _ => "is damaged: not PEM".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_told_two_weeks_ahead() {
+        let day = 24 * 3600 * 1000;
+        let said = |days: i64| said_of_end(UnixMillis(days * day), UnixMillis(0));
+        assert_eq!(said(15), None);
+        assert!(said(14).is_some_and(|told| told.ends_with("in 14 days")));
+        assert!(said(0).is_some_and(|told| told.contains("expired")));
+        assert!(said(-1).is_some_and(|told| told.contains("expired")));
     }
 }

@@ -23,6 +23,7 @@ mod upstream;
 pub(crate) mod tests;
 
 pub use admin::{AdminSettings, LogFormat, LogSettings};
+pub use certificates::CertificateEnd;
 pub use dedupe::{DedupeSettings, OnStoreError, StoreSettings};
 pub(crate) use hookward_settings::problem::nearest;
 pub use hookward_settings::{

@@ -93,7 +93,7 @@ fn every() -> TypeGlob {
 }
 
 /// Left-aligned columns under their heads; an empty section is left out.
-fn section<const N: usize>(text: &mut String, heads: [&str; N], rows: &[[String; N]]) {
+pub(crate) fn section<const N: usize>(text: &mut String, heads: [&str; N], rows: &[[String; N]]) {
     if rows.is_empty() {
         return;
     }

@@ -83,6 +83,13 @@ pub(super) static KEYS: TableKeys = TableKeys {
              reason: see [Headers that are withheld](#headers-that-are-withheld).",
         ),
         optional(
+            "capture",
+            "integer",
+            "none",
+            "The last so many refused deliveries of this source stay in memory, whole, for \
+             `hookward explain --last`: 1 to 500, those of all sources together at most 32 MiB.",
+        ),
+        optional(
             "replay_guard",
             "word",
             "off",
@@ -121,6 +128,9 @@ pub(super) static KEYS: TableKeys = TableKeys {
 
 /// What a source may rely on when nobody says how patient its sender is.
 const RESPOND_WITHIN: Duration = Duration::from_secs(10);
+
+/// Refused deliveries that a source can keep.
+const MOST_CAPTURES: u64 = 500;
 
 /// The table of a source as it was typed, with its preset laid under it.
 pub(super) struct Draft<'a> {
@@ -212,6 +222,7 @@ pub(super) fn read<'a>(
             allow: Vec::new(),
             rate_limit: None,
             pass_headers: Vec::new(),
+            capture: 0,
             dedupe_ttl: dedupe.ttl,
             routes: Vec::new(),
         }
@@ -224,6 +235,8 @@ pub(super) fn read<'a>(
     let allow = table.get("allow").and_then(|item| allow(&item));
     let rate_limit = table.get("rate_limit").and_then(|item| item.form());
     let pass_headers = table.get("pass_headers").and_then(|item| pass_headers(&item));
+    let capture = table.get("capture").and_then(|item| item.whole(1, MOST_CAPTURES));
+    let capture = capture.and_then(|count| usize::try_from(count).ok());
     let ttl = table.get("dedupe_ttl").and_then(|item| item.form());
     let routes = table.get("routes").map(|item| route::read(&item, upstreams));
     Some(Source {
@@ -234,6 +247,7 @@ pub(super) fn read<'a>(
         allow: allow.unwrap_or_default(),
         rate_limit,
         pass_headers: pass_headers.unwrap_or_default(),
+        capture: capture.unwrap_or(0),
         dedupe_ttl: ttl.unwrap_or(dedupe.ttl),
         routes: routes.unwrap_or_default(),
         ..source(path?, scheme?, secrets?)

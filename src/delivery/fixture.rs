@@ -40,6 +40,7 @@ pub(crate) fn source(header: &str) -> Source {
         rate_limit: None,
         pass_headers: Vec::new(),
         dedupe_ttl: Duration::from_hours(1),
+        capture: 0,
         routes: Vec::new(),
     }
 }

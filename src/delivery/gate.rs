@@ -7,11 +7,14 @@
 use crate::config::{Config, OnStoreError};
 use crate::delivery::answer::{Answer, End};
 use crate::delivery::bucket::Bucket;
+use crate::delivery::captures::Captures;
 use crate::delivery::headers::Passing;
+use crate::delivery::journal::Journal;
 use crate::delivery::report::{Report, Reporter, SpanSink};
 use crate::delivery::route::{Route, UpstreamName};
+use crate::delivery::sightings::Sightings;
 use crate::delivery::source::{RateLimit, Source, SourceTable};
-use crate::outcome::{Reason, Refusal};
+use crate::outcome::{Outcome, Reason, Refusal};
 use crate::telemetry::metrics::{Metrics, SourceMetrics, Stage, StageMetrics};
 use crate::upstream::{Forwarder, Forwarders};
 use arc_swap::ArcSwap;
@@ -39,6 +42,10 @@ pub struct Gate {
     pub stages: StageMetrics,
     /// What has been delivered and what is being forwarded.
     pub claims: Arc<Claims<End>>,
+    /// The last deliveries.
+    pub journal: Arc<Journal>,
+    /// Refused deliveries, whole.
+    pub captures: Arc<Captures>,
     reporter: Reporter,
     snapshot: ArcSwap<Snapshot>,
     nowhere: SourceMetrics,
@@ -66,6 +73,8 @@ pub struct Serving {
     pub passing: Passing,
     /// Its counters.
     pub metrics: SourceMetrics,
+    /// What was last seen of it.
+    pub sightings: Sightings,
     /// Its routes, in the order of the source.
     routes: Vec<ServedRoute>,
     bucket: Option<Arc<Bucket>>,
@@ -100,6 +109,7 @@ impl Snapshot {
             .map(|source| Serving {
                 passing: Passing::of(&source.sender.scheme, &source.pass_headers),
                 metrics: metrics.for_source(source),
+                sightings: Sightings::of(source, known(before, source)),
                 routes: source.routes.iter().map(|r| served(r, &leases, upstreams)).collect(),
                 bucket: source.rate_limit.map(|limit| bucket(source, limit, clock, before)),
                 source: source.clone(),
@@ -142,12 +152,23 @@ impl Snapshot {
         }
     }
 
+    /// Every source with what its deliveries need, in the order of the file.
+    pub fn serving(&self) -> impl ExactSizeIterator<Item = &Serving> {
+        self.serving.iter()
+    }
+
     /// The source of this path.
     #[must_use]
     pub fn find(&self, path: &str) -> Option<&Serving> {
         let (index, _) = self.sources.find(path)?;
         self.serving.get(index)
     }
+}
+
+/// What the configuration before knew of a source.
+fn known<'a>(before: Option<&'a Snapshot>, source: &Source) -> Option<&'a Sightings> {
+    let mut serving = before?.serving.iter();
+    serving.find(|serving| serving.source.name == source.name).map(|found| &found.sightings)
 }
 
 fn served(
@@ -219,6 +240,8 @@ impl Gate {
             clock,
             metrics,
             claims,
+            journal: Arc::default(),
+            captures: Arc::default(),
             snapshot: ArcSwap::from_pointee(snapshot),
         }
     }
@@ -244,9 +267,10 @@ impl Gate {
         {
             self.metrics.source_is_gone(gone.name.as_str());
         }
+        self.captures.keep_for(snapshot.sources.iter().map(|source| &**source));
     }
 
-    /// Counts and logs how a request ended, for its source if it found one.
+    /// Counts, remembers and logs how a request ended, for its source if it found one.
     pub fn conclude(
         &self,
         serving: Option<&Serving>,
@@ -255,6 +279,17 @@ impl Gate {
         took: Duration,
     ) {
         let metrics = serving.map_or(&self.nowhere, |serving| &serving.metrics);
+        let now = self.clock.wall();
+        let is_verified = report.verified(answer).is_some();
+        if let Some(Serving { sightings, .. }) = serving {
+            if is_verified {
+                sightings.last_event.note(now);
+            }
+            if let (Outcome::Rejected, Some(refusal)) = (answer.outcome(), answer.refusal()) {
+                sightings.note_refusal(now, refusal.reason);
+            }
+        }
+        self.journal.take(report, answer, now, took, is_verified);
         self.reporter.conclude(report, answer, took, metrics);
     }
 

@@ -19,7 +19,7 @@ use crate::delivery::report::Report;
 use crate::delivery::shadow;
 use crate::delivery::source::{Answers, Mode, Source, Unrouted};
 use crate::delivery::trace::Trace;
-use crate::outcome::{Reason, Refusal};
+use crate::outcome::{Outcome, Reason, Refusal};
 use crate::request::{Body, BodySource, RequestHead};
 use crate::telemetry::metrics::Stage;
 use hookward_claims::{ClaimRequest, ClaimTerms, Hold, Intent};
@@ -68,6 +68,10 @@ pub async fn deliver(gate: &Gate, head: &RequestHead, body: &mut dyn BodySource)
         Err(Stop::Answered(answer)) => *answer,
         Err(Stop::Refused(refusal)) => refused(refusal, &serving.source),
     };
+    if let Some(refusal) = judged.refusal().filter(|_| judged.outcome() == Outcome::Rejected) {
+        let body = report.body.as_ref().map_or(&[][..], |body| &body.bytes);
+        gate.captures.take(&serving.source, head, body, course.now, refusal.reason);
+    }
     let forwarded_anyway = match serving.source.mode {
         Mode::Enforce => None,
         Mode::Shadow => Box::pin(shadow::pass(gate, serving, head, &judged, &mut report)).await,
@@ -179,7 +183,7 @@ impl<'a> Course<'a> {
         let mut hash = |chunk: &[u8]| signature.iter_mut().for_each(|check| check.update(chunk));
         let body = Arc::new(gate.timed(Stage::Read, body.read(&mut hash)).await?);
         report.body_bytes = body.bytes.len();
-        if source.mode == Mode::Shadow {
+        if source.mode == Mode::Shadow || source.capture > 0 {
             report.body = Some(body.clone());
         }
         // A sender waits for its answer once it has said everything.
@@ -204,6 +208,9 @@ impl<'a> Course<'a> {
         }
         let genuine = genuine?;
         serving.metrics.secret_matched(genuine.secret());
+        if let Some(last_match) = serving.sightings.secret(genuine.label()) {
+            last_match.note(self.now);
+        }
         let event = Proven::read(source, head, body, &genuine)?;
         report.event = Some(event.clone());
         gate.stages.record(Stage::Verify, gate.clock.monotonic().saturating_sub(started));
@@ -296,7 +303,7 @@ impl<'a> Course<'a> {
         if let Some(happened) = happened.filter(|_| delivered) {
             let lag_millis = self.now.millis_since(happened).max(0);
             let lag_millis = u32::try_from(lag_millis).unwrap_or(u32::MAX);
-            self.serving.metrics.event_lag.observe(f64::from(lag_millis) / 1000.0);
+            self.serving.metrics.lag(f64::from(lag_millis) / 1000.0);
         }
         Ok(answer)
     }
@@ -345,7 +352,7 @@ fn note_other_bodies(serving: &Serving, event: &Event, holds: &[Hold<End>]) {
         Hold::Won(_) | Hold::Unguarded | Hold::Uncertain { .. } | Hold::Absent => false,
     };
     if holds.iter().any(differs) {
-        serving.metrics.body_mismatch.inc();
+        serving.metrics.other_body();
         let source = serving.source.name.as_str();
         let event_id = event.id.as_str();
         match serving.source.mode {

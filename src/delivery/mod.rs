@@ -8,15 +8,18 @@
 pub mod answer;
 pub mod arrival;
 pub mod bucket;
+pub mod captures;
 pub mod dispatch;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod gate;
 pub mod headers;
+pub mod journal;
 pub mod lifecycle;
 pub mod proof;
 pub mod report;
 pub mod route;
 pub mod shadow;
+pub mod sightings;
 pub mod source;
 pub mod trace;

@@ -13,6 +13,7 @@ use crate::outcome::{Concern, Level, Outcome};
 use crate::request::Body;
 use crate::telemetry::metrics::SourceMetrics;
 use hookward_time::{Clock, UnixMillis};
+use hookward_verify::event::Event;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -53,7 +54,8 @@ pub struct Report {
     pub client: IpAddr,
     /// The trace that the delivery belongs to; `None` where no source is.
     pub trace: Option<Trace>,
-    /// The body, kept only where shadow mode may have to send it on in spite of the judgement.
+    /// The body, kept only where shadow mode may have to send it on in spite of the judgement, or
+    /// where a refused delivery is captured.
     pub body: Option<Arc<Body>>,
     /// What the sender was told in shadow mode, if that is not what was judged.
     pub shadowed: Option<String>,
@@ -77,6 +79,16 @@ impl Report {
     }
 }
 
+impl Report {
+    /// The event, if it is verified: its signature holds, and its age is proven as well.
+    #[must_use]
+    pub fn verified(&self, answer: &Answer) -> Option<&Event> {
+        let reason = answer.refusal().map(|refusal| refusal.reason);
+        let is_stale = reason.is_some_and(|reason| reason.facets().concern == Concern::Age);
+        self.event.as_ref().map(Proven::event).filter(|_| !is_stale)
+    }
+}
+
 /// What one destination said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DestinationReport {
@@ -86,6 +98,15 @@ pub struct DestinationReport {
     pub result: String,
     /// How long it took.
     pub duration: Duration,
+}
+
+impl DestinationReport {
+    /// As a log line has it.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        let Self { name, result, duration } = self;
+        serde_json::json!({ "name": name, "result": result, "ms": millis(*duration) })
+    }
 }
 
 /// A delivery that has ended.
@@ -155,9 +176,7 @@ impl Reporter {
     ) {
         let reason = answer.refusal().map(|refusal| refusal.reason);
         metrics.ended(answer.outcome(), reason, duration);
-        // An event is verified when its age is proven as well.
-        let is_stale = reason.is_some_and(|reason| reason.facets().concern == Concern::Age);
-        let verified = report.event.as_ref().map(Proven::event).filter(|_| !is_stale);
+        let verified = report.verified(answer);
         if let Some(event) = verified {
             metrics.event(&event.kind, answer.outcome());
         }
@@ -257,10 +276,7 @@ pub fn printable(unverified: &str) -> String {
 }
 
 fn destinations_json(destinations: &[DestinationReport]) -> String {
-    let list: Vec<_> = destinations
-        .iter()
-        .map(|d| serde_json::json!({"name": d.name, "result": d.result, "ms": millis(d.duration)}))
-        .collect();
+    let list: Vec<_> = destinations.iter().map(DestinationReport::to_json).collect();
     serde_json::Value::Array(list).to_string()
 }
 

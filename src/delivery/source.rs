@@ -38,6 +38,8 @@ pub struct Source {
     pub rate_limit: Option<RateLimit>,
     /// Headers that are withheld from receivers by default, and go on to those of this source.
     pub pass_headers: Vec<HeaderName>,
+    /// How many refused deliveries stay in memory, whole; 0: none.
+    pub capture: usize,
     /// How long a delivered id is remembered, counted from the delivery.
     pub dedupe_ttl: Duration,
     /// The routes in order; the first that takes a type wins.

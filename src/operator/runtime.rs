@@ -3,12 +3,14 @@
 //! Owns what a reload keeps (claims, counters, connections) and what it swaps (the snapshot). How a
 //! reload goes is in `reload`; what the admin listener is told is in `desk`.
 
+mod changes;
 mod desk;
 mod reload;
+mod status;
 
 pub use reload::Origin;
 
-use crate::config::{Config, DedupeSettings, StoreSettings, UpstreamTls};
+use crate::config::{CertificateEnd, Config, DedupeSettings, StoreSettings, UpstreamTls};
 use crate::delivery::answer::{Answer, End};
 use crate::delivery::gate::{Gate, Snapshot};
 use crate::delivery::lifecycle;
@@ -29,6 +31,7 @@ use hookward_secret::Secret;
 use hookward_time::Clock;
 use parking_lot::Mutex;
 use reload::Fixed;
+use status::Gauges;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,6 +70,9 @@ pub struct Runtime {
     fixed: Fixed,
     /// What of the configuration that is served waits for a restart.
     pending: ArcSwap<Vec<&'static str>>,
+    /// When the certificates that are served with end.
+    certificates: ArcSwap<Vec<CertificateEnd>>,
+    gauges: Gauges,
     /// What the admin listener asks for.
     token: ArcSwapOption<Secret>,
     /// One reload at a time, from the reading of the file on: the last one asked for is the one
@@ -99,6 +105,8 @@ impl Runtime {
         let upstreams = Arc::new(upstreams);
         let edge = Edge::new(&config.server, &metrics)?;
         let fixed = Fixed::of(&config);
+        let certificates = config.certificate_ends();
+        let gauges = Gauges::of(&metrics);
         let token = config.admin.token.clone().map(Arc::new);
         let snapshot = Snapshot::new(config, &*upstreams, &metrics, &clock, None);
         Ok(Arc::new(Self {
@@ -108,6 +116,8 @@ impl Runtime {
             origin,
             fixed,
             pending: ArcSwap::default(),
+            certificates: ArcSwap::from_pointee(certificates),
+            gauges,
             token: ArcSwapOption::new(token),
             reloading: tokio::sync::Mutex::default(),
             scraping: Mutex::default(),

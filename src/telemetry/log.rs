@@ -14,6 +14,7 @@ use limits::LineLimits;
 use line::Fields;
 use lost::{Counter, Telling};
 use std::fmt;
+use std::io::IsTerminal as _;
 use std::sync::Arc;
 use tracing::{Event, Subscriber};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
@@ -47,7 +48,8 @@ pub fn install(settings: &LogSettings) -> Result<Log, String> {
     let format = Arc::new(ArcSwap::from_pointee(settings.format));
     let clock = Arc::new(SystemClock::new());
     let limits = LineLimits::new(clock.clone());
-    let lines = Lines { format: Arc::clone(&format), clock, limits };
+    let is_terminal = std::io::stderr().is_terminal();
+    let lines = Lines { format: Arc::clone(&format), clock, limits, is_terminal };
     let counter = Counter::default();
     let (writer, worker) = NonBlockingBuilder::default()
         .buffered_lines_limit(LINES_AHEAD)
@@ -109,6 +111,7 @@ struct Lines {
     format: Arc<ArcSwap<LogFormat>>,
     clock: Arc<dyn Clock>,
     limits: LineLimits,
+    is_terminal: bool,
 }
 
 impl Lines {
@@ -134,7 +137,7 @@ impl Lines {
         level: tracing::Level,
         fields: &Fields,
     ) -> fmt::Result {
-        fields.write(line, &self.clock.wall().to_rfc3339(), level)
+        fields.write(line, &self.clock.wall().to_rfc3339(), level, self.is_terminal)
     }
 }
 

@@ -7,10 +7,10 @@
 //! tests do not share counters.
 
 use crate::delivery::source::Source;
-use crate::outcome::{Outcome, Reason};
+use crate::outcome::{Concern, Outcome, Reason};
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Encoder, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use std::collections::HashMap;
@@ -60,6 +60,9 @@ macro_rules! metrics {
     (@make IntGaugeVec, $name:literal, $help:literal, $labels:tt) => {
         IntGaugeVec::new(Opts::new($name, $help.trim()), &$labels)?
     };
+    (@make GaugeVec, $name:literal, $help:literal, $labels:tt) => {
+        GaugeVec::new(Opts::new($name, $help.trim()), &$labels)?
+    };
     (@make HistogramVec, $name:literal, $help:literal, $labels:tt, $edges:ident) => {
         HistogramVec::new(HistogramOpts::new($name, $help.trim()).buckets($edges.to_vec()), &$labels)?
     };
@@ -102,8 +105,14 @@ metrics! {
     dedupe_body_mismatch: IntCounterVec = "hookward_dedupe_body_mismatch_total" ["source"];
     /// 1 if the source can verify, 0 if a secret of it could not be read.
     source_ready: IntGaugeVec = "hookward_source_ready" ["source"];
-    /// 1 if an address of the upstream is sent to, 0 if it is taken out.
-    upstream_healthy: IntGaugeVec = "hookward_upstream_healthy" ["upstream", "address"];
+    /// When an event of the source last verified, in seconds since 1970.
+    source_last_event: GaugeVec = "hookward_source_last_event_timestamp_seconds" ["source"];
+    /// When a signature last matched the secret, in seconds since 1970; an old secret whose time stands still can go.
+    secret_last_match: GaugeVec = "hookward_secret_last_match_timestamp_seconds" ["source", "secret"];
+    /// When the first certificate of the listener or of an upstream ends, in seconds since 1970.
+    certificate_expiry: GaugeVec = "hookward_certificate_expiry_timestamp_seconds" ["use"];
+    /// 1 if the upstream is well at this address, 0 if it is not; absent while nothing is known.
+    upstream_healthy: GaugeVec = "hookward_upstream_healthy" ["upstream", "address"];
     /// Reloads of the configuration: ok, or error, which leaves the old one serving.
     config_reloads: IntCounterVec = "hookward_config_reloads_total" ["result"];
     /// Jumps of this machine's wall clock against its steady clock, by more than a second.
@@ -141,21 +150,58 @@ impl StageMetrics {
 /// Handles for one source; made when a configuration is loaded.
 #[derive(Debug)]
 pub struct SourceMetrics {
-    /// One per good end, in the order of [`GOOD_ENDS`], then one per reason.
-    deliveries: Vec<IntCounter>,
-    /// Made at first use, so that an outcome that never happens costs no series.
-    durations: [OnceLock<Histogram>; Outcome::ALL.len()],
-    duration_vec: HistogramVec,
     name: String,
+    vecs: SourceVecs,
+    /// One per good end, in the order of [`GOOD_ENDS`], then one per reason. These and those below
+    /// are made at first use, so that what never happens costs no series.
+    deliveries: Vec<OnceLock<IntCounter>>,
+    durations: [OnceLock<Histogram>; Outcome::ALL.len()],
     /// For each type that a route names literally, and last for `other`, one per outcome.
-    events: Vec<[IntCounter; Outcome::ALL.len()]>,
+    events: Vec<(String, [OnceLock<IntCounter>; Outcome::ALL.len()])>,
     event_types: HashMap<String, usize>,
     secret_matches: Vec<IntCounter>,
-    /// Lag histogram of the source.
-    pub event_lag: Histogram,
-    /// Duplicates with another body.
-    pub body_mismatch: IntCounter,
+    event_lag: OnceLock<Histogram>,
+    /// `None` where no source is.
+    body_mismatch: Option<IntCounter>,
 }
+
+/// What the series of a source are made of.
+#[derive(Clone, Debug)]
+struct SourceVecs {
+    deliveries: IntCounterVec,
+    durations: HistogramVec,
+    events: IntCounterVec,
+    event_lag: HistogramVec,
+}
+
+/// Bad ends of a source that start at 0, so that a rate over the first of them is not lost: those
+/// that somebody is woken for. All others are made when they happen.
+const WATCHED: [Reason; 15] = [
+    Reason::SignatureMissing,
+    Reason::SignatureMalformed,
+    Reason::SignatureMismatch,
+    Reason::TimestampTooOld,
+    Reason::SecretUnavailable,
+    Reason::StoreUnavailable,
+    Reason::InFlight,
+    Reason::StillWorking,
+    Reason::Uncertain,
+    Reason::UpstreamUnreachable,
+    Reason::UpstreamTimeout,
+    Reason::UpstreamError,
+    Reason::UpstreamBusy,
+    Reason::UpstreamRefused,
+    Reason::UpstreamBroken,
+];
+
+/// Bad ends before a source is known; they start at 0.
+const BEFORE_A_SOURCE: [Reason; 5] = [
+    Reason::UnknownSource,
+    Reason::HeaderTimeout,
+    Reason::BadRequest,
+    Reason::Overloaded,
+    Reason::ShuttingDown,
+];
 
 const GOOD_ENDS: [Outcome; 4] =
     [Outcome::Delivered, Outcome::Duplicate, Outcome::Ignored, Outcome::Handshake];
@@ -163,27 +209,57 @@ const GOOD_ENDS: [Outcome; 4] =
 impl SourceMetrics {
     /// Counts a request: how it ended, why, and how long it took.
     pub fn ended(&self, outcome: Outcome, reason: Option<Reason>, duration: Duration) {
+        if let Some(counter) = self.delivery(outcome, reason) {
+            counter.inc();
+        }
+        if let Some(slot) = self.durations.get(outcome as usize) {
+            let labels = [self.name.as_str(), outcome.label()];
+            let histogram = slot.get_or_init(|| self.vecs.durations.with_label_values(&labels));
+            histogram.observe(duration.as_secs_f64());
+        }
+    }
+
+    fn delivery(&self, outcome: Outcome, reason: Option<Reason>) -> Option<&IntCounter> {
         let index = match reason {
             Some(reason) => GOOD_ENDS.len() + reason as usize,
             None => GOOD_ENDS.iter().position(|good| *good == outcome).unwrap_or_default(),
         };
-        if let Some(counter) = self.deliveries.get(index) {
+        let labels = [self.name.as_str(), outcome.label(), reason.map_or("", Reason::label)];
+        let slot = self.deliveries.get(index)?;
+        Some(slot.get_or_init(|| self.vecs.deliveries.with_label_values(&labels)))
+    }
+
+    /// Shows that these ends are counted, before the first one of them.
+    fn start_at_zero(&self, good: &[Outcome], bad: impl Iterator<Item = Reason>) {
+        for outcome in good {
+            self.delivery(*outcome, None);
+        }
+        for reason in bad {
+            self.delivery(reason.facets().outcome, Some(reason));
+        }
+    }
+
+    /// Counts a duplicate with another body than the one that was delivered.
+    pub fn other_body(&self) {
+        if let Some(counter) = &self.body_mismatch {
             counter.inc();
         }
-        if let Some(slot) = self.durations.get(outcome as usize) {
-            slot.get_or_init(|| {
-                self.duration_vec.with_label_values(&[self.name.as_str(), outcome.label()])
-            })
-            .observe(duration.as_secs_f64());
-        }
+    }
+
+    /// Records the time between an event and its first delivery.
+    pub fn lag(&self, seconds: f64) {
+        let histogram = || self.vecs.event_lag.with_label_values(&[self.name.as_str()]);
+        self.event_lag.get_or_init(histogram).observe(seconds);
     }
 
     /// Counts a verified event.
     pub fn event(&self, event_type: &str, outcome: Outcome) {
         let other = self.events.len().saturating_sub(1);
         let row = self.event_types.get(event_type).copied().unwrap_or(other);
-        if let Some(counter) = self.events.get(row).and_then(|row| row.get(outcome as usize)) {
-            counter.inc();
+        let Some((label, row)) = self.events.get(row) else { return };
+        if let Some(slot) = row.get(outcome as usize) {
+            let labels = [self.name.as_str(), label, outcome.label()];
+            slot.get_or_init(|| self.vecs.events.with_label_values(&labels)).inc();
         }
     }
 
@@ -211,6 +287,32 @@ pub enum UpstreamResult {
 const UPSTREAM_RESULTS: [&str; 7] =
     ["2xx", "3xx", "4xx", "5xx", "timeout", "unreachable", "broken"];
 
+impl UpstreamResult {
+    const fn index(self) -> usize {
+        match self {
+            Self::Status(..300) => 0,
+            Self::Status(300..400) => 1,
+            Self::Status(400..500) => 2,
+            Self::Status(500..) => 3,
+            Self::Timeout => 4,
+            Self::Unreachable => 5,
+            Self::Broken => 6,
+        }
+    }
+
+    /// The word for it, as in `hookward_upstream_requests_total`.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        UPSTREAM_RESULTS.get(self.index()).copied().unwrap_or_default()
+    }
+
+    /// Whether the upstream answered, and not with a 5xx.
+    #[must_use]
+    pub const fn is_good(self) -> bool {
+        matches!(self, Self::Status(..500))
+    }
+}
+
 /// Handles for one upstream.
 #[derive(Clone, Debug)]
 pub struct UpstreamMetrics {
@@ -221,13 +323,7 @@ pub struct UpstreamMetrics {
 impl UpstreamMetrics {
     /// Counts a request and how long it took.
     pub fn ended(&self, result: UpstreamResult, duration: Duration) {
-        let index = match result {
-            UpstreamResult::Status(status) => usize::from((status / 100).clamp(2, 5)) - 2,
-            UpstreamResult::Timeout => 4,
-            UpstreamResult::Unreachable => 5,
-            UpstreamResult::Broken => 6,
-        };
-        if let Some(counter) = self.results.get(index) {
+        if let Some(counter) = self.results.get(result.index()) {
             counter.inc();
         }
         self.duration.observe(duration.as_secs_f64());
@@ -235,8 +331,8 @@ impl UpstreamMetrics {
 }
 
 impl Metrics {
-    /// Handles for a source that is about to be served; counters start at 0, so that a rate
-    /// over the first refusal is not lost.
+    /// Handles for a source that is about to be served. The counters of good ends and of those that
+    /// somebody is woken for start at 0.
     pub fn for_source(&self, source: &Source) -> SourceMetrics {
         self.source_ready
             .with_label_values(&[source.name.as_str()])
@@ -248,7 +344,14 @@ impl Metrics {
             .filter_map(|glob| glob.literal())
             .chain(["other"]);
         let secrets = source.sender.secrets.iter().map(|secret| secret.label.as_str());
-        self.source_handles(source.name.as_str(), types, secrets)
+        let handles = self.source_handles(source.name.as_str(), types, secrets);
+        let has_time = source.sender.scheme.timestamp.is_some();
+        let watched = WATCHED.into_iter().filter(|reason| match reason.facets().concern {
+            Concern::Timestamp | Concern::Age => has_time,
+            _ => true,
+        });
+        handles.start_at_zero(&[Outcome::Delivered, Outcome::Duplicate], watched);
+        handles
     }
 
     /// Takes a source's readiness away once it is no longer served. Its counters stay: whoever
@@ -260,7 +363,9 @@ impl Metrics {
 
     /// Handles for requests that match no source: their `source` label is empty.
     pub fn for_no_source(&self) -> SourceMetrics {
-        self.source_handles("", std::iter::empty(), std::iter::empty())
+        let handles = self.source_handles("", std::iter::empty(), std::iter::empty());
+        handles.start_at_zero(&[], BEFORE_A_SOURCE.into_iter());
+        handles
     }
 
     fn source_handles<'a>(
@@ -269,33 +374,32 @@ impl Metrics {
         types: impl Iterator<Item = &'a str>,
         secrets: impl Iterator<Item = &'a str>,
     ) -> SourceMetrics {
-        let delivery = |outcome: Outcome, reason: &str| {
-            self.deliveries.with_label_values(&[name, outcome.label(), reason])
-        };
-        let good = GOOD_ENDS.iter().map(|outcome| delivery(*outcome, ""));
-        let bad = Reason::ALL.iter().map(|r| delivery(r.facets().outcome, r.label()));
         let mut event_types = HashMap::new();
         let mut events = Vec::new();
         for event_type in types {
             event_types.entry(event_type.to_owned()).or_insert_with(|| {
-                events.push(Outcome::ALL.map(|outcome| {
-                    self.events.with_label_values(&[name, event_type, outcome.label()])
-                }));
+                events.push((event_type.to_owned(), std::array::from_fn(|_| OnceLock::new())));
                 events.len() - 1
             });
         }
         SourceMetrics {
-            deliveries: good.chain(bad).collect(),
-            durations: std::array::from_fn(|_| OnceLock::new()),
-            duration_vec: self.delivery_duration.clone(),
             name: name.to_owned(),
+            vecs: SourceVecs {
+                deliveries: self.deliveries.clone(),
+                durations: self.delivery_duration.clone(),
+                events: self.events.clone(),
+                event_lag: self.event_lag.clone(),
+            },
+            deliveries: (0..GOOD_ENDS.len() + Reason::ALL.len()).map(|_| OnceLock::new()).collect(),
+            durations: std::array::from_fn(|_| OnceLock::new()),
             events,
             event_types,
             secret_matches: secrets
                 .map(|secret| self.secret_matches.with_label_values(&[name, secret]))
                 .collect(),
-            event_lag: self.event_lag.with_label_values(&[name]),
-            body_mismatch: self.dedupe_body_mismatch.with_label_values(&[name]),
+            event_lag: OnceLock::new(),
+            body_mismatch: (!name.is_empty())
+                .then(|| self.dedupe_body_mismatch.with_label_values(&[name])),
         }
     }
 
@@ -360,5 +464,8 @@ impl Drop for Counted {
     }
 }
 
+mod shown;
 #[cfg(test)]
 mod tests;
+
+pub use shown::Shown;

@@ -4,6 +4,7 @@
 //! serving while a name cannot be resolved. An address that is out of service is asked last, not
 //! never, because a wrong verdict on all of them must not cost an event.
 
+use super::experience::Impression;
 use super::idle::{Idle, IdlePool};
 use super::tls::TlsMaterial;
 use crate::config::{HealthCheck, UpstreamSettings, UpstreamUrl};
@@ -12,7 +13,6 @@ use http::HeaderValue;
 use parking_lot::Mutex;
 use pingora::protocols::http::v1::client::HttpSession;
 use pingora::upstreams::peer::{HttpPeer, Peer as _};
-use prometheus::IntGauge;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -33,8 +33,6 @@ pub(super) struct Endpoint {
     looking_up: tokio::sync::Mutex<()>,
     /// Asks for a look-up before its time.
     pub(super) doubted: Notify,
-    /// 1 while any of the addresses is in service.
-    healthy: IntGauge,
     pool: IdlePool,
 }
 
@@ -44,10 +42,8 @@ impl Endpoint {
         host: HeaderValue,
         tls: Option<TlsMaterial>,
         keep_alive: Option<Duration>,
-        healthy: IntGauge,
         pool: IdlePool,
     ) -> Self {
-        healthy.set(1);
         let literal = url.host.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, url.port));
         let endpoint = Self {
             url: url.clone(),
@@ -57,7 +53,6 @@ impl Endpoint {
             addresses: ArcSwap::default(),
             looking_up: tokio::sync::Mutex::new(()),
             doubted: Notify::new(),
-            healthy,
             pool,
         };
         if let Some(socket) = literal {
@@ -122,16 +117,21 @@ impl Endpoint {
         self.addresses.store(Arc::new(addresses));
     }
 
-    /// Whether anything here is in service; true of a name that was not looked up yet.
-    pub(super) fn in_service(&self, now: Duration) -> bool {
+    /// Whether it is well at any of its addresses; `None` if nothing is known, as of a name that was
+    /// not looked up yet.
+    pub(super) fn healthy(&self, now: Duration, is_checked: bool) -> Option<bool> {
         let addresses = self.addresses.load();
-        addresses.is_empty() || addresses.iter().any(|address| address.in_service(now))
+        any_healthy(addresses.iter().map(|address| address.healthy(now, is_checked)))
     }
+}
 
-    /// Shows it in the metric.
-    pub(super) fn show(&self, now: Duration) {
-        self.healthy.set(i64::from(self.in_service(now)));
+/// Well if one of them is, not well if none of them is, else not known.
+pub(super) fn any_healthy(verdicts: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    let verdicts: Vec<_> = verdicts.collect();
+    if verdicts.contains(&Some(true)) {
+        return Some(true);
     }
+    (!verdicts.is_empty() && !verdicts.contains(&None)).then_some(false)
 }
 
 /// One socket address and what is known of it.
@@ -160,6 +160,10 @@ struct Standing {
     down: bool,
     /// Checks in a row that contradict the verdict.
     contrary_checks: u32,
+    /// An active check has confirmed or changed the verdict.
+    was_checked: bool,
+    /// What its answers tell.
+    impression: Impression,
 }
 
 impl Address {
@@ -206,24 +210,36 @@ impl Address {
         !standing.down && standing.ejected_until.is_none_or(|until| until <= now)
     }
 
-    /// An answer came. `true` if that brought the address back into service.
-    pub(super) fn answered(&self) -> bool {
-        let mut standing = self.standing.lock();
-        standing.failures = 0;
-        standing.ejected_until.take().is_some()
+    /// Whether it is well: as its checks say, where there are any, else as its answers tell.
+    fn healthy(&self, now: Duration, is_checked: bool) -> Option<bool> {
+        if !self.in_service(now) {
+            return Some(false);
+        }
+        let standing = self.standing.lock();
+        if is_checked {
+            return standing.was_checked.then_some(true);
+        }
+        standing.impression.healthy()
     }
 
-    /// No connection could be made, or no answer came over it. If that takes the address out of
-    /// service: for how long. Once its time is up, one more failure is enough.
-    pub(super) fn failed(&self, settings: &UpstreamSettings, now: Duration) -> Option<Duration> {
-        let ejection = settings.ejection?;
+    /// An answer came, which puts the address back into service.
+    pub(super) fn answered(&self, is_good: bool) {
         let mut standing = self.standing.lock();
+        standing.impression.note(is_good);
+        standing.failures = 0;
+        standing.ejected_until = None;
+    }
+
+    /// No connection could be made, or no answer came over it. That may take the address out of
+    /// service; once its time is up, one more failure is enough.
+    pub(super) fn failed(&self, settings: &UpstreamSettings, now: Duration) {
+        let mut standing = self.standing.lock();
+        standing.impression.note(false);
+        let Some(ejection) = settings.ejection else { return };
         standing.failures = standing.failures.saturating_add(1);
-        if standing.failures < ejection.after {
-            return None;
+        if standing.failures >= ejection.after {
+            standing.ejected_until = Some(now.saturating_add(ejection.period));
         }
-        standing.ejected_until = Some(now.saturating_add(ejection.period));
-        Some(ejection.period)
     }
 
     /// An active check ended. `true` if that changed the verdict.
@@ -231,6 +247,7 @@ impl Address {
         let mut standing = self.standing.lock();
         if good != standing.down {
             standing.contrary_checks = 0;
+            standing.was_checked |= good;
             return false;
         }
         standing.contrary_checks = standing.contrary_checks.saturating_add(1);
@@ -238,7 +255,12 @@ impl Address {
         if standing.contrary_checks < needed {
             return false;
         }
-        *standing = Standing { down: !good, ..Standing::default() };
+        *standing = Standing {
+            down: !good,
+            was_checked: true,
+            impression: standing.impression,
+            ..Standing::default()
+        };
         true
     }
 
@@ -284,18 +306,22 @@ mod tests {
         let mut settings = crate::upstream::tests::raw::settings("erp", &[]);
         let at = Duration::from_secs;
         let address = address();
-        assert_eq!(address.failed(&settings, at(0)), None, "never, unless it is asked for");
+        let fails = |settings: &_, now| {
+            address.failed(settings, now);
+            !address.in_service(now)
+        };
+        assert!(!fails(&settings, at(0)), "never, unless it is asked for");
         settings.ejection = Some(Ejection { after: 3, period: at(10) });
-        assert_eq!(address.failed(&settings, at(0)), None);
-        assert!(!address.answered());
-        assert_eq!(address.failed(&settings, at(1)), None);
-        assert_eq!(address.failed(&settings, at(1)), None);
-        assert_eq!(address.failed(&settings, at(1)), Some(at(10)));
+        assert!(!fails(&settings, at(0)));
+        address.answered(true);
+        assert!(!fails(&settings, at(1)));
+        assert!(!fails(&settings, at(1)));
+        assert!(fails(&settings, at(1)));
         assert!(!address.in_service(at(10)));
         assert!(address.in_service(at(11)));
-        assert_eq!(address.failed(&settings, at(11)), Some(at(10)), "one more is enough now");
+        assert!(fails(&settings, at(11)), "one more is enough now");
         assert!(!address.in_service(at(20)));
-        assert!(address.answered());
+        address.answered(true);
         assert!(address.in_service(at(20)));
     }
 

@@ -8,7 +8,7 @@ use super::pin::OTHER_CERTIFICATE;
 use crate::config::{HealthCheck, UpstreamSettings};
 use bytes::Bytes;
 use hookward_names::UpstreamName;
-use hookward_time::{Clock, written};
+use hookward_time::written;
 use http::header::{CONNECTION, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method};
 use pingora::connectors::http::Connector;
@@ -26,7 +26,6 @@ pub(super) fn start(
     settings: &UpstreamSettings,
     endpoints: &[Arc<Endpoint>],
     connector: &Arc<Connector>,
-    clock: &Arc<dyn Clock>,
 ) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     for endpoint in endpoints {
@@ -35,7 +34,6 @@ pub(super) fn start(
                 settings.name.clone(),
                 Arc::clone(endpoint),
                 settings.resolve_every,
-                Arc::clone(clock),
             ));
         }
         if let Some(health) = &settings.health {
@@ -44,24 +42,17 @@ pub(super) fn start(
                 Arc::clone(endpoint),
                 health.clone(),
                 Arc::clone(connector),
-                Arc::clone(clock),
             ));
         }
     }
     tasks
 }
 
-async fn look_up_again(
-    upstream: UpstreamName,
-    endpoint: Arc<Endpoint>,
-    every: Duration,
-    clock: Arc<dyn Clock>,
-) {
+async fn look_up_again(upstream: UpstreamName, endpoint: Arc<Endpoint>, every: Duration) {
     loop {
         if let Err(fault) = endpoint.look_up(false).await {
             tracing::warn!(%upstream, host = endpoint.name(), %fault, "the name is not found");
         }
-        endpoint.show(clock.monotonic());
         sleep(LOOK_UP_PAUSE).await;
         tokio::select! {
             () = sleep(every.saturating_sub(LOOK_UP_PAUSE)) => {}
@@ -75,7 +66,6 @@ async fn check_again(
     endpoint: Arc<Endpoint>,
     health: HealthCheck,
     connector: Arc<Connector>,
-    clock: Arc<dyn Clock>,
 ) {
     loop {
         let mut checks = JoinSet::new();
@@ -99,7 +89,6 @@ async fn check_again(
                 }
             }
         }
-        endpoint.show(clock.monotonic());
         sleep(health.interval).await;
     }
 }

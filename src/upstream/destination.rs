@@ -5,11 +5,12 @@
 //! counters show that it cannot have been accepted. In every other case the first attempt is the
 //! only one.
 
-use super::address::{Address, Endpoint};
+use super::address::{Address, Endpoint, any_healthy};
 use super::background;
 use super::breaker::Breaker;
 use super::evidence::{Counters, Standing};
 use super::exchange::{self, Fault, Progress};
+use super::experience::{Experience, LastResult};
 use super::gate::Gate;
 use super::pin::OTHER_CERTIFICATE;
 use super::reply::{Arrived, Held};
@@ -17,7 +18,7 @@ use super::{Forwarded, UpstreamRequest};
 use crate::config::{Balance, UpstreamSettings};
 use crate::telemetry::metrics::{UpstreamMetrics, UpstreamResult};
 use hookward_names::UpstreamName;
-use hookward_time::Clock;
+use hookward_time::{Clock, written};
 use pingora::connectors::http::Connector;
 use pingora::protocols::http::client::HttpSession as AnySession;
 use pingora::protocols::http::v1::client::HttpSession;
@@ -26,17 +27,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 /// How an upstream is doing, for `/status`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamStatus {
     /// Its name.
     pub name: UpstreamName,
-    /// Whether events are sent to it: an address is in service and the breaker lets them pass.
-    pub healthy: bool,
-    /// Each address as configured, and whether it is in service.
-    pub addresses: Vec<(String, bool)>,
+    /// Whether it is well, as its checks say, or as its answers tell where there are none. `None`:
+    /// nothing is known yet.
+    pub healthy: Option<bool>,
+    /// The same of each address as configured.
+    pub addresses: Vec<(String, Option<bool>)>,
+    /// How the last request to it ended.
+    pub last: Option<LastResult>,
 }
 
 /// An upstream as it serves.
@@ -54,6 +58,7 @@ pub(super) struct Destination {
     #[cfg(test)]
     stale: AtomicUsize,
     metrics: UpstreamMetrics,
+    experience: Experience,
     clock: Arc<dyn Clock>,
     /// Ends with the upstream.
     background: OnceLock<JoinSet<()>>,
@@ -77,6 +82,7 @@ impl Destination {
             #[cfg(test)]
             stale: AtomicUsize::new(0),
             metrics,
+            experience: Experience::default(),
             clock,
             background: OnceLock::new(),
         }
@@ -99,22 +105,31 @@ impl Destination {
 
     /// Starts its background tasks, once, on the current runtime.
     pub(super) fn start(&self, connector: &Arc<Connector>) {
-        self.background.get_or_init(|| {
-            background::start(&self.settings, &self.endpoints, connector, &self.clock)
-        });
+        self.background
+            .get_or_init(|| background::start(&self.settings, &self.endpoints, connector));
     }
 
     pub(super) fn status(&self) -> UpstreamStatus {
         let now = self.clock.monotonic();
-        let urls = self.settings.urls.iter().map(Endpoint::label);
-        let in_service = self.endpoints.iter().map(|endpoint| endpoint.in_service(now));
-        let addresses: Vec<(String, bool)> = urls.zip(in_service).collect();
+        let is_checked = self.settings.health.is_some();
+        let verdicts: Vec<Option<bool>> =
+            self.endpoints.iter().map(|endpoint| endpoint.healthy(now, is_checked)).collect();
+        let at_addresses = any_healthy(verdicts.iter().copied());
+        let (impression, last) = self.experience.get();
         let passes = self.breaker.as_ref().is_none_or(|breaker| breaker.refusal(now).is_none());
-        UpstreamStatus {
-            name: self.settings.name.clone(),
-            healthy: passes && addresses.iter().any(|(_, in_service)| *in_service),
-            addresses,
-        }
+        let healthy = match (passes, is_checked) {
+            (false, _) => Some(false),
+            (true, true) => at_addresses,
+            (true, false) => impression.filter(|_| at_addresses != Some(false)).or(at_addresses),
+        };
+        let is_alone = verdicts.len() == 1;
+        let urls = self.settings.urls.iter().map(Endpoint::label);
+        let verdicts = self.endpoints.iter().zip(verdicts).map(|(endpoint, verdict)| {
+            // Of a name that is not found there is no address to know anything of.
+            if is_alone || endpoint.addresses().is_empty() { healthy } else { verdict }
+        });
+        let addresses = urls.zip(verdicts).collect();
+        UpstreamStatus { name: self.settings.name.clone(), healthy, addresses, last }
     }
 
     /// Sends `request` within `timeout` and counts how it went.
@@ -134,7 +149,23 @@ impl Destination {
             Forwarded::Full => return forwarded,
         };
         self.metrics.ended(result, self.clock.monotonic().saturating_sub(began));
+        let error = self.error(&forwarded);
+        self.experience.note(LastResult { result, at: self.clock.wall(), error });
         forwarded
+    }
+
+    /// What was wrong with an exchange, in words; `None` of a 2xx.
+    fn error(&self, forwarded: &Forwarded) -> Option<String> {
+        match forwarded {
+            Forwarded::Answered(answer) if (200..300).contains(&answer.status) => None,
+            Forwarded::Answered(answer) => Some(format!("it answered {}", answer.status)),
+            Forwarded::Unreachable { detail, .. } => Some(format!("no connection: {detail}")),
+            Forwarded::TimedOut { .. } => {
+                Some(format!("no answer within {}", written(self.settings.timeout)))
+            }
+            Forwarded::Broken { detail, .. } => Some(format!("no valid answer: {detail}")),
+            Forwarded::Full => None,
+        }
     }
 
     /// Past the breaker and through the gate. The breaker is asked before the waiting room too,
@@ -196,7 +227,7 @@ impl Destination {
                     Ok(connected) => connected,
                     Err(fault) => {
                         detail = format!("{}: {fault}", address.socket);
-                        self.failed(&endpoint, &address);
+                        address.failed(&self.settings, self.clock.monotonic());
                         if endpoint.is_name() {
                             endpoint.doubted.notify_one();
                         }
@@ -223,9 +254,7 @@ impl Destination {
                 let sent_whole = progress.sent_whole;
                 match outcome {
                     Ok(status) => {
-                        if address.answered() {
-                            endpoint.show(self.clock.monotonic());
-                        }
+                        address.answered(!status.is_server_error());
                         return Ok(Arrived {
                             session,
                             status,
@@ -241,11 +270,11 @@ impl Destination {
                         detail = fault;
                     }
                     Err(Fault::TimedOut) => {
-                        self.failed(&endpoint, &address);
+                        address.failed(&self.settings, self.clock.monotonic());
                         return Err(Forwarded::TimedOut { sent_whole });
                     }
                     Err(Fault::Broken(detail)) => {
-                        self.failed(&endpoint, &address);
+                        address.failed(&self.settings, self.clock.monotonic());
                         return Err(Forwarded::Broken { sent_whole, detail });
                     }
                 }
@@ -330,22 +359,6 @@ impl Destination {
             Ok(Ok(_)) => Err("the other side speaks another protocol".to_owned()),
             Ok(Err(error)) => Err(exchange::describe_connecting(&error)),
             Err(_) => Err("not connected in time".to_owned()),
-        }
-    }
-
-    /// Counts a failure against an address, and shows it where that takes the address out of
-    /// service: now, and again when its time is up.
-    fn failed(&self, endpoint: &Arc<Endpoint>, address: &Address) {
-        let now = self.clock.monotonic();
-        if let Some(eject_for) = address.failed(&self.settings, now) {
-            endpoint.show(now);
-            let (endpoint, clock) = (Arc::downgrade(endpoint), Arc::clone(&self.clock));
-            tokio::spawn(async move {
-                sleep(eject_for).await;
-                if let Some(endpoint) = endpoint.upgrade() {
-                    endpoint.show(clock.monotonic());
-                }
-            });
         }
     }
 }

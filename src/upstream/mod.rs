@@ -13,6 +13,7 @@ mod breaker;
 mod destination;
 mod evidence;
 mod exchange;
+mod experience;
 mod gate;
 mod idle;
 mod pin;
@@ -23,6 +24,7 @@ mod tls;
 mod upstreams;
 
 pub use destination::UpstreamStatus;
+pub use experience::LastResult;
 pub use upstreams::{UpstreamFault, Upstreams};
 
 use crate::delivery::proof::Permit;

@@ -13,7 +13,7 @@ use hookward_time::Clock;
 use http::HeaderValue;
 use pingora::connectors::ConnectorOptions;
 use pingora::connectors::http::Connector;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 use std::panic::catch_unwind;
 use std::sync::Arc;
@@ -40,8 +40,6 @@ pub struct Upstreams {
     /// In the order of the configuration.
     destinations: Vec<Arc<Destination>>,
     by_name: HashMap<UpstreamName, Arc<Destination>>,
-    /// The series of `hookward_upstream_healthy`: upstream and address.
-    shown: HashSet<(UpstreamName, String)>,
     clock: Arc<dyn Clock>,
 }
 
@@ -60,7 +58,6 @@ impl Upstreams {
             pool: IdlePool::default(),
             destinations: Vec::new(),
             by_name: HashMap::new(),
-            shown: HashSet::new(),
             clock,
         };
         empty.reconfigured(settings, metrics)
@@ -92,17 +89,6 @@ impl Upstreams {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let shown = prepared
-            .iter()
-            .flat_map(|upstream| {
-                let settings = upstream.settings;
-                settings.urls.iter().map(|url| (settings.name.clone(), Endpoint::label(url)))
-            })
-            .collect();
-        for (upstream, address) in self.shown.difference(&shown) {
-            // It is there unless two configurations were loaded at once, and gone then.
-            let _ = metrics.upstream_healthy.remove_label_values(&[upstream.as_str(), address]);
-        }
         let destinations: Vec<Arc<Destination>> =
             prepared.into_iter().map(|upstream| self.destination(upstream, metrics)).collect();
         Ok(Self {
@@ -110,7 +96,6 @@ impl Upstreams {
             pool: self.pool.clone(),
             by_name: destinations.iter().map(|d| (d.name(), Arc::clone(d))).collect(),
             destinations,
-            shown,
             clock: Arc::clone(&self.clock),
         })
     }
@@ -121,6 +106,22 @@ impl Upstreams {
         for destination in &self.destinations {
             destination.start(&self.connector);
         }
+    }
+
+    /// The names of those that were not there `before`, of those that are gone since, and of those
+    /// whose settings or TLS files changed.
+    #[must_use]
+    pub fn changes_since(&self, before: &Self) -> (Vec<String>, Vec<String>, Vec<String>) {
+        let missing_in =
+            |other: &Self, one: &Arc<Destination>| !other.by_name.contains_key(&one.name());
+        let named = |one: &Arc<Destination>| one.name().to_string();
+        let added = self.destinations.iter().filter(|one| missing_in(before, one)).map(named);
+        let removed = before.destinations.iter().filter(|one| missing_in(self, one)).map(named);
+        let is_other = |one: &&Arc<Destination>| {
+            before.by_name.get(&one.name()).is_some_and(|old| !Arc::ptr_eq(old, one))
+        };
+        let changed = self.destinations.iter().filter(is_other).map(named);
+        (added.collect(), removed.collect(), changed.collect())
     }
 
     /// How each is doing, in the order of the configuration.
@@ -142,10 +143,8 @@ impl Upstreams {
             return Arc::clone(same);
         }
         let endpoints = settings.urls.iter().zip(hosts).map(|(url, host)| {
-            let labels = [settings.name.as_str(), &Endpoint::label(url)];
-            let healthy = metrics.upstream_healthy.with_label_values(&labels);
             let (tls, pool) = (tls.clone(), self.pool.clone());
-            Arc::new(Endpoint::new(url, host, tls, settings.keep_alive, healthy, pool))
+            Arc::new(Endpoint::new(url, host, tls, settings.keep_alive, pool))
         });
         Arc::new(Destination::new(
             settings.clone(),

@@ -47,6 +47,7 @@ fn a_file_of_an_upstream_or_the_listener_that_cannot_be_used_changes_nothing() {
     let erp = Upstream::start();
     let setup = Setup::shop(&erp);
     let proxy = setup.start();
+    assert_eq!(Sender::to(&proxy).deliver(&Event::order("first").signed()).outcome(), "delivered");
     let healthy = || proxy.scrape().text().matches("hookward_upstream_healthy{").count();
     assert_eq!(healthy(), 1);
     let bad = Setup::new()

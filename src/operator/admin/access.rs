@@ -15,12 +15,20 @@ pub(super) fn check(token: Option<&Secret>, head: &RequestHead) -> Option<Reply>
         None if !is_local_name(&head.host) => {
             Some(fault(403, "use the address of this listener, or localhost, as the host"))
         }
-        // Nothing here is a page, so a browser that names one is doing its bidding.
-        None if head.headers.contains_key(ORIGIN) => {
-            Some(fault(403, "a page in a browser may not use this listener"))
+        // A browser that names another page than ours is doing its bidding.
+        None if !comes_from_here(head) => {
+            Some(fault(403, "another page in a browser may not use this listener"))
         }
         None => None,
     }
+}
+
+/// Whether no page asks, or the one that this listener serves.
+fn comes_from_here(head: &RequestHead) -> bool {
+    head.headers.get_all(ORIGIN).iter().all(|origin| {
+        let host = origin.as_bytes().strip_prefix(b"http://");
+        host.is_some_and(|host| host.eq_ignore_ascii_case(head.host.as_bytes()))
+    })
 }
 
 fn presents(head: &RequestHead, token: &Secret) -> bool {
@@ -85,6 +93,21 @@ mod tests {
             let met =
                 check(Some(&token), &head("evil.example", authorization)).map_or(0, |r| r.status);
             assert_eq!(met, status, "{authorization:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_token_no_page_but_our_own_may_ask() {
+        for (origin, status) in [
+            ("http://127.0.0.1:9090", 0),
+            ("http://127.0.0.1:9091", 403),
+            ("https://127.0.0.1:9090", 403),
+            ("http://evil.example", 403),
+            ("null", 403),
+        ] {
+            let mut head = head("127.0.0.1:9090", &[]);
+            head.headers.insert(ORIGIN, origin.parse().unwrap());
+            assert_eq!(check(None, &head).map_or(0, |reply| reply.status), status, "{origin}");
         }
     }
 

@@ -5,12 +5,17 @@
 //! | `GET /metrics` | Prometheus text format |
 //! | `GET /healthz` | 200 while the process serves |
 //! | `GET /readyz` | 200 when events can be taken, else 503 with the reasons; while draining 503 |
+//! | `GET /` | the status page |
+//! | `GET /deliveries` | the last deliveries, newest first |
+//! | `GET /deliveries/stream` | the deliveries to come, as server-sent events |
+//! | `GET /captures/{source}` | the refused deliveries of a source that were captured |
+//! | `GET /captures/{source}/{id}` | one of them, as a request |
 //! | `GET /status` | version, uptime, configuration, sources, upstreams, store |
 //! | `GET /dedupe/{source}/{event id}` | per destination its state and since when; 404 if absent |
 //! | `DELETE /dedupe/{source}/{event id}` | forgets it, so that a re-send is forwarded; 409 while it is in flight |
 //! | `POST /reload` | as SIGHUP: 200, or 422 with all problems, the old configuration still serving |
 //!
-//! Source and event id are percent-encoded path segments. With a token, all but the first three ask
+//! Source and event id are percent-encoded path segments. With a token, all but the first three and the files of the page ask
 //! for `Authorization: Bearer …`. Without one the listener is a loopback address, and the requests
 //! that show or change something must name it as an address or as `localhost`: a web page that was
 //! made to resolve to the loopback address cannot use them.
@@ -19,8 +24,14 @@
 //! the public listener applies (`crate::edge`).
 
 mod access;
+mod captures;
 mod clock_watch;
+mod coding;
+mod deliveries;
+mod page;
 
+use crate::delivery::captures::Capture;
+use crate::delivery::journal::Journal;
 use crate::edge::{BodyMemory, Limits, Listener, Reply, Responder, Traffic};
 use crate::outcome::Refusal;
 use crate::request::{BodySource, RequestHead};
@@ -39,7 +50,7 @@ use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// What the admin listener knows of the rest of the process.
 #[async_trait]
@@ -78,14 +89,31 @@ pub trait AdminBackend: Send + Sync + 'static {
     ///
     /// # Errors
     /// Every problem of the new configuration; the old one goes on serving.
-    async fn reload(&self) -> Result<Vec<String>, Vec<String>>;
+    async fn reload(&self) -> Result<Reloaded, Vec<String>>;
 
     /// The bearer token that is asked for now; a reload may change it. `None` only where the
     /// listener is on a loopback address.
     fn token(&self) -> Option<Arc<Secret>>;
 
+    /// The last deliveries.
+    fn journal(&self) -> Arc<Journal>;
+
+    /// The refused deliveries of a source that were captured, newest first; `None` of one that is
+    /// not configured.
+    fn captures(&self, source: &str) -> Option<Vec<Arc<Capture>>>;
+
     /// Brings those figures up to date that are counted elsewhere, before `/metrics` is written.
     async fn before_scrape(&self);
+}
+
+/// What came of a reload.
+#[derive(Clone, Debug, Default)]
+pub struct Reloaded {
+    /// What the person who asked should know.
+    pub notes: Vec<String>,
+    /// What changed: `sources`, `routes` and `upstreams`, each with the names of those `added`,
+    /// `removed` and `changed`.
+    pub changes: Value,
 }
 
 /// What came of forgetting an event.
@@ -117,6 +145,8 @@ pub(crate) struct Admin {
     started: Duration,
     /// Whether the process is on its way out, or about to be.
     leaving: watch::Receiver<bool>,
+    /// Places to watch deliveries from.
+    viewers: Arc<Semaphore>,
 }
 
 impl Admin {
@@ -128,7 +158,8 @@ impl Admin {
         leaving: watch::Receiver<bool>,
     ) -> Self {
         let started = clock.monotonic();
-        Self { backend, metrics, clock, clock_watch, started, leaving }
+        let viewers = Arc::new(Semaphore::new(deliveries::VIEWERS));
+        Self { backend, metrics, clock, clock_watch, started, leaving, viewers }
     }
 
     /// A listener that answers these requests, with limits of its own that suit people and scrapers.
@@ -162,7 +193,7 @@ impl Admin {
         match head.path.as_str() {
             "/metrics" => match only(&read, head) {
                 Some(refused) => refused,
-                None => self.scrape().await,
+                None => self.scrape(head).await,
             },
             "/healthz" => only(&read, head).unwrap_or_else(|| text(200, "text/plain", "ok\n")),
             "/readyz" => match only(&read, head) {
@@ -170,33 +201,51 @@ impl Admin {
                 None => self.ready().await,
             },
             path => {
+                if let Some(file) = page::file(path) {
+                    return only(&read, head).unwrap_or(file);
+                }
                 if let Some(refused) = access::check(self.backend.token().as_deref(), head) {
                     return refused;
                 }
-                match path {
-                    "/status" => match only(&read, head) {
-                        Some(refused) => refused,
-                        None => self.status().await,
-                    },
-                    "/reload" => match only(&[Method::POST], head) {
-                        Some(refused) => refused,
-                        None => self.reload().await,
-                    },
-                    _ => {
-                        match path.strip_prefix("/dedupe/").and_then(|rest| rest.split_once('/')) {
-                            Some((source, event_id)) => self.dedupe(head, source, event_id).await,
-                            None => fault(404, "there is nothing here"),
-                        }
-                    }
+                self.answer_private(head, path).await
+            }
+        }
+    }
+
+    /// What is for the people who run the process.
+    async fn answer_private(&self, head: &RequestHead, path: &str) -> Reply {
+        let read = [Method::GET, Method::HEAD];
+        match path {
+            "/status" => match only(&read, head) {
+                Some(refused) => refused,
+                None => self.status().await,
+            },
+            "/deliveries" => {
+                only(&read, head).unwrap_or_else(|| deliveries::list(&self.backend.journal(), head))
+            }
+            "/deliveries/stream" => only(&[Method::GET], head)
+                .unwrap_or_else(|| deliveries::stream(&self.backend.journal(), &self.viewers)),
+            "/reload" => match only(&[Method::POST], head) {
+                Some(refused) => refused,
+                None => self.reload().await,
+            },
+            _ => {
+                if let Some(rest) = path.strip_prefix("/captures/") {
+                    return only(&read, head)
+                        .unwrap_or_else(|| captures::answer(&*self.backend, rest));
+                }
+                match path.strip_prefix("/dedupe/").and_then(|rest| rest.split_once('/')) {
+                    Some((source, event_id)) => self.dedupe(head, source, event_id).await,
+                    None => fault(404, "there is nothing here"),
                 }
             }
         }
     }
 
-    async fn scrape(&self) -> Reply {
+    async fn scrape(&self, head: &RequestHead) -> Reply {
         self.backend.before_scrape().await;
         match self.metrics.render() {
-            Ok(metrics) => text(200, prometheus::TEXT_FORMAT, metrics),
+            Ok(metrics) => coding::coded(head, text(200, prometheus::TEXT_FORMAT, metrics)),
             Err(problem) => fault(500, &problem.to_string()),
         }
     }
@@ -235,7 +284,9 @@ impl Admin {
     async fn reload(&self) -> Reply {
         let backend = Arc::clone(&self.backend);
         match to_its_end(async move { backend.reload().await }).await {
-            Ok(notes) => document(200, &json!({ "reloaded": true, "notes": notes })),
+            Ok(Reloaded { notes, changes }) => {
+                document(200, &json!({ "reloaded": true, "changes": changes, "notes": notes }))
+            }
             Err(problems) => document(422, &json!({ "reloaded": false, "problems": problems })),
         }
     }

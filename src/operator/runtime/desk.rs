@@ -1,9 +1,11 @@
 //! What the admin listener is told about a process that serves.
 
 use super::Runtime;
+use crate::delivery::captures::Capture;
+use crate::delivery::journal::Journal;
 use crate::delivery::report::printable;
-use crate::delivery::route::{TypeGlob, UpstreamName};
-use crate::operator::admin::{AdminBackend, Forgotten};
+use crate::delivery::route::UpstreamName;
+use crate::operator::admin::{AdminBackend, Forgotten, Reloaded};
 use async_trait::async_trait;
 use hookward_claims::{Health, Standing};
 use hookward_secret::Secret;
@@ -26,59 +28,7 @@ impl AdminBackend for Runtime {
     }
 
     async fn status(&self) -> Map<String, Value> {
-        let snapshot = self.gate.snapshot();
-        let sources: Map<String, Value> = snapshot
-            .sources
-            .iter()
-            .map(|source| {
-                let routes: Vec<Value> = source
-                    .routes
-                    .iter()
-                    .map(|route| {
-                        let events: Vec<&str> = route.events.iter().map(TypeGlob::as_str).collect();
-                        let to: Vec<&str> = route.to.iter().map(UpstreamName::as_str).collect();
-                        json!({ "events": events, "to": to })
-                    })
-                    .collect();
-                let facts = json!({
-                    "path": source.path,
-                    "preset": source.sender.preset,
-                    "ready": source.sender.keys.is_ok(),
-                    "routes": routes,
-                });
-                (source.name.to_string(), facts)
-            })
-            .collect();
-        let store = self.gate.claims.store();
-        let entries = store.entries(ASK_WITHIN).await.ok();
-        let health = match self.gate.claims.health(ASK_WITHIN).await {
-            Ok(Health::Good) => "good".to_owned(),
-            Ok(Health::Degraded(why)) => why,
-            Err(fault) => fault.to_string(),
-        };
-        let mut status = Map::new();
-        status.insert("config_hash".to_owned(), snapshot.fingerprint.clone().into());
-        let pending: Vec<&str> = self.pending.load().to_vec();
-        status.insert("waits_for_restart".to_owned(), pending.into());
-        status.insert("sources".to_owned(), sources.into());
-        let upstreams: Map<String, Value> = self
-            .upstreams
-            .load()
-            .status()
-            .into_iter()
-            .map(|upstream| {
-                let addresses: Map<String, Value> =
-                    upstream.addresses.into_iter().map(|(at, ok)| (at, ok.into())).collect();
-                let facts = json!({ "healthy": upstream.healthy, "addresses": addresses });
-                (upstream.name.to_string(), facts)
-            })
-            .collect();
-        status.insert("upstreams".to_owned(), upstreams.into());
-        status.insert(
-            "dedupe".to_owned(),
-            json!({ "store": store.name(), "entries": entries, "health": health }),
-        );
-        status
+        self.members(ASK_WITHIN).await
     }
 
     async fn inspect(&self, source: &str, event_id: &str) -> Result<Option<Value>, String> {
@@ -133,7 +83,7 @@ impl AdminBackend for Runtime {
         Ok(Forgotten::Done)
     }
 
-    async fn reload(&self) -> Result<Vec<String>, Vec<String>> {
+    async fn reload(&self) -> Result<Reloaded, Vec<String>> {
         self.renew().await
     }
 
@@ -141,7 +91,17 @@ impl AdminBackend for Runtime {
         self.token.load_full()
     }
 
+    fn journal(&self) -> Arc<Journal> {
+        Arc::clone(&self.gate.journal)
+    }
+
+    fn captures(&self, source: &str) -> Option<Vec<Arc<Capture>>> {
+        self.gate.snapshot().sources.named(source)?;
+        Some(self.gate.captures.of(source))
+    }
+
     async fn before_scrape(&self) {
+        self.show_gauges();
         let store = self.gate.claims.store();
         let entries = store.entries(ASK_WITHIN).await.ok();
         let _turn = self.scraping.lock();

@@ -4,10 +4,11 @@
 //! the listener's limits and certificate, the log's level and format and the admin token; what
 //! needs a restart is said.
 
-use super::Runtime;
+use super::{Runtime, changes};
 use crate::config::{Config, DedupeSettings, Problem, SecretReader, Severity, StoreSettings};
 use crate::delivery::gate::Snapshot;
 use crate::delivery::source::SourceTable;
+use crate::operator::admin::Reloaded;
 use crate::operator::server::Edge;
 use crate::telemetry::log::LogControl;
 use crate::upstream::{UpstreamFault, Upstreams};
@@ -99,7 +100,7 @@ fn store_identity(settings: &DedupeSettings) -> String {
 impl Runtime {
     /// Reads the configuration anew and takes it over, counts that and logs how it went. Gives what
     /// the person who asked should know.
-    pub(super) async fn renew(&self) -> Result<Vec<String>, Vec<String>> {
+    pub(super) async fn renew(&self) -> Result<Reloaded, Vec<String>> {
         let _turn = self.reloading.lock().await;
         let error = |what: String| (Severity::Error, what);
         let renewed = match &self.origin {
@@ -110,8 +111,9 @@ impl Runtime {
                 }
                 Ok((config, remarks)) => self
                     .take_over(config, origin)
-                    .map(|mut notes| {
-                        for note in &notes {
+                    .map(|mut reloaded| {
+                        let notes = &mut reloaded.notes;
+                        for note in &*notes {
                             tracing::warn!("{note}");
                         }
                         for remark in remarks {
@@ -121,7 +123,7 @@ impl Runtime {
                             }
                             notes.push(remark.to_string());
                         }
-                        notes
+                        reloaded
                     })
                     .map_err(|problems| problems.into_iter().map(error).collect()),
             },
@@ -149,7 +151,7 @@ impl Runtime {
         renewed.map_err(|problems: Vec<_>| problems.into_iter().map(|(_, text)| text).collect())
     }
 
-    fn take_over(&self, config: Config, origin: &Origin) -> Result<Vec<String>, Vec<String>> {
+    fn take_over(&self, config: Config, origin: &Origin) -> Result<Reloaded, Vec<String>> {
         let file = origin.path.to_string_lossy();
         let problem = |key: String, what: String| {
             Problem::new(Severity::Error, &file, what).key(key).to_string()
@@ -186,13 +188,16 @@ impl Runtime {
         if self.fixed.same_admin_listener(&new) {
             self.token.store(config.admin.token.clone().map(Arc::new));
         }
+        self.certificates.store(Arc::new(config.certificate_ends()));
         upstreams.start();
         let upstreams = Arc::new(upstreams);
         let clock = &self.gate.clock;
         let snapshot = Snapshot::new(config, &*upstreams, metrics, clock, Some(&before));
+        let changes = changes::between(&before.sources, &snapshot.sources);
+        let changes = changes::with_upstreams(changes, &self.upstreams.load(), &upstreams);
         self.upstreams.store(upstreams);
         self.gate.swap(snapshot);
         self.edge.take_over(listener);
-        Ok(notes)
+        Ok(Reloaded { notes, changes })
     }
 }

@@ -3,8 +3,10 @@
 use super::{Behind, Bound, Edge, Running, start};
 use crate::config::{AdminSettings, ServerSettings};
 use crate::delivery::answer::{Answer, Success};
+use crate::delivery::captures::Capture;
+use crate::delivery::journal::Journal;
 use crate::edge::Door;
-use crate::operator::admin::{AdminBackend, Forgotten};
+use crate::operator::admin::{AdminBackend, Forgotten, Reloaded};
 use crate::outcome::{Reason, Refusal};
 use crate::request::{BodyError, BodySource, RequestHead};
 use crate::telemetry::metrics::Metrics;
@@ -147,9 +149,17 @@ impl AdminBackend for Backend {
         self.token.clone()
     }
 
+    fn journal(&self) -> Arc<Journal> {
+        Arc::default()
+    }
+
+    fn captures(&self, _: &str) -> Option<Vec<Arc<Capture>>> {
+        None
+    }
+
     async fn before_scrape(&self) {}
 
-    async fn reload(&self) -> Result<Vec<String>, Vec<String>> {
+    async fn reload(&self) -> Result<Reloaded, Vec<String>> {
         Err(vec!["server.listen: not an address".to_owned()])
     }
 }

@@ -152,7 +152,14 @@ async fn the_admin_listener_answers_on_one_connection() {
         ("POST /reload", 422),
         ("GET /reload", 405),
         ("POST /metrics", 405),
-        ("GET /", 404),
+        ("GET /", 200),
+        ("POST /", 405),
+        ("GET /page.js", 200),
+        ("GET /elsewhere", 404),
+        ("GET /deliveries?limit=7", 200),
+        ("GET /deliveries?limit=0", 400),
+        ("GET /deliveries?sauce=shop", 400),
+        ("GET /captures/shop", 404),
     ] {
         assert_eq!(ask(&mut probe, line, "").await.0, status, "{line}");
     }

@@ -21,6 +21,7 @@ mod tests;
 
 pub use obstacles::obstacles;
 pub use table::Names;
+pub(crate) use table::signature_changes;
 
 pub(crate) use ranking::presets as presets_by_trust;
 pub(crate) use trial::{fits, preset_source, source_of};

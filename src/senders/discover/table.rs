@@ -110,6 +110,49 @@ fn write_signature(out: &mut String, name: &str, rule: &SignatureRule) -> std::f
     Ok(())
 }
 
+/// The keys of a signature that are not as the other one has them, one `key = value` each.
+pub(crate) fn signature_changes(own: &SignatureRule, other: &SignatureRule) -> Vec<String> {
+    let places = |rule: &SignatureRule| {
+        let shown: Vec<String> = rule
+            .places
+            .iter()
+            .map(|place| match place {
+                Place::Header(header) => quote(header.as_str()),
+                other => quote(&other.to_string()),
+            })
+            .collect();
+        let key = match rule.places.first() {
+            Some(Place::Header(_)) | None => "header",
+            Some(_) => "from",
+        };
+        match shown.as_slice() {
+            [one] => format!("{key} = {one}"),
+            several => format!("{key} = [{}]", several.join(", ")),
+        }
+    };
+    let optional = |text: &Option<String>| text.as_deref().map(quote).unwrap_or_default();
+    let lines = |rule: &SignatureRule| {
+        [
+            format!("algorithm = {}", quote(name_of(&Algorithm::NAMES, rule.algorithm))),
+            places(rule),
+            format!("separator = {}", optional(&rule.separator)),
+            format!("prefix = {}", quote(&rule.prefix)),
+            format!("encoding = {}", quote(name_of(&Encoding::NAMES, rule.encoding))),
+            format!("signed = {}", quote(&rule.signed.to_string())),
+            format!("key = {}", quote(name_of(&KeyForm::NAMES, rule.key))),
+            format!("key_prefix = {}", quote(&rule.key_prefix)),
+        ]
+    };
+    let changed = lines(own).into_iter().zip(lines(other)).filter(|(own, other)| own != other);
+    // A separator cannot be taken away, only left out.
+    changed
+        .map(|(_, line)| match line.strip_prefix("separator = ") {
+            Some("") => "# leave `separator` out".to_owned(),
+            _ => line,
+        })
+        .collect()
+}
+
 fn name_of<T: Copy + PartialEq>(names: &[(&'static str, T)], wanted: T) -> &'static str {
     names.iter().find(|(_, one)| *one == wanted).map_or("", |(name, _)| name)
 }

@@ -29,6 +29,7 @@ pub(crate) fn source_of(scheme: Scheme, path: &str, public_url: Option<String>) 
         allow: Vec::new(),
         rate_limit: None,
         pass_headers: Vec::new(),
+        capture: 0,
         dedupe_ttl: Duration::from_hours(96),
         routes: Vec::new(),
     }

@@ -45,6 +45,7 @@ impl Case<'_> {
             .or_else(|| self.other_secret())
             .or_else(|| self.other_encoding())
             .or_else(|| self.no_prefix())
+            .or_else(|| self.other_prefix())
             .or_else(|| self.other_header())
             .or_else(|| self.other_url())
             .or_else(|| self.other_preset())
@@ -76,6 +77,33 @@ impl Case<'_> {
                  leaves it out, set `prefix_optional = true`."
             );
             mistake("a prefix that is missing", text)
+        })
+    }
+
+    fn other_prefix(&self) -> Option<Mistake> {
+        let rule = &self.source.sender.scheme.signature;
+        let values = rule.places.iter().filter_map(|place| match place {
+            Place::Header(name) => Some(self.head.headers.get_all(name)),
+            _ => None,
+        });
+        let texts = values.flatten().filter_map(|value| value.to_str().ok());
+        let items = texts.flat_map(|text| match rule.separator.as_deref() {
+            Some(separator) => text.split(separator).map(str::trim).collect::<Vec<_>>(),
+            None => vec![text],
+        });
+        items.into_iter().find_map(|item| {
+            let (at, sign) = item.char_indices().find(|(_, c)| matches!(c, '=' | ' ' | ':'))?;
+            let prefix = item.get(..at + sign.len_utf8())?;
+            let mut scheme = self.scheme();
+            prefix.clone_into(&mut scheme.signature.prefix);
+            (prefix != rule.prefix && self.holds(scheme, &self.source.sender.secrets)).then(|| {
+                let text = format!(
+                    "The signature is right, but stands behind `{prefix}` and not behind `{}`: set \
+                     `prefix = \"{prefix}\"`.",
+                    rule.prefix
+                );
+                mistake("another prefix", text)
+            })
         })
     }
 
@@ -247,6 +275,9 @@ impl Case<'_> {
         self.source.sender.secrets.iter().find_map(|secret| {
             let names = Names { source: self.source.name.as_str(), variable: "SECRET" };
             let found = discover::discover(self.head, self.body, &secret.text, names)?;
+            if let Some(changes) = self.changes(&found.scheme) {
+                return Some(mistake("another scheme", changes));
+            }
             let table = found.table;
             Some(mistake(
                 "another scheme",
@@ -255,6 +286,30 @@ impl Case<'_> {
                      holds the secret, and the routes stay:\n{table}"
                 ),
             ))
+        })
+    }
+}
+
+impl Case<'_> {
+    /// The keys that have to change for the request to fit, if what the source says of its time and
+    /// its events can stay.
+    fn changes(&self, found: &Scheme) -> Option<String> {
+        let mut scheme = self.scheme();
+        scheme.signature = found.signature.clone();
+        scheme.signature.require.clone_from(&self.source.sender.scheme.signature.require);
+        let is_timed = scheme.timestamp.is_some() || found.timestamp.is_none();
+        if !is_timed || !self.holds(scheme, &self.source.sender.secrets) {
+            return None;
+        }
+        let own = &self.source.sender.scheme.signature;
+        let keys = discover::signature_changes(own, &found.signature);
+        (!keys.is_empty()).then(|| {
+            format!(
+                "The request fits with these keys in [sources.{}.signature]; everything else stays \
+                 as it is, `preset` and `timestamp` too:\n{}",
+                self.source.name,
+                keys.join("\n")
+            )
         })
     }
 }

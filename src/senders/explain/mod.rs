@@ -7,6 +7,7 @@
 
 mod arrival;
 mod captured;
+mod hints;
 mod mistakes;
 mod restyled;
 mod rewritten;
@@ -28,6 +29,7 @@ use hookward_verify::scheme::{Algorithm, Part, Place};
 use hookward_verify::verify::{Genuine, Piece, SignedText, freshness, timestamp_text, verify};
 use http::HeaderName;
 use mistakes::{Case, other_time_format};
+use serde_json::json;
 use std::fmt;
 
 /// What is asked: would the proxy have forwarded this request?
@@ -56,6 +58,8 @@ pub struct Explanation {
     pub verdict: Verdict,
     /// The mistake that explains a refusal, if one of the usual ones does.
     pub mistake: Option<Mistake>,
+    /// What is odd about the request, where none of the usual mistakes explains a mismatch.
+    pub hints: Vec<String>,
 }
 
 /// One judgement on the way.
@@ -81,6 +85,30 @@ pub enum Verdict {
 }
 
 impl Explanation {
+    /// The same for programs.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        let steps: Vec<_> = self
+            .steps
+            .iter()
+            .map(|step| json!({ "step": step.title, "passed": step.passed, "lines": step.lines }))
+            .collect();
+        let mistake = self.mistake.as_ref().map(|m| json!({ "name": m.name, "text": m.text }));
+        let (destinations, reason) = match &self.verdict {
+            Verdict::Forwarded(to) => (to.iter().map(UpstreamName::as_str).collect(), None),
+            Verdict::Handshake => (Vec::new(), Some("handshake")),
+            Verdict::Refused(reason) => (Vec::new(), Some(reason.label())),
+        };
+        json!({
+            "forwarded": self.is_forwarded(),
+            "destinations": destinations,
+            "reason": reason,
+            "mistake": mistake,
+            "hints": self.hints,
+            "steps": steps,
+        })
+    }
+
     /// Whether an upstream would see the request.
     #[must_use]
     pub const fn is_forwarded(&self) -> bool {
@@ -106,7 +134,10 @@ impl Question<'_> {
                 Verdict::Refused(refusal.reason)
             }
         };
-        Explanation { steps: story.steps, verdict, mistake: story.mistake }
+        let is_unexplained =
+            story.mistake.is_none() && verdict == Verdict::Refused(Reason::SignatureMismatch);
+        let hints = if is_unexplained { hints::of(head, body) } else { Vec::new() };
+        Explanation { steps: story.steps, verdict, mistake: story.mistake, hints }
     }
 
     fn verified(&self) -> Result<Genuine, Fault> {
@@ -318,8 +349,10 @@ impl fmt::Display for Explanation {
                     writeln!(
                         f,
                         "\nNone of the usual mistakes explains it: the secret is another one, or \
-                         what was signed did not arrive as it was sent.\n"
+                         what was signed did not arrive as it was sent."
                     )?;
+                    self.hints.iter().try_for_each(|hint| writeln!(f, "- {hint}"))?;
+                    writeln!(f)?;
                 }
                 write!(f, "reason: {}", reason.label())
             }

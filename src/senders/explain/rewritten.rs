@@ -21,7 +21,7 @@ pub(super) struct Guess {
 /// All guesses about `body`, the simplest first; none of them is `body` itself.
 pub(super) fn guesses(body: &[u8]) -> impl Iterator<Item = Guess> {
     let simple = line_ends(body).into_iter().chain(encodings(body));
-    simple.chain(json(body)).filter(move |guess| guess.body != body)
+    simple.chain(json(body)).chain(fractions(body)).filter(move |guess| guess.body != body)
 }
 
 fn guess(name: &'static str, text: impl Into<String>, body: impl Into<Vec<u8>>) -> Guess {
@@ -123,6 +123,62 @@ fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
         }
     }
     out
+}
+
+/// Whole numbers of a body that are tried with a fraction; each doubles the number of guesses.
+const MOST_WHOLE_NUMBERS: usize = 10;
+
+/// The body with `.0` behind some of its whole numbers, which JavaScript, PHP and Go leave out when they
+/// write JSON again.
+fn fractions(body: &[u8]) -> Vec<Guess> {
+    let ends = whole_numbers(body);
+    if ends.is_empty() || ends.len() > MOST_WHOLE_NUMBERS || Node::read(body).is_none() {
+        return Vec::new();
+    }
+    let text = "the JSON was read and written again on its way; the sender signed some of its whole \
+                numbers with `.0`";
+    let chosen = 1..1_usize << ends.len();
+    let bodies = chosen.map(|chosen| {
+        let mut before = Vec::with_capacity(body.len() + 2 * ends.len());
+        let mut from = 0;
+        for (bit, &end) in ends.iter().enumerate() {
+            before.extend_from_slice(body.get(from..end).unwrap_or_default());
+            if chosen >> bit & 1 == 1 {
+                before.extend_from_slice(b".0");
+            }
+            from = end;
+        }
+        before.extend_from_slice(body.get(from..).unwrap_or_default());
+        before
+    });
+    bodies.map(|before| guess("JSON written again", text, before)).collect()
+}
+
+/// Where the whole numbers of a JSON text end.
+fn whole_numbers(body: &[u8]) -> Vec<usize> {
+    let (mut ends, mut in_text, mut is_escaped, mut number) = (Vec::new(), false, false, None);
+    for (at, &byte) in body.iter().chain(b" ").enumerate() {
+        if in_text {
+            match byte {
+                _ if is_escaped => is_escaped = false,
+                b'\\' => is_escaped = true,
+                b'"' => in_text = false,
+                _ => {}
+            }
+            continue;
+        }
+        match (byte, number) {
+            (b'0'..=b'9', None) => number = Some(true),
+            (b'.' | b'e' | b'E', Some(_)) => number = Some(false),
+            (b'0'..=b'9' | b'+' | b'-', Some(_)) | (_, None) => {}
+            (_, Some(is_whole)) => {
+                ends.extend(is_whole.then_some(at));
+                number = None;
+            }
+        }
+        in_text = byte == b'"';
+    }
+    ends
 }
 
 /// The body as other JSON writers would write it.

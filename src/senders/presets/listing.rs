@@ -2,6 +2,7 @@
 
 use hookward_time::written;
 use hookward_verify::presets::{Preset, all};
+use serde_json::{Value, json};
 
 /// All presets as an aligned table: name, sender, confidence, algorithm, where the signature is.
 #[must_use]
@@ -24,6 +25,28 @@ pub fn list() -> String {
         text.push('\n');
     }
     text
+}
+
+/// The same for programs.
+#[must_use]
+pub fn list_json() -> Value {
+    all().map(to_json).collect()
+}
+
+/// What is known of one preset, less its tables.
+#[must_use]
+pub fn to_json(preset: &'static Preset) -> Value {
+    let [name, title, confidence, algorithm, signature] = row(preset);
+    let retry_horizon = preset.about.retry_horizon.map(|horizon| horizon.as_secs());
+    json!({
+        "name": name,
+        "title": title,
+        "confidence": confidence,
+        "algorithm": algorithm,
+        "signature": signature,
+        "source": preset.about.source,
+        "retry_horizon_seconds": retry_horizon,
+    })
 }
 
 fn row(preset: &'static Preset) -> [String; 5] {

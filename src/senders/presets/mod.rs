@@ -4,7 +4,7 @@ mod listing;
 mod page;
 mod unreached;
 
-pub use listing::{list, show};
+pub use listing::{list, list_json, show, to_json};
 pub use page::senders_page;
 pub use unreached::{UNREACHED, Unreached};
 

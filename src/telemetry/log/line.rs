@@ -10,6 +10,10 @@ const JSON_FIELD: &str = "destinations";
 /// Names that every line of the JSON format has; an event's own fields do not take them.
 const OURS: [&str; 2] = ["timestamp", "level"];
 
+/// What comes first in the line of a delivery, with its width in columns.
+const FIRST: [(&str, usize); 5] =
+    [("source", 12), ("outcome", 9), ("status", 3), ("reason", 20), ("event_id", 0)];
+
 /// The fields of a line, each as its format shows it.
 pub(super) struct Fields {
     is_json: bool,
@@ -30,12 +34,14 @@ impl Fields {
         message.clone_into(&mut self.message);
     }
 
-    /// Writes the line: what every line has, then the fields in the order of their names.
+    /// Writes the line: what every line has, then the fields in the order of their names. The line
+    /// of a delivery says first what people look for, on a terminal in columns.
     pub(super) fn write(
         &self,
         line: &mut dyn fmt::Write,
         timestamp: &str,
         level: tracing::Level,
+        is_terminal: bool,
     ) -> fmt::Result {
         let level = level.as_str();
         if self.is_json {
@@ -48,11 +54,28 @@ impl Fields {
         let starts = std::iter::once(0).chain(self.ends.iter().map(|(_, end)| *end));
         let mut fields: Vec<_> = starts.zip(&self.ends).collect();
         fields.sort_by_key(|(_, (name, _))| *name);
+        if !self.is_json && fields.iter().any(|(_, (name, _))| *name == "outcome") {
+            for (wanted, width) in FIRST {
+                let place = fields.iter().position(|(_, (name, _))| *name == wanted);
+                match place.map(|place| fields.remove(place)) {
+                    Some((start, (_, end))) => {
+                        let width = if is_terminal { width + wanted.len() + 2 } else { 0 };
+                        write!(line, "{:<width$}", self.shown(start, *end)?)?;
+                    }
+                    None if is_terminal => write!(line, " {wanted}={:<width$}", "-")?,
+                    None => {}
+                }
+            }
+        }
         for (start, (_, end)) in fields {
-            let field = self.text.get(start..*end).unwrap_or_default();
-            line.write_str(str::from_utf8(field).map_err(|_| fmt::Error)?)?;
+            line.write_str(self.shown(start, *end)?)?;
         }
         line.write_str(if self.is_json { "}\n" } else { "\n" })
+    }
+
+    /// A field as it was put together.
+    fn shown(&self, start: usize, end: usize) -> Result<&str, fmt::Error> {
+        str::from_utf8(self.text.get(start..end).unwrap_or_default()).map_err(|_| fmt::Error)
     }
 
     /// A field of our own, in place of one of the event that has its name.
@@ -79,7 +102,7 @@ impl Fields {
     }
 
     /// A text: for people bare where that is unambiguous, quoted and escaped elsewhere.
-    fn text(&mut self, name: &'static str, text: &str) {
+    pub(super) fn text(&mut self, name: &'static str, text: &str) {
         let is_bare = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'=';
         if self.is_json || !text.bytes().all(is_bare) {
             self.value(name, true, &text);

@@ -23,6 +23,7 @@ impl io::Write for Sink {
 
 fn lines_as(format: LogFormat) -> Lines {
     Lines {
+        is_terminal: false,
         format: Arc::new(ArcSwap::from_pointee(format)),
         clock: Arc::new(SystemClock::new()),
         limits: LineLimits::new(Arc::new(SystemClock::new())),
@@ -78,7 +79,7 @@ fn fields_are_in_the_order_of_their_names_and_of_ours_there_is_one_each() {
             fields.put(name, number);
         }
         let mut line = String::new();
-        fields.write(&mut line, "2026-01-01T00:00:00.000Z", tracing::Level::INFO).unwrap();
+        fields.write(&mut line, "2026-01-01T00:00:00.000Z", tracing::Level::INFO, false).unwrap();
         line
     };
     let text = put(false, 12);
@@ -198,4 +199,22 @@ fn lines_that_wait_are_written_together_whole_and_in_their_order() {
     io::Write::write_all(&mut telling, long.as_bytes()).unwrap();
     io::Write::flush(&mut telling).unwrap();
     assert_eq!(calls.0.last(), Some(&long));
+}
+
+#[test]
+fn on_a_terminal_what_people_look_for_stands_in_columns() {
+    let lines = Lines { is_terminal: true, ..lines_as(LogFormat::Text) };
+    let column_of_the_status = |fields: [(&'static str, &str); 4]| {
+        let mut written = lines.fields();
+        for (name, value) in fields {
+            written.text(name, value);
+        }
+        let mut line = String::new();
+        lines.write(&mut line, tracing::Level::INFO, &written).unwrap();
+        assert!(line.contains(" reason="), "{line}");
+        line.find("status=").unwrap()
+    };
+    let good = [("source", "shop"), ("outcome", "delivered"), ("status", "200"), ("reason", "")];
+    let bad = [("source", ""), ("outcome", "held"), ("status", "503"), ("reason", "in_flight")];
+    assert_eq!(column_of_the_status(good), column_of_the_status(bad));
 }

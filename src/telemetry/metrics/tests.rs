@@ -8,6 +8,7 @@ fn a_scrape_shows_name_labels_help_and_value() {
     let source =
         metrics.source_handles("shop", ["order.created", "other"].into_iter(), ["0"].into_iter());
     source.ended(Outcome::Delivered, None, Duration::from_millis(3));
+    source.start_at_zero(&[], [Reason::InFlight].into_iter());
     source.ended(Outcome::Rejected, Some(Reason::SignatureMismatch), Duration::ZERO);
     source.event("order.created", Outcome::Delivered);
     source.event("made.up.by.the.sender", Outcome::Delivered);
@@ -26,6 +27,7 @@ fn a_scrape_shows_name_labels_help_and_value() {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
     }
     assert!(!text.contains("made.up"));
+    assert!(!text.contains("rate_limited"), "what never happened has no series");
 }
 
 #[test]

@@ -1,0 +1,81 @@
+//! `GET /deliveries` and `GET /deliveries/stream`.
+
+use super::{Reply, document, fault, text};
+use crate::delivery::journal::{Filter, Journal, KEPT};
+use crate::request::RequestHead;
+use crate::upstream::{BrokenOff, ReplyBody};
+use bytes::Bytes;
+use http::HeaderValue;
+use http::header::RETRY_AFTER;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::timeout;
+
+/// Viewers of the stream at once.
+pub(super) const VIEWERS: usize = 32;
+
+/// Deliveries in an answer where nobody says how many.
+const DEFAULT_LIMIT: usize = 100;
+
+/// A viewer that has gone is noticed by a line that nobody takes, at the latest after this.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
+
+/// Lines that may wait for a viewer's connection.
+const LINES_AHEAD: usize = 16;
+
+/// The last deliveries, as the query asks.
+pub(super) fn list(journal: &Journal, head: &RequestHead) -> Reply {
+    let (mut filter, mut limit) = (Filter::default(), DEFAULT_LIMIT);
+    let query = head.query.as_deref().unwrap_or_default();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        match &*name {
+            "source" => filter.source = Some(value.into_owned()),
+            "outcome" => filter.outcome = Some(value.into_owned()),
+            "reason" => filter.reason = Some(value.into_owned()),
+            "limit" => match value.parse() {
+                Ok(count @ 1..=KEPT) => limit = count,
+                _ => return fault(400, &format!("limit is a number from 1 to {KEPT}")),
+            },
+            _ => return fault(400, "the filters are source, outcome, reason and limit"),
+        }
+    }
+    let last = journal.last(&filter, limit);
+    let deliveries: Vec<Value> = last.iter().map(|record| record.to_json()).collect();
+    document(200, &json!({ "deliveries": deliveries }))
+}
+
+/// The deliveries to come, one event each, for as long as the viewer stays.
+pub(super) fn stream(journal: &Journal, viewers: &Arc<Semaphore>) -> Reply {
+    let Ok(place) = Arc::clone(viewers).try_acquire_owned() else {
+        let mut reply = fault(503, &format!("{VIEWERS} viewers watch already"));
+        reply.headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        return reply;
+    };
+    let (lines, rest) = mpsc::channel(LINES_AHEAD);
+    tokio::spawn(tell(journal.watch(), lines, place));
+    // Something is said at once, so that the viewer knows that it watches.
+    let first = Bytes::from_static(b": deliveries as they end\n\n");
+    let reply = text(200, "text/event-stream", Bytes::new());
+    Reply { body: ReplyBody::Streamed { first, rest }, ..reply }
+}
+
+async fn tell(
+    mut records: tokio::sync::broadcast::Receiver<Arc<crate::delivery::journal::Record>>,
+    lines: mpsc::Sender<Result<Bytes, BrokenOff>>,
+    _place: OwnedSemaphorePermit,
+) {
+    loop {
+        let line = match timeout(SIGN_OF_LIFE, records.recv()).await {
+            Ok(Ok(record)) => format!("data: {}\n\n", record.to_json()),
+            Ok(Err(RecvError::Lagged(lost))) => format!(": {lost} deliveries left out\n\n"),
+            Ok(Err(RecvError::Closed)) => return,
+            Err(_) => ":\n\n".to_owned(),
+        };
+        if lines.send(Ok(line.into())).await.is_err() {
+            return;
+        }
+    }
+}

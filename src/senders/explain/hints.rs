@@ -1,0 +1,93 @@
+//! What is odd about a request whose signature nothing explains.
+//!
+//! No proof, unlike a mistake: only what a person who has both sides before them would look at next.
+
+use crate::delivery::arrival;
+use crate::request::RequestHead;
+use crate::senders::explain::restyled::Node;
+
+/// Members that an object has at least before their order says something.
+const TELLING_MEMBERS: usize = 4;
+
+/// What there is to say, the plainest first.
+pub(super) fn of(head: &RequestHead, body: &[u8]) -> Vec<String> {
+    let mut hints = Vec::new();
+    let declared = arrival::declared_bytes(head).filter(|declared| *declared != body.len());
+    if let Some(declared) = declared {
+        let what = if body.len() < declared { "cut off" } else { "longer than what was sent" };
+        hints.push(format!(
+            "The body is {what}: {} bytes of `Content-Length: {declared}`. Was it saved as text?",
+            body.len()
+        ));
+    }
+    if let Err(fault) = std::str::from_utf8(body) {
+        hints.push(format!(
+            "The body is not UTF-8 from byte {} on: it is compressed, binary, or was written in \
+             another character set.",
+            fault.valid_up_to()
+        ));
+    } else if body.windows(3).any(|three| three == "\u{fffd}".as_bytes()) {
+        hints.push(
+            "The body holds the character U+FFFD: something could not read what was sent as UTF-8, \
+             and its bytes are lost."
+                .to_owned(),
+        );
+    }
+    if let Some(node) = Node::read(body) {
+        if is_sorted(&node) {
+            hints.push(
+                "Every member stands in alphabetical order, as programs write that sort them: the \
+                 order that was signed is lost."
+                    .to_owned(),
+            );
+        }
+        if has_whole_numbers_only(&node) {
+            hints.push(
+                "Every number is whole. A program that reads and writes JSON again makes `10` of \
+                 `10.0` and `9.9` of `9.90`, which does not verify."
+                    .to_owned(),
+            );
+        }
+    }
+    hints
+}
+
+fn is_sorted(node: &Node<'_>) -> bool {
+    fn all(node: &Node<'_>) -> bool {
+        match node {
+            Node::Object(members) => {
+                members.is_sorted_by(|(one, _), (other, _)| one <= other)
+                    && members.iter().all(|(_, member)| all(member))
+            }
+            Node::Array(elements) => elements.iter().all(all),
+            Node::Text(_) | Node::Raw(_) => true,
+        }
+    }
+    fn most(node: &Node<'_>) -> usize {
+        match node {
+            Node::Object(members) => {
+                members.iter().map(|(_, member)| most(member)).fold(members.len(), usize::max)
+            }
+            Node::Array(elements) => elements.iter().map(most).max().unwrap_or(0),
+            Node::Text(_) | Node::Raw(_) => 0,
+        }
+    }
+    most(node) >= TELLING_MEMBERS && all(node)
+}
+
+/// Whether there are numbers, and none of them has a fraction.
+fn has_whole_numbers_only(node: &Node<'_>) -> bool {
+    fn numbers<'n>(node: &'n Node<'n>, found: &mut Vec<&'n str>) {
+        match node {
+            Node::Object(members) => members.iter().for_each(|(_, member)| numbers(member, found)),
+            Node::Array(elements) => elements.iter().for_each(|element| numbers(element, found)),
+            Node::Raw(raw) if raw.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => {
+                found.push(raw);
+            }
+            Node::Text(_) | Node::Raw(_) => {}
+        }
+    }
+    let mut found = Vec::new();
+    numbers(node, &mut found);
+    !found.is_empty() && found.iter().all(|number| !number.contains(['.', 'e', 'E']))
+}

@@ -1,0 +1,36 @@
+//! Gauges whose series come and go with what is known.
+
+use parking_lot::Mutex;
+use prometheus::GaugeVec;
+use std::collections::HashSet;
+
+/// A gauge that shows just the rows it was given last.
+#[derive(Debug)]
+pub struct Shown {
+    gauge: GaugeVec,
+    rows: Mutex<HashSet<Vec<String>>>,
+}
+
+impl Shown {
+    /// Shows nothing yet.
+    #[must_use]
+    pub fn on(gauge: &GaugeVec) -> Self {
+        Self { gauge: gauge.clone(), rows: Mutex::default() }
+    }
+
+    /// Shows these label values with their numbers, and takes away what was shown before and is not
+    /// among them.
+    pub fn show(&self, rows: impl IntoIterator<Item = (Vec<String>, f64)>) {
+        let mut shown = self.rows.lock();
+        let mut gone = std::mem::take(&mut *shown);
+        for (labels, value) in rows {
+            self.gauge.with_label_values(&labels).set(value);
+            gone.remove(&labels);
+            shown.insert(labels);
+        }
+        for labels in gone {
+            // It is there, as it was shown.
+            drop(self.gauge.remove_label_values(&labels));
+        }
+    }
+}
