@@ -1,6 +1,9 @@
 //! What the lifecycle does with claims: take them, and see each of them to its end.
 
+mod accepted;
 mod alone;
+
+pub use accepted::Acceptance;
 
 use super::claim::{Claim, Held, Terms};
 use super::flight::{Entered, Flight, Flights, Landing};
