@@ -225,7 +225,7 @@ pub(super) fn read<'a>(
     let rate_limit = table.get("rate_limit").and_then(|item| item.form());
     let pass_headers = table.get("pass_headers").and_then(|item| pass_headers(&item));
     let ttl = table.get("dedupe_ttl").and_then(|item| item.form());
-    let routes = table.get("routes").map(|item| route::read(&item, upstreams));
+    let routes = table.get("routes").map(|item| route::read(&item, upstreams, &dedupe.store));
     Some(Source {
         respond_within: respond_within.unwrap_or(RESPOND_WITHIN),
         answers: answers.unwrap_or(Answers::Full),

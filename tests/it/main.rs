@@ -27,6 +27,7 @@ mod faults;
 mod forwarding;
 mod hardening;
 mod hostile;
+mod inbox;
 mod listener;
 mod log;
 mod modes;

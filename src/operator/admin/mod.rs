@@ -22,6 +22,7 @@ mod access;
 mod clock_watch;
 
 use crate::edge::{BodyMemory, Limits, Listener, Reply, Responder, Traffic};
+use crate::inbox::Inbox;
 use crate::outcome::Refusal;
 use crate::request::{BodySource, RequestHead};
 use crate::telemetry::metrics::Metrics;
@@ -83,6 +84,11 @@ pub trait AdminBackend: Send + Sync + 'static {
     /// The bearer token that is asked for now; a reload may change it. `None` only where the
     /// listener is on a loopback address.
     fn token(&self) -> Option<Arc<Secret>>;
+
+    /// Where events wait, if there is such a place.
+    fn inbox(&self) -> Option<Arc<Inbox>> {
+        None
+    }
 
     /// Brings those figures up to date that are counted elsewhere, before `/metrics` is written.
     async fn before_scrape(&self);
@@ -216,7 +222,12 @@ impl Admin {
         reasons.extend(clock.problem);
         let status = if reasons.is_empty() { 200 } else { 503 };
         let mut body = json!({ "ready": reasons.is_empty(), "reasons": reasons });
-        let details = [("clock", clock.detail), ("store", shortcoming.map(Value::String))];
+        let full = self.backend.inbox().and_then(|inbox| inbox.fullness());
+        let details = [
+            ("clock", clock.detail),
+            ("store", shortcoming.map(Value::String)),
+            ("inbox", full.map(|why| format!("takes nothing in: {why}").into())),
+        ];
         if let Some(members) = body.as_object_mut() {
             let told = details.into_iter().filter_map(|(name, told)| Some((name, told?)));
             members.extend(told.map(|(name, told)| (name.to_owned(), told)));

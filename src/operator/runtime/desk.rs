@@ -3,6 +3,7 @@
 use super::Runtime;
 use crate::delivery::report::printable;
 use crate::delivery::route::{TypeGlob, UpstreamName};
+use crate::inbox::Inbox;
 use crate::operator::admin::{AdminBackend, Forgotten};
 use async_trait::async_trait;
 use hookward_claims::{Health, Standing};
@@ -69,11 +70,20 @@ impl AdminBackend for Runtime {
             .map(|upstream| {
                 let addresses: Map<String, Value> =
                     upstream.addresses.into_iter().map(|(at, ok)| (at, ok.into())).collect();
-                let facts = json!({ "healthy": upstream.healthy, "addresses": addresses });
+                let inbox = self.gate.inbox();
+                let paused = inbox.is_some_and(|inbox| inbox.is_paused(&upstream.name));
+                let facts = json!({
+                    "healthy": upstream.healthy,
+                    "addresses": addresses,
+                    "paused": paused,
+                });
                 (upstream.name.to_string(), facts)
             })
             .collect();
         status.insert("upstreams".to_owned(), upstreams.into());
+        if let Some(inbox) = self.gate.inbox() {
+            status.insert("inbox".to_owned(), inbox.status());
+        }
         status.insert(
             "dedupe".to_owned(),
             json!({ "store": store.name(), "entries": entries, "health": health }),
@@ -141,10 +151,17 @@ impl AdminBackend for Runtime {
         self.token.load_full()
     }
 
+    fn inbox(&self) -> Option<Arc<Inbox>> {
+        self.gate.inbox().cloned()
+    }
+
     async fn before_scrape(&self) {
         let store = self.gate.claims.store();
         let entries = store.entries(ASK_WITHIN).await.ok();
         let _turn = self.scraping.lock();
+        if let Some(inbox) = self.gate.inbox() {
+            inbox.show_figures();
+        }
         let (name, counters) = ([store.name()], store.counters());
         if let Some(entries) = entries {
             let gauge = self.gate.metrics.dedupe_entries.with_label_values(&name);

@@ -15,7 +15,7 @@ pub use hop::Hop;
 pub use http::{Connection, Response, get, request};
 pub use load::{Fate, Load, Retries};
 pub use metrics::Scrape;
-pub use proxy::{Proxy, Setup, hookward, printed, resident_bytes, stdout};
+pub use proxy::{Proxy, SHOP_SECRET, Setup, hookward, printed, resident_bytes, stdout};
 pub use receiver::{Kind, Receiver};
 pub use sender::{Delivery, Event, Sender, hmac_sha256_hex};
 pub use upstream::{Gate, Reply, Upstream};

@@ -1,0 +1,104 @@
+//! `[upstreams.NAME].headers` and `sign`: what an upstream is shown beside the event.
+
+use crate::delivery::credentials::{Credentials, SigningKey};
+use hookward_secret::Secret;
+use hookward_settings::document::Value;
+use hookward_settings::keys::{TableKeys, optional, required};
+use hookward_settings::reading::{Item, TableReader};
+use hookward_settings::secrets::{self, Found};
+use http::{HeaderName, HeaderValue};
+
+/// The keys of this table are names that the user chooses.
+static HEADERS: TableKeys =
+    TableKeys { title: "", about: "header names as { X-Tenant = { value = \"42\" } }", keys: &[] };
+
+static HEADER_KEYS: TableKeys = TableKeys {
+    title: "",
+    about: "",
+    keys: &[
+        optional("env", "name", "–", "The environment variable that holds it."),
+        optional("file", "path", "–", "The file that holds it."),
+        optional("value", "text", "–", "The value itself."),
+        optional("prefix", "text", "nothing", "Put before it."),
+    ],
+};
+
+pub(super) static SIGN_KEYS: TableKeys = TableKeys {
+    title: "[upstreams.NAME.sign]",
+    about: "Standard Webhooks, made anew for each attempt: `webhook-id`, `webhook-timestamp` and \
+            `webhook-signature`, with one `v1` signature for each secret.",
+    keys: &[required(
+        "secrets",
+        "list of secrets",
+        "Base64, with or without `whsec_` before it; newest first.",
+    )],
+};
+
+pub(super) fn read(table: &TableReader<'_>) -> Credentials {
+    let headers = table.get("headers").and_then(|item| item.table(&HEADERS));
+    let headers = headers.iter().flat_map(TableReader::entries);
+    let headers = headers.filter_map(|(name, item)| header(name, &item)).collect();
+    let keys = table.get("sign").and_then(|item| {
+        let secrets = item.table(&SIGN_KEYS)?.require("secrets", "a list of secrets")?;
+        let keys = secrets.each("a list of secrets as [{ env = \"ERP_WHSEC\" }]", signing_key)?;
+        if keys.is_empty() && matches!(&secrets.node.value, Value::List(list) if list.is_empty()) {
+            secrets.refuse("empty: nothing is signed", "at least one secret");
+        }
+        Some(keys)
+    });
+    Credentials::new(headers, keys.unwrap_or_default())
+}
+
+fn header(name: &str, item: &Item<'_>) -> Option<(HeaderName, HeaderValue)> {
+    let allowed = "the name of a header, not one of Host, Content-Length, hop-by-hop ones, \
+                   Hookward-*, Idempotency-Key and webhook-*";
+    let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
+        item.clone().hidden().refuse("not the name of a header", allowed);
+        return None;
+    };
+    if Credentials::is_reserved(&header) {
+        item.clone().hidden().refuse("a header that is not yours to set", allowed);
+        return None;
+    }
+    let table = item.clone().hidden().table(&HEADER_KEYS)?;
+    let prefix = table.get("prefix").map_or(Some(""), |item| item.text("a text as \"Bearer \""));
+    let value = match table.get("value") {
+        // A tenant's number is no secret, so it is not warned of.
+        Some(value) if table.get("env").is_none() && table.get("file").is_none() => {
+            Secret::from(value.text("the value as text")?.to_owned())
+        }
+        _ => found(item, secrets::read_beside(item, &HEADER_KEYS)?)?,
+    };
+    let mut bytes = prefix?.as_bytes().to_vec();
+    bytes.extend_from_slice(value.expose());
+    let Ok(mut value) = HeaderValue::from_bytes(&bytes) else {
+        item.clone().hidden().contradicts("cannot stand in a header");
+        return None;
+    };
+    value.set_sensitive(true);
+    Some((header, value))
+}
+
+fn found(item: &Item<'_>, found: Found) -> Option<Secret> {
+    match found {
+        Found::Secret(secret) => Some(secret),
+        Found::Unreadable(why) => {
+            if item.reading.needs(&item.key) {
+                let what = format!("{why}; the upstream would refuse what comes without it");
+                item.clone().hidden().contradicts(what);
+            }
+            None
+        }
+    }
+}
+
+fn signing_key(item: &Item<'_>) -> Option<SigningKey> {
+    let secret = found(item, secrets::read(item)?)?;
+    let key = SigningKey::of(&secret);
+    if key.is_none() && item.reading.needs(&item.key) {
+        item.clone()
+            .hidden()
+            .contradicts("not a secret of Standard Webhooks: base64 of 24 to 64 bytes");
+    }
+    key
+}
