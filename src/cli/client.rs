@@ -79,11 +79,14 @@ impl Client {
         Ok(Told { status, outcome, reason: reason.to_owned() })
     }
 
-    /// Status and body of the answer to a request without a body.
+    /// Status and body of the answer to a request.
     ///
     /// # Errors
     /// Why there was no answer.
-    pub fn ask(&self, request: http::Request<()>) -> Result<(u16, String), ureq::Error> {
+    pub fn ask(
+        &self,
+        request: http::Request<impl ureq::AsSendBody>,
+    ) -> Result<(u16, String), ureq::Error> {
         let mut response = self.agent.run(request)?;
         let text = response.body_mut().read_to_string()?;
         Ok((response.status().as_u16(), text))

@@ -11,6 +11,7 @@ pub mod demo;
 pub mod discover;
 pub mod exit;
 pub mod explain;
+pub mod inbox;
 pub mod presets;
 pub mod receiver;
 pub mod run;
@@ -45,6 +46,9 @@ enum Command {
     Discover(discover::Arguments),
     Presets(presets::Arguments),
     Dedupe(admin::DedupeArguments),
+    Inbox(inbox::Arguments),
+    Pause(inbox::PauseArguments),
+    Resume(inbox::ResumeArguments),
     Receiver(receiver::Arguments),
     Health(admin::HealthArguments),
 }
@@ -70,6 +74,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Discover(arguments) => discover::run(arguments),
         Command::Presets(arguments) => presets::run(arguments),
         Command::Dedupe(arguments) => admin::dedupe(arguments),
+        Command::Inbox(arguments) => inbox::inbox(arguments),
+        Command::Pause(arguments) => inbox::pause(arguments),
+        Command::Resume(arguments) => inbox::resume(arguments),
         Command::Receiver(arguments) => receiver::run(arguments),
         Command::Health(arguments) => admin::health(arguments),
     };

@@ -176,6 +176,17 @@ impl Inbox {
         self.looking(move |engine| engine.select(&filter)).await.unwrap_or_default()
     }
 
+    /// Those of these numbers that there are.
+    pub async fn existing(&self, mut seqs: Vec<u64>) -> Vec<u64> {
+        seqs.sort_unstable();
+        seqs.dedup();
+        let known = move |engine: &hookward_inbox::Inbox| {
+            seqs.retain(|seq| engine.show(*seq).is_some());
+            seqs
+        };
+        self.looking(known).await.unwrap_or_default()
+    }
+
     /// Reads of the log block, so they are made where that holds nobody up.
     async fn looking<T: Send + 'static>(
         &self,

@@ -8,6 +8,7 @@
 //! | `GET /status` | version, uptime, configuration, sources, upstreams, store |
 //! | `GET /dedupe/{source}/{event id}` | per destination its state and since when; 404 if absent |
 //! | `DELETE /dedupe/{source}/{event id}` | forgets it, so that a re-send is forwarded; 409 while it is in flight |
+//! | `/inbox…`, `/upstreams/{name}/…` | see [`inbox`] |
 //! | `POST /reload` | as SIGHUP: 200, or 422 with all problems, the old configuration still serving |
 //!
 //! Source and event id are percent-encoded path segments. With a token, all but the first three ask
@@ -20,6 +21,7 @@
 
 mod access;
 mod clock_watch;
+mod inbox;
 
 use crate::edge::{BodyMemory, Limits, Listener, Reply, Responder, Traffic};
 use crate::inbox::Inbox;
@@ -111,7 +113,7 @@ const READY_WITHIN: Duration = Duration::from_secs(2);
 /// Connections at once. When all places are taken the oldest gives way, so that a probe is answered.
 const PLACES: usize = 256;
 
-/// Bodies held at once; no request has one that says anything.
+/// Bodies held at once; only what changes the inbox has one that says anything.
 const ADMIN_MEMORY_BYTES: usize = 1024 * 1024;
 
 /// The requests of this listener, answered.
@@ -163,7 +165,7 @@ impl Admin {
         .with_places(PLACES)
     }
 
-    async fn answer(&self, head: &RequestHead) -> Reply {
+    async fn answer(&self, head: &RequestHead, body: &[u8]) -> Reply {
         let read = [Method::GET, Method::HEAD];
         match head.path.as_str() {
             "/metrics" => match only(&read, head) {
@@ -178,6 +180,9 @@ impl Admin {
             path => {
                 if let Some(refused) = access::check(self.backend.token().as_deref(), head) {
                     return refused;
+                }
+                if let Some(answered) = inbox::answer(&self.backend, head, body).await {
+                    return answered;
                 }
                 match path {
                     "/status" => match only(&read, head) {
@@ -288,9 +293,10 @@ impl Admin {
 #[async_trait]
 impl Responder for Admin {
     async fn respond(&self, head: RequestHead, body: &mut dyn BodySource) -> Reply {
-        // No request here has a body that says anything; read, it does not cost the connection.
-        drop(body.read(&mut |_| {}).await);
-        self.answer(&head).await
+        // Read to its end, so that a body that says nothing does not cost the connection.
+        let body = body.read(&mut |_| {}).await;
+        let body = body.map(|body| body.bytes).unwrap_or_default();
+        self.answer(&head, &body).await
     }
 
     fn refuse(&self, refusal: Refusal, _client: IpAddr) -> Reply {
