@@ -220,11 +220,8 @@ fn of_upstream(name: &str, verb: &str) -> String {
 }
 
 fn change(change: &Change, verb: &str, as_new: bool) -> Result<Exit, Stop> {
-    let conditions: Map<String, Value> = change
-        .conditions
-        .stated()
-        .map(|(name, value)| (name.to_owned(), value.into()))
-        .collect();
+    let conditions: Map<String, Value> =
+        change.conditions.stated().map(|(name, value)| (name.to_owned(), value.into())).collect();
     let mut body = json!({ "reason": change.reason, "dry_run": change.dry_run });
     let members = match (change.seq.is_empty(), conditions.is_empty()) {
         (false, true) => ("seq", json!(change.seq)),
@@ -281,12 +278,7 @@ impl Said {
     }
 }
 
-fn ask(
-    file: &ConfigFile,
-    method: &Method,
-    path: &str,
-    body: Option<&Value>,
-) -> Result<Said, Stop> {
+fn ask(file: &ConfigFile, method: &Method, path: &str, body: Option<&Value>) -> Result<Said, Stop> {
     let admin: AdminSettings = file.load(Part::Admin)?.admin;
     let url = url_of(&admin, path)?;
     let client = Client::new(Trust::Web, PATIENCE);

@@ -43,7 +43,8 @@ pub(super) async fn answer(
     body: &[u8],
 ) -> Option<Reply> {
     let path = head.path.as_str();
-    let in_inbox = path.strip_prefix("/inbox").filter(|rest| rest.is_empty() || rest.starts_with('/'));
+    let in_inbox =
+        path.strip_prefix("/inbox").filter(|rest| rest.is_empty() || rest.starts_with('/'));
     let of_upstream = path.strip_prefix("/upstreams/").and_then(|rest| rest.split_once('/'));
     let of_upstream = of_upstream.filter(|(_, verb)| matches!(*verb, "pause" | "resume"));
     if in_inbox.is_none() && of_upstream.is_none() {
@@ -259,7 +260,9 @@ impl Asked<'_> {
             b"" => Pause::default(),
             body => match serde_json::from_slice(body) {
                 Ok(pause) => pause,
-                Err(why) => return fault(400, &format!("the body is not what is asked for: {why}")),
+                Err(why) => {
+                    return fault(400, &format!("the body is not what is asked for: {why}"));
+                }
             },
         };
         let until = match pause.until.as_ref().filter(|until| !until.is_null()) {

@@ -1,10 +1,16 @@
 //! Events that wait: `delivery = "spill"` and `"queued"`.
 
 mod configuration;
+mod credentials;
+mod order;
+mod people;
 mod queued;
 mod spill;
+mod trials;
 
-use crate::support::{Setup, Upstream, eventually};
+use crate::support::{
+    Delivery, SHOP_SECRET, Setup, Upstream, eventually, hmac_sha256_hex, rfc3339_in,
+};
 use std::path::Path;
 
 /// The source `shop` with this `delivery` to `erp`, whose further keys these are.
@@ -40,4 +46,14 @@ pub fn drained(proxy: &crate::support::Proxy) {
             .iter()
             .all(|state| scrape.sum("hookward_inbox_events", &[("state", state)]) == 0)
     });
+}
+
+/// A signed event of an order: a step in what happens to it.
+pub fn order(id: &str, order: u64, step: u64) -> Delivery {
+    let at = rfc3339_in(0);
+    let body = format!(
+        r#"{{"event_id":"{id}","type":"order.created","created_at":"{at}","order":{order},"step":{step}}}"#
+    );
+    let signature = format!("sha256={}", hmac_sha256_hex(SHOP_SECRET, body.as_bytes()));
+    Delivery::post("/webhooks/shop", body).with("X-Signature", &signature)
 }
