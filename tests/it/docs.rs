@@ -66,7 +66,7 @@ fn every_configuration_in_a_document_is_one() {
     assert!(checked >= 2, "{checked} configurations");
 }
 
-const TABLES: [&str; 6] = ["server", "admin", "log", "dedupe", "upstreams", "sources"];
+const TABLES: [&str; 7] = ["server", "admin", "log", "dedupe", "inbox", "upstreams", "sources"];
 
 /// What a document leaves out of a source because it speaks of something else.
 const SOURCE: &str = r#"

@@ -64,7 +64,8 @@ impl Fixed {
             ("server.tls (on or off)", self.tls != new.tls),
             ("admin.listen (and admin.token)", !self.same_admin_listener(new)),
             ("dedupe store", self.store != new.store),
-            ("inbox", self.inbox != new.inbox),
+            // Another store brings another inbox.
+            ("inbox", self.store == new.store && self.inbox != new.inbox),
         ];
         changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
     }
