@@ -68,16 +68,14 @@ pub async fn forward(
     let started = gate.clock.monotonic();
     // All tasks are started before any is waited for. Waiting in route order is then as quick as
     // waiting for all at once, and the first failure that is found is the one to be told.
-    let pending: Vec<_> = match &dispatch.keep {
-        Some(keep) => keeping::start(gate, &dispatch, keep, holds, &in_flight, report),
-        None => {
-            let upstreams = &dispatch.route.upstreams;
-            let holds = holds.into_iter().zip(dispatch.route.destinations.iter().zip(upstreams));
-            let start = |(hold, ((to, _), upstream)): (_, (&(UpstreamName, _), _))| {
-                start(gate, &dispatch, (to, upstream), hold, &in_flight, report)
-            };
-            holds.map(start).collect()
-        }
+    let pending: Vec<_> = if let Some(keep) = &dispatch.keep {
+        keeping::start(gate, &dispatch, keep, holds, &in_flight, report)
+    } else {
+        let upstreams = dispatch.route.destinations.iter().zip(&dispatch.route.upstreams);
+        let start = |(hold, ((to, _), upstream)): (_, (&(UpstreamName, _), _))| {
+            start(gate, &dispatch, (to, upstream), hold, &in_flight, report)
+        };
+        holds.into_iter().zip(upstreams).map(start).collect()
     };
     let names = dispatch.route.destinations.iter().map(|(name, _)| name);
     let alone = pending.len() == 1;
@@ -129,27 +127,26 @@ fn label(end: Option<&End>) -> String {
 }
 
 /// What is waited for where nothing is to be sent; else the claim to send with.
-pub(super) fn ours(hold: Hold<End>) -> Result<Option<Claim<End>>, Pending> {
+pub(super) fn ours(hold: Hold<End>) -> Result<Option<Claim<End>>, Box<Pending>> {
     match hold {
         Hold::Won(claim) => Ok(Some(claim)),
         Hold::Unguarded => Ok(None),
-        Hold::InFlight(waiter) => Err(Pending::Theirs(waiter)),
-        Hold::Delivered { .. } => Err(Pending::Known(None)),
+        Hold::InFlight(waiter) => Err(Box::new(Pending::Theirs(waiter))),
+        Hold::Delivered { .. } => Err(Box::new(Pending::Known(None))),
         Hold::Uncertain { left } => {
             let refusal = Refusal::new(Reason::Uncertain).retry_after(left);
-            Err(Pending::Known(Some(End::Failed(refusal))))
+            Err(Box::new(Pending::Known(Some(End::Failed(refusal)))))
         }
         Hold::Absent => {
             let refusal = Refusal::because(Reason::StoreUnavailable, "the store claimed nothing");
-            Err(Pending::Known(Some(End::Failed(refusal))))
+            Err(Box::new(Pending::Known(Some(End::Failed(refusal)))))
         }
     }
 }
 
 /// What is said of a destination that an operator has paused.
-pub(super) fn paused(upstream: &UpstreamName) -> End {
-    let detail = format!("{upstream}: it is paused");
-    End::Failed(Refusal::because(Reason::UpstreamUnreachable, detail))
+pub(super) fn paused(upstream: &UpstreamName) -> Refusal {
+    Refusal::because(Reason::UpstreamUnreachable, format!("{upstream}: it is paused"))
 }
 
 fn start(
@@ -162,15 +159,15 @@ fn start(
 ) -> Pending {
     let claim = match ours(hold) {
         Ok(claim) => claim,
-        Err(pending) => return pending,
+        Err(pending) => return *pending,
     };
     let inbox = gate.inbox();
     if inbox.is_some_and(|inbox| inbox.is_paused(upstream)) {
         if let Some(claim) = claim {
-            let end = Arc::new(paused(upstream));
+            let end = Arc::new(End::Failed(paused(upstream)));
             tokio::spawn(claim.settle(Ending::Released, end.note(), end));
         }
-        return Pending::Known(Some(paused(upstream)));
+        return Pending::Known(Some(End::Failed(paused(upstream))));
     }
     let mut request = request(dispatch);
     show_credentials(gate, dispatch, served, &mut request);

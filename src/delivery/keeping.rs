@@ -130,7 +130,7 @@ pub(super) fn start(
         .map(|(hold, ((to, _), served))| {
             let claim = match ours(hold) {
                 Ok(claim) => Arc::new(Mutex::new(claim)),
-                Err(pending) => return pending,
+                Err(pending) => return *pending,
             };
             let (tell, told) = oneshot::channel();
             let way = keeping.way(to, served, &claim);
@@ -309,7 +309,8 @@ impl Keeping {
                 }
                 Way::Stored(why) => match self.begin_anyway(why, &leg) {
                     Ok(live) => live,
-                    Err(end) => {
+                    Err(refusal) => {
+                        let end = End::Failed(refusal);
                         settle(&leg.claim, Ending::Released, &end).await;
                         tell(leg.tell, &leg.late, end);
                         continue;
@@ -327,8 +328,8 @@ impl Keeping {
         }
     }
 
-    fn begin_anyway(self: &Arc<Self>, why: Why, leg: &Leg) -> Result<UnderWay, End> {
-        let full = || End::Failed(Refusal::new(Reason::InboxFull));
+    fn begin_anyway(self: &Arc<Self>, why: Why, leg: &Leg) -> Result<UnderWay, Refusal> {
+        let full = || Refusal::new(Reason::InboxFull);
         match why {
             Why::Behind => return Err(full()),
             Why::Paused => return Err(paused(&leg.to)),

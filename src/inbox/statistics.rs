@@ -58,13 +58,13 @@ impl Inbox {
         metrics.inbox_overdue.with_label_values(&[""; 0]).set(overdue);
         for found in &stats.destinations {
             let to = found.to.as_str();
-            let states = [
+            let by_state = [
                 ("ready", found.ready),
                 ("waiting", found.waiting),
                 ("in_flight", found.in_flight),
                 ("dead", found.dead),
             ];
-            for (state, count) in states {
+            for (state, count) in by_state {
                 metrics.inbox_events.with_label_values(&[to, state]).set(whole(count));
             }
             let oldest = found.oldest_accepted_at.map_or(0, seconds);

@@ -132,6 +132,25 @@ impl Inbox {
         (listed.state != State::Dead).then_some(standing)
     }
 
+    /// The word for how an event stands for a destination, and since when it is there.
+    #[must_use]
+    pub fn standing(
+        &self,
+        source: &SourceName,
+        id: &EventId,
+        to: &UpstreamName,
+    ) -> Option<(&'static str, UnixMillis)> {
+        let listed = self.engine.find(source.as_str(), id.as_str(), to.as_str())?;
+        let since = UnixMillis(i64::try_from(listed.accepted_at).unwrap_or(i64::MAX));
+        let word = match listed.state {
+            State::Ready | State::Waiting | State::InFlight => "queued",
+            State::Dead => "dead",
+            State::Delivered => "delivered",
+            State::Discarded => "discarded",
+        };
+        Some((word, since))
+    }
+
     /// The state of an event for a destination.
     #[must_use]
     pub fn state(&self, source: &SourceName, id: &EventId, to: &UpstreamName) -> Option<State> {

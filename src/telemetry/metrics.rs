@@ -118,7 +118,7 @@ metrics! {
     upstream_healthy: IntGaugeVec = "hookward_upstream_healthy" ["upstream", "address"];
     /// Reloads of the configuration: ok, or error, which leaves the old one serving.
     config_reloads: IntCounterVec = "hookward_config_reloads_total" ["result"];
-    /// Events in the inbox by destination: ready, waiting, in_flight, dead.
+    /// Events in the inbox by destination and state.
     inbox_events: IntGaugeVec = "hookward_inbox_events" ["upstream", "state"];
     /// Bytes of events in the inbox; `max_bytes` bounds them.
     inbox_bytes: IntGaugeVec = "hookward_inbox_bytes" [];

@@ -176,10 +176,8 @@ impl Destination {
         if let Some(retry_after) = refusal {
             return refused_by_breaker(retry_after);
         }
-        let (reserved, _background) = match reserved {
-            Some(Spare { place, _background }) => (place, _background),
-            None => (None, None),
-        };
+        // The share is given back when the head of the answer is there, the place with its body.
+        let Spare { place: reserved, share: _share } = reserved.unwrap_or_default();
         let place = match &self.gate {
             Some(_) if reserved.is_some() => reserved,
             Some(gate) => match gate.enter(deadline).await {

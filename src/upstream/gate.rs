@@ -44,7 +44,7 @@ impl Gate {
     pub(super) fn spare(&self) -> Option<Spare> {
         let background = Arc::clone(&self.background).try_acquire_owned().ok()?;
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        Some(Spare { place: Some(place), _background: Some(background) })
+        Some(Spare { place: Some(place), share: Some(background) })
     }
 
     /// Takes a place, after those who wait already, until the permit is dropped.

@@ -183,7 +183,8 @@ pub trait Forwarder: Send + Sync {
 #[derive(Debug, Default)]
 pub struct Spare {
     place: Option<OwnedSemaphorePermit>,
-    _background: Option<OwnedSemaphorePermit>,
+    /// Of those that attempts may take that no sender waits for.
+    share: Option<OwnedSemaphorePermit>,
 }
 
 /// The destinations of one configuration. They are looked up once, when it is made ready to serve.

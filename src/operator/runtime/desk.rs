@@ -98,7 +98,19 @@ impl AdminBackend for Runtime {
             .inspect(&source.into(), &event_id.into(), &destinations, ASK_WITHIN)
             .await
             .map_err(|fault| fault.to_string())?;
-        Ok(known(source, event_id, &stood))
+        let mut stands = known(&stood);
+        if let Some(inbox) = self.gate.inbox() {
+            for name in &destinations {
+                let stored = inbox.standing(&source.into(), &event_id.into(), name);
+                if let Some((state, since)) = stored.filter(|_| !stands.contains_key(name.as_str()))
+                {
+                    let facts = json!({ "state": state, "since": since.to_rfc3339() });
+                    stands.insert(name.to_string(), facts);
+                }
+            }
+        }
+        let told = || json!({ "source": source, "event_id": event_id, "destinations": stands });
+        Ok((!stands.is_empty()).then(told))
     }
 
     async fn forget(
@@ -115,7 +127,7 @@ impl AdminBackend for Runtime {
             .forget(&source.into(), &event_id.into(), &destinations, ASK_WITHIN)
             .await
             .map_err(|fault| fault.to_string())?;
-        let known = known(source, event_id, &stood).is_some();
+        let known = !known(&stood).is_empty();
         if stood.iter().any(|(_, standing)| matches!(standing, Standing::InFlight { .. })) {
             tracing::warn!(
                 source,
@@ -174,9 +186,9 @@ impl AdminBackend for Runtime {
     }
 }
 
-/// Per destination its state and since when; `None` if none of them knows the event.
-fn known(source: &str, event_id: &str, stood: &[(UpstreamName, Standing)]) -> Option<Value> {
-    let destinations: Map<String, Value> = stood
+/// Per destination that knows the event its state and since when.
+fn known(stood: &[(UpstreamName, Standing)]) -> Map<String, Value> {
+    stood
         .iter()
         .filter_map(|(name, standing)| {
             let facts = match standing {
@@ -195,9 +207,7 @@ fn known(source: &str, event_id: &str, stood: &[(UpstreamName, Standing)]) -> Op
             };
             Some((name.to_string(), facts))
         })
-        .collect();
-    (!destinations.is_empty())
-        .then(|| json!({ "source": source, "event_id": event_id, "destinations": destinations }))
+        .collect()
 }
 
 impl Runtime {

@@ -72,6 +72,10 @@ fn a_list_has_filters_and_pages_and_one_entry_has_its_tries() {
     assert_eq!(get(proxy.admin, "/inbox/999999").status, 404);
     assert!(!get(proxy.admin, "/inbox").text().contains("created_at"), "never bodies");
 
+    for (id, state) in [("late", "queued"), ("dead-0", "dead")] {
+        let known = json(&get(proxy.admin, &format!("/dedupe/shop/{id}")));
+        assert_eq!(known["destinations"]["erp"]["state"], state, "{known}");
+    }
     let status = json(&get(proxy.admin, "/status"));
     assert_eq!(status["inbox"]["events"]["erp"]["dead"], 3);
     assert_eq!(status["inbox"]["events"]["erp"]["waiting"], 1);

@@ -44,7 +44,7 @@ impl<T: Send + Sync + 'static> Claims<T> {
         for _ in 0..LOOKS {
             let stands = self.store.claim(&[target], fence, Intent::Claim, WITHIN).await;
             match self.counted(stands).map(|stands| stands.into_iter().next()) {
-                Ok(Some(Standing::Claimed)) => break,
+                Ok(Some(Standing::Claimed)) | Err(_) => break,
                 Ok(Some(Standing::Delivered { .. })) => return,
                 Ok(Some(Standing::Uncertain { .. })) => {
                     if self.counted(self.store.forget(key, WITHIN).await).is_err() {
@@ -52,7 +52,6 @@ impl<T: Send + Sync + 'static> Claims<T> {
                     }
                 }
                 Ok(_) => tokio::time::sleep(STEP_ASIDE).await,
-                Err(_) => break,
             }
         }
         if self.settle(key, fence, &verdict, WITHIN).await.is_err() {
