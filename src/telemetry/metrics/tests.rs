@@ -5,8 +5,12 @@ use super::*;
 #[test]
 fn a_scrape_shows_name_labels_help_and_value() {
     let metrics = Metrics::new().unwrap();
-    let source =
-        metrics.source_handles("shop", ["order.created", "other"].into_iter(), ["0"].into_iter());
+    let source = metrics.source_handles(
+        "shop",
+        ["order.created", "other"].into_iter(),
+        ["0"].into_iter(),
+        false,
+    );
     source.ended(Outcome::Delivered, None, Duration::from_millis(3));
     source.ended(Outcome::Rejected, Some(Reason::SignatureMismatch), Duration::ZERO);
     source.event("order.created", Outcome::Delivered);
