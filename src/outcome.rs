@@ -383,7 +383,7 @@ mod tests {
         ("rejected", 429, "rate_limited"),
         ("rejected", 403, "address_not_allowed"),
         ("rejected", 503, "overloaded shutting_down secret_unavailable store_unavailable"),
-        ("held", 503, "in_flight still_working uncertain"),
+        ("held", 503, "in_flight still_working uncertain inbox_full"),
         ("failed", 503, "upstream_unreachable"),
         ("failed", 504, "upstream_timeout"),
         ("failed", 502, "upstream_error upstream_refused upstream_broken"),
