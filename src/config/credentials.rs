@@ -7,6 +7,7 @@ use hookward_settings::keys::{TableKeys, optional, required};
 use hookward_settings::reading::{Item, TableReader};
 use hookward_settings::secrets::{self, Found};
 use http::{HeaderName, HeaderValue};
+use std::cell::Cell;
 
 /// The keys of this table are names that the user chooses.
 static HEADERS: TableKeys =
@@ -35,21 +36,29 @@ pub(super) static SIGN_KEYS: TableKeys = TableKeys {
 };
 
 pub(super) fn read(table: &TableReader<'_>) -> Credentials {
+    let is_incomplete = Cell::new(false);
     let headers = table.get("headers").and_then(|item| item.table(&HEADERS));
     let headers = headers.iter().flat_map(TableReader::entries);
-    let headers = headers.filter_map(|(name, item)| header(name, &item)).collect();
+    let headers = headers.filter_map(|(name, item)| header(name, &item, &is_incomplete)).collect();
     let keys = table.get("sign").and_then(|item| {
         let secrets = item.table(&SIGN_KEYS)?.require("secrets", "a list of secrets")?;
-        let keys = secrets.each("a list of secrets as [{ env = \"ERP_WHSEC\" }]", signing_key)?;
-        if keys.is_empty() && matches!(&secrets.node.value, Value::List(list) if list.is_empty()) {
+        if matches!(&secrets.node.value, Value::List(list) if list.is_empty()) {
             secrets.refuse("empty: nothing is signed", "at least one secret");
         }
-        Some(keys)
+        secrets.each("a list of secrets as [{ env = \"ERP_WHSEC\" }]", |item| {
+            signing_key(item, &is_incomplete)
+        })
     });
-    Credentials::new(headers, keys.unwrap_or_default())
+    let mut credentials = Credentials::new(headers, keys.unwrap_or_default());
+    credentials.is_incomplete = is_incomplete.get();
+    credentials
 }
 
-fn header(name: &str, item: &Item<'_>) -> Option<(HeaderName, HeaderValue)> {
+fn header(
+    name: &str,
+    item: &Item<'_>,
+    is_incomplete: &Cell<bool>,
+) -> Option<(HeaderName, HeaderValue)> {
     let allowed = "the name of a header, not one of Host, Content-Length, hop-by-hop ones, \
                    Hookward-*, Idempotency-Key and webhook-*";
     let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
@@ -67,7 +76,7 @@ fn header(name: &str, item: &Item<'_>) -> Option<(HeaderName, HeaderValue)> {
         Some(value) if table.get("env").is_none() && table.get("file").is_none() => {
             Secret::from(value.text("the value as text")?.to_owned())
         }
-        _ => found(item, secrets::read_beside(item, &HEADER_KEYS)?)?,
+        _ => found(item, secrets::read_beside(item, &HEADER_KEYS)?, is_incomplete)?,
     };
     let mut bytes = prefix?.as_bytes().to_vec();
     bytes.extend_from_slice(value.expose());
@@ -79,21 +88,22 @@ fn header(name: &str, item: &Item<'_>) -> Option<(HeaderName, HeaderValue)> {
     Some((header, value))
 }
 
-fn found(item: &Item<'_>, found: Found) -> Option<Secret> {
+fn found(item: &Item<'_>, found: Found, is_incomplete: &Cell<bool>) -> Option<Secret> {
     match found {
         Found::Secret(secret) => Some(secret),
         Found::Unreadable(why) => {
+            is_incomplete.set(true);
             if item.reading.needs(&item.key) {
-                let what = format!("{why}; the upstream would refuse what comes without it");
-                item.clone().hidden().contradicts(what);
+                let what = format!("{why}; until it can be read, nothing is sent to the upstream");
+                item.clone().hidden().warn(what);
             }
             None
         }
     }
 }
 
-fn signing_key(item: &Item<'_>) -> Option<SigningKey> {
-    let secret = found(item, secrets::read(item)?)?;
+fn signing_key(item: &Item<'_>, is_incomplete: &Cell<bool>) -> Option<SigningKey> {
+    let secret = found(item, secrets::read(item)?, is_incomplete)?;
     let key = SigningKey::of(&secret);
     if key.is_none() && item.reading.needs(&item.key) {
         item.clone()

@@ -38,13 +38,16 @@ impl SigningKey {
 pub struct Credentials {
     headers: Vec<(HeaderName, HeaderValue)>,
     keys: Vec<SigningKey>,
+    /// One of them cannot be read. Nothing is sent without it: the receiver would refuse it, and a
+    /// refusal counts against the event.
+    pub is_incomplete: bool,
 }
 
 impl Credentials {
     /// These headers, and a signature by each of these keys.
     #[must_use]
     pub const fn new(headers: Vec<(HeaderName, HeaderValue)>, keys: Vec<SigningKey>) -> Self {
-        Self { headers, keys }
+        Self { headers, keys, is_incomplete: false }
     }
 
     /// Whether a header is set by Hookward or by the connection.

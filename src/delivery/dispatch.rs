@@ -144,9 +144,21 @@ pub(super) fn ours(hold: Hold<End>) -> Result<Option<Claim<End>>, Box<Pending>> 
     }
 }
 
-/// What is said of a destination that an operator has paused.
-pub(super) fn paused(upstream: &UpstreamName) -> Refusal {
-    Refusal::because(Reason::UpstreamUnreachable, format!("{upstream}: it is paused"))
+/// Why nothing may be sent to a destination now: an operator has paused it, or a credential of it
+/// cannot be read.
+pub(super) fn closed(
+    inbox: Option<&Arc<Inbox>>,
+    upstream: &UpstreamName,
+    served: &ServedUpstream,
+) -> Option<Refusal> {
+    let why = if served.credentials.is_incomplete {
+        "a credential for it cannot be read"
+    } else if inbox.is_some_and(|inbox| inbox.is_paused(upstream)) {
+        "it is paused"
+    } else {
+        return None;
+    };
+    Some(Refusal::because(Reason::UpstreamUnreachable, format!("{upstream}: {why}")))
 }
 
 fn start(
@@ -162,12 +174,12 @@ fn start(
         Err(pending) => return *pending,
     };
     let inbox = gate.inbox();
-    if inbox.is_some_and(|inbox| inbox.is_paused(upstream)) {
+    if let Some(refusal) = closed(inbox, upstream, served) {
         if let Some(claim) = claim {
-            let end = Arc::new(End::Failed(paused(upstream)));
+            let end = Arc::new(End::Failed(refusal.clone()));
             tokio::spawn(claim.settle(Ending::Released, end.note(), end));
         }
-        return Pending::Known(Some(End::Failed(paused(upstream))));
+        return Pending::Known(Some(End::Failed(refusal)));
     }
     let mut request = request(dispatch);
     show_credentials(gate, dispatch, served, &mut request);

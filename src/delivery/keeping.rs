@@ -6,7 +6,7 @@
 
 use crate::delivery::answer::End;
 use crate::delivery::attempt::{self, Met, millis};
-use crate::delivery::dispatch::{self, Dispatch, Late, Pending, ours, paused};
+use crate::delivery::dispatch::{self, Dispatch, Late, Pending, closed, ours};
 use crate::delivery::gate::{Gate, ServedUpstream};
 use crate::delivery::headers::HOOKWARD_ATTEMPT;
 use crate::delivery::proof::Proven;
@@ -74,14 +74,13 @@ enum Way {
 }
 
 /// Why no live attempt is made.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Why {
     /// The route says so, or the event was given up once.
     First,
     /// Earlier events of its key wait.
     Behind,
-    /// The destination is paused.
-    Paused,
+    /// Nothing may be sent there now.
+    Closed(Refusal),
 }
 
 /// A request under way.
@@ -150,8 +149,8 @@ impl Keeping {
     /// Begins the live attempt, where there is to be one.
     fn way(self: &Arc<Self>, to: &UpstreamName, served: &Arc<ServedUpstream>, claim: &Slot) -> Way {
         let Keep { inbox, event, order_key, delivery, .. } = &self.keep;
-        if inbox.is_paused(to) {
-            return Way::Stored(Why::Paused);
+        if let Some(refusal) = closed(Some(inbox), to, served) {
+            return Way::Stored(Why::Closed(refusal));
         }
         let state = inbox.state(event.source(), &event.event().id, to);
         if *delivery == Delivery::Queued || state == Some(State::Dead) {
@@ -307,7 +306,7 @@ impl Keeping {
                     live.lane = key.and_then(|key| inbox.hold_lane(event.source(), &leg.to, key));
                     live
                 }
-                Way::Stored(why) => match self.begin_anyway(why, &leg) {
+                Way::Stored(ref why) => match self.begin_anyway(why, &leg) {
                     Ok(live) => live,
                     Err(refusal) => {
                         let end = End::Failed(refusal);
@@ -328,11 +327,11 @@ impl Keeping {
         }
     }
 
-    fn begin_anyway(self: &Arc<Self>, why: Why, leg: &Leg) -> Result<UnderWay, Refusal> {
+    fn begin_anyway(self: &Arc<Self>, why: &Why, leg: &Leg) -> Result<UnderWay, Refusal> {
         let full = || Refusal::new(Reason::InboxFull);
         match why {
             Why::Behind => return Err(full()),
-            Why::Paused => return Err(paused(&leg.to)),
+            Why::Closed(refusal) => return Err(refusal.clone()),
             Why::First => {}
         }
         let Keep { inbox, event, order_key, .. } = &self.keep;

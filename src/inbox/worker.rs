@@ -81,6 +81,7 @@ impl Worker {
         let mut is_short = false;
         let taken = self.inbox.engine.take_due(|to| {
             let upstream = snapshot.upstream(to);
+            let upstream = upstream.filter(|upstream| !upstream.credentials.is_incomplete);
             let spare = upstream.map_or(0, |upstream| upstream.forwarder.room());
             let room = spare.min(self.places_of(to).available_permits());
             is_short |= room < AT_ONCE;

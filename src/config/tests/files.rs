@@ -13,6 +13,8 @@ fn secrets() -> TestSecrets {
         .with("SHOP_SECRET", secret)
         .with("ACME_VERIFY_TOKEN", secret)
         .with("HOOKWARD_ADMIN_TOKEN", secret)
+        .with("ERP_TOKEN", secret)
+        .with("ERP_WHSEC", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
         .with_file("/etc/hookward/acme.secret", secret)
 }
 

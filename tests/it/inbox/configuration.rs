@@ -75,7 +75,6 @@ fn retries_and_keys_are_judged() {
         "headers = { Host = { value = \"a\" } }",
         "headers = { Hookward-Source = { value = \"a\" } }",
         "headers = { webhook-id = { value = \"a\" } }",
-        "headers = { X-A = { env = \"NOT_THERE_AT_ALL\" } }",
         "sign = { secrets = [] }",
         "sign = { secrets = [{ value = \"short\" }] }",
     ] {

@@ -65,3 +65,24 @@ fn each_attempt_is_signed_anew_also_from_the_inbox() {
         assert!(!holds(b"webhook-timestamp"), "credentials are not stored: {}", file.display());
     }
 }
+
+#[test]
+fn nothing_is_sent_without_a_credential_that_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    let erp = Upstream::start();
+    let keys = format!(
+        "headers = {{ Authorization = {{ file = {:?} }} }}\n{SOON}",
+        token.display().to_string()
+    );
+    let proxy = kept(&erp, folder.path(), "spill", &keys).start();
+    assert!(proxy.log().contains("nothing is sent to the upstream"), "{}", proxy.log());
+    let told = Sender::to(&proxy).deliver(&Event::order("evt-1").signed());
+    assert_eq!(told.outcome(), "queued");
+    erp.saw(0);
+    std::fs::write(&token, "Basic abc").unwrap();
+    let reloaded = crate::support::request(proxy.admin, "POST", "/reload", &[]);
+    assert_eq!(reloaded.status, 200, "{reloaded:?}");
+    super::drained(&proxy);
+    assert_eq!(erp.saw(1)[0].header("Authorization"), "Basic abc");
+}
