@@ -15,6 +15,8 @@ pub enum Outcome {
     Delivered,
     /// Every destination had accepted the event before; nothing was forwarded.
     Duplicate,
+    /// It is durable in the inbox, and not yet accepted everywhere.
+    Queued,
     /// Genuine, but no route wants this type.
     Ignored,
     /// A handshake of the sender's protocol, answered here.
@@ -29,9 +31,10 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome, in the order of the documentation.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Delivered,
         Self::Duplicate,
+        Self::Queued,
         Self::Ignored,
         Self::Handshake,
         Self::Rejected,
@@ -45,6 +48,7 @@ impl Outcome {
         match self {
             Self::Delivered => "delivered",
             Self::Duplicate => "duplicate",
+            Self::Queued => "queued",
             Self::Ignored => "ignored",
             Self::Handshake => "handshake",
             Self::Rejected => "rejected",
@@ -149,6 +153,8 @@ reasons! {
     StillWorking => "still_working", Held, 503, Some(1), Info, Destination, "The event is still being processed; deliver again to learn how it ended.";
     /// An earlier delivery may have been accepted; waiting out the hold.
     Uncertain => "uncertain", Held, 503, Some(1), Warn, Claim, "Whether an earlier delivery was accepted is not known yet; deliver again later.";
+    /// The inbox has no room, and earlier events of its order key still wait.
+    InboxFull => "inbox_full", Held, 503, Some(5), Warn, Capacity, "There is no room to keep the event; deliver again later.";
     /// No connection to the destination.
     UpstreamUnreachable => "upstream_unreachable", Failed, 503, Some(5), Warn, Destination, "A destination cannot be reached; deliver again later.";
     /// The destination did not answer within its `timeout`.
@@ -377,7 +383,7 @@ mod tests {
         ("rejected", 429, "rate_limited"),
         ("rejected", 403, "address_not_allowed"),
         ("rejected", 503, "overloaded shutting_down secret_unavailable store_unavailable"),
-        ("held", 503, "in_flight still_working uncertain"),
+        ("held", 503, "in_flight still_working uncertain inbox_full"),
         ("failed", 503, "upstream_unreachable"),
         ("failed", 504, "upstream_timeout"),
         ("failed", 502, "upstream_error upstream_refused upstream_broken"),

@@ -67,7 +67,7 @@ pub fn dedupe(arguments: &DedupeArguments) -> Result<Exit, Stop> {
     let path = format!("/dedupe/{}/{}", segment(&event.source), segment(&event.id));
     let url = url_of(&admin, &path)?;
     let client = Client::new(Trust::Web, PATIENCE);
-    let (status, text) = call(&client, &method, &url, admin.token.as_ref())
+    let (status, text) = call(&client, &method, &url, admin.token.as_ref(), None)
         .map_err(|fault| no_answer(&url, &fault))?;
     match status {
         200..300 if method == http::Method::GET => {
@@ -87,7 +87,7 @@ pub fn dedupe(arguments: &DedupeArguments) -> Result<Exit, Stop> {
 }
 
 /// The end of a command to which the listener said neither yes nor that it does not know.
-fn refused(status: u16, why: &str) -> Stop {
+pub(super) fn refused(status: u16, why: &str) -> Stop {
     match status {
         401 | 403 => Stop::new(
             Exit::Usage,
@@ -100,7 +100,7 @@ fn refused(status: u16, why: &str) -> Stop {
 }
 
 /// What a problem document says; `None` where it is none, as of whoever else has the address.
-fn title(text: &str) -> Option<String> {
+pub(super) fn title(text: &str) -> Option<String> {
     let problem: serde_json::Value = serde_json::from_str(text).ok()?;
     problem.get("title").and_then(|title| title.as_str()).map(beginning)
 }
@@ -121,32 +121,36 @@ pub fn health(arguments: &HealthArguments) -> Result<Exit, Stop> {
         None => url_of(&arguments.file.load(Part::File)?.admin, "/readyz")?,
     };
     let client = Client::new(arguments.authorities.trust()?, PATIENCE);
-    let (status, text) = call(&client, &http::Method::GET, &url, None)
+    let (status, text) = call(&client, &http::Method::GET, &url, None, None)
         .map_err(|fault| Stop { exit: Exit::No, ..no_answer(&url, &fault) })?;
     print(&with_line_end(text))?;
     Ok(if (200..300).contains(&status) { Exit::Done } else { Exit::No })
 }
 
-fn url_of(admin: &AdminSettings, path: &str) -> Result<String, Stop> {
+pub(super) fn url_of(admin: &AdminSettings, path: &str) -> Result<String, Stop> {
     Ok(format!("http://{}{path}", reachable("admin.listen", admin.listen)?))
 }
 
-fn with_line_end(text: String) -> String {
+pub(super) fn with_line_end(text: String) -> String {
     if text.is_empty() || text.ends_with('\n') { text } else { text + "\n" }
 }
 
 /// Status and body of an answer.
-fn call(
+pub(super) fn call(
     client: &Client,
     method: &http::Method,
     url: &str,
     token: Option<&Secret>,
+    body: Option<String>,
 ) -> Result<(u16, String), ureq::Error> {
     let mut request = http::Request::builder().method(method).uri(url);
     if let Some(token) = token {
         request = request.header(http::header::AUTHORIZATION, bearer(token));
     }
-    let (status, body) = client.ask(request.body(())?)?;
+    let (status, body) = match body {
+        Some(body) => client.ask(request.header("content-type", "application/json").body(body)?),
+        None => client.ask(request.body(())?),
+    }?;
     Ok((status, String::from_utf8_lossy(&body).into_owned()))
 }
 

@@ -82,11 +82,14 @@ impl Client {
         Ok(Told { status, outcome, reason: reason.to_owned() })
     }
 
-    /// Status and body of the answer to a request without a body.
+    /// Status and body of the answer to a request.
     ///
     /// # Errors
     /// Why there was no answer.
-    pub fn ask(&self, request: http::Request<()>) -> Result<(u16, Vec<u8>), ureq::Error> {
+    pub fn ask(
+        &self,
+        request: http::Request<impl ureq::AsSendBody>,
+    ) -> Result<(u16, Vec<u8>), ureq::Error> {
         let mut response = self.agent.run(request)?;
         let body = response.body_mut().with_config().limit(LARGEST_ANSWER).read_to_vec()?;
         Ok((response.status().as_u16(), body))

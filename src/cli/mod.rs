@@ -11,6 +11,7 @@ pub mod demo;
 pub mod discover;
 pub mod exit;
 pub mod explain;
+pub mod inbox;
 pub mod manual;
 pub mod presets;
 pub mod receiver;
@@ -48,6 +49,9 @@ enum Command {
     Discover(discover::Arguments),
     Presets(presets::Arguments),
     Dedupe(admin::DedupeArguments),
+    Inbox(inbox::Arguments),
+    Pause(inbox::PauseArguments),
+    Resume(inbox::ResumeArguments),
     Receiver(receiver::Arguments),
     Health(admin::HealthArguments),
     Completions(manual::CompletionsArguments),
@@ -77,6 +81,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Discover(arguments) => discover::run(arguments),
         Command::Presets(arguments) => presets::run(arguments),
         Command::Dedupe(arguments) => admin::dedupe(arguments),
+        Command::Inbox(arguments) => inbox::inbox(arguments),
+        Command::Pause(arguments) => inbox::pause(arguments),
+        Command::Resume(arguments) => inbox::resume(arguments),
         Command::Receiver(arguments) => receiver::run(arguments),
         Command::Health(arguments) => admin::health(arguments),
         Command::Completions(arguments) => manual::completions(arguments, Arguments::command()),

@@ -100,7 +100,9 @@ fn serve(path: PathBuf, config: Config, notes: Vec<Problem>) -> Result<ExitCode,
             clock,
         };
         let running = server::start(bound, served.edge(), behind);
-        server::until_signalled(running).await.map_err(|fault| cannot_serve(&fault))
+        let ended = server::until_signalled(running).await.map_err(|fault| cannot_serve(&fault));
+        served.close();
+        ended
     });
     runtime.shutdown_timeout(LAST_TASKS);
     if let Some(spans) = spans {

@@ -6,7 +6,7 @@ mod shared;
 
 use super::source::Draft;
 use super::{Config, READ_BUFFER_BYTES, Reading};
-use crate::delivery::route::TypeGlob;
+use crate::delivery::route::{Route, TypeGlob};
 use crate::delivery::source::{Mode, Source};
 use hookward_secret::NamedSecret;
 use hookward_settings::problem::Severity;
@@ -52,6 +52,15 @@ pub(super) fn judge<'a>(
                 let what = "rests on facts that could not be confirmed; judge a real delivery with \
                             `hookward explain` before relying on it";
                 table.note(Severity::Warning, "preset", what, None);
+            }
+            if source.sender.replay_guard && source.uses_inbox() {
+                let what = "does not know the signature of an event that waits in the inbox: a \
+                            captured copy under another id is taken for another event";
+                table.note(Severity::Warning, "replay_guard", what, None);
+            }
+            if source.mode == Mode::Shadow && source.routes.iter().any(Route::uses_inbox) {
+                let what = "nothing is stored: routes with `delivery` spill or queued work as sync";
+                table.note(Severity::Warning, "mode", what, None);
             }
             if source.mode == Mode::Shadow {
                 let what = "forged, stale and repeated deliveries are forwarded as well";

@@ -7,8 +7,10 @@
 
 mod admin;
 mod certificates;
+mod credentials;
 mod dedupe;
 mod forms;
+mod inbox;
 mod lints;
 mod listing;
 mod misplaced;
@@ -29,19 +31,23 @@ pub(crate) use hookward_settings::problem::nearest;
 pub use hookward_settings::{
     Key, KeyDefault, Part, Place, Problem, SecretReader, Severity, SystemSecrets, TableKeys,
 };
+pub use inbox::InboxSettings;
 pub use listing::{Style, counts, render_problems, to_json};
 pub use server::{ListenerTls, READ_BUFFER_BYTES, ServerSettings};
 pub use upstream::{
-    Balance, Breaker, Ejection, HealthCheck, UpstreamSettings, UpstreamTls, UpstreamUrl,
+    Balance, Breaker, Ejection, HealthCheck, Retry, UpstreamSettings, UpstreamTls, UpstreamUrl,
 };
 
+use crate::delivery::credentials::Credentials;
 use crate::delivery::source::Source;
 use data_encoding::HEXLOWER;
+use hookward_names::UpstreamName;
 use hookward_settings::document::{self, Table};
 use hookward_settings::keys::optional;
 use hookward_settings::reading::{Item, Reading, TableReader};
 use hookward_settings::secrets;
 use sha2::{Digest as _, Sha256};
+use std::collections::HashMap;
 use std::path::Path;
 
 /// A configuration in which nothing is left to decide and nothing can fail because of a typo.
@@ -55,8 +61,12 @@ pub struct Config {
     pub log: LogSettings,
     /// `[dedupe]`.
     pub dedupe: DedupeSettings,
+    /// `[inbox]`; `None` if the store is one that cannot hold it.
+    pub inbox: Option<InboxSettings>,
     /// `[upstreams.*]`, in the order of the file.
     pub upstreams: Vec<UpstreamSettings>,
+    /// What each upstream is shown beside the event.
+    pub credentials: HashMap<UpstreamName, Credentials>,
     /// `[sources.*]`, in the order of the file.
     pub sources: Vec<Source>,
     /// SHA-256 of the file's text, first 16 hex digits: tells two configurations apart.
@@ -74,6 +84,7 @@ static ROOT_KEYS: TableKeys = TableKeys {
         optional("admin", "table", "all at their defaults", "See `[admin]`."),
         optional("log", "table", "all at their defaults", "See `[log]`."),
         optional("dedupe", "table", "all at their defaults", "See `[dedupe]`."),
+        optional("inbox", "table", "all at their defaults", "See `[inbox]`."),
         optional("upstreams", "tables", "none", "See `[upstreams.NAME]`."),
         optional("sources", "tables", "none", "See `[sources.NAME]`."),
     ],
@@ -160,21 +171,24 @@ fn resolve(root: &Table, reading: &Reading<'_>, text: &str) -> Config {
     let upstreams = upstream_tables.iter().filter_map(|(name, item)| {
         let table = item.table(&upstream::KEYS)?;
         route::check_name(&table, name);
-        upstream::read(name, &table)
+        let credentials = credentials::read(&table);
+        Some((upstream::read(name, &table)?, (UpstreamName::from(*name), credentials)))
     });
-    let upstreams = upstreams.collect();
+    let (upstreams, credentials) = upstreams.unzip();
 
     let source_tables = entries(table("sources", &SOURCES).as_ref());
     let drafts: Vec<_> =
         source_tables.iter().filter_map(|(name, item)| source::draft(name, item)).collect();
-    let sources = drafts
+    let sources: Vec<_> = drafts
         .iter()
         .filter_map(|draft| source::read(draft, reading, &dedupe, &upstream_names))
         .collect();
+    let inbox = inbox::read(table("inbox", &inbox::KEYS).as_ref(), &root, &dedupe, &sources);
 
     let fingerprint = HEXLOWER.encode(&Sha256::digest(text.as_bytes()));
     let fingerprint = fingerprint.chars().take(16).collect();
-    let config = Config { server, admin, log, dedupe, upstreams, sources, fingerprint };
+    let config =
+        Config { server, admin, log, dedupe, inbox, upstreams, credentials, sources, fingerprint };
     lints::judge(&config, &root, &drafts, reading);
     config
 }

@@ -1,6 +1,6 @@
 //! The reference of all tables and keys, made from the declarations that the reader itself uses.
 
-use super::{admin, dedupe, route, server, source, upstream};
+use super::{admin, credentials, dedupe, inbox, route, server, source, upstream};
 use hookward_settings::keys::{Default, TableKeys};
 use hookward_settings::secrets;
 use hookward_verify::reading::scheme;
@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 /// Every table, in the order of the reference.
 #[must_use]
-pub fn tables() -> [&'static TableKeys; 17] {
+pub fn tables() -> [&'static TableKeys; 20] {
     [
         &server::KEYS,
         &server::TLS_KEYS,
@@ -16,10 +16,13 @@ pub fn tables() -> [&'static TableKeys; 17] {
         &admin::LOG_KEYS,
         &dedupe::KEYS,
         &dedupe::TLS_KEYS,
+        &inbox::KEYS,
         &upstream::KEYS,
         &upstream::TLS_KEYS,
         &upstream::HEALTH_KEYS,
         &upstream::BREAKER_KEYS,
+        &upstream::RETRY_KEYS,
+        &credentials::SIGN_KEYS,
         &source::KEYS,
         &scheme::SIGNATURE_KEYS,
         &scheme::TIMESTAMP_KEYS,

@@ -1,7 +1,9 @@
 //! `[[sources.NAME.routes]]`: event types and where they go.
 
-use crate::delivery::route::{Route, TypeGlob, UpstreamName};
-use hookward_settings::keys::{TableKeys, optional, required};
+use super::dedupe::StoreSettings;
+use crate::delivery::route::{Delivery, OnDead, Route, TypeGlob, UpstreamName};
+use hookward_settings::document::Value;
+use hookward_settings::keys::{TableKeys, key, optional, required};
 use hookward_settings::problem::{Problem, Severity, nearest};
 use hookward_settings::reading::{Item, TableReader};
 use hookward_settings::value::RequestPath;
@@ -26,11 +28,33 @@ pub(super) static KEYS: TableKeys = TableKeys {
             "the path of the upstream's URL if it has one, else the path that the sender used",
             "What the upstreams are asked for.",
         ),
+        key(
+            "delivery",
+            "word",
+            r#""sync""#,
+            "`sync`: while the sender waits, and nothing is stored; `spill`: the same, but what does \
+             not succeed is stored and sent later; `queued`: stored first. `spill` and `queued` need \
+             `store = \"disk\"`; see [inbox.md](inbox.md).",
+        ),
+        optional(
+            "order_key",
+            "place",
+            "no order",
+            "`spill` and `queued`: events with the same text here reach an upstream in the order of \
+             their acceptance.",
+        ),
+        key(
+            "on_dead",
+            "word",
+            r#""skip""#,
+            "With `order_key`: behind an event that was given up, `skip` lets its key go on; `hold` \
+             makes it wait until that event is replayed or discarded.",
+        ),
     ],
 };
 
 /// Reads the routes of a source. `upstreams`: every name that a route may send to.
-pub(super) fn read(item: &Item<'_>, upstreams: &[&str]) -> Vec<Route> {
+pub(super) fn read(item: &Item<'_>, upstreams: &[&str], store: &StoreSettings) -> Vec<Route> {
     let allowed = "tables as [[sources.NAME.routes]]";
     let Some(items) = item.list(allowed) else { return Vec::new() };
     let mut routes: Vec<Route> = Vec::new();
@@ -41,13 +65,50 @@ pub(super) fn read(item: &Item<'_>, upstreams: &[&str]) -> Vec<Route> {
         let to = table.require("to", "a list of upstreams as [\"erp\"]");
         let to = to.and_then(|item| destinations(&item, upstreams));
         let path = table.get("path").and_then(|item| item.form::<RequestPath>());
+        let delivery = delivery(&table, store);
+        let order_key = table.get("order_key").and_then(|item| item.form());
+        let on_dead = table
+            .get("on_dead")
+            .and_then(|item| item.choice(&[("skip", OnDead::Skip), ("hold", OnDead::Hold)]));
         routes.extend(events.zip(to).map(|(events, to)| Route {
             events,
             to,
             path: path.map(|path| path.0),
+            delivery,
+            order_key,
+            on_dead: on_dead.unwrap_or_default(),
         }));
     }
     routes
+}
+
+fn delivery(table: &TableReader<'_>, store: &StoreSettings) -> Delivery {
+    let words =
+        [("sync", Delivery::Sync), ("spill", Delivery::Spill), ("queued", Delivery::Queued)];
+    let stated = table.get("delivery");
+    let chosen = stated.as_ref().map_or(Some(Delivery::Sync), |item| item.choice(&words));
+    if chosen == Some(Delivery::Sync) {
+        for name in ["order_key", "on_dead"] {
+            // The default of a key that is stated says nothing that could be wrong.
+            let is_default = matches!(
+                table.get(name).map(|item| &item.node.value),
+                Some(Value::Text(text)) if name == "on_dead" && text == "skip"
+            );
+            if let Some(item) = table.get(name)
+                && !is_default
+            {
+                item.contradicts("has no effect without `delivery = \"spill\"` or \"queued\"");
+            }
+        }
+    } else if let Some(item) = stated.filter(|_| !matches!(store, StoreSettings::Disk { .. }))
+        && chosen.is_some()
+    {
+        item.contradicts(format!(
+            "stores events, which takes `store = \"disk\"` in [dedupe]; it is \"{}\"",
+            store.name()
+        ));
+    }
+    chosen.unwrap_or_default()
 }
 
 fn globs(item: &Item<'_>, earlier: &[Route]) -> Option<Vec<TypeGlob>> {

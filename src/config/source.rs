@@ -238,7 +238,7 @@ pub(super) fn read<'a>(
     let capture = table.get("capture").and_then(|item| item.whole(1, MOST_CAPTURES));
     let capture = capture.and_then(|count| usize::try_from(count).ok());
     let ttl = table.get("dedupe_ttl").and_then(|item| item.form());
-    let routes = table.get("routes").map(|item| route::read(&item, upstreams));
+    let routes = table.get("routes").map(|item| route::read(&item, upstreams, &dedupe.store));
     Some(Source {
         respond_within: respond_within.unwrap_or(RESPOND_WITHIN),
         answers: answers.unwrap_or(Answers::Full),

@@ -40,6 +40,8 @@ pub enum Success {
     Delivered,
     /// [`Outcome::Duplicate`].
     Duplicate,
+    /// [`Outcome::Queued`].
+    Queued,
     /// [`Outcome::Ignored`].
     Ignored,
     /// [`Outcome::Handshake`].
@@ -51,6 +53,7 @@ impl From<Success> for Outcome {
         match success {
             Success::Delivered => Self::Delivered,
             Success::Duplicate => Self::Duplicate,
+            Success::Queued => Self::Queued,
             Success::Ignored => Self::Ignored,
             Success::Handshake => Self::Handshake,
         }
@@ -147,6 +150,10 @@ pub enum End {
     /// The destination answered 2xx. Copies are told its body only if that was small enough to be
     /// kept whole.
     Accepted(UpstreamAnswer),
+    /// The event is durable in the inbox and will be sent from there.
+    Queued,
+    /// The inbox had the event before, or somebody said that it is never to be sent.
+    Stored,
     /// It did not accept the event.
     Failed(Refusal),
 }
@@ -164,6 +171,8 @@ impl End {
                 let (status, headers) = (*status, headers.clone());
                 Self::Accepted(UpstreamAnswer { status, headers, body: ReplyBody::Whole(body) })
             }
+            Self::Queued => Self::Queued,
+            Self::Stored => Self::Stored,
             Self::Failed(refusal) => Self::Failed(refusal.clone()),
         }
     }
@@ -173,7 +182,7 @@ impl End {
     #[must_use]
     pub fn note(&self) -> String {
         match self {
-            Self::Accepted(_) => String::new(),
+            Self::Accepted(_) | Self::Queued | Self::Stored => String::new(),
             Self::Failed(refusal) => {
                 let (label, status) = (refusal.reason.label(), refusal.status());
                 match &refusal.retry_after {

@@ -8,16 +8,19 @@
 mod tests;
 
 use crate::delivery::answer::{Answer, End, Success};
-use crate::delivery::gate::{Gate, ServedRoute};
+use crate::delivery::attempt;
+use crate::delivery::gate::{Gate, ServedRoute, ServedUpstream};
 use crate::delivery::headers::{self, Passing, VerifiedFacts};
+use crate::delivery::keeping::{self, Keep};
 use crate::delivery::proof::Warrant;
 use crate::delivery::report::{DestinationReport, Report, millis};
 use crate::delivery::route::UpstreamName;
 use crate::delivery::trace::Trace;
+use crate::inbox::Inbox;
 use crate::outcome::{Reason, Refusal};
 use crate::request::{Body, RequestHead};
 use crate::telemetry::metrics::Counted;
-use crate::upstream::{Forwarded, Forwarder, UpstreamRequest};
+use crate::upstream::UpstreamRequest;
 use hookward_claims::{Claim, Ending, Hold, Waited, Waiter};
 use hookward_names::{EventId, SourceName};
 use hookward_time::{Clock, UnixMillis};
@@ -44,6 +47,8 @@ pub struct Dispatch<'a> {
     pub trace: &'a Trace,
     /// When the sender's patience ends.
     pub deadline: Instant,
+    /// How the event is stored, on a route that may do so.
+    pub keep: Option<Keep>,
 }
 
 /// Sends the event wherever it is ours to send, waits for the others' outcomes, and makes one
@@ -63,18 +68,21 @@ pub async fn forward(
     let started = gate.clock.monotonic();
     // All tasks are started before any is waited for. Waiting in route order is then as quick as
     // waiting for all at once, and the first failure that is found is the one to be told.
-    let pending: Vec<_> = holds
-        .into_iter()
-        .zip(dispatch.route.destinations.iter().zip(&dispatch.route.forwarders))
-        .map(|(hold, ((upstream, _), forwarder))| {
-            let to = (upstream, forwarder);
-            (upstream, start(gate, &dispatch, to, hold, &in_flight, report))
-        })
-        .collect();
+    let pending: Vec<_> = if let Some(keep) = &dispatch.keep {
+        keeping::start(gate, &dispatch, keep, holds, &in_flight, report)
+    } else {
+        let upstreams = dispatch.route.destinations.iter().zip(&dispatch.route.upstreams);
+        let start = |(hold, ((to, _), upstream)): (_, (&(UpstreamName, _), _))| {
+            start(gate, &dispatch, (to, upstream), hold, &in_flight, report)
+        };
+        holds.into_iter().zip(upstreams).map(start).collect()
+    };
+    let names = dispatch.route.destinations.iter().map(|(name, _)| name);
     let alone = pending.len() == 1;
     let mut accepted = None;
     let mut refusal = None;
-    for (upstream, pending) in pending {
+    let mut is_queued = false;
+    for (upstream, pending) in names.zip(pending) {
         let met = pending.wait(dispatch.deadline).await;
         report.destinations.push(DestinationReport {
             name: upstream.to_string(),
@@ -82,13 +90,15 @@ pub async fn forward(
             duration: gate.clock.monotonic().saturating_sub(started),
         });
         match met {
-            None => {}
+            None | Some(End::Stored) => {}
+            Some(End::Queued) => is_queued = true,
             Some(End::Accepted(reply)) => accepted = Some(reply),
             Some(End::Failed(why)) => refusal = refusal.or(Some(why)),
         }
     }
     match (refusal, accepted) {
         (Some(refusal), _) => Err(refusal),
+        (None, _) if is_queued => Ok(Answer::empty(Success::Queued, 200)),
         (None, None) => Ok(Answer::empty(Success::Duplicate, 200)),
         (None, Some(reply)) if alone => Ok(Answer {
             headers: reply.headers,
@@ -100,7 +110,7 @@ pub async fn forward(
 }
 
 /// What is being waited for. The end is `None` where the destination had the event before.
-enum Pending {
+pub(super) enum Pending {
     Ours(oneshot::Receiver<End>),
     Theirs(Waiter<End>),
     Known(Option<End>),
@@ -110,47 +120,80 @@ fn label(end: Option<&End>) -> String {
     match end {
         None => "delivered before".to_owned(),
         Some(End::Accepted(reply)) => reply.status.to_string(),
+        Some(End::Queued) => "queued".to_owned(),
+        Some(End::Stored) => "stored before".to_owned(),
         Some(End::Failed(refusal)) => refusal.reason.label().to_owned(),
     }
+}
+
+/// What is waited for where nothing is to be sent; else the claim to send with.
+pub(super) fn ours(hold: Hold<End>) -> Result<Option<Claim<End>>, Box<Pending>> {
+    match hold {
+        Hold::Won(claim) => Ok(Some(claim)),
+        Hold::Unguarded => Ok(None),
+        Hold::InFlight(waiter) => Err(Box::new(Pending::Theirs(waiter))),
+        Hold::Delivered { .. } => Err(Box::new(Pending::Known(None))),
+        Hold::Uncertain { left } => {
+            let refusal = Refusal::new(Reason::Uncertain).retry_after(left);
+            Err(Box::new(Pending::Known(Some(End::Failed(refusal)))))
+        }
+        Hold::Absent => {
+            let refusal = Refusal::because(Reason::StoreUnavailable, "the store claimed nothing");
+            Err(Box::new(Pending::Known(Some(End::Failed(refusal)))))
+        }
+    }
+}
+
+/// Why nothing may be sent to a destination now: an operator has paused it, or a credential of it
+/// cannot be read.
+pub(super) fn closed(
+    inbox: Option<&Arc<Inbox>>,
+    upstream: &UpstreamName,
+    served: &ServedUpstream,
+) -> Option<Refusal> {
+    let why = if served.credentials.is_incomplete {
+        "a credential for it cannot be read"
+    } else if inbox.is_some_and(|inbox| inbox.is_paused(upstream)) {
+        "it is paused"
+    } else {
+        return None;
+    };
+    Some(Refusal::because(Reason::UpstreamUnreachable, format!("{upstream}: {why}")))
 }
 
 fn start(
     gate: &Gate,
     dispatch: &Dispatch<'_>,
-    (upstream, forwarder): (&UpstreamName, &Arc<dyn Forwarder>),
+    (upstream, served): (&UpstreamName, &Arc<ServedUpstream>),
     hold: Hold<End>,
     in_flight: &Arc<Counted>,
     report: &Report,
 ) -> Pending {
-    let claim = match hold {
-        Hold::Won(claim) => Some(claim),
-        Hold::Unguarded => None,
-        Hold::InFlight(waiter) => return Pending::Theirs(waiter),
-        Hold::Delivered { .. } => return Pending::Known(None),
-        Hold::Uncertain { left } => {
-            let refusal = Refusal::new(Reason::Uncertain).retry_after(left);
-            return Pending::Known(Some(End::Failed(refusal)));
-        }
-        Hold::Absent => {
-            let refusal = Refusal::because(Reason::StoreUnavailable, "the store claimed nothing");
-            return Pending::Known(Some(End::Failed(refusal)));
-        }
+    let claim = match ours(hold) {
+        Ok(claim) => claim,
+        Err(pending) => return *pending,
     };
+    let inbox = gate.inbox();
+    if let Some(refusal) = closed(inbox, upstream, served) {
+        if let Some(claim) = claim {
+            let end = Arc::new(End::Failed(refusal.clone()));
+            tokio::spawn(claim.settle(Ending::Released, end.note(), end));
+        }
+        return Pending::Known(Some(End::Failed(refusal)));
+    }
+    let mut request = request(dispatch);
+    show_credentials(gate, dispatch, served, &mut request);
     let carriage = Carriage {
-        forwarder: forwarder.clone(),
+        served: Arc::clone(served),
         upstream: upstream.clone(),
-        request: request(dispatch),
+        request,
         claim,
+        clock: gate.clock.clone(),
+        inbox: inbox.cloned(),
         _body: dispatch.body.clone(),
         _in_flight: in_flight.clone(),
     };
-    let late = Late {
-        source: report.source.clone(),
-        event_id: report.event.as_ref().map(|event| event.event().id.clone()),
-        upstream: upstream.clone(),
-        clock: gate.clock.clone(),
-        started: gate.clock.monotonic(),
-    };
+    let late = Late::of(gate, upstream, report);
     let (tell, told) = oneshot::channel();
     tokio::spawn(async move {
         // A sender that hung up is told nothing; its retry will be.
@@ -161,7 +204,20 @@ fn start(
     Pending::Ours(told)
 }
 
-fn request(dispatch: &Dispatch<'_>) -> UpstreamRequest {
+/// Sets what one upstream is shown beside the event.
+fn show_credentials(
+    gate: &Gate,
+    dispatch: &Dispatch<'_>,
+    served: &ServedUpstream,
+    request: &mut UpstreamRequest,
+) {
+    let proven = dispatch.warrant.proven();
+    let event = proven.map(|proven| (proven.source().as_str(), proven.event().id.as_str()));
+    served.credentials.apply(&mut request.headers, &request.body, event, gate.clock.wall());
+}
+
+/// The request as every destination of the event gets it, credentials apart.
+pub(super) fn request(dispatch: &Dispatch<'_>) -> UpstreamRequest {
     let Dispatch { head, passing, route, warrant, verified_at, trace, body, .. } = dispatch;
     let facts = warrant.proven().map(|proven| VerifiedFacts {
         source: proven.source().as_str(),
@@ -181,10 +237,12 @@ fn request(dispatch: &Dispatch<'_>) -> UpstreamRequest {
 
 /// One event on its way to one destination, with everything that has to live until it is settled.
 struct Carriage {
-    forwarder: Arc<dyn Forwarder>,
+    served: Arc<ServedUpstream>,
     upstream: UpstreamName,
     request: UpstreamRequest,
     claim: Option<Claim<End>>,
+    clock: Arc<dyn Clock>,
+    inbox: Option<Arc<Inbox>>,
     /// The body's share of `body_memory` is taken until its last reader is done.
     _body: Arc<Body>,
     _in_flight: Arc<Counted>,
@@ -198,8 +256,12 @@ impl Carriage {
         if let Some(claim) = &self.claim {
             claim.sent();
         }
-        let forwarded = self.forwarder.forward(self.request).await;
-        let (ending, end) = judge(forwarded, self.upstream.as_str());
+        let forwarding = self.served.forwarder.forward(self.request);
+        let met = attempt::met(&*self.clock, self.upstream.as_str(), forwarding).await;
+        if let (Some(inbox), Some(tried)) = (&self.inbox, &met.tried) {
+            inbox.learn(&self.upstream, tried.outcome);
+        }
+        let attempt::Met { ending, end, .. } = met;
         if let Some(claim) = self.claim {
             claim.settle(ending, end.note(), Arc::new(end.copy())).await;
         }
@@ -209,7 +271,7 @@ impl Carriage {
 
 /// What is said of a forward that ended when its sender did not wait any more. The delivery's own
 /// line was written before, and without this nobody would read how it ended.
-struct Late {
+pub(super) struct Late {
     source: Option<SourceName>,
     event_id: Option<EventId>,
     upstream: UpstreamName,
@@ -218,7 +280,17 @@ struct Late {
 }
 
 impl Late {
-    fn log(&self, end: &End) {
+    pub(super) fn of(gate: &Gate, upstream: &UpstreamName, report: &Report) -> Self {
+        Self {
+            source: report.source.clone(),
+            event_id: report.event.as_ref().map(|event| event.event().id.clone()),
+            upstream: upstream.clone(),
+            clock: gate.clock.clone(),
+            started: gate.clock.monotonic(),
+        }
+    }
+
+    pub(super) fn log(&self, end: &End) {
         let source = self.source.as_ref().map_or("", SourceName::as_str);
         let event_id = self.event_id.as_ref().map_or("", EventId::as_str);
         let (upstream, result) = (self.upstream.as_str(), label(Some(end)));
@@ -233,6 +305,7 @@ impl Late {
                 detail = &*refusal.detail,
                 "late end: the sender did not wait for it"
             ),
+            End::Queued | End::Stored => {}
             End::Accepted(_) => tracing::info!(
                 source,
                 event_id,
@@ -243,64 +316,6 @@ impl Late {
             ),
         }
     }
-}
-
-/// What a destination's answer means: for its claim, and for the sender.
-fn judge(forwarded: Forwarded, upstream: &str) -> (Ending, End) {
-    // After the last byte was sent the destination may have acted on the event, so nobody may send
-    // it again until the hold is over; before that it cannot have read all of it.
-    let doubt = |sent_whole: bool| if sent_whole { Ending::Uncertain } else { Ending::Released };
-    let refused =
-        |reason: Reason, detail: String| Refusal::because(reason, format!("{upstream}: {detail}"));
-    match forwarded {
-        Forwarded::Answered(answer) if (200..300).contains(&answer.status) => {
-            (Ending::Delivered, End::Accepted(answer))
-        }
-        Forwarded::Answered(answer) => {
-            let status = answer.status;
-            let detail = format!("answered {status}");
-            let retry_after = answer
-                .headers
-                .get(http::header::RETRY_AFTER)
-                .and_then(|value| value.to_str().ok())
-                .filter(|wait| is_wait(wait))
-                .map(str::to_owned);
-            let refusal = match status {
-                429 => refused(Reason::UpstreamBusy, detail).with_retry_after(retry_after),
-                500.. => Refusal::passing_on(status, format!("{upstream}: {detail}"))
-                    .with_retry_after(retry_after),
-                _ => refused(Reason::UpstreamRefused, detail),
-            };
-            (Ending::Released, End::Failed(refusal))
-        }
-        Forwarded::Unreachable { detail, retry_after } => {
-            let refusal = refused(Reason::UpstreamUnreachable, detail);
-            let refusal = match retry_after {
-                Some(wait) => refusal.retry_after(wait),
-                None => refusal,
-            };
-            (Ending::Released, End::Failed(refusal))
-        }
-        Forwarded::Full => {
-            let refusal = refused(Reason::Overloaded, "its waiting room is full".to_owned());
-            (Ending::Released, End::Failed(refusal))
-        }
-        Forwarded::TimedOut { sent_whole } => {
-            let refusal =
-                refused(Reason::UpstreamTimeout, "no answer within its timeout".to_owned());
-            (doubt(sent_whole), End::Failed(refusal))
-        }
-        Forwarded::Broken { sent_whole, detail } => {
-            (doubt(sent_whole), End::Failed(refused(Reason::UpstreamBroken, detail)))
-        }
-    }
-}
-
-/// Seconds or an HTTP date (RFC 9110 section 10.2.3). What is neither would make a sender fall back
-/// on who knows what, so it is not passed on.
-fn is_wait(text: &str) -> bool {
-    let is_seconds = (1..=9).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
-    is_seconds || (text.ends_with(" GMT") && jiff::fmt::rfc2822::parse(text).is_ok())
 }
 
 impl Pending {

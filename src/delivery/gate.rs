@@ -8,21 +8,24 @@ use crate::config::{Config, OnStoreError};
 use crate::delivery::answer::{Answer, End};
 use crate::delivery::bucket::Bucket;
 use crate::delivery::captures::Captures;
+use crate::delivery::credentials::Credentials;
 use crate::delivery::headers::Passing;
 use crate::delivery::journal::Journal;
 use crate::delivery::report::{Report, Reporter, SpanSink};
-use crate::delivery::route::{Route, UpstreamName};
+use crate::delivery::route::{Delivery, OnDead, Route, UpstreamName};
 use crate::delivery::sightings::Sightings;
 use crate::delivery::source::{RateLimit, Source, SourceTable};
+use crate::inbox::Inbox;
 use crate::outcome::{Outcome, Reason, Refusal};
 use crate::telemetry::metrics::{Metrics, SourceMetrics, Stage, StageMetrics};
 use crate::upstream::{Forwarder, Forwarders};
 use arc_swap::ArcSwap;
 use hookward_claims::{Claims, StoreError};
 use hookward_time::Clock;
+use hookward_verify::scheme::Place;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// How much longer than its upstream's `timeout` a claim lives that nobody settles: the time to
@@ -46,6 +49,8 @@ pub struct Gate {
     pub journal: Arc<Journal>,
     /// Refused deliveries, whole.
     pub captures: Arc<Captures>,
+    /// Where events wait; set once, by a configuration that needs it.
+    inbox: OnceLock<Arc<Inbox>>,
     reporter: Reporter,
     snapshot: ArcSwap<Snapshot>,
     nowhere: SourceMetrics,
@@ -63,6 +68,7 @@ pub struct Snapshot {
     pub fingerprint: String,
     on_store_error: OnStoreError,
     serving: Vec<Serving>,
+    upstreams: HashMap<UpstreamName, Arc<ServedUpstream>>,
 }
 
 /// A source with what its deliveries need besides the configuration.
@@ -87,7 +93,21 @@ pub struct ServedRoute {
     /// Each destination with the lease of a claim on it.
     pub destinations: Vec<(UpstreamName, Duration)>,
     /// What sends to each, in the same order.
-    pub forwarders: Vec<Arc<dyn Forwarder>>,
+    pub upstreams: Vec<Arc<ServedUpstream>>,
+    /// How its events are delivered.
+    pub delivery: Delivery,
+    /// Where an event says what it is about.
+    pub order_key: Option<Place>,
+    /// What a dead event does to those behind it in that order.
+    pub on_dead: OnDead,
+}
+
+/// An upstream as events are sent to it.
+pub struct ServedUpstream {
+    /// What sends.
+    pub forwarder: Arc<dyn Forwarder>,
+    /// What it is shown beside the event.
+    pub credentials: Credentials,
 }
 
 impl Snapshot {
@@ -95,7 +115,7 @@ impl Snapshot {
     /// stays the same stays counted.
     #[must_use]
     pub fn new(
-        config: Config,
+        mut config: Config,
         upstreams: &dyn Forwarders,
         metrics: &Metrics,
         clock: &Arc<dyn Clock>,
@@ -103,6 +123,15 @@ impl Snapshot {
     ) -> Self {
         let leases: HashMap<UpstreamName, Duration> =
             config.upstreams.iter().map(|u| (u.name.clone(), u.timeout + LEASE_MARGIN)).collect();
+        let upstreams: HashMap<UpstreamName, Arc<ServedUpstream>> = config
+            .upstreams
+            .iter()
+            .filter_map(|upstream| {
+                let forwarder = upstreams.forwarder(&upstream.name)?;
+                let credentials = config.credentials.remove(&upstream.name).unwrap_or_default();
+                Some((upstream.name.clone(), Arc::new(ServedUpstream { forwarder, credentials })))
+            })
+            .collect();
         let sources = SourceTable::new(config.sources);
         let serving = sources
             .iter()
@@ -110,7 +139,7 @@ impl Snapshot {
                 passing: Passing::of(&source.sender.scheme, &source.pass_headers),
                 metrics: metrics.for_source(source),
                 sightings: Sightings::of(source, known(before, source)),
-                routes: source.routes.iter().map(|r| served(r, &leases, upstreams)).collect(),
+                routes: source.routes.iter().map(|r| served(r, &leases, &upstreams)).collect(),
                 bucket: source.rate_limit.map(|limit| bucket(source, limit, clock, before)),
                 source: source.clone(),
             })
@@ -122,7 +151,14 @@ impl Snapshot {
             fingerprint: config.fingerprint,
             on_store_error: config.dedupe.on_store_error,
             serving,
+            upstreams,
         }
+    }
+
+    /// The upstream of this name, whether or not a route leads there.
+    #[must_use]
+    pub fn upstream(&self, name: &str) -> Option<&Arc<ServedUpstream>> {
+        self.upstreams.get(name)
     }
 
     /// How long the store may take, of the time that the sender still waits. Where events are
@@ -174,17 +210,24 @@ fn known<'a>(before: Option<&'a Snapshot>, source: &Source) -> Option<&'a Sighti
 fn served(
     route: &Route,
     leases: &HashMap<UpstreamName, Duration>,
-    upstreams: &dyn Forwarders,
+    upstreams: &HashMap<UpstreamName, Arc<ServedUpstream>>,
 ) -> ServedRoute {
     let resolved = route.to.iter().map(|name| {
-        let found = (leases.get(name), upstreams.forwarder(name));
-        let (Some(lease), Some(forwarder)) = found else {
+        let found = (leases.get(name), upstreams.get(name));
+        let (Some(lease), Some(upstream)) = found else {
             unreachable!("the configuration lets no route name an upstream that is not there")
         };
-        ((name.clone(), *lease), forwarder)
+        ((name.clone(), *lease), Arc::clone(upstream))
     });
-    let (destinations, forwarders) = resolved.unzip();
-    ServedRoute { path: route.path.clone(), destinations, forwarders }
+    let (destinations, upstreams) = resolved.unzip();
+    ServedRoute {
+        path: route.path.clone(),
+        destinations,
+        upstreams,
+        delivery: route.delivery,
+        order_key: route.order_key.clone(),
+        on_dead: route.on_dead,
+    }
 }
 
 fn bucket(
@@ -242,8 +285,20 @@ impl Gate {
             claims,
             journal: Arc::default(),
             captures: Arc::default(),
+            inbox: OnceLock::new(),
             snapshot: ArcSwap::from_pointee(snapshot),
         }
+    }
+
+    /// Where events wait, if there is such a place.
+    #[must_use]
+    pub fn inbox(&self) -> Option<&Arc<Inbox>> {
+        self.inbox.get()
+    }
+
+    /// Gives it an inbox. The first one that is given stays.
+    pub fn open_inbox(&self, inbox: Arc<Inbox>) {
+        drop(self.inbox.set(inbox));
     }
 
     /// Gives every delivery that is logged to `sink`, too.

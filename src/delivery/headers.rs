@@ -26,6 +26,12 @@ pub const HOOKWARD_EVENT_ID: HeaderName = HeaderName::from_static("hookward-even
 pub const HOOKWARD_EVENT_TYPE: HeaderName = HeaderName::from_static("hookward-event-type");
 /// When the signature was found good: RFC 3339, UTC, milliseconds.
 pub const HOOKWARD_VERIFIED_AT: HeaderName = HeaderName::from_static("hookward-verified-at");
+/// How many requests with this event the destination was sent, this one included.
+pub const HOOKWARD_ATTEMPT: HeaderName = HeaderName::from_static("hookward-attempt");
+/// When the inbox accepted the event: RFC 3339, UTC, milliseconds.
+pub const HOOKWARD_QUEUED_AT: HeaderName = HeaderName::from_static("hookward-queued-at");
+/// `true` on a replay.
+pub const HOOKWARD_REPLAY: HeaderName = HeaderName::from_static("hookward-replay");
 /// `"<source>:<event id>"`, a structured-field string.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -132,6 +138,12 @@ pub fn capitalized(name: &str) -> Cow<'static, str> {
         if std::mem::replace(&mut starts, c == '-') { c.to_ascii_uppercase() } else { c }
     }));
     Cow::Owned(capitalized)
+}
+
+/// Whether a header speaks of one connection, also to readers that take `_` for `-`.
+#[must_use]
+pub fn is_hop_by_hop(name: &HeaderName) -> bool {
+    HOP_BY_HOP.contains(&folded(name.as_str()).as_ref())
 }
 
 /// The headers that concern the other end of the message, of those that `keep` wants: without

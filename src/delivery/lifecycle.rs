@@ -14,24 +14,31 @@ use crate::delivery::answer::{Answer, Conclusion, End, Success};
 use crate::delivery::arrival::{self, Opened};
 use crate::delivery::dispatch::{self, Dispatch};
 use crate::delivery::gate::{Gate, ServedRoute, Serving, Snapshot};
+use crate::delivery::keeping::Keep;
 use crate::delivery::proof::{Proven, Warrant};
 use crate::delivery::report::Report;
+use crate::delivery::route::Delivery;
 use crate::delivery::shadow;
 use crate::delivery::source::{Answers, Mode, Source, Unrouted};
 use crate::delivery::trace::Trace;
 use crate::outcome::{Outcome, Reason, Refusal};
 use crate::request::{Body, BodySource, RequestHead};
 use crate::telemetry::metrics::Stage;
-use hookward_claims::{ClaimRequest, ClaimTerms, Hold, Intent};
+use hookward_claims::{ClaimRequest, ClaimTerms, Ending, Hold, Intent};
 use hookward_time::UnixMillis;
-use hookward_verify::event::Event;
+use hookward_verify::event::{Event, read_place};
 use hookward_verify::fault::Fault;
 use hookward_verify::handshake::{self, Reply};
 use hookward_verify::verify::{Genuine, SignatureCheck};
 use http::{HeaderValue, header};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_64;
+
+/// A sender whose event is stored is told so this long before its patience ends, or a quarter of it:
+/// the time to flush and to answer.
+const STORE_MARGIN: Duration = Duration::from_millis(250);
 
 /// Lets one delivery live, and counts and logs how it ended.
 pub async fn deliver(gate: &Gate, head: &RequestHead, body: &mut dyn BodySource) -> Answer {
@@ -250,6 +257,7 @@ impl<'a> Course<'a> {
         let taking = gate.claims.take(request);
         let holds = match gate.timed(Stage::Dedupe, taking).await {
             Ok(holds) => {
+                let holds = self.look_into_inbox(event, route, holds, terms.fingerprint).await;
                 note_other_bodies(serving, event, &holds);
                 if holds.iter().all(|hold| matches!(hold, Hold::Delivered { .. })) {
                     return Err(Stop::well(Success::Duplicate));
@@ -272,6 +280,61 @@ impl<'a> Course<'a> {
         Ok(holds)
     }
 
+    /// A destination for which the inbox has the event is as good as delivered to: whatever its age,
+    /// a copy is a duplicate. What was given up there counts for nothing.
+    async fn look_into_inbox(
+        &self,
+        event: &Event,
+        route: &ServedRoute,
+        holds: Vec<Hold<End>>,
+        fingerprint: u64,
+    ) -> Vec<Hold<End>> {
+        let inbox = self.gate.inbox().filter(|_| self.source.mode == Mode::Enforce);
+        let Some(inbox) = inbox else { return holds };
+        let mut known = Vec::with_capacity(holds.len());
+        for (hold, (to, _)) in holds.into_iter().zip(&route.destinations) {
+            let kept = match &hold {
+                Hold::Won(_) | Hold::Absent => inbox.stands(&self.source.name, &event.id, to),
+                _ => None,
+            };
+            known.push(match (kept, hold) {
+                (None, hold) => hold,
+                (Some(stored), hold) => {
+                    if let Hold::Won(claim) = hold {
+                        let end = Arc::new(End::Stored);
+                        claim.settle(Ending::Released, String::new(), end).await;
+                    }
+                    let same_body = stored.fingerprint == fingerprint;
+                    Hold::Delivered { since: stored.since, same_body }
+                }
+            });
+        }
+        known
+    }
+
+    /// How the event is stored where its route says so.
+    fn keep(&self, arrived: &Arrived, proof: &Proof, route: &ServedRoute) -> Option<Keep> {
+        if route.delivery == Delivery::Sync || self.source.mode != Mode::Enforce {
+            return None;
+        }
+        let inbox = self.gate.inbox()?;
+        let body = &arrived.body.bytes;
+        let order_key =
+            route.order_key.as_ref().and_then(|place| read_place(self.head.view(), body, place));
+        let margin = STORE_MARGIN.min(self.source.respond_within / 4);
+        Some(Keep {
+            inbox: Arc::clone(inbox),
+            event: proof.event.clone(),
+            delivery: route.delivery,
+            order_key,
+            on_dead: route.on_dead,
+            fingerprint: xxh3_64(body),
+            ttl: self.source.dedupe_ttl,
+            alias: proof.genuine.signed_fingerprint().map(str::to_owned),
+            store_by: arrived.deadline - margin,
+        })
+    }
+
     /// Forwards what is ours, waits for what others hold, settles, answers.
     async fn forward(
         &self,
@@ -284,6 +347,7 @@ impl<'a> Course<'a> {
         // A copy that waits for another delivery's answer is not the first one of its event.
         let is_first = holds.iter().any(|hold| matches!(hold, Hold::Won(_) | Hold::Unguarded));
         let happened = proof.event.event().time.filter(|_| is_first);
+        let keep = self.keep(&arrived, &proof, route);
         let dispatch = Dispatch {
             route,
             head: self.head,
@@ -293,6 +357,7 @@ impl<'a> Course<'a> {
             warrant: Warrant::Proven(proof.event),
             verified_at: self.now,
             deadline: arrived.deadline,
+            keep,
         };
         let forwarded = dispatch::forward(self.gate, dispatch, holds, report);
         let answer = self.gate.timed(Stage::Upstream, forwarded).await?;

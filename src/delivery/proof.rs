@@ -99,7 +99,34 @@ impl Warrant {
     }
 }
 
-/// Leave to send one request to an upstream. Only a [`Warrant`] gives it:
+/// An event as the inbox has it. Only proven events are put there ([`crate::inbox::Inbox::accept`]),
+/// so what comes out may be forwarded.
+#[derive(Debug)]
+pub struct Kept(hookward_inbox::Event);
+
+impl Kept {
+    /// Reads the event of an attempt. This blocks for a disk that has to be asked.
+    ///
+    /// # Errors
+    /// If it does not read: its entry is then dead.
+    pub fn read(attempt: &mut hookward_inbox::Attempt) -> Result<Self, hookward_inbox::Unreadable> {
+        attempt.read().map(Self)
+    }
+
+    /// The event.
+    #[must_use]
+    pub const fn event(&self) -> &hookward_inbox::Event {
+        &self.0
+    }
+
+    /// Leave for one request.
+    #[must_use]
+    pub const fn permit(&self) -> Permit {
+        Permit(())
+    }
+}
+
+/// Leave to send one request to an upstream. Only a [`Warrant`] or a [`Kept`] event gives it:
 ///
 /// ```compile_fail,E0423
 /// let permit = hookward::delivery::proof::Permit(());

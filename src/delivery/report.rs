@@ -185,7 +185,7 @@ impl Reporter {
             Outcome::Duplicate => Some(&self.duplicates),
             Outcome::Ignored | Outcome::Handshake => Some(&self.repeated),
             Outcome::Held | Outcome::Failed | Outcome::Rejected => Some(&self.trouble),
-            Outcome::Delivered => None,
+            Outcome::Delivered | Outcome::Queued => None,
         };
         if bucket.is_some_and(|bucket| bucket.take().is_err()) {
             self.suppressed.fetch_add(1, Ordering::Relaxed);

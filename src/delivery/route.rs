@@ -5,6 +5,8 @@
 
 pub use hookward_names::UpstreamName;
 
+use hookward_verify::scheme::Place;
+
 /// One `[[sources.NAME.routes]]` table.
 #[derive(Clone, Debug)]
 pub struct Route {
@@ -15,6 +17,35 @@ pub struct Route {
     pub to: Vec<UpstreamName>,
     /// What the upstream is asked for, with its leading `/`; `None`: see [`crate::upstream`].
     pub path: Option<String>,
+    /// How its events are delivered.
+    pub delivery: Delivery,
+    /// Where an event says what it is about: those that say the same reach a destination in the
+    /// order of their acceptance. Never with [`Delivery::Sync`].
+    pub order_key: Option<Place>,
+    /// What a dead event does to those behind it in that order.
+    pub on_dead: OnDead,
+}
+
+/// How the events of a route are delivered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Delivery {
+    /// While the sender waits; nothing is stored.
+    #[default]
+    Sync,
+    /// While the sender waits; stored if that does not succeed.
+    Spill,
+    /// Stored first, delivered in the background.
+    Queued,
+}
+
+/// What a dead event does to those behind it in its order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDead {
+    /// They go on.
+    #[default]
+    Skip,
+    /// They wait until it is replayed or discarded.
+    Hold,
 }
 
 impl Route {
@@ -22,6 +53,12 @@ impl Route {
     #[must_use]
     pub fn takes(&self, event_type: &str) -> bool {
         self.events.iter().any(|glob| glob.matches(event_type))
+    }
+
+    /// Whether its events may be stored.
+    #[must_use]
+    pub fn uses_inbox(&self) -> bool {
+        self.delivery != Delivery::Sync
     }
 }
 

@@ -69,6 +69,7 @@ pub async fn pass(
         body,
         trace: &trace,
         deadline: Instant::now() + source.respond_within,
+        keep: None,
     };
     let mut met = Report::of(head.client);
     let answer = dispatch::forward(gate, dispatch, holds, &mut met).await;

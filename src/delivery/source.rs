@@ -60,6 +60,12 @@ impl Source {
         }
     }
 
+    /// Whether events of it may be stored. In shadow mode none are: each delivery is forwarded.
+    #[must_use]
+    pub fn uses_inbox(&self) -> bool {
+        self.mode == Mode::Enforce && self.routes.iter().any(Route::uses_inbox)
+    }
+
     /// The first route that takes events of this type, with its index.
     #[must_use]
     pub fn route(&self, event_type: &str) -> Option<(usize, &Route)> {

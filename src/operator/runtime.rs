@@ -5,6 +5,7 @@
 
 mod changes;
 mod desk;
+mod inboxes;
 mod reload;
 mod status;
 
@@ -27,6 +28,7 @@ use hookward_claims::{
     ClaimStore, Claims, DiskStore, MemoryStore, PostgresStore, PostgresTls, RedisStore, RedisTls,
     StoreError,
 };
+use hookward_inbox::OpenError;
 use hookward_secret::Secret;
 use hookward_time::Clock;
 use parking_lot::Mutex;
@@ -51,6 +53,9 @@ pub enum StartError {
     /// A certificate, key or CA of the listener is not usable.
     #[error("server.tls: {0}")]
     Tls(#[from] TlsError),
+    /// The inbox cannot be opened.
+    #[error("inbox: {0}")]
+    Inbox(#[from] OpenError),
     /// A metric could not be declared.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -62,7 +67,7 @@ fn list(faults: &[UpstreamFault]) -> String {
 
 /// Everything behind the listeners.
 pub struct Runtime {
-    gate: Gate,
+    gate: Arc<Gate>,
     edge: Arc<Edge>,
     upstreams: ArcSwap<Upstreams>,
     /// `None` for a configuration that is no file, as the demo's.
@@ -108,9 +113,19 @@ impl Runtime {
         let certificates = config.certificate_ends();
         let gauges = Gauges::of(&metrics);
         let token = config.admin.token.clone().map(Arc::new);
+        let inbox = match &config.inbox {
+            Some(settings) if inboxes::is_wanted(settings) => {
+                Some(inboxes::open(&config, settings, &metrics, &clock)?)
+            }
+            _ => None,
+        };
         let snapshot = Snapshot::new(config, &*upstreams, &metrics, &clock, None);
+        let gate = Arc::new(Gate::new(clock, metrics, claims, snapshot));
+        if let Some(inbox) = inbox {
+            inboxes::serve(&gate, &edge, inbox);
+        }
         Ok(Arc::new(Self {
-            gate: Gate::new(clock, metrics, claims, snapshot),
+            gate,
             edge,
             upstreams: ArcSwap::new(upstreams),
             origin,
@@ -132,6 +147,13 @@ impl Runtime {
     /// Gives every delivery that is logged to `sink`, too.
     pub fn show_spans(&self, sink: Arc<dyn SpanSink>) {
         self.gate.show_spans(sink);
+    }
+
+    /// Writes down what is known and ends the inbox. Blocks until that is done.
+    pub fn close(&self) {
+        if let Some(inbox) = self.gate.inbox() {
+            inbox.close();
+        }
     }
 
     /// The counters.

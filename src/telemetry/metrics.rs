@@ -6,6 +6,7 @@
 //! loaded ([`SourceMetrics`], [`UpstreamMetrics`]). The registry is our own and is passed in, so
 //! tests do not share counters.
 
+use crate::delivery::route::Delivery;
 use crate::delivery::source::Source;
 use crate::outcome::{Concern, Outcome, Reason};
 use prometheus::core::Collector;
@@ -28,6 +29,14 @@ const LAG_SECONDS: &[f64] = &[
     0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 43_200.0, 86_400.0,
     259_200.0,
 ];
+
+/// Names of labels, of which there may be none.
+macro_rules! labels {
+    ([$($label:literal),*]) => {
+        [$($label),*] as [&str; 0 $(+ labels!(@one $label))*]
+    };
+    (@one $label:literal) => { 1 };
+}
 
 /// Declares the metrics: doc line, field, type, name, labels and (for histograms) edges.
 macro_rules! metrics {
@@ -58,13 +67,16 @@ macro_rules! metrics {
         IntCounterVec::new(Opts::new($name, $help.trim()), &$labels)?
     };
     (@make IntGaugeVec, $name:literal, $help:literal, $labels:tt) => {
-        IntGaugeVec::new(Opts::new($name, $help.trim()), &$labels)?
+        IntGaugeVec::new(Opts::new($name, $help.trim()), &labels!($labels))?
     };
     (@make GaugeVec, $name:literal, $help:literal, $labels:tt) => {
         GaugeVec::new(Opts::new($name, $help.trim()), &$labels)?
     };
     (@make HistogramVec, $name:literal, $help:literal, $labels:tt, $edges:ident) => {
-        HistogramVec::new(HistogramOpts::new($name, $help.trim()).buckets($edges.to_vec()), &$labels)?
+        HistogramVec::new(
+            HistogramOpts::new($name, $help.trim()).buckets($edges.to_vec()),
+            &labels!($labels),
+        )?
     };
 }
 
@@ -115,6 +127,30 @@ metrics! {
     upstream_healthy: GaugeVec = "hookward_upstream_healthy" ["upstream", "address"];
     /// Reloads of the configuration: ok, or error, which leaves the old one serving.
     config_reloads: IntCounterVec = "hookward_config_reloads_total" ["result"];
+    /// Events in the inbox by destination and state.
+    inbox_events: IntGaugeVec = "hookward_inbox_events" ["upstream", "state"];
+    /// Bytes of events in the inbox; `max_bytes` bounds them.
+    inbox_bytes: IntGaugeVec = "hookward_inbox_bytes" [];
+    /// For how long the longest overdue event has been due and not taken.
+    inbox_overdue: IntGaugeVec = "hookward_inbox_overdue_seconds" [];
+    /// Age of the oldest event that an upstream has not accepted yet.
+    inbox_oldest: IntGaugeVec = "hookward_inbox_oldest_seconds" ["upstream"];
+    /// 1 while an upstream is paused.
+    inbox_paused: IntGaugeVec = "hookward_inbox_paused" ["upstream"];
+    /// Order keys that wait behind an event that was given up.
+    inbox_lanes_blocked: IntGaugeVec = "hookward_inbox_lanes_blocked" ["upstream"];
+    /// Events that the inbox has made durable, by how their route is delivered.
+    inbox_accepted: IntCounterVec = "hookward_inbox_accepted_total" ["source", "mode"];
+    /// Attempts from the inbox by result; the first attempt of a spill route is not among them.
+    inbox_attempts: IntCounterVec = "hookward_inbox_attempts_total" ["upstream", "result"];
+    /// Events that left the inbox, or died in it.
+    inbox_ended: IntCounterVec = "hookward_inbox_ended_total" ["upstream", "end"];
+    /// Events for which the inbox had no room.
+    inbox_full: IntCounterVec = "hookward_inbox_full_total" ["source"];
+    /// Time to make an event durable.
+    inbox_accept: HistogramVec = "hookward_inbox_accept_seconds" [], DURATION_SECONDS;
+    /// Time of one flush to the disk.
+    inbox_flush: HistogramVec = "hookward_inbox_flush_seconds" [], DURATION_SECONDS;
     /// Jumps of this machine's wall clock against its steady clock, by more than a second.
     clock_jumps: IntCounter = "hookward_clock_jumps_total" [];
     /// 1, labelled with the version.
@@ -203,8 +239,8 @@ const BEFORE_A_SOURCE: [Reason; 5] = [
     Reason::ShuttingDown,
 ];
 
-const GOOD_ENDS: [Outcome; 4] =
-    [Outcome::Delivered, Outcome::Duplicate, Outcome::Ignored, Outcome::Handshake];
+const GOOD_ENDS: [Outcome; 5] =
+    [Outcome::Delivered, Outcome::Duplicate, Outcome::Queued, Outcome::Ignored, Outcome::Handshake];
 
 impl SourceMetrics {
     /// Counts a request: how it ended, why, and how long it took.
@@ -344,12 +380,23 @@ impl Metrics {
             .filter_map(|glob| glob.literal())
             .chain(["other"]);
         let secrets = source.sender.secrets.iter().map(|secret| secret.label.as_str());
+        if source.uses_inbox() {
+            self.inbox_full.with_label_values(&[source.name.as_str()]);
+            for route in source.routes.iter().filter(|route| route.uses_inbox()) {
+                let mode = if route.delivery == Delivery::Queued { "queued" } else { "spill" };
+                self.inbox_accepted.with_label_values(&[source.name.as_str(), mode]);
+            }
+        }
         let handles = self.source_handles(source.name.as_str(), types, secrets);
         let has_time = source.sender.scheme.timestamp.is_some();
         let watched = WATCHED.into_iter().filter(|reason| match reason.facets().concern {
             Concern::Timestamp | Concern::Age => has_time,
             _ => true,
         });
+        if source.uses_inbox() {
+            let full = std::iter::once(Reason::InboxFull);
+            handles.start_at_zero(&[Outcome::Queued], full);
+        }
         handles.start_at_zero(&[Outcome::Delivered, Outcome::Duplicate], watched);
         handles
     }

@@ -14,7 +14,7 @@ use super::experience::{Experience, LastResult};
 use super::gate::Gate;
 use super::pin::OTHER_CERTIFICATE;
 use super::reply::{Arrived, Held};
-use super::{Forwarded, UpstreamRequest};
+use super::{Forwarded, Spare, UpstreamRequest};
 use crate::config::{Balance, UpstreamSettings};
 use crate::telemetry::metrics::{UpstreamMetrics, UpstreamResult};
 use hookward_names::UpstreamName;
@@ -25,9 +25,13 @@ use pingora::protocols::http::v1::client::HttpSession;
 use pingora::upstreams::peer::Peer as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
+
+/// When a place is asked for again that was taken between two looks.
+const NO_SPARE_PLACE: Duration = Duration::from_millis(100);
 
 /// How an upstream is doing, for `/status`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,6 +113,21 @@ impl Destination {
             .get_or_init(|| background::start(&self.settings, &self.endpoints, connector));
     }
 
+    /// How many attempts that nobody waits for may begin now.
+    pub(super) fn room(&self) -> usize {
+        self.gate.as_ref().map_or(usize::MAX, Gate::room)
+    }
+
+    /// A place for one of them, or how long to wait before asking again.
+    pub(super) fn spare(&self) -> Result<Spare, Duration> {
+        let refusal = self.breaker.as_ref().and_then(|b| b.refusal(self.clock.monotonic()));
+        match (refusal, &self.gate) {
+            (Some(wait), _) => Err(wait),
+            (None, Some(gate)) => gate.spare().ok_or(NO_SPARE_PLACE),
+            (None, None) => Ok(Spare::default()),
+        }
+    }
+
     pub(super) fn status(&self) -> UpstreamStatus {
         let now = self.clock.monotonic();
         let is_checked = self.settings.health.is_some();
@@ -137,9 +156,10 @@ impl Destination {
         &self,
         connector: &Arc<Connector>,
         request: &UpstreamRequest,
+        place: Option<Spare>,
     ) -> Forwarded {
         let began = self.clock.monotonic();
-        let forwarded = self.admit(connector, request).await;
+        let forwarded = self.admit(connector, request, place).await;
         let result = match &forwarded {
             Forwarded::Answered(answer) => UpstreamResult::Status(answer.status),
             Forwarded::Unreachable { .. } => UpstreamResult::Unreachable,
@@ -170,14 +190,22 @@ impl Destination {
 
     /// Past the breaker and through the gate. The breaker is asked before the waiting room too,
     /// so that nobody waits there for what will be refused.
-    async fn admit(&self, connector: &Arc<Connector>, request: &UpstreamRequest) -> Forwarded {
+    async fn admit(
+        &self,
+        connector: &Arc<Connector>,
+        request: &UpstreamRequest,
+        reserved: Option<Spare>,
+    ) -> Forwarded {
         self.start(connector);
         let deadline = Instant::now() + self.settings.timeout;
         let refusal = self.breaker.as_ref().and_then(|b| b.refusal(self.clock.monotonic()));
         if let Some(retry_after) = refusal {
             return refused_by_breaker(retry_after);
         }
+        // The share is given back when the head of the answer is there, the place with its body.
+        let Spare { place: reserved, share: _share } = reserved.unwrap_or_default();
         let place = match &self.gate {
+            Some(_) if reserved.is_some() => reserved,
             Some(gate) => match gate.enter(deadline).await {
                 Ok(place) => Some(place),
                 Err(_) => return Forwarded::Full,

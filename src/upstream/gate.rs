@@ -2,6 +2,7 @@
 //! of crushing a slow receiver, and what would wait too long is refused while the sender can still
 //! be told.
 
+use super::Spare;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -11,6 +12,8 @@ use tokio::time::{Instant, timeout_at};
 #[derive(Debug)]
 pub(super) struct Gate {
     places: Arc<Semaphore>,
+    /// Of the places, those that attempts may take that no sender waits for.
+    background: Arc<Semaphore>,
     waiting: AtomicUsize,
     max_waiting: usize,
 }
@@ -22,7 +25,26 @@ pub(super) struct Full;
 impl Gate {
     pub(super) fn new(places: usize, max_waiting: usize) -> Self {
         let places = places.clamp(1, Semaphore::MAX_PERMITS);
-        Self { places: Arc::new(Semaphore::new(places)), waiting: AtomicUsize::new(0), max_waiting }
+        // A quarter stays for events that a sender waits for.
+        let background = (places - places / 4).min(places.saturating_sub(1)).max(1);
+        Self {
+            places: Arc::new(Semaphore::new(places)),
+            background: Arc::new(Semaphore::new(background)),
+            waiting: AtomicUsize::new(0),
+            max_waiting,
+        }
+    }
+
+    /// How many spare places there are. While senders wait for one there is none.
+    pub(super) fn room(&self) -> usize {
+        self.places.available_permits().min(self.background.available_permits())
+    }
+
+    /// Takes a spare place, if there is one.
+    pub(super) fn spare(&self) -> Option<Spare> {
+        let background = Arc::clone(&self.background).try_acquire_owned().ok()?;
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        Some(Spare { place: Some(place), share: Some(background) })
     }
 
     /// Takes a place, after those who wait already, until the permit is dropped.
@@ -58,6 +80,24 @@ impl Drop for Waiting<'_> {
 mod tests {
     use super::*;
     use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_quarter_stays_for_those_who_are_waited_for_and_they_go_first() {
+        let gate = Gate::new(8, 2);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let mut spare: Vec<_> = std::iter::from_fn(|| gate.spare()).collect();
+        assert_eq!((spare.len(), gate.room()), (6, 0));
+        let live = [gate.enter(deadline).await.unwrap(), gate.enter(deadline).await.unwrap()];
+        spare.truncate(2);
+        let more: Vec<_> = (0..4).map(|_| gate.enter(deadline)).collect();
+        for entering in more {
+            assert!(entering.await.is_ok());
+        }
+        drop((live, spare));
+        assert_eq!(gate.room(), 6);
+        let only = Gate::new(1, 2);
+        assert!(only.spare().is_some(), "a single place is shared");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn as_many_wait_as_may_and_the_next_is_refused_at_once() {

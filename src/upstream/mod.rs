@@ -28,13 +28,14 @@ pub use experience::LastResult;
 pub use upstreams::{UpstreamFault, Upstreams};
 
 use crate::delivery::proof::Permit;
+use crate::inbox::StoredHead;
 use crate::request::RequestHead;
 use bytes::Bytes;
 use hookward_names::UpstreamName;
 use http::{HeaderMap, Method};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 /// A request to one destination, header rules already applied. Outside of this module it is made of
 /// an event that may be forwarded, see [`UpstreamRequest::of_event`]; the only other ones are health
@@ -78,6 +79,19 @@ impl UpstreamRequest {
             body,
             _sealed: (),
         }
+    }
+
+    /// The request that carries an event on that was stored.
+    #[must_use]
+    pub fn of_kept(
+        _: Permit,
+        head: StoredHead,
+        route_path: Option<String>,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Self {
+        let StoredHead { method, path: sender_path, query, .. } = head;
+        Self { method, route_path, sender_path, query, headers, body, _sealed: () }
     }
 }
 
@@ -146,6 +160,34 @@ pub trait Forwarder: Send + Sync {
     /// Sends `request` and reads the answer, within the upstream's `timeout`; a 2xx body is read up
     /// to 64 KiB before the answer is given, and streamed beyond.
     async fn forward(&self, request: UpstreamRequest) -> Forwarded;
+
+    /// How many attempts that nobody waits for may begin now.
+    fn room(&self) -> usize {
+        usize::MAX
+    }
+
+    /// A place for an attempt that nobody waits for; events that a sender waits for go first.
+    ///
+    /// # Errors
+    /// How long to wait before asking again: no place is spare, or the upstream is known to be down.
+    fn spare(&self) -> Result<Spare, Duration> {
+        Ok(Spare::default())
+    }
+
+    /// As [`forward`](Self::forward), in a place that was taken before.
+    async fn forward_in(&self, request: UpstreamRequest, place: Spare) -> Forwarded {
+        let forwarded = self.forward(request).await;
+        drop(place);
+        forwarded
+    }
+}
+
+/// A place among an upstream's `max_concurrent`; given back by dropping it.
+#[derive(Debug, Default)]
+pub struct Spare {
+    place: Option<OwnedSemaphorePermit>,
+    /// Of those that attempts may take that no sender waits for.
+    share: Option<OwnedSemaphorePermit>,
 }
 
 /// The destinations of one configuration. They are looked up once, when it is made ready to serve.

@@ -5,7 +5,7 @@ use super::address::Endpoint;
 use super::destination::{Destination, UpstreamStatus};
 use super::idle::IdlePool;
 use super::tls::TlsMaterial;
-use super::{Forwarded, Forwarder, Forwarders, UpstreamRequest};
+use super::{Forwarded, Forwarder, Forwarders, Spare, UpstreamRequest};
 use crate::config::UpstreamSettings;
 use crate::telemetry::metrics::Metrics;
 use hookward_names::UpstreamName;
@@ -17,6 +17,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::panic::catch_unwind;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Idle connections kept over all upstreams; the longest idle one is closed for the next.
 const IDLE_CONNECTIONS: usize = 1024;
@@ -193,7 +194,19 @@ struct Connected {
 #[async_trait::async_trait]
 impl Forwarder for Connected {
     async fn forward(&self, request: UpstreamRequest) -> Forwarded {
-        self.destination.forward(&self.connector, &request).await
+        self.destination.forward(&self.connector, &request, None).await
+    }
+
+    fn room(&self) -> usize {
+        self.destination.room()
+    }
+
+    fn spare(&self) -> Result<Spare, Duration> {
+        self.destination.spare()
+    }
+
+    async fn forward_in(&self, request: UpstreamRequest, place: Spare) -> Forwarded {
+        self.destination.forward(&self.connector, &request, Some(place)).await
     }
 }
 

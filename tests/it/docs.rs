@@ -84,7 +84,7 @@ fn is_ahead(checked: &Output) -> bool {
     errors.peek().is_some() && errors.all(|error| error.contains("unknown key"))
 }
 
-const TABLES: [&str; 6] = ["server", "admin", "log", "dedupe", "upstreams", "sources"];
+const TABLES: [&str; 7] = ["server", "admin", "log", "dedupe", "inbox", "upstreams", "sources"];
 
 /// What a document leaves out of a source because it speaks of something else.
 const SOURCE: &str = r#"

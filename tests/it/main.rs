@@ -31,6 +31,7 @@ mod faults;
 mod forwarding;
 mod hardening;
 mod hostile;
+mod inbox;
 mod listener;
 mod living;
 mod log;

@@ -1,6 +1,9 @@
 //! Takes claims, and makes sure that each of them ends.
 
+mod accepted;
 mod alone;
+
+pub use accepted::Acceptance;
 
 use super::claim::{Claim, Held, Terms};
 use super::flight::{Entered, Flight, Flights, Landing};

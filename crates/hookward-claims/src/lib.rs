@@ -106,7 +106,7 @@ mod waiter;
 mod races;
 
 pub use claim::{Claim, Ending};
-pub use claims::Claims;
+pub use claims::{Acceptance, Claims};
 pub use disk::DiskStore;
 pub use hold::{ClaimRequest, ClaimTerms, Claimable, Hold};
 pub use key::{Fence, Key};

@@ -51,6 +51,11 @@ pub enum Found {
 /// Reads the secret that `item` refers to. `None`: the reference itself is wrong, which has been
 /// noted.
 pub fn read(item: &Item<'_>) -> Option<Found> {
+    read_beside(item, &KEYS)
+}
+
+/// As [`read`] in a table that has keys beside those of a secret; `keys` declares all of them.
+pub fn read_beside(item: &Item<'_>, keys: &'static TableKeys) -> Option<Found> {
     let allowed = "exactly one of env, file, value as { env = \"SHOP_SECRET\" }";
     if let Value::Text(text) = &item.node.value {
         let name = if is_usual_name(text) { text } else { "…" };
@@ -59,7 +64,7 @@ pub fn read(item: &Item<'_>) -> Option<Found> {
         item.reading.note(problem.suggestion(suggestion).allowed(allowed));
         return None;
     }
-    let table = item.clone().hidden().table(&KEYS)?;
+    let table = item.clone().hidden().table(keys)?;
     let (env, file, value) = (table.get("env"), table.get("file"), table.get("value"));
     if [&env, &file, &value].into_iter().flatten().count() > 1 {
         item.refuse("stated in more than one way", allowed);

@@ -79,6 +79,30 @@ impl Event {
     }
 }
 
+/// What stands at one place of a request whose signature holds; `None` where there is nothing, or
+/// nothing that is a text or an integer.
+#[must_use]
+pub fn read_place(head: Request<'_>, body: &[u8], place: &Place) -> Option<String> {
+    match place {
+        Place::Json(pointer) => {
+            let members = read_members(body, &[pointer]).ok()?;
+            members.first()?.text().filter(|text| !text.is_empty()).map(str::to_owned)
+        }
+        Place::Header(name) => match one_header(head, name) {
+            OneHeader::Value(value) => std::str::from_utf8(value).ok().map(str::to_owned),
+            OneHeader::Absent | OneHeader::Ambiguous => None,
+        },
+        Place::BodySha256 => Some(body_sha256(body)),
+        Place::Joined(segments) => {
+            let parts = segments.iter().map(|segment| match segment {
+                Segment::Literal(text) => Some(text.clone()),
+                Segment::Place(place) => read_place(head, body, place),
+            });
+            parts.collect()
+        }
+    }
+}
+
 /// A request with the JSON members that its event needs.
 struct Envelope<'a> {
     source: &'a Sender,

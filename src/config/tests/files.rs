@@ -13,6 +13,8 @@ fn secrets() -> TestSecrets {
         .with("SHOP_SECRET", secret)
         .with("ACME_VERIFY_TOKEN", secret)
         .with("HOOKWARD_ADMIN_TOKEN", secret)
+        .with("ERP_TOKEN", secret)
+        .with("ERP_WHSEC", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
         .with_file("/etc/hookward/acme.secret", secret)
 }
 
@@ -66,13 +68,32 @@ fn uncommented() -> String {
 
 #[test]
 fn what_the_reference_comments_out_resolves_as_well() {
+    // Each store has keys that the other one refuses.
+    let redis = |text: String| {
+        let (before, inbox) = text.split_once("[inbox]").expect("the table");
+        let (_, after) = inbox.split_once("[dedupe.tls]").expect("the next one");
+        format!("{before}[dedupe.tls]{after}")
+            .replace("store = \"memory\"", "store = \"redis\"")
+            .replace("path = \"hookward-data\"", "")
+            .replace("\norder_key", "\n# order_key")
+            .replace("\non_dead", "\n# on_dead")
+    };
+    let disk = |text: String| {
+        text.replace("store = \"memory\"", "store = \"disk\"")
+            .replace("delivery = \"sync\"", "delivery = \"spill\"")
+    };
+    resolves(&redis(uncommented()));
+    resolves(&disk(uncommented()));
+}
+
+#[track_caller]
+fn resolves(text: &str) {
     // These exclude a key beside them, or name files that are not there.
-    let text = uncommented()
+    let text = text
         .replace("urls = [", "# urls = [")
-        .replace("store = \"memory\"", "store = \"redis\"")
-        .replace("path = \"hookward-data\"", "")
         .lines()
         .filter(|line| !line.ends_with(".pem\"") && !line.ends_with(".key\""))
+        .filter(|line| !line.contains("inbox.key"))
         .collect::<Vec<_>>()
         .join("\n")
         .replace("[server.tls]", "")
@@ -97,7 +118,7 @@ fn the_reference_shows_every_key() {
                 // Their tables are shown, or their values in words.
                 (
                     _,
-                    "tls" | "health" | "breaker" | "signature" | "timestamp" | "event"
+                    "tls" | "health" | "breaker" | "retry" | "signature" | "timestamp" | "event"
                     | "handshake" | "routes",
                 ) => text.contains(&format!(".{name}]")),
                 _ => text.lines().any(|line| line.starts_with(&format!("{name} "))),

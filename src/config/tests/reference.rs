@@ -30,6 +30,8 @@ pub(super) fn with(table: &TableKeys, key: &str, value: &str) -> String {
         },
         _ => "",
     };
+    // An inbox is in the folder of the store.
+    let store = if table.title == "[inbox]" { "[dedupe]\nstore = \"disk\"\n" } else { "" };
     let section = |title: &str, needed: bool| {
         let header =
             title.replace("upstreams.NAME", "upstreams.erp").replace("sources.NAME", "sources.s");
@@ -58,6 +60,9 @@ pub(super) fn with(table: &TableKeys, key: &str, value: &str) -> String {
         ("[upstreams.NAME.tls]", false),
         ("[upstreams.NAME.health]", false),
         ("[upstreams.NAME.breaker]", table.title == "[upstreams.NAME]" && key == "url"),
+        ("[upstreams.NAME.retry]", false),
+        ("[upstreams.NAME.sign]", false),
+        ("[inbox]", false),
         ("[sources.NAME]", true),
         ("[sources.NAME.signature]", true),
         ("[sources.NAME.timestamp]", false),
@@ -67,6 +72,7 @@ pub(super) fn with(table: &TableKeys, key: &str, value: &str) -> String {
     ]
     .map(|(title, needed)| section(title, needed))
     .concat()
+        + store
 }
 
 #[test]
@@ -95,8 +101,8 @@ fn every_declared_key_is_read() {
 #[test]
 fn every_declared_default_is_what_holds_where_the_key_is_left_out() {
     let shown = |config: &Config| {
-        let Config { server, admin, log, dedupe, upstreams, sources, .. } = config;
-        format!("{server:#?}{admin:#?}{log:#?}{dedupe:#?}{upstreams:#?}{sources:#?}")
+        let Config { server, admin, log, dedupe, inbox, upstreams, sources, .. } = config;
+        format!("{server:#?}{admin:#?}{log:#?}{dedupe:#?}{inbox:#?}{upstreams:#?}{sources:#?}")
     };
     let mut count = 0;
     for table in reference::tables() {

@@ -13,6 +13,7 @@
 //! | `GET /status` | version, uptime, configuration, sources, upstreams, store |
 //! | `GET /dedupe/{source}/{event id}` | per destination its state and since when; 404 if absent |
 //! | `DELETE /dedupe/{source}/{event id}` | forgets it, so that a re-send is forwarded; 409 while it is in flight |
+//! | `/inbox…`, `/upstreams/{name}/…` | see [`inbox`] |
 //! | `POST /reload` | as SIGHUP: 200, or 422 with all problems, the old configuration still serving |
 //!
 //! Source and event id are percent-encoded path segments. With a token, all but the first three and the files of the page ask
@@ -28,11 +29,13 @@ mod captures;
 mod clock_watch;
 mod coding;
 mod deliveries;
+mod inbox;
 mod page;
 
 use crate::delivery::captures::Capture;
 use crate::delivery::journal::Journal;
 use crate::edge::{BodyMemory, Limits, Listener, Reply, Responder, Traffic};
+use crate::inbox::Inbox;
 use crate::outcome::Refusal;
 use crate::request::{BodySource, RequestHead};
 use crate::telemetry::metrics::Metrics;
@@ -102,6 +105,11 @@ pub trait AdminBackend: Send + Sync + 'static {
     /// not configured.
     fn captures(&self, source: &str) -> Option<Vec<Arc<Capture>>>;
 
+    /// Where events wait, if there is such a place.
+    fn inbox(&self) -> Option<Arc<Inbox>> {
+        None
+    }
+
     /// Brings those figures up to date that are counted elsewhere, before `/metrics` is written.
     async fn before_scrape(&self);
 }
@@ -133,7 +141,7 @@ const READY_WITHIN: Duration = Duration::from_secs(2);
 /// Connections at once. When all places are taken the oldest gives way, so that a probe is answered.
 const PLACES: usize = 256;
 
-/// Bodies held at once; no request has one that says anything.
+/// Bodies held at once; only what changes the inbox has one that says anything.
 const ADMIN_MEMORY_BYTES: usize = 1024 * 1024;
 
 /// The requests of this listener, answered.
@@ -188,7 +196,7 @@ impl Admin {
         .with_places(PLACES)
     }
 
-    async fn answer(&self, head: &RequestHead) -> Reply {
+    async fn answer(&self, head: &RequestHead, body: &[u8]) -> Reply {
         let read = [Method::GET, Method::HEAD];
         match head.path.as_str() {
             "/metrics" => match only(&read, head) {
@@ -206,6 +214,9 @@ impl Admin {
                 }
                 if let Some(refused) = access::check(self.backend.token().as_deref(), head) {
                     return refused;
+                }
+                if let Some(answered) = inbox::answer(&self.backend, head, body).await {
+                    return answered;
                 }
                 self.answer_private(head, path).await
             }
@@ -265,7 +276,12 @@ impl Admin {
         reasons.extend(clock.problem);
         let status = if reasons.is_empty() { 200 } else { 503 };
         let mut body = json!({ "ready": reasons.is_empty(), "reasons": reasons });
-        let details = [("clock", clock.detail), ("store", shortcoming.map(Value::String))];
+        let full = self.backend.inbox().and_then(|inbox| inbox.fullness());
+        let details = [
+            ("clock", clock.detail),
+            ("store", shortcoming.map(Value::String)),
+            ("inbox", full.map(|why| format!("takes nothing in: {why}").into())),
+        ];
         if let Some(members) = body.as_object_mut() {
             let told = details.into_iter().filter_map(|(name, told)| Some((name, told?)));
             members.extend(told.map(|(name, told)| (name.to_owned(), told)));
@@ -328,9 +344,10 @@ impl Admin {
 #[async_trait]
 impl Responder for Admin {
     async fn respond(&self, head: RequestHead, body: &mut dyn BodySource) -> Reply {
-        // No request here has a body that says anything; read, it does not cost the connection.
-        drop(body.read(&mut |_| {}).await);
-        self.answer(&head).await
+        // Read to its end, so that a body that says nothing does not cost the connection.
+        let body = body.read(&mut |_| {}).await;
+        let body = body.map(|body| body.bytes).unwrap_or_default();
+        self.answer(&head, &body).await
     }
 
     fn refuse(&self, refusal: Refusal, _client: IpAddr) -> Reply {

@@ -5,6 +5,7 @@ use crate::delivery::captures::Capture;
 use crate::delivery::journal::Journal;
 use crate::delivery::report::printable;
 use crate::delivery::route::UpstreamName;
+use crate::inbox::Inbox;
 use crate::operator::admin::{AdminBackend, Forgotten, Reloaded};
 use async_trait::async_trait;
 use hookward_claims::{Health, Standing};
@@ -38,7 +39,19 @@ impl AdminBackend for Runtime {
             .inspect(&source.into(), &event_id.into(), &destinations, ASK_WITHIN)
             .await
             .map_err(|fault| fault.to_string())?;
-        Ok(known(source, event_id, &stood))
+        let mut stands = known(&stood);
+        if let Some(inbox) = self.gate.inbox() {
+            for name in &destinations {
+                let stored = inbox.standing(&source.into(), &event_id.into(), name);
+                if let Some((state, since)) = stored.filter(|_| !stands.contains_key(name.as_str()))
+                {
+                    let facts = json!({ "state": state, "since": since.to_rfc3339() });
+                    stands.insert(name.to_string(), facts);
+                }
+            }
+        }
+        let told = || json!({ "source": source, "event_id": event_id, "destinations": stands });
+        Ok((!stands.is_empty()).then(told))
     }
 
     async fn forget(
@@ -55,7 +68,7 @@ impl AdminBackend for Runtime {
             .forget(&source.into(), &event_id.into(), &destinations, ASK_WITHIN)
             .await
             .map_err(|fault| fault.to_string())?;
-        let known = known(source, event_id, &stood).is_some();
+        let known = !known(&stood).is_empty();
         if stood.iter().any(|(_, standing)| matches!(standing, Standing::InFlight { .. })) {
             tracing::warn!(
                 source,
@@ -100,11 +113,18 @@ impl AdminBackend for Runtime {
         Some(self.gate.captures.of(source))
     }
 
+    fn inbox(&self) -> Option<Arc<Inbox>> {
+        self.gate.inbox().cloned()
+    }
+
     async fn before_scrape(&self) {
         self.show_gauges();
         let store = self.gate.claims.store();
         let entries = store.entries(ASK_WITHIN).await.ok();
         let _turn = self.scraping.lock();
+        if let Some(inbox) = self.gate.inbox() {
+            inbox.show_figures();
+        }
         let (name, counters) = ([store.name()], store.counters());
         if let Some(entries) = entries {
             let gauge = self.gate.metrics.dedupe_entries.with_label_values(&name);
@@ -117,9 +137,9 @@ impl AdminBackend for Runtime {
     }
 }
 
-/// Per destination its state and since when; `None` if none of them knows the event.
-fn known(source: &str, event_id: &str, stood: &[(UpstreamName, Standing)]) -> Option<Value> {
-    let destinations: Map<String, Value> = stood
+/// Per destination that knows the event its state and since when.
+fn known(stood: &[(UpstreamName, Standing)]) -> Map<String, Value> {
+    stood
         .iter()
         .filter_map(|(name, standing)| {
             let facts = match standing {
@@ -138,9 +158,7 @@ fn known(source: &str, event_id: &str, stood: &[(UpstreamName, Standing)]) -> Op
             };
             Some((name.to_string(), facts))
         })
-        .collect();
-    (!destinations.is_empty())
-        .then(|| json!({ "source": source, "event_id": event_id, "destinations": destinations }))
+        .collect()
 }
 
 impl Runtime {

@@ -4,10 +4,13 @@
 //! the listener's limits and certificate, the log's level and format and the admin token; what
 //! needs a restart is said.
 
-use super::{Runtime, changes};
-use crate::config::{Config, DedupeSettings, Problem, SecretReader, Severity, StoreSettings};
+use super::{Runtime, changes, inboxes};
+use crate::config::{
+    Config, DedupeSettings, InboxSettings, Problem, SecretReader, Severity, StoreSettings,
+};
 use crate::delivery::gate::Snapshot;
 use crate::delivery::source::SourceTable;
+use crate::inbox::policies;
 use crate::operator::admin::Reloaded;
 use crate::operator::server::Edge;
 use crate::telemetry::log::LogControl;
@@ -33,6 +36,7 @@ pub(super) struct Fixed {
     tls: bool,
     admin_listen: SocketAddr,
     store: String,
+    inbox: String,
 }
 
 impl Fixed {
@@ -43,6 +47,7 @@ impl Fixed {
             tls: config.server.tls.is_some(),
             admin_listen: config.admin.listen,
             store: store_identity(&config.dedupe),
+            inbox: inbox_identity(config.inbox.as_ref()),
         }
     }
 
@@ -59,6 +64,8 @@ impl Fixed {
             ("server.tls (on or off)", self.tls != new.tls),
             ("admin.listen (and admin.token)", !self.same_admin_listener(new)),
             ("dedupe store", self.store != new.store),
+            // Another store brings another inbox.
+            ("inbox", self.store == new.store && self.inbox != new.inbox),
         ];
         changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
     }
@@ -81,6 +88,16 @@ fn losses(before: &SourceTable, config: &Config) -> Vec<(String, String)> {
         Some((format!("sources.{}.secrets", source.name), what))
     })
     .collect()
+}
+
+/// What makes an inbox another one; its keys are compared by their bytes, never shown.
+fn inbox_identity(settings: Option<&InboxSettings>) -> String {
+    settings.map_or_else(String::new, |s| {
+        let keys: Vec<String> =
+            s.keys.iter().map(|key| data_encoding::HEXLOWER.encode(key.expose())).collect();
+        let InboxSettings { max_bytes, min_free, keep_dead, keep_delivered, .. } = s;
+        format!("{max_bytes} {min_free} {keep_dead:?} {keep_delivered:?} {}", keys.join(" "))
+    })
 }
 
 /// What makes a store another one. Compared, never shown: a URL holds a password.
@@ -175,6 +192,20 @@ impl Runtime {
         let upstreams =
             upstreams.map_err(|faults| faults.into_iter().map(of_upstream).collect::<Vec<_>>())?;
 
+        let opened = match &config.inbox {
+            Some(settings) if self.gate.inbox().is_none() && inboxes::is_wanted(settings) => {
+                // The store cannot change without a restart, and the inbox is in its folder.
+                let is_same_store = self.fixed.store == store_identity(&config.dedupe);
+                if !is_same_store {
+                    let what = "the inbox needs another store, and that takes a restart";
+                    return Err(vec![problem("inbox".to_owned(), what.to_owned())]);
+                }
+                let opened = inboxes::open(&config, settings, metrics, &self.gate.clock);
+                Some(opened.map_err(|why| vec![problem("inbox".to_owned(), why.to_string())])?)
+            }
+            _ => None,
+        };
+
         // From here on nothing fails.
         let new = Fixed::of(&config);
         let pending = self.fixed.differences(&new);
@@ -192,12 +223,19 @@ impl Runtime {
         upstreams.start();
         let upstreams = Arc::new(upstreams);
         let clock = &self.gate.clock;
+        let retries = policies(&config.upstreams, config.dedupe.uncertain_hold);
+        let sources = inboxes::source_names(&config);
         let snapshot = Snapshot::new(config, &*upstreams, metrics, clock, Some(&before));
         let changes = changes::between(&before.sources, &snapshot.sources);
         let changes = changes::with_upstreams(changes, &self.upstreams.load(), &upstreams);
         self.upstreams.store(upstreams);
         self.gate.swap(snapshot);
         self.edge.take_over(listener);
+        match (opened, self.gate.inbox()) {
+            (Some(inbox), _) => inboxes::serve(&self.gate, &self.edge, inbox),
+            (None, Some(inbox)) => notes.extend(inbox.configure(&retries, &sources)),
+            (None, None) => {}
+        }
         Ok(Reloaded { notes, changes })
     }
 }

@@ -41,7 +41,7 @@ impl Runtime {
             .collect();
         let upstreams = self.upstreams.load().status().into_iter();
         let upstreams: Map<String, Value> =
-            upstreams.map(|status| (status.name.to_string(), upstream(&status))).collect();
+            upstreams.map(|status| (status.name.to_string(), self.upstream(&status))).collect();
         let certificates: Vec<Value> = self.certificates.load().iter().map(certificate).collect();
         let pending: Vec<&str> = self.pending.load().to_vec();
         let status = json!({
@@ -52,10 +52,29 @@ impl Runtime {
             "dedupe": self.dedupe(within).await,
             "certificates": certificates,
         });
-        match status {
+        let mut members = match status {
             Value::Object(members) => members,
             _ => Map::new(),
+        };
+        if let Some(inbox) = self.gate.inbox() {
+            members.insert("inbox".to_owned(), inbox.status());
         }
+        members
+    }
+
+    fn upstream(&self, status: &UpstreamStatus) -> Value {
+        let addresses: Map<String, Value> =
+            status.addresses.iter().map(|(at, healthy)| (at.clone(), (*healthy).into())).collect();
+        let last = status.last.as_ref();
+        let paused = self.gate.inbox().is_some_and(|inbox| inbox.is_paused(&status.name));
+        json!({
+            "healthy": status.healthy,
+            "addresses": addresses,
+            "last_result": last.map(|last| last.result.label()),
+            "last_result_at": last.map(|last| last.at.to_rfc3339()),
+            "last_error": last.and_then(|last| last.error.as_deref()),
+            "paused": paused,
+        })
     }
 
     async fn dedupe(&self, within: Duration) -> Value {
@@ -138,21 +157,6 @@ fn source(serving: &Serving) -> Value {
         "capture": source.capture,
         // How long after the first attempt the sender may still come with an old signature.
         "retry_horizon_seconds": retry_horizon.map(|horizon| horizon.as_secs()),
-    })
-}
-
-fn upstream(status: &UpstreamStatus) -> Value {
-    let addresses: Map<String, Value> =
-        status.addresses.iter().map(|(at, healthy)| (at.clone(), (*healthy).into())).collect();
-    let last = status.last.as_ref();
-    json!({
-        "healthy": status.healthy,
-        "addresses": addresses,
-        "last_result": last.map(|last| last.result.label()),
-        "last_result_at": last.map(|last| last.at.to_rfc3339()),
-        "last_error": last.and_then(|last| last.error.as_deref()),
-        // Nothing pauses an upstream that has no inbox.
-        "paused": false,
     })
 }
 

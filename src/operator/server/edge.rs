@@ -61,6 +61,12 @@ impl Edge {
         }))
     }
 
+    /// What bodies may take, all together.
+    #[must_use]
+    pub fn memory(&self) -> Arc<BodyMemory> {
+        Arc::clone(&self.memory)
+    }
+
     /// Reads and checks what new settings need, certificates above all, and changes nothing.
     ///
     /// # Errors
@@ -103,7 +109,7 @@ impl Edge {
     }
 
     /// Turns true when the drain starts, which stops the public listener.
-    pub(super) fn draining(&self) -> watch::Receiver<bool> {
+    pub(crate) fn draining(&self) -> watch::Receiver<bool> {
         self.draining.subscribe()
     }
 

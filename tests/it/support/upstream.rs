@@ -195,6 +195,13 @@ impl Upstream {
         seen
     }
 
+    /// Waits for so many requests, or more, and returns them.
+    #[track_caller]
+    pub fn saw_at_least(&self, count: usize) -> Vec<Seen> {
+        eventually(&format!("the upstream sees {count} requests"), || self.count() >= count);
+        self.seen()
+    }
+
     /// What has arrived by now.
     pub fn seen(&self) -> Vec<Seen> {
         self.state.seen.lock().unwrap().clone()

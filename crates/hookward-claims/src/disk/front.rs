@@ -388,7 +388,7 @@ fn refuse_foreign(folder: &Path) -> Result<(), String> {
     let entries = fs::read_dir(folder).map_err(|error| format!("cannot be read: {error}"))?;
     for entry in entries {
         let name = entry.map_err(|error| format!("cannot be read: {error}"))?.file_name();
-        if !["lock", "ids.new", "lost+found"].iter().any(|ours| name == *ours) {
+        if !["lock", "ids.new", "lost+found", "inbox"].iter().any(|ours| name == *ours) {
             return Err(format!(
                 "has no {ID_FILE}, but {}; give the store a folder of its own",
                 name.display()

@@ -1,0 +1,365 @@
+//! `hookward inbox`, `hookward pause` and `hookward resume`: what people ask of the inbox.
+
+use super::admin::{call, refused, title, url_of, with_line_end};
+use super::client::{Client, no_answer};
+use super::configuration::ConfigFile;
+use super::exit::{Exit, Stop};
+use super::print;
+use super::trust::Trust;
+use crate::config::{AdminSettings, Part};
+use http::Method;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Map, Value, json};
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// A replay of many events is flushed many times.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Shows and changes what waits in the inbox of a running proxy
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Lists events, one line for each destination
+    List(List),
+    /// Shows one, with its last attempts
+    Show(Show),
+    /// Makes events due now, with a budget of their own
+    Replay(Replay),
+    /// Never sends events again
+    Discard(Change),
+    /// Erases the bytes of an event at once, on disk too
+    Erase(Erase),
+}
+
+/// Which events are meant; every condition that is stated has to hold.
+#[derive(Debug, clap::Args)]
+struct Conditions {
+    /// Of this source
+    #[arg(long)]
+    source: Option<String>,
+    /// For this upstream
+    #[arg(long, value_name = "UPSTREAM")]
+    to: Option<String>,
+    /// In this state: ready, waiting, `in_flight`, dead or delivered
+    #[arg(long)]
+    state: Option<String>,
+    /// Of this event type
+    #[arg(long = "type", value_name = "TYPE")]
+    kind: Option<String>,
+    /// Of this event id
+    #[arg(long)]
+    id: Option<String>,
+    /// Accepted at this time or later: RFC 3339 or unix seconds
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Accepted before this time
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct List {
+    #[command(flatten)]
+    conditions: Conditions,
+    /// At most so many
+    #[arg(long, default_value_t = 100)]
+    limit: usize,
+    /// Prints what the admin listener says
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+#[derive(Debug, clap::Args)]
+struct Show {
+    /// Its number, as `list` says
+    seq: u64,
+    /// Prints what the admin listener says
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+#[derive(Debug, clap::Args)]
+struct Change {
+    /// Their numbers, as `list` says; or state conditions
+    seq: Vec<u64>,
+    #[command(flatten)]
+    conditions: Conditions,
+    /// How many events the conditions fit; nothing is changed if that is wrong
+    #[arg(long, value_name = "N")]
+    expect: Option<usize>,
+    /// For the audit line
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Says how many would be changed, and changes none
+    #[arg(long)]
+    dry_run: bool,
+    /// Prints what the admin listener says
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+#[derive(Debug, clap::Args)]
+struct Replay {
+    #[command(flatten)]
+    change: Change,
+    /// With an Idempotency-Key of its own, so that the receiver takes it for a new event
+    #[arg(long)]
+    as_new: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Erase {
+    /// Name of the source
+    source: String,
+    /// Event id
+    id: String,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+/// Sends nothing to an upstream of a running proxy; its events wait
+#[derive(Debug, clap::Args)]
+pub struct PauseArguments {
+    /// Its name
+    upstream: String,
+    /// When the pause ends by itself: RFC 3339 or unix seconds
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// For the audit line
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+/// Ends the pause of an upstream
+#[derive(Debug, clap::Args)]
+pub struct ResumeArguments {
+    /// Its name
+    upstream: String,
+    /// For the audit line
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+/// Does what is asked for.
+///
+/// # Errors
+/// When the configuration cannot be used, or the listener does not answer or refuses.
+pub fn inbox(arguments: &Arguments) -> Result<Exit, Stop> {
+    match &arguments.action {
+        Action::List(list) => {
+            let mut query = form_urlencoded::Serializer::new(String::new());
+            query.append_pair("limit", &list.limit.to_string());
+            for (name, value) in list.conditions.stated() {
+                query.append_pair(name, value);
+            }
+            let path = format!("/inbox?{}", query.finish());
+            let said = ask(&list.file, &Method::GET, &path, None)?.found()?;
+            print(&if list.json { said.text() } else { table(&said.body) })?;
+            Ok(Exit::Done)
+        }
+        Action::Show(show) => {
+            let said = ask(&show.file, &Method::GET, &format!("/inbox/{}", show.seq), None)?;
+            let said = said.found()?;
+            print(&if show.json { said.text() } else { one(&said.body) })?;
+            Ok(Exit::Done)
+        }
+        Action::Replay(replay) => change(&replay.change, "replay", replay.as_new),
+        Action::Discard(discard) => change(discard, "discard", false),
+        Action::Erase(erase) => {
+            let segment = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
+            let path = format!("/inbox/{}/{}", segment(&erase.source), segment(&erase.id));
+            ask(&erase.file, &Method::DELETE, &path, None)?.found()?;
+            print("erased\n")?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// Pauses an upstream.
+///
+/// # Errors
+/// As of [`inbox`].
+pub fn pause(arguments: &PauseArguments) -> Result<Exit, Stop> {
+    let body = json!({ "until": arguments.until, "reason": arguments.reason });
+    let path = of_upstream(&arguments.upstream, "pause");
+    ask(&arguments.file, &Method::POST, &path, Some(&body))?.found()?;
+    print("paused\n")?;
+    Ok(Exit::Done)
+}
+
+/// Resumes an upstream.
+///
+/// # Errors
+/// As of [`inbox`].
+pub fn resume(arguments: &ResumeArguments) -> Result<Exit, Stop> {
+    let body = json!({ "reason": arguments.reason });
+    let path = of_upstream(&arguments.upstream, "resume");
+    ask(&arguments.file, &Method::POST, &path, Some(&body))?.found()?;
+    print("resumed\n")?;
+    Ok(Exit::Done)
+}
+
+fn of_upstream(name: &str, verb: &str) -> String {
+    format!("/upstreams/{}/{verb}", utf8_percent_encode(name, NON_ALPHANUMERIC))
+}
+
+fn change(change: &Change, verb: &str, as_new: bool) -> Result<Exit, Stop> {
+    let conditions: Map<String, Value> =
+        change.conditions.stated().map(|(name, value)| (name.to_owned(), value.into())).collect();
+    let mut body = json!({ "reason": change.reason, "dry_run": change.dry_run });
+    let members = match (change.seq.is_empty(), conditions.is_empty()) {
+        (false, true) => ("seq", json!(change.seq)),
+        (true, false) => ("filter", Value::Object(conditions)),
+        _ => {
+            let what = "name events by number, or by conditions such as --state dead --to erp";
+            return Err(Stop::new(Exit::Usage, what));
+        }
+    };
+    if members.0 == "filter" && change.expect.is_none() && !change.dry_run {
+        let what = "conditions need --expect N; --dry-run says how many events they fit";
+        return Err(Stop::new(Exit::Usage, what));
+    }
+    if let Some(body) = body.as_object_mut() {
+        body.insert(members.0.to_owned(), members.1);
+        if let Some(expect) = change.expect {
+            body.insert("expect".to_owned(), expect.into());
+        }
+        if as_new {
+            body.insert("as_new".to_owned(), true.into());
+        }
+    }
+    let said = ask(&change.file, &Method::POST, &format!("/inbox/{verb}"), Some(&body))?.found()?;
+    let count = |name| said.body.get(name).and_then(Value::as_u64).unwrap_or_default();
+    print(&match (change.json, change.dry_run) {
+        (true, _) => said.text(),
+        (false, true) => format!("{} would be changed\n", count("matched")),
+        (false, false) => format!("{} matched, {} changed\n", count("matched"), count("changed")),
+    })?;
+    Ok(Exit::Done)
+}
+
+/// What the admin listener said.
+struct Said {
+    status: u16,
+    text: String,
+    body: Value,
+}
+
+impl Said {
+    /// What was asked for, or why there is none.
+    fn found(self) -> Result<Self, Stop> {
+        let why = || title(&self.text).unwrap_or_else(|| "it is not known there".to_owned());
+        match self.status {
+            200..300 => Ok(self),
+            400 => Err(Stop::new(Exit::Usage, why())),
+            404 => Err(Stop::new(Exit::No, why())),
+            other => Err(refused(other, &why())),
+        }
+    }
+
+    fn text(&self) -> String {
+        with_line_end(self.text.clone())
+    }
+}
+
+fn ask(file: &ConfigFile, method: &Method, path: &str, body: Option<&Value>) -> Result<Said, Stop> {
+    let admin: AdminSettings = file.load(Part::Admin)?.admin;
+    let url = url_of(&admin, path)?;
+    let client = Client::new(Trust::Web, PATIENCE);
+    let body = body.map(Value::to_string);
+    let (status, text) = call(&client, method, &url, admin.token.as_ref(), body)
+        .map_err(|fault| no_answer(&url, &fault))?;
+    let body = serde_json::from_str(&text).unwrap_or_default();
+    Ok(Said { status, text, body })
+}
+
+impl Conditions {
+    fn stated(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let all = [
+            ("source", &self.source),
+            ("to", &self.to),
+            ("state", &self.state),
+            ("type", &self.kind),
+            ("id", &self.id),
+            ("since", &self.since),
+            ("until", &self.until),
+        ];
+        all.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)))
+    }
+}
+
+const COLUMNS: [(&str, &str); 9] = [
+    ("SEQ", "seq"),
+    ("STATE", "state"),
+    ("TO", "to"),
+    ("SOURCE", "source"),
+    ("EVENT", "event_id"),
+    ("TYPE", "event_type"),
+    ("ACCEPTED", "accepted_at"),
+    ("ATTEMPTS", "attempts"),
+    ("LAST", "last_result"),
+];
+
+fn cell(event: &Value, member: &str) -> String {
+    match event.get(member) {
+        Some(Value::String(text)) => crate::senders::receiver::show::printable(text),
+        None | Some(Value::Null) => "-".to_owned(),
+        Some(other) => other.to_string(),
+    }
+}
+
+fn table(page: &Value) -> String {
+    let events = page.get("events").and_then(Value::as_array);
+    let rows: Vec<[String; 9]> = std::iter::once(COLUMNS.map(|(title, _)| title.to_owned()))
+        .chain(events.into_iter().flatten().map(|event| COLUMNS.map(|(_, name)| cell(event, name))))
+        .collect();
+    let mut widths = [0; 9];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let mut text = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            // Writing to a String does not fail.
+            let _ = write!(line, "{cell:width$}  ");
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    if page.get("next").is_some_and(|next| !next.is_null()) {
+        text.push_str("There are more; --limit shows up to 1000.\n");
+    }
+    text
+}
+
+fn one(event: &Value) -> String {
+    let mut text = String::new();
+    let members = COLUMNS.iter().chain(&[("NEXT", "next_attempt_at")]);
+    for (title, name) in members {
+        let _ = writeln!(text, "{:<10}{}", title.to_lowercase(), cell(event, name));
+    }
+    for one in event.get("tries").and_then(Value::as_array).into_iter().flatten() {
+        let (at, result, ms) = (cell(one, "at"), cell(one, "result"), cell(one, "ms"));
+        let _ = writeln!(text, "  {at}  {result}  {ms} ms");
+    }
+    text
+}

@@ -1,0 +1,179 @@
+//! `[inbox]`: how events are kept that their destinations have not accepted yet.
+
+use super::dedupe::{DedupeSettings, StoreSettings};
+use super::server::with_file;
+use crate::delivery::source::Source;
+use hookward_secret::Secret;
+use hookward_settings::document::Value;
+use hookward_settings::keys::{TableKeys, key, optional};
+use hookward_settings::problem::Severity;
+use hookward_settings::reading::{Item, TableReader};
+use hookward_settings::value::{Size, Span};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The folder of the inbox in that of the store.
+const FOLDER: &str = "inbox";
+
+/// `[inbox]`.
+#[derive(Clone, Debug)]
+pub struct InboxSettings {
+    /// Where it is.
+    pub folder: PathBuf,
+    /// Bytes of events that wait or are dead.
+    pub max_bytes: u64,
+    /// Bytes that stay free on the file system.
+    pub min_free: u64,
+    /// How long dead events are kept.
+    pub keep_dead: Duration,
+    /// How long the bytes of a delivered event stay.
+    pub keep_delivered: Duration,
+    /// Keys of 32 bytes, the newest first; empty: not encrypted.
+    pub keys: Vec<Secret>,
+    /// A route stores events, or the table is stated. Otherwise the inbox is opened only if there
+    /// is one already.
+    pub is_used: bool,
+}
+
+pub(super) static KEYS: TableKeys = TableKeys {
+    title: "[inbox]",
+    about: "Where events wait that an upstream has not accepted yet, for routes with `delivery` \
+            `spill` or `queued`: the folder `inbox` in that of the store. Needs `store = \"disk\"`. \
+            All of it needs a restart. See [inbox.md](inbox.md).",
+    keys: &[
+        key(
+            "max_bytes",
+            "size",
+            r#""10GiB""#,
+            "Events that wait or are dead, with their headers. When it is full, its routes work as \
+             `sync` does.",
+        ),
+        key(
+            "min_free",
+            "size",
+            r#""1GiB""#,
+            "Of the file system. If less is free, nothing more is taken in.",
+        ),
+        key("keep_dead", "duration", r#""30d""#, "How long an event is kept that was given up."),
+        key(
+            "keep_delivered",
+            "duration",
+            r#""0s""#,
+            "How long the bytes of a delivered event stay, for a replay.",
+        ),
+        optional(
+            "encrypt",
+            "file or list of files",
+            "not encrypted",
+            "`{ file = … }` with a key of 32 bytes, as they are or as hex or base64: AES-256-GCM. \
+             Several in a list, the newest first; it encrypts, and all of them decrypt.",
+        ),
+    ],
+};
+
+static FILE_KEYS: TableKeys =
+    TableKeys { title: "", about: "", keys: &[optional("file", "path", "–", "A key.")] };
+
+/// Reads the table; `None` without `store = "disk"`.
+pub(super) fn read(
+    table: Option<&TableReader<'_>>,
+    root: &TableReader<'_>,
+    dedupe: &DedupeSettings,
+    sources: &[Source],
+) -> Option<InboxSettings> {
+    let size = |name, default: u64| {
+        let stated = table.and_then(|table| table.get(name)).and_then(|item| item.form::<Size>());
+        stated.map_or(default, |size| size.0 as u64)
+    };
+    let span = |name, default| {
+        let stated = table.and_then(|table| table.get(name)).and_then(|item| item.form::<Span>());
+        stated.map_or(default, |span| span.0)
+    };
+    let (max_bytes, min_free) = (size("max_bytes", 10 << 30), size("min_free", 1 << 30));
+    let keep_dead = span("keep_dead", Duration::from_hours(24 * 30));
+    let keep_delivered = span("keep_delivered", Duration::ZERO);
+    let keys = table.and_then(|table| table.get("encrypt")).map(|item| keys(&item));
+    let StoreSettings::Disk { path } = &dedupe.store else {
+        if table.is_some() {
+            let what =
+                format!("needs `store = \"disk\"` in [dedupe]; it is \"{}\"", dedupe.store.name());
+            root.note(Severity::Error, "inbox", &what, None);
+        }
+        return None;
+    };
+    Some(InboxSettings {
+        folder: path.join(FOLDER),
+        max_bytes,
+        min_free,
+        keep_dead,
+        keep_delivered,
+        keys: keys.unwrap_or_default(),
+        is_used: table.is_some() || sources.iter().any(Source::uses_inbox),
+    })
+}
+
+fn keys(item: &Item<'_>) -> Vec<Secret> {
+    let allowed = "{ file = \"inbox.key\" }, or a list of them, the newest first";
+    if matches!(item.node.value, Value::List(_)) {
+        let keys = item.each(allowed, one_key).unwrap_or_default();
+        if keys.is_empty() {
+            item.refuse("no key", allowed);
+        }
+        keys
+    } else {
+        one_key(item).into_iter().collect()
+    }
+}
+
+fn one_key(item: &Item<'_>) -> Option<Secret> {
+    let allowed = "{ file = \"inbox.key\" }";
+    let table = item.table(&FILE_KEYS)?;
+    let (item, path) = table.require("file", allowed).and_then(with_file)?;
+    let needed = item.reading.needs(&item.key);
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => Secret::new(bytes),
+        Err(_) if !needed => return None,
+        Err(fault) => {
+            item.contradicts(format!("cannot be read: {fault}"));
+            return None;
+        }
+    };
+    let key = key_bytes(bytes.expose());
+    if key.is_none() && needed {
+        item.contradicts("does not hold 32 bytes, as they are or as hex or base64");
+    }
+    key
+}
+
+/// 32 bytes, as they are or written down.
+fn key_bytes(file: &[u8]) -> Option<Secret> {
+    if file.len() == 32 {
+        return Some(Secret::new(file.to_vec()));
+    }
+    let text = file.trim_ascii();
+    let decoded = data_encoding::HEXLOWER_PERMISSIVE
+        .decode(text)
+        .or_else(|_| data_encoding::BASE64.decode(text))
+        .ok()?;
+    (decoded.len() == 32).then(|| Secret::new(decoded))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_32_bytes_however_they_are_written() {
+        let raw = [7_u8; 32];
+        for written in [
+            raw.to_vec(),
+            format!("{}\n", data_encoding::HEXLOWER.encode(&raw)).into_bytes(),
+            format!("{}\n", data_encoding::BASE64.encode(&raw)).into_bytes(),
+        ] {
+            assert_eq!(key_bytes(&written).map(|key| key.expose().to_vec()), Some(raw.to_vec()));
+        }
+        for other in [&[7_u8; 31][..], b"", b"not a key", &[b'a'; 66]] {
+            assert!(key_bytes(other).is_none(), "{other:?}");
+        }
+    }
+}

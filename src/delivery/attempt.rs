@@ -1,0 +1,192 @@
+//! One request to one destination, whoever waits for it, and what its end means: for the claim, for
+//! the sender, and for the inbox.
+
+use crate::delivery::answer::End;
+use crate::outcome::{Reason, Refusal};
+use crate::upstream::Forwarded;
+use hookward_claims::Ending;
+use hookward_inbox::{Outcome, Tried};
+use hookward_time::{Clock, UnixMillis};
+use std::time::Duration;
+
+/// How a request ended.
+#[derive(Debug)]
+pub struct Met {
+    /// What its claim is settled with.
+    pub ending: Ending,
+    /// What its sender is told.
+    pub end: End,
+    /// What the inbox learns of it; `None` where no request was made.
+    pub tried: Option<Tried>,
+    /// When the upstream can be asked again, where it is known to be down.
+    pub wait: Option<Duration>,
+}
+
+/// Waits for a forwarding to end and says what that means.
+pub async fn met(
+    clock: &dyn Clock,
+    upstream: &str,
+    forwarding: impl Future<Output = Forwarded>,
+) -> Met {
+    let at = clock.wall();
+    let began = clock.monotonic();
+    let forwarded = forwarding.await;
+    let took = clock.monotonic().saturating_sub(began);
+    let now = clock.wall();
+    let retry_after = retry_after_of(&forwarded, now);
+    let outcome = match &forwarded {
+        Forwarded::Answered(answer) => Some(Outcome::Status(answer.status)),
+        Forwarded::TimedOut { .. } => Some(Outcome::Timeout),
+        Forwarded::Broken { .. } => Some(Outcome::Broken),
+        Forwarded::Unreachable { retry_after: None, .. } => Some(Outcome::Unreachable),
+        // The breaker is open, or the waiting room full.
+        Forwarded::Unreachable { .. } | Forwarded::Full => None,
+    };
+    let wait = match &forwarded {
+        Forwarded::Unreachable { retry_after, .. } => *retry_after,
+        _ => None,
+    };
+    let (ending, end) = judge(forwarded, upstream);
+    let tried = outcome.map(|outcome| Tried {
+        took,
+        uncertain: ending == Ending::Uncertain,
+        retry_after,
+        ..Tried::new(millis(at), outcome)
+    });
+    Met { ending, end, tried, wait }
+}
+
+impl Met {
+    /// What is known of a request whose task ended without a word.
+    #[must_use]
+    pub fn broken_off(at: UnixMillis) -> Self {
+        let tried = Tried { uncertain: true, ..Tried::new(millis(at), Outcome::Broken) };
+        let refusal = Refusal::because(Reason::Uncertain, "the forwarding broke off");
+        let (ending, end) = (Ending::Uncertain, End::Failed(refusal));
+        Self { ending, end, tried: Some(tried), wait: None }
+    }
+}
+
+/// A time as the inbox has it.
+#[must_use]
+pub fn millis(at: UnixMillis) -> u64 {
+    u64::try_from(at.0).unwrap_or_default()
+}
+
+/// How long a receiver asks to be left alone.
+fn retry_after_of(forwarded: &Forwarded, now: UnixMillis) -> Option<Duration> {
+    let Forwarded::Answered(answer) = forwarded else { return None };
+    let text = answer.headers.get(http::header::RETRY_AFTER)?.to_str().ok()?;
+    if !is_wait(text) {
+        return None;
+    }
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = jiff::fmt::rfc2822::parse(text).ok()?.timestamp().as_millisecond();
+    u64::try_from(until - now.0).ok().map(Duration::from_millis)
+}
+
+/// What a destination's answer means: for its claim, and for the sender.
+fn judge(forwarded: Forwarded, upstream: &str) -> (Ending, End) {
+    // After the last byte was sent the destination may have acted on the event, so nobody may send
+    // it again until the hold is over; before that it cannot have read all of it.
+    let doubt = |sent_whole: bool| if sent_whole { Ending::Uncertain } else { Ending::Released };
+    let refused =
+        |reason: Reason, detail: String| Refusal::because(reason, format!("{upstream}: {detail}"));
+    match forwarded {
+        Forwarded::Answered(answer) if (200..300).contains(&answer.status) => {
+            (Ending::Delivered, End::Accepted(answer))
+        }
+        Forwarded::Answered(answer) => {
+            let status = answer.status;
+            let detail = format!("answered {status}");
+            let retry_after = answer
+                .headers
+                .get(http::header::RETRY_AFTER)
+                .and_then(|value| value.to_str().ok())
+                .filter(|wait| is_wait(wait))
+                .map(str::to_owned);
+            let refusal = match status {
+                429 => refused(Reason::UpstreamBusy, detail).with_retry_after(retry_after),
+                500.. => Refusal::passing_on(status, format!("{upstream}: {detail}"))
+                    .with_retry_after(retry_after),
+                _ => refused(Reason::UpstreamRefused, detail),
+            };
+            (Ending::Released, End::Failed(refusal))
+        }
+        Forwarded::Unreachable { detail, retry_after } => {
+            let refusal = refused(Reason::UpstreamUnreachable, detail);
+            let refusal = match retry_after {
+                Some(wait) => refusal.retry_after(wait),
+                None => refusal,
+            };
+            (Ending::Released, End::Failed(refusal))
+        }
+        Forwarded::Full => {
+            let refusal = refused(Reason::Overloaded, "its waiting room is full".to_owned());
+            (Ending::Released, End::Failed(refusal))
+        }
+        Forwarded::TimedOut { sent_whole } => {
+            let refusal =
+                refused(Reason::UpstreamTimeout, "no answer within its timeout".to_owned());
+            (doubt(sent_whole), End::Failed(refusal))
+        }
+        Forwarded::Broken { sent_whole, detail } => {
+            (doubt(sent_whole), End::Failed(refused(Reason::UpstreamBroken, detail)))
+        }
+    }
+}
+
+/// Seconds or an HTTP date (RFC 9110 section 10.2.3). What is neither would make a sender fall back
+/// on who knows what, so it is not passed on.
+fn is_wait(text: &str) -> bool {
+    let is_seconds = (1..=9).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    is_seconds || (text.ends_with(" GMT") && jiff::fmt::rfc2822::parse(text).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::{ReplyBody, UpstreamAnswer};
+    use hookward_time::ManualClock;
+    use http::{HeaderMap, HeaderValue};
+
+    fn answer(status: u16, wait: Option<&'static str>) -> Forwarded {
+        let mut headers = HeaderMap::new();
+        if let Some(wait) = wait {
+            headers.insert(http::header::RETRY_AFTER, HeaderValue::from_static(wait));
+        }
+        Forwarded::Answered(UpstreamAnswer {
+            status,
+            headers,
+            body: ReplyBody::Whole(bytes::Bytes::new()),
+        })
+    }
+
+    #[tokio::test]
+    async fn the_inbox_learns_what_was_sent_and_what_was_asked_for() {
+        let clock = ManualClock::at(UnixMillis(1_792_568_819_000)); // Wed, 21 Oct 2026 07:46:59 GMT
+        let of = async |forwarded| met(&clock, "erp", async { forwarded }).await;
+        for (text, expected) in [
+            (Some("7"), Some(Duration::from_secs(7))),
+            (Some("Wed, 21 Oct 2026 07:47:09 GMT"), Some(Duration::from_secs(10))),
+            (Some("Wed, 21 Oct 2026 07:00:00 GMT"), None),
+            (Some("soon"), None),
+            (None, None),
+        ] {
+            let tried = of(answer(503, text)).await.tried.unwrap();
+            assert_eq!((tried.outcome, tried.retry_after), (Outcome::Status(503), expected));
+        }
+        let tried = of(Forwarded::TimedOut { sent_whole: true }).await.tried.unwrap();
+        assert_eq!((tried.outcome, tried.uncertain), (Outcome::Timeout, true));
+        let tried = of(Forwarded::TimedOut { sent_whole: false }).await.tried.unwrap();
+        assert!(!tried.uncertain);
+        let refused = |retry_after| Forwarded::Unreachable { detail: String::new(), retry_after };
+        assert!(of(refused(None)).await.tried.is_some());
+        let second = Some(Duration::from_secs(1));
+        let open = of(refused(second)).await;
+        assert_eq!((open.tried, open.wait), (None, second), "the breaker made no request");
+        assert_eq!(of(Forwarded::Full).await.tried, None);
+    }
+}

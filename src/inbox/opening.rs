@@ -1,0 +1,119 @@
+//! Opening the inbox, and what is said about what was found.
+
+use super::store::Inbox;
+use crate::config::{InboxSettings, UpstreamSettings};
+use crate::telemetry::metrics::Metrics;
+use hookward_inbox::{Keys, Observer, OpenError, Policy, Recovery, Settings};
+use hookward_time::Clock;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What is needed to open an inbox.
+pub struct Opening<'a> {
+    /// Where it is, and what it may take.
+    pub settings: &'a InboxSettings,
+    /// How each destination is retried.
+    pub policies: Vec<(String, Policy)>,
+    /// The sources that are configured.
+    pub sources: Vec<String>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// How each upstream is retried.
+#[must_use]
+pub fn policies(upstreams: &[UpstreamSettings], uncertain_hold: Duration) -> Vec<(String, Policy)> {
+    let policy = |upstream: &UpstreamSettings| {
+        let retry = upstream.retry;
+        let policy = Policy {
+            first: retry.first,
+            longest: retry.longest,
+            give_up_after: retry.give_up_after,
+            refused_after: retry.refused_after,
+            uncertain_hold,
+        };
+        (upstream.name.to_string(), policy)
+    };
+    upstreams.iter().map(policy).collect()
+}
+
+struct Heard(Arc<Metrics>);
+
+impl Observer for Heard {
+    fn flushed(&self, took: Duration) {
+        self.0.inbox_flush.with_label_values(&[""; 0]).observe(took.as_secs_f64());
+    }
+
+    fn trouble(&self, what: &str) {
+        tracing::warn!("inbox: {what}");
+    }
+}
+
+impl Inbox {
+    /// Reads the whole log; see [`hookward_inbox::Inbox::open`]. It blocks.
+    ///
+    /// # Errors
+    /// As there. Nothing was changed then.
+    pub fn open(opening: Opening<'_>) -> Result<Arc<Self>, OpenError> {
+        let Opening { settings, policies, sources, metrics, clock } = opening;
+        let keys: Vec<[u8; 32]> =
+            settings.keys.iter().filter_map(|key| key.expose().try_into().ok()).collect();
+        let engine_settings = Settings {
+            max_bytes: settings.max_bytes,
+            min_free: settings.min_free,
+            keep_dead: settings.keep_dead,
+            keep_delivered: settings.keep_delivered,
+            keys: Keys::new(&keys),
+            destinations: policies,
+            sources: Some(sources),
+            observer: Arc::new(Heard(Arc::clone(&metrics))),
+            ..Settings::default()
+        };
+        let wall = Arc::clone(&clock);
+        let now = move || u64::try_from(wall.wall().0).unwrap_or_default();
+        let began = clock.monotonic();
+        let (engine, recovery) =
+            hookward_inbox::Inbox::open(&settings.folder, engine_settings, now)?;
+        let seconds = clock.monotonic().saturating_sub(began).as_secs_f64();
+        tell(settings, &recovery, seconds);
+        let inbox = Arc::new(Self::new(engine, metrics, clock));
+        for stray in inbox.strays() {
+            tracing::warn!("{stray}");
+        }
+        Ok(inbox)
+    }
+
+    /// A sentence for each name under which events wait that is not in the configuration.
+    pub(super) fn strays(&self) -> Vec<String> {
+        let stats = self.stats();
+        let strays = stats.destinations.iter().filter(|found| !found.is_configured);
+        let strays = strays.filter(|found| found.ready + found.waiting > 0);
+        let sentence = |found: &hookward_inbox::DestinationStats| {
+            let (count, to) = (found.ready + found.waiting, &found.to);
+            format!("{count} events wait in the inbox for {to}, which is no upstream any more")
+        };
+        strays.map(sentence).collect()
+    }
+}
+
+fn tell(settings: &InboxSettings, recovery: &Recovery, seconds: f64) {
+    let Recovery { entries, segments, torn, interrupted } = recovery;
+    tracing::info!(
+        folder = %settings.folder.display(),
+        entries,
+        segments,
+        interrupted,
+        seconds,
+        "inbox opened"
+    );
+    if let Some(torn) = torn {
+        tracing::warn!(
+            file = %torn.file.display(),
+            offset = torn.offset,
+            bytes = torn.bytes,
+            "the torn end of the inbox's newest file was cut off; nobody was told that it is stored"
+        );
+    }
+}

@@ -1,0 +1,177 @@
+//! One attempt from the inbox: the request that a live delivery would make, with what is stored.
+
+use super::head::StoredHead;
+use super::statistics::label;
+use super::store::Inbox;
+use super::worker::Reserve;
+use crate::delivery::answer::End;
+use crate::delivery::attempt::{self, Met};
+use crate::delivery::gate::{Gate, ServedUpstream};
+use crate::delivery::headers::{
+    HOOKWARD_ATTEMPT, HOOKWARD_QUEUED_AT, HOOKWARD_REPLAY, IDEMPOTENCY_KEY, idempotency_key,
+};
+use crate::delivery::proof::Kept;
+use crate::upstream::UpstreamRequest;
+use hookward_claims::Acceptance;
+use hookward_inbox::{Attempt, Event, State};
+use hookward_names::{EventId, SourceName, UpstreamName};
+use hookward_time::UnixMillis;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// When an entry is tried again for which there was no memory.
+const NO_MEMORY: Duration = Duration::from_millis(200);
+
+/// When one is tried again whose upstream vanished while it was taken.
+const NO_UPSTREAM: Duration = Duration::from_secs(1);
+
+/// What an attempt needs beside its event.
+pub(super) struct Sending {
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) gate: Arc<Gate>,
+    pub(super) reserve: Reserve,
+}
+
+/// Sends an event once, and sees to it that the claims and the inbox learn how that ended.
+pub(super) async fn send(sending: Sending, attempt: Attempt) {
+    let Some((attempt, kept)) = read(attempt).await else { return };
+    let snapshot = sending.gate.snapshot();
+    let Some(upstream) = snapshot.upstream(attempt.to()).map(Arc::clone) else {
+        return attempt.give_back(NO_UPSTREAM);
+    };
+    let Some(memory) = (sending.reserve)(kept.event().body.len()) else {
+        return attempt.give_back(NO_MEMORY);
+    };
+    let place = match upstream.forwarder.spare() {
+        Ok(place) => place,
+        Err(wait) => return attempt.give_back(wait),
+    };
+    let event = kept.event();
+    let source = SourceName::from(event.source.as_str());
+    let Some(head) = StoredHead::decode(&event.head) else {
+        tracing::error!(
+            source = source.as_str(),
+            event_id = event.id,
+            upstream = event.to,
+            "the head of a stored event does not read; it waits for an operator"
+        );
+        // Not tried blindly: it is looked at again once a day.
+        return attempt.give_back(Duration::from_hours(24));
+    };
+    let alias = head.alias.clone();
+    // A path that was put right while the event waited is the one that it goes to.
+    let serving = snapshot.sources.named(&event.source).and_then(|s| snapshot.find(&s.path));
+    let route = serving
+        .and_then(|serving| serving.route(&event.kind))
+        .filter(|route| route.destinations.iter().any(|(name, _)| name.as_str() == event.to));
+    let path = route.map_or_else(|| head.route_path.clone(), |route| route.path.clone());
+    let headers = headers(&head, event, &upstream, sending.gate.clock.wall());
+    let request = UpstreamRequest::of_kept(kept.permit(), head, path, headers, event.body.clone());
+    attempt.begin().await;
+    let forwarding = upstream.forwarder.forward_in(request, place);
+    let met = attempt::met(&*sending.gate.clock, &event.to, forwarding).await;
+    drop(memory);
+    conclude(&sending, attempt, event, alias.as_deref(), met).await;
+}
+
+/// Reading blocks, so it is done where that holds nobody up.
+async fn read(mut attempt: Attempt) -> Option<(Attempt, Kept)> {
+    let reading = tokio::task::spawn_blocking(move || {
+        let kept = Kept::read(&mut attempt);
+        (attempt, kept)
+    });
+    match reading.await.ok()? {
+        (attempt, Ok(kept)) => Some((attempt, kept)),
+        (_, Err(fault)) => {
+            tracing::error!(%fault, "a stored event was set aside as dead");
+            None
+        }
+    }
+}
+
+fn headers(
+    head: &StoredHead,
+    event: &Event,
+    upstream: &ServedUpstream,
+    now: UnixMillis,
+) -> HeaderMap {
+    let mut headers = head.headers.clone();
+    let mut set = |name: HeaderName, text: &str| {
+        if let Ok(value) = HeaderValue::from_str(text) {
+            headers.insert(name, value);
+        }
+    };
+    set(HOOKWARD_ATTEMPT, &event.sent.saturating_add(1).to_string());
+    let accepted_at = UnixMillis(i64::try_from(event.accepted_at).unwrap_or(i64::MAX));
+    set(HOOKWARD_QUEUED_AT, &accepted_at.to_rfc3339());
+    if event.replays > 0 {
+        set(HOOKWARD_REPLAY, "true");
+    }
+    if let Some(number) = event.as_new {
+        set(IDEMPOTENCY_KEY, &idempotency_key(&event.source, &format!("{}:r{number}", event.id)));
+    }
+    let names = (event.source.as_str(), event.id.as_str());
+    upstream.credentials.apply(&mut headers, &event.body, Some(names), now);
+    headers
+}
+
+async fn conclude(
+    sending: &Sending,
+    attempt: Attempt,
+    event: &Event,
+    alias: Option<&str>,
+    met: Met,
+) {
+    let Some(tried) = met.tried else {
+        return attempt.give_back(met.wait.unwrap_or(NO_UPSTREAM));
+    };
+    let (source, to) = (SourceName::from(&*event.source), UpstreamName::from(&*event.to));
+    let event_id = EventId::from(&*event.id);
+    let (result, number) = (tried.outcome.to_string(), event.sent.saturating_add(1));
+    let counter = &sending.gate.metrics.inbox_attempts;
+    counter.with_label_values(&[to.as_str(), label(tried.outcome)]).inc();
+    if matches!(met.end, End::Accepted(_)) {
+        // First the claim: a crash between the two costs one more attempt, never a lost memory.
+        let acceptance = Acceptance {
+            source: &source,
+            event_id: &event_id,
+            destination: &to,
+            alias,
+            fingerprint: event.fingerprint,
+            ttl: event.ttl,
+        };
+        sending.gate.claims.accepted(acceptance).await;
+        attempt.end(tried).await;
+        tracing::info!(
+            source = source.as_str(),
+            event_id = event_id.as_str(),
+            upstream = to.as_str(),
+            result,
+            attempt = number,
+            "delivered from the inbox"
+        );
+        return;
+    }
+    attempt.end(tried).await;
+    let (source_name, upstream) = (source.as_str(), to.as_str());
+    if sending.inbox.state(&source, &event_id, &to) == Some(State::Dead) {
+        tracing::warn!(
+            source = source_name,
+            event_id = event_id.as_str(),
+            upstream,
+            result,
+            attempt = number,
+            "an event was given up; it is kept for keep_dead and can be replayed"
+        );
+    } else {
+        tracing::debug!(
+            source = source_name,
+            event_id = event_id.as_str(),
+            upstream,
+            result,
+            attempt = number,
+            "an attempt from the inbox failed"
+        );
+    }
+}

@@ -1,0 +1,126 @@
+//! Takes what is due and sends it, for as long as the process serves.
+
+use super::sending::{self, Sending};
+use super::store::Inbox;
+use crate::delivery::gate::Gate;
+use crate::request::Held;
+use crate::telemetry::metrics::Counted;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, watch};
+
+/// Takes memory for a body of so many bytes; `None` if there is none to be had now.
+pub type Reserve = Arc<dyn Fn(usize) -> Option<Box<dyn Held>> + Send + Sync>;
+
+/// Attempts at once at an upstream that has no `max_concurrent` of its own.
+const AT_ONCE: usize = 64;
+
+/// When it is looked again after something due was left for want of room. Ends of attempts and new
+/// events are heard at once; this is for places that others gave back.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// The longest sleep: a clock that was set is noticed after it.
+const LONGEST_SLEEP: Duration = Duration::from_secs(5);
+
+/// After a worker broke.
+const BEFORE_ANOTHER: Duration = Duration::from_secs(1);
+
+/// Sends what is due.
+pub struct Worker {
+    inbox: Arc<Inbox>,
+    gate: Arc<Gate>,
+    reserve: Reserve,
+    /// Places of each upstream, whatever the configuration.
+    places: Mutex<HashMap<String, Arc<Semaphore>>>,
+}
+
+impl Worker {
+    /// Starts one on the current runtime. It ends when `stop` says so, and then begins no attempt.
+    pub fn start(
+        inbox: Arc<Inbox>,
+        gate: Arc<Gate>,
+        reserve: Reserve,
+        stop: watch::Receiver<bool>,
+    ) {
+        let worker = Arc::new(Self { inbox, gate, reserve, places: Mutex::default() });
+        tokio::spawn(async move {
+            // No worker may end: what is due is sent by somebody as long as the process serves.
+            loop {
+                let running = tokio::spawn(Arc::clone(&worker).run(stop.clone()));
+                if running.await.is_ok() {
+                    return;
+                }
+                tracing::error!("the inbox's worker broke; another one takes over");
+                tokio::time::sleep(BEFORE_ANOTHER).await;
+            }
+        });
+    }
+
+    async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        loop {
+            // Made before it is looked, so that no change is missed.
+            let changed = self.inbox.engine.changed();
+            if *stop.borrow_and_update() {
+                return;
+            }
+            let is_short = self.take();
+            let sleep = tokio::time::sleep(self.until_next(is_short));
+            tokio::select! {
+                () = changed => {}
+                () = sleep => {}
+                stopped = stop.changed() => if stopped.is_err() { return },
+            }
+        }
+    }
+
+    /// Starts what is due and has room. Whether something had none.
+    fn take(self: &Arc<Self>) -> bool {
+        let snapshot = self.gate.snapshot();
+        let mut is_short = false;
+        let taken = self.inbox.engine.take_due(|to| {
+            let upstream = snapshot.upstream(to);
+            let upstream = upstream.filter(|upstream| !upstream.credentials.is_incomplete);
+            let spare = upstream.map_or(0, |upstream| upstream.forwarder.room());
+            let room = spare.min(self.places_of(to).available_permits());
+            is_short |= room < AT_ONCE;
+            room
+        });
+        for attempt in taken {
+            let Ok(place) = self.places_of(attempt.to()).try_acquire_owned() else {
+                attempt.give_back(LOOK_AGAIN);
+                continue;
+            };
+            let in_flight = Counted::on(&self.gate.metrics.in_flight, 1);
+            let sending = Sending {
+                inbox: Arc::clone(&self.inbox),
+                gate: Arc::clone(&self.gate),
+                reserve: Arc::clone(&self.reserve),
+            };
+            tokio::spawn(async move {
+                sending::send(sending, attempt).await;
+                drop((place, in_flight));
+            });
+        }
+        is_short
+    }
+
+    fn places_of(&self, to: &str) -> Arc<Semaphore> {
+        let mut places = self.places.lock();
+        if let Some(known) = places.get(to) {
+            return Arc::clone(known);
+        }
+        let new = Arc::new(Semaphore::new(AT_ONCE));
+        places.insert(to.to_owned(), Arc::clone(&new));
+        new
+    }
+
+    fn until_next(&self, is_short: bool) -> Duration {
+        let Some(due) = self.inbox.engine.next_due() else { return LONGEST_SLEEP };
+        let now = u64::try_from(self.gate.clock.wall().0).unwrap_or_default();
+        let wait = Duration::from_millis(due.saturating_sub(now)).min(LONGEST_SLEEP);
+        // What is due and was not taken is held back by a limit, and its end is heard.
+        if is_short || wait.is_zero() { wait.max(LOOK_AGAIN) } else { wait }
+    }
+}

@@ -1,0 +1,50 @@
+//! When there is an inbox, and what it is given by a configuration.
+
+use crate::config::{Config, InboxSettings};
+use crate::delivery::gate::Gate;
+use crate::inbox::{Inbox, Opening, Reserve, Worker, policies};
+use crate::operator::server::Edge;
+use crate::request::Held;
+use crate::telemetry::metrics::Metrics;
+use hookward_inbox::OpenError;
+use hookward_time::Clock;
+use std::sync::Arc;
+
+/// Whether the inbox is to be opened: a route uses it, or events may wait there of a time when one
+/// did.
+pub(super) fn is_wanted(settings: &InboxSettings) -> bool {
+    settings.is_used || settings.folder.is_dir()
+}
+
+/// Opens it. Blocks while its log is read.
+pub(super) fn open(
+    config: &Config,
+    settings: &InboxSettings,
+    metrics: &Arc<Metrics>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<Inbox>, OpenError> {
+    Inbox::open(Opening {
+        settings,
+        policies: policies(&config.upstreams, config.dedupe.uncertain_hold),
+        sources: source_names(config),
+        metrics: Arc::clone(metrics),
+        clock: Arc::clone(clock),
+    })
+}
+
+/// Gives it to the deliveries, and starts to send what is due.
+pub(super) fn serve(gate: &Arc<Gate>, edge: &Edge, inbox: Arc<Inbox>) {
+    gate.open_inbox(Arc::clone(&inbox));
+    let memory = edge.memory();
+    let reserve: Reserve = Arc::new(move |bytes| {
+        let mut share = memory.share(None);
+        share.grow(bytes).ok()?;
+        Some(Box::new(share) as Box<dyn Held>)
+    });
+    Worker::start(inbox, Arc::clone(gate), reserve, edge.draining());
+}
+
+/// The sources of a configuration, by name.
+pub(super) fn source_names(config: &Config) -> Vec<String> {
+    config.sources.iter().map(|source| source.name.to_string()).collect()
+}
