@@ -2,7 +2,7 @@
 //! one that was made.
 
 use super::*;
-use crate::delivery::route::{Delivery, OnDead, Route, TypeGlob};
+use crate::delivery::route::{Route, TypeGlob};
 use crate::senders::discover::preset_source;
 use hookward_verify::scheme::{Encoding, Handshake, HandshakeKind, KeyForm, TimeFormat};
 use hookward_verify::verify::fixture::{NOW, head, signed_by, source, template};
@@ -21,9 +21,9 @@ fn ready(mut source: Source) -> Source {
         events: vec![TypeGlob::new("order.*")],
         to: vec!["erp".into(), "crm".into()],
         path: None,
-        delivery: Delivery::Sync,
+        delivery: crate::delivery::route::Delivery::Sync,
         order_key: None,
-        on_dead: OnDead::Skip,
+        on_dead: crate::delivery::route::OnDead::Skip,
     }];
     source
 }
