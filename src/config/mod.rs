@@ -16,6 +16,7 @@ mod listing;
 mod misplaced;
 pub mod reference;
 pub mod report;
+mod retry;
 mod route;
 mod server;
 mod source;
@@ -33,9 +34,10 @@ pub use hookward_settings::{
 };
 pub use inbox::InboxSettings;
 pub use listing::{Style, counts, render_problems, to_json};
+pub use retry::Retry;
 pub use server::{ListenerTls, READ_BUFFER_BYTES, ServerSettings};
 pub use upstream::{
-    Balance, Breaker, Ejection, HealthCheck, Retry, UpstreamSettings, UpstreamTls, UpstreamUrl,
+    Balance, Breaker, Ejection, HealthCheck, UpstreamSettings, UpstreamTls, UpstreamUrl,
 };
 
 use crate::delivery::credentials::Credentials;

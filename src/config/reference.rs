@@ -1,6 +1,6 @@
 //! The reference of all tables and keys, made from the declarations that the reader itself uses.
 
-use super::{admin, credentials, dedupe, inbox, route, server, source, upstream};
+use super::{admin, credentials, dedupe, inbox, retry, route, server, source, upstream};
 use hookward_settings::keys::{Default, TableKeys};
 use hookward_settings::secrets;
 use hookward_verify::reading::scheme;
@@ -21,7 +21,7 @@ pub fn tables() -> [&'static TableKeys; 20] {
         &upstream::TLS_KEYS,
         &upstream::HEALTH_KEYS,
         &upstream::BREAKER_KEYS,
-        &upstream::RETRY_KEYS,
+        &retry::KEYS,
         &credentials::SIGN_KEYS,
         &source::KEYS,
         &scheme::SIGNATURE_KEYS,

@@ -1,6 +1,7 @@
 //! `[upstreams.NAME]`: the receiver apps.
 
 use super::certificates;
+use super::retry::{self, Retry};
 use super::server::with_file;
 use hookward_names::UpstreamName;
 use hookward_settings::document::Value;
@@ -113,30 +114,6 @@ pub struct Breaker {
     pub open_for: Duration,
 }
 
-/// `[upstreams.NAME].retry`: attempts that no sender waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retry {
-    /// The longest first wait; doubled with each failure.
-    pub first: Duration,
-    /// The longest wait.
-    pub longest: Duration,
-    /// So long after its acceptance an event is given up; time paused does not count.
-    pub give_up_after: Duration,
-    /// So many answers of 4xx (408, 425 and 429 excepted), and an event is given up.
-    pub refused_after: u16,
-}
-
-impl Default for Retry {
-    fn default() -> Self {
-        Self {
-            first: Duration::from_secs(2),
-            longest: Duration::from_mins(15),
-            give_up_after: Duration::from_hours(72),
-            refused_after: 5,
-        }
-    }
-}
-
 impl UpstreamSettings {
     /// An upstream of this name at these URLs, everything else at its default.
     #[must_use]
@@ -222,7 +199,7 @@ pub(super) static KEYS: TableKeys = TableKeys {
         optional("retry", "table", "all at their defaults", "Attempts that no sender waits for."),
         optional(
             "headers",
-            "table of header names",
+            "table of header values",
             "none",
             "Set on every request to it, each `{ env = … }`, `{ file = … }` or `{ value = … }`, with \
              `prefix` put before it. The sender's headers of these names do not pass. See \
@@ -275,38 +252,6 @@ pub(super) static BREAKER_KEYS: TableKeys = TableKeys {
     ],
 };
 
-pub(super) static RETRY_KEYS: TableKeys = TableKeys {
-    title: "[upstreams.NAME.retry]",
-    about: "How events from the inbox are tried again: routes with `delivery` `spill` or `queued`.",
-    keys: &[
-        key(
-            "first",
-            "duration",
-            r#""2s""#,
-            "The longest first wait, doubled with each failure. Each wait is a random part of it.",
-        ),
-        key(
-            "longest",
-            "duration",
-            r#""15m""#,
-            "The longest wait, and the most that a `Retry-After` is respected for.",
-        ),
-        key(
-            "give_up_after",
-            "duration",
-            r#""72h""#,
-            "So long after its acceptance an event is given up. Time paused does not count.",
-        ),
-        key(
-            "refused_after",
-            "integer",
-            "5",
-            "So many answers of 4xx other than 408, 425 and 429, and the event is given up. One 410 \
-             is enough.",
-        ),
-    ],
-};
-
 pub(super) fn read(name: &str, table: &TableReader<'_>) -> Option<UpstreamSettings> {
     let urls = urls(table);
     let tls = table.get("tls").and_then(|item| tls(&item));
@@ -337,7 +282,7 @@ pub(super) fn read(name: &str, table: &TableReader<'_>) -> Option<UpstreamSettin
         health: table.get("health").and_then(|item| health(&item)),
         ejection: ejection(table),
         breaker: table.get("breaker").and_then(|item| breaker(&item)),
-        retry: table.get("retry").and_then(|item| retry(&item)).unwrap_or_default(),
+        retry: table.get("retry").and_then(|item| retry::read(&item)).unwrap_or_default(),
         ..default
     };
     if let Some(item) = table.get("connect_timeout")
@@ -466,26 +411,6 @@ fn breaker(item: &Item<'_>) -> Option<Breaker> {
         failures: failures.unwrap_or(5),
         open_for: open_for.unwrap_or(Duration::from_secs(10)),
     })
-}
-
-fn retry(item: &Item<'_>) -> Option<Retry> {
-    let table = item.table(&RETRY_KEYS)?;
-    let default = Retry::default();
-    let duration = |name, default| table.get(name).and_then(|i| i.form()).unwrap_or(default);
-    let retry = Retry {
-        first: duration("first", default.first),
-        longest: duration("longest", default.longest),
-        give_up_after: duration("give_up_after", default.give_up_after),
-        refused_after: table
-            .get("refused_after")
-            .and_then(|item| item.whole(1, u64::from(u16::MAX)))
-            .and_then(|count| u16::try_from(count).ok())
-            .unwrap_or(default.refused_after),
-    };
-    if retry.first > retry.longest {
-        item.warn("`first` is longer than `longest`, which holds");
-    }
-    Some(retry)
 }
 
 fn count(item: &Item<'_>) -> Option<u32> {

@@ -5,6 +5,7 @@
 //! Nothing in this file knows Pingora, TOML or Prometheus' formats; `proxy` brings the request here
 //! and takes the answer away, `dispatch` carries the event to its destinations.
 
+mod storing;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -14,31 +15,24 @@ use crate::delivery::answer::{Answer, Conclusion, End, Success};
 use crate::delivery::arrival::{self, Opened};
 use crate::delivery::dispatch::{self, Dispatch};
 use crate::delivery::gate::{Gate, ServedRoute, Serving, Snapshot};
-use crate::delivery::keeping::Keep;
 use crate::delivery::proof::{Proven, Warrant};
 use crate::delivery::report::Report;
-use crate::delivery::route::Delivery;
 use crate::delivery::shadow;
 use crate::delivery::source::{Answers, Mode, Source, Unrouted};
 use crate::delivery::trace::Trace;
 use crate::outcome::{Outcome, Reason, Refusal};
 use crate::request::{Body, BodySource, RequestHead};
 use crate::telemetry::metrics::Stage;
-use hookward_claims::{ClaimRequest, ClaimTerms, Ending, Hold, Intent};
+use hookward_claims::{ClaimRequest, ClaimTerms, Hold, Intent};
 use hookward_time::UnixMillis;
-use hookward_verify::event::{Event, read_place};
+use hookward_verify::event::Event;
 use hookward_verify::fault::Fault;
 use hookward_verify::handshake::{self, Reply};
 use hookward_verify::verify::{Genuine, SignatureCheck};
 use http::{HeaderValue, header};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_64;
-
-/// A sender whose event is stored is told so this long before its patience ends, or a quarter of it:
-/// the time to flush and to answer.
-const STORE_MARGIN: Duration = Duration::from_millis(250);
 
 /// Lets one delivery live, and counts and logs how it ended.
 pub async fn deliver(gate: &Gate, head: &RequestHead, body: &mut dyn BodySource) -> Answer {
@@ -278,61 +272,6 @@ impl<'a> Course<'a> {
         };
         fresh?;
         Ok(holds)
-    }
-
-    /// A destination for which the inbox has the event is as good as delivered to: whatever its age,
-    /// a copy is a duplicate. What was given up there counts for nothing.
-    async fn look_into_inbox(
-        &self,
-        event: &Event,
-        route: &ServedRoute,
-        holds: Vec<Hold<End>>,
-        fingerprint: u64,
-    ) -> Vec<Hold<End>> {
-        let inbox = self.gate.inbox().filter(|_| self.source.mode == Mode::Enforce);
-        let Some(inbox) = inbox else { return holds };
-        let mut known = Vec::with_capacity(holds.len());
-        for (hold, (to, _)) in holds.into_iter().zip(&route.destinations) {
-            let kept = match &hold {
-                Hold::Won(_) | Hold::Absent => inbox.stands(&self.source.name, &event.id, to),
-                _ => None,
-            };
-            known.push(match (kept, hold) {
-                (None, hold) => hold,
-                (Some(stored), hold) => {
-                    if let Hold::Won(claim) = hold {
-                        let end = Arc::new(End::Stored);
-                        claim.settle(Ending::Released, String::new(), end).await;
-                    }
-                    let same_body = stored.fingerprint == fingerprint;
-                    Hold::Delivered { since: stored.since, same_body }
-                }
-            });
-        }
-        known
-    }
-
-    /// How the event is stored where its route says so.
-    fn keep(&self, arrived: &Arrived, proof: &Proof, route: &ServedRoute) -> Option<Keep> {
-        if route.delivery == Delivery::Sync || self.source.mode != Mode::Enforce {
-            return None;
-        }
-        let inbox = self.gate.inbox()?;
-        let body = &arrived.body.bytes;
-        let order_key =
-            route.order_key.as_ref().and_then(|place| read_place(self.head.view(), body, place));
-        let margin = STORE_MARGIN.min(self.source.respond_within / 4);
-        Some(Keep {
-            inbox: Arc::clone(inbox),
-            event: proof.event.clone(),
-            delivery: route.delivery,
-            order_key,
-            on_dead: route.on_dead,
-            fingerprint: xxh3_64(body),
-            ttl: self.source.dedupe_ttl,
-            alias: proof.genuine.signed_fingerprint().map(str::to_owned),
-            store_by: arrived.deadline - margin,
-        })
     }
 
     /// Forwards what is ours, waits for what others hold, settles, answers.

@@ -132,6 +132,22 @@ fn kind(takes: &str) -> Value {
         "rate" => json!({ "type": "string", "pattern": "^[0-9]+ */ *[sm]$" }),
         "URL" => json!({ "type": "string", "pattern": "^[a-z]+://" }),
         "secret" => json!({ "$ref": "#/$defs/secret" }),
+        "header value" => {
+            let holders = ["env", "file", "value"].map(|holder| json!({ "required": [holder] }));
+            let text = json!({ "type": "string" });
+            json!({
+                "type": "object",
+                "additionalProperties": false,
+                "properties": { "env": text, "file": text, "value": text, "prefix": text },
+                "oneOf": holders,
+            })
+        }
+        "file" => json!({
+            "type": "object",
+            "additionalProperties": false,
+            "properties": { "file": { "type": "string" } },
+            "required": ["file"],
+        }),
         "address"
         | "CIDR"
         | "filter"

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::delivery::fixture::{NOW, head, signed_by, source, template};
-use crate::delivery::route::{Delivery, OnDead, Route, TypeGlob};
+use crate::delivery::route::{Route, TypeGlob};
 use crate::senders::discover::preset_source;
 use hookward_verify::scheme::{Encoding, Handshake, HandshakeKind, KeyForm, TimeFormat};
 use http::Method;
@@ -20,9 +20,9 @@ fn ready(mut source: Source) -> Source {
         events: vec![TypeGlob::new("order.*")],
         to: vec!["erp".into(), "crm".into()],
         path: None,
-        delivery: Delivery::Sync,
+        delivery: crate::delivery::route::Delivery::Sync,
         order_key: None,
-        on_dead: OnDead::Skip,
+        on_dead: crate::delivery::route::OnDead::Skip,
     }];
     source
 }

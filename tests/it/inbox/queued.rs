@@ -136,3 +136,37 @@ fn copies_at_once_are_stored_once() {
     erp.saw(1);
     assert_eq!(proxy.metric("hookward_inbox_accepted_total", &[("source", "shop")]), 1);
 }
+
+#[test]
+fn a_backlog_leaves_places_for_events_that_a_sender_waits_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let erp = Upstream::start();
+    erp.otherwise(Reply::after(Duration::from_millis(100), Reply::Status(200)));
+    let proxy = super::on(folder.path())
+        .upstream("erp", &erp, &format!("max_concurrent = 4\n{SOON}"))
+        .shop_to(&["erp"], "")
+        .table(
+            "delivery = \"queued\"\n\
+             [sources.now]\npath = \"/webhooks/now\"\npreset = \"opentiendas\"\n\
+             secrets = [{ env = \"SHOP_SECRET\" }]\n\
+             [[sources.now.routes]]\nevents = [\"*\"]\nto = [\"erp\"]",
+        )
+        .start();
+    for n in 0..60 {
+        let delivery = Event::order(&format!("evt-{n}")).signed();
+        assert_eq!(Sender::to(&proxy).deliver(&delivery).outcome(), "queued");
+    }
+    let before = erp.count();
+    for n in 0..3 {
+        let mut live = Event::order(&format!("live-{n}")).signed();
+        live.target = "/webhooks/now".to_owned();
+        assert_eq!(Sender::to(&proxy).deliver(&live).outcome(), "delivered");
+    }
+    let others = erp.count() - before - 3;
+    // Three live events, one after the other, take as long as three rounds of three others.
+    assert!(others <= 15, "{others} were sent before the live ones");
+    drained(&proxy);
+    let ids: std::collections::BTreeSet<_> =
+        erp.seen().iter().map(|seen| seen.header("Hookward-Event-Id").to_owned()).collect();
+    assert_eq!((ids.len(), erp.count()), (63, 63), "each once");
+}

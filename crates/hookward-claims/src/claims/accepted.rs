@@ -59,3 +59,92 @@ impl<T: Send + Sync + 'static> Claims<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ClaimRequest, ClaimTerms, Claimable, Ending, Hold, MemoryStore};
+    use hookward_time::{ManualClock, UnixMillis};
+    use std::sync::Arc;
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    struct Event(SourceName, EventId);
+
+    impl Claimable for Event {
+        fn source(&self) -> &SourceName {
+            &self.0
+        }
+
+        fn event_id(&self) -> &EventId {
+            &self.1
+        }
+    }
+
+    fn claims() -> Arc<Claims<()>> {
+        let clock = Arc::new(ManualClock::at(UnixMillis(0)));
+        Claims::new(Arc::new(MemoryStore::new(10, clock.clone())), clock)
+    }
+
+    async fn take(claims: &Arc<Claims<()>>, id: &str, alias: Option<&str>) -> Hold<()> {
+        let event = Event("shop".into(), id.into());
+        let terms = ClaimTerms {
+            alias,
+            destinations: &[("erp".into(), HOUR)],
+            fingerprint: 7,
+            ttl: HOUR,
+            uncertain_hold: HOUR,
+            intent: Intent::Claim,
+            within: HOUR,
+        };
+        claims.take(ClaimRequest::of(&event, terms)).await.unwrap().pop().unwrap()
+    }
+
+    async fn accept(claims: &Arc<Claims<()>>, alias: Option<&str>) {
+        let (source, event_id, destination) = ("shop".into(), "evt-1".into(), "erp".into());
+        let what = Acceptance {
+            source: &source,
+            event_id: &event_id,
+            destination: &destination,
+            alias,
+            fingerprint: 7,
+            ttl: HOUR,
+        };
+        claims.accepted(what).await;
+    }
+
+    #[tokio::test]
+    async fn what_was_accepted_late_is_delivered_and_so_is_its_other_name() {
+        let claims = claims();
+        accept(&claims, Some("signature")).await;
+        let known = take(&claims, "evt-1", None).await;
+        assert!(matches!(known, Hold::Delivered { same_body: true, .. }));
+        let under_another_id = take(&claims, "evt-2", Some("signature")).await;
+        assert!(matches!(under_another_id, Hold::Delivered { .. }));
+        accept(&claims, Some("signature")).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_copy_that_holds_the_claim_for_a_moment_is_waited_for() {
+        let claims = claims();
+        let Hold::Won(copy) = take(&claims, "evt-1", None).await else { panic!("it is absent") };
+        let accepting = tokio::spawn({
+            let claims = Arc::clone(&claims);
+            async move { accept(&claims, None).await }
+        });
+        tokio::time::sleep(STEP_ASIDE * 3).await;
+        assert!(!accepting.is_finished());
+        copy.settle(Ending::Released, "", Arc::new(())).await;
+        accepting.await.unwrap();
+        assert!(matches!(take(&claims, "evt-1", None).await, Hold::Delivered { .. }));
+    }
+
+    #[tokio::test]
+    async fn what_was_uncertain_is_delivered_now() {
+        let claims = claims();
+        let Hold::Won(claim) = take(&claims, "evt-1", None).await else { panic!("it is absent") };
+        claim.settle(Ending::Uncertain, "", Arc::new(())).await;
+        accept(&claims, None).await;
+        assert!(matches!(take(&claims, "evt-1", None).await, Hold::Delivered { .. }));
+    }
+}

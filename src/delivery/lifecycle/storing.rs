@@ -1,0 +1,79 @@
+//! What the inbox has to do with a delivery: it may have the event already, or take it.
+
+use super::{Arrived, Course, Proof};
+use crate::delivery::answer::End;
+use crate::delivery::gate::ServedRoute;
+use crate::delivery::keeping::Keep;
+use crate::delivery::route::Delivery;
+use crate::delivery::source::Mode;
+use hookward_claims::{Ending, Hold};
+use hookward_verify::event::{Event, read_place};
+use std::sync::Arc;
+use std::time::Duration;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// A sender whose event is stored is told so this long before its patience ends, or a quarter of it:
+/// the time to flush and to answer.
+const STORE_MARGIN: Duration = Duration::from_millis(250);
+
+impl Course<'_> {
+    /// A destination for which the inbox has the event is as good as delivered to: whatever its age,
+    /// a copy is a duplicate. What was given up there counts for nothing.
+    pub(super) async fn look_into_inbox(
+        &self,
+        event: &Event,
+        route: &ServedRoute,
+        holds: Vec<Hold<End>>,
+        fingerprint: u64,
+    ) -> Vec<Hold<End>> {
+        let inbox = self.gate.inbox().filter(|_| self.source.mode == Mode::Enforce);
+        let Some(inbox) = inbox else { return holds };
+        let mut known = Vec::with_capacity(holds.len());
+        for (hold, (to, _)) in holds.into_iter().zip(&route.destinations) {
+            let kept = match &hold {
+                Hold::Won(_) | Hold::Absent => inbox.stands(&self.source.name, &event.id, to),
+                _ => None,
+            };
+            known.push(match (kept, hold) {
+                (None, hold) => hold,
+                (Some(stored), hold) => {
+                    if let Hold::Won(claim) = hold {
+                        let end = Arc::new(End::Stored);
+                        claim.settle(Ending::Released, String::new(), end).await;
+                    }
+                    let same_body = stored.fingerprint == fingerprint;
+                    Hold::Delivered { since: stored.since, same_body }
+                }
+            });
+        }
+        known
+    }
+
+    /// How the event is stored where its route says so.
+    pub(super) fn keep(
+        &self,
+        arrived: &Arrived,
+        proof: &Proof,
+        route: &ServedRoute,
+    ) -> Option<Keep> {
+        if route.delivery == Delivery::Sync || self.source.mode != Mode::Enforce {
+            return None;
+        }
+        let inbox = self.gate.inbox()?;
+        let body = &arrived.body.bytes;
+        let order_key =
+            route.order_key.as_ref().and_then(|place| read_place(self.head.view(), body, place));
+        let margin = STORE_MARGIN.min(self.source.respond_within / 4);
+        Some(Keep {
+            inbox: Arc::clone(inbox),
+            event: proof.event.clone(),
+            delivery: route.delivery,
+            order_key,
+            on_dead: route.on_dead,
+            fingerprint: xxh3_64(body),
+            ttl: self.source.dedupe_ttl,
+            alias: proof.genuine.signed_fingerprint().map(str::to_owned),
+            store_by: arrived.deadline - margin,
+        })
+    }
+}
