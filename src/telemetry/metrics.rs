@@ -157,32 +157,6 @@ metrics! {
     build_info: IntGaugeVec = "hookward_build_info" ["version"];
 }
 
-/// A stage of a delivery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// Reading the body.
-    Read,
-    /// Judging the signature, reading the event.
-    Verify,
-    /// Asking the claim store.
-    Dedupe,
-    /// Waiting for the destinations.
-    Upstream,
-}
-
-/// Handles for every [`Stage`].
-#[derive(Clone, Debug)]
-pub struct StageMetrics([Histogram; 4]);
-
-impl StageMetrics {
-    /// Records that a stage took `duration`.
-    pub fn record(&self, stage: Stage, duration: Duration) {
-        if let Some(histogram) = self.0.get(stage as usize) {
-            histogram.observe(duration.as_secs_f64());
-        }
-    }
-}
-
 /// Handles for one source; made when a configuration is loaded.
 #[derive(Debug)]
 pub struct SourceMetrics {
@@ -307,65 +281,6 @@ impl SourceMetrics {
     }
 }
 
-/// How a request to an upstream ended, as a label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UpstreamResult {
-    /// An answer, by the hundreds of its status: 2 to 5.
-    Status(u16),
-    /// None within `timeout`.
-    Timeout,
-    /// No connection.
-    Unreachable,
-    /// No valid HTTP.
-    Broken,
-}
-
-const UPSTREAM_RESULTS: [&str; 7] =
-    ["2xx", "3xx", "4xx", "5xx", "timeout", "unreachable", "broken"];
-
-impl UpstreamResult {
-    const fn index(self) -> usize {
-        match self {
-            Self::Status(..300) => 0,
-            Self::Status(300..400) => 1,
-            Self::Status(400..500) => 2,
-            Self::Status(500..) => 3,
-            Self::Timeout => 4,
-            Self::Unreachable => 5,
-            Self::Broken => 6,
-        }
-    }
-
-    /// The word for it, as in `hookward_upstream_requests_total`.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        UPSTREAM_RESULTS.get(self.index()).copied().unwrap_or_default()
-    }
-
-    /// Whether the upstream answered, and not with a 5xx.
-    #[must_use]
-    pub const fn is_good(self) -> bool {
-        matches!(self, Self::Status(..500))
-    }
-}
-
-/// Handles for one upstream.
-#[derive(Clone, Debug)]
-pub struct UpstreamMetrics {
-    results: Vec<IntCounter>,
-    duration: Histogram,
-}
-
-impl UpstreamMetrics {
-    /// Counts a request and how long it took.
-    pub fn ended(&self, result: UpstreamResult, duration: Duration) {
-        if let Some(counter) = self.results.get(result.index()) {
-            counter.inc();
-        }
-        self.duration.observe(duration.as_secs_f64());
-    }
-}
-
 impl Metrics {
     /// Handles for a source that is about to be served. The counters of good ends and of those that
     /// somebody is woken for start at 0.
@@ -450,25 +365,6 @@ impl Metrics {
         }
     }
 
-    /// Handles for an upstream.
-    pub fn for_upstream(&self, name: &str) -> UpstreamMetrics {
-        UpstreamMetrics {
-            results: UPSTREAM_RESULTS
-                .iter()
-                .map(|result| self.upstream_requests.with_label_values(&[name, result]))
-                .collect(),
-            duration: self.upstream_duration.with_label_values(&[name]),
-        }
-    }
-
-    /// Handles for the stages.
-    pub fn for_stages(&self) -> StageMetrics {
-        StageMetrics(
-            ["read", "verify", "dedupe", "upstream"]
-                .map(|stage| self.stage_duration.with_label_values(&[stage])),
-        )
-    }
-
     /// Adds the collector of process figures (CPU, memory, descriptors), where the system has them.
     #[must_use]
     pub fn with_process_figures(self) -> Self {
@@ -489,30 +385,14 @@ impl Metrics {
     }
 }
 
-/// One more while it lives, on a gauge: no way out of a function can forget to count down.
-#[derive(Debug)]
-pub struct Counted {
-    gauge: IntGauge,
-    amount: i64,
-}
-
-impl Counted {
-    /// Adds `amount` until it is dropped.
-    #[must_use]
-    pub fn on(gauge: &IntGauge, amount: i64) -> Self {
-        gauge.add(amount);
-        Self { gauge: gauge.clone(), amount }
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.gauge.sub(self.amount);
-    }
-}
-
+mod counted;
 mod shown;
+mod stages;
 #[cfg(test)]
 mod tests;
+mod upstream;
 
+pub use counted::Counted;
 pub use shown::Shown;
+pub use stages::{Stage, StageMetrics};
+pub use upstream::{UpstreamMetrics, UpstreamResult};
