@@ -31,7 +31,9 @@ mod coding;
 mod deliveries;
 mod inbox;
 mod page;
+mod reply;
 
+use self::reply::{document, fault, only, text, unauthorized};
 use crate::delivery::captures::Capture;
 use crate::delivery::journal::Journal;
 use crate::edge::{BodyMemory, Limits, Listener, Reply, Responder, Traffic};
@@ -39,15 +41,12 @@ use crate::inbox::Inbox;
 use crate::outcome::Refusal;
 use crate::request::{BodySource, RequestHead};
 use crate::telemetry::metrics::Metrics;
-use crate::upstream::ReplyBody;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
-use bytes::Bytes;
 pub use clock_watch::ClockWatch;
 use hookward_secret::Secret;
 use hookward_time::Clock;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, Method};
+use http::Method;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use std::net::IpAddr;
@@ -366,39 +365,4 @@ async fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 's
             Err(_) => std::future::pending().await,
         },
     }
-}
-
-/// The refusal of a method that is none of these.
-fn only(allowed: &[Method], head: &RequestHead) -> Option<Reply> {
-    if allowed.contains(&head.method) {
-        return None;
-    }
-    let mut reply = fault(405, "this is not a method for this path");
-    let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
-    if let Ok(value) = HeaderValue::try_from(names.join(", ")) {
-        reply.headers.insert(ALLOW, value);
-    }
-    Some(reply)
-}
-
-fn unauthorized() -> Reply {
-    let mut reply = fault(401, "the bearer token of the admin listener is missing or wrong");
-    reply.headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    reply
-}
-
-fn fault(status: u16, title: &str) -> Reply {
-    let problem = json!({ "type": "about:blank", "title": title, "status": status });
-    text(status, "application/problem+json", problem.to_string())
-}
-
-fn document(status: u16, body: &Value) -> Reply {
-    text(status, "application/json", format!("{body}\n"))
-}
-
-fn text(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Reply {
-    let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Reply { status, headers, body: ReplyBody::Whole(body.into()) }
 }
