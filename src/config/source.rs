@@ -18,6 +18,7 @@ use hookward_verify::reading::scheme;
 use hookward_verify::scheme::Scheme;
 use hookward_verify::sender::Sender;
 use http::HeaderName;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 pub(super) static KEYS: TableKeys = TableKeys {
@@ -331,15 +332,14 @@ fn read_secrets(table: &TableReader<'_>) -> Option<Secrets> {
         list.refuse("empty: no signature could be checked", allowed);
         return None;
     }
-    let mut labels: Vec<String> = Vec::new();
+    let mut labels = BTreeSet::new();
     let mut secrets = Secrets::default();
     let mut whole = true;
     for (index, item) in items.iter().enumerate() {
         let label = label(item, index);
-        if labels.contains(&label) {
+        if !labels.insert(label.clone()) {
             item.contradicts("another secret of this source has the same name");
         }
-        labels.push(label.clone());
         match secrets::read(item) {
             Some(Found::Secret(text)) => secrets.readable.push(NamedSecret { label, text }),
             Some(Found::Unreadable(why)) => {
@@ -384,9 +384,8 @@ fn keys(
     unreadable: &[UnreadableSecret],
 ) -> (Vec<NamedSecret>, Result<Keys, String>) {
     if secrets.is_empty() {
-        let told =
-            unreadable.iter().map(|secret| format!("secrets[{}]: {}", secret.index, secret.why));
-        return (secrets, Err(told.collect::<Vec<_>>().join("; ")));
+        let told = |secret: &UnreadableSecret| format!("secrets[{}]: {}", secret.index, secret.why);
+        return (secrets, Err(unreadable.iter().map(told).collect::<Vec<_>>().join("; ")));
     }
     match Keys::new(&secrets, &scheme.signature) {
         Ok(keys) => (secrets, Ok(keys)),

@@ -25,34 +25,26 @@
 //! ```
 
 use crate::fault::Fault;
-use crate::json::{Member, read_raw};
 use crate::keys::{Keys, Running, sha256};
 use crate::request::Request;
-use crate::scheme::{Handshake, HandshakeKind as Kind, Pointer};
+use crate::scheme::{Handshake, HandshakeKind as Kind};
 use crate::sender::Sender;
 use crate::verify::check;
 use data_encoding::{BASE64, HEXLOWER};
 use hookward_secret::{NamedSecret, Secret};
-use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderMap, Method};
+use http::Method;
+use http::header::{ALLOW, HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 use subtle::ConstantTimeEq as _;
 
+mod body;
+mod reply;
 #[cfg(test)]
 mod tests;
 
-/// What the sender's protocol asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
-    /// The status.
-    pub status: u16,
-    /// The type of the body.
-    pub content_type: &'static str,
-    /// Further headers.
-    pub headers: HeaderMap,
-    /// The body.
-    pub body: Vec<u8>,
-}
+pub use self::reply::Reply;
+
+use self::body::{has_no_events, is_ping, lists_nothing, mandrill_has_no_events, object};
 
 /// Answers a request that is not a `POST`; its body need not be read. `None` if it is not a
 /// handshake.
@@ -362,37 +354,6 @@ fn is_line(text: &str) -> bool {
     (1..=MAX_ECHO_BYTES).contains(&text.len()) && text.bytes().all(allowed)
 }
 
-fn object(body: &[u8]) -> Option<Map<String, Value>> {
-    serde_json::from_slice(body).ok()
-}
-
-/// Whether a body without an event is of this type. Discord's two protocols share a signature, and
-/// what is a PING in one is an EVENT in the other.
-fn is_ping(body: &[u8], kind: u8) -> Option<bool> {
-    let message = object(body)?;
-    let carries_more = message.contains_key("event") || message.contains_key("data");
-    Some(*message.get("type")? == kind && !carries_more)
-}
-
-/// Whether the body is empty, or an object in which `list` is absent or empty.
-fn lists_nothing(body: &[u8], list: &str) -> bool {
-    let is_empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
-    body.trim_ascii().is_empty()
-        || object(body).is_some_and(|members| {
-            members.iter().all(|(name, value)| name == list && is_empty(value))
-        })
-}
-
-/// Whether the form has one field, `mandrill_events`, and no event in it.
-fn mandrill_has_no_events(body: &[u8]) -> bool {
-    let mut fields = form_urlencoded::parse(body);
-    let events = fields.next().filter(|(name, _)| name == "mandrill_events");
-    let is_empty = events.is_some_and(|(_, events)| {
-        serde_json::from_str::<Vec<Value>>(&events).is_ok_and(|events| events.is_empty())
-    });
-    is_empty && fields.next().is_none()
-}
-
 /// Whether Mandrill's question is signed as its help says: with a key that everybody knows, so
 /// that this proves nothing and lets nothing in.
 fn signed_with_the_known_key(kind: Kind, source: &Sender, head: Request<'_>, body: &[u8]) -> bool {
@@ -401,43 +362,4 @@ fn signed_with_the_known_key(kind: Kind, source: &Sender, head: Request<'_>, bod
     let secret = NamedSecret { label: String::new(), text };
     Keys::new(&[secret], &source.scheme.signature)
         .is_ok_and(|keys| check(source, &keys, head, body).is_ok())
-}
-
-/// Whether `events` is there and empty.
-fn has_no_events(body: &[u8]) -> bool {
-    let events = Pointer::parse("/events").ok();
-    let raw = events.and_then(|events| read_raw(body, &[&events]).ok()?.pop()?);
-    raw.is_some_and(|raw| {
-        matches!(Member::of(raw), Member::Unusable(_))
-            && raw.starts_with('[')
-            && raw.bytes().all(|byte| b"[] \t\r\n".contains(&byte))
-            && raw.matches('[').count() == 1
-    })
-}
-
-impl Reply {
-    fn new(content_type: &'static str, body: Vec<u8>) -> Self {
-        let mut headers = HeaderMap::new();
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        Self { status: 200, content_type, headers, body }
-    }
-
-    fn text(text: String) -> Self {
-        Self::new("text/plain; charset=utf-8", text.into_bytes())
-    }
-
-    fn json(value: &Value) -> Self {
-        Self::new("application/json", value.to_string().into_bytes())
-    }
-
-    fn empty() -> Self {
-        Self::text(String::new())
-    }
-
-    /// 204 with a type, which Discord asks for although there is no body.
-    fn no_content() -> Self {
-        let mut reply = Self { status: 204, ..Self::empty() };
-        reply.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        reply
-    }
 }

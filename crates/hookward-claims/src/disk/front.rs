@@ -2,8 +2,9 @@
 //! hold it.
 
 use super::id_file::IdFile;
-use super::journal::{self, Found, Journal};
+use super::journal::Journal;
 use super::record::Record;
+use super::start::{ID_FILE, JOURNALS, journal_path, read_journals, refuse_foreign, replay};
 use crate::delivered::Delivery;
 use crate::table::Restored;
 use crate::{Counters, Key};
@@ -22,9 +23,6 @@ const SWEEP_EVERY: Duration = Duration::from_mins(1);
 /// After a failure there must be this much room before the next attempt: one that fails costs a
 /// reopening of the file.
 const ROOM_BYTES: usize = 1 << 20;
-
-const ID_FILE: &str = "ids.redb";
-const JOURNALS: [&str; 2] = ["journal.0", "journal.1"];
 
 /// What stands between the memory and the id file.
 pub(super) struct Front {
@@ -331,74 +329,4 @@ impl Changes {
         entries.sort_unstable_by_key(|(key, _)| **key);
         entries.into_iter().map(|(_, record)| *record).collect()
     }
-}
-
-/// The journals that hold something, each with its number, in their order.
-fn read_journals(folder: &Path) -> Result<Vec<(u64, Vec<Record>)>, String> {
-    let mut journals = Vec::new();
-    for name in JOURNALS {
-        match journal::read(&folder.join(name)) {
-            Ok(Found::Empty) => {}
-            Ok(Found::Headless) => tracing::warn!(
-                file = %folder.join(name).display(),
-                "the journal was cut off before its first id, as by a power cut; how many ids are \
-                 lost is not known, and retries of their events are forwarded again"
-            ),
-            Ok(Found::Records { number, records, lost }) => {
-                if lost > 0 {
-                    tracing::warn!(
-                        file = %folder.join(name).display(),
-                        kept = records.len(),
-                        lost,
-                        "the journal was cut off, as by a power cut: at least so many ids are \
-                         lost, and retries of their events are forwarded again"
-                    );
-                }
-                journals.push((number, records));
-            }
-            Ok(Found::Damaged(how)) => {
-                return Err(format!(
-                    "is not opened, because {name} {how}; nothing was changed. Move {name} away to \
-                     start without the last ids in it"
-                ));
-            }
-            Err(error) => return Err(format!("is not opened, because of {name}: {error}")),
-        }
-    }
-    journals.sort_unstable_by_key(|(number, _)| *number);
-    Ok(journals)
-}
-
-/// Brings what the journals hold into the id file, and gives the highest number among them.
-fn replay(journals: Vec<(u64, Vec<Record>)>, file: &IdFile) -> Result<u64, String> {
-    let mut highest = 0;
-    for (number, records) in journals {
-        highest = number;
-        let committed = file.journal().map_err(|error| format!("cannot be used: {error}"))?;
-        if number > committed && !records.is_empty() {
-            file.commit(number, &records, None)
-                .map_err(|error| format!("cannot be brought up to date: {error}"))?;
-        }
-    }
-    Ok(highest)
-}
-
-/// A folder without an id file must be empty: it is somebody else's, or has lost its ids.
-fn refuse_foreign(folder: &Path) -> Result<(), String> {
-    let entries = fs::read_dir(folder).map_err(|error| format!("cannot be read: {error}"))?;
-    for entry in entries {
-        let name = entry.map_err(|error| format!("cannot be read: {error}"))?.file_name();
-        if !["lock", "ids.new", "lost+found", "inbox"].iter().any(|ours| name == *ours) {
-            return Err(format!(
-                "has no {ID_FILE}, but {}; give the store a folder of its own",
-                name.display()
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn journal_path(folder: &Path, number: u64) -> PathBuf {
-    let [even, odd] = JOURNALS;
-    folder.join(if number.is_multiple_of(2) { even } else { odd })
 }

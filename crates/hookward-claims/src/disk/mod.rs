@@ -13,6 +13,7 @@ mod front;
 mod id_file;
 mod journal;
 mod record;
+mod start;
 
 use super::delivered::{Delivered, Delivery};
 use super::local::{self, LocalStore};

@@ -1,0 +1,80 @@
+//! What a start reads: the journals, brought into the id file.
+
+use super::id_file::IdFile;
+use super::journal::{self, Found};
+use super::record::Record;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+pub(super) const ID_FILE: &str = "ids.redb";
+pub(super) const JOURNALS: [&str; 2] = ["journal.0", "journal.1"];
+
+/// The journals that hold something, each with its number, in their order.
+pub(super) fn read_journals(folder: &Path) -> Result<Vec<(u64, Vec<Record>)>, String> {
+    let mut journals = Vec::new();
+    for name in JOURNALS {
+        match journal::read(&folder.join(name)) {
+            Ok(Found::Empty) => {}
+            Ok(Found::Headless) => tracing::warn!(
+                file = %folder.join(name).display(),
+                "the journal was cut off before its first id, as by a power cut; how many ids are \
+                 lost is not known, and retries of their events are forwarded again"
+            ),
+            Ok(Found::Records { number, records, lost }) => {
+                if lost > 0 {
+                    tracing::warn!(
+                        file = %folder.join(name).display(),
+                        kept = records.len(),
+                        lost,
+                        "the journal was cut off, as by a power cut: at least so many ids are \
+                         lost, and retries of their events are forwarded again"
+                    );
+                }
+                journals.push((number, records));
+            }
+            Ok(Found::Damaged(how)) => {
+                return Err(format!(
+                    "is not opened, because {name} {how}; nothing was changed. Move {name} away to \
+                     start without the last ids in it"
+                ));
+            }
+            Err(error) => return Err(format!("is not opened, because of {name}: {error}")),
+        }
+    }
+    journals.sort_unstable_by_key(|(number, _)| *number);
+    Ok(journals)
+}
+
+/// Brings what the journals hold into the id file, and gives the highest number among them.
+pub(super) fn replay(journals: Vec<(u64, Vec<Record>)>, file: &IdFile) -> Result<u64, String> {
+    let mut highest = 0;
+    for (number, records) in journals {
+        highest = number;
+        let committed = file.journal().map_err(|error| format!("cannot be used: {error}"))?;
+        if number > committed && !records.is_empty() {
+            file.commit(number, &records, None)
+                .map_err(|error| format!("cannot be brought up to date: {error}"))?;
+        }
+    }
+    Ok(highest)
+}
+
+/// A folder without an id file must be empty: it is somebody else's, or has lost its ids.
+pub(super) fn refuse_foreign(folder: &Path) -> Result<(), String> {
+    let entries = fs::read_dir(folder).map_err(|error| format!("cannot be read: {error}"))?;
+    for entry in entries {
+        let name = entry.map_err(|error| format!("cannot be read: {error}"))?.file_name();
+        if !["lock", "ids.new", "lost+found", "inbox"].iter().any(|ours| name == *ours) {
+            return Err(format!(
+                "has no {ID_FILE}, but {}; give the store a folder of its own",
+                name.display()
+            ));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn journal_path(folder: &Path, number: u64) -> PathBuf {
+    let [even, odd] = JOURNALS;
+    folder.join(if number.is_multiple_of(2) { even } else { odd })
+}
