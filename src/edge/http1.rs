@@ -199,17 +199,7 @@ impl Connection<'_> {
             linger(session, limits.max_body_bytes).await;
             return None;
         }
-        let finished = timeout(limits.write_timeout, session.finish()).await;
-        let (stream, next) = finished.ok()?.ok()??.into_parts();
-        let next = next.unwrap_or_default();
-        if !is_chunked {
-            *buffer = next;
-            return Some(stream);
-        }
-        let released = ChunkWatch::released(stream)?;
-        *buffer = released.behind;
-        // Both readers have to find the same end.
-        (released.is_at_end && next.is_empty()).then_some(released.stream)
+        reclaim(session, buffer, is_chunked, limits).await
     }
 
     fn request_head(
@@ -271,4 +261,25 @@ async fn linger(session: ServerSession, max_bytes: usize) {
     };
     // However this ends, the connection is closed now.
     drop(timeout(LINGER, read_on).await);
+}
+
+/// The connection behind an exchange that is over, with the bytes that came after it in `buffer`;
+/// nothing if its end is in doubt.
+async fn reclaim(
+    session: ServerSession,
+    buffer: &mut BytesMut,
+    is_chunked: bool,
+    limits: &Limits,
+) -> Option<Stream> {
+    let finished = timeout(limits.write_timeout, session.finish()).await;
+    let (stream, next) = finished.ok()?.ok()??.into_parts();
+    let next = next.unwrap_or_default();
+    if !is_chunked {
+        *buffer = next;
+        return Some(stream);
+    }
+    let released = ChunkWatch::released(stream)?;
+    *buffer = released.behind;
+    // Both readers have to find the same end.
+    (released.is_at_end && next.is_empty()).then_some(released.stream)
 }

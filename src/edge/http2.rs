@@ -101,25 +101,9 @@ pub(super) async fn serve(mut connection: Connection<'_>, stream: Stream) {
             }
         };
         match accepted {
-            Ok(Some(H2Accept::Session(mut session))) => {
+            Ok(Some(H2Accept::Session(session))) => {
                 look_at = Instant::now() + limits.idle_timeout;
-                let place = match connection.place(&active) {
-                    Ok(place) => place,
-                    Err(refusal) => {
-                        connection.refuse(refusal);
-                        session.shutdown_with_reason(REFUSED_STREAM.into());
-                        continue;
-                    }
-                };
-                let request = Request {
-                    listener: Arc::clone(connection.listener),
-                    peer: connection.peer,
-                    shutdown: connection.shutdown.clone(),
-                    _active: Active::count(&active),
-                    _place: place,
-                };
-                // A task of its own: streams do not wait for each other, and a panic ends one.
-                tokio::spawn(request.exchange(session));
+                connection.begin(session, &active);
             }
             Ok(Some(H2Accept::Rejected)) => {
                 // Pingora has answered or reset it; here it is counted and logged.
@@ -146,6 +130,26 @@ pub(super) async fn serve(mut connection: Connection<'_>, stream: Stream) {
 }
 
 impl Connection<'_> {
+    /// Serves a request in a task of its own: streams do not wait for each other, and a panic ends
+    /// one. Without a place for it, it is refused.
+    fn begin(&self, mut session: HttpSession, active: &Arc<AtomicUsize>) {
+        let place = match self.place(active) {
+            Ok(place) => place,
+            Err(refusal) => {
+                self.refuse(refusal);
+                return session.shutdown_with_reason(REFUSED_STREAM.into());
+            }
+        };
+        let request = Request {
+            listener: Arc::clone(self.listener),
+            peer: self.peer,
+            shutdown: self.shutdown.clone(),
+            _active: Active::count(active),
+            _place: place,
+        };
+        tokio::spawn(request.exchange(session));
+    }
+
     /// A place for one request more. Over all connections there are as many as connections may be
     /// open, so that a request costs no more on HTTP/2 than on HTTP/1; one address gets a part.
     fn place(&self, active: &AtomicUsize) -> Result<Open, Refusal> {

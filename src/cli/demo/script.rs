@@ -90,10 +90,14 @@ const A_WEEK_SECONDS: i64 = 7 * 24 * 3600;
 
 /// All of them, in order: some build on what an earlier one left behind.
 pub(super) fn scenes() -> Vec<Scene> {
+    let mut scenes = strangers();
+    scenes.extend(troubles());
+    scenes
+}
+
+/// Who may pass: what is genuine, fresh and new.
+fn strangers() -> Vec<Scene> {
     let first = event("evt-1", "order.created");
-    let failing = event("evt-3", "order.created");
-    let paid = event("evt-5", "order.paid");
-    let slow = event("evt-6", "order.created");
     vec![
         Scene {
             sent: "a new order",
@@ -149,6 +153,15 @@ pub(super) fn scenes() -> Vec<Scene> {
             why: "no source has this path",
             ..PLAIN
         },
+    ]
+}
+
+/// What becomes of genuine events when receivers are down or slow.
+fn troubles() -> Vec<Scene> {
+    let failing = event("evt-3", "order.created");
+    let paid = event("evt-5", "order.paid");
+    let slow = event("evt-6", "order.created");
+    vec![
         Scene {
             sent: "an order that the ERP fails on",
             event: failing,
