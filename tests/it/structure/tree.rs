@@ -169,10 +169,10 @@ pub fn uses(krate: &Krate) -> BTreeMap<String, BTreeSet<String>> {
     };
     let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for file in &files {
-        let named = paths(file);
-        let names = named.iter().filter_map(|path| owner(path)).map(|used| used.name.clone());
+        let paths = paths(file);
+        let others = paths.iter().filter_map(|path| owner(path)).map(|used| used.name.clone());
         let entry = uses.entry(file.name.clone()).or_default();
-        entry.extend(names.filter(|name| *name != file.name));
+        entry.extend(others.filter(|name| *name != file.name));
     }
     uses
 }
@@ -202,7 +202,7 @@ fn hands_on(file: &Source) -> Vec<Vec<String>> {
 
 /// What remains when whatever needs nothing that is left is taken away: circles, and what leads to
 /// one.
-pub fn circles(mut uses: BTreeMap<String, BTreeSet<String>>) -> BTreeMap<String, BTreeSet<String>> {
+pub fn circles(mut uses: BTreeMap<String, BTreeSet<String>>) -> BTreeSet<String> {
     while let Some(lowest) = {
         let is_low = |used: &BTreeSet<String>| !used.iter().any(|used| uses.contains_key(used));
         uses.iter().find(|(_, used)| is_low(used)).map(|(file, _)| file.clone())
@@ -218,7 +218,5 @@ pub fn circles(mut uses: BTreeMap<String, BTreeSet<String>>) -> BTreeMap<String,
             break;
         }
     }
-    let left: BTreeSet<String> = uses.keys().cloned().collect();
-    uses.values_mut().for_each(|used| used.retain(|file| left.contains(file)));
-    uses
+    uses.into_keys().collect()
 }
