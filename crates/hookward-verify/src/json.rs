@@ -6,6 +6,8 @@
 //! not read is checked for grammar and skipped without recursion and without allocating, so
 //! nesting is no reason to refuse. Knows nothing of events, schemes' meaning or HTTP.
 
+pub(crate) mod strict;
+
 use crate::scheme::Pointer;
 use serde::Deserializer as _;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};

@@ -17,10 +17,13 @@
 //! # }
 //! ```
 
+pub mod certificates;
+pub mod demand;
 pub mod event;
 pub mod fault;
 pub mod handshake;
 pub mod json;
+pub mod jwt;
 pub mod keys;
 pub mod presets;
 pub mod reading;

@@ -7,8 +7,11 @@
 mod handshake;
 mod headers;
 mod notation;
+mod published;
 
 pub use handshake::{Handshake, HandshakeKind};
+pub(crate) use published::SNS_MEMBERS;
+pub use published::{CertificateRule, ClaimRule, HostPattern, JwtAlgorithm, PathPattern, TokenRule};
 
 use http::HeaderName;
 use std::fmt;
@@ -58,11 +61,17 @@ pub enum Algorithm {
     EcdsaP256Sha256,
     /// A fixed token that is compared with the secret itself; nothing is signed.
     Token,
+    /// RSA, PKCS #1 v1.5 with SHA-1, for senders that offer nothing better.
+    RsaSha1,
+    /// RSA, PKCS #1 v1.5 with SHA-256.
+    RsaSha256,
+    /// A JSON Web Token (RFC 7519) in compact form.
+    Jwt,
 }
 
 impl Algorithm {
     /// Every algorithm with its name in the configuration.
-    pub const NAMES: [(&'static str, Self); 9] = [
+    pub const NAMES: [(&'static str, Self); 12] = [
         ("hmac-sha1", Self::HmacSha1),
         ("hmac-sha256", Self::HmacSha256),
         ("hmac-sha384", Self::HmacSha384),
@@ -72,7 +81,29 @@ impl Algorithm {
         ("ed25519", Self::Ed25519),
         ("ecdsa-p256-sha256", Self::EcdsaP256Sha256),
         ("token", Self::Token),
+        ("rsa-sha1", Self::RsaSha1),
+        ("rsa-sha256", Self::RsaSha256),
+        ("jwt", Self::Jwt),
     ];
+
+    /// Whether anybody may know what checks its signatures, so that a check costs more than a hash.
+    #[must_use]
+    pub const fn is_public_key(self) -> bool {
+        match self {
+            Self::Ed25519
+            | Self::EcdsaP256Sha256
+            | Self::RsaSha1
+            | Self::RsaSha256
+            | Self::Jwt => true,
+            Self::HmacSha1
+            | Self::HmacSha256
+            | Self::HmacSha384
+            | Self::HmacSha512
+            | Self::Sha256
+            | Self::Sha1
+            | Self::Token => false,
+        }
+    }
 
     /// How many bytes a signature has; `None` where they vary.
     #[must_use]
@@ -82,7 +113,11 @@ impl Algorithm {
             Self::HmacSha256 | Self::Sha256 => Some(32),
             Self::HmacSha384 => Some(48),
             Self::HmacSha512 | Self::Ed25519 => Some(64),
-            Self::EcdsaP256Sha256 | Self::Token => None,
+            Self::EcdsaP256Sha256
+            | Self::Token
+            | Self::RsaSha1
+            | Self::RsaSha256
+            | Self::Jwt => None,
         }
     }
 }
@@ -146,6 +181,12 @@ pub struct SignatureRule {
     pub require: Vec<(HeaderName, String)>,
     /// What holds where no item has the prefix.
     pub fallback: Option<Fallback>,
+    /// What a token must say, where the algorithm is `jwt`.
+    pub token: TokenRule,
+    /// Where the request names the certificate that its signature is checked with, if it does.
+    pub certificate: Option<CertificateRule>,
+    /// Members that must have one of these values.
+    pub claims: Vec<ClaimRule>,
 }
 
 /// An older version of a signature, for requests that carry no newer one (Hook0's `v0`).
@@ -173,6 +214,8 @@ pub enum Place {
     Json(Pointer),
     /// The hex SHA-256 of the body: an id for events that carry none.
     BodySha256,
+    /// A member of the payload of the token that proves the request genuine.
+    Claim(Pointer),
     /// Several places and the text between them; there if all of its places are.
     Joined(Vec<Segment>),
 }
@@ -236,6 +279,11 @@ impl Pointer {
             tokens.push(plain);
         }
         Ok(Self(tokens))
+    }
+
+    /// A pointer of these names.
+    pub(crate) fn of(names: &[&str]) -> Self {
+        Self(names.iter().map(|name| (*name).to_owned()).collect())
     }
 
     /// The names and indices from the root to the member.
@@ -304,6 +352,11 @@ pub enum Part {
     /// The headers that the item with this prefix names: the names as listed there, then the value of
     /// each, joined by dots (Hook0).
     Listed(String),
+    /// The CRC-32 of the body, in decimal (PayPal).
+    Crc32,
+    /// The members of a message of Amazon SNS that its signature covers, as names and values on
+    /// lines of their own.
+    Sns,
     /// A part whose ASCII letters are folded to lower case.
     Lowercase(Box<Part>),
 }
@@ -341,7 +394,7 @@ impl Template {
     /// Whether the raw body is part of what is signed.
     #[must_use]
     pub fn covers_body(&self) -> bool {
-        self.any(|part| matches!(part, Part::Body | Part::FormSorted))
+        self.any(|part| matches!(part, Part::Body | Part::FormSorted | Part::Sns))
     }
 
     /// Whether nobody can change what is read at `place` without breaking the signature.
@@ -357,9 +410,11 @@ impl Template {
                 Part::Body => true,
                 Part::Json(signed) => signed == pointer,
                 Part::JsonRaw(signed) => signed.leads_to(pointer),
+                Part::Sns => published::SNS_MEMBERS.contains(pointer),
                 _ => false,
             }),
             Place::BodySha256 => signs(&|part| *part == Part::Body),
+            Place::Claim(_) => true,
             Place::Joined(_) => place.singles().all(|single| self.covers(single)),
         }
     }
@@ -389,6 +444,8 @@ pub enum TimestampPlace {
     ItemAt(usize),
     /// A string or integer in the JSON body.
     Json(Pointer),
+    /// A member of the payload of the token that proves the request genuine.
+    Claim(Pointer),
 }
 
 /// How a time is written.

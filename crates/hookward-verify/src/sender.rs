@@ -2,7 +2,7 @@
 
 use crate::keys::Keys;
 use crate::scheme::Scheme;
-use hookward_secret::NamedSecret;
+use hookward_secret::{NamedSecret, Secret};
 use http::Method;
 
 /// A scheme with its secrets: everything that verifying a request of one sender takes.
@@ -15,6 +15,8 @@ pub struct Sender {
     pub secrets: Vec<NamedSecret>,
     /// The keys made from them; or why there are none, in which case nothing can be verified.
     pub keys: Result<Keys, String>,
+    /// Where the sender publishes its keys, for the secrets that name such a place.
+    pub key_sites: Vec<KeySite>,
     /// The URL that the sender was given, for schemes that sign it.
     pub public_url: Option<String>,
     /// The preset that the scheme started from, if any.
@@ -24,7 +26,41 @@ pub struct Sender {
     pub replay_guard: bool,
 }
 
+/// A place where a sender publishes keys.
+#[derive(Clone, Debug)]
+pub struct KeySite {
+    /// The index of the secret that names it.
+    pub entry: usize,
+    /// What labels that secret.
+    pub label: String,
+    /// Its URL, https.
+    pub url: url::Url,
+    /// What is asked for there.
+    pub kind: KeySiteKind,
+}
+
+/// What a sender answers at a [`KeySite`].
+#[derive(Clone, Debug)]
+pub enum KeySiteKind {
+    /// A JSON Web Key Set.
+    Set,
+    /// One key for a POST that names its id and these credentials, as Plaid does it.
+    ById {
+        /// The caller's name.
+        client_id: Secret,
+        /// The caller's password.
+        secret: Secret,
+    },
+}
+
 impl Sender {
+    /// Whether a request has to be asked with [`demand`](crate::demand::demand) which keys it needs.
+    #[must_use]
+    pub fn has_published_keys(&self) -> bool {
+        let rule = &self.scheme.signature;
+        !self.key_sites.is_empty() || rule.certificate.is_some() || rule.token.root.is_some()
+    }
+
     /// A sender with these secrets, newest first: a signature by any of them is good.
     ///
     /// # Errors
@@ -35,6 +71,7 @@ impl Sender {
             scheme,
             secrets,
             keys: Ok(keys),
+            key_sites: Vec::new(),
             public_url: None,
             preset: None,
             replay_guard: false,
@@ -46,7 +83,15 @@ impl Sender {
     #[must_use]
     pub fn without_secrets(scheme: Scheme, public_url: Option<String>) -> Self {
         let keys = Err("the secrets are not known".to_owned());
-        Self { scheme, secrets: Vec::new(), keys, public_url, preset: None, replay_guard: false }
+        Self {
+            scheme,
+            secrets: Vec::new(),
+            keys,
+            key_sites: Vec::new(),
+            public_url,
+            preset: None,
+            replay_guard: false,
+        }
     }
 
     /// Sets the URL that the sender was given; schemes that sign `{url}` need it.

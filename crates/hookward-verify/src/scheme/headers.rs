@@ -31,18 +31,24 @@ impl Scheme {
             | Part::QueryParameter(_)
             // The request names these; whatever of them is read as id, type or time is listed there.
             | Part::Listed(_)
+            | Part::Crc32
+            | Part::Sns
             | Part::Lowercase(_) => None,
         });
         let required = self.signature.require.iter().map(|(name, _)| name);
         let timestamp = self.timestamp.iter().filter_map(|rule| match &rule.from {
             TimestampPlace::Header(name) => Some(name),
-            TimestampPlace::Item(_) | TimestampPlace::ItemAt(_) | TimestampPlace::Json(_) => None,
+            TimestampPlace::Item(_)
+            | TimestampPlace::ItemAt(_)
+            | TimestampPlace::Json(_)
+            | TimestampPlace::Claim(_) => None,
         });
         let event = [&self.event.id, &self.event.kind, &self.event.time];
         let event = event.into_iter().flatten().flat_map(Place::singles).filter_map(Place::header);
         let handshake = self.handshake.iter().filter_map(|handshake| handshake.kind.header());
         let mut all: Vec<HeaderName> = Vec::new();
-        let found = self.signature_headers().chain(signed).chain(required).chain(timestamp);
+        let named = self.signature.certificate.iter().filter_map(|rule| rule.url.header());
+        let found = self.signature_headers().chain(named).chain(signed).chain(required).chain(timestamp);
         for name in found.chain(event).cloned().chain(handshake) {
             if !all.contains(&name) {
                 all.push(name);
@@ -58,7 +64,7 @@ impl Place {
     pub const fn header(&self) -> Option<&HeaderName> {
         match self {
             Self::Header(name) => Some(name),
-            Self::Json(_) | Self::BodySha256 | Self::Joined(_) => None,
+            Self::Json(_) | Self::Claim(_) | Self::BodySha256 | Self::Joined(_) => None,
         }
     }
 }

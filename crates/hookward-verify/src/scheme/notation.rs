@@ -36,6 +36,7 @@ impl Place {
         match text.split_once(':') {
             Some(("header", name)) => Ok(Self::Header(header_name(name)?)),
             Some(("json", pointer)) => Ok(Self::Json(Pointer::parse(pointer)?)),
+            Some(("claim", pointer)) => Ok(Self::Claim(Pointer::parse(pointer)?)),
             _ => Err(format!("`{text}` is not a place")),
         }
     }
@@ -58,6 +59,7 @@ impl fmt::Display for Place {
         match self {
             Self::Header(name) => write!(f, "header:{name}"),
             Self::Json(pointer) => write!(f, "json:{pointer}"),
+            Self::Claim(pointer) => write!(f, "claim:{pointer}"),
             Self::BodySha256 => f.write_str("body-sha256"),
             Self::Joined(segments) => segments.iter().try_for_each(|segment| match segment {
                 Segment::Literal(text) => f.write_str(&escaped(text)),
@@ -77,6 +79,7 @@ impl TimestampPlace {
         match text.split_once(':') {
             Some(("header", name)) => Ok(Self::Header(header_name(name)?)),
             Some(("json", pointer)) => Ok(Self::Json(Pointer::parse(pointer)?)),
+            Some(("claim", pointer)) => Ok(Self::Claim(Pointer::parse(pointer)?)),
             Some(("item", prefix)) if !prefix.is_empty() => match prefix.strip_prefix('#') {
                 None => Ok(Self::Item(prefix.to_owned())),
                 Some(index) => index.parse().map(Self::ItemAt).map_err(|_| {
@@ -98,6 +101,7 @@ impl fmt::Display for TimestampPlace {
             Self::Item(prefix) => write!(f, "item:{prefix}"),
             Self::ItemAt(index) => write!(f, "item:#{index}"),
             Self::Json(pointer) => write!(f, "json:{pointer}"),
+            Self::Claim(pointer) => write!(f, "claim:{pointer}"),
         }
     }
 }
@@ -105,7 +109,7 @@ impl fmt::Display for TimestampPlace {
 /// What may stand between braces, for error messages.
 const HOLES: &str = "{body}, {timestamp}, {secret}, {header:NAME}, {json:/POINTER}, \
                      {json-raw:/POINTER}, {method}, {url}, {url:any-port}, {url:decoded}, {path}, \
-                     {query}, {query:NAME}, {form}, {listed:PREFIX}, \
+                     {query}, {query:NAME}, {form}, {listed:PREFIX}, {crc32}, {sns}, \
                      and {lower:…} around one of them";
 
 impl Template {
@@ -173,6 +177,8 @@ fn parse_hole(hole: &str) -> Result<Part, String> {
         "path" => Part::Path,
         "query" => Part::Query,
         "form" => Part::FormSorted,
+        "crc32" => Part::Crc32,
+        "sns" => Part::Sns,
         _ => match hole.split_once(':') {
             Some(("header", name)) => Part::Header(header_name(name)?),
             Some(("json", pointer)) => Part::Json(Pointer::parse(pointer)?),
@@ -183,6 +189,7 @@ fn parse_hole(hole: &str) -> Result<Part, String> {
                 Part::Body
                 | Part::Secret
                 | Part::FormSorted
+                | Part::Sns
                 | Part::Listed(_)
                 | Part::Lowercase(_) => {
                     return Err(format!("`{{{hole}}}`: this hole cannot be folded to lower case"));
@@ -221,6 +228,8 @@ impl fmt::Display for Part {
             Self::Path => f.write_str("path"),
             Self::Query => f.write_str("query"),
             Self::FormSorted => f.write_str("form"),
+            Self::Crc32 => f.write_str("crc32"),
+            Self::Sns => f.write_str("sns"),
             Self::QueryParameter(name) => write!(f, "query:{name}"),
             Self::Listed(prefix) => write!(f, "listed:{prefix}"),
             Self::Lowercase(inner) => write!(f, "lower:{inner}"),

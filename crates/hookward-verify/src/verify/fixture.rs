@@ -4,7 +4,7 @@ use super::Keys;
 use crate::request::Request;
 use crate::scheme::{
     Algorithm, Encoding, EventRule, KeyForm, Place, Scheme, SignatureRule, Template, TimeFormat,
-    TimestampPlace, TimestampRule,
+    TimestampPlace, TimestampRule, TokenRule,
 };
 use crate::sender::Sender;
 use crate::sign::{SignRequest, SigningKey, sign};
@@ -34,6 +34,9 @@ pub fn source(header: &str) -> Sender {
                 key_prefix: String::new(),
                 require: Vec::new(),
                 fallback: None,
+                token: TokenRule::default(),
+                certificate: None,
+                claims: Vec::new(),
             },
             timestamp: None,
             event: EventRule {
@@ -45,6 +48,7 @@ pub fn source(header: &str) -> Sender {
         },
         secrets: Vec::new(),
         keys: Err("not made".to_owned()),
+        key_sites: Vec::new(),
         replay_guard: false,
         public_url: Some("https://hooks.example.com/acme".to_owned()),
     }
@@ -165,4 +169,26 @@ pub fn signed_with(source: &Sender, key: &SigningKey<'_>, body: &[u8]) -> (Head,
     };
     let signed = sign(source, key, &request).expect("signed");
     (head(&signed.headers), signed.body.unwrap_or_else(|| body.to_vec()))
+}
+
+/// A P-256 key that nobody uses.
+pub const EC_PRIVATE_PEM: &str = include_str!("../../tests/keys/p256.pem");
+
+/// An RSA key that nobody uses.
+pub const RSA_PRIVATE_PEM: &str = include_str!("../../tests/keys/rsa.pem");
+
+/// Its public side.
+pub fn rsa_public_pem() -> String {
+    include_str!("../../tests/keys/rsa.pub.pem").to_owned()
+}
+
+/// The public side of [`EC_PRIVATE_PEM`] as a JSON Web Key.
+pub fn ec_jwk(id: &str) -> String {
+    use data_encoding::BASE64URL_NOPAD;
+    use p256::pkcs8::DecodePrivateKey as _;
+    let key = p256::ecdsa::SigningKey::from_pkcs8_pem(EC_PRIVATE_PEM).expect("a key");
+    let point = key.verifying_key().to_sec1_point(false);
+    let (x, y) = point.as_bytes().get(1..).expect("a point").split_at(32);
+    let (x, y) = (BASE64URL_NOPAD.encode(x), BASE64URL_NOPAD.encode(y));
+    format!(r#"{{"kty":"EC","crv":"P-256","kid":"{id}","use":"sig","alg":"ES256","x":"{x}","y":"{y}"}}"#)
 }

@@ -4,6 +4,7 @@
 
 use crate::fault::Fault;
 use crate::scheme::{TimeFormat, TimestampRule};
+use crate::verify::Lifetime;
 use hookward_time::UnixMillis;
 use std::time::Duration;
 
@@ -24,6 +25,36 @@ pub fn judge(rule: &TimestampRule, sent: UnixMillis, now: UnixMillis) -> Result<
     if ahead > millis(rule.max_ahead) {
         let over_millis = ahead.saturating_sub(millis(rule.max_ahead));
         return Err(Fault::TimestampInFuture { ahead_millis: ahead, over_millis });
+    }
+    Ok(())
+}
+
+/// As [`judge`] for a genuine request, whose token, if it rests on one, also has to be in its
+/// lifetime; `max_ahead` is the leeway at both of its ends.
+///
+/// # Errors
+/// As [`judge`]; a token that is over is too old, one that does not hold yet is of the future.
+pub fn judge_genuine(
+    rule: Option<&TimestampRule>,
+    sent: Option<UnixMillis>,
+    lifetime: Lifetime,
+    now: UnixMillis,
+) -> Result<(), Fault> {
+    judge_any(rule, sent, now)?;
+    let leeway = rule.map_or(0, |rule| millis(rule.max_ahead));
+    if let Some(expires) = lifetime.expires {
+        let age_millis = now.millis_since(expires);
+        if age_millis >= leeway.max(1) {
+            let over_millis = age_millis.saturating_sub(leeway);
+            return Err(Fault::TimestampTooOld { age_millis, over_millis });
+        }
+    }
+    if let Some(not_before) = lifetime.not_before {
+        let ahead_millis = not_before.millis_since(now);
+        if ahead_millis > leeway {
+            let over_millis = ahead_millis.saturating_sub(leeway);
+            return Err(Fault::TimestampInFuture { ahead_millis, over_millis });
+        }
     }
     Ok(())
 }
