@@ -91,10 +91,16 @@ fn delivery(source: &Source, clock: &dyn Clock, number: u64) -> (RequestHead, Re
         at.to_rfc3339(),
         "x".repeat(1000)
     );
-    let request =
-        SignRequest { id: None, event_type: None, at, query: None, body: body.as_bytes() };
+    let request = SignRequest {
+        id: None,
+        event_type: None,
+        path: &source.path,
+        at,
+        query: None,
+        body: body.as_bytes(),
+    };
     let key = SigningKey::Shared(source.sender.secrets.first().expect("a secret"));
-    let signed = sign(source, &key, &request).expect("signed");
+    let signed = sign(&source.sender, &key, &request).expect("signed");
     let mut headers = HeaderMap::new();
     for (name, value) in signed.headers {
         headers.append(

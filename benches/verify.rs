@@ -9,71 +9,50 @@
 )]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use hookward::delivery::source::{Answers, Mode, Source, Unrouted};
-use hookward::request::RequestHead;
 use hookward_secret::{NamedSecret, Secret};
 use hookward_time::UnixMillis;
 use hookward_verify::event::Event;
-use hookward_verify::keys::Keys;
+use hookward_verify::request::Request;
 use hookward_verify::scheme::{
     Algorithm, Encoding, EventRule, KeyForm, Place, Scheme, SignatureRule, Template,
 };
+use hookward_verify::sender::Sender;
 use hookward_verify::sign::{SignRequest, SigningKey, sign};
 use hookward_verify::verify::SignatureCheck;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::hint::black_box;
-use std::time::Duration;
 
 const SIZES: [usize; 4] = [100, 4 << 10, 64 << 10, 1 << 20];
 
-fn source() -> Source {
+fn sender() -> Sender {
     let place = |text| Place::parse(text).expect("a place");
-    Source {
-        name: "bench".into(),
-        path: "/bench".to_owned(),
-        preset: None,
-        scheme: Scheme {
-            signature: SignatureRule {
-                algorithm: Algorithm::HmacSha256,
-                places: vec![place("header:X-Sig")],
-                separator: None,
-                prefix: "sha256=".to_owned(),
-                prefix_optional: false,
-                encoding: Encoding::Hex,
-                signed: Template::parse("{body}").expect("a template"),
-                key: KeyForm::Text,
-                key_prefix: String::new(),
-                require: Vec::new(),
-                fallback: None,
-            },
-            timestamp: None,
-            event: EventRule {
-                id: vec![place("json:/event_id"), place("json:/id")],
-                kind: vec![place("json:/type")],
-                time: vec![place("json:/created_at")],
-            },
-            handshake: None,
+    let scheme = Scheme {
+        signature: SignatureRule {
+            algorithm: Algorithm::HmacSha256,
+            places: vec![place("header:X-Sig")],
+            separator: None,
+            prefix: "sha256=".to_owned(),
+            prefix_optional: false,
+            encoding: Encoding::Hex,
+            signed: Template::parse("{body}").expect("a template"),
+            key: KeyForm::Text,
+            key_prefix: String::new(),
+            require: Vec::new(),
+            fallback: None,
         },
-        secrets: ["newest-secret-of-two", "older-secret-of-two"]
-            .map(|text| NamedSecret {
-                label: text.len().to_string(),
-                text: Secret::from(text.to_owned()),
-            })
-            .to_vec(),
-        unreadable: Vec::new(),
-        keys: Err("made by the benchmark".to_owned()),
-        respond_within: Duration::from_secs(10),
-        answers: Answers::Full,
-        unrouted: Unrouted::Accept,
-        mode: Mode::Enforce,
-        allow: Vec::new(),
-        rate_limit: None,
-        pass_headers: Vec::new(),
-        replay_guard: false,
-        public_url: None,
-        dedupe_ttl: Duration::from_hours(1),
-        routes: Vec::new(),
-    }
+        timestamp: None,
+        event: EventRule {
+            id: vec![place("json:/event_id"), place("json:/id")],
+            kind: vec![place("json:/type")],
+            time: vec![place("json:/created_at")],
+        },
+        handshake: None,
+    };
+    let secrets = ["newest-secret-of-two", "older-secret-of-two"].map(|text| NamedSecret {
+        label: text.len().to_string(),
+        text: Secret::from(text.to_owned()),
+    });
+    Sender::new(scheme, secrets.to_vec()).expect("keys")
 }
 
 /// An order of about `size` bytes, whose envelope stands before and behind its data.
@@ -86,42 +65,33 @@ fn body(size: usize) -> Vec<u8> {
     format!("{head}{}{tail}", lines.join(",")).into_bytes()
 }
 
-fn request(source: &Source, body: &[u8]) -> RequestHead {
-    let secret = source.sender.secrets.first().expect("a secret");
+fn headers(sender: &Sender, body: &[u8]) -> HeaderMap {
+    let secret = sender.secrets.first().expect("a secret");
     let at = UnixMillis(1_700_000_000_000);
-    let request = SignRequest { id: None, event_type: None, at, query: None, body };
-    let signed = sign(source, &SigningKey::Shared(secret), &request).expect("signed");
-    let mut headers = HeaderMap::new();
-    for (name, value) in signed.headers {
-        headers.append(
-            HeaderName::try_from(name).expect("a name"),
-            HeaderValue::try_from(value).expect("a value"),
-        );
-    }
-    RequestHead {
-        method: Method::POST,
-        path: source.path.clone(),
-        query: None,
-        headers,
-        client: [127, 0, 0, 1].into(),
-        via: None,
-        ignored_forwarding: false,
-        host: "localhost".to_owned(),
-        secure: false,
-    }
+    let request = SignRequest { id: None, event_type: None, path: "/bench", at, query: None, body };
+    let signed = sign(sender, &SigningKey::Shared(secret), &request).expect("signed");
+    let lines = signed.headers.into_iter().map(|(name, value)| {
+        let name = HeaderName::try_from(name).expect("a name");
+        (name, HeaderValue::try_from(value).expect("a value"))
+    });
+    lines.collect()
+}
+
+const fn request(headers: &HeaderMap) -> Request<'_> {
+    Request { method: &Method::POST, path: "/bench", query: None, headers }
 }
 
 pub fn verify(c: &mut Criterion) {
-    let source = source();
-    let keys = Keys::new(&source.sender.secrets, &source.sender.scheme.signature).expect("keys");
+    let sender = sender();
+    let keys = sender.keys.as_ref().expect("keys");
     let mut group = c.benchmark_group("verify, two secrets");
     for size in SIZES {
         let body = body(size);
-        let head = request(&source, &body);
+        let headers = headers(&sender, &body);
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_with_input(BenchmarkId::from_parameter(size), &body, |b, body| {
             b.iter(|| {
-                let mut check = SignatureCheck::begin(&source, &keys, &head);
+                let mut check = SignatureCheck::begin(&sender, keys, request(&headers));
                 body.chunks(64 << 10).for_each(|chunk| check.update(chunk));
                 check.finish(black_box(body)).expect("genuine")
             });
@@ -131,15 +101,15 @@ pub fn verify(c: &mut Criterion) {
 }
 
 pub fn envelope(c: &mut Criterion) {
-    let source = source();
+    let sender = sender();
     let mut group = c.benchmark_group("envelope");
     for size in SIZES {
         let body = body(size);
-        let head = request(&source, &body);
+        let headers = headers(&sender, &body);
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_with_input(BenchmarkId::from_parameter(size), &body, |b, body| {
             b.iter(|| {
-                Event::read_unproven(&source.sender, head.view(), black_box(body), None)
+                Event::read_unproven(&sender, request(&headers), black_box(body), None)
                     .expect("an event")
             });
         });

@@ -89,9 +89,16 @@ async fn get(to: SocketAddr, path: &str) -> String {
 /// What a sender with a right clock sends at `at`.
 async fn deliver(to: SocketAddr, source: &Source, id: &str, at: UnixMillis) -> String {
     let body = format!("{{\"id\":\"{id}\",\"type\":\"paid\"}}");
-    let request =
-        SignRequest { id: None, event_type: None, at, query: None, body: body.as_bytes() };
-    let signed = sign(source, &SigningKey::Shared(&source.sender.secrets[0]), &request).unwrap();
+    let request = SignRequest {
+        id: None,
+        event_type: None,
+        path: &source.path,
+        at,
+        query: None,
+        body: body.as_bytes(),
+    };
+    let signed =
+        sign(&source.sender, &SigningKey::Shared(&source.sender.secrets[0]), &request).unwrap();
     let lines: Vec<String> =
         signed.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let lines = lines.concat();

@@ -87,15 +87,16 @@ fn head(lines: &[(String, String)]) -> RequestHead {
 }
 
 fn signed(source: &Source, key: &SigningKey<'_>) -> (RequestHead, Vec<u8>) {
-    let sample = sample_body(source, None, "evt_1", "t", NOW).expect("a body");
+    let sample = sample_body(&source.sender, None, "evt_1", "t", NOW).expect("a body");
     let request = SignRequest {
         id: Some("evt_1"),
         event_type: Some("t"),
+        path: &source.path,
         at: NOW,
         query: None,
         body: &sample,
     };
-    let signed = sign(source, key, &request).expect("signed");
+    let signed = sign(&source.sender, key, &request).expect("signed");
     (head(&signed.headers), signed.body.unwrap_or(sample))
 }
 
@@ -170,7 +171,7 @@ fn one_flipped_bit_of_anything_signed_is_never_delivered() {
 #[test]
 fn a_public_key_is_no_secret_to_sign_with() {
     let real = source("standard-webhooks-ed25519", "ED25519");
-    let keys = real.keys.as_ref().expect("keys");
+    let keys = real.sender.keys.as_ref().expect("keys");
     // The same headers, signed by HMAC with what everybody knows.
     let symmetric = source("standard-webhooks", "BASE64");
     for known in [
@@ -307,12 +308,13 @@ fn no_id_type_or_header_breaks_the_request_that_an_upstream_reads() {
                 let request = SignRequest {
                     id: None,
                     event_type: None,
+                    path: &source.path,
                     at: clock.wall(),
                     query: None,
                     body: &body,
                 };
                 let signed =
-                    sign(&source, &SigningKey::Shared(&source.sender.secrets[0]), &request)
+                    sign(&source.sender, &SigningKey::Shared(&source.sender.secrets[0]), &request)
                         .unwrap();
                 let mut head = head(&signed.headers);
                 let name = HeaderName::try_from(name).unwrap();

@@ -107,7 +107,7 @@ fn every_vector_names_its_source() {
 fn judge(preset: &str, vector: &Vector) -> Result<(), Fault> {
     let source = source(preset, vector);
     let keys = source.sender.keys.as_ref().expect("the secrets fit the scheme");
-    let genuine = verify::check(&source, keys, &head(vector), vector.body.as_bytes())?;
+    let genuine = verify::check(&source.sender, keys, head(vector).view(), vector.body.as_bytes())?;
     if let Some(rule) = &source.sender.scheme.timestamp
         && let Some(sent) = genuine.sent()
     {

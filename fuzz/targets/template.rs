@@ -79,11 +79,12 @@ pub(crate) fn run(data: &[u8]) {
     let request = SignRequest {
         id: Some("evt_1"),
         event_type: Some("t"),
+        path: &source.path,
         at: UnixMillis(1_700_000_000_000),
         query: Some("a=1&b"),
         body,
     };
-    let Ok(signed) = sign(&source, &SigningKey::Shared(&secret), &request) else { return };
+    let Ok(signed) = sign(&source.sender, &SigningKey::Shared(&secret), &request) else { return };
     let mut headers = HeaderMap::new();
     for (name, value) in &signed.headers {
         headers.append(

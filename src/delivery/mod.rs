@@ -9,6 +9,8 @@ pub mod answer;
 pub mod arrival;
 pub mod bucket;
 pub mod dispatch;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod gate;
 pub mod headers;
 pub mod lifecycle;

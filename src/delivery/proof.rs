@@ -110,8 +110,8 @@ pub struct Permit(());
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::delivery::fixture::{signed_by, source};
     use hookward_verify::verify::check;
-    use hookward_verify::verify::fixture::{signed_by, source};
 
     #[test]
     fn only_a_source_in_shadow_mode_gives_a_pass() {

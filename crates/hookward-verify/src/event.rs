@@ -301,7 +301,7 @@ mod tests {
     use crate::verify::fixture::{NOW, head, places, signed_by, source};
 
     fn read(source: &Sender, lines: &[(&str, &str)], body: &str) -> Result<Event, Fault> {
-        Event::read_unproven(source, &head(lines), body.as_bytes(), None)
+        Event::read_unproven(source, head(lines).view(), body.as_bytes(), None)
     }
 
     fn reason(source: &Sender, lines: &[(&str, &str)], body: &str) -> Option<FaultKind> {
@@ -472,7 +472,7 @@ mod tests {
             .with_rule(|rule| rule.signed = crate::verify::fixture::template("{timestamp}.{body}"));
         let (head, body) = signed_by(&source, br#"{"id":"1","type":"t"}"#);
         let genuine = check(&source, &source.new_keys(), head.view(), &body).expect("genuine");
-        let event = Event::read(&source, &head, body.view(), &genuine).expect("an event");
+        let event = Event::read(&source, head.view(), &body, &genuine).expect("an event");
         assert_eq!(event.sent, Some(NOW));
         assert!(matches!(source.scheme.timestamp.expect("a rule").from, TimestampPlace::Header(_)));
     }

@@ -215,3 +215,6 @@ fn size<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u64>, D::Error> {
     let size = text.parse::<bytesize::ByteSize>().map_err(serde::de::Error::custom)?;
     Ok(Some(size.as_u64()))
 }
+
+#[cfg(test)]
+mod tests;

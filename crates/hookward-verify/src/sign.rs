@@ -360,6 +360,7 @@ mod tests {
         SignRequest {
             id: Some("evt_1"),
             event_type: Some("order.paid"),
+            path: "/acme",
             at: NOW,
             query: None,
             body,

@@ -43,9 +43,9 @@ fn a_source_none_of_whose_secrets_can_be_read_is_down_alone() {
     ] {
         let (config, problems) =
             load_with(&two_sources(secrets), &TestSecrets::usual()).expect("no errors");
-        let why = config.sources[0].keys.as_ref().expect_err("no key");
-        assert!(config.sources[0].secrets.is_empty(), "{secrets}");
-        assert!(config.sources[1].keys.is_ok(), "{secrets}");
+        let why = config.sources[0].sender.keys.as_ref().expect_err("no key");
+        assert!(config.sources[0].sender.secrets.is_empty(), "{secrets}");
+        assert!(config.sources[1].sender.keys.is_ok(), "{secrets}");
         let problems = lines(&problems);
         assert_eq!(problems.len(), told.len(), "{problems:#?}");
         for (problem, told) in problems.iter().zip(told) {
@@ -114,14 +114,14 @@ fn white_space_and_byte_order_marks_are_warned_of() {
         let problems = lines(&problems);
         assert_eq!(problems.len(), usize::from(warned.is_some()), "{problems:#?}");
         assert!(problems.concat().contains(warned.unwrap_or_default()), "{problems:#?}");
-        assert_eq!(config.sources[0].secrets[0].text.expose(), kept.as_bytes(), "{text:?}");
+        assert_eq!(config.sources[0].sender.secrets[0].text.expose(), kept.as_bytes(), "{text:?}");
     }
     // A variable of the environment is taken as it is, its line end included.
     let secrets = TestSecrets::usual().with("SPACED", &format!("{secret}\n"));
     let (config, problems) =
         load_with(&two_sources(r#"[{ env = "SPACED" }]"#), &secrets).expect("no errors");
     assert!(lines(&problems).concat().contains("sources.first.secrets[0]: the secret ends with"));
-    assert_eq!(config.sources[0].secrets[0].text.len(), secret.len() + 1);
+    assert_eq!(config.sources[0].sender.secrets[0].text.len(), secret.len() + 1);
 }
 
 #[test]
@@ -184,7 +184,11 @@ fn the_line_end_of_a_file_is_no_part_of_its_secret() {
         let (config, problems) =
             load_with(&two_sources(r#"[{ file = "shop.secret" }]"#), &secrets).expect("no errors");
         assert!(problems.is_empty(), "{problems:#?}");
-        assert_eq!(config.sources[0].secrets[0].text.expose(), expected.as_bytes(), "{text:?}");
+        assert_eq!(
+            config.sources[0].sender.secrets[0].text.expose(),
+            expected.as_bytes(),
+            "{text:?}"
+        );
     }
 }
 
@@ -195,7 +199,7 @@ fn a_file_is_looked_for_beside_the_configuration_unless_its_path_is_absolute() {
         .with_file("/run/secrets/b", "b-secret-of-more-than-16-bytes");
     let text = two_sources(r#"[{ file = "keys/a" }, { file = "/run/secrets/b" }]"#);
     let (config, _) = load_with(&text, &secrets).expect("no errors");
-    assert_eq!(config.sources[0].secrets.len(), 2);
+    assert_eq!(config.sources[0].sender.secrets.len(), 2);
 }
 
 #[test]

@@ -189,9 +189,9 @@ impl Passing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::delivery::fixture::{source, template};
     use crate::delivery::source::Source;
     use hookward_verify::scheme::TimeFormat;
-    use hookward_verify::verify::fixture::{source, template};
     use http::HeaderValue;
 
     /// Reads headers in every place that a scheme has for them.
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn of_names_that_a_receiver_reads_alike_the_judged_one_goes_on() {
-        let passing = Passing::of(&reader().scheme, &[]);
+        let passing = Passing::of(&reader().sender.scheme, &[]);
         for name in READ {
             assert!(takes(&passing, name, false), "{name}");
             // Every sign that a token may have, RFC 9110 section 5.6.2.
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn nothing_that_looks_like_ours_or_like_framing_goes_on() {
-        let passing = Passing::of(&reader().scheme, &[]);
+        let passing = Passing::of(&reader().sender.scheme, &[]);
         for name in [
             "hookward-source",
             "hookward_event_id",
@@ -284,8 +284,8 @@ mod tests {
     fn instructions_of_strangers_are_withheld_unless_the_source_lets_them_pass() {
         let method = HeaderName::from_static("x-http-method-override");
         let (closed, open) = (
-            Passing::of(&reader().scheme, &[]),
-            Passing::of(&reader().scheme, std::slice::from_ref(&method)),
+            Passing::of(&reader().sender.scheme, &[]),
+            Passing::of(&reader().sender.scheme, std::slice::from_ref(&method)),
         );
         for name in INSTRUCTIONS {
             assert!(!takes(&closed, name, true), "{name}");
@@ -299,13 +299,13 @@ mod tests {
         }
         // What a sender signs or names its event by is its own word.
         let signs_it = source("X-Original-URL").with_id(&["header:X-Real-IP"]);
-        let passing = Passing::of(&signs_it.scheme, &[]);
+        let passing = Passing::of(&signs_it.sender.scheme, &[]);
         assert!(takes(&passing, "x-original-url", false) && takes(&passing, "x-real-ip", false));
     }
 
     #[test]
     fn a_connection_that_names_what_the_scheme_reads_is_refused() {
-        let passing = Passing::of(&reader().scheme, &[]);
+        let passing = Passing::of(&reader().sender.scheme, &[]);
         for name in READ {
             for line in [
                 name.to_owned(),
@@ -324,7 +324,7 @@ mod tests {
 
     #[test]
     fn equal_lines_that_were_judged_as_one_go_on_as_one() {
-        let passing = Passing::of(&reader().scheme, &[]);
+        let passing = Passing::of(&reader().sender.scheme, &[]);
         let mut lines = headers(&[
             ("webhook-id", "a"),
             ("webhook-id", "a"),
@@ -343,12 +343,12 @@ mod tests {
     #[test]
     fn a_form_and_a_handshake_are_read_from_headers_too() {
         let mut form = source("x-sig").with_rule(|rule| rule.signed = template("{url}{form}"));
-        form.scheme.handshake = Some(hookward_verify::scheme::Handshake {
+        form.sender.scheme.handshake = Some(hookward_verify::scheme::Handshake {
             kind: hookward_verify::scheme::HandshakeKind::Asana,
             verify_token: None,
         });
-        assert_eq!(form.scheme.headers(), ["x-sig", "content-type", "x-hook-secret"]);
-        let passing = Passing::of(&form.scheme, &[]);
+        assert_eq!(form.sender.scheme.headers(), ["x-sig", "content-type", "x-hook-secret"]);
+        let passing = Passing::of(&form.sender.scheme, &[]);
         assert!(!takes(&passing, "x_hook_secret", false));
         let named = headers(&[("connection", "content-type")]);
         assert!(passing.judge_connection(&named).is_err());

@@ -140,7 +140,7 @@ fn names_a_type(value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hookward_verify::verify::fixture::{head, template};
+    use crate::delivery::fixture::{head, template};
 
     #[test]
     fn the_name_that_says_it_best_is_taken_wherever_it_stands() {

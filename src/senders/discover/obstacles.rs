@@ -91,7 +91,7 @@ fn other_secrets(secret: &Secret) -> Vec<(&'static str, Secret)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hookward_verify::verify::fixture::{signed_by, source};
+    use crate::delivery::fixture::{signed_by, source};
 
     #[test]
     fn what_stands_in_the_way_is_named() {

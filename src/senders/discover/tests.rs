@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::config::{Config, SecretReader};
+use crate::delivery::fixture::{head, signed_by, signed_with, source, template};
 use hookward_verify::scheme::{Encoding, TimeFormat};
 use hookward_verify::sign::SigningKey;
 use hookward_verify::verify::check;
-use hookward_verify::verify::fixture::{head, signed_by, signed_with, source, template};
 use std::io;
 use std::path::Path;
 
@@ -236,7 +236,7 @@ fn the_strongest_signature_that_fits_is_the_one_to_check() {
             }
             let found = find(&both, body, first_secret(one)).expect("found");
             assert_eq!(
-                found.scheme.signature.places, best.scheme.signature.places,
+                found.scheme.signature.places, best.sender.scheme.signature.places,
                 "{}",
                 found.table
             );

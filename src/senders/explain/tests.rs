@@ -2,10 +2,10 @@
 //! one that was made.
 
 use super::*;
+use crate::delivery::fixture::{NOW, head, signed_by, source, template};
 use crate::delivery::route::{Route, TypeGlob};
 use crate::senders::discover::preset_source;
 use hookward_verify::scheme::{Encoding, Handshake, HandshakeKind, KeyForm, TimeFormat};
-use hookward_verify::verify::fixture::{NOW, head, signed_by, source, template};
 use http::Method;
 use std::time::Duration;
 
@@ -308,7 +308,7 @@ fn another_public_url_is_recognised() {
         "https://internal.example.net/acme",
     ] {
         let mut sender = square();
-        sender.public_url = Some(url.to_owned());
+        sender.sender.public_url = Some(url.to_owned());
         let (mut head, body) = signed_by(&sender, BODY.as_bytes());
         head.host = "internal.example.net".to_owned();
         assert_eq!(mistake(&receiver, &[&receiver], &head, &body), "the wrong public URL", "{url}");

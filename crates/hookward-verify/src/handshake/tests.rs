@@ -20,7 +20,7 @@ fn ask_head(kind: Kind, query: &str) -> Option<Result<Reply, FaultKind>> {
     let mut request = head(&[("X-Okta-Verification-Challenge", "abc123")]);
     request.method = Method::GET;
     request.query = Some(query.to_owned());
-    let answer = answer_head(&handshake(kind), &ready(), &request);
+    let answer = answer_head(&handshake(kind), &ready(), request.view());
     answer.map(|answer| answer.map_err(|fault| fault.kind()))
 }
 
@@ -29,7 +29,7 @@ fn ask_body(kind: Kind, body: &str, holds: bool) -> Option<Result<Reply, FaultKi
     request.query = Some("validationToken=Validation%3A+ok".to_owned());
     let fault = Fault::SignatureMismatch("".into());
     let verified = if holds { Ok(()) } else { Err(&fault) };
-    let answer = answer_body(&handshake(kind), &ready(), &request, body.as_bytes(), verified);
+    let answer = answer_body(&handshake(kind), &ready(), request.view(), body.as_bytes(), verified);
     answer.map(|answer| answer.map_err(|fault| fault.kind()))
 }
 
@@ -93,7 +93,7 @@ fn a_wrong_verify_token_is_refused() {
     let mut request = head(&[("a", "b")]);
     request.method = Method::GET;
     request.query = Some(query.to_owned());
-    let answer = answer_head(&without, &ready(), &request).expect("a handshake");
+    let answer = answer_head(&without, &ready(), request.view()).expect("a handshake");
     assert_eq!(answer.expect_err("no token").kind(), FaultKind::SecretUnavailable);
 }
 
@@ -110,7 +110,7 @@ fn a_head_is_answered_for_those_who_ask_so() {
     let mut request = head(&[("a", "b")]);
     request.method = Method::HEAD;
     for (name, kind) in Kind::NAMES {
-        let answer = answer_head(&handshake(kind), &ready(), &request);
+        let answer = answer_head(&handshake(kind), &ready(), request.view());
         assert_eq!(answer.is_some(), matches!(kind, Kind::Trello | Kind::Mandrill), "{name}");
     }
 }
@@ -177,7 +177,7 @@ fn an_event_is_no_handshake() {
     }
     let plain = head(&[("a", "b")]);
     for kind in [Kind::Microsoft, Kind::Asana] {
-        assert_eq!(answer_body(&handshake(kind), &ready(), &plain, b"{}", Ok(())), None);
+        assert_eq!(answer_body(&handshake(kind), &ready(), plain.view(), b"{}", Ok(())), None);
     }
 }
 
@@ -224,7 +224,10 @@ fn what_asks_in_a_header_or_the_query_and_carries_an_event_is_one() {
     // Asana signs its events, heartbeats included, and nothing before them.
     let signed = head(&[("X-Hook-Secret", "abc"), ("X-Hook-Signature", "00")]);
     let heartbeat = br#"{"events":[]}"#;
-    assert_eq!(answer_body(&handshake(Kind::Asana), &ready(), &signed, heartbeat, Ok(())), None);
+    assert_eq!(
+        answer_body(&handshake(Kind::Asana), &ready(), signed.view(), heartbeat, Ok(())),
+        None
+    );
 }
 
 #[test]
@@ -247,8 +250,8 @@ fn mandrills_known_key_opens_nothing_but_the_question() {
             ("Content-Type", "application/x-www-form-urlencoded"),
         ]);
         let own = mandrill.keys.as_ref().expect("keys");
-        let verified = check(&mandrill, own, request.view(), body.as_bytes()).map(|_| ());
-        let verified = verified.as_ref().copied();
+        let judged = check(&mandrill, own, request.view(), body.as_bytes());
+        let verified = judged.as_ref().map(|_| ());
         let answer = answer_body(
             &handshake(Kind::Mandrill),
             &mandrill,

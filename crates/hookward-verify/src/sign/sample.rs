@@ -157,7 +157,7 @@ mod tests {
         let body = sample_body(&source, None, "evt_7", "order.paid", NOW).expect("a body");
         let (head, body) = signed_by(&source, &body);
         let genuine = check(&source, &source.new_keys(), head.view(), &body).expect("genuine");
-        let event = Event::read(&source, &head, body.view(), &genuine).expect("an event");
+        let event = Event::read(&source, head.view(), &body, &genuine).expect("an event");
         assert_eq!((event.id.as_str(), event.kind.as_str()), ("evt_7", "order.paid"));
         assert_eq!((event.sent, event.time), (Some(NOW), Some(NOW)));
     }
@@ -171,7 +171,7 @@ mod tests {
         let body = sample_body(&source, Some(base), "evt_7", "order", NOW).expect("a body");
         let (head, body) = signed_by(&source, &body);
         let genuine = check(&source, &source.new_keys(), head.view(), &body).expect("genuine");
-        let event = Event::read(&source, &head, body.view(), &genuine).expect("an event");
+        let event = Event::read(&source, head.view(), &body, &genuine).expect("an event");
         assert_eq!((event.id.as_str(), &*event.kind), ("evt_1:order:evt_7:3", "order.evt_7"));
     }
 

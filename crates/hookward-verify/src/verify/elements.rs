@@ -100,10 +100,10 @@ mod tests {
     use super::*;
     use crate::fault::FaultKind;
     use crate::verify::check;
-    use crate::verify::fixture::{head, signed_by, source, template};
+    use crate::verify::fixture::{Head, head, signed_by, source, template};
 
-    fn reason(source: &Sender, head: &crate::request::Request, body: &str) -> Option<FaultKind> {
-        let judged = check(source, &source.new_keys(), head, body.as_bytes());
+    fn reason(source: &Sender, head: &Head, body: &str) -> Option<FaultKind> {
+        let judged = check(source, &source.new_keys(), head.view(), body.as_bytes());
         judged.err().map(|fault| fault.kind())
     }
 

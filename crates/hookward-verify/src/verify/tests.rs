@@ -1,6 +1,6 @@
 //! Claims about signatures, as tables over small schemes.
 
-use super::fixture::{head, signed_by, source, template};
+use super::fixture::{Head, head, signed_by, source, template};
 use super::*;
 use crate::fault::FaultKind;
 use crate::scheme::{Encoding, KeyForm, TimeFormat};
@@ -13,17 +13,17 @@ mod public_keys;
 mod shapes;
 mod signed;
 
-fn reason(source: &Sender, head: Request<'_>, body: &[u8]) -> Option<FaultKind> {
-    let whole = check(source, &source.new_keys(), head, body);
+fn reason(source: &Sender, head: &Head, body: &[u8]) -> Option<FaultKind> {
+    let whole = check(source, &source.new_keys(), head.view(), body);
     let streamed = stream(source, head, body);
     let reasons = [&whole, &streamed].map(|judged| judged.as_ref().err().map(Fault::kind));
     assert_eq!(reasons[0], reasons[1], "hashing on arrival makes a difference");
     reasons[0]
 }
 
-fn stream(source: &Sender, head: Request<'_>, body: &[u8]) -> Result<Genuine, Fault> {
+fn stream(source: &Sender, head: &Head, body: &[u8]) -> Result<Genuine, Fault> {
     let keys = source.new_keys();
-    let mut under_way = SignatureCheck::begin(source, keys.view(), head);
+    let mut under_way = SignatureCheck::begin(source, &keys, head.view());
     body.chunks(7).for_each(|chunk| under_way.update(chunk));
     under_way.finish(body)
 }

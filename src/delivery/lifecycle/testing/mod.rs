@@ -93,11 +93,12 @@ impl Stage {
         let request = SignRequest {
             id: Some("in-a-header"),
             event_type: Some("order.created"),
+            path: &source.path,
             at,
             query: None,
             body: body.as_bytes(),
         };
-        let signed = sign(source, &key, &request).expect("signed");
+        let signed = sign(&source.sender, &key, &request).expect("signed");
         let delivery = Delivery::to(&source.path, body);
         signed.headers.iter().fold(delivery, |delivery, (name, value)| delivery.with(name, value))
     }

@@ -5,7 +5,8 @@ use super::*;
 #[test]
 fn a_handshake_is_told_as_one() {
     let mut slack = ready(listed());
-    slack.scheme.handshake = Some(Handshake { kind: HandshakeKind::Slack, verify_token: None });
+    slack.sender.scheme.handshake =
+        Some(Handshake { kind: HandshakeKind::Slack, verify_token: None });
     let (head, body) = signed_by(&slack, br#"{"type":"url_verification","challenge":"abc"}"#);
     assert_eq!(judge_alone(&slack, &head, &body).verdict, Verdict::Handshake);
 }

@@ -1,7 +1,8 @@
 //! Every preset as a user gets it: copied, resolved, its sample signed, verified and tampered with.
 
-use super::super::{Preset, all, show};
+use super::super::show;
 use crate::config::{Config, SecretReader};
+use crate::delivery::fixture;
 use crate::delivery::source::Source;
 use crate::outcome::Refusal;
 use crate::request::RequestHead;
@@ -10,9 +11,10 @@ use hookward_secret::Secret;
 use hookward_time::UnixMillis;
 use hookward_verify::event::Event;
 use hookward_verify::fault::{Fault, FaultKind};
+use hookward_verify::presets::{Preset, all, named};
 use hookward_verify::scheme::{Algorithm, KeyForm, TimeFormat, TimestampPlace};
 use hookward_verify::sign::{SignRequest, SigningKey, sample_body, sign};
-use hookward_verify::verify::{check, fixture, freshness};
+use hookward_verify::verify::{check, freshness};
 use p256::elliptic_curve::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
 use std::path::Path;
 use std::time::Duration;
@@ -91,10 +93,11 @@ impl Delivery {
         let source = source(preset, "");
         let id = "0b8f2f0e-0000-4000-8000-000000000001";
         let base = Some(preset.about.sample.as_bytes());
-        let body = sample_body(&source, base, id, "a.type", NOW).expect(preset.name);
+        let body = sample_body(&source.sender, base, id, "a.type", NOW).expect(preset.name);
         let request = SignRequest {
             id: Some(id),
             event_type: Some("a.type"),
+            path: &source.path,
             at: NOW,
             query: None,
             body: &body,
@@ -112,7 +115,7 @@ impl Delivery {
             }
             _ => SigningKey::Shared(&source.sender.secrets[0]),
         };
-        let signed = sign(&source, &key, &request).expect(preset.name);
+        let signed = sign(&source.sender, &key, &request).expect(preset.name);
         let mut head = fixture::head(&signed.headers);
         head.path.clone_from(&source.path);
         let body = signed.body.unwrap_or(body);
@@ -132,7 +135,7 @@ impl Delivery {
     }
 
     fn preset(&self) -> &'static Preset {
-        super::super::named(self.source.name.as_str()).expect("a preset")
+        named(self.source.name.as_str()).expect("a preset")
     }
 
     pub(super) fn judge(&self) -> Result<Event, Fault> {

@@ -1,11 +1,11 @@
 //! Ids and types as senders really send them: what one action sets off is several events, a retry
 //! is the same one, and what lacks the usual member is an event as well.
 
-use super::super::{all, named};
 use super::deliveries::Delivery;
+use crate::delivery::fixture;
 use hookward_verify::event::Event;
+use hookward_verify::presets::{all, named};
 use hookward_verify::scheme::Algorithm;
-use hookward_verify::verify::fixture;
 
 /// Header lines and a body.
 type Sent<'a> = (&'a [(&'a str, &'a str)], &'a str);

@@ -43,7 +43,8 @@ fn every_preset_is_discovered_from_one_delivery() {
         let (config, _) = Config::parse(&table, "found.toml", Path::new("."), &reader)
             .unwrap_or_else(|problems| panic!("{}: {problems:?}\n{table}", preset.name));
         let pasted = &config.sources[0];
-        let judged = check(&pasted.sender, pasted.keys.as_ref().expect("keys"), head.view(), body);
+        let judged =
+            check(&pasted.sender, pasted.sender.keys.as_ref().expect("keys"), head.view(), body);
         assert!(judged.is_ok(), "{}: {judged:?}\n{table}", preset.name);
     }
 }
