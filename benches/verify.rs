@@ -39,6 +39,9 @@ fn sender() -> Sender {
             key_prefix: String::new(),
             require: Vec::new(),
             fallback: None,
+            token: hookward_verify::scheme::TokenRule::default(),
+            certificate: None,
+            claims: Vec::new(),
         },
         timestamp: None,
         event: EventRule {

@@ -10,6 +10,7 @@ pub mod delivery;
 pub mod edge;
 pub mod operator;
 pub mod outcome;
+pub mod published;
 pub mod request;
 pub mod senders;
 pub mod telemetry;

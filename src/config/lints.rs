@@ -318,6 +318,7 @@ fn covers_time(signature: &SignatureRule, from: &TimestampPlace) -> bool {
     let place = match from {
         TimestampPlace::Header(name) => Place::Header(name.clone()),
         TimestampPlace::Json(pointer) => Place::Json(pointer.clone()),
+        TimestampPlace::Claim(_) => return true,
         TimestampPlace::Item(_) | TimestampPlace::ItemAt(_) => {
             return signature.signed.any(|part| *part == Part::Timestamp);
         }
@@ -330,7 +331,7 @@ const LEAST_SECRET_BYTES: usize = 16;
 
 fn strength(source: &Source, table: &TableReader<'_>) {
     let signature = &source.sender.scheme.signature;
-    if matches!(signature.algorithm, Algorithm::Ed25519 | Algorithm::EcdsaP256Sha256) {
+    if signature.algorithm.is_public_key() {
         return; // public keys
     }
     for (index, secret) in shared::positioned(source) {

@@ -8,7 +8,9 @@
 mod admin;
 mod certificates;
 mod dedupe;
+mod fetch;
 mod forms;
+mod key_site;
 mod lints;
 mod listing;
 mod misplaced;
@@ -24,6 +26,7 @@ pub(crate) mod tests;
 
 pub use admin::{AdminSettings, LogFormat, LogSettings};
 pub use dedupe::{DedupeSettings, OnStoreError, StoreSettings};
+pub use fetch::FetchSettings;
 pub(crate) use hookward_settings::problem::nearest;
 pub use hookward_settings::{
     Key, KeyDefault, Part, Place, Problem, SecretReader, Severity, SystemSecrets, TableKeys,
@@ -55,6 +58,8 @@ pub struct Config {
     pub log: LogSettings,
     /// `[dedupe]`.
     pub dedupe: DedupeSettings,
+    /// `[fetch]`.
+    pub fetch: FetchSettings,
     /// `[upstreams.*]`, in the order of the file.
     pub upstreams: Vec<UpstreamSettings>,
     /// `[sources.*]`, in the order of the file.
@@ -74,6 +79,7 @@ static ROOT_KEYS: TableKeys = TableKeys {
         optional("admin", "table", "all at their defaults", "See `[admin]`."),
         optional("log", "table", "all at their defaults", "See `[log]`."),
         optional("dedupe", "table", "all at their defaults", "See `[dedupe]`."),
+        optional("fetch", "table", "all at their defaults", "See `[fetch]`."),
         optional("upstreams", "tables", "none", "See `[upstreams.NAME]`."),
         optional("sources", "tables", "none", "See `[sources.NAME]`."),
     ],
@@ -176,6 +182,8 @@ fn resolve(root: &Table, reading: &Reading<'_>, text: &str) -> Config {
     let log = admin::read_log(table("log", &admin::LOG_KEYS).as_ref());
     let dedupe = dedupe::read(table("dedupe", &dedupe::KEYS).as_ref());
 
+    let fetch = fetch::read(table("fetch", &fetch::KEYS).as_ref());
+
     let upstream_tables = entries(table("upstreams", &UPSTREAMS).as_ref());
     let upstream_names: Vec<_> = upstream_tables.iter().map(|(name, _)| *name).collect();
     let upstreams = upstream_tables.iter().filter_map(|(name, item)| {
@@ -195,7 +203,7 @@ fn resolve(root: &Table, reading: &Reading<'_>, text: &str) -> Config {
 
     let fingerprint = HEXLOWER.encode(&Sha256::digest(text.as_bytes()));
     let fingerprint = fingerprint.chars().take(16).collect();
-    let config = Config { server, admin, log, dedupe, upstreams, sources, fingerprint };
+    let config = Config { server, admin, log, dedupe, fetch, upstreams, sources, fingerprint };
     lints::judge(&config, &root, &drafts, reading);
     config
 }

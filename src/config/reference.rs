@@ -1,6 +1,6 @@
 //! The reference of all tables and keys, made from the declarations that the reader itself uses.
 
-use super::{admin, dedupe, route, server, source, upstream};
+use super::{admin, dedupe, fetch, key_site, route, server, source, upstream};
 use hookward_settings::keys::{Default, TableKeys};
 use hookward_settings::secrets;
 use hookward_verify::reading::scheme;
@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 /// Every table, in the order of the reference.
 #[must_use]
-pub fn tables() -> [&'static TableKeys; 17] {
+pub fn tables() -> [&'static TableKeys; 19] {
     [
         &server::KEYS,
         &server::TLS_KEYS,
@@ -16,6 +16,7 @@ pub fn tables() -> [&'static TableKeys; 17] {
         &admin::LOG_KEYS,
         &dedupe::KEYS,
         &dedupe::TLS_KEYS,
+        &fetch::KEYS,
         &upstream::KEYS,
         &upstream::TLS_KEYS,
         &upstream::HEALTH_KEYS,
@@ -27,6 +28,7 @@ pub fn tables() -> [&'static TableKeys; 17] {
         &scheme::HANDSHAKE_KEYS,
         &route::KEYS,
         &secrets::KEYS,
+        &key_site::KEYS,
     ]
 }
 
@@ -37,6 +39,7 @@ pub fn markdown() -> String {
     for table in tables() {
         let title = match table.title {
             "secret" => "A secret".to_owned(),
+            "published keys" => "Published keys".to_owned(),
             title => format!("`{title}`"),
         };
         let _ = writeln!(text, "### {title}\n\n{}\n", table.about);

@@ -1,6 +1,7 @@
 //! `[sources.NAME]`: a sender, with its preset's facts filled in.
 
 use super::dedupe::DedupeSettings;
+use super::key_site::{self, Site};
 use super::{route, server};
 use crate::delivery::headers;
 use crate::delivery::source::{Answers, Mode, Source, Unrouted};
@@ -15,8 +16,8 @@ use hookward_verify::keys::Keys;
 use hookward_verify::presets;
 use hookward_verify::reading::preset::{self, PresetFacts};
 use hookward_verify::reading::scheme;
-use hookward_verify::scheme::Scheme;
-use hookward_verify::sender::Sender;
+use hookward_verify::scheme::{Algorithm, Part, Scheme};
+use hookward_verify::sender::{KeySite, Sender};
 use http::HeaderName;
 use std::time::Duration;
 
@@ -37,7 +38,13 @@ pub(super) static KEYS: TableKeys = TableKeys {
             "The built-in facts about a sender; every key that stands here overrides the preset's. \
              `hookward presets` lists them.",
         ),
-        required("secrets", "list of secrets", "Newest first; a signature by any of them is good."),
+        optional(
+            "secrets",
+            "list of secrets",
+            "they have to be there, unless the request brings or names its key",
+            "Newest first; a signature by any of them is good. Or where the sender [publishes its \
+             keys](#published-keys).",
+        ),
         key(
             "respond_within",
             "duration",
@@ -189,10 +196,10 @@ pub(super) fn read<'a>(
         table.note(Severity::Warning, "handshake", &what, None);
     }
     let guard = table.get("replay_guard").and_then(|item| item.choice(&[("signature", true)]));
-    let secrets = read_secrets(&table);
+    let secrets = scheme.as_ref().and_then(|scheme| read_secrets(&table, scheme));
     let source = |path: RequestPath, scheme: Scheme, secrets: Secrets| {
-        let Secrets { readable, unreadable } = secrets;
-        let (secrets, keys) = keys(&table, &scheme, readable, &unreadable);
+        let Secrets { readable, unreadable, key_sites } = secrets;
+        let (secrets, keys) = keys(&table, &scheme, readable, (&unreadable, &key_sites));
         Source {
             name: draft.name.into(),
             path: path.0,
@@ -200,6 +207,7 @@ pub(super) fn read<'a>(
                 scheme,
                 secrets,
                 keys,
+                key_sites,
                 public_url: public_url.map(|url| url.0),
                 preset: draft.preset.as_ref().map(|preset| preset.name.to_owned()),
                 replay_guard: guard.unwrap_or(false),
@@ -307,10 +315,25 @@ fn pass_headers(item: &Item<'_>) -> Option<Vec<HeaderName>> {
 struct Secrets {
     readable: Vec<NamedSecret>,
     unreadable: Vec<UnreadableSecret>,
+    key_sites: Vec<KeySite>,
 }
 
-fn read_secrets(table: &TableReader<'_>) -> Option<Secrets> {
+/// Whether the scheme finds its keys by what the request names or brings, without any secret.
+fn needs_no_secret(scheme: &Scheme) -> bool {
+    let rule = &scheme.signature;
+    let names_its_key = rule.certificate.is_some() || rule.token.root.is_some();
+    names_its_key && !rule.signed.any(|part| *part == Part::Secret)
+}
+
+fn read_secrets(table: &TableReader<'_>, scheme: &Scheme) -> Option<Secrets> {
     let allowed = "a list as [{ env = \"SHOP_SECRET\" }], newest first";
+    if needs_no_secret(scheme) {
+        if let Some(item) = table.get("secrets") {
+            let what = "there are none: the key is the one that the request names or brings";
+            item.hidden().refuse(what, "no `secrets`");
+        }
+        return Some(Secrets::default());
+    }
     let list = table.require("secrets", allowed)?.hidden();
     let items = list.list(allowed)?;
     if items.is_empty() {
@@ -326,6 +349,18 @@ fn read_secrets(table: &TableReader<'_>) -> Option<Secrets> {
             item.contradicts("another secret of this source has the same name");
         }
         labels.push(label.clone());
+        if key_site::is_one(item) {
+            match key_site::read(item) {
+                Some(Site::Good(url, kind)) => {
+                    secrets.key_sites.push(KeySite { entry: index, label, url, kind });
+                }
+                Some(Site::Unreadable(why)) => {
+                    secrets.unreadable.push(UnreadableSecret { index, label, why });
+                }
+                None => whole = false,
+            }
+            continue;
+        }
         match secrets::read(item) {
             Some(Found::Secret(text)) => secrets.readable.push(NamedSecret { label, text }),
             Some(Found::Unreadable(why)) => {
@@ -345,7 +380,25 @@ fn read_secrets(table: &TableReader<'_>) -> Option<Secrets> {
             item.warn(format!("{why}; until it can be read, {meanwhile}"));
         }
     }
+    if let Some(site) = secrets.key_sites.first() {
+        let item = items.get(site.entry).unwrap_or(&list);
+        if secrets.key_sites.len() + secrets.unreadable.len() < items.len() {
+            item.contradicts("beside secrets of another kind: all are published, or none is");
+            return None;
+        }
+        if !publishes(scheme) {
+            let allowed = "`algorithm = \"jwt\"` with RS256, PS256, ES256 or EdDSA";
+            item.refuse("keys that are published do not go with the algorithm", allowed);
+            return None;
+        }
+    }
     whole.then_some(secrets)
+}
+
+/// Whether a scheme's signatures can be checked with a key set that everybody knows.
+fn publishes(scheme: &Scheme) -> bool {
+    let rule = &scheme.signature;
+    rule.algorithm == Algorithm::Jwt && rule.methods().next().is_some()
 }
 
 fn label(item: &Item<'_>, index: usize) -> String {
@@ -367,8 +420,11 @@ fn keys(
     table: &TableReader<'_>,
     scheme: &Scheme,
     secrets: Vec<NamedSecret>,
-    unreadable: &[UnreadableSecret],
+    (unreadable, key_sites): (&[UnreadableSecret], &[KeySite]),
 ) -> (Vec<NamedSecret>, Result<Keys, String>) {
+    if needs_no_secret(scheme) || !key_sites.is_empty() {
+        return (Vec::new(), Ok(Keys::published()));
+    }
     if secrets.is_empty() {
         let told =
             unreadable.iter().map(|secret| format!("secrets[{}]: {}", secret.index, secret.why));

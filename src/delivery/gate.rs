@@ -12,6 +12,7 @@ use crate::delivery::report::{Report, Reporter, SpanSink};
 use crate::delivery::route::{Route, UpstreamName};
 use crate::delivery::source::{RateLimit, Source, SourceTable};
 use crate::outcome::{Reason, Refusal};
+use crate::published::{HttpsClient, PublishedKeys, SourceKeys};
 use crate::telemetry::metrics::{Metrics, SourceMetrics, Stage, StageMetrics};
 use crate::upstream::{Forwarder, Forwarders};
 use arc_swap::ArcSwap;
@@ -54,6 +55,8 @@ pub struct Snapshot {
     pub uncertain_hold: Duration,
     /// Tells configurations apart.
     pub fingerprint: String,
+    /// What was fetched of senders' keys.
+    pub published: Arc<PublishedKeys>,
     on_store_error: OnStoreError,
     serving: Vec<Serving>,
 }
@@ -64,6 +67,8 @@ pub struct Serving {
     pub source: Arc<Source>,
     /// Which of its senders' headers go on.
     pub passing: Passing,
+    /// Its sender's published keys, if it has any.
+    pub published: Option<Arc<SourceKeys>>,
     /// Its counters.
     pub metrics: SourceMetrics,
     /// Its routes, in the order of the source.
@@ -95,10 +100,17 @@ impl Snapshot {
         let leases: HashMap<UpstreamName, Duration> =
             config.upstreams.iter().map(|u| (u.name.clone(), u.timeout + LEASE_MARGIN)).collect();
         let sources = SourceTable::new(config.sources);
+        let published = before.map_or_else(
+            || PublishedKeys::new(Arc::clone(clock), Box::new(HttpsClient::new(&config.fetch))),
+            |before| Arc::clone(&before.published),
+        );
+        published.configure(&config.fetch);
+        published.keep(&sources.iter().cloned().collect::<Vec<_>>());
         let serving = sources
             .iter()
             .map(|source| Serving {
                 passing: Passing::of(&source.sender.scheme, &source.pass_headers),
+                published: published.of_source(source),
                 metrics: metrics.for_source(source),
                 routes: source.routes.iter().map(|r| served(r, &leases, upstreams)).collect(),
                 bucket: source.rate_limit.map(|limit| bucket(source, limit, clock, before)),
@@ -110,6 +122,7 @@ impl Snapshot {
             max_body_bytes: config.server.max_body_bytes,
             uncertain_hold: config.dedupe.uncertain_hold,
             fingerprint: config.fingerprint,
+            published,
             on_store_error: config.dedupe.on_store_error,
             serving,
         }
@@ -140,6 +153,12 @@ impl Snapshot {
                 Ok(())
             }
         }
+    }
+
+    /// Each source with its published keys, of those that have any.
+    pub fn published_keys(&self) -> impl Iterator<Item = (&Source, &SourceKeys)> {
+        let all = self.serving.iter();
+        all.filter_map(|serving| Some((&*serving.source, serving.published.as_deref()?)))
     }
 
     /// The source of this path.

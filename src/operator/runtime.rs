@@ -29,7 +29,7 @@ use hookward_time::Clock;
 use parking_lot::Mutex;
 use reload::Fixed;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// How long the store may take to be there when the process starts.
@@ -100,7 +100,7 @@ impl Runtime {
         let fixed = Fixed::of(&config);
         let token = config.admin.token.clone().map(Arc::new);
         let snapshot = Snapshot::new(config, &*upstreams, &metrics, &clock, None);
-        Ok(Arc::new(Self {
+        let runtime = Arc::new(Self {
             gate: Gate::new(clock, metrics, claims, snapshot),
             edge,
             upstreams: ArcSwap::new(upstreams),
@@ -110,7 +110,9 @@ impl Runtime {
             token: ArcSwapOption::new(token),
             reloading: tokio::sync::Mutex::default(),
             scraping: Mutex::default(),
-        }))
+        });
+        tokio::spawn(refresh_keys(Arc::downgrade(&runtime)));
+        Ok(runtime)
     }
 
     /// The public listener's state.
@@ -126,6 +128,19 @@ impl Runtime {
     /// The counters.
     pub fn metrics(&self) -> Arc<Metrics> {
         self.gate.metrics.clone()
+    }
+}
+
+/// How often it is looked which published keys are due.
+const LOOK_AFTER_KEYS: Duration = Duration::from_secs(1);
+
+/// Keeps the keys that senders publish fresh, as long as somebody serves with them.
+async fn refresh_keys(runtime: Weak<Runtime>) {
+    let mut turns = tokio::time::interval(LOOK_AFTER_KEYS);
+    loop {
+        turns.tick().await;
+        let Some(runtime) = runtime.upgrade() else { return };
+        runtime.gate.snapshot().published.tick();
     }
 }
 

@@ -102,6 +102,8 @@ metrics! {
     dedupe_body_mismatch: IntCounterVec = "hookward_dedupe_body_mismatch_total" ["source"];
     /// 1 if the source can verify, 0 if a secret of it could not be read.
     source_ready: IntGaugeVec = "hookward_source_ready" ["source"];
+    /// Age of the keys that a source's sender publishes; absent while none was fetched.
+    keys_age: IntGaugeVec = "hookward_keys_age_seconds" ["source"];
     /// 1 if an address of the upstream is sent to, 0 if it is taken out.
     upstream_healthy: IntGaugeVec = "hookward_upstream_healthy" ["upstream", "address"];
     /// Reloads of the configuration: ok, or error, which leaves the old one serving.
@@ -247,7 +249,7 @@ impl Metrics {
             .flat_map(|route| &route.events)
             .filter_map(|glob| glob.literal())
             .chain(["other"]);
-        let secrets = source.sender.secrets.iter().map(|secret| secret.label.as_str());
+        let secrets = source.sender.labels();
         self.source_handles(source.name.as_str(), types, secrets)
     }
 
@@ -256,6 +258,7 @@ impl Metrics {
     pub fn source_is_gone(&self, name: &str) {
         // It is there unless two snapshots were swapped at once, and gone then.
         drop(self.source_ready.remove_label_values(&[name]));
+        drop(self.keys_age.remove_label_values(&[name]));
     }
 
     /// Handles for requests that match no source: their `source` label is empty.

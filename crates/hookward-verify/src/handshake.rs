@@ -164,6 +164,8 @@ pub fn answer_body(
         }
         Kind::ExactOnline => body.is_empty().then(|| Ok(Reply::empty())),
         Kind::Meta | Kind::X | Kind::Okta | Kind::Dropbox | Kind::Trello | Kind::Ebay => None,
+        // It takes a request of ours; see `confirmation`.
+        Kind::AwsSns => None,
     }
 }
 
@@ -314,7 +316,9 @@ impl Reply {
         Self::new("application/json", value.to_string().into_bytes())
     }
 
-    fn empty() -> Self {
+    /// 200 with nothing in it.
+    #[must_use]
+    pub fn empty() -> Self {
         Self::text(String::new())
     }
 

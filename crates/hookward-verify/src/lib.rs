@@ -18,6 +18,7 @@
 //! ```
 
 pub mod certificates;
+pub mod confirmation;
 pub mod demand;
 pub mod event;
 pub mod fault;

@@ -54,6 +54,15 @@ pub enum KeySiteKind {
 }
 
 impl Sender {
+    /// What labels the source's secrets in the metric, newest first; `certificate` where each request
+    /// names or brings its own.
+    pub fn labels(&self) -> impl Iterator<Item = &str> {
+        let is_bare = self.secrets.is_empty() && self.key_sites.is_empty();
+        let lone = (is_bare && self.has_published_keys()).then_some("certificate");
+        let secrets = self.secrets.iter().map(|secret| secret.label.as_str());
+        secrets.chain(self.key_sites.iter().map(|site| site.label.as_str())).chain(lone)
+    }
+
     /// Whether a request has to be asked with [`demand`](crate::demand::demand) which keys it needs.
     #[must_use]
     pub fn has_published_keys(&self) -> bool {

@@ -5,7 +5,9 @@ use crate::delivery::report::printable;
 use crate::delivery::route::{TypeGlob, UpstreamName};
 use crate::operator::admin::{AdminBackend, Forgotten};
 use async_trait::async_trait;
-use hookward_claims::{Health, Standing};
+use crate::published::Standing;
+use hookward_claims::{Health, Standing as ClaimStanding};
+use hookward_time::UnixMillis;
 use hookward_secret::Secret;
 use serde_json::{Map, Value, json};
 use std::net::IpAddr;
@@ -40,8 +42,11 @@ impl AdminBackend for Runtime {
                         json!({ "events": events, "to": to })
                     })
                     .collect();
+                let keys = snapshot.published_keys().find(|(of, _)| of.name == source.name);
+                let keys = keys.map(|(_, keys)| of_keys(&keys.standing()));
                 let facts = json!({
                     "path": source.path,
+                    "keys": keys,
                     "preset": source.sender.preset,
                     "ready": source.sender.keys.is_ok(),
                     "routes": routes,
@@ -106,7 +111,7 @@ impl AdminBackend for Runtime {
             .await
             .map_err(|fault| fault.to_string())?;
         let known = known(source, event_id, &stood).is_some();
-        if stood.iter().any(|(_, standing)| matches!(standing, Standing::InFlight { .. })) {
+        if stood.iter().any(|(_, standing)| matches!(standing, ClaimStanding::InFlight { .. })) {
             tracing::warn!(
                 source,
                 event_id = printable(event_id),
@@ -142,6 +147,13 @@ impl AdminBackend for Runtime {
     }
 
     async fn before_scrape(&self) {
+        for (source, keys) in self.gate.snapshot().published_keys() {
+            if let Some(age) = keys.standing().age {
+                let gauge = &self.gate.metrics.keys_age;
+                let gauge = gauge.with_label_values(&[source.name.as_str()]);
+                gauge.set(i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
+            }
+        }
         let store = self.gate.claims.store();
         let entries = store.entries(ASK_WITHIN).await.ok();
         let _turn = self.scraping.lock();
@@ -157,20 +169,29 @@ impl AdminBackend for Runtime {
     }
 }
 
+/// How old published keys are, and why the last attempt to fetch them failed.
+fn of_keys(standing: &Standing) -> Value {
+    json!({
+        "age_seconds": standing.age.map(|age| age.as_secs()),
+        "fetched_at": standing.fetched_at.map(UnixMillis::to_rfc3339),
+        "last_error": standing.last_error,
+    })
+}
+
 /// Per destination its state and since when; `None` if none of them knows the event.
-fn known(source: &str, event_id: &str, stood: &[(UpstreamName, Standing)]) -> Option<Value> {
+fn known(source: &str, event_id: &str, stood: &[(UpstreamName, ClaimStanding)]) -> Option<Value> {
     let destinations: Map<String, Value> = stood
         .iter()
         .filter_map(|(name, standing)| {
             let facts = match standing {
-                Standing::Absent | Standing::Claimed | Standing::Released { .. } => return None,
-                Standing::InFlight { since } => {
+                ClaimStanding::Absent | ClaimStanding::Claimed | ClaimStanding::Released { .. } => return None,
+                ClaimStanding::InFlight { since } => {
                     json!({ "state": "in_flight", "since": since.to_rfc3339() })
                 }
-                Standing::Delivered { since, .. } => {
+                ClaimStanding::Delivered { since, .. } => {
                     json!({ "state": "delivered", "since": since.to_rfc3339() })
                 }
-                Standing::Uncertain { since, left, .. } => json!({
+                ClaimStanding::Uncertain { since, left, .. } => json!({
                     "state": "uncertain",
                     "since": since.to_rfc3339(),
                     "seconds_left": left.as_secs(),

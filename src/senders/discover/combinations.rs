@@ -59,9 +59,13 @@ fn keys(secret: &NamedSecret, candidates: &[Candidate]) -> Vec<(SignatureRule, K
     for (_, algorithm) in Algorithm::NAMES {
         let is_wanted = |candidate: &Candidate| match algorithm.signature_len() {
             Some(len) => candidate.bytes.len() == len,
-            None => p256::ecdsa::Signature::from_der(&candidate.bytes).is_ok(),
+            None => match algorithm {
+                // Of a key of 2,048 bits or more.
+                Algorithm::RsaSha1 | Algorithm::RsaSha256 => candidate.bytes.len() >= 256,
+                _ => p256::ecdsa::Signature::from_der(&candidate.bytes).is_ok(),
+            },
         };
-        if algorithm == Algorithm::Token || !candidates.iter().any(is_wanted) {
+        if matches!(algorithm, Algorithm::Token | Algorithm::Jwt) || !candidates.iter().any(is_wanted) {
             continue;
         }
         for (_, form) in KeyForm::NAMES {
@@ -99,7 +103,7 @@ fn look_up<'k>(
         if matches!(rule.algorithm, Algorithm::Sha256 | Algorithm::Sha1) != names_secret {
             return None;
         }
-        let signed = key.signed(None, &pieces, body);
+        let signed = key.signed(rule.methods().next(), None, &pieces, body);
         let candidate = open.iter().find(|candidate| signed.matches(&candidate.bytes))?;
         Some((rule, candidate.bytes.clone()))
     })
@@ -139,6 +143,9 @@ fn unsigned() -> Scheme {
         key_prefix: String::new(),
         require: Vec::new(),
         fallback: None,
+        token: hookward_verify::scheme::TokenRule::default(),
+        certificate: None,
+        claims: Vec::new(),
     };
     Scheme { signature, timestamp: None, event: EventRule::default(), handshake: None }
 }

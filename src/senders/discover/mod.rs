@@ -214,6 +214,9 @@ impl Search<'_> {
                 key_prefix: String::new(),
                 require: Vec::new(),
                 fallback: None,
+                token: hookward_verify::scheme::TokenRule::default(),
+                certificate: None,
+                claims: Vec::new(),
             };
             Hit { signature, timestamp: None, public_url: None }
         });

@@ -182,7 +182,7 @@ impl Case<'_> {
             let mut scheme = self.scheme();
             scheme.signature.algorithm = algorithm;
             if algorithm != self.source.sender.scheme.signature.algorithm
-                && algorithm != Algorithm::Token
+                && !matches!(algorithm, Algorithm::Token | Algorithm::Jwt)
                 && self.holds(scheme, &self.source.sender.secrets)
             {
                 return Some(mistake(

@@ -1,6 +1,7 @@
 use super::*;
 use rcgen::{
-    BasicConstraints, CertificateParams, CustomExtension, IsCa, Issuer, KeyPair, date_time_ymd,
+    BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, Issuer, KeyPair,
+    date_time_ymd,
 };
 
 const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
@@ -13,6 +14,7 @@ fn marked(oid: &[u64]) -> CustomExtension {
 
 fn params(name: &str, is_ca: bool, until: i32) -> CertificateParams {
     let mut params = CertificateParams::new([name.to_owned()]).expect("a name");
+    params.distinguished_name.push(DnType::CommonName, name);
     params.not_before = date_time_ymd(2023, 1, 1);
     params.not_after = date_time_ymd(until, 1, 1);
     if is_ca {

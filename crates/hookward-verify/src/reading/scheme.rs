@@ -156,7 +156,7 @@ pub static HANDSHAKE_KEYS: TableKeys = TableKeys {
             "word",
             "Which protocol's: `slack`, `meta`, `zoom`, `x`, `okta`, `dropbox`, `xero`, \
              `asana`, `discord`, `discord-events`, `mandrill`, `microsoft`, `notion`, `monday`, \
-             `trello`, `vtex`, `salesforce`, `ebay`, `woocommerce`, `line`, `exact-online`. See \
+             `trello`, `vtex`, `salesforce`, `ebay`, `woocommerce`, `line`, `exact-online`, `aws-sns`. See \
              `schemes.md`.",
         ),
         optional(

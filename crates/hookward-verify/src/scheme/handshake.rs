@@ -58,11 +58,13 @@ pub enum HandshakeKind {
     Line,
     /// Exact Online: an empty POST.
     ExactOnline,
+    /// Amazon SNS: a signed POST `SubscriptionConfirmation` whose `SubscribeURL` is asked for.
+    AwsSns,
 }
 
 impl HandshakeKind {
     /// Every kind with its name in the configuration.
-    pub const NAMES: [(&'static str, Self); 21] = [
+    pub const NAMES: [(&'static str, Self); 22] = [
         ("slack", Self::Slack),
         ("meta", Self::Meta),
         ("zoom", Self::Zoom),
@@ -84,6 +86,7 @@ impl HandshakeKind {
         ("woocommerce", Self::Woocommerce),
         ("line", Self::Line),
         ("exact-online", Self::ExactOnline),
+        ("aws-sns", Self::AwsSns),
     ];
 
     /// The methods that it uses beyond `POST`, for `Allow`.
