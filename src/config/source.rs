@@ -327,6 +327,11 @@ fn needs_no_secret(scheme: &Scheme) -> bool {
 
 fn read_secrets(table: &TableReader<'_>, scheme: &Scheme) -> Option<Secrets> {
     let allowed = "a list as [{ env = \"SHOP_SECRET\" }], newest first";
+    if table.states("signature.x5c_markers") && scheme.signature.token.root.is_none() {
+        let what = "the token brings its certificates, and nothing says which root they have to end at";
+        table.note(Severity::Error, "signature.x5c_root", what, Some("the path of a certificate"));
+        return None;
+    }
     if needs_no_secret(scheme) {
         if let Some(item) = table.get("secrets") {
             let what = "there are none: the key is the one that the request names or brings";

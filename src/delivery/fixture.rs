@@ -35,6 +35,9 @@ pub(crate) fn source(header: &str) -> Source {
                 key_prefix: String::new(),
                 require: Vec::new(),
                 fallback: None,
+                token: hookward_verify::scheme::TokenRule::default(),
+                certificate: None,
+                claims: Vec::new(),
             },
             timestamp: None,
             event: EventRule {
@@ -46,6 +49,7 @@ pub(crate) fn source(header: &str) -> Source {
         },
         secrets: Vec::new(),
         keys: Err("not made".to_owned()),
+        key_sites: Vec::new(),
         replay_guard: false,
         public_url: Some("https://hooks.example.com/acme".to_owned()),
     };

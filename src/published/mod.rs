@@ -7,12 +7,14 @@
 //! while the sender's site is down, and over a reload.
 
 mod client;
+mod once;
 mod site;
 mod source;
 #[cfg(test)]
 mod tests;
 
 pub use client::{Answer, Ask, Fetch, HttpsClient};
+pub use once::fetch_each;
 pub use source::{SourceKeys, Standing};
 
 use crate::config::FetchSettings;

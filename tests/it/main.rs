@@ -32,6 +32,7 @@ mod log;
 mod modes;
 mod offline;
 mod process;
+mod published_keys;
 mod receivers;
 mod refusals;
 mod reload;

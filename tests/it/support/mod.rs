@@ -2,6 +2,7 @@
 
 mod hop;
 mod http;
+mod key_server;
 mod load;
 mod metrics;
 mod proxy;
@@ -13,6 +14,7 @@ mod upstream;
 pub use self::redis::Redis;
 pub use hop::Hop;
 pub use http::{Connection, Response, get, request};
+pub use key_server::{KeyServer, Page};
 pub use load::{Fate, Load, Retries};
 pub use metrics::Scrape;
 pub use proxy::{Proxy, Setup, hookward, printed, resident_bytes, stdout};

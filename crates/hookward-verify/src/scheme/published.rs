@@ -81,6 +81,21 @@ pub struct CertificateRule {
 }
 
 impl SignatureRule {
+    /// Whether nobody can change what is read at `place` without breaking the proof.
+    #[must_use]
+    pub fn covers(&self, place: &Place) -> bool {
+        use super::Algorithm::{Jwt, Token};
+        match self.algorithm {
+            Token => false,
+            Jwt => place.singles().all(|single| match single {
+                Place::Claim(_) => true,
+                Place::Json(_) | Place::BodySha256 => self.token.body_claim.is_some(),
+                Place::Header(_) | Place::Joined(_) => false,
+            }),
+            _ => self.signed.covers(place),
+        }
+    }
+
     /// The ways to sign that a public key of this rule may be used for.
     pub fn methods(&self) -> impl Iterator<Item = Method> {
         use super::Algorithm::{RsaSha1, RsaSha256};
