@@ -269,6 +269,7 @@ fn read_scheme(draft: &Draft<'_>, table: &TableReader<'_>) -> (Option<Scheme>, O
         && matches!(table.get("signature").map(|i| &i.node.value), Some(Value::Table(_)))
         && !table.states("signature.header")
         && !table.states("signature.from")
+        && !is_token(table)
     {
         let what = format!(
             "{} does not publish the header of its signature, so it has to be stated; `hookward \
@@ -279,6 +280,15 @@ fn read_scheme(draft: &Draft<'_>, table: &TableReader<'_>) -> (Option<Scheme>, O
         return (None, None);
     }
     scheme::read(table)
+}
+
+/// Whether the scheme is a token's, which has a place of its own.
+fn is_token(table: &TableReader<'_>) -> bool {
+    let algorithm = match table.get("signature").map(|item| &item.node.value) {
+        Some(Value::Table(signature)) => signature.get("algorithm"),
+        _ => None,
+    };
+    matches!(algorithm.map(|node| &node.value), Some(Value::Text(name)) if name == "jwt")
 }
 
 fn allow(item: &Item<'_>) -> Option<Vec<ipnet::IpNet>> {

@@ -4,6 +4,7 @@ use crate::config::source::Draft;
 use crate::delivery::source::Source;
 use hookward_settings::problem::Severity;
 use hookward_settings::reading::TableReader;
+use hookward_verify::sender::KeySiteKind;
 use hookward_verify::scheme::{Algorithm, Place, Pointer};
 
 /// What a token leaves open.
@@ -15,7 +16,9 @@ pub(super) fn tokens(source: &Source, table: &TableReader<'_>) {
                     until it is too old; `body_claim` names the claim that holds the body's hash";
         table.note(Severity::Warning, "signature", what, None);
     }
-    let is_shared = !source.sender.key_sites.is_empty();
+    // A key that is asked for by its id is given to the sender's customers, each with credentials.
+    let is_shared =
+        source.sender.key_sites.iter().any(|site| matches!(site.kind, KeySiteKind::Set));
     if is_shared && rule.token.audience.is_empty() {
         let what = "any `aud` is taken: a token that the sender made for somebody else's receiver is \
                     as good; state `audience`";

@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -107,13 +106,6 @@ impl KeyServer {
     /// The `[fetch]` table that trusts it.
     pub fn fetch(&self) -> String {
         format!("[fetch]\nca = {:?}", self.files.path().join("ca.pem"))
-    }
-
-    /// Where files of the test may be put.
-    pub fn file(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.files.path().join(name);
-        std::fs::write(&path, contents).unwrap();
-        path
     }
 
     /// How often this path, query included, was asked for.

@@ -70,6 +70,37 @@ fn a_chain_has_to_end_at_the_pinned_root() {
     assert!(pin.leaf_key(&long, NOW).is_err());
 }
 
+/// The chain of Apple's own tests, which carries the markers of the App Store
+/// (<https://github.com/apple/app-store-server-library-swift>, `SignedDataVerifierTests.swift`).
+const APPLE: [&str; 3] = [
+    "MIIBoDCCAUagAwIBAgIBDDAKBggqhkjOPQQDAzBFMQswCQYDVQQGEwJVUzELMAkGA1UECAwCQ0ExEjAQBgNVBAcMCUN1cGVydGlubzEVMBMGA1UECgwMSW50ZXJtZWRpYXRlMB4XDTIzMDEwNTIxMzEzNFoXDTMzMDEwMTIxMzEzNFowPTELMAkGA1UEBhMCVVMxCzAJBgNVBAgMAkNBMRIwEAYDVQQHDAlDdXBlcnRpbm8xDTALBgNVBAoMBExlYWYwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAATitYHEaYVuc8g9AjTOwErMvGyPykPa+puvTI8hJTHZZDLGas2qX1+ErxgQTJgVXv76nmLhhRJH+j25AiAI8iGsoy8wLTAJBgNVHRMEAjAAMA4GA1UdDwEB/wQEAwIHgDAQBgoqhkiG92NkBgsBBAIFADAKBggqhkjOPQQDAwNIADBFAiBX4c+T0Fp5nJ5QRClRfu5PSByRvNPtuaTsk0vPB3WAIAIhANgaauAj/YP9s0AkEhyJhxQO/6Q2zouZ+H1CIOehnMzQ",
+    "MIIBnzCCAUWgAwIBAgIBCzAKBggqhkjOPQQDAzA2MQswCQYDVQQGEwJVUzETMBEGA1UECAwKQ2FsaWZvcm5pYTESMBAGA1UEBwwJQ3VwZXJ0aW5vMB4XDTIzMDEwNTIxMzEwNVoXDTMzMDEwMTIxMzEwNVowRTELMAkGA1UEBhMCVVMxCzAJBgNVBAgMAkNBMRIwEAYDVQQHDAlDdXBlcnRpbm8xFTATBgNVBAoMDEludGVybWVkaWF0ZTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABBUN5V9rKjfRiMAIojEA0Av5Mp0oF+O0cL4gzrTF178inUHugj7Et46NrkQ7hKgMVnjogq45Q1rMs+cMHVNILWqjNTAzMA8GA1UdEwQIMAYBAf8CAQAwDgYDVR0PAQH/BAQDAgEGMBAGCiqGSIb3Y2QGAgEEAgUAMAoGCCqGSM49BAMDA0gAMEUCIQCmsIKYs41ullssHX4rVveUT0Z7Is5/hLK1lFPTtun3hAIgc2+2RG5+gNcFVcs+XJeEl4GZ+ojl3ROOmll+ye7dynQ=",
+    "MIIBgjCCASmgAwIBAgIJALUc5ALiH5pbMAoGCCqGSM49BAMDMDYxCzAJBgNVBAYTAlVTMRMwEQYDVQQIDApDYWxpZm9ybmlhMRIwEAYDVQQHDAlDdXBlcnRpbm8wHhcNMjMwMTA1MjEzMDIyWhcNMzMwMTAyMjEzMDIyWjA2MQswCQYDVQQGEwJVUzETMBEGA1UECAwKQ2FsaWZvcm5pYTESMBAGA1UEBwwJQ3VwZXJ0aW5vMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEc+/Bl+gospo6tf9Z7io5tdKdrlN1YdVnqEhEDXDShzdAJPQijamXIMHf8xWWTa1zgoYTxOKpbuJtDplz1XriTaMgMB4wDAYDVR0TBAUwAwEB/zAOBgNVHQ8BAf8EBAMCAQYwCgYIKoZIzj0EAwMDRwAwRAIgemWQXnMAdTad2JDJWng9U4uBBL5mA7WI05H7oH7c6iQCIHiRqMjNfzUAyiu9h6rOU/K+iTR0I/3Y/NSWsXHX+acc",
+];
+
+#[test]
+fn the_chain_of_apples_tests_leads_to_its_root_while_it_is_valid() {
+    let chain = APPLE.map(|text| data_encoding::BASE64.decode(text.as_bytes()).expect("base64"));
+    let pin = pinned(&chain[2]);
+    assert_eq!(pin.leaf_key(&chain, NOW).expect("a key").kind(), "P-256");
+    let years = |count: i64| UnixMillis(NOW.0 + count * 365 * 86_400_000);
+    assert!(pin.leaf_key(&chain, years(10)).is_err(), "2033 is over");
+    assert!(pin.leaf_key(&chain, years(-1)).is_err(), "2023 has not come");
+    let [leaf, middle, root] = &chain;
+    assert!(pin.leaf_key(&[middle.clone(), leaf.clone(), root.clone()], NOW).is_err());
+    assert!(pinned(leaf).leaf_key(&chain, NOW).is_err());
+    let mut altered = leaf.clone();
+    let at = altered.len() / 2;
+    altered[at] ^= 1;
+    assert!(pin.leaf_key(&[altered, middle.clone()], NOW).is_err());
+    let swapped = PinnedRoot {
+        leaf_marker: Some(INTERMEDIATE.to_owned()),
+        intermediate_marker: Some(LEAF.to_owned()),
+        ..pin
+    };
+    assert!(swapped.leaf_key(&chain, NOW).is_err(), "the marks of another use");
+}
+
 #[test]
 fn an_expired_chain_and_one_without_marks_are_refused() {
     let expired = chain(2023, true);

@@ -13,10 +13,10 @@ use hookward_settings::secrets::{file_path, plain};
 use hookward_settings::value::{Fault, Form};
 use std::sync::Arc;
 
-pub(super) const JWT_ALGORITHMS: Key = key(
+pub(super) const JWT_ALGORITHMS: Key = optional(
     "jwt_algorithms",
     "list of words",
-    "[]",
+    "it has to be there with `algorithm = \"jwt\"`",
     "What the `alg` of a token may be, for `algorithm = \"jwt\"`: `RS256`, `PS256`, `ES256`, `EdDSA`; \
      `HS256` alone, with a shared secret. It is never taken from the token.",
 );
