@@ -41,6 +41,7 @@ fn sender() -> Sender {
             fallback: None,
             token: hookward_verify::scheme::TokenRule::default(),
             certificate: None,
+            components: Vec::new(),
             claims: Vec::new(),
         },
         timestamp: None,

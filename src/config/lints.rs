@@ -243,6 +243,12 @@ fn coverage(source: &Source, table: &TableReader<'_>) {
     }
     if signature.algorithm == Algorithm::Jwt {
         published::tokens(source, table);
+    } else if signature.algorithm == Algorithm::HttpMessageSignatures {
+        if !signature.components.iter().any(|name| name == "content-digest") {
+            let what = "`content-digest` need not be covered: whoever has captured one delivery can send \
+                        another body with its signature";
+            table.note(Severity::Warning, "signature.components", what, None);
+        }
     } else if signature.signed.any(|part| *part == Part::Crc32) {
         let what = "of the body a CRC-32 alone is signed: whoever has captured one delivery can make \
                     another body that it fits";

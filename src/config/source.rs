@@ -196,7 +196,7 @@ pub(super) fn read<'a>(
         table.note(Severity::Warning, "handshake", &what, None);
     }
     let guard = table.get("replay_guard").and_then(|item| item.choice(&[("signature", true)]));
-    let secrets = scheme.as_ref().and_then(|scheme| read_secrets(&table, scheme));
+    let secrets = read_secrets(&table, scheme.as_ref());
     let source = |path: RequestPath, scheme: Scheme, secrets: Secrets| {
         let Secrets { readable, unreadable, key_sites } = secrets;
         let (secrets, keys) = keys(&table, &scheme, readable, (&unreadable, &key_sites));
@@ -335,14 +335,16 @@ fn needs_no_secret(scheme: &Scheme) -> bool {
     names_its_key && !rule.signed.any(|part| *part == Part::Secret)
 }
 
-fn read_secrets(table: &TableReader<'_>, scheme: &Scheme) -> Option<Secrets> {
+fn read_secrets(table: &TableReader<'_>, scheme: Option<&Scheme>) -> Option<Secrets> {
     let allowed = "a list as [{ env = \"SHOP_SECRET\" }], newest first";
-    if table.states("signature.x5c_markers") && scheme.signature.token.root.is_none() {
-        let what = "the token brings its certificates, and nothing says which root they have to end at";
+    let no_root = |scheme: &Scheme| scheme.signature.token.root.is_none();
+    if table.states("signature.x5c_markers") && scheme.is_some_and(no_root) {
+        let what =
+            "the token brings its certificates, and nothing says which root they have to end at";
         table.note(Severity::Error, "signature.x5c_root", what, Some("the path of a certificate"));
         return None;
     }
-    if needs_no_secret(scheme) {
+    if scheme.is_some_and(needs_no_secret) {
         if let Some(item) = table.get("secrets") {
             let what = "there are none: the key is the one that the request names or brings";
             item.hidden().refuse(what, "no `secrets`");
@@ -401,8 +403,9 @@ fn read_secrets(table: &TableReader<'_>, scheme: &Scheme) -> Option<Secrets> {
             item.contradicts("beside secrets of another kind: all are published, or none is");
             return None;
         }
-        if !publishes(scheme) {
-            let allowed = "`algorithm = \"jwt\"` with RS256, PS256, ES256 or EdDSA";
+        if !scheme.is_none_or(publishes) {
+            let allowed = "`algorithm = \"jwt\"` with RS256, PS256, ES256 or EdDSA, or \
+                           `http-message-signatures`";
             item.refuse("keys that are published do not go with the algorithm", allowed);
             return None;
         }
@@ -413,7 +416,10 @@ fn read_secrets(table: &TableReader<'_>, scheme: &Scheme) -> Option<Secrets> {
 /// Whether a scheme's signatures can be checked with a key set that everybody knows.
 fn publishes(scheme: &Scheme) -> bool {
     let rule = &scheme.signature;
-    rule.algorithm == Algorithm::Jwt && rule.methods().next().is_some()
+    match rule.algorithm {
+        Algorithm::Jwt => rule.methods().next().is_some(),
+        other => other == Algorithm::HttpMessageSignatures,
+    }
 }
 
 fn label(item: &Item<'_>, index: usize) -> String {

@@ -37,6 +37,7 @@ pub(crate) fn source(header: &str) -> Source {
                 fallback: None,
                 token: hookward_verify::scheme::TokenRule::default(),
                 certificate: None,
+                components: Vec::new(),
                 claims: Vec::new(),
             },
             timestamp: None,

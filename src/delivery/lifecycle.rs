@@ -217,7 +217,11 @@ impl<'a> Course<'a> {
 
     /// Confirms a subscription that a genuine and fresh request asks to be confirmed; `None` where it
     /// asks for nothing.
-    async fn confirmation(&self, arrived: &Arrived, genuine: &Genuine) -> Option<Result<(), Fault>> {
+    async fn confirmation(
+        &self,
+        arrived: &Arrived,
+        genuine: &Genuine,
+    ) -> Option<Result<(), Fault>> {
         let Self { serving, source, head, .. } = *self;
         let published = serving.published.as_ref()?;
         let body = &arrived.body.bytes;

@@ -215,7 +215,11 @@ impl SourceKeys {
 impl Named {
     fn may_ask(&self, now: Duration) -> bool {
         let mut places = self.0.lock();
-        while places.asked.front().is_some_and(|at| now.saturating_sub(*at) >= Duration::from_mins(1)) {
+        while places
+            .asked
+            .front()
+            .is_some_and(|at| now.saturating_sub(*at) >= Duration::from_mins(1))
+        {
             places.asked.pop_front();
         }
         places.asked.len() < NEW_A_MINUTE
@@ -234,11 +238,8 @@ fn own(sender: &Sender) -> Result<&Keys, Fault> {
 fn by_id(place: &KeySite, key_id: Option<&str>) -> Option<Ask> {
     let KeySiteKind::ById { client_id, secret } = &place.kind else { return None };
     let id = key_id.filter(|id| (1..=LONGEST_KEY_ID).contains(&id.len()))?;
-    let wants = Wants::Key {
-        id: id.to_owned(),
-        client_id: client_id.clone(),
-        secret: secret.clone(),
-    };
+    let wants =
+        Wants::Key { id: id.to_owned(), client_id: client_id.clone(), secret: secret.clone() };
     Some(Ask { url: place.url.clone(), wants })
 }
 

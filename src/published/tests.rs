@@ -311,7 +311,8 @@ async fn a_certificate_is_fetched_once_and_an_expired_one_checks_nothing() {
     let source = certified("one");
     let keys = world.all.of_source(&source).expect("keys");
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
-    let mut params = rcgen::CertificateParams::new(["keys.example.com".to_owned()]).expect("a name");
+    let mut params =
+        rcgen::CertificateParams::new(["keys.example.com".to_owned()]).expect("a name");
     params.not_before = rcgen::date_time_ymd(2023, 1, 1);
     params.not_after = rcgen::date_time_ymd(2024, 1, 1);
     *world.site.answer.lock() = Some(params.self_signed(&key).expect("signed").pem());

@@ -137,7 +137,10 @@ fn a_token_is_checked_with_a_key_that_was_fetched_once() {
 fn a_site_that_does_not_answer_as_it_should_gives_no_key_and_the_sender_comes_again() {
     let (erp, site) = (Upstream::start(), KeyServer::start());
     site.publish("/good", Page::of(key_set("k1")));
-    site.publish("/redirect", Page::of("").with_status(302).with_header("Location", &site.url("/good")));
+    site.publish(
+        "/redirect",
+        Page::of("").with_status(302).with_header("Location", &site.url("/good")),
+    );
     site.publish("/error", Page::of(key_set("k1")).with_status(500));
     site.publish("/large", Page::of(format!("{}{}", key_set("k1"), " ".repeat(300 * 1024))));
     site.publish("/html", Page::of("<html>"));
@@ -178,11 +181,8 @@ fn a_site_that_does_not_answer_as_it_should_gives_no_key_and_the_sender_comes_ag
     assert_eq!(site.asked("/good"), 0, "a redirect is not followed");
     assert_eq!(elsewhere.all_asked().len(), 0);
     assert_eq!(erp.count(), 0);
-    let output = hookward()
-        .args(["check", "--online", "--config"])
-        .arg(proxy.file())
-        .output()
-        .unwrap();
+    let output =
+        hookward().args(["check", "--online", "--config"]).arg(proxy.file()).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
     let told = printed(&output);
     for name in ["redirect", "error", "large", "html", "slow", "stranger"] {
@@ -254,9 +254,18 @@ fn amazons_messages_are_checked_with_the_certificate_that_they_name_on_a_pinned_
     let sender = Sender::to(&proxy);
     let event = |id| [("Message", "Hello\nworld"), ("MessageId", id), ("Type", "Notification")];
     let with_subject = [&event("1")[..], &[("Subject", "My First Message")]].concat();
-    assert_eq!(sender.deliver(&message(&site, &with_subject)).verdict(), (200, "delivered", String::new()));
-    assert_eq!(sender.deliver(&message(&site, &event("2"))).verdict(), (200, "delivered", String::new()));
-    assert_eq!(sender.deliver(&message(&site, &event("2"))).verdict(), (200, "duplicate", String::new()));
+    assert_eq!(
+        sender.deliver(&message(&site, &with_subject)).verdict(),
+        (200, "delivered", String::new())
+    );
+    assert_eq!(
+        sender.deliver(&message(&site, &event("2"))).verdict(),
+        (200, "delivered", String::new())
+    );
+    assert_eq!(
+        sender.deliver(&message(&site, &event("2"))).verdict(),
+        (200, "duplicate", String::new())
+    );
     let genuine = message(&site, &event("3"));
     let altered = |from: &str, to: &str| {
         let body = String::from_utf8(genuine.body.clone()).unwrap();
@@ -423,13 +432,18 @@ fn googles_and_plaids_presets_take_what_their_senders_send() {
     let sender = Sender::to(&proxy);
     let stranger = sender.deliver(&google("b@example.com"));
     assert_eq!(stranger.verdict(), (401, "rejected", "signature_mismatch".to_owned()));
-    assert_eq!(sender.deliver(&google("a@example.com")).verdict(), (200, "delivered", String::new()));
+    assert_eq!(
+        sender.deliver(&google("a@example.com")).verdict(),
+        (200, "delivered", String::new())
+    );
     let body = r#"{"webhook_type":"TRANSACTIONS","webhook_code":"SYNC_UPDATES_AVAILABLE"}"#;
     let hash = data_encoding::HEXLOWER.encode(&Sha256::digest(body.as_bytes()));
     let payload = format!(r#"{{"iat":{now},"request_body_sha256":"{hash}"}}"#);
     let plaid = |body: &str| {
-        Delivery::post("/plaid", body)
-            .with("Plaid-Verification", &token(r#"{"alg":"ES256","kid":"k1","typ":"JWT"}"#, &payload))
+        Delivery::post("/plaid", body).with(
+            "Plaid-Verification",
+            &token(r#"{"alg":"ES256","kid":"k1","typ":"JWT"}"#, &payload),
+        )
     };
     let other = sender.deliver(&plaid("{}"));
     assert_eq!(other.verdict(), (401, "rejected", "signature_mismatch".to_owned()));

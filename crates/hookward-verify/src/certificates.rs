@@ -6,9 +6,9 @@
 
 use crate::keys::PublicKey;
 use hookward_time::UnixMillis;
+use rustls_pki_types::{CertificateDer, UnixTime};
 use std::sync::Arc;
 use std::time::Duration;
-use rustls_pki_types::{CertificateDer, UnixTime};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
@@ -140,12 +140,13 @@ impl PinnedRoot {
         if !marked(leaf, &self.leaf_marker) {
             return Err("the token's certificate is not marked as one for this use");
         }
-        let marked_above = intermediates.first().is_some_and(|der| marked(der, &self.intermediate_marker));
+        let marked_above =
+            intermediates.first().is_some_and(|der| marked(der, &self.intermediate_marker));
         if self.intermediate_marker.is_some() && !marked_above {
             return Err("the certificate above the token's is not marked as one for this use");
         }
-        let (_, leaf) =
-            X509Certificate::from_der(leaf).map_err(|_| "the token's certificate cannot be read")?;
+        let (_, leaf) = X509Certificate::from_der(leaf)
+            .map_err(|_| "the token's certificate cannot be read")?;
         PublicKey::from_spki(leaf.public_key().raw)
             .map_err(|_| "the key of the token's certificate cannot be used")
     }

@@ -48,9 +48,7 @@ pub fn of(
         return Some(Err(fault));
     }
     let url = text(1).and_then(|url| pinned(sender, url.text()?));
-    Some(url.ok_or_else(|| {
-        Fault::SignatureMismatch("`SubscribeURL` is on no pinned host".into())
-    }))
+    Some(url.ok_or_else(|| Fault::SignatureMismatch("`SubscribeURL` is on no pinned host".into())))
 }
 
 fn pinned(sender: &Sender, text: &str) -> Option<Url> {

@@ -8,6 +8,7 @@ use crate::certificates::Certificate;
 use crate::fault::Fault;
 use crate::jwt;
 use crate::keys::{Key, Keys, Material};
+use crate::message_signatures;
 use crate::request::Request;
 use crate::scheme::{Algorithm, CertificateRule, Place};
 use crate::sender::Sender;
@@ -53,6 +54,12 @@ pub fn demand(
         let inputs = Inputs::whole(sender, head, body)?;
         return Ok(Demand::Certificate { url: pinned_url(&inputs, certificate)? });
     }
+    if rule.algorithm == Algorithm::HttpMessageSignatures && !sender.key_sites.is_empty() {
+        let inputs = Inputs::whole(sender, head, body)?;
+        let signatures = message_signatures::read(&inputs)?;
+        let key_id = signatures.iter().find_map(|signature| signature.key_id());
+        return Ok(Demand::Published { key_id: key_id.map(str::to_owned) });
+    }
     if rule.algorithm != Algorithm::Jwt {
         return Ok(Demand::Own);
     }
@@ -60,9 +67,8 @@ pub fn demand(
     let token = jwt::Token::read(&inputs)?;
     if let Some(root) = &rule.token.root {
         let chain = token.chain()?;
-        let key = root
-            .leaf_key(&chain, now)
-            .map_err(|what| Fault::SignatureMismatch(what.into()))?;
+        let key =
+            root.leaf_key(&chain, now).map_err(|what| Fault::SignatureMismatch(what.into()))?;
         return Ok(Demand::Brought(Keys::brought(key)));
     }
     if sender.key_sites.is_empty() {

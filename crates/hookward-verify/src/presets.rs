@@ -187,9 +187,8 @@ impl Preset {
     /// Whether a source has to have a secret of its own, a public key among them.
     #[must_use]
     pub fn needs_secret(&self) -> bool {
-        let names_its_key = ["key_url", "x5c_markers"]
-            .into_iter()
-            .any(|key| self.fact("signature", key).is_some());
+        let names_its_key =
+            ["key_url", "x5c_markers"].into_iter().any(|key| self.fact("signature", key).is_some());
         let signs_secret = self.text_of("signature", "signed", "{body}").contains("{secret}");
         !self.scheme.contains_key("secrets") && (!names_its_key || signs_secret)
     }

@@ -11,7 +11,9 @@ mod published;
 
 pub use handshake::{Handshake, HandshakeKind};
 pub(crate) use published::SNS_MEMBERS;
-pub use published::{CertificateRule, ClaimRule, HostPattern, JwtAlgorithm, PathPattern, TokenRule};
+pub use published::{
+    CertificateRule, ClaimRule, HostPattern, JwtAlgorithm, PathPattern, TokenRule,
+};
 
 use http::HeaderName;
 use std::fmt;
@@ -67,11 +69,13 @@ pub enum Algorithm {
     RsaSha256,
     /// A JSON Web Token (RFC 7519) in compact form.
     Jwt,
+    /// HTTP Message Signatures (RFC 9421).
+    HttpMessageSignatures,
 }
 
 impl Algorithm {
     /// Every algorithm with its name in the configuration.
-    pub const NAMES: [(&'static str, Self); 12] = [
+    pub const NAMES: [(&'static str, Self); 13] = [
         ("hmac-sha1", Self::HmacSha1),
         ("hmac-sha256", Self::HmacSha256),
         ("hmac-sha384", Self::HmacSha384),
@@ -84,6 +88,7 @@ impl Algorithm {
         ("rsa-sha1", Self::RsaSha1),
         ("rsa-sha256", Self::RsaSha256),
         ("jwt", Self::Jwt),
+        ("http-message-signatures", Self::HttpMessageSignatures),
     ];
 
     /// Whether anybody may know what checks its signatures, so that a check costs more than a hash.
@@ -94,7 +99,8 @@ impl Algorithm {
             | Self::EcdsaP256Sha256
             | Self::RsaSha1
             | Self::RsaSha256
-            | Self::Jwt => true,
+            | Self::Jwt
+            | Self::HttpMessageSignatures => true,
             Self::HmacSha1
             | Self::HmacSha256
             | Self::HmacSha384
@@ -117,7 +123,8 @@ impl Algorithm {
             | Self::Token
             | Self::RsaSha1
             | Self::RsaSha256
-            | Self::Jwt => None,
+            | Self::Jwt
+            | Self::HttpMessageSignatures => None,
         }
     }
 }
@@ -185,6 +192,8 @@ pub struct SignatureRule {
     pub token: TokenRule,
     /// Where the request names the certificate that its signature is checked with, if it does.
     pub certificate: Option<CertificateRule>,
+    /// What a signature of RFC 9421 has to cover.
+    pub components: Vec<String>,
     /// Members that must have one of these values.
     pub claims: Vec<ClaimRule>,
 }
@@ -444,7 +453,8 @@ pub enum TimestampPlace {
     ItemAt(usize),
     /// A string or integer in the JSON body.
     Json(Pointer),
-    /// A member of the payload of the token that proves the request genuine.
+    /// A member of the payload of the token that proves the request genuine, or a parameter of its
+    /// signature of RFC 9421.
     Claim(Pointer),
 }
 

@@ -117,6 +117,11 @@ pub fn sign(
     let scheme = &source.scheme;
     let rule = &scheme.signature;
     let mut headers = unsigned_headers(source, request)?;
+    if rule.algorithm == Algorithm::HttpMessageSignatures {
+        return Err(SignError::Incomplete(
+            "signatures of RFC 9421 are verified and not made here".to_owned(),
+        ));
+    }
     if rule.algorithm == Algorithm::Jwt {
         return token::sign(source, key, request, headers);
     }

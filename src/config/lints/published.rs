@@ -4,8 +4,8 @@ use crate::config::source::Draft;
 use crate::delivery::source::Source;
 use hookward_settings::problem::Severity;
 use hookward_settings::reading::TableReader;
-use hookward_verify::sender::KeySiteKind;
 use hookward_verify::scheme::{Algorithm, Place, Pointer};
+use hookward_verify::sender::KeySiteKind;
 
 /// What a token leaves open.
 pub(super) fn tokens(source: &Source, table: &TableReader<'_>) {

@@ -50,7 +50,7 @@ fn the_reference_resolves_and_what_it_states_is_the_default() {
 fn uncommented() -> String {
     let setting = |text: &str| {
         let key = text.split('=').next().unwrap_or_default().trim();
-        let plain = |c: char| c.is_ascii_lowercase() || c == '_';
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         text.starts_with('[')
             || (text.starts_with(plain) && text.contains(" = ") && key.chars().all(plain))
     };
@@ -77,7 +77,10 @@ fn what_the_reference_comments_out_resolves_as_well() {
         .join("\n")
         .replace("[server.tls]", "")
         // Without its root, which is such a file, no token of this source could be checked.
-        .replace("preset = \"apple-app-store\"", "preset = \"github\"\nsecrets = [{ value = \"a-secret-of-16-bytes\" }]")
+        .replace(
+            "preset = \"apple-app-store\"",
+            "preset = \"github\"\nsecrets = [{ value = \"a-secret-of-16-bytes\" }]",
+        )
         .replace("x5c_markers = [\"1", "# x5c_markers = [\"1")
         .replace("url = \"redis://", "url = \"rediss://")
         .replace("url = \"http://127.0.0.1:9001\"", "url = \"https://127.0.0.1:9001\"");
@@ -146,8 +149,7 @@ fn every_example_resolves_and_only_webround_is_warned_of() {
 fn every_preset_resolves_once_its_user_states_what_only_the_user_knows() {
     // The root of the App Store's chains is a file that its user has.
     for preset in presets::all().filter(|preset| preset.name != "apple-app-store") {
-        let secrets =
-            if preset.needs_secret() { "secrets = [{ env = \"NOT_SET\" }]" } else { "" };
+        let secrets = if preset.needs_secret() { "secrets = [{ env = \"NOT_SET\" }]" } else { "" };
         let source = |more: &str| {
             format!(
                 "[sources.s]\npath = \"/s\"\npreset = \"{}\"\n{secrets}\n\
@@ -183,8 +185,8 @@ fn a_scheme_can_be_read_by_itself() {
             "x.toml:2:1: error: signature.headr: unknown key; did you mean `header`? (allowed: \
              algorithm, header, from, separator, prefix, prefix_optional, encoding, signed, key, \
              key_prefix, require, fallback_prefix, fallback_signed, jwt_algorithms, audience, \
-             issuer, claims, body_claim, token_from, x5c_root, x5c_markers, key_url, key_hosts, \
-             key_path)",
+             issuer, claims, body_claim, token_from, components, x5c_root, x5c_markers, key_url, \
+             key_hosts, key_path)",
         ]
     );
 }

@@ -4,11 +4,11 @@ use super::Runtime;
 use crate::delivery::report::printable;
 use crate::delivery::route::{TypeGlob, UpstreamName};
 use crate::operator::admin::{AdminBackend, Forgotten};
-use async_trait::async_trait;
 use crate::published::Standing;
+use async_trait::async_trait;
 use hookward_claims::{Health, Standing as ClaimStanding};
-use hookward_time::UnixMillis;
 use hookward_secret::Secret;
+use hookward_time::UnixMillis;
 use serde_json::{Map, Value, json};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -184,7 +184,9 @@ fn known(source: &str, event_id: &str, stood: &[(UpstreamName, ClaimStanding)]) 
         .iter()
         .filter_map(|(name, standing)| {
             let facts = match standing {
-                ClaimStanding::Absent | ClaimStanding::Claimed | ClaimStanding::Released { .. } => return None,
+                ClaimStanding::Absent | ClaimStanding::Claimed | ClaimStanding::Released { .. } => {
+                    return None;
+                }
                 ClaimStanding::InFlight { since } => {
                     json!({ "state": "in_flight", "since": since.to_rfc3339() })
                 }

@@ -65,7 +65,9 @@ fn keys(secret: &NamedSecret, candidates: &[Candidate]) -> Vec<(SignatureRule, K
                 _ => p256::ecdsa::Signature::from_der(&candidate.bytes).is_ok(),
             },
         };
-        if matches!(algorithm, Algorithm::Token | Algorithm::Jwt) || !candidates.iter().any(is_wanted) {
+        if matches!(algorithm, Algorithm::Token | Algorithm::Jwt | Algorithm::HttpMessageSignatures)
+            || !candidates.iter().any(is_wanted)
+        {
             continue;
         }
         for (_, form) in KeyForm::NAMES {
@@ -145,6 +147,7 @@ fn unsigned() -> Scheme {
         fallback: None,
         token: hookward_verify::scheme::TokenRule::default(),
         certificate: None,
+        components: Vec::new(),
         claims: Vec::new(),
     };
     Scheme { signature, timestamp: None, event: EventRule::default(), handshake: None }

@@ -216,6 +216,7 @@ impl Search<'_> {
                 fallback: None,
                 token: hookward_verify::scheme::TokenRule::default(),
                 certificate: None,
+                components: Vec::new(),
                 claims: Vec::new(),
             };
             Hit { signature, timestamp: None, public_url: None }

@@ -29,7 +29,8 @@ const fn strength(algorithm: Algorithm) -> u8 {
         | Algorithm::EcdsaP256Sha256
         | Algorithm::RsaSha1
         | Algorithm::RsaSha256
-        | Algorithm::Jwt => 7,
+        | Algorithm::Jwt
+        | Algorithm::HttpMessageSignatures => 7,
     }
 }
 

@@ -119,10 +119,14 @@ impl Question<'_> {
             Demand::Own => check(sender, keys, head, self.body),
             Demand::Brought(keys) => check(sender, &keys, head, self.body),
             Demand::Published { key_id } => missing(match key_id {
-                Some(id) => format!("the key `{}` is published by the sender", escape(id.as_bytes())),
+                Some(id) => {
+                    format!("the key `{}` is published by the sender", escape(id.as_bytes()))
+                }
                 None => "the key is published by the sender".to_owned(),
             }),
-            Demand::Certificate { url } => missing(format!("the key is in the certificate at {url}")),
+            Demand::Certificate { url } => {
+                missing(format!("the key is in the certificate at {url}"))
+            }
         }
     }
 

@@ -123,7 +123,8 @@ fn a_certificate_is_read_from_pem_and_der_and_knows_when_it_is_valid() {
         assert!(!read.is_valid_at(UnixMillis(NOW.0 + 365 * 86_400_000)));
         assert!(!read.is_valid_at(UnixMillis(NOW.0 - 365 * 86_400_000)));
     }
-    for bytes in [&b""[..], b"{}", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"] {
+    for bytes in [&b""[..], b"{}", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"]
+    {
         assert!(Certificate::read(bytes).is_err());
     }
 }

@@ -134,10 +134,8 @@ impl Token {
             (Some(wanted), Some(own)) => wanted == own,
             _ => true,
         };
-        keys.iter()
-            .filter(may_be)
-            .take(MOST_KEYS_TRIED)
-            .find(|key| match (&key.material, algorithm.method()) {
+        keys.iter().filter(may_be).take(MOST_KEYS_TRIED).find(|key| {
+            match (&key.material, algorithm.method()) {
                 (Material::Public { key, only }, Some(method)) => {
                     only.is_none_or(|only| only == method)
                         && key.verifies(method, &self.signed, &self.signature)
@@ -148,7 +146,8 @@ impl Token {
                     hash.finish().is(&self.signature)
                 }
                 _ => false,
-            })
+            }
+        })
     }
 }
 

@@ -91,7 +91,8 @@ fn the_examples_of_rfc_7515_verify_and_no_altered_one_does() {
 #[test]
 fn the_example_of_rfc_7515_with_a_shared_secret_verifies() {
     // Appendix A.1.
-    let secret = "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow";
+    let secret =
+        "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow";
     let token = format!(
         "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.{JOE}.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
     );
@@ -244,7 +245,12 @@ fn a_token_has_to_say_what_the_source_wants() {
     let mismatch = Some(FaultKind::SignatureMismatch);
     for (what, from, to, expected) in [
         ("as it is", "", "", None),
-        ("a list", r#""https://hooks.example.com/push""#, r#"["x","https://hooks.example.com/push"]"#, None),
+        (
+            "a list",
+            r#""https://hooks.example.com/push""#,
+            r#"["x","https://hooks.example.com/push"]"#,
+            None,
+        ),
         ("a text", "email_verified\":true", "email_verified\":\"true\"", None),
         ("another audience", "hooks.example.com", "hooks.example.org", mismatch),
         ("a longer audience", "/push", "/push2", mismatch),
@@ -255,7 +261,12 @@ fn a_token_has_to_say_what_the_source_wants() {
         ("another account", "a@example.com", "b@example.com", mismatch),
         ("not verified", "true", "false", mismatch),
         ("no claim", "\"email\"", "\"x\"", mismatch),
-        ("a member twice", "\"email\":", "\"email\":\"b\",\"email\":", Some(FaultKind::SignatureMalformed)),
+        (
+            "a member twice",
+            "\"email\":",
+            "\"email\":\"b\",\"email\":",
+            Some(FaultKind::SignatureMalformed),
+        ),
         ("no iat", "\"iat\"", "\"x\"", Some(FaultKind::TimestampMissing)),
         ("a bad iat", "\"iat\":1", "\"iat\":true,\"x\":1", Some(FaultKind::TimestampMalformed)),
         ("a bad exp", "\"iat\"", "\"exp\":\"soon\",\"iat\"", Some(FaultKind::TimestampMalformed)),
@@ -297,14 +308,8 @@ fn a_token_goes_with_one_body() {
     sender.scheme.signature.token.body_claim = Some("request_body_sha256".to_owned());
     let private = Secret::from(PRIVATE.to_owned());
     let body = br#"{"id":"1","type":"t"}"#;
-    let request = SignRequest {
-        id: None,
-        event_type: None,
-        path: "/acme",
-        at: NOW,
-        query: None,
-        body,
-    };
+    let request =
+        SignRequest { id: None, event_type: None, path: "/acme", at: NOW, query: None, body };
     let signed = sign(&sender, &SigningKey::Private(&private), &request).expect("signed");
     let request = head(&signed.headers);
     assert!(verify_check(&sender, &keys, request.view(), body).is_ok());

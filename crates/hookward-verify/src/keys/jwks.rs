@@ -35,7 +35,8 @@ impl KeySet {
     /// # Errors
     /// A sentence about what is wrong with the document.
     pub fn from_json(text: &[u8]) -> Result<Self, String> {
-        let document = strict::object(text).map_err(|fault| format!("it is no key set: {fault}"))?;
+        let document =
+            strict::object(text).map_err(|fault| format!("it is no key set: {fault}"))?;
         let listed = match (document.get("keys"), document.get("key")) {
             (Some(Value::Array(keys)), _) => keys.as_slice(),
             (None, Some(key)) => std::slice::from_ref(key),
@@ -95,7 +96,11 @@ fn published(jwk: &Map<String, Value>) -> Option<PublishedKey> {
     };
     let key = key.ok()?;
     let id = text("kid").filter(|id| *id != "\0").map(Arc::from);
-    method.is_none_or(|method| key.fits(method)).then(|| PublishedKey { id, method, key: key.into() })
+    method.is_none_or(|method| key.fits(method)).then(|| PublishedKey {
+        id,
+        method,
+        key: key.into(),
+    })
 }
 
 /// Some libraries write the sign byte of the DER into `n`.

@@ -61,7 +61,10 @@ pub enum Material {
     Ed25519(Box<ed25519_dalek::VerifyingKey>),
     Ecdsa(Box<p256::ecdsa::VerifyingKey>),
     /// A key that checks by the scheme's own method, and by one alone where `only` says so.
-    Public { key: Arc<PublicKey>, only: Option<Method> },
+    Public {
+        key: Arc<PublicKey>,
+        only: Option<Method>,
+    },
     /// The secret is part of the signed text, and the key is in a certificate that requests name.
     Elsewhere,
     /// The hash of the token, so that a comparison does not tell its length.
@@ -123,8 +126,7 @@ impl Keys {
     /// These secrets with the key of a certificate; the key alone where there are none.
     #[must_use]
     pub fn with_certificate(&self, certificate: &Certificate) -> Self {
-        let material =
-            || Material::Public { key: Arc::clone(&certificate.key), only: None };
+        let material = || Material::Public { key: Arc::clone(&certificate.key), only: None };
         let lone = || Key {
             label: "certificate".into(),
             entry: 0,
@@ -199,6 +201,10 @@ impl Key {
             Algorithm::RsaSha1 | Algorithm::RsaSha256 if rule.certificate.is_some() => {
                 Material::Elsewhere
             }
+            Algorithm::HttpMessageSignatures if is_pem(text) => {
+                Material::Public { key: Arc::new(PublicKey::from_text(text)?), only: None }
+            }
+            Algorithm::HttpMessageSignatures => Material::hash(Running::hmac_sha256(&key()?))?,
             Algorithm::RsaSha1 | Algorithm::RsaSha256 | Algorithm::Jwt => {
                 let key = PublicKey::from_text(text)?;
                 if !rule.methods().any(|method| key.fits(method)) {

@@ -52,7 +52,8 @@ const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 /// The smallest modulus that is taken, in bytes: 2,048 bits.
 const LEAST_MODULUS_BYTES: usize = 256;
 
-const NOT_PUBLIC: &str = "is no public key: it must be the PEM of one (`PUBLIC KEY`), or base64 of its DER";
+const NOT_PUBLIC: &str =
+    "is no public key: it must be the PEM of one (`PUBLIC KEY`), or base64 of its DER";
 
 impl PublicKey {
     /// Reads a PEM text `PUBLIC KEY`, or the base64 of the DER of a `SubjectPublicKeyInfo`.

@@ -64,6 +64,13 @@ pub(super) const X5C_MARKERS: Key = optional(
     "Two object identifiers: the extension that the token's certificate must carry, and that of the \
      one above it.",
 );
+pub(super) const COMPONENTS: Key = optional(
+    "components",
+    "list of texts",
+    "it has to be there with `algorithm = \"http-message-signatures\"`",
+    "What a signature of RFC 9421 has to cover: `@method`, `@target-uri`, `@authority`, `@path`, `@query`, \
+     `content-digest`, names of headers.",
+);
 pub(super) const KEY_URL: Key = optional(
     "key_url",
     "place",
@@ -112,7 +119,8 @@ pub(super) fn token(table: &TableReader<'_>, algorithm: Option<Algorithm>) -> Op
     let (audience, issuer) = (texts("audience"), texts("issuer"));
     let body_claim = table.get("body_claim").map(|item| item.text("the name of a claim"));
     let root = table.get("x5c_root").map(|item| root(&item));
-    let markers = table.get("x5c_markers").map(|item| item.each("two object identifiers", object_identifier));
+    let markers =
+        table.get("x5c_markers").map(|item| item.each("two object identifiers", object_identifier));
     let mut rule = TokenRule {
         algorithms: algorithms?,
         audience: audience?,
@@ -205,7 +213,10 @@ pub(super) fn certificate(table: &TableReader<'_>) -> Option<Option<CertificateR
     let (url, hosts, path) = (table.get("key_url"), table.get("key_hosts"), table.get("key_path"));
     let Some(url) = url else {
         for other in [hosts, path].into_iter().flatten() {
-            other.refuse("stated without `key_url`", "`key_url`, `key_hosts` and `key_path` together");
+            other.refuse(
+                "stated without `key_url`",
+                "`key_url`, `key_hosts` and `key_path` together",
+            );
         }
         return Some(None);
     };
@@ -230,7 +241,41 @@ pub(super) fn certificate(table: &TableReader<'_>) -> Option<Option<CertificateR
 
 /// Where the time stands if the table does not say.
 pub(super) fn default_time(algorithm: Algorithm) -> Option<TimestampPlace> {
-    (algorithm == Algorithm::Jwt).then(issued_at)
+    match algorithm {
+        Algorithm::Jwt => Some(issued_at()),
+        Algorithm::HttpMessageSignatures => Some(TimestampPlace::Claim(Pointer::of(&["created"]))),
+        _ => None,
+    }
+}
+
+/// What a signature of RFC 9421 has to cover.
+pub(super) fn components(table: &TableReader<'_>, algorithm: Option<Algorithm>) -> Vec<String> {
+    const DERIVED: [&str; 7] =
+        ["@method", "@target-uri", "@authority", "@scheme", "@request-target", "@path", "@query"];
+    let allowed = "a list as [\"@method\", \"@target-uri\", \"content-digest\"]";
+    let is_message = algorithm == Some(Algorithm::HttpMessageSignatures);
+    let Some(item) = table.get("components") else {
+        if is_message {
+            table.missing("components", allowed);
+        }
+        return Vec::new();
+    };
+    let component = |item: &Item<'_>| {
+        let text = item.text(allowed)?;
+        let is_header =
+            http::HeaderName::from_bytes(text.as_bytes()).is_ok_and(|name| name.as_str() == text);
+        if !is_header && !DERIVED.contains(&text) {
+            let allowed = format!("{}, the name of a header in lower case", DERIVED.join(", "));
+            item.refuse("no component of a request", &allowed);
+            return None;
+        }
+        Some(text.to_owned())
+    };
+    let components = item.each(allowed, component).unwrap_or_default();
+    if is_message && matches!(&item.node.value, Value::List(all) if all.is_empty()) {
+        item.refuse("empty: a signature could cover nothing of the request", allowed);
+    }
+    components
 }
 
 impl Form for HostPattern {

@@ -26,7 +26,7 @@ pub static SIGNATURE_KEYS: TableKeys = TableKeys {
             "`hmac-sha1`, `hmac-sha256`, `hmac-sha384`, `hmac-sha512`; `sha256` or `sha1` of a \
              signed text with `{secret}` in it; `ed25519`, `ecdsa-p256-sha256` (the secrets then \
              hold public keys); `rsa-sha256`, `rsa-sha1` (PKCS #1 v1.5, with a public key or with the \
-             certificate that `key_url` names); `jwt` (a JSON Web Token); `token` (the header holds \
+             certificate that `key_url` names); `jwt` (a JSON Web Token); `http-message-signatures` (RFC 9421); `token` (the header holds \
              the secret itself).",
         ),
         optional(
@@ -96,6 +96,7 @@ pub static SIGNATURE_KEYS: TableKeys = TableKeys {
         published::CLAIMS,
         published::BODY_CLAIM,
         published::TOKEN_FROM,
+        published::COMPONENTS,
         published::X5C_ROOT,
         published::X5C_MARKERS,
         published::KEY_URL,
@@ -221,6 +222,7 @@ fn signature(table: &TableReader<'_>) -> Option<SignatureRule> {
     let fallback = fallback(table);
     let token = published::token(table, algorithm);
     let certificate = published::certificate(table);
+    let components = published::components(table, algorithm);
     let claims = published::claims(table);
     let stands_alone = table.get("header").is_none()
         && table.get("from").is_none()
@@ -244,6 +246,7 @@ fn signature(table: &TableReader<'_>) -> Option<SignatureRule> {
         fallback,
         token: token?,
         certificate: certificate?,
+        components,
         claims,
     })
 }
@@ -289,7 +292,10 @@ fn places_of_signature(
 ) -> Option<Vec<Place>> {
     if let Some(item) = table.get("token_from") {
         if table.get("header").is_some() || table.get("from").is_some() {
-            item.refuse("stated beside `header` or `from`", "exactly one of header, from, token_from");
+            item.refuse(
+                "stated beside `header` or `from`",
+                "exactly one of header, from, token_from",
+            );
             return None;
         }
         let place = item.form::<Place>()?;
@@ -299,9 +305,15 @@ fn places_of_signature(
         }
         return Some(vec![place]);
     }
-    if algorithm == Some(Algorithm::Jwt) && table.get("header").is_none() && table.get("from").is_none()
+    if algorithm == Some(Algorithm::Jwt)
+        && table.get("header").is_none()
+        && table.get("from").is_none()
     {
         return Some(vec![Place::Header(http::header::AUTHORIZATION)]);
+    }
+    if algorithm == Some(Algorithm::HttpMessageSignatures) {
+        // The RFC's own; nothing else is read.
+        return Some(vec![Place::Header(HeaderName::from_static("signature"))]);
     }
     let allowed = "the header that the signature stands in as \"X-Signature\", or `from`";
     match (table.get("header"), table.get("from")) {
@@ -324,7 +336,10 @@ fn places_of_signature(
     }
 }
 
-pub(super) fn one_or_more<T>(item: &Item<'_>, read: impl Fn(&Item<'_>) -> Option<T>) -> Option<Vec<T>> {
+pub(super) fn one_or_more<T>(
+    item: &Item<'_>,
+    read: impl Fn(&Item<'_>) -> Option<T>,
+) -> Option<Vec<T>> {
     if matches!(item.node.value, hookward_settings::document::Value::Text(_)) {
         return read(item).map(|one| vec![one]);
     }
@@ -374,10 +389,7 @@ const TOKEN_WINDOW: TimestampRule = TimestampRule {
     max_ahead: Duration::from_mins(1),
 };
 
-fn timestamp(
-    table: &TableReader<'_>,
-    default: Option<TimestampPlace>,
-) -> Option<TimestampRule> {
+fn timestamp(table: &TableReader<'_>, default: Option<TimestampPlace>) -> Option<TimestampRule> {
     let from = match table.get("from") {
         Some(item) => item.form::<TimestampPlace>(),
         None => {

@@ -87,10 +87,12 @@ impl Form for Place {
 
 impl Form for TimestampPlace {
     const NAME: &'static str = "a place";
-    const ALLOWED: &'static str = "header:NAME, item:PREFIX, item:#INDEX, json:/POINTER, claim:/POINTER";
+    const ALLOWED: &'static str =
+        "header:NAME, item:PREFIX, item:#INDEX, json:/POINTER, claim:/POINTER";
 
     fn parse(text: &str) -> Result<Self, Fault> {
-        Self::parse(text).map_err(|_| no_place(near_place(text, &["header", "json", "item", "claim"])))
+        Self::parse(text)
+            .map_err(|_| no_place(near_place(text, &["header", "json", "item", "claim"])))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which headers a scheme reads: what goes on to receivers and what may not be laid over it depend on
 //! them.
 
-use super::{Part, Place, Scheme, TimestampPlace};
+use super::{Algorithm, Part, Place, Scheme, TimestampPlace};
 use http::HeaderName;
 
 impl Scheme {
@@ -35,6 +35,10 @@ impl Scheme {
             | Part::Sns
             | Part::Lowercase(_) => None,
         });
+        let is_message = self.signature.algorithm == Algorithm::HttpMessageSignatures;
+        let message = ["signature-input", "content-digest"].into_iter().filter(|_| is_message);
+        let message = message.chain(self.signature.components.iter().map(String::as_str));
+        let message = message.filter_map(|name| HeaderName::try_from(name).ok());
         let required = self.signature.require.iter().map(|(name, _)| name);
         let timestamp = self.timestamp.iter().filter_map(|rule| match &rule.from {
             TimestampPlace::Header(name) => Some(name),
@@ -48,8 +52,9 @@ impl Scheme {
         let handshake = self.handshake.iter().filter_map(|handshake| handshake.kind.header());
         let mut all: Vec<HeaderName> = Vec::new();
         let named = self.signature.certificate.iter().filter_map(|rule| rule.url.header());
-        let found = self.signature_headers().chain(named).chain(signed).chain(required).chain(timestamp);
-        for name in found.chain(event).cloned().chain(handshake) {
+        let found =
+            self.signature_headers().chain(named).chain(signed).chain(required).chain(timestamp);
+        for name in found.chain(event).cloned().chain(handshake).chain(message) {
             if !all.contains(&name) {
                 all.push(name);
             }

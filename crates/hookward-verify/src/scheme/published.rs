@@ -84,9 +84,10 @@ impl SignatureRule {
     /// Whether nobody can change what is read at `place` without breaking the proof.
     #[must_use]
     pub fn covers(&self, place: &Place) -> bool {
-        use super::Algorithm::{Jwt, Token};
+        use super::Algorithm::{HttpMessageSignatures, Jwt, Token};
         match self.algorithm {
             Token => false,
+            HttpMessageSignatures => crate::message_signatures::covers(&self.components, place),
             Jwt => place.singles().all(|single| match single {
                 Place::Claim(_) => true,
                 Place::Json(_) | Place::BodySha256 => self.token.body_claim.is_some(),
@@ -127,8 +128,9 @@ impl HostPattern {
         }
         let wild = labels.iter().rposition(|label| label.contains('*'));
         if wild.is_some_and(|at| at + 2 >= labels.len()) {
-            return Err("`*` may not stand in the last two labels: anybody can have such a host"
-                .to_owned());
+            return Err(
+                "`*` may not stand in the last two labels: anybody can have such a host".to_owned()
+            );
         }
         _ = port;
         Ok(Self(text.to_owned()))
@@ -184,8 +186,9 @@ impl PathPattern {
     /// What is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
         if !text.starts_with('/') || text.contains(['?', '#', '%', '\\']) || text.contains("..") {
-            return Err("not a path: it begins with `/` and has no `?`, `#`, `%`, `\\` or `..`"
-                .to_owned());
+            return Err(
+                "not a path: it begins with `/` and has no `?`, `#`, `%`, `\\` or `..`".to_owned()
+            );
         }
         Ok(Self(text.to_owned()))
     }

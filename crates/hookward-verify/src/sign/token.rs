@@ -108,11 +108,7 @@ fn put(within: &mut Value, names: &[String], value: Value) {
     }
 }
 
-fn make(
-    algorithm: JwtAlgorithm,
-    key: &SigningKey<'_>,
-    text: &[u8],
-) -> Result<Vec<u8>, SignError> {
+fn make(algorithm: JwtAlgorithm, key: &SigningKey<'_>, text: &[u8]) -> Result<Vec<u8>, SignError> {
     let private = match (key, algorithm) {
         (SigningKey::Shared(secret), JwtAlgorithm::Hs256) => {
             let mut hash = Running::hmac_sha256(secret.text.expose())

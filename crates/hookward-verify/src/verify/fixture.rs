@@ -36,6 +36,7 @@ pub fn source(header: &str) -> Sender {
                 fallback: None,
                 token: TokenRule::default(),
                 certificate: None,
+                components: Vec::new(),
                 claims: Vec::new(),
             },
             timestamp: None,
@@ -190,5 +191,7 @@ pub fn ec_jwk(id: &str) -> String {
     let point = key.verifying_key().to_sec1_point(false);
     let (x, y) = point.as_bytes().get(1..).expect("a point").split_at(32);
     let (x, y) = (BASE64URL_NOPAD.encode(x), BASE64URL_NOPAD.encode(y));
-    format!(r#"{{"kty":"EC","crv":"P-256","kid":"{id}","use":"sig","alg":"ES256","x":"{x}","y":"{y}"}}"#)
+    format!(
+        r#"{{"kty":"EC","crv":"P-256","kid":"{id}","use":"sig","alg":"ES256","x":"{x}","y":"{y}"}}"#
+    )
 }

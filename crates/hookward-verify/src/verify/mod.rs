@@ -28,6 +28,7 @@ pub use texts::signed_text;
 use crate::fault::Fault;
 use crate::jwt;
 use crate::keys::{Key, Keys, Method, Running};
+use crate::message_signatures;
 use crate::request::Request;
 use crate::scheme::{Algorithm, SignatureRule};
 use crate::sender::Sender;
@@ -65,6 +66,11 @@ impl Genuine {
     /// The same with the payload of the token that it rests on.
     pub(crate) fn with_token(self, payload: Arc<[u8]>, lifetime: Lifetime) -> Self {
         Self { token: Some(payload), lifetime, ..self }
+    }
+
+    /// The same with a time in which it holds.
+    pub(crate) fn with_lifetime(self, lifetime: Lifetime) -> Self {
+        Self { lifetime, ..self }
     }
 
     /// The payload of the token that proves it: JSON, read strictly; `None` where there is no token.
@@ -208,8 +214,14 @@ pub fn check(
     body: &[u8],
 ) -> Result<Genuine, Fault> {
     let inputs = Inputs::whole(source, head, body)?;
-    if source.scheme.signature.algorithm == Algorithm::Jwt {
-        return jwt::check(&inputs, keys, body);
+    match source.scheme.signature.algorithm {
+        Algorithm::Jwt => return jwt::check(&inputs, keys, body),
+        Algorithm::HttpMessageSignatures => {
+            let genuine = message_signatures::check(&inputs, keys, body)?;
+            signed::members_are_right(source, body)?;
+            return Ok(genuine);
+        }
+        _ => {}
     }
     let genuine = Reading::of(&inputs)?.judge(keys, Vec::new(), body)?;
     signed::members_are_right(source, body)?;
@@ -297,7 +309,8 @@ impl<'a> Reading<'a> {
     /// Whether this key made one of the signatures, all of them having been compared.
     fn has_match(&self, key: &Key, fed: Option<Running>, body: &[u8]) -> bool {
         let signed = key.signed(self.method, fed, &self.pieces, body);
-        let other = self.other_pieces.as_deref().map(|pieces| key.signed(self.method, None, pieces, body));
+        let other =
+            self.other_pieces.as_deref().map(|pieces| key.signed(self.method, None, pieces, body));
         self.signatures.iter().fold(false, |found, signature| {
             let matches = signed.matches(signature);
             let matches_other = other.as_ref().is_some_and(|other| other.matches(signature));
@@ -363,7 +376,8 @@ pub fn signed_pieces<'a>(
     head: Request<'a>,
     body: &'a [u8],
 ) -> Result<Vec<Piece<'a>>, Fault> {
-    if source.scheme.signature.algorithm == Algorithm::Token {
+    let algorithm = source.scheme.signature.algorithm;
+    if matches!(algorithm, Algorithm::Token | Algorithm::Jwt | Algorithm::HttpMessageSignatures) {
         return Ok(Vec::new());
     }
     let text = timestamp_text(source, head, body);

@@ -6,11 +6,12 @@
 use super::{items, url};
 use crate::fault::Fault;
 use crate::json::{Member, read_raw};
+use crate::jwt::is_one_of;
 use crate::keys::sha256;
 use crate::request::{Request, folded};
-use crate::jwt::is_one_of;
 use crate::scheme::{
-    Algorithm, ClaimRule, Part, Place, Pointer, SNS_MEMBERS, Scheme, Template, TimestampPlace, UrlForm,
+    Algorithm, ClaimRule, Part, Place, Pointer, SNS_MEMBERS, Scheme, Template, TimestampPlace,
+    UrlForm,
 };
 use crate::sender::Sender;
 use http::HeaderName;
@@ -40,13 +41,14 @@ impl<'a> Inputs<'a> {
     /// A request whose body has not arrived; `None` where the rule cannot be read without it.
     pub fn of_head(source: &'a Sender, head: Request<'a>) -> Option<Self> {
         let rule = &source.scheme.signature;
-        let needs_body = rule.algorithm == Algorithm::Jwt
-            || rule.certificate.is_some()
-            || !rule.claims.is_empty()
-            || !named_pointers(&source.scheme).is_empty()
-            || rule.signed_texts().any(|text| {
-                text.any(|part| matches!(part, Part::FormSorted | Part::Crc32 | Part::Sns))
-            });
+        let needs_body =
+            matches!(rule.algorithm, Algorithm::Jwt | Algorithm::HttpMessageSignatures)
+                || rule.certificate.is_some()
+                || !rule.claims.is_empty()
+                || !named_pointers(&source.scheme).is_empty()
+                || rule.signed_texts().any(|text| {
+                    text.any(|part| matches!(part, Part::FormSorted | Part::Crc32 | Part::Sns))
+                });
         (!needs_body).then(|| Self { source, head, body: None, values: Vec::new() })
     }
 

@@ -10,9 +10,19 @@ use std::borrow::Cow;
 pub enum Signed<'k> {
     Tag(Tag),
     Token(&'k Tag),
-    Ed25519 { public: &'k ed25519_dalek::VerifyingKey, text: Cow<'k, [u8]> },
-    Ecdsa { public: &'k p256::ecdsa::VerifyingKey, hash: Vec<u8> },
-    Public { key: &'k PublicKey, method: Option<Method>, text: Cow<'k, [u8]> },
+    Ed25519 {
+        public: &'k ed25519_dalek::VerifyingKey,
+        text: Cow<'k, [u8]>,
+    },
+    Ecdsa {
+        public: &'k p256::ecdsa::VerifyingKey,
+        hash: Vec<u8>,
+    },
+    Public {
+        key: &'k PublicKey,
+        method: Option<Method>,
+        text: Cow<'k, [u8]>,
+    },
     /// No key, so nothing matches.
     Nothing,
 }

@@ -120,7 +120,10 @@ impl Delivery {
                 SigningKey::Private(&private)
             }
             Algorithm::RsaSha256 => {
-                private = Secret::from(include_str!("../../../../crates/hookward-verify/tests/keys/rsa.pem").to_owned());
+                private = Secret::from(
+                    include_str!("../../../../crates/hookward-verify/tests/keys/rsa.pem")
+                        .to_owned(),
+                );
                 SigningKey::Private(&private)
             }
             _ => SigningKey::Shared(&source.sender.secrets[0]),
@@ -203,7 +206,8 @@ impl SecretReader for Secrets {
             }
             "rsa-sha256" => {
                 let own = include_str!("../../../../crates/hookward-verify/tests/keys/rsa.pub.pem");
-                let other = include_str!("../../../../crates/hookward-verify/tests/keys/rsa-other.pub.pem");
+                let other =
+                    include_str!("../../../../crates/hookward-verify/tests/keys/rsa-other.pub.pem");
                 return Some(Secret::from(if is_other { other } else { own }.to_owned()));
             }
             _ => bytes,
