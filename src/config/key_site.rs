@@ -59,12 +59,11 @@ pub(super) fn read(item: &Item<'_>) -> Option<Site> {
         }
         (None, Some(by_id)) => {
             let url = https(&by_id);
-            let credential = |item: Option<Item<'_>>, name: &str| match item {
-                Some(item) => secrets::read(&item),
-                None => {
+            let credential = |item: Option<Item<'_>>, name: &str| {
+                if item.is_none() {
                     table.missing(name, "a secret as { env = \"PLAID_SECRET\" }");
-                    None
                 }
+                secrets::read(&item?)
             };
             let client_id = credential(client_id, "client_id");
             let secret = credential(secret, "secret");

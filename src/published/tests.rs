@@ -128,7 +128,7 @@ async fn a_place_is_asked_at_the_start_and_again_after_nine_tenths_of_its_time()
     assert_eq!(keys.standing().fetched_at, None);
     world.tick().await;
     assert_eq!(world.site.asked(), 1);
-    world.clock.advance(Duration::from_mins(9) - SECOND);
+    world.clock.advance(Duration::from_secs(9 * 60 - 1));
     world.tick().await;
     assert_eq!(world.site.asked(), 1, "not yet");
     world.clock.advance(SECOND);

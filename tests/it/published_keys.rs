@@ -174,7 +174,7 @@ fn a_site_that_does_not_answer_as_it_should_gives_no_key_and_the_sender_comes_ag
     let response = Sender::to(&proxy).deliver(&push("/slow", "1", &good()));
     assert_eq!(response.verdict(), (503, "rejected", "secret_unavailable".to_owned()));
     let waited = instant().saturating_sub(start);
-    assert!(waited < Duration::from_millis(4000), "longer than respond_within: {waited:?}");
+    assert!(waited < Duration::from_secs(4), "longer than respond_within: {waited:?}");
     eventually("the slow site is given up", || {
         keys_status(&proxy, "slow")["last_error"].as_str().is_some_and(|why| why.contains("5 s"))
     });
@@ -233,7 +233,10 @@ fn message(site: &KeyServer, members: &[(&str, &str)]) -> Delivery {
         members.push(("TopicArn", "arn:aws:sns:us-west-2:1:orders".to_owned()));
     }
     members.sort();
-    let text: String = members.iter().map(|(name, value)| format!("{name}\n{value}\n")).collect();
+    let mut text = String::new();
+    for (name, value) in &members {
+        text.extend([*name, "\n", value, "\n"]);
+    }
     let mut body = serde_json::Map::new();
     for (name, value) in members {
         body.insert(name.to_owned(), value.into());

@@ -163,9 +163,14 @@ pub fn answer_body(
             is_number.then(|| Ok(Reply::empty()))
         }
         Kind::ExactOnline => body.is_empty().then(|| Ok(Reply::empty())),
-        Kind::Meta | Kind::X | Kind::Okta | Kind::Dropbox | Kind::Trello | Kind::Ebay => None,
-        // It takes a request of ours; see `confirmation`.
-        Kind::AwsSns => None,
+        // The last one takes a request of ours; see `confirmation`.
+        Kind::Meta
+        | Kind::X
+        | Kind::Okta
+        | Kind::Dropbox
+        | Kind::Trello
+        | Kind::Ebay
+        | Kind::AwsSns => None,
     }
 }
 

@@ -361,7 +361,7 @@ pub enum Part {
     /// The headers that the item with this prefix names: the names as listed there, then the value of
     /// each, joined by dots (Hook0).
     Listed(String),
-    /// The CRC-32 of the body, in decimal (PayPal).
+    /// The CRC-32 of the body, in decimal (`PayPal`).
     Crc32,
     /// The members of a message of Amazon SNS that its signature covers, as names and values on
     /// lines of their own.

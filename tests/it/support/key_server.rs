@@ -105,7 +105,7 @@ impl KeyServer {
 
     /// The `[fetch]` table that trusts it.
     pub fn fetch(&self) -> String {
-        format!("[fetch]\nca = {:?}", self.files.path().join("ca.pem"))
+        format!("[fetch]\nca = \"{}\"", self.files.path().join("ca.pem").display())
     }
 
     /// How often this path, query included, was asked for.

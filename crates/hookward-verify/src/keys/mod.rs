@@ -183,8 +183,14 @@ impl Key {
             other => other,
         };
         let material = match rule.algorithm {
+            Algorithm::HttpMessageSignatures if is_pem(text) => {
+                Material::Public { key: Arc::new(PublicKey::from_text(text)?), only: None }
+            }
             Algorithm::HmacSha1 => Material::hash(Running::hmac_sha1(&key()?))?,
-            Algorithm::HmacSha256 => Material::hash(Running::hmac_sha256(&key()?))?,
+            // A shared secret: public keys of RFC 9421 are PEM, see above.
+            Algorithm::HmacSha256 | Algorithm::HttpMessageSignatures => {
+                Material::hash(Running::hmac_sha256(&key()?))?
+            }
             Algorithm::HmacSha384 => Material::hash(Running::hmac_sha384(&key()?))?,
             Algorithm::HmacSha512 => Material::hash(Running::hmac_sha512(&key()?))?,
             Algorithm::Sha256 => Material::Hash(Running::sha256()),
@@ -201,10 +207,6 @@ impl Key {
             Algorithm::RsaSha1 | Algorithm::RsaSha256 if rule.certificate.is_some() => {
                 Material::Elsewhere
             }
-            Algorithm::HttpMessageSignatures if is_pem(text) => {
-                Material::Public { key: Arc::new(PublicKey::from_text(text)?), only: None }
-            }
-            Algorithm::HttpMessageSignatures => Material::hash(Running::hmac_sha256(&key()?))?,
             Algorithm::RsaSha1 | Algorithm::RsaSha256 | Algorithm::Jwt => {
                 let key = PublicKey::from_text(text)?;
                 if !rule.methods().any(|method| key.fits(method)) {

@@ -231,10 +231,8 @@ pub(super) fn certificate(table: &TableReader<'_>) -> Option<Option<CertificateR
     if path.is_none() {
         table.missing("key_path", <PathPattern as Form>::ALLOWED);
     }
-    let hosts = hosts.and_then(|item| {
-        let hosts = super::scheme::one_or_more(&item, |item| item.form::<HostPattern>())?;
-        Some(hosts)
-    });
+    let host = |item: &Item<'_>| item.form::<HostPattern>();
+    let hosts = hosts.and_then(|item| super::scheme::one_or_more(&item, host));
     let path = path.and_then(|item| item.form::<PathPattern>());
     Some(Some(CertificateRule { url: place?, hosts: hosts?, path: path? }))
 }

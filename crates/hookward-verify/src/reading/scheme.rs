@@ -390,14 +390,13 @@ const TOKEN_WINDOW: TimestampRule = TimestampRule {
 };
 
 fn timestamp(table: &TableReader<'_>, default: Option<TimestampPlace>) -> Option<TimestampRule> {
-    let from = match table.get("from") {
-        Some(item) => item.form::<TimestampPlace>(),
-        None => {
-            if default.is_none() {
-                table.missing("from", <TimestampPlace as Form>::ALLOWED);
-            }
-            default
+    let from = if let Some(item) = table.get("from") {
+        item.form::<TimestampPlace>()
+    } else {
+        if default.is_none() {
+            table.missing("from", <TimestampPlace as Form>::ALLOWED);
         }
+        default
     };
     let format = table.get("format").map(|item| item.choice(&TimeFormat::NAMES));
     let max_age = table.get("max_age").map(|item| max_age(&item));

@@ -274,7 +274,7 @@ impl<'a> Reading<'a> {
             (true, Some(older)) => Guard::Older(inputs.pieces_of(&older.signed, text.as_deref())?),
         };
         let method = rule.methods().next();
-        Ok(Self { signatures, method, pieces, other_pieces, sent, guard })
+        Ok(Self { signatures, pieces, method, other_pieces, sent, guard })
     }
 
     /// Tries every key on every signature. `fed` are the keys' hashes that have taken the body, in
