@@ -1,6 +1,7 @@
 //! `[sources.NAME]`: a sender, with its preset's facts filled in.
 
 use super::dedupe::DedupeSettings;
+use super::key_site::{self, Site};
 use super::{route, server};
 use crate::delivery::headers;
 use crate::delivery::source::{Answers, Mode, Source, Unrouted};
@@ -15,8 +16,8 @@ use hookward_verify::keys::Keys;
 use hookward_verify::presets;
 use hookward_verify::reading::preset::{self, PresetFacts};
 use hookward_verify::reading::scheme;
-use hookward_verify::scheme::Scheme;
-use hookward_verify::sender::Sender;
+use hookward_verify::scheme::{Algorithm, Part, Scheme};
+use hookward_verify::sender::{KeySite, Sender};
 use http::HeaderName;
 use std::time::Duration;
 
@@ -37,7 +38,13 @@ pub(super) static KEYS: TableKeys = TableKeys {
             "The built-in facts about a sender; every key that stands here overrides the preset's. \
              `hookward presets` lists them.",
         ),
-        required("secrets", "list of secrets", "Newest first; a signature by any of them is good."),
+        optional(
+            "secrets",
+            "list of secrets",
+            "they have to be there, unless the request brings or names its key",
+            "Newest first; a signature by any of them is good. Or where the sender [publishes its \
+             keys](#published-keys).",
+        ),
         key(
             "respond_within",
             "duration",
@@ -199,10 +206,10 @@ pub(super) fn read<'a>(
         table.note(Severity::Warning, "handshake", &what, None);
     }
     let guard = table.get("replay_guard").and_then(|item| item.choice(&[("signature", true)]));
-    let secrets = read_secrets(&table);
+    let secrets = read_secrets(&table, scheme.as_ref());
     let source = |path: RequestPath, scheme: Scheme, secrets: Secrets| {
-        let Secrets { readable, unreadable } = secrets;
-        let (secrets, keys) = keys(&table, &scheme, readable, &unreadable);
+        let Secrets { readable, unreadable, key_sites } = secrets;
+        let (secrets, keys) = keys(&table, &scheme, readable, (&unreadable, &key_sites));
         Source {
             name: draft.name.into(),
             path: path.0,
@@ -210,6 +217,7 @@ pub(super) fn read<'a>(
                 scheme,
                 secrets,
                 keys,
+                key_sites,
                 public_url: public_url.map(|url| url.0),
                 preset: draft.preset.as_ref().map(|preset| preset.name.to_owned()),
                 replay_guard: guard.unwrap_or(false),
@@ -275,6 +283,7 @@ fn read_scheme(draft: &Draft<'_>, table: &TableReader<'_>) -> (Option<Scheme>, O
         && matches!(table.get("signature").map(|i| &i.node.value), Some(Value::Table(_)))
         && !table.states("signature.header")
         && !table.states("signature.from")
+        && !is_token(table)
     {
         let what = format!(
             "{} does not publish the header of its signature, so it has to be stated; `hookward \
@@ -285,6 +294,15 @@ fn read_scheme(draft: &Draft<'_>, table: &TableReader<'_>) -> (Option<Scheme>, O
         return (None, None);
     }
     scheme::read(table)
+}
+
+/// Whether the scheme is a token's, which has a place of its own.
+fn is_token(table: &TableReader<'_>) -> bool {
+    let algorithm = match table.get("signature").map(|item| &item.node.value) {
+        Some(Value::Table(signature)) => signature.get("algorithm"),
+        _ => None,
+    };
+    matches!(algorithm.map(|node| &node.value), Some(Value::Text(name)) if name == "jwt")
 }
 
 fn allow(item: &Item<'_>) -> Option<Vec<ipnet::IpNet>> {
@@ -321,10 +339,32 @@ fn pass_headers(item: &Item<'_>) -> Option<Vec<HeaderName>> {
 struct Secrets {
     readable: Vec<NamedSecret>,
     unreadable: Vec<UnreadableSecret>,
+    key_sites: Vec<KeySite>,
 }
 
-fn read_secrets(table: &TableReader<'_>) -> Option<Secrets> {
+/// Whether the scheme finds its keys by what the request names or brings, without any secret.
+fn needs_no_secret(scheme: &Scheme) -> bool {
+    let rule = &scheme.signature;
+    let names_its_key = rule.certificate.is_some() || rule.token.root.is_some();
+    names_its_key && !rule.signed.any(|part| *part == Part::Secret)
+}
+
+fn read_secrets(table: &TableReader<'_>, scheme: Option<&Scheme>) -> Option<Secrets> {
     let allowed = "a list as [{ env = \"SHOP_SECRET\" }], newest first";
+    let no_root = |scheme: &Scheme| scheme.signature.token.root.is_none();
+    if table.states("signature.x5c_markers") && scheme.is_some_and(no_root) {
+        let what =
+            "the token brings its certificates, and nothing says which root they have to end at";
+        table.note(Severity::Error, "signature.x5c_root", what, Some("the path of a certificate"));
+        return None;
+    }
+    if scheme.is_some_and(needs_no_secret) {
+        if let Some(item) = table.get("secrets") {
+            let what = "there are none: the key is the one that the request names or brings";
+            item.hidden().refuse(what, "no `secrets`");
+        }
+        return Some(Secrets::default());
+    }
     let list = table.require("secrets", allowed)?.hidden();
     let items = list.list(allowed)?;
     if items.is_empty() {
@@ -340,6 +380,18 @@ fn read_secrets(table: &TableReader<'_>) -> Option<Secrets> {
             item.contradicts("another secret of this source has the same name");
         }
         labels.push(label.clone());
+        if key_site::is_one(item) {
+            match key_site::read(item) {
+                Some(Site::Good(url, kind)) => {
+                    secrets.key_sites.push(KeySite { entry: index, label, url, kind });
+                }
+                Some(Site::Unreadable(why)) => {
+                    secrets.unreadable.push(UnreadableSecret { index, label, why });
+                }
+                None => whole = false,
+            }
+            continue;
+        }
         match secrets::read(item) {
             Some(Found::Secret(text)) => secrets.readable.push(NamedSecret { label, text }),
             Some(Found::Unreadable(why)) => {
@@ -359,7 +411,29 @@ fn read_secrets(table: &TableReader<'_>) -> Option<Secrets> {
             item.warn(format!("{why}; until it can be read, {meanwhile}"));
         }
     }
+    if let Some(site) = secrets.key_sites.first() {
+        let item = items.get(site.entry).unwrap_or(&list);
+        if secrets.key_sites.len() + secrets.unreadable.len() < items.len() {
+            item.contradicts("beside secrets of another kind: all are published, or none is");
+            return None;
+        }
+        if !scheme.is_none_or(publishes) {
+            let allowed = "`algorithm = \"jwt\"` with RS256, PS256, ES256 or EdDSA, or \
+                           `http-message-signatures`";
+            item.refuse("keys that are published do not go with the algorithm", allowed);
+            return None;
+        }
+    }
     whole.then_some(secrets)
+}
+
+/// Whether a scheme's signatures can be checked with a key set that everybody knows.
+fn publishes(scheme: &Scheme) -> bool {
+    let rule = &scheme.signature;
+    match rule.algorithm {
+        Algorithm::Jwt => rule.methods().next().is_some(),
+        other => other == Algorithm::HttpMessageSignatures,
+    }
 }
 
 fn label(item: &Item<'_>, index: usize) -> String {
@@ -381,8 +455,11 @@ fn keys(
     table: &TableReader<'_>,
     scheme: &Scheme,
     secrets: Vec<NamedSecret>,
-    unreadable: &[UnreadableSecret],
+    (unreadable, key_sites): (&[UnreadableSecret], &[KeySite]),
 ) -> (Vec<NamedSecret>, Result<Keys, String>) {
+    if needs_no_secret(scheme) || !key_sites.is_empty() {
+        return (Vec::new(), Ok(Keys::published()));
+    }
     if secrets.is_empty() {
         let told =
             unreadable.iter().map(|secret| format!("secrets[{}]: {}", secret.index, secret.why));

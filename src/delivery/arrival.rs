@@ -70,10 +70,9 @@ pub fn handshake_in_body(
     genuine: &Result<Genuine, Fault>,
     now: UnixMillis,
 ) -> Option<Result<Reply, Fault>> {
-    let verified = genuine
-        .as_ref()
-        .map_err(Fault::clone)
-        .and_then(|genuine| source.sender.check_freshness(genuine.sent(), now));
+    let verified = genuine.as_ref().map_err(Fault::clone).and_then(|genuine| {
+        source.sender.check_token_freshness(genuine.sent(), genuine.lifetime(), now)
+    });
     handshake::answer_body(&source.sender, head.view(), body, verified.as_ref().copied())
 }
 
