@@ -11,6 +11,7 @@ pub mod edge;
 pub mod inbox;
 pub mod operator;
 pub mod outcome;
+pub mod published;
 pub mod request;
 pub mod senders;
 pub mod telemetry;

@@ -6,6 +6,7 @@ use super::{complain, print};
 use crate::config::{
     Config, Problem, Style, SystemSecrets, counts, render_problems, report, to_json,
 };
+use crate::published;
 use std::io::{IsTerminal as _, stderr};
 use std::path::PathBuf;
 
@@ -20,20 +21,32 @@ pub struct Arguments {
     /// Print the problems to stdout as one JSON document, and nothing else
     #[arg(long)]
     json: bool,
+    /// Fetch the keys that senders publish, each once, and name what fails
+    #[arg(long)]
+    online: bool,
 }
 
-/// Ends with 2 on an error, else with 0: a warning stops nobody.
+/// Ends with 2 on an error, with 1 where keys could not be fetched, else with 0: a warning stops nobody.
 ///
 /// # Errors
 /// When stdout cannot be written to.
 pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let file = arguments.file.or(arguments.positional.as_ref());
     let loaded = Config::load(&file.path(), &SystemSecrets);
-    let exit = if loaded.is_ok() { Exit::Done } else { Exit::Usage };
-    let (config, problems) = match loaded {
+    let mut exit = if loaded.is_ok() { Exit::Done } else { Exit::Usage };
+    let (config, mut problems) = match loaded {
         Ok((config, problems)) => (Some(config), problems),
         Err(problems) => (None, problems),
     };
+    if arguments.online
+        && let Some(config) = &config
+    {
+        let unfetched = published::fetch_each(config, &file.path().to_string_lossy());
+        if !unfetched.is_empty() {
+            exit = Exit::No;
+            problems.splice(0..0, unfetched);
+        }
+    }
     if arguments.json {
         print(&format!("{}\n", to_json(&problems)))?;
         return Ok(exit);

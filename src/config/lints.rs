@@ -2,6 +2,7 @@
 //!
 //! The arithmetic between tables, and what the signature of a source does not cover.
 
+mod published;
 mod shared;
 
 use super::source::Draft;
@@ -47,6 +48,7 @@ pub(super) fn judge<'a>(
             freshness(source, draft, &table);
             body_limit(config, draft, &table);
             strength(source, &table);
+            published::owners(source, draft, &table);
             routes(source, &table);
             if draft.preset.as_ref().is_some_and(|preset| preset.unconfirmed) {
                 let what = "rests on facts that could not be confirmed; judge a real delivery with \
@@ -248,7 +250,19 @@ fn coverage(source: &Source, table: &TableReader<'_>) {
         table.note(Severity::Warning, "signature.algorithm", what, None);
         return;
     }
-    if !signature.signed_texts().all(Template::covers_body) {
+    if signature.algorithm == Algorithm::Jwt {
+        published::tokens(source, table);
+    } else if signature.algorithm == Algorithm::HttpMessageSignatures {
+        if !signature.components.iter().any(|name| name == "content-digest") {
+            let what = "`content-digest` need not be covered: whoever has captured one delivery can send \
+                        another body with its signature";
+            table.note(Severity::Warning, "signature.components", what, None);
+        }
+    } else if signature.signed.any(|part| *part == Part::Crc32) {
+        let what = "of the body a CRC-32 alone is signed: whoever has captured one delivery can make \
+                    another body that it fits";
+        table.note(Severity::Warning, "signature.signed", what, None);
+    } else if !signature.signed_texts().all(Template::covers_body) {
         let what = "the body is not signed: whoever has captured one delivery can send another \
                     body with its signature";
         table.note(Severity::Warning, "signature.signed", what, None);
@@ -273,7 +287,7 @@ fn coverage(source: &Source, table: &TableReader<'_>) {
         table.note(severity, key, &what, None);
     };
     let open = |places: &[Place]| -> Vec<String> {
-        let open = places.iter().filter(|place| !signature.signed.covers(place));
+        let open = places.iter().filter(|place| !signature.covers(place));
         open.map(ToString::to_string).collect()
     };
     let event = &source.sender.scheme.event;
@@ -327,6 +341,7 @@ fn covers_time(signature: &SignatureRule, from: &TimestampPlace) -> bool {
     let place = match from {
         TimestampPlace::Header(name) => Place::Header(name.clone()),
         TimestampPlace::Json(pointer) => Place::Json(pointer.clone()),
+        TimestampPlace::Claim(_) => return true,
         TimestampPlace::Item(_) | TimestampPlace::ItemAt(_) => {
             return signature.signed.any(|part| *part == Part::Timestamp);
         }
@@ -339,7 +354,7 @@ const LEAST_SECRET_BYTES: usize = 16;
 
 fn strength(source: &Source, table: &TableReader<'_>) {
     let signature = &source.sender.scheme.signature;
-    if matches!(signature.algorithm, Algorithm::Ed25519 | Algorithm::EcdsaP256Sha256) {
+    if signature.algorithm.is_public_key() {
         return; // public keys
     }
     for (index, secret) in shared::positioned(source) {

@@ -9,8 +9,10 @@ mod admin;
 mod certificates;
 mod credentials;
 mod dedupe;
+mod fetch;
 mod forms;
 mod inbox;
+mod key_site;
 mod lints;
 mod listing;
 mod misplaced;
@@ -28,6 +30,7 @@ pub(crate) mod tests;
 pub use admin::{AdminSettings, LogFormat, LogSettings};
 pub use certificates::CertificateEnd;
 pub use dedupe::{DedupeSettings, OnStoreError, StoreSettings};
+pub use fetch::FetchSettings;
 pub(crate) use hookward_settings::problem::nearest;
 pub use hookward_settings::{
     Key, KeyDefault, Part, Place, Problem, SecretReader, Severity, SystemSecrets, TableKeys,
@@ -65,6 +68,8 @@ pub struct Config {
     pub dedupe: DedupeSettings,
     /// `[inbox]`; `None` if the store is one that cannot hold it.
     pub inbox: Option<InboxSettings>,
+    /// `[fetch]`.
+    pub fetch: FetchSettings,
     /// `[upstreams.*]`, in the order of the file.
     pub upstreams: Vec<UpstreamSettings>,
     /// What each upstream is shown beside the event.
@@ -87,6 +92,7 @@ static ROOT_KEYS: TableKeys = TableKeys {
         optional("log", "table", "all at their defaults", "See `[log]`."),
         optional("dedupe", "table", "all at their defaults", "See `[dedupe]`."),
         optional("inbox", "table", "all at their defaults", "See `[inbox]`."),
+        optional("fetch", "table", "all at their defaults", "See `[fetch]`."),
         optional("upstreams", "tables", "none", "See `[upstreams.NAME]`."),
         optional("sources", "tables", "none", "See `[sources.NAME]`."),
     ],
@@ -168,6 +174,8 @@ fn resolve(root: &Table, reading: &Reading<'_>, text: &str) -> Config {
     let log = admin::read_log(table("log", &admin::LOG_KEYS).as_ref());
     let dedupe = dedupe::read(table("dedupe", &dedupe::KEYS).as_ref());
 
+    let fetch = fetch::read(table("fetch", &fetch::KEYS).as_ref());
+
     let upstream_tables = entries(table("upstreams", &UPSTREAMS).as_ref());
     let upstream_names: Vec<_> = upstream_tables.iter().map(|(name, _)| *name).collect();
     let upstreams = upstream_tables.iter().filter_map(|(name, item)| {
@@ -189,8 +197,18 @@ fn resolve(root: &Table, reading: &Reading<'_>, text: &str) -> Config {
 
     let fingerprint = HEXLOWER.encode(&Sha256::digest(text.as_bytes()));
     let fingerprint = fingerprint.chars().take(16).collect();
-    let config =
-        Config { server, admin, log, dedupe, inbox, upstreams, credentials, sources, fingerprint };
+    let config = Config {
+        server,
+        admin,
+        log,
+        dedupe,
+        inbox,
+        fetch,
+        upstreams,
+        credentials,
+        sources,
+        fingerprint,
+    };
     lints::judge(&config, &root, &drafts, reading);
     config
 }

@@ -1,6 +1,8 @@
 //! The reference of all tables and keys, made from the declarations that the reader itself uses.
 
-use super::{admin, credentials, dedupe, inbox, retry, route, server, source, upstream};
+use super::{
+    admin, credentials, dedupe, fetch, inbox, key_site, retry, route, server, source, upstream,
+};
 use hookward_settings::keys::{Default, TableKeys};
 use hookward_settings::secrets;
 use hookward_verify::reading::scheme;
@@ -8,7 +10,7 @@ use std::fmt::Write as _;
 
 /// Every table, in the order of the reference.
 #[must_use]
-pub fn tables() -> [&'static TableKeys; 20] {
+pub fn tables() -> [&'static TableKeys; 22] {
     [
         &server::KEYS,
         &server::TLS_KEYS,
@@ -17,6 +19,7 @@ pub fn tables() -> [&'static TableKeys; 20] {
         &dedupe::KEYS,
         &dedupe::TLS_KEYS,
         &inbox::KEYS,
+        &fetch::KEYS,
         &upstream::KEYS,
         &upstream::TLS_KEYS,
         &upstream::HEALTH_KEYS,
@@ -30,6 +33,7 @@ pub fn tables() -> [&'static TableKeys; 20] {
         &scheme::HANDSHAKE_KEYS,
         &route::KEYS,
         &secrets::KEYS,
+        &key_site::KEYS,
     ]
 }
 
@@ -40,6 +44,7 @@ pub fn markdown() -> String {
     for table in tables() {
         let title = match table.title {
             "secret" => "A secret".to_owned(),
+            "published keys" => "Published keys".to_owned(),
             title => format!("`{title}`"),
         };
         let _ = writeln!(text, "### {title}\n\n{}\n", table.about);

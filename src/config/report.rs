@@ -49,6 +49,7 @@ fn source_row(source: &Source) -> [String; 7] {
         (Err(_), _) => "no: secret_unavailable",
     };
     let secrets = match &source.sender.keys {
+        Ok(_) if source.sender.has_published_keys() => "published".to_owned(),
         Ok(_) => source.sender.secrets.len().to_string(),
         Err(_) => "-".to_owned(),
     };

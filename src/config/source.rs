@@ -1,5 +1,8 @@
 //! `[sources.NAME]`: a sender, with its preset's facts filled in.
 
+mod secrets;
+
+use self::secrets::{Secrets, keys, needs_no_secret, publishes, read_secrets};
 use super::dedupe::DedupeSettings;
 use super::{route, server};
 use crate::delivery::headers;
@@ -9,14 +12,13 @@ use hookward_settings::document::{Table, Value};
 use hookward_settings::keys::{TableKeys, key, optional, required};
 use hookward_settings::problem::{Place, Severity, nearest};
 use hookward_settings::reading::{Item, Reading, TableReader};
-use hookward_settings::secrets::{self, Found};
 use hookward_settings::value::{PublicUrl, RequestPath};
 use hookward_verify::keys::Keys;
 use hookward_verify::presets;
 use hookward_verify::reading::preset::{self, PresetFacts};
 use hookward_verify::reading::scheme;
-use hookward_verify::scheme::Scheme;
-use hookward_verify::sender::Sender;
+use hookward_verify::scheme::{Algorithm, Part, Scheme};
+use hookward_verify::sender::{KeySite, Sender};
 use http::HeaderName;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -38,7 +40,13 @@ pub(super) static KEYS: TableKeys = TableKeys {
             "The built-in facts about a sender; every key that stands here overrides the preset's. \
              `hookward presets` lists them.",
         ),
-        required("secrets", "list of secrets", "Newest first; a signature by any of them is good."),
+        optional(
+            "secrets",
+            "list of secrets",
+            "they have to be there, unless the request brings or names its key",
+            "Newest first; a signature by any of them is good. Or where the sender [publishes its \
+             keys](#published-keys).",
+        ),
         key(
             "respond_within",
             "duration",
@@ -200,10 +208,10 @@ pub(super) fn read<'a>(
         table.note(Severity::Warning, "handshake", &what, None);
     }
     let guard = table.get("replay_guard").and_then(|item| item.choice(&[("signature", true)]));
-    let secrets = read_secrets(&table);
+    let secrets = read_secrets(&table, scheme.as_ref());
     let source = |path: RequestPath, scheme: Scheme, secrets: Secrets| {
-        let Secrets { readable, unreadable } = secrets;
-        let (secrets, keys) = keys(&table, &scheme, readable, &unreadable);
+        let Secrets { readable, unreadable, key_sites } = secrets;
+        let (secrets, keys) = keys(&table, &scheme, readable, (&unreadable, &key_sites));
         Source {
             name: draft.name.into(),
             path: path.0,
@@ -211,6 +219,7 @@ pub(super) fn read<'a>(
                 scheme,
                 secrets,
                 keys,
+                key_sites,
                 public_url: public_url.map(|url| url.0),
                 preset: draft.preset.as_ref().map(|preset| preset.name.to_owned()),
                 replay_guard: guard.unwrap_or(false),
@@ -276,6 +285,7 @@ fn read_scheme(draft: &Draft<'_>, table: &TableReader<'_>) -> (Option<Scheme>, O
         && matches!(table.get("signature").map(|i| &i.node.value), Some(Value::Table(_)))
         && !table.states("signature.header")
         && !table.states("signature.from")
+        && !is_token(table)
     {
         let what = format!(
             "{} does not publish the header of its signature, so it has to be stated; `hookward \
@@ -286,6 +296,15 @@ fn read_scheme(draft: &Draft<'_>, table: &TableReader<'_>) -> (Option<Scheme>, O
         return (None, None);
     }
     scheme::read(table)
+}
+
+/// Whether the scheme is a token's, which has a place of its own.
+fn is_token(table: &TableReader<'_>) -> bool {
+    let algorithm = match table.get("signature").map(|item| &item.node.value) {
+        Some(Value::Table(signature)) => signature.get("algorithm"),
+        _ => None,
+    };
+    matches!(algorithm.map(|node| &node.value), Some(Value::Text(name)) if name == "jwt")
 }
 
 fn allow(item: &Item<'_>) -> Option<Vec<ipnet::IpNet>> {
@@ -315,86 +334,4 @@ fn pass_headers(item: &Item<'_>) -> Option<Vec<HeaderName>> {
         );
         None
     })
-}
-
-/// The secrets of a source, newest first.
-#[derive(Default)]
-struct Secrets {
-    readable: Vec<NamedSecret>,
-    unreadable: Vec<UnreadableSecret>,
-}
-
-fn read_secrets(table: &TableReader<'_>) -> Option<Secrets> {
-    let allowed = "a list as [{ env = \"SHOP_SECRET\" }], newest first";
-    let list = table.require("secrets", allowed)?.hidden();
-    let items = list.list(allowed)?;
-    if items.is_empty() {
-        list.refuse("empty: no signature could be checked", allowed);
-        return None;
-    }
-    let mut labels = BTreeSet::new();
-    let mut secrets = Secrets::default();
-    let mut whole = true;
-    for (index, item) in items.iter().enumerate() {
-        let label = label(item, index);
-        if !labels.insert(label.clone()) {
-            item.contradicts("another secret of this source has the same name");
-        }
-        match secrets::read(item) {
-            Some(Found::Secret(text)) => secrets.readable.push(NamedSecret { label, text }),
-            Some(Found::Unreadable(why)) => {
-                secrets.unreadable.push(UnreadableSecret { index, label, why });
-            }
-            None => whole = false,
-        }
-    }
-    // What an unreadable one costs is known once all have been looked at.
-    let meanwhile = match secrets.readable.len() {
-        0 => "this source alone answers 503 secret_unavailable",
-        1 => "this source serves with its other secret alone",
-        _ => "this source serves with its other secrets",
-    };
-    for UnreadableSecret { index, why, .. } in &secrets.unreadable {
-        if let Some(item) = items.get(*index) {
-            item.warn(format!("{why}; until it can be read, {meanwhile}"));
-        }
-    }
-    whole.then_some(secrets)
-}
-
-fn label(item: &Item<'_>, index: usize) -> String {
-    let name = match &item.node.value {
-        Value::Table(table) => table.get("name"),
-        _ => None,
-    };
-    match name.map(|node| &node.value) {
-        Some(Value::Text(name)) if !name.is_empty() => name.clone(),
-        Some(_) => {
-            item.refuse("its `name` is not a text, or empty", "a name as \"2026-03\"");
-            index.to_string()
-        }
-        None => index.to_string(),
-    }
-}
-
-fn keys(
-    table: &TableReader<'_>,
-    scheme: &Scheme,
-    secrets: Vec<NamedSecret>,
-    unreadable: &[UnreadableSecret],
-) -> (Vec<NamedSecret>, Result<Keys, String>) {
-    if secrets.is_empty() {
-        let told = |secret: &UnreadableSecret| format!("secrets[{}]: {}", secret.index, secret.why);
-        return (secrets, Err(unreadable.iter().map(told).collect::<Vec<_>>().join("; ")));
-    }
-    match Keys::new(&secrets, &scheme.signature) {
-        Ok(keys) => (secrets, Ok(keys)),
-        Err(fault) => {
-            let what = format!("no key can be made of it: {fault}");
-            let needed = table.reading.needs(&table.path("secrets"));
-            let severity = if needed { Severity::Error } else { Severity::Warning };
-            table.note(severity, "secrets", &what, None);
-            (Vec::new(), Err(fault.to_string()))
-        }
-    }
 }

@@ -70,10 +70,9 @@ pub fn handshake_in_body(
     genuine: &Result<Genuine, Fault>,
     now: UnixMillis,
 ) -> Option<Result<Reply, Fault>> {
-    let verified = genuine
-        .as_ref()
-        .map_err(Fault::clone)
-        .and_then(|genuine| source.sender.check_freshness(genuine.sent(), now));
+    let verified = genuine.as_ref().map_err(Fault::clone).and_then(|genuine| {
+        source.sender.check_token_freshness(genuine.sent(), genuine.lifetime(), now)
+    });
     handshake::answer_body(&source.sender, head.view(), body, verified.as_ref().copied())
 }
 
@@ -109,4 +108,25 @@ impl From<BodyError> for Refusal {
             BodyError::Broken => Self::because(Reason::BadRequest, "the body broke off"),
         }
     }
+}
+
+/// Whether the address of a sender is one that `allow` lists; else what was judged.
+pub fn address_is_allowed(source: &Source, head: &RequestHead) -> Result<(), Refusal> {
+    let listed = source.allow.iter().any(|net| net.contains(&head.client));
+    if listed || source.allow.is_empty() {
+        return Ok(());
+    }
+    let judged = match (head.via, head.ignored_forwarding) {
+        (Some(proxy), _) if proxy == head.client => {
+            format!("judged {proxy}, a trusted proxy that names no sender")
+        }
+        (Some(proxy), _) => format!("judged {}, as the trusted proxy {proxy} says", head.client),
+        (None, true) => format!(
+            "judged {}, the other end of the connection; its X-Forwarded-For was ignored, since it is \
+             not in server.trusted_proxies",
+            head.client
+        ),
+        (None, false) => format!("judged {}, the other end of the connection", head.client),
+    };
+    Err(Refusal::because(Reason::AddressNotAllowed, judged))
 }

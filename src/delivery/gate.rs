@@ -17,6 +17,7 @@ use crate::delivery::sightings::Sightings;
 use crate::delivery::source::{RateLimit, Source, SourceTable};
 use crate::inbox::Inbox;
 use crate::outcome::{Outcome, Reason, Refusal};
+use crate::published::{HttpsClient, PublishedKeys, SourceKeys};
 use crate::telemetry::metrics::{Metrics, SourceMetrics, Stage, StageMetrics};
 use crate::upstream::{Forwarder, Forwarders};
 use arc_swap::ArcSwap;
@@ -66,6 +67,8 @@ pub struct Snapshot {
     pub uncertain_hold: Duration,
     /// Tells configurations apart.
     pub fingerprint: String,
+    /// What was fetched of senders' keys.
+    pub published: Arc<PublishedKeys>,
     on_store_error: OnStoreError,
     serving: Vec<Serving>,
     upstreams: HashMap<UpstreamName, Arc<ServedUpstream>>,
@@ -77,6 +80,8 @@ pub struct Serving {
     pub source: Arc<Source>,
     /// Which of its senders' headers go on.
     pub passing: Passing,
+    /// Its sender's published keys, if it has any.
+    pub published: Option<Arc<SourceKeys>>,
     /// Its counters.
     pub metrics: SourceMetrics,
     /// What was last seen of it.
@@ -133,10 +138,17 @@ impl Snapshot {
             })
             .collect();
         let sources = SourceTable::new(config.sources);
+        let published = before.map_or_else(
+            || PublishedKeys::new(Arc::clone(clock), Box::new(HttpsClient::new(&config.fetch))),
+            |before| Arc::clone(&before.published),
+        );
+        published.configure(&config.fetch);
+        published.keep(&sources.iter().cloned().collect::<Vec<_>>());
         let serving = sources
             .iter()
             .map(|source| Serving {
                 passing: Passing::of(&source.sender.scheme, &source.pass_headers),
+                published: published.of_source(source),
                 metrics: metrics.for_source(source),
                 sightings: Sightings::of(source, known(before, source)),
                 routes: source.routes.iter().map(|r| served(r, &leases, &upstreams)).collect(),
@@ -149,6 +161,7 @@ impl Snapshot {
             max_body_bytes: config.server.max_body_bytes,
             uncertain_hold: config.dedupe.uncertain_hold,
             fingerprint: config.fingerprint,
+            published,
             on_store_error: config.dedupe.on_store_error,
             serving,
             upstreams,

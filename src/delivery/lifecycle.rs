@@ -25,6 +25,7 @@ use crate::request::{Body, BodySource, RequestHead};
 use crate::telemetry::metrics::Stage;
 use hookward_claims::{ClaimRequest, ClaimTerms, Hold, Intent};
 use hookward_time::UnixMillis;
+use hookward_verify::confirmation;
 use hookward_verify::event::Event;
 use hookward_verify::fault::Fault;
 use hookward_verify::handshake::{self, Reply};
@@ -102,7 +103,7 @@ async fn live(
     report: &mut Report,
 ) -> Result<Answer, Stop> {
     let (arrived, signature) = course.arrive(body, report).await?;
-    let proof = course.prove(&arrived, signature, report)?;
+    let proof = Box::pin(course.prove(&arrived, signature, report)).await?;
     let route = course.route(&proof.event)?;
     // Boxed, here and below, so that what is refused before does not hold the room for it.
     let holds = Box::pin(course.claim(&arrived, &proof, route)).await?;
@@ -171,7 +172,7 @@ impl<'a> Course<'a> {
         let Self { gate, snapshot, serving, source, head, .. } = *self;
         let declared = arrival::declared_bytes(head);
         let admit = || {
-            address_is_allowed(source, head)?;
+            arrival::address_is_allowed(source, head)?;
             serving.take_from_rate_limit()?;
             serving.passing.judge_connection(&head.headers)
         };
@@ -194,7 +195,7 @@ impl<'a> Course<'a> {
 
     /// The signature, then what the event says of itself. No store is touched and nothing of the
     /// body believed before the signature holds.
-    fn prove(
+    async fn prove(
         &self,
         arrived: &Arrived,
         signature: Check<'_>,
@@ -203,11 +204,21 @@ impl<'a> Course<'a> {
         let Self { gate, serving, source, head, .. } = *self;
         let body = &arrived.body.bytes;
         let started = gate.clock.monotonic();
-        let genuine = signature.and_then(|check| check.finish(body));
+        let genuine = match (signature, &serving.published) {
+            (Ok(_), Some(published)) => {
+                let (view, now) = (head.view(), self.now);
+                published.check(&source.sender, view, body, now, arrived.deadline).await
+            }
+            (signature, _) => signature.and_then(|check| check.finish(body)),
+        };
         if let Some(reply) = arrival::handshake_in_body(source, head, body, &genuine, self.now) {
             return Err(Stop::handshake(reply?));
         }
         let genuine = genuine?;
+        if let Some(confirmed) = self.confirmation(arrived, &genuine).await {
+            confirmed?;
+            return Err(Stop::handshake(Reply::empty()));
+        }
         serving.metrics.secret_matched(genuine.secret());
         if let Some(last_match) = serving.sightings.secret(genuine.label()) {
             last_match.note(self.now);
@@ -216,6 +227,23 @@ impl<'a> Course<'a> {
         report.event = Some(event.clone());
         gate.stages.record(Stage::Verify, gate.clock.monotonic().saturating_sub(started));
         Ok(Proof { genuine, event })
+    }
+
+    /// Confirms a subscription that a genuine and fresh request asks to be confirmed; `None` where it
+    /// asks for nothing.
+    async fn confirmation(
+        &self,
+        arrived: &Arrived,
+        genuine: &Genuine,
+    ) -> Option<Result<(), Fault>> {
+        let Self { serving, source, head, .. } = *self;
+        let published = serving.published.as_ref()?;
+        let body = &arrived.body.bytes;
+        let asked = confirmation::of(&source.sender, head.view(), body, genuine, self.now)?;
+        Some(match asked {
+            Ok(url) => published.confirm(url, arrived.deadline).await,
+            Err(fault) => Err(fault),
+        })
     }
 
     /// The route. Before the claim, so that an event that goes nowhere consumes nothing.
@@ -237,7 +265,8 @@ impl<'a> Course<'a> {
     ) -> Result<Vec<Hold<End>>, Stop> {
         let Self { gate, snapshot, serving, source, .. } = *self;
         let event = proof.event.event();
-        let fresh = source.sender.check_freshness(event.sent, self.now);
+        let lifetime = proof.genuine.lifetime();
+        let fresh = source.sender.check_token_freshness(event.sent, lifetime, self.now);
         let terms = ClaimTerms {
             alias: proof.genuine.signed_fingerprint(),
             destinations: &route.destinations,
@@ -325,26 +354,6 @@ fn refused(refusal: Refusal, source: &Source) -> Answer {
         answer.headers.insert(header::ALLOW, allow);
     }
     answer
-}
-
-fn address_is_allowed(source: &Source, head: &RequestHead) -> Result<(), Refusal> {
-    let listed = source.allow.iter().any(|net| net.contains(&head.client));
-    if listed || source.allow.is_empty() {
-        return Ok(());
-    }
-    let judged = match (head.via, head.ignored_forwarding) {
-        (Some(proxy), _) if proxy == head.client => {
-            format!("judged {proxy}, a trusted proxy that names no sender")
-        }
-        (Some(proxy), _) => format!("judged {}, as the trusted proxy {proxy} says", head.client),
-        (None, true) => format!(
-            "judged {}, the other end of the connection; its X-Forwarded-For was ignored, since it is \
-             not in server.trusted_proxies",
-            head.client
-        ),
-        (None, false) => format!("judged {}, the other end of the connection", head.client),
-    };
-    Err(Refusal::because(Reason::AddressNotAllowed, judged))
 }
 
 /// An id that comes again with another body is a copy all the same, but somebody should know: the

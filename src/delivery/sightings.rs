@@ -88,12 +88,12 @@ impl Sightings {
 /// The labels of a source's secrets, newest first.
 fn secret_labels(source: &Source) -> impl Iterator<Item = &str> {
     let mut unreadable = source.unreadable.iter().peekable();
-    let mut readable = source.sender.secrets.iter();
+    let mut readable = source.sender.labels();
     let mut index = 0;
     std::iter::from_fn(move || {
         let next = match unreadable.next_if(|secret| secret.index == index) {
             Some(secret) => Some(secret.label.as_str()),
-            None => readable.next().map(|secret| secret.label.as_str()),
+            None => readable.next(),
         };
         index += 1;
         next.or_else(|| unreadable.next().map(|secret| secret.label.as_str()))

@@ -35,7 +35,7 @@ use parking_lot::Mutex;
 use reload::Fixed;
 use status::Gauges;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// How long the store may take to be there when the process starts.
@@ -124,7 +124,7 @@ impl Runtime {
         if let Some(inbox) = inbox {
             inboxes::serve(&gate, &edge, inbox);
         }
-        Ok(Arc::new(Self {
+        let runtime = Arc::new(Self {
             gate,
             edge,
             upstreams: ArcSwap::new(upstreams),
@@ -136,7 +136,9 @@ impl Runtime {
             token: ArcSwapOption::new(token),
             reloading: tokio::sync::Mutex::default(),
             scraping: Mutex::default(),
-        }))
+        });
+        tokio::spawn(refresh_keys(Arc::downgrade(&runtime)));
+        Ok(runtime)
     }
 
     /// The public listener's state.
@@ -159,6 +161,19 @@ impl Runtime {
     /// The counters.
     pub fn metrics(&self) -> Arc<Metrics> {
         self.gate.metrics.clone()
+    }
+}
+
+/// How often it is looked which published keys are due.
+const LOOK_AFTER_KEYS: Duration = Duration::from_secs(1);
+
+/// Keeps the keys that senders publish fresh, as long as somebody serves with them.
+async fn refresh_keys(runtime: Weak<Runtime>) {
+    let mut turns = tokio::time::interval(LOOK_AFTER_KEYS);
+    loop {
+        turns.tick().await;
+        let Some(runtime) = runtime.upgrade() else { return };
+        runtime.gate.snapshot().published.tick();
     }
 }
 

@@ -123,6 +123,8 @@ metrics! {
     secret_last_match: GaugeVec = "hookward_secret_last_match_timestamp_seconds" ["source", "secret"];
     /// When the first certificate of the listener or of an upstream ends, in seconds since 1970.
     certificate_expiry: GaugeVec = "hookward_certificate_expiry_timestamp_seconds" ["use"];
+    /// Age of the keys that a source's sender publishes; absent while none was fetched.
+    keys_age: GaugeVec = "hookward_keys_age_seconds" ["source"];
     /// 1 if the upstream is well at this address, 0 if it is not; absent while nothing is known.
     upstream_healthy: GaugeVec = "hookward_upstream_healthy" ["upstream", "address"];
     /// Reloads of the configuration: ok, or error, which leaves the old one serving.
@@ -294,7 +296,7 @@ impl Metrics {
             .flat_map(|route| &route.events)
             .filter_map(|glob| glob.literal())
             .chain(["other"]);
-        let secrets = source.sender.secrets.iter().map(|secret| secret.label.as_str());
+        let secrets = source.sender.labels();
         if source.uses_inbox() {
             self.inbox_full.with_label_values(&[source.name.as_str()]);
             for route in source.routes.iter().filter(|route| route.uses_inbox()) {

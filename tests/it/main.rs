@@ -39,6 +39,7 @@ mod modes;
 mod offline;
 mod page;
 mod process;
+mod published_keys;
 mod receivers;
 mod refusals;
 mod reload;

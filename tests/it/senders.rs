@@ -14,7 +14,7 @@ const SECRET: &str = "0123456789abcdef0123456789abcdef";
 fn is_asymmetric(text: &str) -> bool {
     Algorithm::NAMES
         .iter()
-        .filter(|(_, a)| matches!(a, Algorithm::Ed25519 | Algorithm::EcdsaP256Sha256))
+        .filter(|(_, a)| a.is_public_key())
         .any(|(name, _)| text.contains(&format!("\"{name}\"")))
 }
 

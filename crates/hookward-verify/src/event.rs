@@ -42,7 +42,7 @@ impl Event {
         body: &[u8],
         genuine: &Genuine,
     ) -> Result<Self, Fault> {
-        Self::read_unproven(source, head, body, genuine.sent())
+        Self::read_from(source, head, body, (genuine.sent(), genuine.token()))
     }
 
     /// Reads the event of a request that is not proven genuine: to explain it, or to count it. Never
@@ -57,7 +57,16 @@ impl Event {
         body: &[u8],
         signed_timestamp: Option<UnixMillis>,
     ) -> Result<Self, Fault> {
-        let envelope = Envelope::open(source, head, body, signed_timestamp.is_none())?;
+        Self::read_from(source, head, body, (signed_timestamp, None))
+    }
+
+    fn read_from(
+        source: &Sender,
+        head: Request<'_>,
+        body: &[u8],
+        (signed_timestamp, token): (Option<UnixMillis>, Option<&[u8]>),
+    ) -> Result<Self, Fault> {
+        let envelope = Envelope::open(source, head, (body, token), signed_timestamp.is_none())?;
         let rule = &source.scheme.event;
         let Some(id) = envelope.first(&rule.id)? else {
             let detail = format!("there is none at {}", list(&rule.id));
@@ -80,7 +89,7 @@ impl Event {
 }
 
 /// What stands at one place of a request whose signature holds; `None` where there is nothing, or
-/// nothing that is a text or an integer.
+/// nothing that is a text or an integer. A claim of a token is not read.
 #[must_use]
 pub fn read_place(head: Request<'_>, body: &[u8], place: &Place) -> Option<String> {
     match place {
@@ -93,6 +102,7 @@ pub fn read_place(head: Request<'_>, body: &[u8], place: &Place) -> Option<Strin
             OneHeader::Absent | OneHeader::Ambiguous => None,
         },
         Place::BodySha256 => Some(body_sha256(body)),
+        Place::Claim(_) => None,
         Place::Joined(segments) => {
             let parts = segments.iter().map(|segment| match segment {
                 Segment::Literal(text) => Some(text.clone()),
@@ -108,6 +118,8 @@ struct Envelope<'a> {
     source: &'a Sender,
     head: Request<'a>,
     body: &'a [u8],
+    /// The claims of its token that are read.
+    claims: Vec<(&'a Pointer, Member<'a>)>,
     members: Vec<(&'a Pointer, Member<'a>)>,
 }
 
@@ -115,7 +127,7 @@ impl<'a> Envelope<'a> {
     fn open(
         source: &'a Sender,
         head: Request<'a>,
-        body: &'a [u8],
+        (body, token): (&'a [u8], Option<&'a [u8]>),
         reads_timestamp: bool,
     ) -> Result<Self, Fault> {
         let rule = &source.scheme.event;
@@ -138,7 +150,22 @@ impl<'a> Envelope<'a> {
                 Err(fault) => return Err(fault.into()),
             }
         };
-        Ok(Self { source, head, body, members })
+        let event = [&rule.id, &rule.kind, &rule.time].into_iter().flatten();
+        let named: Vec<&Pointer> = event
+            .flat_map(Place::singles)
+            .filter_map(|place| match place {
+                Place::Claim(pointer) => Some(pointer),
+                _ => None,
+            })
+            .collect();
+        let claims = match token {
+            Some(token) if !named.is_empty() => {
+                let members = read_members(token, &named)?;
+                named.into_iter().zip(members).collect()
+            }
+            _ => Vec::new(),
+        };
+        Ok(Self { source, head, body, claims, members })
     }
 
     /// The text at the first of these places that is there and not empty.
@@ -164,7 +191,7 @@ impl<'a> Envelope<'a> {
                     std::str::from_utf8(value).map_err(|_| malformed(place, "is not UTF-8"))?.into()
                 }
             },
-            Place::Json(pointer) => match self.member(pointer) {
+            Place::Json(pointer) | Place::Claim(pointer) => match self.found(place, pointer) {
                 Some(Member::Text(text)) => text.as_ref().into(),
                 Some(Member::Integer(digits)) => (*digits).into(),
                 Some(Member::Unusable(what)) => {
@@ -192,6 +219,10 @@ impl<'a> Envelope<'a> {
     /// The time of sending that is not part of the signed text.
     fn timestamp(&self) -> Result<Option<UnixMillis>, Fault> {
         let Some(rule) = &self.source.scheme.timestamp else { return Ok(None) };
+        // The check of the token has read it, where the source asks for it.
+        if matches!(rule.from, TimestampPlace::Claim(_)) {
+            return Ok(None);
+        }
         let TimestampPlace::Json(pointer) = &rule.from else {
             return read_unsigned_timestamp(self.source, self.head, self.body).map(Some);
         };
@@ -213,6 +244,15 @@ impl<'a> Envelope<'a> {
         let text =
             places.iter().find_map(|place| self.first(std::slice::from_ref(place)).ok()?)?;
         read_any_time(&text)
+    }
+
+    fn found(&self, place: &Place, pointer: &Pointer) -> Option<&Member<'a>> {
+        match place {
+            Place::Claim(_) => {
+                self.claims.iter().find(|(named, _)| *named == pointer).map(|(_, claim)| claim)
+            }
+            _ => self.member(pointer),
+        }
     }
 
     fn member(&self, pointer: &Pointer) -> Option<&Member<'a>> {
@@ -245,7 +285,7 @@ fn needed_pointers<'a>(
 /// Whether a place holds a text, as far as that can be told without reading the body.
 fn holds_text(head: Request<'_>, place: &Place) -> Option<bool> {
     match place {
-        Place::Json(_) => None,
+        Place::Json(_) | Place::Claim(_) => None,
         Place::BodySha256 => Some(true),
         Place::Header(name) => Some(head.first(name).is_some_and(|value| !value.is_empty())),
         Place::Joined(_) => {

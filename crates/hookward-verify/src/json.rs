@@ -5,6 +5,8 @@
 //! different ones would see different events. Everything else is checked for grammar and skipped
 //! without recursion or allocation, so deep nesting is accepted.
 
+pub(crate) mod strict;
+
 use crate::scheme::Pointer;
 use serde::Deserializer as _;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};

@@ -101,11 +101,16 @@ pub use scheme::Scheme;
 pub use sender::{Sender, SenderError};
 pub use verify::{Genuine, SignatureCheck, verify};
 
+pub mod certificates;
+pub mod confirmation;
+pub mod demand;
 pub mod event;
 pub mod fault;
 pub mod handshake;
 pub mod json;
+pub mod jwt;
 pub mod keys;
+mod message_signatures;
 pub mod presets;
 pub mod reading;
 pub mod request;

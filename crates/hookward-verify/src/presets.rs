@@ -192,6 +192,22 @@ impl Preset {
         self.fact(table, key).and_then(toml::Value::as_str).unwrap_or(default)
     }
 
+    /// Whether a source has to have a secret of its own, a public key among them.
+    #[must_use]
+    pub fn needs_secret(&self) -> bool {
+        let names_its_key =
+            ["key_url", "x5c_markers"].into_iter().any(|key| self.fact("signature", key).is_some());
+        let signs_secret = self.text_of("signature", "signed", "{body}").contains("{secret}");
+        !self.scheme.contains_key("secrets") && (!names_its_key || signs_secret)
+    }
+
+    /// Whether its signatures are checked with keys that the sender publishes or brings along.
+    #[must_use]
+    pub fn has_published_keys(&self) -> bool {
+        self.fact("signature", "key_url").is_some()
+            || self.text_of("signature", "algorithm", "") == "jwt"
+    }
+
     /// One text or a list of them, as a list.
     pub fn texts_of(&self, table: &str, key: &str) -> Vec<&str> {
         match self.fact(table, key) {
@@ -205,7 +221,13 @@ impl Preset {
     pub fn signature_place(&self) -> String {
         let headers = self.texts_of("signature", "header");
         match (headers.as_slice(), self.texts_of("signature", "from").first()) {
-            ([], None) => "not published".to_owned(),
+            ([], None) => match self.text_of("signature", "token_from", "") {
+                "" if self.text_of("signature", "algorithm", "") == "jwt" => {
+                    "Authorization".to_owned()
+                }
+                "" => "not published".to_owned(),
+                place => place.to_owned(),
+            },
             ([], Some(place)) => (*place).to_owned(),
             ([one], _) => (*one).to_owned(),
             ([first, rest @ ..], _) => format!("{first} (+{})", rest.len()),

@@ -8,9 +8,14 @@ mod handshake;
 mod headers;
 mod notation;
 mod pointer;
+mod published;
 
 pub use handshake::{Handshake, HandshakeKind};
 pub use pointer::Pointer;
+pub(crate) use published::SNS_MEMBERS;
+pub use published::{
+    CertificateRule, ClaimRule, HostPattern, JwtAlgorithm, PathPattern, TokenRule,
+};
 
 use http::HeaderName;
 use std::fmt;
@@ -66,11 +71,19 @@ pub enum Algorithm {
     EcdsaP256Sha256,
     /// A fixed token that is compared with the secret itself; nothing is signed.
     Token,
+    /// RSA, PKCS #1 v1.5 with SHA-1, for senders that offer nothing better.
+    RsaSha1,
+    /// RSA, PKCS #1 v1.5 with SHA-256.
+    RsaSha256,
+    /// A JSON Web Token (RFC 7519) in compact form.
+    Jwt,
+    /// HTTP Message Signatures (RFC 9421).
+    HttpMessageSignatures,
 }
 
 impl Algorithm {
     /// Every algorithm with its name in the configuration.
-    pub const NAMES: [(&'static str, Self); 9] = [
+    pub const NAMES: [(&'static str, Self); 13] = [
         ("hmac-sha1", Self::HmacSha1),
         ("hmac-sha256", Self::HmacSha256),
         ("hmac-sha384", Self::HmacSha384),
@@ -80,7 +93,31 @@ impl Algorithm {
         ("ed25519", Self::Ed25519),
         ("ecdsa-p256-sha256", Self::EcdsaP256Sha256),
         ("token", Self::Token),
+        ("rsa-sha1", Self::RsaSha1),
+        ("rsa-sha256", Self::RsaSha256),
+        ("jwt", Self::Jwt),
+        ("http-message-signatures", Self::HttpMessageSignatures),
     ];
+
+    /// Whether anybody may know what checks its signatures, so that a check costs more than a hash.
+    #[must_use]
+    pub const fn is_public_key(self) -> bool {
+        match self {
+            Self::Ed25519
+            | Self::EcdsaP256Sha256
+            | Self::RsaSha1
+            | Self::RsaSha256
+            | Self::Jwt
+            | Self::HttpMessageSignatures => true,
+            Self::HmacSha1
+            | Self::HmacSha256
+            | Self::HmacSha384
+            | Self::HmacSha512
+            | Self::Sha256
+            | Self::Sha1
+            | Self::Token => false,
+        }
+    }
 
     /// How many bytes a signature has; `None` where they vary.
     #[must_use]
@@ -90,7 +127,12 @@ impl Algorithm {
             Self::HmacSha256 | Self::Sha256 => Some(32),
             Self::HmacSha384 => Some(48),
             Self::HmacSha512 | Self::Ed25519 => Some(64),
-            Self::EcdsaP256Sha256 | Self::Token => None,
+            Self::EcdsaP256Sha256
+            | Self::Token
+            | Self::RsaSha1
+            | Self::RsaSha256
+            | Self::Jwt
+            | Self::HttpMessageSignatures => None,
         }
     }
 }
@@ -154,6 +196,14 @@ pub struct SignatureRule {
     pub require: Vec<(HeaderName, String)>,
     /// What holds where no item has the prefix.
     pub fallback: Option<Fallback>,
+    /// What a token must say, where the algorithm is `jwt`.
+    pub token: TokenRule,
+    /// Where the request names the certificate that its signature is checked with, if it does.
+    pub certificate: Option<CertificateRule>,
+    /// What a signature of RFC 9421 has to cover.
+    pub components: Vec<String>,
+    /// Members that must have one of these values.
+    pub claims: Vec<ClaimRule>,
 }
 
 /// An older version of a signature, for requests that carry no newer one (Hook0's `v0`).
@@ -181,6 +231,8 @@ pub enum Place {
     Json(Pointer),
     /// The hex SHA-256 of the body: an id for events that carry none.
     BodySha256,
+    /// A member of the payload of the token that proves the request genuine.
+    Claim(Pointer),
     /// Several places and the text between them. It is absent if one of them is.
     Joined(Vec<Segment>),
 }
@@ -247,6 +299,11 @@ pub enum Part {
     /// The headers that this header names, separated by commas: `name:value` of each in that order,
     /// joined by semicolons (Contentful). The list has to name itself and the header of the time.
     HeaderList(HeaderName),
+    /// The CRC-32 of the body, in decimal (`PayPal`).
+    Crc32,
+    /// The members of a message of Amazon SNS that its signature covers, as names and values on
+    /// lines of their own.
+    Sns,
     /// A part whose ASCII letters are folded to lower case.
     Lowercase(Box<Part>),
 }
@@ -284,7 +341,7 @@ impl Template {
     /// Whether the raw body is part of what is signed.
     #[must_use]
     pub fn covers_body(&self) -> bool {
-        self.any(|part| matches!(part, Part::Body | Part::FormSorted))
+        self.any(|part| matches!(part, Part::Body | Part::FormSorted | Part::Sns))
     }
 
     /// Whether a change of what is read at `place` breaks the signature.
@@ -300,9 +357,11 @@ impl Template {
                 Part::Body => true,
                 Part::Json(signed) => signed == pointer,
                 Part::JsonRaw(signed) => signed.leads_to(pointer),
+                Part::Sns => published::SNS_MEMBERS.contains(pointer),
                 _ => false,
             }),
             Place::BodySha256 => signs(&|part| *part == Part::Body),
+            Place::Claim(_) => true,
             Place::Joined(_) => place.singles().all(|single| self.covers(single)),
         }
     }
@@ -332,6 +391,9 @@ pub enum TimestampPlace {
     ItemAt(usize),
     /// A string or integer in the JSON body.
     Json(Pointer),
+    /// A member of the payload of the token that proves the request genuine, or a parameter of its
+    /// signature of RFC 9421.
+    Claim(Pointer),
 }
 
 /// How a time is written.

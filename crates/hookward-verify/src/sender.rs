@@ -4,7 +4,7 @@ use crate::fault::Fault;
 use crate::keys::{KeyError, Keys};
 use crate::reading::SchemeError;
 use crate::scheme::Scheme;
-use crate::verify::freshness;
+use crate::verify::{Lifetime, freshness};
 use hookward_secret::{NamedSecret, Secret};
 use hookward_time::UnixMillis;
 use http::Method;
@@ -22,6 +22,8 @@ pub struct Sender {
     /// The keys made from the secrets under the scheme. An error says why there are none; nothing
     /// can be verified then.
     pub keys: Result<Keys, String>,
+    /// Where the sender publishes its keys, for the secrets that name such a place.
+    pub key_sites: Vec<KeySite>,
     /// The URL that the sender was given, for schemes that sign it.
     pub public_url: Option<String>,
     /// The preset that the scheme started from, if any.
@@ -42,7 +44,50 @@ pub enum SenderError {
     Key(#[from] KeyError),
 }
 
+/// A place where a sender publishes keys.
+#[derive(Clone, Debug)]
+pub struct KeySite {
+    /// The index of the secret that names it.
+    pub entry: usize,
+    /// What labels that secret.
+    pub label: String,
+    /// Its URL, https.
+    pub url: url::Url,
+    /// What is asked for there.
+    pub kind: KeySiteKind,
+}
+
+/// What a sender answers at a [`KeySite`].
+#[derive(Clone, Debug)]
+pub enum KeySiteKind {
+    /// A JSON Web Key Set.
+    Set,
+    /// One key for a POST that names its id and these credentials, as Plaid does it.
+    ById {
+        /// The caller's name.
+        client_id: Secret,
+        /// The caller's password.
+        secret: Secret,
+    },
+}
+
 impl Sender {
+    /// What labels the source's secrets in the metric, newest first; `certificate` where each request
+    /// names or brings its own.
+    pub fn labels(&self) -> impl Iterator<Item = &str> {
+        let is_bare = self.secrets.is_empty() && self.key_sites.is_empty();
+        let lone = (is_bare && self.has_published_keys()).then_some("certificate");
+        let secrets = self.secrets.iter().map(|secret| secret.label.as_str());
+        secrets.chain(self.key_sites.iter().map(|site| site.label.as_str())).chain(lone)
+    }
+
+    /// Whether a request has to be asked with [`demand`](crate::demand::demand) which keys it needs.
+    #[must_use]
+    pub fn has_published_keys(&self) -> bool {
+        let rule = &self.scheme.signature;
+        !self.key_sites.is_empty() || rule.certificate.is_some() || rule.token.root.is_some()
+    }
+
     /// A sender that signs as this preset says, with its secrets, newest first. A signature made
     /// with any of them is accepted, so that a secret can be rotated.
     ///
@@ -107,9 +152,15 @@ impl Sender {
     /// [`verify`](crate::verify::verify) returns [`Fault::SecretUnavailable`] with `why`.
     #[must_use]
     pub fn without_secrets(scheme: Scheme, why: impl Into<String>) -> Self {
-        let keys = Err(why.into());
-        let secrets = Vec::new();
-        Self { scheme, secrets, keys, public_url: None, preset: None, replay_guard: false }
+        Self {
+            scheme,
+            secrets: Vec::new(),
+            keys: Err(why.into()),
+            key_sites: Vec::new(),
+            public_url: None,
+            preset: None,
+            replay_guard: false,
+        }
     }
 
     /// Sets the URL that the sender was given, exactly as it was given. Schemes that sign `{url}`
@@ -145,6 +196,22 @@ impl Sender {
     pub fn check_freshness(&self, sent: Option<UnixMillis>, now: UnixMillis) -> Result<(), Fault> {
         let rule = self.scheme.timestamp.as_ref();
         rule.zip(sent).map_or(Ok(()), |(rule, sent)| freshness::judge(rule, sent, now))
+    }
+
+    /// As [`Sender::check_freshness`] for a genuine request whose token, if it has one, also has to
+    /// be within its lifetime; see [`Genuine::lifetime`](crate::verify::Genuine::lifetime).
+    ///
+    /// # Errors
+    /// [`Fault::TimestampTooOld`], also for a token that has expired; [`Fault::TimestampInFuture`],
+    /// also for a token that is not valid yet.
+    pub fn check_token_freshness(
+        &self,
+        sent: Option<UnixMillis>,
+        lifetime: Lifetime,
+        now: UnixMillis,
+    ) -> Result<(), Fault> {
+        self.check_freshness(sent, now)?;
+        freshness::judge_lifetime(self.scheme.timestamp.as_ref(), lifetime, now)
     }
 
     /// The keys, or the fault that nothing can be verified without them.

@@ -26,7 +26,9 @@
 //! # }
 //! ```
 
+mod rsa;
 mod sample;
+mod token;
 
 pub use sample::{new_id, sample_body};
 
@@ -137,6 +139,14 @@ pub fn sign(
     let scheme = &source.scheme;
     let rule = &scheme.signature;
     let mut headers = unsigned_headers(source, request)?;
+    if rule.algorithm == Algorithm::HttpMessageSignatures {
+        return Err(SignError::Incomplete(
+            "signatures of RFC 9421 are verified and not made here".to_owned(),
+        ));
+    }
+    if rule.algorithm == Algorithm::Jwt {
+        return token::sign(source, key, request, headers);
+    }
 
     let list = listed(source, &headers);
     if let (Some(list), Some(Place::Header(name))) = (&list, rule.places.first()) {
@@ -172,7 +182,7 @@ pub fn sign(
             }
             body = Some(sample::put_text(request.body, pointer, &line)?);
         }
-        Some(Place::BodySha256 | Place::Joined(_)) | None => {
+        Some(Place::BodySha256 | Place::Claim(_) | Place::Joined(_)) | None => {
             return Err(SignError::Incomplete(
                 "the scheme has no place for a signature".to_owned(),
             ));
@@ -267,6 +277,9 @@ fn signature(
         (SigningKey::Shared(_), Algorithm::EcdsaP256Sha256) => {
             Err(SignError::NoPrivateKey("ecdsa-p256-sha256"))
         }
+        (SigningKey::Shared(_), Algorithm::RsaSha1 | Algorithm::RsaSha256 | Algorithm::Jwt) => {
+            Err(SignError::NoPrivateKey("rsa"))
+        }
         (SigningKey::Shared(secret), _) => {
             Ok(Key::new(secret, rule).map_err(SignError::Key)?.hash(pieces, body))
         }
@@ -286,10 +299,32 @@ fn signature(
                 key.sign_prehash(&hash).map_err(|_| SignError::PrivateKey("able to sign"))?;
             Ok(signature.to_der().as_bytes().to_vec())
         }
+        (SigningKey::Private(private), Algorithm::RsaSha256) => {
+            let text = crate::verify::signed_text(&with_text(source, pieces), body).into_owned();
+            rsa::sign(private.expose(), rsa::Padding::Pkcs1, &text)
+        }
+        (SigningKey::Private(_), Algorithm::RsaSha1) => Err(SignError::PrivateKey(
+            "of use: nothing here makes signatures with SHA-1, which is broken",
+        )),
         (SigningKey::Private(_), _) => {
             Err(SignError::PrivateKey("of use: the scheme signs with a shared secret"))
         }
     }
+}
+
+/// The signed text with the newest secret where one is part of it.
+fn with_text<'p>(
+    source: &'p Sender,
+    pieces: &'p [crate::verify::Piece<'_>],
+) -> Vec<crate::verify::Piece<'p>> {
+    use crate::verify::Piece;
+    let secret = source.secrets.first().map_or(&[][..], |secret| secret.text.expose());
+    let plain = |piece: &'p Piece<'_>| match piece {
+        Piece::Bytes(bytes) => Piece::Bytes(bytes.as_ref().into()),
+        Piece::Body => Piece::Body,
+        Piece::Secret => Piece::Bytes(secret.into()),
+    };
+    pieces.iter().map(plain).collect()
 }
 
 /// The 32 bytes of a key, or a PKCS #8 PEM with an Ed25519 key in it.

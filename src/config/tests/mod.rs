@@ -4,6 +4,7 @@ mod defaults;
 mod files;
 mod mutations;
 mod problems;
+mod published;
 mod reference;
 mod schema;
 mod secrets;

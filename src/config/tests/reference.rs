@@ -19,7 +19,11 @@ pub(super) fn with(table: &TableKeys, key: &str, value: &str) -> String {
             "secrets" => "path = \"/s\"",
             _ => "path = \"/s\"\nsecrets = [{ env = \"SECRET\" }]",
         },
-        "[sources.NAME.signature]" if key != "header" && key != "from" => "header = \"X-S\"",
+        "[sources.NAME.signature]" => match key {
+            "header" | "from" | "token_from" => "",
+            "key_hosts" | "key_path" => "header = \"X-S\"\nkey_url = \"header:X-U\"",
+            _ => "header = \"X-S\"",
+        },
         "[sources.NAME.timestamp]" if key != "from" => "from = \"header:X-T\"",
         "[sources.NAME.event]" if key != "id" => "id = [\"json:/id\"]",
         "[sources.NAME.handshake]" if key != "kind" => "kind = \"slack\"",
@@ -46,6 +50,21 @@ pub(super) fn with(table: &TableKeys, key: &str, value: &str) -> String {
             String::new()
         }
     };
+    if table.title == "published keys" {
+        let place = "jwk_by_id = \"https://keys.example.com/get\"";
+        let credential = "{ env = \"SECRET\" }";
+        let own = format!("{key} = {value}");
+        let keys = match key {
+            "client_id" => format!("{place}, {own}, secret = {credential}"),
+            "secret" => format!("{place}, client_id = {credential}, {own}"),
+            "name" => format!("jwks = \"https://keys.example.com/certs\", {own}"),
+            _ => own,
+        };
+        return format!(
+            "[sources.s]\npath = \"/s\"\nsecrets = [{{ {keys} }}]\nsignature = {{ algorithm = \"jwt\", \
+             jwt_algorithms = [\"RS256\"] }}\nevent = {{ id = [\"json:/id\"] }}\n"
+        );
+    }
     if table.title == "secret" {
         return format!("[admin]\ntoken = {{ {key} = {value} }}\n");
     }
@@ -56,6 +75,7 @@ pub(super) fn with(table: &TableKeys, key: &str, value: &str) -> String {
         ("[log]", false),
         ("[dedupe]", false),
         ("[dedupe.tls]", false),
+        ("[fetch]", false),
         ("[upstreams.NAME]", true),
         ("[upstreams.NAME.tls]", false),
         ("[upstreams.NAME.health]", false),
@@ -86,6 +106,7 @@ fn every_declared_key_is_read() {
                 problem.key.ends_with(key.name)
                     || problem.key.ends_with(&format!("{}[0]", key.name))
                     || (table.title == "secret" && problem.key == "admin.token")
+                    || (table.title == "published keys" && problem.key.ends_with("secrets[0]"))
                     || (key.name == "name" && problem.key.starts_with("admin.token"))
             };
             assert!(

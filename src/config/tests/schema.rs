@@ -21,11 +21,19 @@ fn schema() -> Value {
         "type": "object",
         "additionalProperties": false,
         "properties": {},
+        "$defs": {},
     });
     for table in reference::tables() {
-        if table.title == "secret" {
-            root["$defs"] = json!({ "secret": secret(table) });
-            continue;
+        match table.title {
+            "secret" => {
+                root["$defs"]["secret"] = one_of(table, &["env", "file", "value"]);
+                continue;
+            }
+            "published keys" => {
+                root["$defs"]["published"] = one_of(table, &["jwks", "jwk_by_id"]);
+                continue;
+            }
+            _ => {}
         }
         let path = table.title.trim_matches(['[', ']']);
         let (first, rest) = path.split_once('.').unwrap_or((path, ""));
@@ -63,6 +71,14 @@ fn object(table: &'static TableKeys) -> Value {
             None if key.name == "preset" => {
                 json!({ "enum": presets::all().map(|preset| preset.name).collect::<Vec<_>>() })
             }
+            None if key.name == "secrets" => {
+                let one =
+                    ["secret", "published"].map(|of| json!({ "$ref": format!("#/$defs/{of}") }));
+                json!({ "type": "array", "items": { "anyOf": one } })
+            }
+            None if key.name == "claims" => {
+                json!({ "type": "object", "additionalProperties": kind("text or list of texts") })
+            }
             None => kind(key.takes),
         };
         let default = match key.default {
@@ -88,10 +104,10 @@ fn object(table: &'static TableKeys) -> Value {
     schema
 }
 
-fn secret(table: &'static TableKeys) -> Value {
+/// A table that has exactly one of these keys.
+fn one_of(table: &'static TableKeys, holders: &[&str]) -> Value {
     let mut schema = object(table);
-    let holders = ["env", "file", "value"];
-    schema["oneOf"] = holders.map(|holder| json!({ "required": [holder] })).into_iter().collect();
+    schema["oneOf"] = holders.iter().map(|holder| json!({ "required": [holder] })).collect();
     schema
 }
 
@@ -152,6 +168,7 @@ fn kind(takes: &str) -> Value {
         | "CIDR"
         | "filter"
         | "header name"
+        | "host"
         | "level"
         | "name"
         | "path"
@@ -159,7 +176,8 @@ fn kind(takes: &str) -> Value {
         | "place"
         | "text"
         | "text with placeholders"
-        | "upstream" => json!({ "type": "string" }),
+        | "upstream"
+        | "word" => json!({ "type": "string" }),
         _ => panic!("say in this function what `{takes}` looks like"),
     }
 }

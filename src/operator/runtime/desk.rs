@@ -143,7 +143,9 @@ fn known(stood: &[(UpstreamName, Standing)]) -> Map<String, Value> {
         .iter()
         .filter_map(|(name, standing)| {
             let facts = match standing {
-                Standing::Absent | Standing::Claimed | Standing::Released { .. } => return None,
+                Standing::Absent | Standing::Claimed | Standing::Released { .. } => {
+                    return None;
+                }
                 Standing::InFlight { since } => {
                     json!({ "state": "in_flight", "since": since.to_rfc3339() })
                 }

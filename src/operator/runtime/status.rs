@@ -4,6 +4,7 @@ use super::Runtime;
 use crate::config::CertificateEnd;
 use crate::delivery::gate::Serving;
 use crate::delivery::route::{TypeGlob, UpstreamName};
+use crate::published::Standing;
 use crate::telemetry::metrics::{Metrics, Shown};
 use crate::upstream::UpstreamStatus;
 use hookward_claims::Health;
@@ -16,6 +17,7 @@ use std::time::Duration;
 pub(super) struct Gauges {
     last_event: Shown,
     last_match: Shown,
+    keys_age: Shown,
     certificates: Shown,
     healthy: Shown,
 }
@@ -25,6 +27,7 @@ impl Gauges {
         Self {
             last_event: Shown::on(&metrics.source_last_event),
             last_match: Shown::on(&metrics.secret_last_match),
+            keys_age: Shown::on(&metrics.keys_age),
             certificates: Shown::on(&metrics.certificate_expiry),
             healthy: Shown::on(&metrics.upstream_healthy),
         }
@@ -93,10 +96,15 @@ impl Runtime {
         let snapshot = self.gate.snapshot();
         let mut events = Vec::new();
         let mut matches = Vec::new();
+        let mut ages = Vec::new();
         for serving in snapshot.serving() {
             let name = serving.source.name.as_str();
             if let Some(at) = serving.sightings.last_event.get() {
                 events.push((vec![name.to_owned()], seconds(at)));
+            }
+            let keys = serving.published.as_ref().and_then(|keys| keys.standing().age);
+            if let Some(age) = keys {
+                ages.push((vec![name.to_owned()], age.as_secs_f64()));
             }
             for (label, at) in serving.sightings.secrets() {
                 if let Some(at) = at {
@@ -106,6 +114,7 @@ impl Runtime {
         }
         self.gauges.last_event.show(events);
         self.gauges.last_match.show(matches);
+        self.gauges.keys_age.show(ages);
         let upstreams = self.upstreams.load().status().into_iter();
         self.gauges.healthy.show(upstreams.flat_map(
             |UpstreamStatus { name, addresses, .. }| {
@@ -154,9 +163,19 @@ fn source(serving: &Serving) -> Value {
         "last_event_at": serving.sightings.last_event.get().map(UnixMillis::to_rfc3339),
         "last_refusal": last_refusal,
         "secrets": secrets,
+        "keys": serving.published.as_ref().map(|keys| of_keys(&keys.standing())),
         "capture": source.capture,
         // How long after the first attempt the sender may still come with an old signature.
         "retry_horizon_seconds": retry_horizon.map(|horizon| horizon.as_secs()),
+    })
+}
+
+/// How old published keys are, and why the last attempt to fetch them failed.
+fn of_keys(standing: &Standing) -> Value {
+    json!({
+        "age_seconds": standing.age.map(|age| age.as_secs()),
+        "fetched_at": standing.fetched_at.map(UnixMillis::to_rfc3339),
+        "last_error": standing.last_error,
     })
 }
 

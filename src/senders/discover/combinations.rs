@@ -59,9 +59,15 @@ fn keys(secret: &NamedSecret, candidates: &[Candidate]) -> Vec<(SignatureRule, K
     for (_, algorithm) in Algorithm::NAMES {
         let is_wanted = |candidate: &Candidate| match algorithm.signature_len() {
             Some(len) => candidate.bytes.len() == len,
-            None => p256::ecdsa::Signature::from_der(&candidate.bytes).is_ok(),
+            None => match algorithm {
+                // Of a key of 2,048 bits or more.
+                Algorithm::RsaSha1 | Algorithm::RsaSha256 => candidate.bytes.len() >= 256,
+                _ => p256::ecdsa::Signature::from_der(&candidate.bytes).is_ok(),
+            },
         };
-        if algorithm == Algorithm::Token || !candidates.iter().any(is_wanted) {
+        if matches!(algorithm, Algorithm::Token | Algorithm::Jwt | Algorithm::HttpMessageSignatures)
+            || !candidates.iter().any(is_wanted)
+        {
             continue;
         }
         for (_, form) in KeyForm::NAMES {
@@ -100,7 +106,7 @@ fn look_up<'k>(
             return None;
         }
         let candidates = open.iter().map(|candidate| candidate.bytes.as_slice());
-        Some((rule, text.find_signature(key, candidates)?.to_vec()))
+        Some((rule, text.find_signature(key, rule, candidates)?.to_vec()))
     })
 }
 
@@ -138,6 +144,10 @@ fn unsigned() -> Scheme {
         key_prefix: String::new(),
         require: Vec::new(),
         fallback: None,
+        token: hookward_verify::scheme::TokenRule::default(),
+        certificate: None,
+        components: Vec::new(),
+        claims: Vec::new(),
     };
     Scheme { signature, timestamp: None, event: EventRule::default(), handshake: None }
 }

@@ -213,6 +213,10 @@ impl Search<'_> {
                 key_prefix: String::new(),
                 require: Vec::new(),
                 fallback: None,
+                token: hookward_verify::scheme::TokenRule::default(),
+                certificate: None,
+                components: Vec::new(),
+                claims: Vec::new(),
             };
             Hit { signature, timestamp: None, public_url: None }
         });

@@ -25,7 +25,12 @@ const fn strength(algorithm: Algorithm) -> u8 {
         Algorithm::HmacSha256 => 4,
         Algorithm::HmacSha384 => 5,
         Algorithm::HmacSha512 => 6,
-        Algorithm::Ed25519 | Algorithm::EcdsaP256Sha256 => 7,
+        Algorithm::Ed25519
+        | Algorithm::EcdsaP256Sha256
+        | Algorithm::RsaSha1
+        | Algorithm::RsaSha256
+        | Algorithm::Jwt
+        | Algorithm::HttpMessageSignatures => 7,
     }
 }
 

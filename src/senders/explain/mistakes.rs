@@ -210,7 +210,10 @@ impl Case<'_> {
             let mut scheme = self.scheme();
             scheme.signature.algorithm = algorithm;
             if algorithm != self.source.sender.scheme.signature.algorithm
-                && algorithm != Algorithm::Token
+                && !matches!(
+                    algorithm,
+                    Algorithm::Token | Algorithm::Jwt | Algorithm::HttpMessageSignatures
+                )
                 && self.holds(scheme, &self.source.sender.secrets)
             {
                 return Some(mistake(

@@ -23,10 +23,12 @@ use crate::delivery::source::{Source, Unrouted};
 use crate::outcome::{Concern, Reason, Refusal};
 use crate::request::RequestHead;
 use hookward_time::UnixMillis;
+use hookward_verify::demand::{Demand, demand};
 use hookward_verify::event::Event;
 use hookward_verify::fault::Fault;
+use hookward_verify::keys::Keys;
 use hookward_verify::scheme::{Algorithm, Part, Place};
-use hookward_verify::verify::{Genuine, Piece, SignedText, freshness, timestamp_text, verify};
+use hookward_verify::verify::{Genuine, Piece, SignedText, freshness, timestamp_text, verify_with};
 use http::HeaderName;
 use mistakes::{Case, other_time_format};
 use serde_json::json;
@@ -140,8 +142,30 @@ impl Question<'_> {
         Explanation { steps: story.steps, verdict, mistake: story.mistake, hints }
     }
 
+    /// The check of a running proxy, with the keys that are at hand: none is fetched.
+    fn verified_with(&self, keys: &Keys) -> Result<Genuine, Fault> {
+        let (sender, head) = (&self.source.sender, self.head.view());
+        let missing = |what: String| Err(Fault::SecretUnavailable(what.into()));
+        match demand(sender, head, self.body, self.at)? {
+            Demand::Own => verify_with(sender, keys, head, self.body),
+            Demand::Brought(keys) => verify_with(sender, &keys, head, self.body),
+            Demand::Published { key_id } => missing(match key_id {
+                Some(id) => {
+                    format!("the key `{}` is published by the sender", escape(id.as_bytes()))
+                }
+                None => "the key is published by the sender".to_owned(),
+            }),
+            Demand::Certificate { url } => {
+                missing(format!("the key is in the certificate at {url}"))
+            }
+        }
+    }
+
     fn verified(&self) -> Result<Genuine, Fault> {
-        verify(&self.source.sender, self.head.view(), self.body)
+        match &self.source.sender.keys {
+            Err(why) => Err(Fault::SecretUnavailable(why.clone().into())),
+            Ok(keys) => self.verified_with(keys),
+        }
     }
 }
 

@@ -87,7 +87,13 @@ pub fn show(preset: &Preset) -> String {
     lines.push(format!("[sources.{name}]"));
     lines.push(format!("path = \"/webhooks/{name}\""));
     lines.push(format!("# {}", about.secret));
-    lines.push(format!("secrets = [{{ env = \"{}\" }}]", variable(name, "SECRET")));
+    match preset.scheme.get("secrets") {
+        Some(published) => lines.push(format!("secrets = {published}")),
+        None if preset.needs_secret() => {
+            lines.push(format!("secrets = [{{ env = \"{}\" }}]", variable(name, "SECRET")));
+        }
+        None => {}
+    }
     if preset.text_of("signature", "signed", "{body}").contains("{url") {
         lines.push(format!("public_url = \"https://hooks.example.com/webhooks/{name}\""));
     }

@@ -20,24 +20,9 @@ const FETCH: &str = "Use a secret, unguessable path with `allow` for the sender'
 /// Every sender that was looked at and has no preset.
 pub const UNREACHED: &[Unreached] = &[
     Unreached {
-        sender: "PayPal",
-        because: "RSA with a certificate whose URL stands in the request: a proxy that fetched it would trust what the attacker names.",
-        instead: "Verify in the receiver with PayPal's `verify-webhook-signature` call, which judges on their side.",
-    },
-    Unreached {
-        sender: "Amazon SNS",
-        because: "RSA with a certificate whose URL stands in the request, and a subscription that is confirmed by opening a URL from the request.",
-        instead: "Subscribe a queue (SQS) or a function in place of an HTTPS endpoint.",
-    },
-    Unreached {
-        sender: "eBay, Wix, HighLevel (older), Adobe Commerce",
-        because: "RSA or ECDSA with the sender's public keys, some of them behind an API or inside a JWT.",
+        sender: "eBay, Wix",
+        because: "eBay gives out its keys to registered applications, one by one; Wix sends the event as a JWT in a body that is no JSON.",
         instead: VERIFY_IN_RECEIVER,
-    },
-    Unreached {
-        sender: "Plaid, FusionAuth",
-        because: "The signature is a JWT that holds the body's hash, its key behind a JWKS address.",
-        instead: "Verify in the receiver with the vendor's library. FusionAuth can also send a static header: a source of your own with `algorithm = \"token\"`.",
     },
     Unreached {
         sender: "ConnectWise PSA",

@@ -2,6 +2,7 @@
 
 mod hop;
 mod http;
+mod key_server;
 mod load;
 mod metrics;
 // The tests of the store itself need the same server.
@@ -19,6 +20,7 @@ pub use self::prometheus::Prometheus;
 pub use self::redis::Redis;
 pub use hop::Hop;
 pub use http::{Connection, Response, get, request};
+pub use key_server::{KeyServer, Page};
 pub use load::{Fate, Load, Retries};
 pub use metrics::Scrape;
 pub use postgres::PostgresServer;

@@ -32,7 +32,9 @@ impl Reply {
         Self::new("application/json", value.to_string().into_bytes())
     }
 
-    pub(super) fn empty() -> Self {
+    /// 200 with nothing in it.
+    #[must_use]
+    pub fn empty() -> Self {
         Self::text(String::new())
     }
 

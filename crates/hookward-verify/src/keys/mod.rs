@@ -4,10 +4,15 @@
 
 mod decoding;
 mod digest;
+mod jwks;
+mod public;
 
 pub(crate) use digest::{Running, Tag, sha256};
+pub use jwks::{KeySet, PublishedKey};
+pub use public::{Method, PublicKey};
 
-use crate::scheme::{Algorithm, KeyForm, SignatureRule};
+use crate::certificates::Certificate;
+use crate::scheme::{Algorithm, JwtAlgorithm, KeyForm, SignatureRule};
 use decoding::decode_key;
 use hookward_secret::{NamedSecret, Secret};
 use p256::pkcs8::der::Document;
@@ -39,6 +44,10 @@ pub enum KeyError {
 /// One key, with what a verification needs of its secret.
 pub struct Key {
     pub(crate) label: Arc<str>,
+    /// The index of the sender's secret that it comes from; 0 is the newest.
+    pub(crate) entry: usize,
+    /// What the sender calls it, if it publishes several.
+    pub(crate) id: Option<Arc<str>>,
     /// The secret's text, `key_prefix` cut off.
     pub(crate) text: Secret,
     pub(crate) material: Material,
@@ -50,6 +59,13 @@ pub(crate) enum Material {
     Hash(Running),
     Ed25519(Box<ed25519_dalek::VerifyingKey>),
     Ecdsa(Box<p256::ecdsa::VerifyingKey>),
+    /// A key that checks by the scheme's own method, and by one alone where `only` says so.
+    Public {
+        key: Arc<PublicKey>,
+        only: Option<Method>,
+    },
+    /// The secret is part of the signed text, and the key is in a certificate that requests name.
+    Elsewhere,
     /// The hash of the token, so that a comparison does not tell its length.
     Token(Tag),
 }
@@ -66,16 +82,72 @@ impl Keys {
         }
         let keys = secrets
             .iter()
-            .map(|secret| {
+            .enumerate()
+            .map(|(entry, secret)| {
                 Key::new(secret, rule)
+                    .map(|key| Key { entry, ..key })
                     .map_err(|problem| KeyError::Unfit { label: secret.label.clone(), problem })
             })
             .collect::<Result<_, _>>()?;
         Ok(Self { keys })
     }
 
-    /// The number of keys; at least one.
-    #[expect(clippy::len_without_is_empty, reason = "there is always one")]
+    /// This one key.
+    pub(crate) fn single(key: Key) -> Self {
+        Self { keys: vec![key] }
+    }
+
+    /// No keys at all: those that a request needs are published by its sender.
+    #[must_use]
+    pub const fn published() -> Self {
+        Self { keys: Vec::new() }
+    }
+
+    /// The keys of these sets, each with the index and the label of the secret that names it.
+    #[must_use]
+    pub fn of_sets<'s>(sets: impl IntoIterator<Item = (usize, &'s str, &'s KeySet)>) -> Self {
+        let keys = sets.into_iter().flat_map(|(entry, label, set)| {
+            let label: Arc<str> = label.into();
+            set.iter().map(move |published| Key {
+                label: Arc::clone(&label),
+                entry,
+                id: published.id.clone(),
+                text: Secret::new(Vec::new()),
+                material: Material::Public {
+                    key: Arc::clone(&published.key),
+                    only: published.method,
+                },
+            })
+        });
+        Self { keys: keys.collect() }
+    }
+
+    /// These secrets with the key of a certificate; the key alone where there are none.
+    #[must_use]
+    pub fn with_certificate(&self, certificate: &Certificate) -> Self {
+        let material = || Material::Public { key: Arc::clone(&certificate.key), only: None };
+        let lone = || Key {
+            label: "certificate".into(),
+            entry: 0,
+            id: None,
+            text: Secret::new(Vec::new()),
+            material: material(),
+        };
+        let with = |key: &Key| Key {
+            label: Arc::clone(&key.label),
+            entry: key.entry,
+            id: None,
+            text: key.text.clone(),
+            material: material(),
+        };
+        match self.keys.as_slice() {
+            [] => Self { keys: vec![lone()] },
+            keys => Self { keys: keys.iter().map(with).collect() },
+        }
+    }
+
+    /// The number of keys; none where the sender publishes them.
+    #[expect(clippy::len_without_is_empty, reason = "there is always one, or they are published")]
     #[must_use]
     pub fn len(&self) -> usize {
         self.keys.len()
@@ -113,8 +185,14 @@ impl Key {
             other => other,
         };
         let material = match rule.algorithm {
+            Algorithm::HttpMessageSignatures if is_pem(text) => {
+                Material::Public { key: Arc::new(PublicKey::from_text(text)?), only: None }
+            }
             Algorithm::HmacSha1 => Material::hash(Running::hmac_sha1(&key()?))?,
-            Algorithm::HmacSha256 => Material::hash(Running::hmac_sha256(&key()?))?,
+            // A shared secret: public keys of RFC 9421 are PEM, see above.
+            Algorithm::HmacSha256 | Algorithm::HttpMessageSignatures => {
+                Material::hash(Running::hmac_sha256(&key()?))?
+            }
             Algorithm::HmacSha384 => Material::hash(Running::hmac_sha384(&key()?))?,
             Algorithm::HmacSha512 => Material::hash(Running::hmac_sha512(&key()?))?,
             Algorithm::Sha256 => Material::Hash(Running::sha256()),
@@ -125,8 +203,27 @@ impl Key {
             Algorithm::Ed25519 => Material::Ed25519(Box::new(ed25519_key(&key()?)?)),
             Algorithm::EcdsaP256Sha256 => Material::Ecdsa(Box::new(ecdsa_key(text)?)),
             Algorithm::Token => Material::Token(hash_token(&key()?)),
+            Algorithm::Jwt if rule.token.algorithms == [JwtAlgorithm::Hs256] => {
+                Material::hash(Running::hmac_sha256(&key()?))?
+            }
+            Algorithm::RsaSha1 | Algorithm::RsaSha256 if rule.certificate.is_some() => {
+                Material::Elsewhere
+            }
+            Algorithm::RsaSha1 | Algorithm::RsaSha256 | Algorithm::Jwt => {
+                let key = PublicKey::from_text(text)?;
+                if !rule.methods().any(|method| key.fits(method)) {
+                    return Err("is a public key of a kind that the algorithm does not use");
+                }
+                Material::Public { key: Arc::new(key), only: None }
+            }
         };
-        Ok(Self { label: secret.label.as_str().into(), text: Secret::new(text.to_vec()), material })
+        Ok(Self {
+            label: secret.label.as_str().into(),
+            entry: 0,
+            id: None,
+            text: Secret::new(text.to_vec()),
+            material,
+        })
     }
 }
 

@@ -35,9 +35,17 @@ fn names_are_kebab_case() {
 
 #[test]
 fn the_file_has_the_tables_of_a_source_and_nothing_else() {
-    let known: HashSet<&str> =
-        ["signature", "timestamp", "event", "handshake", "respond_within", "answers", "dedupe_ttl"]
-            .into();
+    let known: HashSet<&str> = [
+        "signature",
+        "timestamp",
+        "event",
+        "handshake",
+        "respond_within",
+        "answers",
+        "dedupe_ttl",
+        "secrets",
+    ]
+    .into();
     for preset in all() {
         for key in preset.scheme.keys() {
             assert!(known.contains(key.as_str()), "{}: {key}", preset.name);

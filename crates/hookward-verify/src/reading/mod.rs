@@ -5,6 +5,7 @@
 //! documentation, and problems with line and column.
 
 pub mod preset;
+mod published;
 pub mod scheme;
 mod template;
 
@@ -87,7 +88,7 @@ impl Scheme {
         let file = format!("{name}.toml");
         let mut tables = document::parse(preset.text, &file)?;
         // What a preset says beyond its scheme is for whoever answers the sender.
-        for name in ["preset", "respond_within", "answers", "dedupe_ttl"] {
+        for name in ["preset", "secrets", "respond_within", "answers", "dedupe_ttl"] {
             tables.remove(name);
         }
         read(&tables, &file)
@@ -184,7 +185,9 @@ mod tests {
                  signature stands in as \"X-Signature\", or `from`)",
                 "scheme.toml:2:1: error: signature.headr: unknown key; did you mean `header`? \
                  (allowed: algorithm, header, from, separator, prefix, prefix_optional, encoding, \
-                 signed, key, key_prefix, require, fallback_prefix, fallback_signed)",
+                 signed, key, key_prefix, require, fallback_prefix, fallback_signed, \
+                 jwt_algorithms, audience, issuer, claims, body_claim, token_from, components, \
+                 x5c_root, x5c_markers, key_url, key_hosts, key_path)",
             ]
         );
     }

@@ -44,11 +44,12 @@ pub fn underlay(source: &mut Table, preset: &PresetFacts, header: Place) {
         Some(Value::Table(own)) => own.get(name).is_some(),
         _ => false,
     };
-    if (states("header") || states("from"))
+    if (states("header") || states("from") || states("token_from"))
         && let Some(Value::Table(signature)) = under.get_mut("signature").map(|n| &mut n.value)
     {
         signature.remove("header");
         signature.remove("from");
+        signature.remove("token_from");
     }
     source.underlay(&under, header, 1);
 }

@@ -2,6 +2,7 @@
 //!
 //! A preset has the same tables, so both are read here.
 
+use super::published;
 use crate::scheme::{
     Algorithm, Encoding, EventRule, Fallback, Handshake, HandshakeKind, KeyForm, Part, Place,
     Scheme, SignatureRule, Template, TimeFormat, TimestampPlace, TimestampRule,
@@ -25,7 +26,9 @@ pub static SIGNATURE_KEYS: TableKeys = TableKeys {
             r#""hmac-sha256""#,
             "`hmac-sha1`, `hmac-sha256`, `hmac-sha384`, `hmac-sha512`; `sha256` or `sha1` of a \
              signed text with `{secret}` in it; `ed25519`, `ecdsa-p256-sha256` (the secrets then \
-             hold public keys); `token` (the header holds the secret itself).",
+             hold public keys); `rsa-sha256`, `rsa-sha1` (PKCS #1 v1.5, with a public key or with the \
+             certificate that `key_url` names); `jwt` (a JSON Web Token); `http-message-signatures` (RFC 9421); `token` (the header holds \
+             the secret itself).",
         ),
         optional(
             "header",
@@ -88,6 +91,18 @@ pub static SIGNATURE_KEYS: TableKeys = TableKeys {
             "`fallback_prefix` is left out",
             "What is signed then. Both keys stand together.",
         ),
+        published::JWT_ALGORITHMS,
+        published::AUDIENCE,
+        published::ISSUER,
+        published::CLAIMS,
+        published::BODY_CLAIM,
+        published::TOKEN_FROM,
+        published::COMPONENTS,
+        published::X5C_ROOT,
+        published::X5C_MARKERS,
+        published::KEY_URL,
+        published::KEY_HOSTS,
+        published::KEY_PATH,
     ],
 };
 
@@ -96,11 +111,12 @@ pub static TIMESTAMP_KEYS: TableKeys = TableKeys {
     title: "[sources.NAME.timestamp]",
     about: "When the sender sent it. Without this table the scheme has no timestamp.",
     keys: &[
-        required(
+        optional(
             "from",
             "place",
+            "it has to be there; a token's `iat` with `algorithm = \"jwt\"`",
             "`header:NAME`, `item:PREFIX` (an item of the signature header), `item:#N` (its Nth \
-             item, from 0) or `json:/POINTER`.",
+             item, from 0), `json:/POINTER`, or `claim:/POINTER` of a token.",
         ),
         key("format", "word", r#""unix""#, "`unix`, `unix-ms` or `rfc3339`."),
         key("max_age", "duration", r#""5m""#, "How old it may be, inclusive; `\"off\"`: any age."),
@@ -146,7 +162,8 @@ pub static HANDSHAKE_KEYS: TableKeys = TableKeys {
             "Which protocol's: `slack`, `meta`, `zoom`, `x`, `okta`, `dropbox`, `xero`, \
              `asana`, `discord`, `discord-events`, `mandrill`, `microsoft`, `notion`, `monday`, \
              `trello`, `vtex`, `salesforce`, `ebay`, `woocommerce`, `line`, `exact-online`, \
-             `twitch`, `front`, `cloudevents`, `event-grid`, `adobe-sign`. See `schemes.md`.",
+             `twitch`, `front`, `cloudevents`, `event-grid`, `adobe-sign`,
+              `aws-sns`. See `schemes.md`.",
         ),
         optional(
             "verify_token",
@@ -162,7 +179,13 @@ pub static HANDSHAKE_KEYS: TableKeys = TableKeys {
 pub fn read(owner: &TableReader<'_>) -> (Option<Scheme>, Option<String>) {
     let table = |name, keys| owner.get(name).and_then(|item| item.table(keys));
     let signature = table("signature", &SIGNATURE_KEYS).map(|table| signature(&table));
-    let timestamp = table("timestamp", &TIMESTAMP_KEYS).map(|table| timestamp(&table));
+    let algorithm = signature.as_ref().and_then(Option::as_ref).map(|rule| rule.algorithm);
+    let time = algorithm.and_then(published::default_time);
+    let timestamp = match table("timestamp", &TIMESTAMP_KEYS) {
+        Some(table) => Some(timestamp(&table, time)),
+        // Whatever a token says of its age is judged, stated or not.
+        None => time.map(|from| Some(TimestampRule { from, ..TOKEN_WINDOW })),
+    };
     let event = table("event", &EVENT_KEYS).map(|table| event(&table));
     let handshake = table("handshake", &HANDSHAKE_KEYS).map(|table| handshake(&table));
     if owner.get("signature").is_none() {
@@ -200,8 +223,20 @@ fn signature(table: &TableReader<'_>) -> Option<SignatureRule> {
     let separator = table.get("separator").and_then(|item| separator(&item));
     let prefix_optional = table.get("prefix_optional").and_then(|item| item.boolean());
     let require = table.get("require").map(|item| required_headers(&item)).unwrap_or_default();
-    let places = places_of_signature(table);
+    let places = places_of_signature(table, algorithm);
     let fallback = fallback(table);
+    let token = published::token(table, algorithm);
+    let certificate = published::certificate(table);
+    let components = published::components(table, algorithm);
+    let claims = published::claims(table);
+    let stands_alone = table.get("header").is_none()
+        && table.get("from").is_none()
+        && table.get("token_from").is_none();
+    let prefix = match algorithm {
+        // The default place of a token is a credential of this scheme.
+        Some(Algorithm::Jwt) if stands_alone && table.get("prefix").is_none() => Some("Bearer "),
+        _ => prefix,
+    };
     Some(SignatureRule {
         algorithm: algorithm?,
         places: places?,
@@ -214,6 +249,10 @@ fn signature(table: &TableReader<'_>) -> Option<SignatureRule> {
         key_prefix: key_prefix?.to_owned(),
         require,
         fallback,
+        token: token?,
+        certificate: certificate?,
+        components,
+        claims,
     })
 }
 
@@ -252,13 +291,41 @@ fn algorithm(item: &Item<'_>) -> Option<Algorithm> {
     item.choice(&names)
 }
 
-fn places_of_signature(table: &TableReader<'_>) -> Option<Vec<Place>> {
+fn places_of_signature(
+    table: &TableReader<'_>,
+    algorithm: Option<Algorithm>,
+) -> Option<Vec<Place>> {
+    if let Some(item) = table.get("token_from") {
+        if table.get("header").is_some() || table.get("from").is_some() {
+            item.refuse(
+                "stated beside `header` or `from`",
+                "exactly one of header, from, token_from",
+            );
+            return None;
+        }
+        let place = item.form::<Place>()?;
+        if !matches!(place, Place::Header(_) | Place::Json(_)) {
+            item.refuse("no token stands there", "json:/POINTER, header:NAME");
+            return None;
+        }
+        return Some(vec![place]);
+    }
+    if algorithm == Some(Algorithm::Jwt)
+        && table.get("header").is_none()
+        && table.get("from").is_none()
+    {
+        return Some(vec![Place::Header(http::header::AUTHORIZATION)]);
+    }
+    if algorithm == Some(Algorithm::HttpMessageSignatures) {
+        // The RFC's own; nothing else is read.
+        return Some(vec![Place::Header(HeaderName::from_static("signature"))]);
+    }
     let allowed = "the header that the signature stands in as \"X-Signature\", or `from`";
     match (table.get("header"), table.get("from")) {
         (Some(header), None) => one_or_more(&header, |item| item.form().map(Place::Header)),
         (None, Some(from)) => one_or_more(&from, |item| {
             let place = item.form::<Place>()?;
-            if matches!(place, Place::BodySha256 | Place::Joined(_)) {
+            if matches!(place, Place::BodySha256 | Place::Claim(_) | Place::Joined(_)) {
                 item.refuse("no signature stands there", "json:/POINTER, header:NAME");
             }
             Some(place)
@@ -274,7 +341,10 @@ fn places_of_signature(table: &TableReader<'_>) -> Option<Vec<Place>> {
     }
 }
 
-fn one_or_more<T>(item: &Item<'_>, read: impl Fn(&Item<'_>) -> Option<T>) -> Option<Vec<T>> {
+pub(super) fn one_or_more<T>(
+    item: &Item<'_>,
+    read: impl Fn(&Item<'_>) -> Option<T>,
+) -> Option<Vec<T>> {
     if matches!(item.node.value, hookward_settings::document::Value::Text(_)) {
         return read(item).map(|one| vec![one]);
     }
@@ -316,9 +386,23 @@ fn required_headers(item: &Item<'_>) -> Vec<(HeaderName, String)> {
     table.entries().filter_map(header).collect()
 }
 
-fn timestamp(table: &TableReader<'_>) -> Option<TimestampRule> {
-    let from = table.require("from", <TimestampPlace as Form>::ALLOWED);
-    let from = from.and_then(|item| item.form::<TimestampPlace>());
+/// The window of a token for which none is stated; the place is another's.
+const TOKEN_WINDOW: TimestampRule = TimestampRule {
+    from: TimestampPlace::ItemAt(0),
+    format: TimeFormat::Unix,
+    max_age: Some(Duration::from_mins(5)),
+    max_ahead: Duration::from_mins(1),
+};
+
+fn timestamp(table: &TableReader<'_>, default: Option<TimestampPlace>) -> Option<TimestampRule> {
+    let from = if let Some(item) = table.get("from") {
+        item.form::<TimestampPlace>()
+    } else {
+        if default.is_none() {
+            table.missing("from", <TimestampPlace as Form>::ALLOWED);
+        }
+        default
+    };
     let format = table.get("format").map(|item| item.choice(&TimeFormat::NAMES));
     let max_age = table.get("max_age").map(|item| max_age(&item));
     let max_ahead = table.get("max_ahead").map(|item| item.form::<Span>());

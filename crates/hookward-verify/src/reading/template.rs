@@ -10,7 +10,7 @@ use http::HeaderName;
 impl Form for Template {
     const NAME: &'static str = "a signed text";
     const ALLOWED: &'static str = "text with {body}, {timestamp}, {secret}, {header:NAME}, {json:/POINTER}, \
-         {json-raw:/POINTER}, {method}, {url}, {url:any-port}, {url:decoded}, {path}, {query}, {query:NAME}, {form}, {listed:PREFIX}, {lower:…}";
+         {json-raw:/POINTER}, {method}, {url}, {url:any-port}, {url:decoded}, {path}, {query}, {query:NAME}, {form}, {listed:PREFIX}, {crc32}, {sns}, {lower:…}";
 
     fn parse(text: &str) -> Result<Self, Fault> {
         let template = Self::parse(text).map_err(|what| {
@@ -71,7 +71,7 @@ fn near_hole(hole: &str) -> Option<String> {
 
 impl Form for Place {
     const NAME: &'static str = "a place";
-    const ALLOWED: &'static str = "header:NAME, json:/POINTER, body-sha256, or several of them as \
+    const ALLOWED: &'static str = "header:NAME, json:/POINTER, claim:/POINTER, body-sha256, or several of them as \
                                    {header:NAME}:{json:/POINTER}";
 
     fn parse(text: &str) -> Result<Self, Fault> {
@@ -79,7 +79,7 @@ impl Form for Place {
             if text.contains(['{', '}']) {
                 return Fault::from(what);
             }
-            let kinds = ["header", "json"];
+            let kinds = ["header", "json", "claim"];
             no_place(near_place(text, &kinds).or_else(|| nearest(text, ["body-sha256"])))
         })
     }
@@ -87,10 +87,12 @@ impl Form for Place {
 
 impl Form for TimestampPlace {
     const NAME: &'static str = "a place";
-    const ALLOWED: &'static str = "header:NAME, item:PREFIX, item:#INDEX, json:/POINTER";
+    const ALLOWED: &'static str =
+        "header:NAME, item:PREFIX, item:#INDEX, json:/POINTER, claim:/POINTER";
 
     fn parse(text: &str) -> Result<Self, Fault> {
-        Self::parse(text).map_err(|_| no_place(near_place(text, &["header", "json", "item"])))
+        Self::parse(text)
+            .map_err(|_| no_place(near_place(text, &["header", "json", "item", "claim"])))
     }
 }
 

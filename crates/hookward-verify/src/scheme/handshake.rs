@@ -69,11 +69,13 @@ pub enum HandshakeKind {
     /// Adobe Acrobat Sign: a GET with our client id in `X-AdobeSign-ClientId`, which is sent back,
     /// as it is in the answer to each event.
     AdobeSign,
+    /// Amazon SNS: a signed POST `SubscriptionConfirmation` whose `SubscribeURL` is asked for.
+    AwsSns,
 }
 
 impl HandshakeKind {
     /// Every kind with its name in the configuration.
-    pub const NAMES: [(&'static str, Self); 26] = [
+    pub const NAMES: [(&'static str, Self); 27] = [
         ("slack", Self::Slack),
         ("meta", Self::Meta),
         ("zoom", Self::Zoom),
@@ -100,6 +102,7 @@ impl HandshakeKind {
         ("cloudevents", Self::CloudEvents),
         ("event-grid", Self::EventGrid),
         ("adobe-sign", Self::AdobeSign),
+        ("aws-sns", Self::AwsSns),
     ];
 
     /// The methods that it uses beyond `POST`, for `Allow`.

@@ -1,7 +1,7 @@
 //! Which headers a scheme reads: what goes on to receivers and what may not be laid over it depend on
 //! them.
 
-use super::{Part, Place, Scheme, TimestampPlace};
+use super::{Algorithm, Part, Place, Scheme, TimestampPlace};
 use http::HeaderName;
 
 impl Scheme {
@@ -31,19 +31,30 @@ impl Scheme {
             | Part::QueryParameter(_)
             // The request names these; whatever of them is read as id, type or time is listed there.
             | Part::Listed(_)
+            | Part::Crc32
+            | Part::Sns
             | Part::Lowercase(_) => None,
         });
+        let is_message = self.signature.algorithm == Algorithm::HttpMessageSignatures;
+        let message = ["signature-input", "content-digest"].into_iter().filter(|_| is_message);
+        let message = message.chain(self.signature.components.iter().map(String::as_str));
+        let message = message.filter_map(|name| HeaderName::try_from(name).ok());
         let required = self.signature.require.iter().map(|(name, _)| name);
         let timestamp = self.timestamp.iter().filter_map(|rule| match &rule.from {
             TimestampPlace::Header(name) => Some(name),
-            TimestampPlace::Item(_) | TimestampPlace::ItemAt(_) | TimestampPlace::Json(_) => None,
+            TimestampPlace::Item(_)
+            | TimestampPlace::ItemAt(_)
+            | TimestampPlace::Json(_)
+            | TimestampPlace::Claim(_) => None,
         });
         let event = [&self.event.id, &self.event.kind, &self.event.time];
         let event = event.into_iter().flatten().flat_map(Place::singles).filter_map(Place::header);
         let handshake = self.handshake.iter().filter_map(|handshake| handshake.kind.header());
         let mut all: Vec<HeaderName> = Vec::new();
-        let found = self.signature_headers().chain(signed).chain(required).chain(timestamp);
-        for name in found.chain(event).cloned().chain(handshake) {
+        let named = self.signature.certificate.iter().filter_map(|rule| rule.url.header());
+        let found =
+            self.signature_headers().chain(named).chain(signed).chain(required).chain(timestamp);
+        for name in found.chain(event).cloned().chain(handshake).chain(message) {
             if !all.contains(&name) {
                 all.push(name);
             }
@@ -58,7 +69,7 @@ impl Place {
     pub const fn header(&self) -> Option<&HeaderName> {
         match self {
             Self::Header(name) => Some(name),
-            Self::Json(_) | Self::BodySha256 | Self::Joined(_) => None,
+            Self::Json(_) | Self::Claim(_) | Self::BodySha256 | Self::Joined(_) => None,
         }
     }
 }

@@ -36,6 +36,7 @@ impl Place {
         match text.split_once(':') {
             Some(("header", name)) => Ok(Self::Header(header_name(name)?)),
             Some(("json", pointer)) => Ok(Self::Json(Pointer::parse(pointer)?)),
+            Some(("claim", pointer)) => Ok(Self::Claim(Pointer::parse(pointer)?)),
             _ => Err(format!("`{text}` is not a place")),
         }
     }
@@ -46,6 +47,7 @@ impl fmt::Display for Place {
         match self {
             Self::Header(name) => write!(f, "header:{name}"),
             Self::Json(pointer) => write!(f, "json:{pointer}"),
+            Self::Claim(pointer) => write!(f, "claim:{pointer}"),
             Self::BodySha256 => f.write_str("body-sha256"),
             Self::Joined(segments) => segments.iter().try_for_each(|segment| match segment {
                 Segment::Literal(text) => f.write_str(&escaped(text)),
@@ -65,6 +67,7 @@ impl TimestampPlace {
         match text.split_once(':') {
             Some(("header", name)) => Ok(Self::Header(header_name(name)?)),
             Some(("json", pointer)) => Ok(Self::Json(Pointer::parse(pointer)?)),
+            Some(("claim", pointer)) => Ok(Self::Claim(Pointer::parse(pointer)?)),
             Some(("item", prefix)) if !prefix.is_empty() => match prefix.strip_prefix('#') {
                 None => Ok(Self::Item(prefix.to_owned())),
                 Some(index) => index.parse().map(Self::ItemAt).map_err(|_| {
@@ -86,6 +89,7 @@ impl fmt::Display for TimestampPlace {
             Self::Item(prefix) => write!(f, "item:{prefix}"),
             Self::ItemAt(index) => write!(f, "item:#{index}"),
             Self::Json(pointer) => write!(f, "json:{pointer}"),
+            Self::Claim(pointer) => write!(f, "claim:{pointer}"),
         }
     }
 }
@@ -94,7 +98,7 @@ impl fmt::Display for TimestampPlace {
 const HOLES: &str = "{body}, {timestamp}, {secret}, {header:NAME}, {json:/POINTER}, \
                      {json-raw:/POINTER}, {method}, {url}, {url:any-port}, {url:decoded}, {path}, \
                      {query}, {query:NAME}, {form}, {listed:PREFIX}, \
-                     {header-list:NAME}, \
+                     {header-list:NAME}, {crc32}, {sns}, \
                      and {lower:…} around one of them";
 
 impl Template {
@@ -162,6 +166,8 @@ fn parse_hole(hole: &str) -> Result<Part, String> {
         "path" => Part::Path,
         "query" => Part::Query,
         "form" => Part::FormSorted,
+        "crc32" => Part::Crc32,
+        "sns" => Part::Sns,
         _ => match hole.split_once(':') {
             Some(("header", name)) => Part::Header(header_name(name)?),
             Some(("json", pointer)) => Part::Json(Pointer::parse(pointer)?),
@@ -173,6 +179,7 @@ fn parse_hole(hole: &str) -> Result<Part, String> {
                 Part::Body
                 | Part::Secret
                 | Part::FormSorted
+                | Part::Sns
                 | Part::Listed(_)
                 | Part::HeaderList(_)
                 | Part::Lowercase(_) => {
@@ -212,6 +219,8 @@ impl fmt::Display for Part {
             Self::Path => f.write_str("path"),
             Self::Query => f.write_str("query"),
             Self::FormSorted => f.write_str("form"),
+            Self::Crc32 => f.write_str("crc32"),
+            Self::Sns => f.write_str("sns"),
             Self::QueryParameter(name) => write!(f, "query:{name}"),
             Self::Listed(prefix) => write!(f, "listed:{prefix}"),
             Self::HeaderList(name) => write!(f, "header-list:{name}"),

@@ -40,6 +40,11 @@ impl Pointer {
         Ok(Self(tokens))
     }
 
+    /// A pointer of these names.
+    pub(crate) fn of(names: &[&str]) -> Self {
+        Self(names.iter().map(|name| (*name).to_owned()).collect())
+    }
+
     /// The names and indices from the root to the member.
     #[must_use]
     pub fn tokens(&self) -> &[String] {

@@ -80,7 +80,7 @@ pub(super) fn further_tokens_are_right(
                 let detail = format!("an element of `{array}` has no `{rest}`");
                 return Err(Fault::SignatureMissing(detail.into()));
             };
-            let is_right = |key: &Key| key.signed(None, &[], &[]).matches(token.as_bytes());
+            let is_right = |key: &Key| key.signed(None, None, &[], &[]).matches(token.as_bytes());
             if !keys.iter().any(is_right) {
                 let detail =
                     format!("`{rest}` of the first element of `{array}` is right, another is not");

@@ -6,7 +6,7 @@ use crate::fault::Fault;
 use crate::json::read_members;
 use crate::keys::Key;
 use crate::request::Request;
-use crate::scheme::{Algorithm, TimestampPlace};
+use crate::scheme::{Algorithm, SignatureRule, TimestampPlace};
 use crate::sender::Sender;
 
 /// The text that a request's signature covers, by the parts of the scheme's template.
@@ -25,7 +25,9 @@ impl<'a> SignedText<'a> {
     /// # Errors
     /// What of the text is missing in the request, or has several meanings.
     pub fn of(sender: &'a Sender, request: Request<'a>, body: &'a [u8]) -> Result<Self, Fault> {
-        if sender.scheme.signature.algorithm == Algorithm::Token {
+        let algorithm = sender.scheme.signature.algorithm;
+        if matches!(algorithm, Algorithm::Token | Algorithm::Jwt | Algorithm::HttpMessageSignatures)
+        {
             return Ok(Self { pieces: Vec::new(), body });
         }
         let timestamp = timestamp_text(sender, request, body);
@@ -53,14 +55,15 @@ impl<'a> SignedText<'a> {
         &self.pieces
     }
 
-    /// The first of these signatures that the key made of this text. The text is hashed once,
+    /// The first of these signatures that the key, made under `rule`, made of this text. The text is hashed once,
     /// however many signatures there are.
     pub fn find_signature<'s>(
         &self,
         key: &Key,
+        rule: &SignatureRule,
         mut signatures: impl Iterator<Item = &'s [u8]>,
     ) -> Option<&'s [u8]> {
-        let signed = key.signed(None, &self.pieces, self.body);
+        let signed = key.signed(rule.methods().next(), None, &self.pieces, self.body);
         signatures.find(|signature| signed.matches(signature))
     }
 }

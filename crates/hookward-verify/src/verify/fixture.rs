@@ -79,6 +79,11 @@ impl Sender {
         self.with_keys()
     }
 
+    /// The keys of its secrets.
+    pub(crate) fn new_keys(&self) -> Keys {
+        Keys::new(&self.secrets, &self.scheme.signature).expect("keys")
+    }
+
     /// Makes its keys anew. A secret that is not a key leaves it without any.
     fn with_keys(mut self) -> Self {
         self.keys = Keys::new(&self.secrets, &self.scheme.signature).map_err(|why| why.to_string());
@@ -142,4 +147,25 @@ pub(crate) fn signed_with(source: &Sender, key: &SigningKey<'_>, body: &[u8]) ->
     };
     let signed = sign(source, key, &request).expect("signed");
     (head(&signed.headers), signed.body.unwrap_or_else(|| body.to_vec()))
+}
+
+/// A P-256 key that nobody uses.
+pub(crate) const EC_PRIVATE_PEM: &str = include_str!("../../tests/keys/p256.pem");
+
+/// The public side of an RSA key that nobody uses.
+pub(crate) fn rsa_public_pem() -> String {
+    include_str!("../../tests/keys/rsa.pub.pem").to_owned()
+}
+
+/// The public side of [`EC_PRIVATE_PEM`] as a JSON Web Key.
+pub(crate) fn ec_jwk(id: &str) -> String {
+    use data_encoding::BASE64URL_NOPAD;
+    use p256::pkcs8::DecodePrivateKey as _;
+    let key = p256::ecdsa::SigningKey::from_pkcs8_pem(EC_PRIVATE_PEM).expect("a key");
+    let point = key.verifying_key().to_sec1_point(false);
+    let (x, y) = point.as_bytes().get(1..).expect("a point").split_at(32);
+    let (x, y) = (BASE64URL_NOPAD.encode(x), BASE64URL_NOPAD.encode(y));
+    format!(
+        r#"{{"kty":"EC","crv":"P-256","kid":"{id}","use":"sig","alg":"ES256","x":"{x}","y":"{y}"}}"#
+    )
 }

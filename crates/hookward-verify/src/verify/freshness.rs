@@ -4,6 +4,7 @@
 
 use crate::fault::Fault;
 use crate::scheme::{TimeFormat, TimestampRule};
+use crate::verify::Lifetime;
 use hookward_time::UnixMillis;
 use std::time::Duration;
 
@@ -24,6 +25,34 @@ pub fn judge(rule: &TimestampRule, sent: UnixMillis, now: UnixMillis) -> Result<
     if ahead > millis(rule.max_ahead) {
         let over_millis = ahead.saturating_sub(millis(rule.max_ahead));
         return Err(Fault::TimestampInFuture { ahead_millis: ahead, over_millis });
+    }
+    Ok(())
+}
+
+/// Makes sure that a token may be used at `now`; `max_ahead` is the leeway at both ends of its
+/// lifetime.
+///
+/// # Errors
+/// [`Fault::TimestampTooOld`] after its end, [`Fault::TimestampInFuture`] before its start.
+pub(crate) fn judge_lifetime(
+    rule: Option<&TimestampRule>,
+    lifetime: Lifetime,
+    now: UnixMillis,
+) -> Result<(), Fault> {
+    let leeway = rule.map_or(0, |rule| millis(rule.max_ahead));
+    if let Some(expires) = lifetime.expires {
+        let age_millis = now.millis_since(expires);
+        if age_millis >= leeway.max(1) {
+            let over_millis = age_millis.saturating_sub(leeway);
+            return Err(Fault::TimestampTooOld { age_millis, over_millis });
+        }
+    }
+    if let Some(not_before) = lifetime.not_before {
+        let ahead_millis = not_before.millis_since(now);
+        if ahead_millis > leeway {
+            let over_millis = ahead_millis.saturating_sub(leeway);
+            return Err(Fault::TimestampInFuture { ahead_millis, over_millis });
+        }
     }
     Ok(())
 }

@@ -30,7 +30,7 @@ pub(crate) fn lines<'a>(inputs: &Inputs<'a>) -> Vec<Option<Cow<'a, str>>> {
                 Member::Unusable(_) => lines.push(None),
                 Member::Absent => {}
             },
-            Place::BodySha256 | Place::Joined(_) => {}
+            Place::BodySha256 | Place::Claim(_) | Place::Joined(_) => {}
         }
     }
     lines
@@ -121,7 +121,7 @@ pub(crate) fn signatures(
         };
         return Err(Fault::SignatureMalformed(detail.into()));
     }
-    if matches!(rule.algorithm, Algorithm::Ed25519 | Algorithm::EcdsaP256Sha256) {
+    if rule.algorithm.is_public_key() {
         found.truncate(MAX_PUBLIC_KEY_SIGNATURES);
     }
     Ok(found)
@@ -184,6 +184,8 @@ pub(crate) fn timestamp_text<'a>(
             Member::Absent => None,
             Member::Unusable(what) => return Err(malformed(&format!("it is {what}"))),
         },
+        // Only a token has claims, and its own check reads them.
+        TimestampPlace::Claim(_) => None,
     };
     Ok(text.filter(|text| !text.is_empty()))
 }

@@ -25,12 +25,15 @@ mod tests;
 pub use encoding::decode_signature;
 pub(crate) use encoding::encode_signature;
 pub use explaining::{SignedText, timestamp_text};
+pub(crate) use items::{lines, signature_of};
 pub use signed::Piece;
 pub(crate) use signed::{Inputs, OneHeader, body_sha256, one_header};
 pub(crate) use texts::signed_text;
 
 use crate::fault::Fault;
-use crate::keys::{Key, Keys, Running};
+use crate::jwt;
+use crate::keys::{Key, Keys, Method, Running};
+use crate::message_signatures;
 use crate::request::Request;
 use crate::scheme::{Algorithm, SignatureRule};
 use crate::sender::Sender;
@@ -45,9 +48,48 @@ pub struct Genuine {
     label: Arc<str>,
     sent: Option<UnixMillis>,
     signed: Option<String>,
+    token: Option<Arc<[u8]>>,
+    lifetime: Lifetime,
+}
+
+/// The time in which a token may be used; what it leaves open has no end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lifetime {
+    /// Its first moment.
+    pub not_before: Option<UnixMillis>,
+    /// The moment at which it is over.
+    pub expires: Option<UnixMillis>,
 }
 
 impl Genuine {
+    /// Proof by this key, for the schemes that compare no list of signatures.
+    pub(crate) fn by(key: &Key, sent: Option<UnixMillis>, signed: Option<String>) -> Self {
+        let label = Arc::clone(&key.label);
+        Self { secret: key.entry, label, sent, signed, token: None, lifetime: Lifetime::default() }
+    }
+
+    /// The same with the payload of the token that it rests on.
+    pub(crate) fn with_token(self, payload: Arc<[u8]>, lifetime: Lifetime) -> Self {
+        Self { token: Some(payload), lifetime, ..self }
+    }
+
+    /// The same with a time in which it holds.
+    pub(crate) fn with_lifetime(self, lifetime: Lifetime) -> Self {
+        Self { lifetime, ..self }
+    }
+
+    /// The payload of the token that proves it: JSON, read strictly; `None` where there is no token.
+    #[must_use]
+    pub fn token(&self) -> Option<&[u8]> {
+        self.token.as_deref()
+    }
+
+    /// When the token may be used.
+    #[must_use]
+    pub const fn lifetime(&self) -> Lifetime {
+        self.lifetime
+    }
+
     /// The index of the secret that matched; 0 is the newest.
     #[must_use]
     pub const fn secret(&self) -> usize {
@@ -123,6 +165,8 @@ pub(crate) struct Reading<'a> {
     signatures: Vec<Vec<u8>>,
     /// The text that was signed.
     pieces: Vec<Piece<'a>>,
+    /// How a public key that can do several things made them.
+    method: Option<Method>,
     /// Another text that the sender may have signed instead.
     other_pieces: Option<Vec<Piece<'a>>>,
     /// The time of sending, if it is part of the text.
@@ -200,7 +244,21 @@ pub fn verify(source: &Sender, head: Request<'_>, body: &[u8]) -> Result<Genuine
     check(source, source.ready_keys()?, head, body)
 }
 
-/// As [`verify`], with these keys.
+/// As [`verify()`], with these keys: those that the sender publishes, for a request whose
+/// [`demand`](crate::demand::demand) asks for them.
+///
+/// # Errors
+/// As [`verify()`].
+pub fn verify_with(
+    source: &Sender,
+    keys: &Keys,
+    head: Request<'_>,
+    body: &[u8],
+) -> Result<Genuine, Fault> {
+    check(source, keys, head, body)
+}
+
+/// As [`verify_with`].
 pub(crate) fn check(
     source: &Sender,
     keys: &Keys,
@@ -208,7 +266,17 @@ pub(crate) fn check(
     body: &[u8],
 ) -> Result<Genuine, Fault> {
     let inputs = Inputs::whole(source, head, body)?;
+    match source.scheme.signature.algorithm {
+        Algorithm::Jwt => return jwt::check(&inputs, keys, body),
+        Algorithm::HttpMessageSignatures => {
+            let genuine = message_signatures::check(&inputs, keys, body)?;
+            signed::members_are_right(source, body)?;
+            return Ok(genuine);
+        }
+        _ => {}
+    }
     let genuine = Reading::of(&inputs)?.judge(keys, Vec::new(), body)?;
+    signed::members_are_right(source, body)?;
     elements::further_tokens_are_right(source, keys, body)?;
     Ok(genuine)
 }
@@ -233,6 +301,7 @@ impl<'a> Reading<'a> {
         if rule.algorithm == Algorithm::Token {
             return Ok(Self {
                 signatures,
+                method: None,
                 pieces: Vec::new(),
                 other_pieces: None,
                 sent: None,
@@ -256,7 +325,8 @@ impl<'a> Reading<'a> {
             (true, None) => Guard::Own,
             (true, Some(older)) => Guard::Older(inputs.pieces_of(&older.signed, text.as_deref())?),
         };
-        Ok(Self { signatures, pieces, other_pieces, sent, guard })
+        let method = rule.methods().next();
+        Ok(Self { signatures, pieces, method, other_pieces, sent, guard })
     }
 
     /// Tries every key on every signature. `fed` are the keys' hashes that have taken the body, in
@@ -265,17 +335,16 @@ impl<'a> Reading<'a> {
         let mut fed = fed.into_iter();
         let mut matched = None;
         // No early end: how long it takes does not tell which secret or signature was the one.
-        for (index, key) in keys.iter().enumerate() {
+        for key in keys.iter() {
             let found = self.has_match(key, fed.next(), body);
-            matched = matched.or(found.then_some((index, key)));
+            matched = matched.or(found.then_some(key));
         }
-        let Some((secret, key)) = matched else {
+        let Some(key) = matched else {
             return Err(Fault::SignatureMismatch(
                 format!("{} signatures, {} secrets, no match", self.signatures.len(), keys.len())
                     .into(),
             ));
         };
-        let label = Arc::clone(&key.label);
         let guarded = match &self.guard {
             Guard::Off => None,
             Guard::Own => Some(&self.pieces),
@@ -286,13 +355,14 @@ impl<'a> Reading<'a> {
             fingerprint.truncate(32);
             fingerprint
         });
-        Ok(Genuine { secret, label, sent: self.sent, signed })
+        Ok(Genuine::by(key, self.sent, signed))
     }
 
     /// Whether this key made one of the signatures, all of them having been compared.
     fn has_match(&self, key: &Key, fed: Option<Running>, body: &[u8]) -> bool {
-        let signed = key.signed(fed, &self.pieces, body);
-        let other = self.other_pieces.as_deref().map(|pieces| key.signed(None, pieces, body));
+        let signed = key.signed(self.method, fed, &self.pieces, body);
+        let other =
+            self.other_pieces.as_deref().map(|pieces| key.signed(self.method, None, pieces, body));
         self.signatures.iter().fold(false, |found, signature| {
             let matches = signed.matches(signature);
             let matches_other = other.as_ref().is_some_and(|other| other.matches(signature));

@@ -6,9 +6,13 @@
 use super::{items, url};
 use crate::fault::Fault;
 use crate::json::{Member, read_raw};
+use crate::jwt::is_one_of;
 use crate::keys::sha256;
 use crate::request::{Request, folded};
-use crate::scheme::{Part, Place, Pointer, Scheme, Template, TimestampPlace, UrlForm};
+use crate::scheme::{
+    Algorithm, ClaimRule, Part, Place, Pointer, SNS_MEMBERS, Scheme, Template, TimestampPlace,
+    UrlForm,
+};
 use crate::sender::Sender;
 use http::HeaderName;
 use std::borrow::Cow;
@@ -36,10 +40,15 @@ pub(crate) struct Inputs<'a> {
 impl<'a> Inputs<'a> {
     /// A request whose body has not arrived; `None` where the rule cannot be read without it.
     pub(crate) fn of_head(source: &'a Sender, head: Request<'a>) -> Option<Self> {
-        let needs_body = !named_pointers(&source.scheme).is_empty() || {
-            let mut texts = source.scheme.signature.signed_texts();
-            texts.any(|text| text.any(|part| matches!(part, Part::FormSorted)))
-        };
+        let rule = &source.scheme.signature;
+        let needs_body =
+            matches!(rule.algorithm, Algorithm::Jwt | Algorithm::HttpMessageSignatures)
+                || rule.certificate.is_some()
+                || !rule.claims.is_empty()
+                || !named_pointers(&source.scheme).is_empty()
+                || rule.signed_texts().any(|text| {
+                    text.any(|part| matches!(part, Part::FormSorted | Part::Crc32 | Part::Sns))
+                });
         (!needs_body).then(|| Self { source, head, body: None, values: Vec::new() })
     }
 
@@ -139,6 +148,8 @@ impl<'a> Inputs<'a> {
             Part::FormSorted => self.sorted_form()?.into(),
             Part::Listed(prefix) => return self.listed_headers(prefix),
             Part::HeaderList(name) => return self.header_list(name),
+            Part::Crc32 => crc32fast::hash(self.body.unwrap_or_default()).to_string().into(),
+            Part::Sns => self.sns_text()?.into(),
             Part::Lowercase(inner) => {
                 return Ok(match self.piece(inner, timestamp)? {
                     Piece::Bytes(bytes) => Piece::Bytes(bytes.to_ascii_lowercase().into()),
@@ -245,6 +256,36 @@ impl<'a> Inputs<'a> {
         }
     }
 
+    /// The text that Amazon SNS signs: names and values, a line each, in the order of the names
+    /// (<https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html>). A line break
+    /// in a value would let one message be read as another, and only a message's own text has any.
+    fn sns_text(&self) -> Result<String, Fault> {
+        let is_notification = self.member(&Pointer::of(&["Type"])).text() == Some("Notification");
+        let mut text = String::new();
+        for pointer in SNS_MEMBERS.iter() {
+            let name = pointer.tokens().first().map_or("", String::as_str);
+            let is_signed = match name {
+                "Subject" => is_notification,
+                "SubscribeURL" | "Token" => !is_notification,
+                _ => true,
+            };
+            if !is_signed {
+                continue;
+            }
+            let value = self.signed_member(pointer)?;
+            if name == "Subject" && self.raw(pointer).is_none_or(|raw| raw == "null") {
+                continue;
+            }
+            if name != "Message" && value.contains(['\n', '\r']) {
+                return Err(Fault::SignatureMismatch(
+                    format!("`{name}`, which is signed, holds a line break").into(),
+                ));
+            }
+            text.extend([name, "\n", &value, "\n"]);
+        }
+        Ok(text)
+    }
+
     fn url(&self) -> Result<String, Fault> {
         let Some(public_url) = &self.source.public_url else {
             return Err(Fault::SignatureMismatch(
@@ -307,6 +348,27 @@ impl<'a> Inputs<'a> {
     }
 }
 
+/// Makes sure that a body whose signature holds is of whom the source takes events from.
+///
+/// # Errors
+/// [`Fault::SignatureMismatch`], naming the member; [`Fault::PayloadMalformed`].
+pub(super) fn members_are_right(source: &Sender, body: &[u8]) -> Result<(), Fault> {
+    let claims = &source.scheme.signature.claims;
+    if claims.is_empty() {
+        return Ok(());
+    }
+    let pointers: Vec<_> = claims.iter().map(|claim| &claim.pointer).collect();
+    for (claim, raw) in claims.iter().zip(read_raw(body, &pointers)?) {
+        let value = raw.and_then(|raw| serde_json::from_str::<serde_json::Value>(raw).ok());
+        let here = ClaimRule { pointer: Pointer::of(&[]), values: claim.values.clone() };
+        if !value.is_some_and(|value| is_one_of(&value, &here)) {
+            let detail = format!("`{}` of the body is not what the source wants", claim.pointer);
+            return Err(Fault::SignatureMismatch(detail.into()));
+        }
+    }
+    Ok(())
+}
+
 /// The hex SHA-256 of a body.
 pub(crate) fn body_sha256(body: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(&sha256(body))
@@ -348,5 +410,18 @@ fn named_pointers(scheme: &Scheme) -> Vec<&Pointer> {
         TimestampPlace::Json(pointer) if scheme.signs_timestamp() => Some(pointer),
         _ => None,
     });
-    in_text.chain(in_places).chain(timestamp).collect()
+    let certificate = rule.certificate.iter().filter_map(|rule| match &rule.url {
+        Place::Json(pointer) => Some(pointer),
+        _ => None,
+    });
+    let is_sns = rule.signed_texts().any(|text| text.any(|part| *part == Part::Sns));
+    let sns = SNS_MEMBERS.iter().filter(|_| is_sns);
+    let all = in_text.chain(in_places).chain(timestamp).chain(certificate).chain(sns);
+    let mut once: Vec<&Pointer> = Vec::new();
+    for pointer in all {
+        if !once.contains(&pointer) {
+            once.push(pointer);
+        }
+    }
+    once
 }

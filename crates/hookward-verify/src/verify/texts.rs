@@ -1,7 +1,7 @@
 //! Signed texts in a key's hands: hashed or put together, and compared with signatures.
 
 use super::signed::Piece;
-use crate::keys::{Key, Material, Running, Tag, hash_token};
+use crate::keys::{Key, Material, Method, PublicKey, Running, Tag, hash_token};
 use ed25519_dalek::Signature as Ed25519Signature;
 use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
 use std::borrow::Cow;
@@ -10,8 +10,21 @@ use std::borrow::Cow;
 pub(crate) enum Signed<'k> {
     Tag(Tag),
     Token(&'k Tag),
-    Ed25519 { public: &'k ed25519_dalek::VerifyingKey, text: Cow<'k, [u8]> },
-    Ecdsa { public: &'k p256::ecdsa::VerifyingKey, hash: Vec<u8> },
+    Ed25519 {
+        public: &'k ed25519_dalek::VerifyingKey,
+        text: Cow<'k, [u8]>,
+    },
+    Ecdsa {
+        public: &'k p256::ecdsa::VerifyingKey,
+        hash: Vec<u8>,
+    },
+    Public {
+        key: &'k PublicKey,
+        method: Option<Method>,
+        text: Cow<'k, [u8]>,
+    },
+    /// No key, so nothing matches.
+    Nothing,
 }
 
 impl Signed<'_> {
@@ -24,6 +37,10 @@ impl Signed<'_> {
                 .is_ok_and(|signature| public.verify_strict(text, &signature).is_ok()),
             Self::Ecdsa { public, hash } => p256::ecdsa::Signature::from_der(signature)
                 .is_ok_and(|signature| public.verify_prehash(hash, &signature).is_ok()),
+            Self::Public { key, method, text } => {
+                method.is_some_and(|method| key.verifies(method, text, signature))
+            }
+            Self::Nothing => false,
         }
     }
 }
@@ -34,7 +51,10 @@ impl Key {
         match &self.material {
             Material::Hash(running) => Some(running.clone()),
             Material::Ecdsa(_) => Some(Running::sha256()),
-            Material::Ed25519(_) | Material::Token(_) => None,
+            Material::Ed25519(_)
+            | Material::Token(_)
+            | Material::Public { .. }
+            | Material::Elsewhere => None,
         }
     }
 
@@ -63,6 +83,7 @@ impl Key {
     /// The text as this key has signed it.
     pub(crate) fn signed<'k>(
         &'k self,
+        method: Option<Method>,
         fed: Option<Running>,
         pieces: &'k [Piece<'_>],
         body: &'k [u8],
@@ -73,6 +94,12 @@ impl Key {
             Material::Ed25519(public) => {
                 Signed::Ed25519 { public, text: self.signed_text(pieces, body) }
             }
+            Material::Public { key, only } => Signed::Public {
+                key,
+                method: method.filter(|method| only.is_none_or(|only| only == *method)),
+                text: self.signed_text(pieces, body),
+            },
+            Material::Elsewhere => Signed::Nothing,
             Material::Ecdsa(public) => {
                 Signed::Ecdsa { public, hash: self.finish(fed, pieces, body).finish().into_bytes() }
             }

@@ -1,0 +1,86 @@
+//! What is said of sources whose senders publish their keys.
+
+use super::{TestSecrets, all, load_with};
+use crate::config::Severity;
+
+const EVENT: &str = "event = { id = [\"json:/id\"] }";
+
+/// The problems of a source with these keys, as `key: message`.
+fn told(severity: Severity, keys: &str) -> Vec<String> {
+    let text = format!("[sources.s]\npath = \"/s\"\n{keys}\n");
+    let problems = all(load_with(&text, &TestSecrets::usual()));
+    let of = problems.into_iter().filter(|problem| problem.severity == severity);
+    of.map(|problem| format!("{}: {}", problem.key, problem.what)).collect()
+}
+
+#[track_caller]
+fn assert_refused(keys: &str, expected: &str) {
+    let told = told(Severity::Error, keys);
+    assert!(told.iter().any(|line| line.contains(expected)), "{expected}: {told:#?}");
+}
+
+#[test]
+fn what_would_weaken_the_check_is_an_error() {
+    let set = "secrets = [{ jwks = \"https://keys.example.com/certs\" }]";
+    let jwt = |algorithms: &str| {
+        format!("signature = {{ algorithm = \"jwt\", jwt_algorithms = [{algorithms}] }}\n{EVENT}")
+    };
+    for (keys, expected) in [
+        (format!("{set}\n{}", jwt("\"HS256\"")), "do not go with the algorithm"),
+        (format!("{set}\n{}", jwt("\"RS256\", \"HS256\"")), "HS256 beside an algorithm"),
+        (format!("{set}\n{}", jwt("\"none\"")), "not one of the allowed words"),
+        (format!("{set}\n{}", jwt("")), "empty"),
+        (
+            format!("{set}\nsignature = {{ algorithm = \"jwt\" }}\n{EVENT}"),
+            "jwt_algorithms: missing",
+        ),
+        (
+            format!("{set}\nsignature = {{ header = \"X-S\" }}\n{EVENT}"),
+            "do not go with the algorithm",
+        ),
+        (
+            format!("{}\n{}", set.replace("https", "http"), jwt("\"RS256\"")),
+            "not a URL that keys are fetched from",
+        ),
+        (
+            format!("{}\n{}", set.replace("}]", "}, { env = \"SECRET\" }]"), jwt("\"RS256\"")),
+            "beside secrets of another kind",
+        ),
+        (
+            "preset = \"aws-sns\"\nsecrets = [{ env = \"SECRET\" }]".to_owned(),
+            "secrets: there are none",
+        ),
+        ("preset = \"apple-app-store\"".to_owned(), "signature.x5c_root"),
+        (
+            "preset = \"aws-sns\"\nsignature = { key_hosts = [\"*.com\"] }".to_owned(),
+            "anybody can have such a host",
+        ),
+        ("preset = \"aws-sns\"\nsignature = { key_path = \"/../*\" }".to_owned(), "not a path"),
+        (
+            format!(
+                "secrets = [{{ env = \"SECRET\" }}]\nsignature = {{ algorithm = \"http-message-signatures\" }}\n{EVENT}"
+            ),
+            "components: missing",
+        ),
+    ] {
+        assert_refused(&keys, expected);
+    }
+}
+
+#[test]
+fn whose_event_it_may_be_is_asked_for() {
+    for (keys, expected) in [
+        ("preset = \"aws-sns\"", "`/TopicArn` is not stated"),
+        ("preset = \"google-pubsub\"", "`email` is not stated"),
+        ("preset = \"google-pubsub\"", "any `aud` is taken"),
+        ("preset = \"google-pubsub\"", "the token says nothing of the body"),
+        ("preset = \"paypal\"\nsecrets = [{ env = \"SECRET\" }]", "of the body a CRC-32 alone"),
+    ] {
+        let told = told(Severity::Warning, keys);
+        assert!(told.iter().any(|line| line.contains(expected)), "{expected}: {told:#?}");
+    }
+    let stated =
+        "preset = \"aws-sns\"\nsignature = { claims = { \"/TopicArn\" = \"arn:aws:sns:x\" } }";
+    let told = told(Severity::Warning, stated);
+    assert!(told.iter().all(|line| !line.contains("TopicArn")), "{told:#?}");
+}
