@@ -2,7 +2,7 @@
 //!
 //! It answers one question about every request, *is this a genuine, fresh event that the receiver
 //! has not had yet?*, and only then lets the receiver see it. `ARCHITECTURE.md` is the map;
-//! [`lifecycle`] is the story.
+//! [`delivery::lifecycle`] is the story.
 
 pub mod cli;
 pub mod config;

@@ -2,25 +2,22 @@
 
 mod secrets;
 
-use self::secrets::{Secrets, keys, needs_no_secret, publishes, read_secrets};
+use self::secrets::{Secrets, keys, read_secrets};
 use super::dedupe::DedupeSettings;
 use super::{route, server};
 use crate::delivery::headers;
 use crate::delivery::source::{Answers, Mode, Source, Unrouted};
-use hookward_secret::{NamedSecret, UnreadableSecret};
 use hookward_settings::document::{Table, Value};
 use hookward_settings::keys::{TableKeys, key, optional, required};
 use hookward_settings::problem::{Place, Severity, nearest};
 use hookward_settings::reading::{Item, Reading, TableReader};
 use hookward_settings::value::{PublicUrl, RequestPath};
-use hookward_verify::keys::Keys;
 use hookward_verify::presets;
 use hookward_verify::reading::preset::{self, PresetFacts};
 use hookward_verify::reading::scheme;
-use hookward_verify::scheme::{Algorithm, Part, Scheme};
-use hookward_verify::sender::{KeySite, Sender};
+use hookward_verify::scheme::Scheme;
+use hookward_verify::sender::Sender;
 use http::HeaderName;
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 pub(super) static KEYS: TableKeys = TableKeys {

@@ -1,7 +1,8 @@
 //! What lets an event be claimed, and a request go to an upstream.
 //!
-//! [`Proven`] is an event of a request that [`verify`](hookward_verify::verify) found genuine; nothing else is
-//! claimed. A request to an upstream needs a [`Permit`], which a `Proven` gives, or in shadow mode a
+//! [`Proven`] is an event of a request that a
+//! [`SignatureCheck`](hookward_verify::verify::SignatureCheck) found genuine; nothing else is claimed.
+//! A request to an upstream needs a [`Permit`], which a `Proven` gives, or in shadow mode a
 //! [`ShadowPass`]. None of the three can be made in another way.
 
 use crate::delivery::source::{Mode, Source};

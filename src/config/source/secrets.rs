@@ -20,7 +20,7 @@ pub(super) struct Secrets {
 }
 
 /// Whether the scheme finds its keys by what the request names or brings, without any secret.
-pub(super) fn needs_no_secret(scheme: &Scheme) -> bool {
+fn needs_no_secret(scheme: &Scheme) -> bool {
     let rule = &scheme.signature;
     let names_its_key = rule.certificate.is_some() || rule.token.root.is_some();
     names_its_key && !rule.signed.any(|part| *part == Part::Secret)
@@ -104,7 +104,7 @@ pub(super) fn read_secrets(table: &TableReader<'_>, scheme: Option<&Scheme>) -> 
 }
 
 /// Whether a scheme's signatures can be checked with a key set that everybody knows.
-pub(super) fn publishes(scheme: &Scheme) -> bool {
+fn publishes(scheme: &Scheme) -> bool {
     let rule = &scheme.signature;
     match rule.algorithm {
         Algorithm::Jwt => rule.methods().next().is_some(),

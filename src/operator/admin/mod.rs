@@ -13,7 +13,7 @@
 //! | `GET /status` | version, uptime, configuration, sources, upstreams, store |
 //! | `GET /dedupe/{source}/{event id}` | per destination its state and since when; 404 if absent |
 //! | `DELETE /dedupe/{source}/{event id}` | forgets it, so that a re-send is forwarded; 409 while it is in flight |
-//! | `/inbox…`, `/upstreams/{name}/…` | see [`inbox`] |
+//! | `/inbox…`, `/upstreams/{name}/…` | see `inbox` |
 //! | `POST /reload` | as SIGHUP: 200, or 422 with all problems, the old configuration still serving |
 //!
 //! Source and event id are percent-encoded path segments. With a token, all but the first three and the files of the page ask
