@@ -41,7 +41,7 @@ pub enum Demand {
 /// Says which keys a request needs.
 ///
 /// # Errors
-/// As `check`, for what is wrong already: no signature, one that does not
+/// As [`verify_with`](crate::verify::verify_with), for what is wrong already: no signature, one that does not
 /// decode, a URL that is not pinned, a chain that does not hold at `now`.
 pub fn demand(
     sender: &Sender,

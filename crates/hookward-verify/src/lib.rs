@@ -63,6 +63,7 @@
 //! | verify a body while it arrives | [`SignatureCheck`] |
 //! | keep headers in a form of your own | [`Headers`] |
 //! | answer the question that a sender asks before its first event | [`handshake`] |
+//! | verify with keys that the sender publishes | [`demand`], then [`verify::verify_with`] and [`Sender::check_token_freshness`] |
 //! | make a delivery, for a test | [`sign`] |
 //! | show why a signature does not match | [`Fault`], [`verify::SignedText`] |
 //!

@@ -53,7 +53,7 @@ fn schemes_that_no_preset_has_are_found() {
             rule.prefix = "s9=".to_owned();
         })
     };
-    for (signed, base) in [
+    for (signed, base) in vec![
         ("{body}", source("X-Unheard-Of")),
         ("{body}", source("X-Unheard-Of").with_rule(|r| r.prefix = "sha256=".to_owned())),
         ("{body}", source("X-Unheard-Of").with_rule(|r| r.encoding = Encoding::Base64)),
