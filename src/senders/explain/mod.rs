@@ -28,7 +28,7 @@ use hookward_verify::event::Event;
 use hookward_verify::fault::Fault;
 use hookward_verify::keys::Keys;
 use hookward_verify::scheme::{Algorithm, Part, Place};
-use hookward_verify::verify::{Genuine, Piece, SignedText, freshness, timestamp_text, verify_with};
+use hookward_verify::verify::{Genuine, Lifetime, Piece, SignedText, timestamp_text, verify_with};
 use http::HeaderName;
 use mistakes::{Case, other_time_format};
 use serde_json::json;
@@ -198,7 +198,7 @@ impl Story<'_> {
         let genuine = self.signature()?;
         let event = self.event(&genuine)?;
         let destinations = self.route(&event)?;
-        self.clock(&event)?;
+        self.clock(&event, &genuine)?;
         Ok(Verdict::Forwarded(destinations))
     }
 
@@ -313,13 +313,17 @@ impl Story<'_> {
         self.note("route", judged, lines)
     }
 
-    fn clock(&mut self, event: &Event) -> Result<(), Refusal> {
+    fn clock(&mut self, event: &Event, genuine: &Genuine) -> Result<(), Refusal> {
         let Question { source, at, .. } = self.question;
-        let (Some(rule), Some(sent)) = (&source.sender.scheme.timestamp, event.sent) else {
+        let sent = event.sent.filter(|_| source.sender.scheme.timestamp.is_some());
+        let lifetime = genuine.lifetime();
+        if sent.is_none() && lifetime == Lifetime::default() {
             return Ok(());
-        };
-        let judged = freshness::judge(rule, sent, at).map_err(Refusal::from);
-        let mut lines = vec![format!("sent {}, judged at {}", sent.to_rfc3339(), at.to_rfc3339())];
+        }
+        let judged = source.sender.check_token_freshness(event.sent, lifetime, at);
+        let judged = judged.map_err(Refusal::from);
+        let sent = sent.map(|sent| format!("sent {}, ", sent.to_rfc3339())).unwrap_or_default();
+        let mut lines = vec![format!("{sent}judged at {}", at.to_rfc3339())];
         if judged.is_err() {
             lines.push("`--at` judges it as of the time when it arrived".to_owned());
             self.mistake = self.time_mistake();
