@@ -6,6 +6,7 @@ use crate::delivery::fixture::{NOW, head, signed_by, source, template};
 use crate::delivery::route::{Route, TypeGlob};
 use crate::senders::discover::preset_source;
 use hookward_verify::scheme::{Encoding, Handshake, HandshakeKind, KeyForm, TimeFormat};
+use hookward_verify::{Scheme, Sender};
 use http::Method;
 use std::time::Duration;
 
@@ -54,6 +55,21 @@ fn a_genuine_event_is_told_to_its_destinations() {
         assert!(text.contains(part), "{part} in\n{text}");
     }
     assert!(!text.contains("topsecret"), "{text}");
+}
+
+#[test]
+fn a_token_is_judged_by_its_lifetime_at_any_age() {
+    let scheme = "[signature]\nalgorithm = \"jwt\"\njwt_algorithms = [\"HS256\"]\n\
+                  [timestamp]\nmax_age = \"off\"\n\
+                  [event]\nid = [\"json:/id\"]\ntype = [\"json:/type\"]\n";
+    let secret = "a secret of at least thirty-two bytes";
+    let sender = Sender::new(Scheme::from_toml(scheme).expect("a scheme"), [secret]);
+    let source = ready(Source { sender: sender.expect("keys"), ..source("X-Sig") });
+    let (head, body) = signed_by(&source, BODY.as_bytes());
+    let told = judge_alone(&source, &head, &body);
+    assert!(matches!(told.verdict, Verdict::Forwarded(_)), "{told}");
+    let later = judge_at(&source, &head, &body, NOW.plus(Duration::from_hours(240)));
+    assert_eq!(later.verdict, Verdict::Refused(Reason::TimestampTooOld), "{later}");
 }
 
 #[test]
