@@ -220,8 +220,8 @@ impl Story<'_> {
             if let Place::Header(name) = place {
                 for value in head.headers.get_all(name) {
                     let shown = match rule.algorithm {
-                        // The sender's token may be the secret itself.
-                        Algorithm::Token => format!("({} bytes)", value.len()),
+                        // A token may be the secret itself, or good again until it expires.
+                        Algorithm::Token | Algorithm::Jwt => format!("({} bytes)", value.len()),
                         _ => cut(&escape(value.as_bytes()), 200),
                     };
                     lines.push(format!("{name}: {shown}"));

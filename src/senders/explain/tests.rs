@@ -388,6 +388,9 @@ fn a_token_is_not_shown() {
     let told = judge_alone(&token, &request, BODY.as_bytes());
     assert!(told.is_forwarded());
     assert!(!told.to_string().contains("topsecret"), "{told}");
+    let bearer = ready(source("X-Token").with_rule(|rule| rule.algorithm = Algorithm::Jwt));
+    let told = judge_alone(&bearer, &request, BODY.as_bytes());
+    assert!(!told.to_string().contains("topsecret"), "{told}");
 }
 
 #[test]
