@@ -23,6 +23,8 @@ pub struct LogSettings {
     pub format: LogFormat,
     /// A `tracing` filter, as `info` or `info,hookward=debug`.
     pub level: String,
+    /// Of an upstream's answer that is no 2xx, so many bytes are in the line of a delivery.
+    pub upstream_error_bytes: usize,
 }
 
 /// `[log].format`.
@@ -42,7 +44,7 @@ impl Default for AdminSettings {
 
 impl Default for LogSettings {
     fn default() -> Self {
-        Self { format: LogFormat::Text, level: "info".to_owned() }
+        Self { format: LogFormat::Text, level: "info".to_owned(), upstream_error_bytes: 0 }
     }
 }
 
@@ -72,6 +74,13 @@ pub(super) static LOG_KEYS: TableKeys = TableKeys {
             r#""info""#,
             "`off`, `error`, `warn`, `info`, `debug` or `trace`; per module as \
              `info,hookward=debug`.",
+        ),
+        key(
+            "upstream_error_bytes",
+            "integer",
+            "0",
+            "How much of the body of an upstream's 4xx or 5xx is shown in the line of a delivery, \
+             escaped; at most 4096 bytes. Receivers may repeat personal data in it.",
         ),
     ],
 };
@@ -120,6 +129,11 @@ pub(super) fn read_log(table: Option<&TableReader<'_>>) -> LogSettings {
             .and_then(|item| item.choice(&formats))
             .unwrap_or(default.format),
         level: table.get("level").and_then(|item| level(&item)).unwrap_or(default.level),
+        upstream_error_bytes: table
+            .get("upstream_error_bytes")
+            .and_then(|item| item.whole(0, 4096))
+            .and_then(|count| usize::try_from(count).ok())
+            .unwrap_or(default.upstream_error_bytes),
     }
 }
 

@@ -182,7 +182,9 @@ fn resolve(root: &Table, reading: &Reading<'_>, text: &str) -> Config {
         let table = item.table(&upstream::KEYS)?;
         route::check_name(&table, name);
         let credentials = credentials::read(&table);
-        Some((upstream::read(name, &table)?, (UpstreamName::from(*name), credentials)))
+        let mut settings = upstream::read(name, &table)?;
+        settings.error_bytes = log.upstream_error_bytes;
+        Some((settings, (UpstreamName::from(*name), credentials)))
     });
     let (upstreams, credentials) = upstreams.unzip();
 

@@ -46,6 +46,8 @@ pub struct UpstreamSettings {
     pub breaker: Option<Breaker>,
     /// How events from the inbox are tried again.
     pub retry: Retry,
+    /// Bytes of an answer that is no 2xx that are kept for the log: `[log].upstream_error_bytes`.
+    pub error_bytes: usize,
 }
 
 /// A URL of an upstream, taken apart.
@@ -137,6 +139,7 @@ impl UpstreamSettings {
             ejection: None,
             breaker: None,
             retry: Retry::default(),
+            error_bytes: 0,
         }
     }
 }

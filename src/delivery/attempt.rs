@@ -3,7 +3,7 @@
 
 use crate::delivery::answer::End;
 use crate::outcome::{Reason, Refusal};
-use crate::upstream::Forwarded;
+use crate::upstream::{Forwarded, ReplyBody};
 use hookward_claims::Ending;
 use hookward_inbox::{Outcome, Tried};
 use hookward_time::{Clock, UnixMillis};
@@ -100,7 +100,12 @@ fn judge(forwarded: Forwarded, upstream: &str) -> (Ending, End) {
         }
         Forwarded::Answered(answer) => {
             let status = answer.status;
-            let detail = format!("answered {status}");
+            let detail = match &answer.body {
+                ReplyBody::Whole(told) if !told.is_empty() => {
+                    format!("answered {status}: {}", String::from_utf8_lossy(told).escape_debug())
+                }
+                _ => format!("answered {status}"),
+            };
             let retry_after = answer
                 .headers
                 .get(http::header::RETRY_AFTER)

@@ -289,6 +289,7 @@ impl Destination {
                             request_complete: sent_whole,
                             address: Arc::clone(&address),
                             keep_alive: self.settings.keep_alive,
+                            error_bytes: self.settings.error_bytes,
                             _held: Held { _pending: pending, _place: place.take() },
                         });
                     }

@@ -1,7 +1,8 @@
 //! The rest of an answer once its head is there, and the way of its connection back to the pool.
 //!
 //! A 2xx body is collected up to [`WHOLE_BYTES`] and [`WHOLE_TIME`], and streamed beyond. Of other answers only the
-//! head counts; a short body is read past so that the connection can serve again.
+//! head counts, and for the log the beginning of the body, if that is asked for. A short body is read past, so that
+//! the connection can serve again.
 
 use super::address::{Address, Pending};
 use super::{BrokenOff, ReplyBody, UpstreamAnswer};
@@ -39,6 +40,8 @@ pub(super) struct Arrived {
     pub(super) address: Arc<Address>,
     /// How long the connection is kept afterwards; `None`: not at all.
     pub(super) keep_alive: Option<Duration>,
+    /// How much of a body other than a 2xx's is read, for the log.
+    pub(super) error_bytes: usize,
     /// Places that are taken until the answer was read.
     pub(super) _held: Held,
 }
@@ -51,12 +54,13 @@ impl Arrived {
         let mut headers =
             self.session.resp_header().map(|head| kept_headers(&head.headers)).unwrap_or_default();
         if !self.status.is_success() {
+            let told = self.first_bytes(deadline).await;
             if self.request_complete && self.session.is_body_done() {
                 self.release().await;
             } else if self.request_complete {
                 tokio::spawn(self.drain());
             }
-            return UpstreamAnswer { status, headers, body: ReplyBody::Whole(Bytes::new()) };
+            return UpstreamAnswer { status, headers, body: ReplyBody::Whole(told) };
         }
         let body = match self.collect(deadline).await {
             Collected::Whole(body) => {
@@ -74,6 +78,21 @@ impl Arrived {
             }
         };
         UpstreamAnswer { status, headers, body }
+    }
+
+    /// The beginning of the body, for the log alone: nothing if none of it is wanted.
+    async fn first_bytes(&mut self, deadline: Instant) -> Bytes {
+        let mut first = BytesMut::new();
+        let until = deadline.min(Instant::now() + DRAIN_TIME);
+        while first.len() < self.error_bytes {
+            let Ok(Ok(Some(piece))) = timeout_at(until, self.session.read_body_bytes()).await
+            else {
+                break;
+            };
+            first.extend_from_slice(&piece);
+        }
+        first.truncate(self.error_bytes);
+        first.freeze()
     }
 
     async fn collect(&mut self, deadline: Instant) -> Collected {

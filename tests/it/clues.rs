@@ -133,3 +133,26 @@ fn what_ends_the_process_is_said_in_the_format_of_the_log() {
     assert_eq!(code, Some(3), "{printed}");
     assert!(log.lines().last().unwrap().starts_with("hookward: "), "{printed}");
 }
+
+#[test]
+fn what_a_receiver_says_of_its_refusal_is_shown_escaped_where_that_is_asked_for() {
+    for (keys, shown) in [("", None), ("upstream_error_bytes = 24", Some(24))] {
+        let erp = Upstream::start();
+        let said = b"no stock\nlevel=ERROR forged, and much more that nobody asked for".to_vec();
+        for _ in 0..2 {
+            erp.next(Reply::Whole(422, String::new(), said.clone()));
+        }
+        let proxy = Setup::shop(&erp).log(keys).start();
+        for id in ["a", "b"] {
+            let response = Sender::to(&proxy).deliver(&Event::order(id).signed());
+            assert_eq!(response.reason(), "upstream_refused");
+            assert!(!response.text().contains("stock"), "the sender is not told: {response:?}");
+        }
+        eventually("the lines", || proxy.log().matches("answered 422").count() == 2);
+        let log = proxy.log();
+        assert_eq!(log.contains("no stock"), shown.is_some(), "{log}");
+        assert!(!log.contains("much more"), "{log}");
+        assert!(!log.lines().any(|line| line.starts_with("level=ERROR")), "{log}");
+        assert_eq!(erp.connections(), 1, "the connection serves on");
+    }
+}

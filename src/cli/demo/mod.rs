@@ -50,7 +50,7 @@ async fn play(once: bool) -> Result<ExitCode, Stop> {
         return Ok(if all_right { Exit::Done } else { Exit::No }.into());
     }
     print(&table::invitation(&stage))?;
-    let settings = LogSettings { format: LogFormat::Text, level: "info".to_owned() };
+    let settings = LogSettings { format: LogFormat::Text, ..LogSettings::default() };
     let _log = log::install(&settings).map_err(|fault| Stop::new(Exit::CannotServe, fault))?;
     server::until_signalled(stage.running)
         .await
