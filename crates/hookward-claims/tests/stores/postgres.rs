@@ -6,13 +6,15 @@ mod tables;
 
 use crate::hop::Hop;
 use crate::postgres_server::PostgresServer;
-use crate::world::{Ask, Expect, Result, WITHIN, new_database, open_postgres, word};
+use crate::world::{
+    Ask, Expect, Result, WITHIN, new_database, open_postgres, the_clocks_do_not_matter, word,
+};
 use hookward_claims::{
     ClaimStore, Claims, Ending, Fence, Health, Hold, Intent, Key, PostgresStore, Settled, Standing,
     StoreError, Target, Verdict, Waited,
 };
 use hookward_secret::Secret;
-use hookward_time::{ManualClock, SystemClock, UnixMillis};
+use hookward_time::SystemClock;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -63,18 +65,7 @@ async fn a_delivery_costs_one_round_trip_to_claim_and_one_to_settle() {
 #[tokio::test]
 async fn the_clocks_of_the_instances_do_not_matter() {
     let url = new_database().await;
-    let wall = UnixMillis::from_seconds(1_773_656_430);
-    let (clock, ahead) = (Arc::new(ManualClock::at(wall)), Arc::new(ManualClock::at(wall)));
-    ahead.jump(86_400_000);
-    let here = Claims::<Result>::new(open_postgres(&url, &clock).await, Arc::clone(&clock) as _);
-    let there = Claims::<Result>::new(open_postgres(&url, &ahead).await, Arc::clone(&ahead) as _);
-    let claim = Ask::event("1").one(&here).await.won();
-    assert_eq!(word(&Ask::event("1").one(&there).await), "in flight");
-    ahead.jump(-2 * 86_400_000);
-    assert_eq!(word(&Ask::event("1").one(&there).await), "in flight");
-    claim.settle(Ending::Delivered, "", Arc::new(1)).await;
-    ahead.jump(7 * 86_400_000);
-    assert_eq!(word(&Ask::event("1").one(&there).await), "delivered");
+    the_clocks_do_not_matter(async |clock| open_postgres(&url, clock).await).await;
 }
 
 #[tokio::test]

@@ -3,8 +3,8 @@
 use crate::postgres_server::PostgresServer;
 use crate::redis_server::RedisServer;
 use hookward_claims::{
-    Claim, ClaimRequest, ClaimStore, ClaimTerms, Claimable, Claims, DiskStore, Hold, Intent,
-    MemoryStore, PostgresStore, RedisStore, StoreError, Waiter,
+    Claim, ClaimRequest, ClaimStore, ClaimTerms, Claimable, Claims, DiskStore, Ending, Hold,
+    Intent, MemoryStore, PostgresStore, RedisStore, StoreError, Waiter,
 };
 use hookward_names::{EventId, SourceName, UpstreamName};
 use hookward_secret::Secret;
@@ -252,4 +252,23 @@ pub(crate) fn word(hold: &Hold<Result>) -> &'static str {
         Hold::Unguarded => "unguarded",
         Hold::Absent => "absent",
     }
+}
+
+/// An event is in flight, then delivered, for an instance whose wall clock is a day ahead, two days
+/// behind that, or a week further.
+pub(crate) async fn the_clocks_do_not_matter(
+    open: impl AsyncFn(&Arc<ManualClock>) -> Arc<dyn ClaimStore>,
+) {
+    let wall = UnixMillis::from_seconds(1_773_656_430);
+    let (clock, ahead) = (Arc::new(ManualClock::at(wall)), Arc::new(ManualClock::at(wall)));
+    ahead.jump(86_400_000);
+    let here = Claims::<Result>::new(open(&clock).await, Arc::clone(&clock) as _);
+    let there = Claims::<Result>::new(open(&ahead).await, Arc::clone(&ahead) as _);
+    let claim = Ask::event("1").one(&here).await.won();
+    assert_eq!(word(&Ask::event("1").one(&there).await), "in flight");
+    ahead.jump(-2 * 86_400_000);
+    assert_eq!(word(&Ask::event("1").one(&there).await), "in flight");
+    claim.settle(Ending::Delivered, "", Arc::new(1)).await;
+    ahead.jump(7 * 86_400_000);
+    assert_eq!(word(&Ask::event("1").one(&there).await), "delivered");
 }
