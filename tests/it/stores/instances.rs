@@ -1,16 +1,11 @@
 //! Several instances that share a Redis are one, as far as an event can tell.
 
-use super::shared;
+use super::{forty_copies_reach_the_upstream_once, shared, two};
 use crate::support::{
     Delivery, Event, Gate, Proxy, Redis, Reply, Response, Sender, Setup, Upstream, eventually, get,
     instant, request,
 };
 use std::time::Duration;
-
-/// Two instances of the same configuration.
-fn two(setup: &Setup) -> [Proxy; 2] {
-    [setup.start(), setup.start()]
-}
 
 /// Delivers to `winner`, then a copy to `other`, opens the gate once the copy waits, and gives what
 /// both were told.
@@ -36,30 +31,8 @@ fn winner_and_copy(
 #[test]
 fn forty_copies_over_two_instances_reach_the_upstream_once() {
     let redis = Redis::start();
-    let erp = Upstream::start();
-    erp.next(Reply::after(Duration::from_millis(150), Reply::Status(200)));
-    let instances = two(&Setup::shop(&erp).dedupe(&shared(&redis.url())));
-    let copies = vec![Event::order("evt-1").signed(); 20];
-    let responses: Vec<Response> = std::thread::scope(|scope| {
-        let halves: Vec<_> = instances
-            .iter()
-            .map(|proxy| (Sender::to(proxy), &copies))
-            .map(|(sender, copies)| scope.spawn(move || sender.deliver_at_once(copies)))
-            .collect();
-        halves.into_iter().flat_map(|half| half.join().unwrap()).collect()
-    });
-    assert_eq!(responses.len(), 40);
-    for response in &responses {
-        assert_eq!(response.status, 200, "{response:?}");
-        assert!(["delivered", "duplicate"].contains(&response.outcome()), "{response:?}");
-    }
-    erp.saw(1);
-    for proxy in &instances {
-        let again = Sender::to(proxy).deliver(&copies[0]);
-        assert_eq!(again.verdict(), (200, "duplicate", String::new()));
-        assert_eq!(proxy.metric("hookward_dedupe_entries", &[("store", "redis")]), 1);
-    }
-    erp.saw(1);
+    let setup = |erp: &Upstream| Setup::shop(erp).dedupe(&shared(&redis.url()));
+    forty_copies_reach_the_upstream_once(setup, "redis");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Several instances that share a PostgreSQL, and what they bear of it.
 
+use super::{forty_copies_reach_the_upstream_once, two};
 use crate::support::{
-    Event, Fate, Gate, Load, PostgresServer, Proxy, Reply, Response, Retries, Sender, Setup,
-    Upstream, eventually, get, hookward, printed,
+    Event, Fate, Gate, Load, PostgresServer, Reply, Retries, Sender, Setup, Upstream, eventually,
+    get, hookward, printed,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -15,39 +16,13 @@ fn shared(url: &str) -> String {
     format!("store = \"postgres\"\nurl = \"{url}\"")
 }
 
-/// Two instances of the same configuration.
-fn two(setup: &Setup) -> [Proxy; 2] {
-    [setup.start(), setup.start()]
-}
-
 #[test]
 fn forty_copies_over_two_instances_reach_the_upstream_once() {
-    let erp = Upstream::start();
-    erp.next(Reply::after(Duration::from_millis(150), Reply::Status(200)));
     let url = PostgresServer::shared().database();
-    let instances = two(&Setup::shop(&erp).dedupe(&shared(&url)));
-    let copies = vec![Event::order("evt-1").signed(); 20];
-    let responses: Vec<Response> = std::thread::scope(|scope| {
-        let halves: Vec<_> = instances
-            .iter()
-            .map(|proxy| (Sender::to(proxy), &copies))
-            .map(|(sender, copies)| scope.spawn(move || sender.deliver_at_once(copies)))
-            .collect();
-        halves.into_iter().flat_map(|half| half.join().unwrap()).collect()
-    });
-    assert_eq!(responses.len(), 40);
-    for response in &responses {
-        assert_eq!(response.status, 200, "{response:?}");
-        assert!(["delivered", "duplicate"].contains(&response.outcome()), "{response:?}");
-    }
-    erp.saw(1);
-    for proxy in &instances {
-        let again = Sender::to(proxy).deliver(&copies[0]);
-        assert_eq!(again.verdict(), (200, "duplicate", String::new()));
-        assert_eq!(proxy.metric("hookward_dedupe_entries", &[("store", "postgres")]), 1);
+    let setup = |erp: &Upstream| Setup::shop(erp).dedupe(&shared(&url));
+    for proxy in forty_copies_reach_the_upstream_once(setup, "postgres") {
         assert!(get(proxy.admin, "/status").text().contains("\"postgres\""));
     }
-    erp.saw(1);
 }
 
 #[test]
