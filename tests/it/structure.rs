@@ -321,7 +321,6 @@ const SHARED_NAMES: &[&str] = &[
     "Log",
     "Malformed",
     "Names",
-    "NoSecrets",
     "Node",
     "OnDead",
     "Outcome",

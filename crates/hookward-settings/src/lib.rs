@@ -49,4 +49,4 @@ pub mod value;
 pub use keys::{Default as KeyDefault, Key, TableKeys};
 pub use part::Part;
 pub use problem::{Place, Problem, Severity};
-pub use secret_reader::{SecretReader, SystemSecrets};
+pub use secret_reader::{NoSecrets, SecretReader, SystemSecrets};

@@ -26,6 +26,20 @@ pub trait SecretReader {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemSecrets;
 
+/// No secret at all: for whoever reads facts that do not depend on one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoSecrets;
+
+impl SecretReader for NoSecrets {
+    fn environment(&self, _: &str) -> Option<Secret> {
+        None
+    }
+
+    fn file(&self, _: &Path) -> io::Result<Secret> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+}
+
 /// No key of any algorithm comes near this; a path that leads to something else altogether does.
 const LARGEST_FILE_BYTES: u64 = 64 * 1024;
 

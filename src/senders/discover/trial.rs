@@ -4,6 +4,7 @@ use crate::config::{Config, SecretReader};
 use crate::delivery::source::{Answers, Mode, Source, Unrouted};
 use crate::request::RequestHead;
 use hookward_secret::{NamedSecret, Secret};
+use hookward_settings::NoSecrets;
 use hookward_verify::presets;
 use hookward_verify::scheme::Scheme;
 use hookward_verify::sender::Sender;
@@ -67,6 +68,7 @@ pub(crate) fn preset_source(preset: &str, path: &str, public_url: Option<&str>) 
         )
     };
     let parse = |text: String| {
+        // The scheme alone is wanted, and a preset's scheme does not depend on the secret.
         let loaded = Config::parse(&text, preset, Path::new("."), &NoSecrets);
         loaded.ok()?.0.sources.into_iter().next()
     };
@@ -80,19 +82,6 @@ pub(super) struct OneSecret<'a>(pub(super) &'a Secret);
 impl SecretReader for OneSecret<'_> {
     fn environment(&self, _: &str) -> Option<Secret> {
         Some(self.0.clone())
-    }
-
-    fn file(&self, _: &Path) -> io::Result<Secret> {
-        Err(io::ErrorKind::NotFound.into())
-    }
-}
-
-/// The scheme alone is wanted, and a preset's scheme does not depend on the secret.
-struct NoSecrets;
-
-impl SecretReader for NoSecrets {
-    fn environment(&self, _: &str) -> Option<Secret> {
-        None
     }
 
     fn file(&self, _: &Path) -> io::Result<Secret> {

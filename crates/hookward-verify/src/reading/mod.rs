@@ -11,14 +11,12 @@ mod template;
 
 use crate::presets;
 use crate::scheme::Scheme;
-use hookward_secret::Secret;
-use hookward_settings::SecretReader;
+use hookward_settings::NoSecrets;
 use hookward_settings::document::{self, Table, Value};
 use hookward_settings::keys::{TableKeys, optional, required};
 use hookward_settings::part::Part;
 use hookward_settings::problem::{Place, Problem, nearest};
 use hookward_settings::reading::{Reading, TableReader};
-use std::io;
 use std::path::Path;
 
 /// The tables of a scheme.
@@ -140,24 +138,12 @@ impl Scheme {
 }
 
 fn read(tables: &Table, file: &str) -> Result<Scheme, SchemeError> {
+    // A scheme has no secrets to read.
     let reading = Reading::new(file, Path::new(""), &NoSecrets, Part::Whole);
     let owner = TableReader::open(&reading, String::new(), Place::default(), tables, &KEYS);
     match scheme::read(&owner) {
         (Some(scheme), _) if !reading.has_errors() => Ok(scheme),
         _ => Err(reading.into_problems().into()),
-    }
-}
-
-/// A scheme has no secrets to read.
-struct NoSecrets;
-
-impl SecretReader for NoSecrets {
-    fn environment(&self, _: &str) -> Option<Secret> {
-        None
-    }
-
-    fn file(&self, _: &Path) -> io::Result<Secret> {
-        Err(io::ErrorKind::NotFound.into())
     }
 }
 
