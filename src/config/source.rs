@@ -18,7 +18,6 @@ use hookward_verify::reading::scheme;
 use hookward_verify::scheme::Scheme;
 use hookward_verify::sender::Sender;
 use http::HeaderName;
-use std::time::Duration;
 
 pub(super) static KEYS: TableKeys = TableKeys {
     title: "[sources.NAME]",
@@ -132,9 +131,6 @@ pub(super) static KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// What a source may rely on when nobody says how patient its sender is.
-const RESPOND_WITHIN: Duration = Duration::from_secs(10);
-
 /// Refused deliveries that a source can keep.
 const MOST_CAPTURES: u64 = 500;
 
@@ -209,30 +205,16 @@ pub(super) fn read<'a>(
     let source = |path: RequestPath, scheme: Scheme, secrets: Secrets| {
         let Secrets { readable, unreadable, key_sites } = secrets;
         let (secrets, keys) = keys(&table, &scheme, readable, (&unreadable, &key_sites));
-        Source {
-            name: draft.name.into(),
-            path: path.0,
-            sender: Sender {
-                scheme,
-                secrets,
-                keys,
-                key_sites,
-                public_url: public_url.map(|url| url.0),
-                preset: draft.preset.as_ref().map(|preset| preset.name.to_owned()),
-                replay_guard: guard.unwrap_or(false),
-            },
-            unreadable,
-            respond_within: RESPOND_WITHIN,
-            answers: Answers::Full,
-            unrouted: Unrouted::Accept,
-            mode: Mode::Enforce,
-            allow: Vec::new(),
-            rate_limit: None,
-            pass_headers: Vec::new(),
-            capture: 0,
-            dedupe_ttl: dedupe.ttl,
-            routes: Vec::new(),
-        }
+        let sender = Sender {
+            scheme,
+            secrets,
+            keys,
+            key_sites,
+            public_url: public_url.map(|url| url.0),
+            preset: draft.preset.as_ref().map(|preset| preset.name.to_owned()),
+            replay_guard: guard.unwrap_or(false),
+        };
+        Source { unreadable, ..Source::new(draft.name, path.0, sender, dedupe.ttl) }
     };
     // Everything is read before anything is given up, so that every problem is noted.
     let respond_within = table.get("respond_within").and_then(|item| item.form());
@@ -246,18 +228,19 @@ pub(super) fn read<'a>(
     let capture = capture.and_then(|count| usize::try_from(count).ok());
     let ttl = table.get("dedupe_ttl").and_then(|item| item.form());
     let routes = table.get("routes").map(|item| route::read(&item, upstreams, &dedupe.store));
+    let plain = source(path?, scheme?, secrets?);
     Some(Source {
-        respond_within: respond_within.unwrap_or(RESPOND_WITHIN),
-        answers: answers.unwrap_or(Answers::Full),
-        unrouted: unrouted.unwrap_or(Unrouted::Accept),
-        mode: mode.unwrap_or(Mode::Enforce),
+        respond_within: respond_within.unwrap_or(plain.respond_within),
+        answers: answers.unwrap_or(plain.answers),
+        unrouted: unrouted.unwrap_or(plain.unrouted),
+        mode: mode.unwrap_or(plain.mode),
         allow: allow.unwrap_or_default(),
         rate_limit,
         pass_headers: pass_headers.unwrap_or_default(),
-        capture: capture.unwrap_or(0),
-        dedupe_ttl: ttl.unwrap_or(dedupe.ttl),
+        capture: capture.unwrap_or(plain.capture),
+        dedupe_ttl: ttl.unwrap_or(plain.dedupe_ttl),
         routes: routes.unwrap_or_default(),
-        ..source(path?, scheme?, secrets?)
+        ..plain
     })
 }
 

@@ -1,6 +1,6 @@
 //! Sources and requests for tests, spelled as a configuration would spell them.
 
-use crate::delivery::source::{Answers, Mode, Source, Unrouted};
+use crate::delivery::source::Source;
 use crate::request::RequestHead;
 use hookward_secret::{NamedSecret, Secret};
 use hookward_time::UnixMillis;
@@ -27,22 +27,7 @@ pub(crate) fn source(header: &str) -> Source {
     let scheme = Scheme::from_toml(&scheme).expect("a scheme");
     let sender = Sender::new(scheme, ["topsecret"]).expect("keys");
     let sender = sender.with_public_url("https://hooks.example.com/acme");
-    Source {
-        name: "acme".into(),
-        path: "/acme".to_owned(),
-        sender,
-        unreadable: Vec::new(),
-        respond_within: Duration::from_secs(10),
-        answers: Answers::Full,
-        unrouted: Unrouted::Accept,
-        mode: Mode::Enforce,
-        allow: Vec::new(),
-        rate_limit: None,
-        pass_headers: Vec::new(),
-        dedupe_ttl: Duration::from_hours(1),
-        capture: 0,
-        routes: Vec::new(),
-    }
+    Source::new("acme", "/acme".to_owned(), sender, Duration::from_hours(1))
 }
 
 pub(crate) fn template(text: &str) -> Template {

@@ -47,6 +47,32 @@ pub struct Source {
 }
 
 impl Source {
+    /// A source that says nothing else: everything at its default, and no route.
+    #[must_use]
+    pub fn new(
+        name: impl Into<SourceName>,
+        path: String,
+        sender: Sender,
+        dedupe_ttl: Duration,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            path,
+            sender,
+            unreadable: Vec::new(),
+            respond_within: Duration::from_secs(10),
+            answers: Answers::Full,
+            unrouted: Unrouted::Accept,
+            mode: Mode::Enforce,
+            allow: Vec::new(),
+            rate_limit: None,
+            pass_headers: Vec::new(),
+            capture: 0,
+            dedupe_ttl,
+            routes: Vec::new(),
+        }
+    }
+
     /// A type that the first route takes, for samples; `example.event` if there is no route.
     #[must_use]
     pub fn example_type(&self) -> String {

@@ -1,7 +1,7 @@
 //! Sources made up to try whether a captured request fits them.
 
 use crate::config::{Config, SecretReader};
-use crate::delivery::source::{Answers, Mode, Source, Unrouted};
+use crate::delivery::source::Source;
 use crate::request::RequestHead;
 use hookward_secret::{NamedSecret, Secret};
 use hookward_settings::NoSecrets;
@@ -15,25 +15,9 @@ use std::time::Duration;
 
 /// A source that has a scheme and a URL and nothing else.
 pub(crate) fn source_of(scheme: Scheme, path: &str, public_url: Option<String>) -> Source {
-    Source {
-        name: "trial".into(),
-        path: path.to_owned(),
-        sender: Sender {
-            public_url,
-            ..Sender::without_secrets(scheme, "the secrets are tried in turn")
-        },
-        unreadable: Vec::new(),
-        respond_within: Duration::from_secs(10),
-        answers: Answers::Full,
-        unrouted: Unrouted::Accept,
-        mode: Mode::Enforce,
-        allow: Vec::new(),
-        rate_limit: None,
-        pass_headers: Vec::new(),
-        capture: 0,
-        dedupe_ttl: Duration::from_hours(96),
-        routes: Vec::new(),
-    }
+    let sender =
+        Sender { public_url, ..Sender::without_secrets(scheme, "the secrets are tried in turn") };
+    Source::new("trial", path.to_owned(), sender, Duration::from_hours(96))
 }
 
 /// Whether one of these secrets made the request's signature under the source's scheme.
