@@ -131,7 +131,7 @@ fn hit(source: &Source, candidate: &Candidate, rule: &SignatureRule, time: Optio
 }
 
 /// A scheme that says nothing yet.
-fn unsigned() -> Scheme {
+pub(super) fn unsigned() -> Scheme {
     let signature = SignatureRule {
         algorithm: Algorithm::HmacSha256,
         places: Vec::new(),

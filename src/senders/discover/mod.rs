@@ -32,9 +32,7 @@ use crate::request::RequestHead;
 use combinations::Hit;
 use hookward_secret::{NamedSecret, Secret};
 use hookward_verify::event::Event;
-use hookward_verify::scheme::{
-    Algorithm, EventRule, KeyForm, Part, Place, Scheme, SignatureRule, Template,
-};
+use hookward_verify::scheme::{Algorithm, EventRule, Part, Place, Scheme, SignatureRule, Template};
 use hookward_verify::verify::verify;
 use std::path::Path;
 use table::Draft;
@@ -204,19 +202,10 @@ impl Search<'_> {
             let signature = SignatureRule {
                 algorithm: Algorithm::Token,
                 places: vec![place],
-                separator: None,
                 prefix,
-                prefix_optional: false,
                 encoding,
                 signed: Template(vec![Part::Body]),
-                key: KeyForm::Text,
-                key_prefix: String::new(),
-                require: Vec::new(),
-                fallback: None,
-                token: hookward_verify::scheme::TokenRule::default(),
-                certificate: None,
-                components: Vec::new(),
-                claims: Vec::new(),
+                ..combinations::unsigned().signature
             };
             Hit { signature, timestamp: None, public_url: None }
         });

@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::{Config, SecretReader};
 use crate::delivery::fixture::{head, signed_by, signed_with, source, template};
-use hookward_verify::scheme::{Encoding, TimeFormat};
+use hookward_verify::scheme::{Encoding, KeyForm, TimeFormat};
 use hookward_verify::sign::SigningKey;
 use hookward_verify::verify::verify;
 use std::io;
