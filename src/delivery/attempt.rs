@@ -2,6 +2,7 @@
 //! the sender, and for the inbox.
 
 use crate::delivery::answer::End;
+use crate::delivery::report::readable;
 use crate::outcome::{Reason, Refusal};
 use crate::upstream::{Forwarded, ReplyBody};
 use hookward_claims::Ending;
@@ -102,7 +103,7 @@ fn judge(forwarded: Forwarded, upstream: &str) -> (Ending, End) {
             let status = answer.status;
             let detail = match &answer.body {
                 ReplyBody::Whole(told) if !told.is_empty() => {
-                    format!("answered {status}: {}", String::from_utf8_lossy(told).escape_debug())
+                    format!("answered {status}: {}", readable(&String::from_utf8_lossy(told)))
                 }
                 _ => format!("answered {status}"),
             };

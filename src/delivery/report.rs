@@ -275,6 +275,12 @@ pub fn printable(unverified: &str) -> String {
     text
 }
 
+/// Escapes control characters and what cannot be seen; letters of any script and quotes stay.
+#[must_use]
+pub fn readable(text: &str) -> String {
+    text.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'")
+}
+
 fn destinations_json(destinations: &[DestinationReport]) -> String {
     let list: Vec<_> = destinations.iter().map(DestinationReport::to_json).collect();
     serde_json::Value::Array(list).to_string()

@@ -18,6 +18,7 @@ mod tests;
 pub use captured::read_head;
 pub use mistakes::Mistake;
 
+use crate::delivery::report::readable;
 use crate::delivery::route::UpstreamName;
 use crate::delivery::source::{Source, Unrouted};
 use crate::outcome::{Concern, Reason, Refusal};
@@ -406,8 +407,7 @@ fn quote(bytes: &[u8]) -> String {
 
 fn escape(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
-        // Letters stay readable; control characters and quotes are escaped.
-        Ok(text) => text.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'"),
+        Ok(text) => readable(text),
         Err(_) => bytes.escape_ascii().to_string(),
     }
 }
