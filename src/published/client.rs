@@ -6,7 +6,7 @@ use hookward_secret::Secret;
 use hookward_verify::sender::{KeySite, KeySiteKind};
 use serde_json::json;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Proxy};
@@ -115,15 +115,19 @@ pub trait Fetch: Send + Sync {
 }
 
 /// Asks over the network.
+#[derive(Clone)]
 pub struct HttpsClient {
-    agent: Result<Agent, String>,
+    settings: FetchSettings,
+    /// Made by the first question: it reads the system's authorities, which nobody needs whose
+    /// senders publish no keys.
+    agent: Arc<OnceLock<Result<Agent, String>>>,
 }
 
 impl HttpsClient {
     /// A client that trusts the system's authorities and those of the settings.
     #[must_use]
     pub fn new(settings: &FetchSettings) -> Self {
-        Self { agent: agent(settings) }
+        Self { settings: settings.clone(), agent: Arc::default() }
     }
 
     /// Asks once, and waits for the answer on this thread.
@@ -131,7 +135,8 @@ impl HttpsClient {
     /// # Errors
     /// As [`Fetch::fetch`].
     pub fn ask(&self, ask: &Ask) -> Result<Answer, String> {
-        let agent = self.agent.as_ref().map_err(Clone::clone)?;
+        let agent = self.agent.get_or_init(|| agent(&self.settings));
+        let agent = agent.as_ref().map_err(Clone::clone)?;
         let url = ask.url.as_str();
         let answer = match &ask.wants {
             Wants::Set | Wants::Certificate | Wants::Nothing => agent.get(url).call(),
@@ -164,8 +169,7 @@ impl HttpsClient {
 #[async_trait]
 impl Fetch for HttpsClient {
     async fn fetch(&self, ask: &Ask) -> Result<Answer, String> {
-        let client = Self { agent: self.agent.clone() };
-        let ask = ask.clone();
+        let (client, ask) = (self.clone(), ask.clone());
         let asked = tokio::task::spawn_blocking(move || client.ask(&ask));
         asked.await.unwrap_or_else(|_| Err("the question broke off".to_owned()))
     }
