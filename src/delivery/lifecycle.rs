@@ -136,6 +136,8 @@ struct Arrived {
 struct Proof {
     genuine: Genuine,
     event: Proven,
+    /// A hash of the body, to tell a copy from a reused id.
+    fingerprint: u64,
 }
 
 /// An end before the event is forwarded.
@@ -226,7 +228,7 @@ impl<'a> Course<'a> {
         let event = Proven::read(source, head, body, &genuine)?;
         report.event = Some(event.clone());
         gate.stages.record(Stage::Verify, gate.clock.monotonic().saturating_sub(started));
-        Ok(Proof { genuine, event })
+        Ok(Proof { genuine, event, fingerprint: xxh3_64(body) })
     }
 
     /// Confirms a subscription that a genuine and fresh request asks to be confirmed; `None` where it
@@ -270,7 +272,7 @@ impl<'a> Course<'a> {
         let terms = ClaimTerms {
             alias: proof.genuine.signed_fingerprint(),
             destinations: &route.destinations,
-            fingerprint: xxh3_64(&arrived.body.bytes),
+            fingerprint: proof.fingerprint,
             ttl: source.dedupe_ttl,
             uncertain_hold: snapshot.uncertain_hold,
             intent: if fresh.is_ok() { Intent::Claim } else { Intent::Look },

@@ -10,7 +10,6 @@ use hookward_claims::{Ending, Hold};
 use hookward_verify::event::{Event, read_place};
 use std::sync::Arc;
 use std::time::Duration;
-use xxhash_rust::xxh3::xxh3_64;
 
 /// A sender whose event is stored is told so this long before its patience ends, or a quarter of it:
 /// the time to flush and to answer.
@@ -70,7 +69,7 @@ impl Course<'_> {
             delivery: route.delivery,
             order_key,
             on_dead: route.on_dead,
-            fingerprint: xxh3_64(body),
+            fingerprint: proof.fingerprint,
             ttl: self.source.dedupe_ttl,
             alias: proof.genuine.signed_fingerprint().map(str::to_owned),
             store_by: arrived.deadline - margin,
