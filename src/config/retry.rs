@@ -1,5 +1,6 @@
 //! `[upstreams.NAME.retry]`: when events from the inbox are tried again, and given up.
 
+use hookward_inbox::Policy;
 use hookward_settings::keys::{TableKeys, key};
 use hookward_settings::reading::Item;
 use std::time::Duration;
@@ -19,12 +20,8 @@ pub struct Retry {
 
 impl Default for Retry {
     fn default() -> Self {
-        Self {
-            first: Duration::from_secs(2),
-            longest: Duration::from_mins(15),
-            give_up_after: Duration::from_hours(72),
-            refused_after: 5,
-        }
+        let Policy { first, longest, give_up_after, refused_after, .. } = Policy::default();
+        Self { first, longest, give_up_after, refused_after }
     }
 }
 
