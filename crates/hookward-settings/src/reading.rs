@@ -103,7 +103,7 @@ impl<'a> TableReader<'a> {
         table: &'a Table,
         keys: &'static TableKeys,
     ) -> Self {
-        let reader = Self { reading, key, place, table, keys, hidden: false };
+        let reader = Self::open_checked(reading, key, place, table, keys);
         reader.refuse_unknown_keys();
         reader
     }
