@@ -10,7 +10,7 @@
 use async_trait::async_trait;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use hookward::config::{Config, SecretReader};
-use hookward::delivery::gate::{Gate, Snapshot};
+use hookward::delivery::gate::{SharedState, Snapshot};
 use hookward::delivery::lifecycle;
 use hookward::delivery::source::Source;
 use hookward::outcome::Outcome;
@@ -130,7 +130,7 @@ pub fn admission(criterion: &mut Criterion) {
     let store = Arc::new(MemoryStore::new(1_000_000, clock.clone()));
     let claims = Claims::new(store, clock.clone());
     let snapshot = Snapshot::new(configuration(), &Accepts, &metrics, &clock, None);
-    let gate = Gate::new(clock.clone(), metrics, claims, snapshot);
+    let gate = SharedState::new(clock.clone(), metrics, claims, snapshot);
 
     let mut group = criterion.benchmark_group("admission");
     let mut number = 0;

@@ -90,8 +90,8 @@ pub struct Body {
     /// The raw bytes as received.
     pub bytes: Bytes,
     /// Gives the memory back when dropped; `None` where no budget applies.
-    pub held: Option<Box<dyn Held>>,
+    pub held: Option<Box<dyn MemoryShare>>,
 }
 
 /// A share of a budget that is given back by dropping it.
-pub trait Held: Send + Sync + std::fmt::Debug {}
+pub trait MemoryShare: Send + Sync + std::fmt::Debug {}

@@ -1,14 +1,14 @@
 //! Bytes behind the head of a chunked request → where the body ends, or a refusal.
 
-use hookward::edge::chunks::Scanner;
+use hookward::edge::chunks::ChunkScanner;
 
 /// However the bytes are cut the same end is found, and a second parser that decodes chunk by chunk
 /// finds it in the same place.
 pub(crate) fn run(data: &[u8]) {
     let Some((cut, bytes)) = data.split_first() else { return };
-    let mut scanner = Scanner::default();
+    let mut scanner = ChunkScanner::default();
     let at_once = scanner.feed(bytes).map(|seen| scanner.is_at_end().then_some(seen));
-    let mut scanner = Scanner::default();
+    let mut scanner = ChunkScanner::default();
     let (first, rest) = bytes.split_at(usize::from(*cut).min(bytes.len()));
     let in_two = scanner.feed(first).and_then(|seen| {
         let seen = if scanner.is_at_end() { seen } else { seen + scanner.feed(rest)? };

@@ -1,6 +1,6 @@
 //! Bytes of a connection → a head that is let in, or a refusal.
 
-use hookward::edge::head::{Scanner, Span, judge};
+use hookward::edge::head::{HeadScanner, Span, judge};
 
 const MAX_HEADER_BYTES: usize = 2048;
 
@@ -8,8 +8,8 @@ const MAX_HEADER_BYTES: usize = 2048;
 /// parser, has one host and one framing, and is within its limits.
 pub(crate) fn run(data: &[u8]) {
     let Some((cut, bytes)) = data.split_first() else { return };
-    let at_once = Scanner::new(MAX_HEADER_BYTES).feed(bytes);
-    let mut scanner = Scanner::new(MAX_HEADER_BYTES);
+    let at_once = HeadScanner::new(MAX_HEADER_BYTES).feed(bytes);
+    let mut scanner = HeadScanner::new(MAX_HEADER_BYTES);
     let first = bytes.get(..usize::from(*cut)).unwrap_or(bytes);
     let mut in_two = scanner.feed(first);
     if matches!(in_two, Ok(None)) {

@@ -2,10 +2,10 @@
 
 use super::client::{Client, no_answer, url};
 use super::configuration::{self, ConfigFile, reachable};
-use super::exit::{Exit, Stop};
+use super::exit::{CommandStop, Exit};
 use super::print;
 use super::trust::{Authorities, Trust};
-use crate::config::{AdminSettings, Config, Part};
+use crate::config::{AdminSettings, Config, ConfigPart};
 use crate::senders::receiver::show::printable;
 use hookward_secret::Secret;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -18,19 +18,19 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, clap::Args)]
 pub struct DedupeArguments {
     #[command(subcommand)]
-    action: Action,
+    action: DedupeAction,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Action {
+enum DedupeAction {
     /// Prints the event's state at each destination; exit 1 if it is not known
-    Get(Event),
+    Get(EventArguments),
     /// Forgets the event, so that a re-send of it is forwarded; exit 1 if it is not known
-    Forget(Event),
+    Forget(EventArguments),
 }
 
 #[derive(Debug, clap::Args)]
-struct Event {
+struct EventArguments {
     /// Name of the source
     source: String,
     /// Event id
@@ -55,12 +55,12 @@ pub struct HealthArguments {
 ///
 /// # Errors
 /// When the configuration cannot be used, or the listener does not answer or refuses.
-pub fn dedupe(arguments: &DedupeArguments) -> Result<Exit, Stop> {
+pub fn dedupe(arguments: &DedupeArguments) -> Result<Exit, CommandStop> {
     let (event, method) = match &arguments.action {
-        Action::Get(event) => (event, http::Method::GET),
-        Action::Forget(event) => (event, http::Method::DELETE),
+        DedupeAction::Get(event) => (event, http::Method::GET),
+        DedupeAction::Forget(event) => (event, http::Method::DELETE),
     };
-    let config = event.file.load(Part::Admin)?;
+    let config = event.file.load(ConfigPart::Admin)?;
     configuration::source(&config, &event.source)?;
     let Config { admin, .. } = config;
     let segment = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
@@ -87,15 +87,18 @@ pub fn dedupe(arguments: &DedupeArguments) -> Result<Exit, Stop> {
 }
 
 /// The end of a command to which the listener said neither yes nor that it does not know.
-pub(super) fn refused(status: u16, why: &str) -> Stop {
+pub(super) fn refused(status: u16, why: &str) -> CommandStop {
     match status {
-        401 | 403 => Stop::new(
+        401 | 403 => CommandStop::new(
             Exit::Usage,
             format!("the admin listener refuses: {why}; [admin].token here has to be the proxy's"),
         ),
-        409 => Stop::new(Exit::No, why),
-        503 => Stop::new(Exit::CannotServe, format!("the store does not answer: {why}")),
-        _ => Stop::new(Exit::CannotServe, format!("the admin listener answered {status}: {why}")),
+        409 => CommandStop::new(Exit::No, why),
+        503 => CommandStop::new(Exit::CannotServe, format!("the store does not answer: {why}")),
+        _ => CommandStop::new(
+            Exit::CannotServe,
+            format!("the admin listener answered {status}: {why}"),
+        ),
     }
 }
 
@@ -115,19 +118,19 @@ fn beginning(text: &str) -> String {
 ///
 /// # Errors
 /// When the configuration cannot be used or nobody answers.
-pub fn health(arguments: &HealthArguments) -> Result<Exit, Stop> {
+pub fn health(arguments: &HealthArguments) -> Result<Exit, CommandStop> {
     let url = match &arguments.url {
         Some(url) => url.clone(),
-        None => url_of(&arguments.file.load(Part::File)?.admin, "/readyz")?,
+        None => url_of(&arguments.file.load(ConfigPart::File)?.admin, "/readyz")?,
     };
     let client = Client::new(arguments.authorities.trust()?, PATIENCE);
     let (status, text) = call(&client, &http::Method::GET, &url, None, None)
-        .map_err(|fault| Stop { exit: Exit::No, ..no_answer(&url, &fault) })?;
+        .map_err(|fault| CommandStop { exit: Exit::No, ..no_answer(&url, &fault) })?;
     print(&with_line_end(text))?;
     Ok(if (200..300).contains(&status) { Exit::Done } else { Exit::No })
 }
 
-pub(super) fn url_of(admin: &AdminSettings, path: &str) -> Result<String, Stop> {
+pub(super) fn url_of(admin: &AdminSettings, path: &str) -> Result<String, CommandStop> {
     Ok(format!("http://{}{path}", reachable("admin.listen", admin.listen)?))
 }
 
@@ -162,14 +165,15 @@ pub(super) fn ask(
     admin: &AdminSettings,
     method: &http::Method,
     path: &str,
-) -> Result<(u16, Vec<u8>), Stop> {
+) -> Result<(u16, Vec<u8>), CommandStop> {
     let url = url_of(admin, path)?;
     let client = Client::new(Trust::Web, PATIENCE);
     let mut request = http::Request::builder().method(method).uri(&url);
     if let Some(token) = admin.token.as_ref() {
         request = request.header(http::header::AUTHORIZATION, bearer(token));
     }
-    let request = request.body(()).map_err(|fault| Stop::new(Exit::Usage, fault.to_string()))?;
+    let request =
+        request.body(()).map_err(|fault| CommandStop::new(Exit::Usage, fault.to_string()))?;
     let (status, body) = client.ask(request).map_err(|fault| no_answer(&url, &fault))?;
     match status {
         200..300 | 404 | 422 => Ok((status, body)),
@@ -184,9 +188,12 @@ pub(super) fn ask(
 ///
 /// # Errors
 /// When it is none: somebody else has the address.
-pub(super) fn document(body: &[u8]) -> Result<serde_json::Value, Stop> {
+pub(super) fn document(body: &[u8]) -> Result<serde_json::Value, CommandStop> {
     serde_json::from_slice(body).map_err(|_| {
-        Stop::new(Exit::CannotServe, "what answers at admin.listen is no Hookward of this version")
+        CommandStop::new(
+            Exit::CannotServe,
+            "what answers at admin.listen is no Hookward of this version",
+        )
     })
 }
 

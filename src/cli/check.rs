@@ -1,10 +1,10 @@
 //! `hookward check`: all problems of a configuration, or what it comes to.
 
 use super::configuration::ConfigFile;
-use super::exit::{Exit, Stop};
+use super::exit::{CommandStop, Exit};
 use super::{complain, print};
 use crate::config::{
-    Config, Problem, Style, SystemSecrets, counts, render_problems, report, to_json,
+    Config, ListingStyle, Problem, SystemSecrets, counts, render_problems, report, to_json,
 };
 use crate::published;
 use std::io::{IsTerminal as _, stderr};
@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 /// Prints all problems of the configuration, or a table of its sources, routes and upstreams
 #[derive(Debug, clap::Args)]
-pub struct Arguments {
+pub struct CheckArguments {
     /// Configuration file, as --config names one
     #[arg(value_name = "FILE", conflicts_with = "config")]
     positional: Option<PathBuf>,
@@ -30,7 +30,7 @@ pub struct Arguments {
 ///
 /// # Errors
 /// When stdout cannot be written to.
-pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
+pub fn run(arguments: &CheckArguments) -> Result<Exit, CommandStop> {
     let file = arguments.file.or(arguments.positional.as_ref());
     let loaded = Config::load(&file.path(), &SystemSecrets);
     let mut exit = if loaded.is_ok() { Exit::Done } else { Exit::Usage };
@@ -66,7 +66,7 @@ fn show(file: &ConfigFile, problems: &[Problem]) {
     let wants_colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let is_decorated = is_terminal && wants_colour;
     let text = is_decorated.then(|| std::fs::read_to_string(file.path()).ok()).flatten();
-    let style = Style { colour: is_decorated, text: text.as_deref() };
+    let style = ListingStyle { colour: is_decorated, text: text.as_deref() };
     complain(&render_problems(problems, style));
     complain(&format!("{}\n", counts(problems)));
 }

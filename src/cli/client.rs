@@ -1,7 +1,7 @@
 //! Asking over HTTP: a proxy's public listener as a sender would, for `send` and the demo, or its
 //! admin listener.
 
-use super::exit::{Exit, Stop};
+use super::exit::{CommandStop, Exit};
 use super::trust::Trust;
 use std::fmt;
 use std::time::Duration;
@@ -113,9 +113,9 @@ pub fn url(text: &str) -> Result<String, String> {
 
 /// The end of a command that got no answer, with what may help.
 #[must_use]
-pub fn no_answer(url: &str, fault: &ureq::Error) -> Stop {
+pub fn no_answer(url: &str, fault: &ureq::Error) -> CommandStop {
     if let ureq::Error::Http(_) | ureq::Error::BadUri(_) = fault {
-        return Stop::new(Exit::Usage, format!("{url} cannot be asked so: {fault}"));
+        return CommandStop::new(Exit::Usage, format!("{url} cannot be asked so: {fault}"));
     }
     let hint = match fault {
         ureq::Error::Io(fault) if is_of_the_certificate(fault) => {
@@ -126,7 +126,7 @@ pub fn no_answer(url: &str, fault: &ureq::Error) -> Stop {
         }
         _ => "",
     };
-    Stop::new(Exit::CannotServe, format!("no answer from {url}: {fault}{hint}"))
+    CommandStop::new(Exit::CannotServe, format!("no answer from {url}: {fault}{hint}"))
 }
 
 fn is_of_the_certificate(fault: &std::io::Error) -> bool {

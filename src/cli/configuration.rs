@@ -1,8 +1,8 @@
 //! The configuration that a command works with, and the sources in it.
 
 use super::complain;
-use super::exit::{Exit, Stop};
-use crate::config::{Config, Part, Problem, SystemSecrets, nearest};
+use super::exit::{CommandStop, Exit};
+use crate::config::{Config, ConfigPart, Problem, SystemSecrets, nearest};
 use crate::delivery::source::Source;
 use hookward_secret::NamedSecret;
 use hookward_time::UnixMillis;
@@ -50,7 +50,7 @@ impl ConfigFile {
     ///
     /// # Errors
     /// All problems, if one of them is an error.
-    pub fn load(&self, part: Part<'_>) -> Result<Config, Stop> {
+    pub fn load(&self, part: ConfigPart<'_>) -> Result<Config, CommandStop> {
         match Config::load_part(&self.path(), &SystemSecrets, part) {
             Ok((config, _)) => Ok(config),
             Err(problems) => Err(self.unusable(&problems)),
@@ -59,7 +59,7 @@ impl ConfigFile {
 
     /// The end of a command whose configuration has these problems.
     #[must_use]
-    pub fn unusable(&self, problems: &[Problem]) -> Stop {
+    pub fn unusable(&self, problems: &[Problem]) -> CommandStop {
         let path = self.path();
         let mut text = format!("{} cannot be used", path.display());
         for problem in problems {
@@ -68,7 +68,7 @@ impl ConfigFile {
         if let Some(hint) = self.hint() {
             _ = write!(text, "\n{hint}");
         }
-        Stop::new(Exit::Usage, text)
+        CommandStop::new(Exit::Usage, text)
     }
 
     /// What to add to problems: a file that nobody named and that is not there is no slip in it.
@@ -83,7 +83,7 @@ impl ConfigFile {
 ///
 /// # Errors
 /// When there is none, with the names that there are.
-pub fn source<'c>(config: &'c Config, name: &str) -> Result<&'c Source, Stop> {
+pub fn source<'c>(config: &'c Config, name: &str) -> Result<&'c Source, CommandStop> {
     config.sources.iter().find(|source| source.name.as_str() == name).ok_or_else(|| {
         let names: Vec<_> = config.sources.iter().map(|source| source.name.as_str()).collect();
         let known = match names.as_slice() {
@@ -92,7 +92,7 @@ pub fn source<'c>(config: &'c Config, name: &str) -> Result<&'c Source, Stop> {
         };
         let near = nearest(name, names.iter().copied());
         let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-        Stop::new(Exit::Usage, format!("no source is called `{name}`{near}; {known}"))
+        CommandStop::new(Exit::Usage, format!("no source is called `{name}`{near}; {known}"))
     })
 }
 
@@ -100,15 +100,17 @@ pub fn source<'c>(config: &'c Config, name: &str) -> Result<&'c Source, Stop> {
 ///
 /// # Errors
 /// When it could not be read.
-pub fn newest_secret(source: &Source) -> Result<&NamedSecret, Stop> {
+pub fn newest_secret(source: &Source) -> Result<&NamedSecret, CommandStop> {
     match (&source.sender.keys, source.sender.secrets.first()) {
-        (Err(why), _) => Err(Stop::new(Exit::Usage, format!("source `{}`: {why}", source.name))),
+        (Err(why), _) => {
+            Err(CommandStop::new(Exit::Usage, format!("source `{}`: {why}", source.name)))
+        }
         (Ok(_), Some(secret)) => {
             tell_unreadable(source);
             Ok(secret)
         }
         (Ok(_), None) => {
-            Err(Stop::new(Exit::Usage, format!("source `{}` has no secret", source.name)))
+            Err(CommandStop::new(Exit::Usage, format!("source `{}` has no secret", source.name)))
         }
     }
 }
@@ -125,10 +127,10 @@ pub fn tell_unreadable(source: &Source) {
 ///
 /// # Errors
 /// When its port is any that was free.
-pub fn reachable(key: &str, address: SocketAddr) -> Result<SocketAddr, Stop> {
+pub fn reachable(key: &str, address: SocketAddr) -> Result<SocketAddr, CommandStop> {
     if address.port() == 0 {
         let problem = format!("{key} has port 0, any that is free: where it listens is not known");
-        return Err(Stop::new(Exit::Usage, problem));
+        return Err(CommandStop::new(Exit::Usage, problem));
     }
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

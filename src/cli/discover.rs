@@ -1,9 +1,9 @@
 //! `hookward discover`: an unknown sender's scheme, found out from one captured delivery.
 
-use super::exit::{Exit, Stop};
+use super::exit::{CommandStop, Exit};
 use super::print;
 use super::signing::{not_both_from_stdin, read_file};
-use crate::senders::discover::{Names, discover, obstacles};
+use crate::senders::discover::{MemberNames, discover, obstacles};
 use crate::senders::explain::read_head;
 use hookward_secret::Secret;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ const UNKNOWN_PATH: &str = "/webhooks/sender";
 /// Finds out an unknown sender's scheme from one captured delivery, and prints the table that
 /// verifies it
 #[derive(Debug, clap::Args)]
-pub struct Arguments {
+pub struct DiscoverArguments {
     /// Environment variable that holds the secret
     #[arg(long, value_name = "VAR")]
     secret_env: String,
@@ -33,29 +33,29 @@ pub struct Arguments {
 ///
 /// # Errors
 /// When the variable or a file cannot be used.
-pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
+pub fn run(arguments: &DiscoverArguments) -> Result<Exit, CommandStop> {
     let variable = &arguments.secret_env;
     // What is no name may be the secret itself, typed in its place, so it is not printed back.
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if variable.starts_with(|c: char| c.is_ascii_digit()) || !variable.chars().all(fits) {
         let problem = "--secret-env takes the name of an environment variable, not the secret";
-        return Err(Stop::new(Exit::Usage, problem.to_owned()));
+        return Err(CommandStop::new(Exit::Usage, problem.to_owned()));
     }
     let secret = match std::env::var(variable) {
         Ok(text) if !text.is_empty() => Secret::from(text),
-        Ok(_) => return Err(Stop::new(Exit::Usage, format!("{variable} is empty"))),
+        Ok(_) => return Err(CommandStop::new(Exit::Usage, format!("{variable} is empty"))),
         Err(_) => {
             let problem = format!("{variable} is not in the environment, or not UTF-8");
-            return Err(Stop::new(Exit::Usage, problem));
+            return Err(CommandStop::new(Exit::Usage, problem));
         }
     };
     not_both_from_stdin(&arguments.headers, &arguments.body)?;
     let head = read_file(&arguments.headers)?;
     let head = read_head(&head, UNKNOWN_PATH).map_err(|fault| {
-        Stop::new(Exit::Usage, format!("{}: {fault}", arguments.headers.display()))
+        CommandStop::new(Exit::Usage, format!("{}: {fault}", arguments.headers.display()))
     })?;
     let body = read_file(&arguments.body)?;
-    let names = Names { source: &arguments.name, variable };
+    let names = MemberNames { source: &arguments.name, variable };
     let Some(found) = discover(&head, &body, &secret, names) else {
         let mut problem = "no header, text, key and algorithm that were tried together make this \
                            signature; is it the secret of this very webhook, and the body byte \
@@ -65,7 +65,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
             problem.push_str("\n  ");
             problem.push_str(&obstacle);
         }
-        return Err(Stop::new(Exit::No, problem));
+        return Err(CommandStop::new(Exit::No, problem));
     };
     print(&found.table)?;
     Ok(Exit::Done)

@@ -37,14 +37,14 @@ impl From<Exit> for ExitCode {
 
 /// Why a command ended before it had a result.
 #[derive(Debug)]
-pub struct Stop {
+pub struct CommandStop {
     /// How.
     pub exit: Exit,
     /// What went wrong, as the rest of a line that starts with `hookward: `.
     pub problem: String,
 }
 
-impl Stop {
+impl CommandStop {
     /// An early end.
     #[must_use]
     pub fn new(exit: Exit, problem: impl Into<String>) -> Self {

@@ -1,10 +1,10 @@
 //! `hookward explain`: a captured request, judged offline: from files, or as a running proxy captured it.
 
 use super::configuration::{ConfigFile, source, tell_unreadable, time};
-use super::exit::{Exit, Stop};
+use super::exit::{CommandStop, Exit};
 use super::signing::{not_both_from_stdin, read_file};
 use super::{admin, print};
-use crate::config::Part;
+use crate::config::ConfigPart;
 use crate::delivery::captures;
 use crate::delivery::source::Source;
 use crate::request::RequestHead;
@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 /// Judges a captured request step by step and says why it would be forwarded, or why not
 #[derive(Debug, clap::Args)]
-pub struct Arguments {
+pub struct ExplainArguments {
     #[command(flatten)]
     file: ConfigFile,
     /// Source to judge it as
@@ -52,8 +52,8 @@ pub struct Arguments {
 ///
 /// # Errors
 /// When the configuration, the source or a file cannot be used.
-pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
-    let config = arguments.file.load(Part::Source(&arguments.source))?;
+pub fn run(arguments: &ExplainArguments) -> Result<Exit, CommandStop> {
+    let config = arguments.file.load(ConfigPart::Source(&arguments.source))?;
     let source = source(&config, &arguments.source)?;
     if source.sender.keys.is_ok() {
         tell_unreadable(source);
@@ -86,36 +86,41 @@ struct Captured {
     remarks: String,
 }
 
-fn from_files(headers: &Path, body: &Path, path: &str) -> Result<Captured, Stop> {
+fn from_files(headers: &Path, body: &Path, path: &str) -> Result<Captured, CommandStop> {
     not_both_from_stdin(headers, body)?;
     let head = read_file(headers)?;
-    let head = read_head(&head, path)
-        .map_err(|fault| Stop::new(Exit::Usage, format!("{}: {fault}", headers.display())))?;
+    let head = read_head(&head, path).map_err(|fault| {
+        CommandStop::new(Exit::Usage, format!("{}: {fault}", headers.display()))
+    })?;
     Ok(Captured { head, body: read_file(body)?, at: None, remarks: String::new() })
 }
 
 /// The `nth` last refusal of the source that the running proxy captured; 1 is the last.
-fn from_proxy(arguments: &Arguments, source: &Source, nth: usize) -> Result<Captured, Stop> {
-    let admin = arguments.file.load(Part::Admin)?.admin;
+fn from_proxy(
+    arguments: &ExplainArguments,
+    source: &Source,
+    nth: usize,
+) -> Result<Captured, CommandStop> {
+    let admin = arguments.file.load(ConfigPart::Admin)?.admin;
     let name = utf8_percent_encode(source.name.as_str(), NON_ALPHANUMERIC);
     let path = format!("/captures/{name}");
     let (status, list) = admin::ask(&admin, &Method::GET, &path)?;
     if status == 404 {
         let problem = format!("the running proxy has no source `{}`; reload it", source.name);
-        return Err(Stop::new(Exit::No, problem));
+        return Err(CommandStop::new(Exit::No, problem));
     }
     let list = admin::document(&list)?;
     let Some(capture) = list.get(nth - 1) else {
-        return Err(Stop::new(Exit::No, nothing_captured(source, &list)));
+        return Err(CommandStop::new(Exit::No, nothing_captured(source, &list)));
     };
     let (status, message) = admin::ask(&admin, &Method::GET, &format!("{path}/{}", capture["id"]))?;
     if status == 404 {
-        return Err(Stop::new(Exit::No, "the capture has just made room for a newer one"));
+        return Err(CommandStop::new(Exit::No, "the capture has just made room for a newer one"));
     }
     let end = message.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(message.len());
     let (head, rest) = message.split_at(end);
     let unreadable =
-        |fault| Stop::new(Exit::CannotServe, format!("the capture cannot be read: {fault}"));
+        |fault| CommandStop::new(Exit::CannotServe, format!("the capture cannot be read: {fault}"));
     let head = read_head(head, &source.path).map_err(unreadable)?;
     let body = rest.get(4..).unwrap_or_default().to_vec();
     let text = |member: &str| printable(capture[member].as_str().unwrap_or_default());

@@ -3,10 +3,10 @@
 use super::admin::{call, refused, title, url_of, with_line_end};
 use super::client::{Client, no_answer};
 use super::configuration::ConfigFile;
-use super::exit::{Exit, Stop};
+use super::exit::{CommandStop, Exit};
 use super::print;
 use super::trust::Trust;
-use crate::config::{AdminSettings, Part};
+use crate::config::{AdminSettings, ConfigPart};
 use http::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
@@ -18,13 +18,13 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Shows and changes what waits in the inbox of a running proxy
 #[derive(Debug, clap::Args)]
-pub struct Arguments {
+pub struct InboxArguments {
     #[command(subcommand)]
-    action: Action,
+    action: InboxAction,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Action {
+enum InboxAction {
     /// Lists events, one line for each destination
     List(List),
     /// Shows one, with its last attempts
@@ -32,7 +32,7 @@ enum Action {
     /// Makes events due now, with a budget of their own
     Replay(Replay),
     /// Never sends events again
-    Discard(Change),
+    Discard(ChangeArguments),
     /// Erases the bytes of an event at once, on disk too
     Erase(Erase),
 }
@@ -89,7 +89,7 @@ struct Show {
 }
 
 #[derive(Debug, clap::Args)]
-struct Change {
+struct ChangeArguments {
     /// Their numbers, as `list` says; or state conditions
     seq: Vec<u64>,
     #[command(flatten)]
@@ -113,7 +113,7 @@ struct Change {
 #[derive(Debug, clap::Args)]
 struct Replay {
     #[command(flatten)]
-    change: Change,
+    change: ChangeArguments,
     /// With an Idempotency-Key of its own, so that the receiver takes it for a new event
     #[arg(long)]
     as_new: bool,
@@ -160,9 +160,9 @@ pub struct ResumeArguments {
 ///
 /// # Errors
 /// When the configuration cannot be used, or the listener does not answer or refuses.
-pub fn inbox(arguments: &Arguments) -> Result<Exit, Stop> {
+pub fn inbox(arguments: &InboxArguments) -> Result<Exit, CommandStop> {
     match &arguments.action {
-        Action::List(list) => {
+        InboxAction::List(list) => {
             let mut query = form_urlencoded::Serializer::new(String::new());
             query.append_pair("limit", &list.limit.to_string());
             for (name, value) in list.conditions.stated() {
@@ -173,15 +173,15 @@ pub fn inbox(arguments: &Arguments) -> Result<Exit, Stop> {
             print(&if list.json { said.text() } else { table(&said.body) })?;
             Ok(Exit::Done)
         }
-        Action::Show(show) => {
+        InboxAction::Show(show) => {
             let said = ask(&show.file, &Method::GET, &format!("/inbox/{}", show.seq), None)?;
             let said = said.found()?;
             print(&if show.json { said.text() } else { one(&said.body) })?;
             Ok(Exit::Done)
         }
-        Action::Replay(replay) => change(&replay.change, "replay", replay.as_new),
-        Action::Discard(discard) => change(discard, "discard", false),
-        Action::Erase(erase) => {
+        InboxAction::Replay(replay) => change(&replay.change, "replay", replay.as_new),
+        InboxAction::Discard(discard) => change(discard, "discard", false),
+        InboxAction::Erase(erase) => {
             let segment = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
             let path = format!("/inbox/{}/{}", segment(&erase.source), segment(&erase.id));
             ask(&erase.file, &Method::DELETE, &path, None)?.found()?;
@@ -195,7 +195,7 @@ pub fn inbox(arguments: &Arguments) -> Result<Exit, Stop> {
 ///
 /// # Errors
 /// As of [`inbox`].
-pub fn pause(arguments: &PauseArguments) -> Result<Exit, Stop> {
+pub fn pause(arguments: &PauseArguments) -> Result<Exit, CommandStop> {
     let body = json!({ "until": arguments.until, "reason": arguments.reason });
     let path = of_upstream(&arguments.upstream, "pause");
     ask(&arguments.file, &Method::POST, &path, Some(&body))?.found()?;
@@ -207,7 +207,7 @@ pub fn pause(arguments: &PauseArguments) -> Result<Exit, Stop> {
 ///
 /// # Errors
 /// As of [`inbox`].
-pub fn resume(arguments: &ResumeArguments) -> Result<Exit, Stop> {
+pub fn resume(arguments: &ResumeArguments) -> Result<Exit, CommandStop> {
     let body = json!({ "reason": arguments.reason });
     let path = of_upstream(&arguments.upstream, "resume");
     ask(&arguments.file, &Method::POST, &path, Some(&body))?.found()?;
@@ -219,7 +219,7 @@ fn of_upstream(name: &str, verb: &str) -> String {
     format!("/upstreams/{}/{verb}", utf8_percent_encode(name, NON_ALPHANUMERIC))
 }
 
-fn change(change: &Change, verb: &str, as_new: bool) -> Result<Exit, Stop> {
+fn change(change: &ChangeArguments, verb: &str, as_new: bool) -> Result<Exit, CommandStop> {
     let conditions: Map<String, Value> =
         change.conditions.stated().map(|(name, value)| (name.to_owned(), value.into())).collect();
     let mut body = json!({ "reason": change.reason, "dry_run": change.dry_run });
@@ -228,12 +228,12 @@ fn change(change: &Change, verb: &str, as_new: bool) -> Result<Exit, Stop> {
         (true, false) => ("filter", Value::Object(conditions)),
         _ => {
             let what = "name events by number, or by conditions such as --state dead --to erp";
-            return Err(Stop::new(Exit::Usage, what));
+            return Err(CommandStop::new(Exit::Usage, what));
         }
     };
     if members.0 == "filter" && change.expect.is_none() && !change.dry_run {
         let what = "conditions need --expect N; --dry-run says how many events they fit";
-        return Err(Stop::new(Exit::Usage, what));
+        return Err(CommandStop::new(Exit::Usage, what));
     }
     if let Some(body) = body.as_object_mut() {
         body.insert(members.0.to_owned(), members.1);
@@ -263,12 +263,12 @@ struct Said {
 
 impl Said {
     /// What was asked for, or why there is none.
-    fn found(self) -> Result<Self, Stop> {
+    fn found(self) -> Result<Self, CommandStop> {
         let why = || title(&self.text).unwrap_or_else(|| "it is not known there".to_owned());
         match self.status {
             200..300 => Ok(self),
-            400 => Err(Stop::new(Exit::Usage, why())),
-            404 => Err(Stop::new(Exit::No, why())),
+            400 => Err(CommandStop::new(Exit::Usage, why())),
+            404 => Err(CommandStop::new(Exit::No, why())),
             other => Err(refused(other, &why())),
         }
     }
@@ -278,8 +278,13 @@ impl Said {
     }
 }
 
-fn ask(file: &ConfigFile, method: &Method, path: &str, body: Option<&Value>) -> Result<Said, Stop> {
-    let admin: AdminSettings = file.load(Part::Admin)?.admin;
+fn ask(
+    file: &ConfigFile,
+    method: &Method,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<Said, CommandStop> {
+    let admin: AdminSettings = file.load(ConfigPart::Admin)?.admin;
     let url = url_of(&admin, path)?;
     let client = Client::new(Trust::Web, PATIENCE);
     let body = body.map(Value::to_string);

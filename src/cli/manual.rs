@@ -1,7 +1,7 @@
 //! `hookward man` and `hookward completions`: what packages install beside the binary, made from the
 //! declarations of the commands.
 
-use super::exit::{Exit, Stop};
+use super::exit::{CommandStop, Exit};
 use super::print;
 use clap::Command;
 use clap_mangen::Man;
@@ -67,11 +67,11 @@ the reference configuration: every key with its default
 ///
 /// # Errors
 /// When the directory or stdout cannot be written to.
-pub fn man(arguments: &ManArguments, command: Command) -> Result<Exit, Stop> {
+pub fn man(arguments: &ManArguments, command: Command) -> Result<Exit, CommandStop> {
     // Clap would list `help` as a page of its own, with a copy of all commands below it.
     let command = command.disable_help_subcommand(true);
     let failed =
-        |fault: io::Error| Stop::new(Exit::No, format!("cannot write the manual: {fault}"));
+        |fault: io::Error| CommandStop::new(Exit::No, format!("cannot write the manual: {fault}"));
     let mut page = Vec::new();
     let main = Man::new(command.clone());
     main.render(&mut page).map_err(failed)?;
@@ -90,7 +90,10 @@ pub fn man(arguments: &ManArguments, command: Command) -> Result<Exit, Stop> {
 ///
 /// # Errors
 /// When stdout cannot be written to.
-pub fn completions(arguments: &CompletionsArguments, mut command: Command) -> Result<Exit, Stop> {
+pub fn completions(
+    arguments: &CompletionsArguments,
+    mut command: Command,
+) -> Result<Exit, CommandStop> {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut command, "hookward", &mut script);
     print(&String::from_utf8_lossy(&script))?;

@@ -24,7 +24,7 @@ pub mod status;
 pub mod trust;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use exit::{Exit, Stop};
+use exit::{CommandStop, Exit};
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -40,24 +40,24 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Run(run::Arguments),
-    Check(check::Arguments),
-    Demo(demo::Arguments),
-    Sign(sign::Arguments),
-    Send(send::Arguments),
-    Explain(explain::Arguments),
-    Discover(discover::Arguments),
-    Presets(presets::Arguments),
+    Run(run::RunArguments),
+    Check(check::CheckArguments),
+    Demo(demo::DemoArguments),
+    Sign(sign::SignArguments),
+    Send(send::SendArguments),
+    Explain(explain::ExplainArguments),
+    Discover(discover::DiscoverArguments),
+    Presets(presets::PresetsArguments),
     Dedupe(admin::DedupeArguments),
-    Inbox(inbox::Arguments),
+    Inbox(inbox::InboxArguments),
     Pause(inbox::PauseArguments),
     Resume(inbox::ResumeArguments),
-    Receiver(receiver::Arguments),
+    Receiver(receiver::ReceiverArguments),
     Health(admin::HealthArguments),
     Completions(manual::CompletionsArguments),
     Man(manual::ManArguments),
-    Status(status::Arguments),
-    Reload(reload::Arguments),
+    Status(status::StatusArguments),
+    Reload(reload::ReloadArguments),
 }
 
 /// Parses the arguments (the program's name first) and runs the command that they name.
@@ -95,7 +95,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 /// Says why a command ended before it had a result.
-fn stopped(Stop { exit, problem }: Stop) -> ExitCode {
+fn stopped(CommandStop { exit, problem }: CommandStop) -> ExitCode {
     complain(&format!("hookward: {problem}\n"));
     exit.into()
 }
@@ -109,11 +109,11 @@ fn complain(text: &str) {
 ///
 /// # Errors
 /// When stdout cannot be written to.
-fn print(text: &str) -> Result<(), Stop> {
+fn print(text: &str) -> Result<(), CommandStop> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(fault) if fault.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Stop::new(Exit::No, format!("cannot write to stdout: {fault}")))
+            Err(CommandStop::new(Exit::No, format!("cannot write to stdout: {fault}")))
         }
         _ => Ok(()),
     }

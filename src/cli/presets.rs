@@ -1,13 +1,13 @@
 //! `hookward presets`: the senders that are known, or one of them as TOML to copy.
 
-use super::exit::{Exit, Stop};
+use super::exit::{CommandStop, Exit};
 use super::print;
 use crate::senders::presets::{list, list_json, show, to_json};
 use hookward_verify::presets::{all, named};
 
 /// Lists the senders that are built in, or prints one as TOML to copy
 #[derive(Debug, clap::Args)]
-pub struct Arguments {
+pub struct PresetsArguments {
     /// Preset to print
     name: Option<String>,
     /// Print JSON: the list, or the one with its TOML
@@ -19,7 +19,7 @@ pub struct Arguments {
 ///
 /// # Errors
 /// When there is no preset of this name.
-pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
+pub fn run(arguments: &PresetsArguments) -> Result<Exit, CommandStop> {
     let Some(name) = &arguments.name else {
         print(&if arguments.json { format!("{}\n", list_json()) } else { list() })?;
         return Ok(Exit::Done);
@@ -30,7 +30,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
             .max_by(|(a, _), (b, _)| a.total_cmp(b))
             .filter(|(similarity, _)| *similarity > 0.8);
         let hint = near.map(|(_, near)| format!("; did you mean `{near}`?")).unwrap_or_default();
-        return Err(Stop::new(Exit::Usage, format!("no preset is called `{name}`{hint}")));
+        return Err(CommandStop::new(Exit::Usage, format!("no preset is called `{name}`{hint}")));
     };
     if arguments.json {
         let mut document = to_json(preset);

@@ -1,9 +1,9 @@
 //! `hookward receiver`: something to deliver to while trying things.
 
-use super::exit::{Exit, Stop};
+use super::exit::{CommandStop, Exit};
 use super::print;
 use crate::senders::receiver::capture::Captures;
-use crate::senders::receiver::{Inbox, Received, Reply, serve, show};
+use crate::senders::receiver::{Received, ReceivedRequests, ReceiverReply, serve, show};
 use hookward_time::SystemClock;
 use http::StatusCode;
 use std::fmt::Write as _;
@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 
 /// Prints every event that arrives, and answers as told; credentials are shortened on the screen
 #[derive(Debug, clap::Args)]
-pub struct Arguments {
+pub struct ReceiverArguments {
     /// Address to listen on, IP:PORT; 0.0.0.0 is all of this machine's
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9001", value_parser = address)]
     listen: SocketAddr,
@@ -40,27 +40,30 @@ fn address(text: &str) -> Result<SocketAddr, &'static str> {
 ///
 /// # Errors
 /// When the address cannot be listened on or the capture directory cannot be made.
-pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
+pub fn run(arguments: &ReceiverArguments) -> Result<Exit, CommandStop> {
     let status = StatusCode::from_u16(arguments.status)
-        .map_err(|_| Stop::new(Exit::Usage, format!("{} is no status", arguments.status)))?;
+        .map_err(|_| CommandStop::new(Exit::Usage, format!("{} is no status", arguments.status)))?;
     let captures = match &arguments.capture {
         None => None,
         Some(directory) => Some(Captures::in_directory(directory).map_err(|fault| {
-            Stop::new(Exit::CannotServe, format!("cannot make {}: {fault}", directory.display()))
+            CommandStop::new(
+                Exit::CannotServe,
+                format!("cannot make {}: {fault}", directory.display()),
+            )
         })?),
     };
-    let printer = Printer { reply: Reply { status, delay: arguments.delay }, captures };
+    let printer = Printer { reply: ReceiverReply { status, delay: arguments.delay }, captures };
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
-        .map_err(|fault| Stop::new(Exit::CannotServe, format!("no runtime: {fault}")))?
+        .map_err(|fault| CommandStop::new(Exit::CannotServe, format!("no runtime: {fault}")))?
         .block_on(listen(arguments.listen, printer))
 }
 
-async fn listen(address: SocketAddr, printer: Printer) -> Result<Exit, Stop> {
+async fn listen(address: SocketAddr, printer: Printer) -> Result<Exit, CommandStop> {
     let cannot = |fault: io::Error| {
-        Stop::new(Exit::CannotServe, format!("cannot listen on {address}: {fault}"))
+        CommandStop::new(Exit::CannotServe, format!("cannot listen on {address}: {fault}"))
     };
     let listener = TcpListener::bind(address).await.map_err(cannot)?;
     let address = listener.local_addr().map_err(cannot)?;
@@ -69,7 +72,7 @@ async fn listen(address: SocketAddr, printer: Printer) -> Result<Exit, Stop> {
         never = serve(listener, Arc::new(SystemClock::new()), Arc::new(printer)) => match never {},
         stopped = stop_signal() => match stopped {
             Ok(()) => Ok(Exit::Done),
-            Err(fault) => Err(Stop::new(Exit::CannotServe, format!("no signals: {fault}"))),
+            Err(fault) => Err(CommandStop::new(Exit::CannotServe, format!("no signals: {fault}"))),
         },
     }
 }
@@ -86,12 +89,12 @@ async fn stop_signal() -> io::Result<()> {
 }
 
 struct Printer {
-    reply: Reply,
+    reply: ReceiverReply,
     captures: Option<Captures>,
 }
 
-impl Inbox for Printer {
-    fn receive(&self, request: &Received) -> Reply {
+impl ReceivedRequests for Printer {
+    fn receive(&self, request: &Received) -> ReceiverReply {
         let mut text = show::block(request, self.reply);
         match self.captures.as_ref().map(|captures| captures.write(request)) {
             Some(Ok(stem)) => {
@@ -103,7 +106,7 @@ impl Inbox for Printer {
             }
             None => {}
         }
-        if let Err(Stop { problem, .. }) = print(&text) {
+        if let Err(CommandStop { problem, .. }) = print(&text) {
             _ = writeln!(io::stderr(), "hookward: {problem}");
         }
         self.reply

@@ -2,16 +2,16 @@
 
 use super::admin::{ask, document};
 use super::configuration::ConfigFile;
-use super::exit::{Exit, Stop};
+use super::exit::{CommandStop, Exit};
 use super::{complain, print};
-use crate::config::Part;
+use crate::config::ConfigPart;
 use crate::senders::receiver::show::printable;
 use serde_json::Value;
 use std::fmt::Write as _;
 
 /// Makes a running proxy read its configuration file anew; prints what changed
 #[derive(Debug, clap::Args)]
-pub struct Arguments {
+pub struct ReloadArguments {
     #[command(flatten)]
     file: ConfigFile,
 }
@@ -20,9 +20,9 @@ pub struct Arguments {
 ///
 /// # Errors
 /// When the configuration cannot be read here, or nobody answers.
-pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
+pub fn run(arguments: &ReloadArguments) -> Result<Exit, CommandStop> {
     // The new file may be wrong; where the proxy listens has to be readable all the same.
-    let admin = arguments.file.load(Part::Admin)?.admin;
+    let admin = arguments.file.load(ConfigPart::Admin)?.admin;
     let (status, body) = ask(&admin, &http::Method::POST, "/reload")?;
     let told = document(&body)?;
     if status != 200 {
@@ -30,7 +30,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
         for problem in texts(&told, "problems") {
             _ = write!(text, "\n{problem}");
         }
-        return Err(Stop::new(Exit::Usage, text));
+        return Err(CommandStop::new(Exit::Usage, text));
     }
     for note in texts(&told, "notes") {
         complain(&format!("{note}\n"));

@@ -2,7 +2,7 @@
 
 use super::complain;
 use super::configuration::ConfigFile;
-use super::exit::{Exit, Stop};
+use super::exit::{CommandStop, Exit};
 use crate::config::{Config, LogFormat, Problem, Severity, SystemSecrets};
 use crate::operator::runtime::{Origin, Runtime};
 use crate::operator::server::{self, Behind, Bound};
@@ -19,7 +19,7 @@ const LAST_TASKS: Duration = Duration::from_millis(200);
 
 /// Serves: verifies, claims and forwards until SIGTERM or SIGINT; SIGHUP reloads
 #[derive(Debug, clap::Args)]
-pub struct Arguments {
+pub struct RunArguments {
     #[command(flatten)]
     file: ConfigFile,
 }
@@ -29,7 +29,7 @@ pub struct Arguments {
 ///
 /// # Errors
 /// A configuration that is wrong; an address or a store that is not to be had.
-pub fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
+pub fn run(arguments: &RunArguments) -> Result<ExitCode, CommandStop> {
     let path = arguments.file.path();
     let (config, notes) = match Config::load(&path, &SystemSecrets) {
         Ok(loaded) => loaded,
@@ -48,7 +48,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Stop> {
     };
     let format = config.log.format;
     match (serve(path, config, notes), format) {
-        (Err(Stop { exit, problem }), LogFormat::Json) => {
+        (Err(CommandStop { exit, problem }), LogFormat::Json) => {
             fatal(&problem);
             Ok(exit.into())
         }
@@ -61,17 +61,17 @@ fn fatal(problem: &str) {
     complain(&format!("{}\n", log::json_line("error", problem)));
 }
 
-fn serve(path: PathBuf, config: Config, notes: Vec<Problem>) -> Result<ExitCode, Stop> {
-    let log = log::install(&config.log).map_err(|fault| Stop::new(Exit::Usage, fault))?;
+fn serve(path: PathBuf, config: Config, notes: Vec<Problem>) -> Result<ExitCode, CommandStop> {
+    let log = log::install(&config.log).map_err(|fault| CommandStop::new(Exit::Usage, fault))?;
     for note in notes {
         match note.severity {
             Severity::Note => tracing::info!("{note}"),
             Severity::Warning | Severity::Error => tracing::warn!("{note}"),
         }
     }
-    let spans = spans::from_environment().map_err(|fault| Stop::new(Exit::Usage, fault))?;
+    let spans = spans::from_environment().map_err(|fault| CommandStop::new(Exit::Usage, fault))?;
     let cannot_serve =
-        |fault: &dyn std::fmt::Display| Stop::new(Exit::CannotServe, fault.to_string());
+        |fault: &dyn std::fmt::Display| CommandStop::new(Exit::CannotServe, fault.to_string());
     let bound = Bound::bind(&config.server, &config.admin).map_err(|fault| cannot_serve(&fault))?;
     let threads = config.server.threads;
     let (store, sources) = (config.dedupe.store.name(), config.sources.len());

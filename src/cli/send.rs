@@ -2,11 +2,11 @@
 
 use super::client::{Client, PATIENCE, no_answer, url};
 use super::configuration::{ConfigFile, reachable, source};
-use super::exit::{Exit, Stop};
+use super::exit::{CommandStop, Exit};
 use super::signing::{PrivateKey, complain_of_unused, key, read_file, unsigned};
 use super::trust::{Authorities, Trust};
 use super::{complain, print};
-use crate::config::{Config, Part};
+use crate::config::{Config, ConfigPart};
 use crate::delivery::source::Source;
 use crate::senders::receiver::show::printable;
 use hookward_time::{Clock as _, SystemClock, UnixMillis};
@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 /// Signs an event and posts it; prints status and outcome of each time
 #[derive(Debug, clap::Args)]
-pub struct Arguments {
+pub struct SendArguments {
     #[command(flatten)]
     file: ConfigFile,
     /// Source to send as
@@ -54,8 +54,8 @@ pub struct Arguments {
 ///
 /// # Errors
 /// When the configuration cannot be used or nobody answers.
-pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
-    let config = arguments.file.load(Part::Source(&arguments.source))?;
+pub fn run(arguments: &SendArguments) -> Result<Exit, CommandStop> {
+    let config = arguments.file.load(ConfigPart::Source(&arguments.source))?;
     let source = source(&config, &arguments.source)?;
     let private_key = arguments.private_key.read()?;
     let at = SystemClock::new().wall();
@@ -70,7 +70,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
             "{url} is not this machine, and what is sent there is acted on; --really sends it all \
              the same"
         );
-        return Err(Stop::new(Exit::Usage, problem));
+        return Err(CommandStop::new(Exit::Usage, problem));
     }
     if arguments.refresh_time {
         time_is_ours(source)?;
@@ -134,7 +134,7 @@ fn is_this_machine(url: &str) -> bool {
 }
 
 /// Refuses to send an old body as a new one where its time is part of it.
-fn time_is_ours(source: &Source) -> Result<(), Stop> {
+fn time_is_ours(source: &Source) -> Result<(), CommandStop> {
     let rule = source.sender.scheme.timestamp.as_ref();
     let Some(TimestampPlace::Json(pointer)) = rule.map(|rule| &rule.from) else { return Ok(()) };
     let problem = format!(
@@ -143,11 +143,11 @@ fn time_is_ours(source: &Source) -> Result<(), Stop> {
          send it again.",
         source.name
     );
-    Err(Stop::new(Exit::Usage, problem))
+    Err(CommandStop::new(Exit::Usage, problem))
 }
 
 /// Whose certificate to believe: at an address of our own, the one that is shown there.
-fn trust(arguments: &Arguments, config: &Config) -> Result<Trust, Stop> {
+fn trust(arguments: &SendArguments, config: &Config) -> Result<Trust, CommandStop> {
     match &config.server.tls {
         Some(tls) if arguments.url.is_none() && !arguments.authorities.are_named() => {
             Trust::only(&tls.cert)
@@ -157,16 +157,19 @@ fn trust(arguments: &Arguments, config: &Config) -> Result<Trust, Stop> {
 }
 
 /// The preset's sample with this id, type and time.
-fn sample(source: &Source, id: &str, kind: &str, at: UnixMillis) -> Result<Vec<u8>, Stop> {
+fn sample(source: &Source, id: &str, kind: &str, at: UnixMillis) -> Result<Vec<u8>, CommandStop> {
     let preset = source.sender.preset.as_deref().and_then(hookward_verify::presets::named);
     let base = preset.map(|preset| preset.about.sample.as_bytes());
     sample_body(&source.sender, base, id, kind, at).map_err(|fault| unsigned(source, &fault))
 }
 
-fn default_url(config: &Config, source: &Source) -> Result<String, Stop> {
+fn default_url(config: &Config, source: &Source) -> Result<String, CommandStop> {
     let scheme = if config.server.tls.is_some() { "https" } else { "http" };
     let Some(address) = config.server.listen.first() else {
-        return Err(Stop::new(Exit::Usage, "server.listen is empty; --url URL says where to"));
+        return Err(CommandStop::new(
+            Exit::Usage,
+            "server.listen is empty; --url URL says where to",
+        ));
     };
     let address = reachable("server.listen", *address)?;
     Ok(format!("{scheme}://{address}{}", source.path))

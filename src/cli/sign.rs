@@ -1,10 +1,10 @@
 //! `hookward sign`: the headers that a sender would send.
 
 use super::configuration::{ConfigFile, source, time};
-use super::exit::{Exit, Stop};
+use super::exit::{CommandStop, Exit};
 use super::signing::{PrivateKey, complain_of_unused, key, read_file, unsigned};
 use super::{complain, print};
-use crate::config::Part;
+use crate::config::ConfigPart;
 use crate::delivery::headers::capitalized;
 use hookward_time::{Clock as _, SystemClock, UnixMillis};
 use hookward_verify::presets;
@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 /// Prints the headers that the sender would send with a body, ready for `curl -H @-`
 #[derive(Debug, clap::Args)]
-pub struct Arguments {
+pub struct SignArguments {
     #[command(flatten)]
     file: ConfigFile,
     /// Source to sign for
@@ -39,8 +39,8 @@ pub struct Arguments {
 ///
 /// # Errors
 /// When the configuration, the source, its secret or the body cannot be used.
-pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
-    let config = arguments.file.load(Part::Source(&arguments.source))?;
+pub fn run(arguments: &SignArguments) -> Result<Exit, CommandStop> {
+    let config = arguments.file.load(ConfigPart::Source(&arguments.source))?;
     let source = source(&config, &arguments.source)?;
     let body = match &arguments.body {
         Some(path) => read_file(path)?,

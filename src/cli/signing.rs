@@ -1,7 +1,7 @@
 //! What `sign` and `send` have in common: the key to sign with and the body to sign.
 
 use super::complain;
-use super::exit::{Exit, Stop};
+use super::exit::{CommandStop, Exit};
 use crate::cli::configuration::newest_secret;
 use crate::delivery::source::Source;
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
@@ -25,10 +25,10 @@ impl PrivateKey {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn read(&self) -> Result<Option<Secret>, Stop> {
+    pub fn read(&self) -> Result<Option<Secret>, CommandStop> {
         let Some(path) = &self.private_key else { return Ok(None) };
         let bytes = std::fs::read(path).map_err(|fault| {
-            Stop::new(Exit::Usage, format!("cannot read {}: {fault}", path.display()))
+            CommandStop::new(Exit::Usage, format!("cannot read {}: {fault}", path.display()))
         })?;
         let text = bytes.trim_ascii();
         let decoded = [&HEXLOWER_PERMISSIVE, &BASE64].into_iter().find_map(|encoding| {
@@ -42,7 +42,10 @@ impl PrivateKey {
 ///
 /// # Errors
 /// When its secret could not be read.
-pub fn key<'a>(source: &'a Source, private: Option<&'a Secret>) -> Result<SigningKey<'a>, Stop> {
+pub fn key<'a>(
+    source: &'a Source,
+    private: Option<&'a Secret>,
+) -> Result<SigningKey<'a>, CommandStop> {
     match private {
         Some(private) => Ok(SigningKey::Private(private)),
         None => newest_secret(source).map(SigningKey::Shared),
@@ -53,24 +56,26 @@ pub fn key<'a>(source: &'a Source, private: Option<&'a Secret>) -> Result<Signin
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn read_file(path: &Path) -> Result<Vec<u8>, Stop> {
+pub fn read_file(path: &Path) -> Result<Vec<u8>, CommandStop> {
     let read = if path == Path::new("-") {
         let mut bytes = Vec::new();
         std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
     } else {
         std::fs::read(path)
     };
-    read.map_err(|fault| Stop::new(Exit::Usage, format!("cannot read {}: {fault}", path.display())))
+    read.map_err(|fault| {
+        CommandStop::new(Exit::Usage, format!("cannot read {}: {fault}", path.display()))
+    })
 }
 
 /// A stream can be read once only, and whoever came second would find it empty.
 ///
 /// # Errors
 /// When both paths are `-`.
-pub fn not_both_from_stdin(headers: &Path, body: &Path) -> Result<(), Stop> {
+pub fn not_both_from_stdin(headers: &Path, body: &Path) -> Result<(), CommandStop> {
     if headers == Path::new("-") && body == Path::new("-") {
         let problem = "only one of --headers and --body can be `-`; put the other in a file";
-        return Err(Stop::new(Exit::Usage, problem.to_owned()));
+        return Err(CommandStop::new(Exit::Usage, problem.to_owned()));
     }
     Ok(())
 }
@@ -100,10 +105,10 @@ fn headers(places: &[Place]) -> impl Iterator<Item = &Place> {
 
 /// A delivery that cannot be signed ends the command.
 #[must_use]
-pub fn unsigned(source: &Source, fault: &SignError) -> Stop {
+pub fn unsigned(source: &Source, fault: &SignError) -> CommandStop {
     let mut problem = format!("cannot sign for source `{}`: {fault}", source.name);
     if matches!(fault, SignError::NoPrivateKey(_)) {
         problem.push_str(" (--private-key FILE)");
     }
-    Stop::new(Exit::Usage, problem)
+    CommandStop::new(Exit::Usage, problem)
 }

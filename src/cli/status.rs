@@ -2,9 +2,9 @@
 
 use super::admin::{ask, document};
 use super::configuration::ConfigFile;
-use super::exit::{Exit, Stop};
+use super::exit::{CommandStop, Exit};
 use super::print;
-use crate::config::Part;
+use crate::config::ConfigPart;
 use crate::config::report::section;
 use crate::senders::receiver::show::printable;
 use hookward_time::{Clock as _, SystemClock, UnixMillis};
@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 
 /// Shows how a running proxy is: sources, upstreams, secrets, certificates, store
 #[derive(Debug, clap::Args)]
-pub struct Arguments {
+pub struct StatusArguments {
     #[command(flatten)]
     file: ConfigFile,
     /// Print the answer of the admin listener as it is
@@ -26,8 +26,8 @@ pub struct Arguments {
 ///
 /// # Errors
 /// When the configuration cannot be used or nobody answers.
-pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
-    let admin = arguments.file.load(Part::Admin)?.admin;
+pub fn run(arguments: &StatusArguments) -> Result<Exit, CommandStop> {
+    let admin = arguments.file.load(ConfigPart::Admin)?.admin;
     let (_, body) = ask(&admin, &http::Method::GET, "/status")?;
     let status = document(&body)?;
     let now = SystemClock::new().wall();

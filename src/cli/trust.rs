@@ -6,7 +6,7 @@
 //! certificate in hand there is nothing left for a name to prove, and the handshake proves that
 //! the other side has its key.
 
-use super::exit::{Exit, Stop};
+use super::exit::{CommandStop, Exit};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
@@ -55,7 +55,7 @@ impl Authorities {
     ///
     /// # Errors
     /// When the file holds no certificates.
-    pub fn trust(&self) -> Result<Trust, Stop> {
+    pub fn trust(&self) -> Result<Trust, CommandStop> {
         let Some(path) = &self.ca else { return Ok(Trust::Web) };
         let certificates = read(path)?;
         let mut roots = RootCertStore::empty();
@@ -69,7 +69,7 @@ impl Trust {
     ///
     /// # Errors
     /// When the file holds no certificate.
-    pub fn only(path: &Path) -> Result<Self, Stop> {
+    pub fn only(path: &Path) -> Result<Self, CommandStop> {
         let mut certificates = read(path)?;
         certificates.truncate(1);
         Self::these(certificates, None).map_err(|fault| unusable(path, &fault))
@@ -107,20 +107,23 @@ impl Trust {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, Stop> {
+fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, CommandStop> {
     let found = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<_, _>>);
     match found {
         Ok(certificates) if Vec::is_empty(&certificates) => {
             let problem = format!("{} holds no certificate in PEM form", path.display());
-            Err(Stop::new(Exit::Usage, problem))
+            Err(CommandStop::new(Exit::Usage, problem))
         }
         Ok(certificates) => Ok(certificates),
         Err(fault) => Err(unusable(path, &fault)),
     }
 }
 
-fn unusable(path: &Path, fault: &dyn std::fmt::Display) -> Stop {
-    Stop::new(Exit::Usage, format!("cannot use the certificates of {}: {fault}", path.display()))
+fn unusable(path: &Path, fault: &dyn std::fmt::Display) -> CommandStop {
+    CommandStop::new(
+        Exit::Usage,
+        format!("cannot use the certificates of {}: {fault}", path.display()),
+    )
 }
 
 /// See the head of this file.

@@ -4,7 +4,7 @@ use hookward_secret::Secret;
 use hookward_settings::keys::{TableKeys, key, optional};
 use hookward_settings::problem::nearest;
 use hookward_settings::reading::{Item, TableReader};
-use hookward_settings::secrets::{self, Found};
+use hookward_settings::secrets::{self, FoundSecret};
 use std::net::SocketAddr;
 
 /// `[admin]`.
@@ -107,8 +107,8 @@ pub(super) fn read(table: Option<&TableReader<'_>>) -> AdminSettings {
 /// the listener would be open to everybody.
 fn token(item: &Item<'_>) -> Option<Secret> {
     match secrets::read(item)? {
-        Found::Secret(secret) => Some(secret),
-        Found::Unreadable(why) => {
+        FoundSecret::Secret(secret) => Some(secret),
+        FoundSecret::Unreadable(why) => {
             if item.reading.needs(&item.key) {
                 item.contradicts(format!(
                     "{why}; the admin listener is not opened without its token"

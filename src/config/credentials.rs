@@ -1,11 +1,11 @@
 //! `[upstreams.NAME].headers` and `sign`: what an upstream is shown beside the event.
 
-use crate::delivery::credentials::{Credentials, SigningKey};
+use crate::delivery::credentials::{AttestationKey, Credentials};
 use hookward_secret::Secret;
 use hookward_settings::document::Value;
 use hookward_settings::keys::{TableKeys, optional, required};
 use hookward_settings::reading::{Item, TableReader};
-use hookward_settings::secrets::{self, Found};
+use hookward_settings::secrets::{self, FoundSecret};
 use http::{HeaderName, HeaderValue};
 use std::cell::Cell;
 
@@ -88,10 +88,10 @@ fn header(
     Some((header, value))
 }
 
-fn found(item: &Item<'_>, found: Found, is_incomplete: &Cell<bool>) -> Option<Secret> {
+fn found(item: &Item<'_>, found: FoundSecret, is_incomplete: &Cell<bool>) -> Option<Secret> {
     match found {
-        Found::Secret(secret) => Some(secret),
-        Found::Unreadable(why) => {
+        FoundSecret::Secret(secret) => Some(secret),
+        FoundSecret::Unreadable(why) => {
             is_incomplete.set(true);
             if item.reading.needs(&item.key) {
                 let what = format!("{why}; until it can be read, nothing is sent to the upstream");
@@ -102,9 +102,9 @@ fn found(item: &Item<'_>, found: Found, is_incomplete: &Cell<bool>) -> Option<Se
     }
 }
 
-fn signing_key(item: &Item<'_>, is_incomplete: &Cell<bool>) -> Option<SigningKey> {
+fn signing_key(item: &Item<'_>, is_incomplete: &Cell<bool>) -> Option<AttestationKey> {
     let secret = found(item, secrets::read(item)?, is_incomplete)?;
-    let key = SigningKey::of(&secret);
+    let key = AttestationKey::of(&secret);
     if key.is_none() && item.reading.needs(&item.key) {
         item.clone()
             .hidden()

@@ -5,7 +5,7 @@ use hookward_claims::{postgres_url_fault, postgres_url_refuses_tls};
 use hookward_secret::Secret;
 use hookward_settings::keys::{TableKeys, key, optional};
 use hookward_settings::reading::{Item, TableReader};
-use hookward_settings::secrets::{self, Found};
+use hookward_settings::secrets::{self, FoundSecret};
 use std::path::PathBuf;
 use std::time::Duration;
 use url::Url;
@@ -289,13 +289,13 @@ fn store_url(item: &Item<'_>, store: Option<Store>) -> Option<Secret> {
         let wanted = is_chosen && item.reading.needs(&item.key);
         match secrets::read(item)? {
             // Whatever it holds, nobody is going to connect.
-            Found::Secret(_) if !item.reading.needs(&item.key) => return None,
-            Found::Secret(secret) => secret,
-            Found::Unreadable(why) if wanted => {
+            FoundSecret::Secret(_) if !item.reading.needs(&item.key) => return None,
+            FoundSecret::Secret(secret) => secret,
+            FoundSecret::Unreadable(why) if wanted => {
                 item.contradicts(format!("{why}; there is no store without its URL"));
                 return None;
             }
-            Found::Unreadable(_) => return None,
+            FoundSecret::Unreadable(_) => return None,
         }
     } else {
         let text = item.text(allowed)?;

@@ -2,7 +2,7 @@
 
 use super::upstream::UpstreamUrl;
 use crate::delivery::source::RateLimit;
-use hookward_settings::value::{Fault, Form, plain_url};
+use hookward_settings::value::{Form, FormFault, plain_url};
 use std::time::Duration;
 
 impl Form for RateLimit {
@@ -10,7 +10,7 @@ impl Form for RateLimit {
     const ALLOWED: &'static str =
         "a whole number from 1 to 4294967295 per second or minute as \"100/s\" or \"600/m\"";
 
-    fn parse(text: &str) -> Result<Self, Fault> {
+    fn parse(text: &str) -> Result<Self, FormFault> {
         let (number, unit) = text.split_once('/').ok_or("not a rate")?;
         let per = match unit {
             "s" => Duration::from_secs(1),
@@ -18,7 +18,7 @@ impl Form for RateLimit {
             _ => {
                 let near = unit.chars().next().filter(|&c| c == 's' || c == 'm');
                 let suggestion = near.map(|unit| format!("\"{number}/{unit}\""));
-                return Err(Fault { what: "not a rate".to_owned(), suggestion });
+                return Err(FormFault { what: "not a rate".to_owned(), suggestion });
             }
         };
         let plain = !number.starts_with('+');
@@ -39,7 +39,7 @@ impl Form for UpstreamUrl {
     const ALLOWED: &'static str =
         "http:// or https:// with a host, perhaps a port and a path, as \"http://127.0.0.1:9001\"";
 
-    fn parse(text: &str) -> Result<Self, Fault> {
+    fn parse(text: &str) -> Result<Self, FormFault> {
         let url = plain_url(text)?;
         let secure = url.scheme() == "https";
         let authority_host = url.host_str().unwrap_or_default();

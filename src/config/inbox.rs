@@ -8,7 +8,7 @@ use hookward_settings::document::Value;
 use hookward_settings::keys::{TableKeys, key, optional};
 use hookward_settings::problem::Severity;
 use hookward_settings::reading::{Item, TableReader};
-use hookward_settings::value::{Size, Span};
+use hookward_settings::value::{PossiblyZero, Size};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -86,7 +86,8 @@ pub(super) fn read(
         stated.map_or(default, |size| size.0 as u64)
     };
     let span = |name, default| {
-        let stated = table.and_then(|table| table.get(name)).and_then(|item| item.form::<Span>());
+        let stated =
+            table.and_then(|table| table.get(name)).and_then(|item| item.form::<PossiblyZero>());
         stated.map_or(default, |span| span.0)
     };
     let (max_bytes, min_free) = (size("max_bytes", 10 << 30), size("min_free", 1 << 30));

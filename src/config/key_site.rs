@@ -3,7 +3,7 @@
 use hookward_settings::document::Value;
 use hookward_settings::keys::{TableKeys, optional};
 use hookward_settings::reading::Item;
-use hookward_settings::secrets::{self, Found};
+use hookward_settings::secrets::{self, FoundSecret};
 use hookward_verify::sender::KeySiteKind;
 use url::Url;
 
@@ -31,7 +31,7 @@ pub(super) static KEYS: TableKeys = TableKeys {
 };
 
 /// What came of reading one.
-pub(super) enum Site {
+pub(super) enum SiteReading {
     /// Where its keys are.
     Good(Url, KeySiteKind),
     /// A credential that cannot be read, and why.
@@ -45,7 +45,7 @@ pub(super) fn is_one(item: &Item<'_>) -> bool {
 }
 
 /// Reads it; `None`: it is wrong, which has been noted.
-pub(super) fn read(item: &Item<'_>) -> Option<Site> {
+pub(super) fn read(item: &Item<'_>) -> Option<SiteReading> {
     let table = item.table(&KEYS)?;
     let set = table.get("jwks");
     let by_id = table.get("jwk_by_id");
@@ -55,7 +55,7 @@ pub(super) fn read(item: &Item<'_>) -> Option<Site> {
             for more in [client_id, secret].into_iter().flatten() {
                 more.refuse("stated beside `jwks`", "`jwks` alone");
             }
-            Some(Site::Good(https(&set)?, KeySiteKind::Set))
+            Some(SiteReading::Good(https(&set)?, KeySiteKind::Set))
         }
         (None, Some(by_id)) => {
             let url = https(&by_id);
@@ -68,11 +68,11 @@ pub(super) fn read(item: &Item<'_>) -> Option<Site> {
             let client_id = credential(client_id, "client_id");
             let secret = credential(secret, "secret");
             match (client_id?, secret?) {
-                (Found::Secret(client_id), Found::Secret(secret)) => {
-                    Some(Site::Good(url?, KeySiteKind::ById { client_id, secret }))
+                (FoundSecret::Secret(client_id), FoundSecret::Secret(secret)) => {
+                    Some(SiteReading::Good(url?, KeySiteKind::ById { client_id, secret }))
                 }
-                (Found::Unreadable(why), _) | (_, Found::Unreadable(why)) => {
-                    Some(Site::Unreadable(why))
+                (FoundSecret::Unreadable(why), _) | (_, FoundSecret::Unreadable(why)) => {
+                    Some(SiteReading::Unreadable(why))
                 }
             }
         }

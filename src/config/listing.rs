@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 /// How problems are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Style<'t> {
+pub struct ListingStyle<'t> {
     /// Whether the word of a severity has its colour.
     pub colour: bool,
     /// The text that the problems are of, where their lines are to be shown.
@@ -15,7 +15,7 @@ pub struct Style<'t> {
 
 /// The problems as given, one a line; a note that several sources have is one of them.
 #[must_use]
-pub fn render_problems(problems: &[Problem], style: Style<'_>) -> String {
+pub fn render_problems(problems: &[Problem], style: ListingStyle<'_>) -> String {
     let mut text = String::new();
     for (problem, others) in grouped(problems) {
         let mut line = problem.to_string();
@@ -191,10 +191,10 @@ fn closing(text: &str, quote: char) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Place;
+    use crate::config::TextPlace;
 
     fn note(key: &str, what: &str) -> Problem {
-        Problem::new(Severity::Note, "c.toml", what).key(key).at(Place { line: 2, column: 3 })
+        Problem::new(Severity::Note, "c.toml", what).key(key).at(TextPlace { line: 2, column: 3 })
     }
 
     #[test]
@@ -216,7 +216,7 @@ c.toml:2:3: note: sources.a.event.id (also sources.b, sources.c): not signed
 c.toml:2:3: note: sources.b.event.type: not signed
 c.toml:2:3: note: upstreams.erp: no route leads here
 ";
-        assert_eq!(render_problems(&problems, Style::default()), expected);
+        assert_eq!(render_problems(&problems, ListingStyle::default()), expected);
         assert_eq!(counts(&problems), "0 errors, 2 warnings, 5 notes");
         assert_eq!(counts(&problems[..1]), "0 errors, 1 warning, 0 notes");
     }
@@ -224,7 +224,7 @@ c.toml:2:3: note: upstreams.erp: no route leads here
     #[test]
     fn a_severity_has_its_colour_where_it_is_wanted() {
         let problems = [Problem::new(Severity::Error, "c.toml", "bad: error: worse")];
-        let style = Style { colour: true, text: None };
+        let style = ListingStyle { colour: true, text: None };
         assert_eq!(
             render_problems(&problems, style),
             "c.toml: \u{1b}[1;31merror\u{1b}[0m: bad: error: worse\n"
@@ -235,7 +235,7 @@ c.toml:2:3: note: upstreams.erp: no route leads here
     fn the_line_is_shown_with_a_mark_and_no_secret_in_it() {
         let text = "[server]\nmax_body = \"10\" # hunter2\n\tx = \"hunter2\"\n";
         let at =
-            |line, column| Problem::new(Severity::Error, "c", "bad").at(Place { line, column });
+            |line, column| Problem::new(Severity::Error, "c", "bad").at(TextPlace { line, column });
         let shown = |problem: Problem| excerpt(&problem, text);
         assert_eq!(
             shown(at(2, 12).value(Some("\"10\"".to_owned()))),

@@ -33,10 +33,11 @@ pub use dedupe::{DedupeSettings, OnStoreError, StoreSettings};
 pub use fetch::FetchSettings;
 pub(crate) use hookward_settings::problem::nearest;
 pub use hookward_settings::{
-    Key, KeyDefault, Part, Place, Problem, SecretReader, Severity, SystemSecrets, TableKeys,
+    ConfigPart, KeyDeclaration, KeyDefault, Problem, SecretReader, Severity, SystemSecrets,
+    TableKeys, TextPlace,
 };
 pub use inbox::InboxSettings;
-pub use listing::{Style, counts, render_problems, to_json};
+pub use listing::{ListingStyle, counts, render_problems, to_json};
 pub use retry::Retry;
 pub use server::{ListenerTls, READ_BUFFER_BYTES, ServerSettings};
 pub use upstream::{
@@ -47,7 +48,7 @@ use crate::delivery::credentials::Credentials;
 use crate::delivery::source::Source;
 use data_encoding::HEXLOWER;
 use hookward_names::UpstreamName;
-use hookward_settings::document::{self, Table};
+use hookward_settings::document::{self, DocumentTable};
 use hookward_settings::keys::optional;
 use hookward_settings::reading::{Item, Reading, TableReader};
 use hookward_settings::secrets;
@@ -109,7 +110,7 @@ impl Config {
     /// # Errors
     /// All problems, at least one of them an error, which may be that there is no such file.
     pub fn load(path: &Path, secrets: &dyn SecretReader) -> Loaded {
-        Self::load_part(path, secrets, Part::Whole)
+        Self::load_part(path, secrets, ConfigPart::Whole)
     }
 
     /// Reads a file to work with a part of it; the secrets, tokens and certificates of others may
@@ -117,7 +118,7 @@ impl Config {
     ///
     /// # Errors
     /// All problems, at least one of them an error.
-    pub fn load_part(path: &Path, secrets: &dyn SecretReader, part: Part<'_>) -> Loaded {
+    pub fn load_part(path: &Path, secrets: &dyn SecretReader, part: ConfigPart<'_>) -> Loaded {
         let name = path.to_string_lossy();
         let text = std::fs::read_to_string(path).map_err(|fault| {
             vec![Problem::new(
@@ -152,7 +153,7 @@ impl Config {
     pub fn parse(text: &str, file: &str, base_dir: &Path, secrets: &dyn SecretReader) -> Loaded {
         Self::parse_part(
             text,
-            Reading::new(file, base_dir, secrets, Part::Whole).with_hint(misplaced::hint),
+            Reading::new(file, base_dir, secrets, ConfigPart::Whole).with_hint(misplaced::hint),
         )
     }
 
@@ -166,8 +167,8 @@ impl Config {
 }
 
 /// Reads every table. What comes back is fit for use only if no error was noted.
-fn resolve(root: &Table, reading: &Reading<'_>, text: &str) -> Config {
-    let root = TableReader::open(reading, String::new(), Place::default(), root, &ROOT_KEYS);
+fn resolve(root: &DocumentTable, reading: &Reading<'_>, text: &str) -> Config {
+    let root = TableReader::open(reading, String::new(), TextPlace::default(), root, &ROOT_KEYS);
     let table = |name, keys| root.get(name).and_then(|item| item.table(keys));
     let server = server::read(table("server", &server::KEYS).as_ref());
     let admin = admin::read(table("admin", &admin::ADMIN_KEYS).as_ref());

@@ -1,7 +1,7 @@
 //! `[[sources.NAME.routes]]`: event types and where they go.
 
 use super::dedupe::StoreSettings;
-use crate::delivery::route::{Delivery, OnDead, Route, TypeGlob, UpstreamName};
+use crate::delivery::route::{DeliveryMode, OnDead, Route, TypeGlob, UpstreamName};
 use hookward_settings::document::Value;
 use hookward_settings::keys::{TableKeys, key, optional, required};
 use hookward_settings::problem::{Problem, Severity, nearest};
@@ -82,12 +82,15 @@ pub(super) fn read(item: &Item<'_>, upstreams: &[&str], store: &StoreSettings) -
     routes
 }
 
-fn delivery(table: &TableReader<'_>, store: &StoreSettings) -> Delivery {
-    let words =
-        [("sync", Delivery::Sync), ("spill", Delivery::Spill), ("queued", Delivery::Queued)];
+fn delivery(table: &TableReader<'_>, store: &StoreSettings) -> DeliveryMode {
+    let words = [
+        ("sync", DeliveryMode::Sync),
+        ("spill", DeliveryMode::Spill),
+        ("queued", DeliveryMode::Queued),
+    ];
     let stated = table.get("delivery");
-    let chosen = stated.as_ref().map_or(Some(Delivery::Sync), |item| item.choice(&words));
-    if chosen == Some(Delivery::Sync) {
+    let chosen = stated.as_ref().map_or(Some(DeliveryMode::Sync), |item| item.choice(&words));
+    if chosen == Some(DeliveryMode::Sync) {
         for name in ["order_key", "on_dead"] {
             // The default of a key that is stated says nothing that could be wrong.
             let is_default = matches!(

@@ -3,7 +3,7 @@
 use super::certificates;
 use hookward_settings::keys::{TableKeys, key, optional, required};
 use hookward_settings::reading::{Item, TableReader};
-use hookward_settings::value::{ByteRate, Size, Span};
+use hookward_settings::value::{ByteRate, PossiblyZero, Size};
 use ipnet::IpNet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -178,7 +178,7 @@ pub(super) fn read(table: Option<&TableReader<'_>>) -> ServerSettings {
     let count = |name| table.get(name).and_then(|item| item.whole(1, 10_000_000)).map(to_usize);
     let duration = |name, default| table.get(name).and_then(|i| i.form()).unwrap_or(default);
     let span = |name, default| {
-        table.get(name).and_then(|item| item.form::<Span>()).map_or(default, |span| span.0)
+        table.get(name).and_then(|item| item.form::<PossiblyZero>()).map_or(default, |span| span.0)
     };
     let size = |name| table.get(name).and_then(|item| item.form::<Size>()).map(|size| size.0);
     ServerSettings {

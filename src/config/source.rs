@@ -7,9 +7,9 @@ use super::dedupe::DedupeSettings;
 use super::{route, server};
 use crate::delivery::headers;
 use crate::delivery::source::{Answers, Mode, Source, Unrouted};
-use hookward_settings::document::{Table, Value};
+use hookward_settings::document::{DocumentTable, Value};
 use hookward_settings::keys::{TableKeys, key, optional, required};
-use hookward_settings::problem::{Place, Severity, nearest};
+use hookward_settings::problem::{Severity, TextPlace, nearest};
 use hookward_settings::reading::{Item, Reading, TableReader};
 use hookward_settings::value::{PublicUrl, RequestPath};
 use hookward_verify::presets;
@@ -138,8 +138,8 @@ const MOST_CAPTURES: u64 = 500;
 pub(super) struct Draft<'a> {
     pub(super) name: &'a str,
     key: String,
-    place: Place,
-    table: Table,
+    place: TextPlace,
+    table: DocumentTable,
     pub(super) preset: Option<PresetFacts>,
     /// The scheme cannot be whole because its preset is not known; one problem says so.
     preset_unknown: bool,

@@ -146,7 +146,7 @@ impl Answer {
 
 /// What a delivery and the copies that waited for it are told about one destination.
 #[derive(Debug)]
-pub enum End {
+pub enum DestinationOutcome {
     /// The destination answered 2xx. Copies are told its body only if that was small enough to be
     /// kept whole.
     Accepted(UpstreamAnswer),
@@ -158,7 +158,7 @@ pub enum End {
     Failed(Refusal),
 }
 
-impl End {
+impl DestinationOutcome {
     /// The same end for one more copy of the delivery: without a body that only streams.
     #[must_use]
     pub fn copy(&self) -> Self {
@@ -193,7 +193,7 @@ impl End {
         }
     }
 
-    /// The refusal that another instance noted with [`End::note`], if this version knows its
+    /// The refusal that another instance noted with [`DestinationOutcome::note`], if this version knows its
     /// reason.
     #[must_use]
     pub fn refusal_of(note: &str) -> Option<Refusal> {
@@ -219,13 +219,15 @@ mod tests {
         let date = "Wed, 21 Oct 2026 07:28:00 GMT";
         for (status, wait) in [(500, None), (503, Some("17")), (503, Some(date))] {
             let told = Refusal::passing_on(status, "").with_retry_after(wait.map(str::to_owned));
-            let heard = End::refusal_of(&End::Failed(told.clone()).note()).unwrap();
+            let heard =
+                DestinationOutcome::refusal_of(&DestinationOutcome::Failed(told.clone()).note())
+                    .unwrap();
             assert_eq!((heard.reason, heard.status()), (told.reason, status));
             assert_eq!(heard.retry_after, told.retry_after);
         }
         for note in ["", "upstream_error", "nonsense 500", "upstream_error 200", "upstream_error x"]
         {
-            assert_eq!(End::refusal_of(note).map(|r| r.status()), None, "{note}");
+            assert_eq!(DestinationOutcome::refusal_of(note).map(|r| r.status()), None, "{note}");
         }
     }
 }

@@ -1,12 +1,12 @@
 //! One request to one destination, whoever waits for it, and what its end means: for the claim, for
 //! the sender, and for the inbox.
 
-use crate::delivery::answer::End;
+use crate::delivery::answer::DestinationOutcome;
 use crate::delivery::report::readable;
 use crate::outcome::{Reason, Refusal};
 use crate::upstream::{Forwarded, ReplyBody};
 use hookward_claims::Ending;
-use hookward_inbox::{Outcome, Tried};
+use hookward_inbox::{Tried, TryOutcome};
 use hookward_time::{Clock, UnixMillis};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub struct Met {
     /// What its claim is settled with.
     pub ending: Ending,
     /// What its sender is told.
-    pub end: End,
+    pub end: DestinationOutcome,
     /// What the inbox learns of it; `None` where no request was made.
     pub tried: Option<Tried>,
     /// When the upstream can be asked again, where it is known to be down.
@@ -36,10 +36,10 @@ pub async fn met(
     let now = clock.wall();
     let retry_after = retry_after_of(&forwarded, now);
     let outcome = match &forwarded {
-        Forwarded::Answered(answer) => Some(Outcome::Status(answer.status)),
-        Forwarded::TimedOut { .. } => Some(Outcome::Timeout),
-        Forwarded::Broken { .. } => Some(Outcome::Broken),
-        Forwarded::Unreachable { retry_after: None, .. } => Some(Outcome::Unreachable),
+        Forwarded::Answered(answer) => Some(TryOutcome::Status(answer.status)),
+        Forwarded::TimedOut { .. } => Some(TryOutcome::Timeout),
+        Forwarded::Broken { .. } => Some(TryOutcome::Broken),
+        Forwarded::Unreachable { retry_after: None, .. } => Some(TryOutcome::Unreachable),
         // The breaker is open, or the waiting room full.
         Forwarded::Unreachable { .. } | Forwarded::Full => None,
     };
@@ -61,9 +61,9 @@ impl Met {
     /// What is known of a request whose task ended without a word.
     #[must_use]
     pub fn broken_off(at: UnixMillis) -> Self {
-        let tried = Tried { uncertain: true, ..Tried::new(millis(at), Outcome::Broken) };
+        let tried = Tried { uncertain: true, ..Tried::new(millis(at), TryOutcome::Broken) };
         let refusal = Refusal::because(Reason::Uncertain, "the forwarding broke off");
-        let (ending, end) = (Ending::Uncertain, End::Failed(refusal));
+        let (ending, end) = (Ending::Uncertain, DestinationOutcome::Failed(refusal));
         Self { ending, end, tried: Some(tried), wait: None }
     }
 }
@@ -89,7 +89,7 @@ fn retry_after_of(forwarded: &Forwarded, now: UnixMillis) -> Option<Duration> {
 }
 
 /// What a destination's answer means: for its claim, and for the sender.
-fn judge(forwarded: Forwarded, upstream: &str) -> (Ending, End) {
+fn judge(forwarded: Forwarded, upstream: &str) -> (Ending, DestinationOutcome) {
     // After the last byte was sent the destination may have acted on the event, so nobody may send
     // it again until the hold is over; before that it cannot have read all of it.
     let doubt = |sent_whole: bool| if sent_whole { Ending::Uncertain } else { Ending::Released };
@@ -97,7 +97,7 @@ fn judge(forwarded: Forwarded, upstream: &str) -> (Ending, End) {
         |reason: Reason, detail: String| Refusal::because(reason, format!("{upstream}: {detail}"));
     match forwarded {
         Forwarded::Answered(answer) if (200..300).contains(&answer.status) => {
-            (Ending::Delivered, End::Accepted(answer))
+            (Ending::Delivered, DestinationOutcome::Accepted(answer))
         }
         Forwarded::Answered(answer) => {
             let status = answer.status;
@@ -119,7 +119,7 @@ fn judge(forwarded: Forwarded, upstream: &str) -> (Ending, End) {
                     .with_retry_after(retry_after),
                 _ => refused(Reason::UpstreamRefused, detail),
             };
-            (Ending::Released, End::Failed(refusal))
+            (Ending::Released, DestinationOutcome::Failed(refusal))
         }
         Forwarded::Unreachable { detail, retry_after } => {
             let refusal = refused(Reason::UpstreamUnreachable, detail);
@@ -127,19 +127,19 @@ fn judge(forwarded: Forwarded, upstream: &str) -> (Ending, End) {
                 Some(wait) => refusal.retry_after(wait),
                 None => refusal,
             };
-            (Ending::Released, End::Failed(refusal))
+            (Ending::Released, DestinationOutcome::Failed(refusal))
         }
         Forwarded::Full => {
             let refusal = refused(Reason::Overloaded, "its waiting room is full".to_owned());
-            (Ending::Released, End::Failed(refusal))
+            (Ending::Released, DestinationOutcome::Failed(refusal))
         }
         Forwarded::TimedOut { sent_whole } => {
             let refusal =
                 refused(Reason::UpstreamTimeout, "no answer within its timeout".to_owned());
-            (doubt(sent_whole), End::Failed(refusal))
+            (doubt(sent_whole), DestinationOutcome::Failed(refusal))
         }
         Forwarded::Broken { sent_whole, detail } => {
-            (doubt(sent_whole), End::Failed(refused(Reason::UpstreamBroken, detail)))
+            (doubt(sent_whole), DestinationOutcome::Failed(refused(Reason::UpstreamBroken, detail)))
         }
     }
 }
@@ -182,10 +182,10 @@ mod tests {
             (None, None),
         ] {
             let tried = of(answer(503, text)).await.tried.unwrap();
-            assert_eq!((tried.outcome, tried.retry_after), (Outcome::Status(503), expected));
+            assert_eq!((tried.outcome, tried.retry_after), (TryOutcome::Status(503), expected));
         }
         let tried = of(Forwarded::TimedOut { sent_whole: true }).await.tried.unwrap();
-        assert_eq!((tried.outcome, tried.uncertain), (Outcome::Timeout, true));
+        assert_eq!((tried.outcome, tried.uncertain), (TryOutcome::Timeout, true));
         let tried = of(Forwarded::TimedOut { sent_whole: false }).await.tried.unwrap();
         assert!(!tried.uncertain);
         let refused = |retry_after| Forwarded::Unreachable { detail: String::new(), retry_after };

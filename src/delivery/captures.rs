@@ -43,7 +43,7 @@ pub struct Capture {
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct CaptureRing {
     count: u64,
     bytes: usize,
     by_source: HashMap<SourceName, VecDeque<Arc<Capture>>>,
@@ -51,9 +51,9 @@ struct Kept {
 
 /// The captures of a process.
 #[derive(Debug, Default)]
-pub struct Captures(Mutex<Kept>);
+pub struct CapturedRefusals(Mutex<CaptureRing>);
 
-impl Captures {
+impl CapturedRefusals {
     /// Keeps a request that was refused, if its source asks for it and there is room for it at all.
     pub fn take(
         &self,
@@ -105,7 +105,7 @@ impl Captures {
     }
 }
 
-impl Kept {
+impl CaptureRing {
     fn trim(&mut self, source: &SourceName, most: usize) {
         let Some(captures) = self.by_source.get_mut(source) else { return };
         while captures.len() > most {
@@ -197,13 +197,13 @@ mod tests {
         }
     }
 
-    fn refuse(captures: &Captures, source: &Source, body: &[u8]) {
+    fn refuse(captures: &CapturedRefusals, source: &Source, body: &[u8]) {
         captures.take(source, &head(), body, UnixMillis(0), Reason::SignatureMismatch);
     }
 
     #[test]
     fn a_source_keeps_as_many_as_it_asks_for_newest_first() {
-        let captures = Captures::default();
+        let captures = CapturedRefusals::default();
         let shop = source("shop", "github", 2);
         for body in [b"1", b"2", b"3"] {
             refuse(&captures, &shop, body);
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn together_they_take_no_more_than_their_bound_and_the_oldest_go_first() {
-        let captures = Captures::default();
+        let captures = CapturedRefusals::default();
         let (one, two) = (source("one", "github", 100), source("two", "github", 100));
         let body = vec![b'x'; MOST_BYTES / 4];
         refuse(&captures, &one, &body);
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn what_is_compared_with_the_secret_is_masked() {
-        let captures = Captures::default();
+        let captures = CapturedRefusals::default();
         refuse(&captures, &source("gitlab", "gitlab", 1), b"{}");
         let message = captures.of("gitlab").remove(0).message.clone();
         let expected =

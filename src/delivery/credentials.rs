@@ -20,9 +20,9 @@ const STANDARD_WEBHOOKS: &str = "webhook-";
 
 /// A secret of Standard Webhooks, decoded.
 #[derive(Clone, Debug)]
-pub struct SigningKey(Secret);
+pub struct AttestationKey(Secret);
 
-impl SigningKey {
+impl AttestationKey {
     /// Decodes base64 of 24 to 64 bytes, with or without `whsec_` before it.
     #[must_use]
     pub fn of(secret: &Secret) -> Option<Self> {
@@ -37,7 +37,7 @@ impl SigningKey {
 #[derive(Debug, Default)]
 pub struct Credentials {
     headers: Vec<(HeaderName, HeaderValue)>,
-    keys: Vec<SigningKey>,
+    keys: Vec<AttestationKey>,
     /// One of them cannot be read. Nothing is sent without it: the receiver would refuse it, and a
     /// refusal counts against the event.
     pub is_incomplete: bool,
@@ -46,7 +46,7 @@ pub struct Credentials {
 impl Credentials {
     /// These headers, and a signature by each of these keys.
     #[must_use]
-    pub const fn new(headers: Vec<(HeaderName, HeaderValue)>, keys: Vec<SigningKey>) -> Self {
+    pub const fn new(headers: Vec<(HeaderName, HeaderValue)>, keys: Vec<AttestationKey>) -> Self {
         Self { headers, keys, is_incomplete: false }
     }
 
@@ -95,7 +95,7 @@ impl Credentials {
     }
 }
 
-impl SigningKey {
+impl AttestationKey {
     fn sign(&self, id: &str, timestamp: &str, body: &[u8]) -> String {
         // HMAC takes a key of any length.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.0.expose()) else {
@@ -120,8 +120,8 @@ fn drop_lookalikes(headers: &mut HeaderMap, is_one: impl Fn(&str) -> bool) {
 mod tests {
     use super::*;
 
-    fn key(text: &str) -> SigningKey {
-        SigningKey::of(&Secret::from(text.to_owned())).unwrap()
+    fn key(text: &str) -> AttestationKey {
+        AttestationKey::of(&Secret::from(text.to_owned())).unwrap()
     }
 
     #[test]

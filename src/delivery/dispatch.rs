@@ -7,16 +7,16 @@
 #[cfg(test)]
 mod tests;
 
-use crate::delivery::answer::{Answer, End, Success};
+use crate::delivery::answer::{Answer, DestinationOutcome, Success};
 use crate::delivery::attempt;
-use crate::delivery::gate::{Gate, ServedRoute, ServedUpstream};
+use crate::delivery::gate::{ServedRoute, ServedUpstream, SharedState};
 use crate::delivery::headers::{self, Passing, VerifiedFacts};
 use crate::delivery::keeping::{self, Keep};
 use crate::delivery::proof::Warrant;
 use crate::delivery::report::{DestinationReport, Report, millis};
 use crate::delivery::route::UpstreamName;
 use crate::delivery::trace::Trace;
-use crate::inbox::Inbox;
+use crate::inbox::InboxStore;
 use crate::outcome::{Reason, Refusal};
 use crate::request::{Body, RequestHead};
 use crate::telemetry::metrics::Counted;
@@ -57,9 +57,9 @@ pub struct Dispatch<'a> {
 /// # Errors
 /// The reason of the first destination in route order that did not accept the event in time.
 pub async fn forward(
-    gate: &Gate,
+    gate: &SharedState,
     dispatch: Dispatch<'_>,
-    holds: Vec<Hold<End>>,
+    holds: Vec<Hold<DestinationOutcome>>,
     report: &mut Report,
 ) -> Result<Answer, Refusal> {
     // A copy that only waits is not an event under way.
@@ -90,10 +90,10 @@ pub async fn forward(
             duration: gate.clock.monotonic().saturating_sub(started),
         });
         match met {
-            None | Some(End::Stored) => {}
-            Some(End::Queued) => is_queued = true,
-            Some(End::Accepted(reply)) => accepted = Some(reply),
-            Some(End::Failed(why)) => refusal = refusal.or(Some(why)),
+            None | Some(DestinationOutcome::Stored) => {}
+            Some(DestinationOutcome::Queued) => is_queued = true,
+            Some(DestinationOutcome::Accepted(reply)) => accepted = Some(reply),
+            Some(DestinationOutcome::Failed(why)) => refusal = refusal.or(Some(why)),
         }
     }
     match (refusal, accepted) {
@@ -110,36 +110,38 @@ pub async fn forward(
 }
 
 /// What is being waited for. The end is `None` where the destination had the event before.
-pub(super) enum Pending {
-    Ours(oneshot::Receiver<End>),
-    Theirs(Waiter<End>),
-    Known(Option<End>),
+pub(super) enum PendingDestination {
+    Ours(oneshot::Receiver<DestinationOutcome>),
+    Theirs(Waiter<DestinationOutcome>),
+    Known(Option<DestinationOutcome>),
 }
 
-fn label(end: Option<&End>) -> String {
+fn label(end: Option<&DestinationOutcome>) -> String {
     match end {
         None => "delivered before".to_owned(),
-        Some(End::Accepted(reply)) => reply.status.to_string(),
-        Some(End::Queued) => "queued".to_owned(),
-        Some(End::Stored) => "stored before".to_owned(),
-        Some(End::Failed(refusal)) => refusal.reason.label().to_owned(),
+        Some(DestinationOutcome::Accepted(reply)) => reply.status.to_string(),
+        Some(DestinationOutcome::Queued) => "queued".to_owned(),
+        Some(DestinationOutcome::Stored) => "stored before".to_owned(),
+        Some(DestinationOutcome::Failed(refusal)) => refusal.reason.label().to_owned(),
     }
 }
 
 /// What is waited for where nothing is to be sent; else the claim to send with.
-pub(super) fn ours(hold: Hold<End>) -> Result<Option<Claim<End>>, Box<Pending>> {
+pub(super) fn ours(
+    hold: Hold<DestinationOutcome>,
+) -> Result<Option<Claim<DestinationOutcome>>, Box<PendingDestination>> {
     match hold {
         Hold::Won(claim) => Ok(Some(claim)),
         Hold::Unguarded => Ok(None),
-        Hold::InFlight(waiter) => Err(Box::new(Pending::Theirs(waiter))),
-        Hold::Delivered { .. } => Err(Box::new(Pending::Known(None))),
+        Hold::InFlight(waiter) => Err(Box::new(PendingDestination::Theirs(waiter))),
+        Hold::Delivered { .. } => Err(Box::new(PendingDestination::Known(None))),
         Hold::Uncertain { left } => {
             let refusal = Refusal::new(Reason::Uncertain).retry_after(left);
-            Err(Box::new(Pending::Known(Some(End::Failed(refusal)))))
+            Err(Box::new(PendingDestination::Known(Some(DestinationOutcome::Failed(refusal)))))
         }
         Hold::Absent => {
             let refusal = Refusal::because(Reason::StoreUnavailable, "the store claimed nothing");
-            Err(Box::new(Pending::Known(Some(End::Failed(refusal)))))
+            Err(Box::new(PendingDestination::Known(Some(DestinationOutcome::Failed(refusal)))))
         }
     }
 }
@@ -147,7 +149,7 @@ pub(super) fn ours(hold: Hold<End>) -> Result<Option<Claim<End>>, Box<Pending>> 
 /// Why nothing may be sent to a destination now: an operator has paused it, or a credential of it
 /// cannot be read.
 pub(super) fn closed(
-    inbox: Option<&Arc<Inbox>>,
+    inbox: Option<&Arc<InboxStore>>,
     upstream: &UpstreamName,
     served: &ServedUpstream,
 ) -> Option<Refusal> {
@@ -162,13 +164,13 @@ pub(super) fn closed(
 }
 
 fn start(
-    gate: &Gate,
+    gate: &SharedState,
     dispatch: &Dispatch<'_>,
     (upstream, served): (&UpstreamName, &Arc<ServedUpstream>),
-    hold: Hold<End>,
+    hold: Hold<DestinationOutcome>,
     in_flight: &Arc<Counted>,
     report: &Report,
-) -> Pending {
+) -> PendingDestination {
     let claim = match ours(hold) {
         Ok(claim) => claim,
         Err(pending) => return *pending,
@@ -176,10 +178,10 @@ fn start(
     let inbox = gate.inbox();
     if let Some(refusal) = closed(inbox, upstream, served) {
         if let Some(claim) = claim {
-            let end = Arc::new(End::Failed(refusal.clone()));
+            let end = Arc::new(DestinationOutcome::Failed(refusal.clone()));
             tokio::spawn(claim.settle(Ending::Released, end.note(), end));
         }
-        return Pending::Known(Some(End::Failed(refusal)));
+        return PendingDestination::Known(Some(DestinationOutcome::Failed(refusal)));
     }
     let mut request = request(dispatch);
     show_credentials(gate, dispatch, served, &mut request);
@@ -201,12 +203,12 @@ fn start(
             late.log(&end);
         }
     });
-    Pending::Ours(told)
+    PendingDestination::Ours(told)
 }
 
 /// Sets what one upstream is shown beside the event.
 fn show_credentials(
-    gate: &Gate,
+    gate: &SharedState,
     dispatch: &Dispatch<'_>,
     served: &ServedUpstream,
     request: &mut UpstreamRequest,
@@ -240,9 +242,9 @@ struct Carriage {
     served: Arc<ServedUpstream>,
     upstream: UpstreamName,
     request: UpstreamRequest,
-    claim: Option<Claim<End>>,
+    claim: Option<Claim<DestinationOutcome>>,
     clock: Arc<dyn Clock>,
-    inbox: Option<Arc<Inbox>>,
+    inbox: Option<Arc<InboxStore>>,
     /// The body's share of `body_memory` is taken until its last reader is done.
     _body: Arc<Body>,
     _in_flight: Arc<Counted>,
@@ -252,7 +254,7 @@ impl Carriage {
     /// Forwards, settles, and says what was met. If this is cut off by a panic or the end of the
     /// process, the claim is dropped and thereby held as uncertain: from here on the destination
     /// may have seen the event.
-    async fn carry(self) -> End {
+    async fn carry(self) -> DestinationOutcome {
         if let Some(claim) = &self.claim {
             claim.sent();
         }
@@ -280,7 +282,7 @@ pub(super) struct Late {
 }
 
 impl Late {
-    pub(super) fn of(gate: &Gate, upstream: &UpstreamName, report: &Report) -> Self {
+    pub(super) fn of(gate: &SharedState, upstream: &UpstreamName, report: &Report) -> Self {
         Self {
             source: report.source.clone(),
             event_id: report.event.as_ref().map(|event| event.event().id.clone()),
@@ -290,13 +292,13 @@ impl Late {
         }
     }
 
-    pub(super) fn log(&self, end: &End) {
+    pub(super) fn log(&self, end: &DestinationOutcome) {
         let source = self.source.as_ref().map_or("", SourceName::as_str);
         let event_id = self.event_id.as_ref().map_or("", EventId::as_str);
         let (upstream, result) = (self.upstream.as_str(), label(Some(end)));
         let duration_ms = millis(self.clock.monotonic().saturating_sub(self.started));
         match end {
-            End::Failed(refusal) => tracing::warn!(
+            DestinationOutcome::Failed(refusal) => tracing::warn!(
                 source,
                 event_id,
                 upstream,
@@ -305,8 +307,8 @@ impl Late {
                 detail = &*refusal.detail,
                 "late end: the sender did not wait for it"
             ),
-            End::Queued | End::Stored => {}
-            End::Accepted(_) => tracing::info!(
+            DestinationOutcome::Queued | DestinationOutcome::Stored => {}
+            DestinationOutcome::Accepted(_) => tracing::info!(
                 source,
                 event_id,
                 upstream,
@@ -318,10 +320,10 @@ impl Late {
     }
 }
 
-impl Pending {
+impl PendingDestination {
     /// What came of it, or that the sender has to come again to learn it.
-    async fn wait(self, deadline: Instant) -> Option<End> {
-        let refused = |refusal: Refusal| Some(End::Failed(refusal));
+    async fn wait(self, deadline: Instant) -> Option<DestinationOutcome> {
+        let refused = |refusal: Refusal| Some(DestinationOutcome::Failed(refusal));
         match self {
             Self::Known(end) => end,
             Self::Ours(told) => match timeout_at(deadline, told).await {
@@ -336,12 +338,12 @@ impl Pending {
                 Waited::Result(end) => Some(end.copy()),
                 Waited::Delivered { .. } => None,
                 Waited::Uncertain { left, note } => refused(
-                    End::refusal_of(&note)
+                    DestinationOutcome::refusal_of(&note)
                         .unwrap_or(Refusal::new(Reason::Uncertain).retry_after(left)),
                 ),
-                Waited::Released { note } => {
-                    refused(End::refusal_of(&note).unwrap_or(Reason::InFlight.into()))
-                }
+                Waited::Released { note } => refused(
+                    DestinationOutcome::refusal_of(&note).unwrap_or(Reason::InFlight.into()),
+                ),
                 Waited::TimedOut => refused(Reason::InFlight.into()),
             },
         }

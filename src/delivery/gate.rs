@@ -1,21 +1,21 @@
 //! What every delivery finds when it comes: one snapshot of the configuration, and what outlives it.
 //!
 //! A [`Snapshot`] is replaced whole by a reload, and a delivery keeps the one that it started with.
-//! Claims, counters and the log live as long as the [`Gate`]. What happens to a delivery is told in
+//! Claims, counters and the log live as long as the [`SharedState`]. What happens to a delivery is told in
 //! `lifecycle`.
 
 use crate::config::{Config, OnStoreError};
-use crate::delivery::answer::{Answer, End};
+use crate::delivery::answer::{Answer, DestinationOutcome};
 use crate::delivery::bucket::Bucket;
-use crate::delivery::captures::Captures;
+use crate::delivery::captures::CapturedRefusals;
 use crate::delivery::credentials::Credentials;
 use crate::delivery::headers::Passing;
-use crate::delivery::journal::Journal;
+use crate::delivery::journal::RecentDeliveries;
 use crate::delivery::report::{Report, Reporter, SpanSink};
-use crate::delivery::route::{Delivery, OnDead, Route, UpstreamName};
+use crate::delivery::route::{DeliveryMode, OnDead, Route, UpstreamName};
 use crate::delivery::sightings::Sightings;
 use crate::delivery::source::{RateLimit, Source, SourceTable};
-use crate::inbox::Inbox;
+use crate::inbox::InboxStore;
 use crate::outcome::{Outcome, Reason, Refusal};
 use crate::published::{HttpsClient, PublishedKeys, SourceKeys};
 use crate::telemetry::metrics::{Metrics, SourceMetrics, Stage, StageMetrics};
@@ -37,7 +37,7 @@ const LEASE_MARGIN: Duration = Duration::from_secs(10);
 const LONGEST_BEFORE_FORWARDING: Duration = Duration::from_secs(1);
 
 /// What deliveries share, whatever the configuration is.
-pub struct Gate {
+pub struct SharedState {
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
     /// What is counted.
@@ -45,13 +45,13 @@ pub struct Gate {
     /// Handles for the stages' histograms.
     pub stages: StageMetrics,
     /// What has been delivered and what is being forwarded.
-    pub claims: Arc<Claims<End>>,
+    pub claims: Arc<Claims<DestinationOutcome>>,
     /// The last deliveries.
-    pub journal: Arc<Journal>,
+    pub journal: Arc<RecentDeliveries>,
     /// Refused deliveries, whole.
-    pub captures: Arc<Captures>,
+    pub captures: Arc<CapturedRefusals>,
     /// Where events wait; set once, by a configuration that needs it.
-    inbox: OnceLock<Arc<Inbox>>,
+    inbox: OnceLock<Arc<InboxStore>>,
     reporter: Reporter,
     snapshot: ArcSwap<Snapshot>,
     nowhere: SourceMetrics,
@@ -100,7 +100,7 @@ pub struct ServedRoute {
     /// What sends to each, in the same order.
     pub upstreams: Vec<Arc<ServedUpstream>>,
     /// How its events are delivered.
-    pub delivery: Delivery,
+    pub delivery: DeliveryMode,
     /// Where an event says what it is about.
     pub order_key: Option<Place>,
     /// What a dead event does to those behind it in that order.
@@ -280,13 +280,13 @@ impl Serving {
     }
 }
 
-impl Gate {
+impl SharedState {
     /// A gate that serves `snapshot`.
     #[must_use]
     pub fn new(
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
-        claims: Arc<Claims<End>>,
+        claims: Arc<Claims<DestinationOutcome>>,
         snapshot: Snapshot,
     ) -> Self {
         Self {
@@ -305,12 +305,12 @@ impl Gate {
 
     /// Where events wait, if there is such a place.
     #[must_use]
-    pub fn inbox(&self) -> Option<&Arc<Inbox>> {
+    pub fn inbox(&self) -> Option<&Arc<InboxStore>> {
         self.inbox.get()
     }
 
     /// Gives it an inbox. The first one that is given stays.
-    pub fn open_inbox(&self, inbox: Arc<Inbox>) {
+    pub fn open_inbox(&self, inbox: Arc<InboxStore>) {
         drop(self.inbox.set(inbox));
     }
 

@@ -27,7 +27,7 @@ const AHEAD: usize = 256;
 
 /// A delivery that has ended: the fields of its log line.
 #[derive(Debug)]
-pub struct Record {
+pub struct DeliveryRecord {
     /// Counts the deliveries; a later one has a higher number.
     number: u64,
     at: UnixMillis,
@@ -43,7 +43,7 @@ pub struct Record {
     trace: Option<Trace>,
 }
 
-impl Record {
+impl DeliveryRecord {
     /// The fields of the log line, and `at`.
     #[must_use]
     pub fn to_json(&self) -> Value {
@@ -69,7 +69,7 @@ impl Record {
 
 /// Which deliveries are asked for; what is `None` does not matter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
+pub struct DeliveryFilter {
     /// The name of the source; empty: those that matched none.
     pub source: Option<String>,
     /// An outcome's label.
@@ -78,8 +78,8 @@ pub struct Filter {
     pub reason: Option<String>,
 }
 
-impl Filter {
-    fn takes(&self, record: &Record) -> bool {
+impl DeliveryFilter {
+    fn takes(&self, record: &DeliveryRecord) -> bool {
         let is =
             |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|w| w == found);
         is(&self.source, record.source.as_ref().map_or("", SourceName::as_str))
@@ -89,26 +89,26 @@ impl Filter {
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct JournalRing {
     count: u64,
-    verified: VecDeque<Arc<Record>>,
-    others: VecDeque<Arc<Record>>,
+    verified: VecDeque<Arc<DeliveryRecord>>,
+    others: VecDeque<Arc<DeliveryRecord>>,
 }
 
 /// The last deliveries of a process.
 #[derive(Debug)]
-pub struct Journal {
-    kept: Mutex<Kept>,
-    viewers: broadcast::Sender<Arc<Record>>,
+pub struct RecentDeliveries {
+    kept: Mutex<JournalRing>,
+    viewers: broadcast::Sender<Arc<DeliveryRecord>>,
 }
 
-impl Default for Journal {
+impl Default for RecentDeliveries {
     fn default() -> Self {
         Self { kept: Mutex::default(), viewers: broadcast::Sender::new(AHEAD) }
     }
 }
 
-impl Journal {
+impl RecentDeliveries {
     /// Takes a delivery in that has ended at `at`. `is_verified`: nobody but the sender can have made it.
     pub fn take(
         &self,
@@ -118,7 +118,7 @@ impl Journal {
         duration: Duration,
         is_verified: bool,
     ) {
-        let mut record = Record {
+        let mut record = DeliveryRecord {
             number: 0,
             at,
             source: report.source.clone(),
@@ -147,8 +147,8 @@ impl Journal {
 
     /// Those that the filter takes, newest first, at most `limit`.
     #[must_use]
-    pub fn last(&self, filter: &Filter, limit: usize) -> Vec<Arc<Record>> {
-        let mut all: Vec<Arc<Record>> = {
+    pub fn last(&self, filter: &DeliveryFilter, limit: usize) -> Vec<Arc<DeliveryRecord>> {
+        let mut all: Vec<Arc<DeliveryRecord>> = {
             let kept = self.kept.lock();
             kept.verified.iter().chain(&kept.others).map(Arc::clone).collect()
         };
@@ -160,7 +160,7 @@ impl Journal {
 
     /// Deliveries as they end, from now on. Who reads too slowly loses some.
     #[must_use]
-    pub fn watch(&self) -> broadcast::Receiver<Arc<Record>> {
+    pub fn watch(&self) -> broadcast::Receiver<Arc<DeliveryRecord>> {
         self.viewers.subscribe()
     }
 }
@@ -169,7 +169,7 @@ impl Journal {
 mod tests {
     use super::*;
 
-    fn refused(journal: &Journal, is_verified: bool) {
+    fn refused(journal: &RecentDeliveries, is_verified: bool) {
         let report = Report::of("203.0.113.7".parse().unwrap());
         let answer = Answer::refused(Reason::SignatureMismatch.into());
         journal.take(&report, &answer, UnixMillis(0), Duration::ZERO, is_verified);
@@ -177,12 +177,12 @@ mod tests {
 
     #[test]
     fn what_verified_is_not_pushed_out_by_a_flood_of_what_did_not() {
-        let journal = Journal::default();
+        let journal = RecentDeliveries::default();
         refused(&journal, true);
         for _ in 0..3 * KEPT {
             refused(&journal, false);
         }
-        let all = journal.last(&Filter::default(), usize::MAX);
+        let all = journal.last(&DeliveryFilter::default(), usize::MAX);
         assert_eq!((all.len(), all[0].number, all[1].number), (KEPT, 1501, 1500));
         let kept = journal.kept.lock();
         assert_eq!((kept.verified.len(), kept.others.len()), (1, KEPT));
@@ -190,7 +190,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_viewer_that_lags_loses_the_oldest_and_holds_nobody_up() {
-        let journal = Journal::default();
+        let journal = RecentDeliveries::default();
         let mut viewer = journal.watch();
         for _ in 0..2 * AHEAD {
             refused(&journal, false);

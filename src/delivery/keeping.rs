@@ -4,21 +4,21 @@
 //! until it is time to store, stores in one record what has not succeeded by then, and only then tells
 //! the sender. What the inbox cannot take is delivered as on a `sync` route.
 
-use crate::delivery::answer::End;
+use crate::delivery::answer::DestinationOutcome;
 use crate::delivery::attempt::{self, Met, millis};
-use crate::delivery::dispatch::{self, Dispatch, Late, Pending, closed, ours};
-use crate::delivery::gate::{Gate, ServedUpstream};
+use crate::delivery::dispatch::{self, Dispatch, Late, PendingDestination, closed, ours};
+use crate::delivery::gate::{ServedUpstream, SharedState};
 use crate::delivery::headers::HOOKWARD_ATTEMPT;
 use crate::delivery::proof::Proven;
 use crate::delivery::report::Report;
-use crate::delivery::route::{Delivery, OnDead, UpstreamName};
-use crate::inbox::{Inbox, Incoming, StoredHead};
+use crate::delivery::route::{DeliveryMode, OnDead, UpstreamName};
+use crate::inbox::{InboxStore, Incoming, StoredHead};
 use crate::outcome::{Reason, Refusal};
 use crate::request::Body;
 use crate::telemetry::metrics::Counted;
 use crate::upstream::UpstreamRequest;
 use hookward_claims::{Acceptance, Claim, Claims, Ending, Hold};
-use hookward_inbox::{Accepted, Attempt, LaneHold, Live, State, Stored, Target};
+use hookward_inbox::{AcceptTarget, Accepted, Attempt, EntryState, LaneHold, Live, Stored};
 use hookward_time::{Clock, UnixMillis};
 use http::HeaderValue;
 use parking_lot::Mutex;
@@ -31,11 +31,11 @@ use tokio::time::{Instant, timeout_at};
 #[derive(Clone, Debug)]
 pub struct Keep {
     /// Where.
-    pub inbox: Arc<Inbox>,
+    pub inbox: Arc<InboxStore>,
     /// The event.
     pub event: Proven,
     /// `spill` or `queued`.
-    pub delivery: Delivery,
+    pub delivery: DeliveryMode,
     /// Events with the same key reach a destination in the order of their acceptance.
     pub order_key: Option<String>,
     /// What a dead event does to those behind it.
@@ -51,14 +51,14 @@ pub struct Keep {
 }
 
 /// A claim that the task of a live attempt settles on a 2xx, and that is settled here otherwise.
-type Slot = Arc<Mutex<Option<Claim<End>>>>;
+type Slot = Arc<Mutex<Option<Claim<DestinationOutcome>>>>;
 
 /// One destination of the event.
 struct Leg {
     to: UpstreamName,
     served: Arc<ServedUpstream>,
     claim: Slot,
-    tell: oneshot::Sender<End>,
+    tell: oneshot::Sender<DestinationOutcome>,
     late: Late,
     way: Way,
 }
@@ -96,7 +96,7 @@ struct Keeping {
     request: UpstreamRequest,
     verified_at: UnixMillis,
     clock: Arc<dyn Clock>,
-    claims: Arc<Claims<End>>,
+    claims: Arc<Claims<DestinationOutcome>>,
     /// The body's share of `body_memory` is taken until nobody needs it.
     _body: Arc<Body>,
     _in_flight: Arc<Counted>,
@@ -105,13 +105,13 @@ struct Keeping {
 /// Starts what is ours to deliver, in a task of its own, and says what is to be waited for at each
 /// destination, in their order.
 pub(super) fn start(
-    gate: &Gate,
+    gate: &SharedState,
     dispatch: &Dispatch<'_>,
     keep: &Keep,
-    holds: Vec<Hold<End>>,
+    holds: Vec<Hold<DestinationOutcome>>,
     in_flight: &Arc<Counted>,
     report: &Report,
-) -> Vec<Pending> {
+) -> Vec<PendingDestination> {
     let keeping = Arc::new(Keeping {
         keep: keep.clone(),
         request: dispatch::request(dispatch),
@@ -136,7 +136,7 @@ pub(super) fn start(
             let late = Late::of(gate, to, report);
             let (to, served) = (to.clone(), Arc::clone(served));
             legs.push(Leg { to, served, claim, tell, late, way });
-            Pending::Ours(told)
+            PendingDestination::Ours(told)
         })
         .collect();
     if !legs.is_empty() {
@@ -153,7 +153,7 @@ impl Keeping {
             return Way::Stored(Why::Closed(refusal));
         }
         let state = inbox.state(event.source(), &event.event().id, to);
-        if *delivery == Delivery::Queued || state == Some(State::Dead) {
+        if *delivery == DeliveryMode::Queued || state == Some(EntryState::Dead) {
             return Way::Stored(Why::First);
         }
         let lane = order_key.as_ref().map(|key| inbox.hold_lane(event.source(), to, key));
@@ -188,7 +188,7 @@ impl Keeping {
             if let Some(tried) = &met.tried {
                 keeping.keep.inbox.learn(&to, tried.outcome);
             }
-            if matches!(met.end, End::Accepted(_)) {
+            if matches!(met.end, DestinationOutcome::Accepted(_)) {
                 settle(&claim, Ending::Delivered, &met.end).await;
             }
             drop(tell.send(met));
@@ -207,7 +207,7 @@ impl Keeping {
             match timeout_at(self.keep.store_by, &mut live.ended).await {
                 Ok(met) => {
                     let met = met.unwrap_or_else(|_| Met::broken_off(live.since));
-                    if matches!(met.end, End::Accepted(_)) {
+                    if matches!(met.end, DestinationOutcome::Accepted(_)) {
                         tell(leg.tell, &leg.late, met.end);
                         continue;
                     }
@@ -227,7 +227,7 @@ impl Keeping {
         }
     }
 
-    async fn store(&self, targets: Vec<Target>) -> Result<Accepted, ()> {
+    async fn store(&self, targets: Vec<AcceptTarget>) -> Result<Accepted, ()> {
         let Keep { inbox, event, .. } = &self.keep;
         let head = StoredHead {
             method: self.request.method.clone(),
@@ -254,8 +254,8 @@ impl Keeping {
     /// The event is durable: now the sender may be told so.
     async fn stored(self: &Arc<Self>, legs: Vec<Leg>, accepted: Accepted) {
         for (leg, stored) in legs.into_iter().zip(accepted.targets) {
-            settle(&leg.claim, Ending::Released, &End::Queued).await;
-            tell(leg.tell, &leg.late, End::Queued);
+            settle(&leg.claim, Ending::Released, &DestinationOutcome::Queued).await;
+            tell(leg.tell, &leg.late, DestinationOutcome::Queued);
             let attempt = match stored {
                 Stored::UnderWay(attempt) => Some(attempt),
                 Stored::Queued { .. } | Stored::Already(_) => None,
@@ -270,7 +270,7 @@ impl Keeping {
     async fn finish(self: Arc<Self>, to: UpstreamName, live: UnderWay, attempt: Option<Attempt>) {
         let UnderWay { since, ended, lane } = live;
         let met = ended.await.unwrap_or_else(|_| Met::broken_off(since));
-        if matches!(met.end, End::Accepted(_)) {
+        if matches!(met.end, DestinationOutcome::Accepted(_)) {
             let event = &self.keep.event;
             let acceptance = Acceptance {
                 source: event.source(),
@@ -309,7 +309,7 @@ impl Keeping {
                 Way::Stored(ref why) => match self.begin_anyway(why, &leg) {
                     Ok(live) => live,
                     Err(refusal) => {
-                        let end = End::Failed(refusal);
+                        let end = DestinationOutcome::Failed(refusal);
                         settle(&leg.claim, Ending::Released, &end).await;
                         tell(leg.tell, &leg.late, end);
                         continue;
@@ -344,22 +344,22 @@ impl Keeping {
 }
 
 /// What the inbox is told of a destination.
-fn target(leg: &mut Leg) -> Target {
+fn target(leg: &mut Leg) -> AcceptTarget {
     let to = leg.to.to_string();
     match &mut leg.way {
-        Way::Stored(_) => Target::new(to),
+        Way::Stored(_) => AcceptTarget::new(to),
         Way::Live(live) => {
-            Target { to, live: Live::UnderWay(millis(live.since)), hold: live.lane.take() }
+            AcceptTarget { to, live: Live::UnderWay(millis(live.since)), hold: live.lane.take() }
         }
         Way::Failed(met, lane) => {
             // Without a request there is nothing to count.
             let live = met.tried.map_or(Live::None, Live::Failed);
-            Target { to, live, hold: lane.take() }
+            AcceptTarget { to, live, hold: lane.take() }
         }
     }
 }
 
-async fn settle(claim: &Slot, ending: Ending, end: &End) {
+async fn settle(claim: &Slot, ending: Ending, end: &DestinationOutcome) {
     let claim = claim.lock().take();
     if let Some(claim) = claim {
         claim.settle(ending, end.note(), Arc::new(end.copy())).await;
@@ -367,7 +367,7 @@ async fn settle(claim: &Slot, ending: Ending, end: &End) {
 }
 
 /// A sender that hung up is told nothing; its retry will be.
-fn tell(sender: oneshot::Sender<End>, late: &Late, end: End) {
+fn tell(sender: oneshot::Sender<DestinationOutcome>, late: &Late, end: DestinationOutcome) {
     if let Err(end) = sender.send(end) {
         late.log(&end);
     }

@@ -11,10 +11,10 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-use crate::delivery::answer::{Answer, Conclusion, End, Success};
+use crate::delivery::answer::{Answer, Conclusion, DestinationOutcome, Success};
 use crate::delivery::arrival::{self, Opened};
 use crate::delivery::dispatch::{self, Dispatch};
-use crate::delivery::gate::{Gate, ServedRoute, Serving, Snapshot};
+use crate::delivery::gate::{ServedRoute, Serving, SharedState, Snapshot};
 use crate::delivery::proof::{Proven, Warrant};
 use crate::delivery::report::Report;
 use crate::delivery::shadow;
@@ -36,7 +36,7 @@ use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Lets one delivery live, and counts and logs how it ended.
-pub async fn deliver(gate: &Gate, head: &RequestHead, body: &mut dyn BodySource) -> Answer {
+pub async fn deliver(gate: &SharedState, head: &RequestHead, body: &mut dyn BodySource) -> Answer {
     let started = gate.clock.monotonic();
     let took = || gate.clock.monotonic().saturating_sub(started);
     let snapshot = gate.snapshot();
@@ -112,7 +112,7 @@ async fn live(
 
 /// One delivery under way, with everything that it is judged by.
 struct Course<'a> {
-    gate: &'a Gate,
+    gate: &'a SharedState,
     snapshot: &'a Arc<Snapshot>,
     serving: &'a Serving,
     source: &'a Source,
@@ -264,7 +264,7 @@ impl<'a> Course<'a> {
         arrived: &Arrived,
         proof: &Proof,
         route: &ServedRoute,
-    ) -> Result<Vec<Hold<End>>, Stop> {
+    ) -> Result<Vec<Hold<DestinationOutcome>>, Stop> {
         let Self { gate, snapshot, serving, source, .. } = *self;
         let event = proof.event.event();
         let lifetime = proof.genuine.lifetime();
@@ -311,7 +311,7 @@ impl<'a> Course<'a> {
         arrived: Arrived,
         proof: Proof,
         route: &ServedRoute,
-        holds: Vec<Hold<End>>,
+        holds: Vec<Hold<DestinationOutcome>>,
         report: &mut Report,
     ) -> Result<Answer, Refusal> {
         // A copy that waits for another delivery's answer is not the first one of its event.
@@ -360,8 +360,8 @@ fn refused(refusal: Refusal, source: &Source) -> Answer {
 
 /// An id that comes again with another body is a copy all the same, but somebody should know: the
 /// sender reuses ids, or the id is not what the configuration takes it for.
-fn note_other_bodies(serving: &Serving, event: &Event, holds: &[Hold<End>]) {
-    let differs = |hold: &Hold<End>| match hold {
+fn note_other_bodies(serving: &Serving, event: &Event, holds: &[Hold<DestinationOutcome>]) {
+    let differs = |hold: &Hold<DestinationOutcome>| match hold {
         Hold::Delivered { same_body, .. } => !same_body,
         Hold::InFlight(waiter) => waiter.same_body() == Some(false),
         Hold::Won(_) | Hold::Unguarded | Hold::Uncertain { .. } | Hold::Absent => false,

@@ -103,9 +103,9 @@ impl Warrant {
 /// An event as the inbox has it. Only proven events are put there ([`crate::inbox::Inbox::accept`]),
 /// so what comes out may be forwarded.
 #[derive(Debug)]
-pub struct Kept(hookward_inbox::Event);
+pub struct KeptEvent(hookward_inbox::StoredEvent);
 
-impl Kept {
+impl KeptEvent {
     /// Reads the event of an attempt. This blocks for a disk that has to be asked.
     ///
     /// # Errors
@@ -116,7 +116,7 @@ impl Kept {
 
     /// The event.
     #[must_use]
-    pub const fn event(&self) -> &hookward_inbox::Event {
+    pub const fn event(&self) -> &hookward_inbox::StoredEvent {
         &self.0
     }
 
@@ -127,7 +127,7 @@ impl Kept {
     }
 }
 
-/// Leave to send one request to an upstream. Only a [`Warrant`] or a [`Kept`] event gives it:
+/// Leave to send one request to an upstream. Only a [`Warrant`] or a [`KeptEvent`] event gives it:
 ///
 /// ```compile_fail,E0423
 /// let permit = hookward::delivery::proof::Permit(());

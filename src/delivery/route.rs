@@ -18,9 +18,9 @@ pub struct Route {
     /// What the upstream is asked for, with its leading `/`; `None`: see [`crate::upstream`].
     pub path: Option<String>,
     /// How its events are delivered.
-    pub delivery: Delivery,
+    pub delivery: DeliveryMode,
     /// Where an event says what it is about: those that say the same reach a destination in the
-    /// order of their acceptance. Never with [`Delivery::Sync`].
+    /// order of their acceptance. Never with [`DeliveryMode::Sync`].
     pub order_key: Option<Place>,
     /// What a dead event does to those behind it in that order.
     pub on_dead: OnDead,
@@ -28,7 +28,7 @@ pub struct Route {
 
 /// How the events of a route are delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Delivery {
+pub enum DeliveryMode {
     /// While the sender waits; nothing is stored.
     #[default]
     Sync,
@@ -58,7 +58,7 @@ impl Route {
     /// Whether its events may be stored.
     #[must_use]
     pub fn uses_inbox(&self) -> bool {
-        self.delivery != Delivery::Sync
+        self.delivery != DeliveryMode::Sync
     }
 }
 

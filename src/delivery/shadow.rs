@@ -7,9 +7,9 @@
 #[cfg(test)]
 mod tests;
 
-use crate::delivery::answer::{Answer, End};
+use crate::delivery::answer::{Answer, DestinationOutcome};
 use crate::delivery::dispatch::{self, Dispatch};
-use crate::delivery::gate::{Gate, Serving};
+use crate::delivery::gate::{Serving, SharedState};
 use crate::delivery::proof::{ShadowPass, Warrant};
 use crate::delivery::report::Report;
 use crate::delivery::trace::Trace;
@@ -24,7 +24,9 @@ use tokio::time::Instant;
 ///
 /// # Errors
 /// `in_flight` or `uncertain`, if another delivery has a hold on a destination.
-pub fn stand_aside(holds: Vec<Hold<End>>) -> Result<Vec<Hold<End>>, Refusal> {
+pub fn stand_aside(
+    holds: Vec<Hold<DestinationOutcome>>,
+) -> Result<Vec<Hold<DestinationOutcome>>, Refusal> {
     let aside = holds.into_iter().map(|hold| match hold {
         Hold::InFlight(_) => Err(Reason::InFlight.into()),
         Hold::Uncertain { left } => Err(Refusal::new(Reason::Uncertain).retry_after(left)),
@@ -37,7 +39,7 @@ pub fn stand_aside(holds: Vec<Hold<End>>) -> Result<Vec<Hold<End>>, Refusal> {
 /// Forwards what the judgement would have stopped, without a claim, and gives the answer that the
 /// sender gets. `None`: the judgement stopped nothing, or not by its own verdict.
 pub async fn pass(
-    gate: &Gate,
+    gate: &SharedState,
     serving: &Serving,
     head: &RequestHead,
     judged: &Answer,

@@ -1,6 +1,6 @@
 //! A watch on a chunked body while Pingora decodes it.
 
-use super::chunks::Scanner;
+use super::chunks::ChunkScanner;
 use super::watched::{Watch, Watched};
 use bytes::BytesMut;
 use pingora::protocols::Stream;
@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 pub(super) struct ChunkWatch {
     /// Read from the connection and not given out.
     waiting: BytesMut,
-    scanner: Scanner,
+    scanner: ChunkScanner,
 }
 
 /// A connection that is no longer watched.
@@ -31,7 +31,7 @@ pub(super) struct Released {
 impl ChunkWatch {
     /// Watches `stream`, of which `waiting` was read before and is the start of the body.
     pub(super) fn over(stream: Stream, waiting: BytesMut) -> Stream {
-        Box::new(Watched { stream, watch: Self { waiting, scanner: Scanner::default() } })
+        Box::new(Watched { stream, watch: Self { waiting, scanner: ChunkScanner::default() } })
     }
 
     /// Takes the watch off a connection, if there is one.

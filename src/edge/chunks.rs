@@ -20,11 +20,11 @@ const MAX_SIZE_DIGITS: u8 = 16;
 /// The body's framing is not what RFC 9112 says, and the place where it is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("chunks: {0}")]
-pub struct Malformed(&'static str);
+pub struct MalformedChunk(&'static str);
 
 /// Follows the framing of one body, looking at every byte of it once and at data not at all.
 #[derive(Debug)]
-pub struct Scanner {
+pub struct ChunkScanner {
     at: At,
     excess: usize,
     trailer_lines: usize,
@@ -50,19 +50,19 @@ enum At {
 
 const CHUNK_START: At = At::Size { digits: 0, size: 0 };
 
-impl Default for Scanner {
+impl Default for ChunkScanner {
     fn default() -> Self {
         Self { at: CHUNK_START, excess: 0, trailer_lines: 0 }
     }
 }
 
-impl Scanner {
+impl ChunkScanner {
     /// Looks at the next bytes; how many of them belong to this body, which is fewer than there are
     /// only where it ends.
     ///
     /// # Errors
     /// At the first byte that a stricter or a laxer reader could take for something else.
-    pub fn feed(&mut self, bytes: &[u8]) -> Result<usize, Malformed> {
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<usize, MalformedChunk> {
         let mut rest = bytes;
         while self.at != At::End {
             if let At::Data { left } = self.at {
@@ -80,7 +80,7 @@ impl Scanner {
             self.at = self.step(*byte)?;
             self.excess += 1;
             if self.excess > EXCESS_BYTES {
-                return Err(Malformed("more framing than data"));
+                return Err(MalformedChunk("more framing than data"));
             }
         }
         Ok(bytes.len() - rest.len())
@@ -92,17 +92,19 @@ impl Scanner {
     }
 
     /// Where the byte behind this one stands.
-    fn step(&mut self, byte: u8) -> Result<At, Malformed> {
+    fn step(&mut self, byte: u8) -> Result<At, MalformedChunk> {
         let is_text = !byte.is_ascii_control() || byte == b'\t';
         let next = match (self.at, byte) {
             (At::Size { digits, size }, _) if byte.is_ascii_hexdigit() => {
                 if digits == MAX_SIZE_DIGITS {
-                    return Err(Malformed("a size that nothing has"));
+                    return Err(MalformedChunk("a size that nothing has"));
                 }
                 let digit = char::from(byte).to_digit(16).map_or(0, u64::from);
                 At::Size { digits: digits + 1, size: size << 4 | digit }
             }
-            (At::Size { digits: 0, .. }, _) => return Err(Malformed("a chunk without a size")),
+            (At::Size { digits: 0, .. }, _) => {
+                return Err(MalformedChunk("a chunk without a size"));
+            }
             (
                 At::Size { size, .. } | At::SpaceBehindSize { size } | At::Extension { size },
                 b';',
@@ -120,7 +122,7 @@ impl Scanner {
                 CHUNK_START
             }
             (At::DataReturn | At::DataLineFeed, _) => {
-                return Err(Malformed("a chunk that is longer than its size"));
+                return Err(MalformedChunk("a chunk that is longer than its size"));
             }
             (At::TrailerStart, b'\r') => At::LastLineFeed,
             (At::TrailerStart | At::TrailerName, _) if is_token(byte) => At::TrailerName,
@@ -130,15 +132,15 @@ impl Scanner {
             (At::TrailerLineFeed, b'\n') => {
                 self.trailer_lines += 1;
                 if self.trailer_lines > MAX_HEADER_LINES {
-                    return Err(Malformed("more than 100 trailer lines"));
+                    return Err(MalformedChunk("more than 100 trailer lines"));
                 }
                 At::TrailerStart
             }
             (At::LastLineFeed, b'\n') => At::End,
             (At::TrailerStart | At::TrailerName | At::TrailerValue | At::TrailerLineFeed, _) => {
-                return Err(Malformed("a trailer that is no header line"));
+                return Err(MalformedChunk("a trailer that is no header line"));
             }
-            _ => return Err(Malformed("a size line that is not a size and extensions")),
+            _ => return Err(MalformedChunk("a size line that is not a size and extensions")),
         };
         Ok(next)
     }
@@ -150,8 +152,8 @@ mod tests {
     use proptest::prelude::*;
 
     /// How many bytes are the body's, or `None` while it goes on.
-    fn end_of(body: &[u8]) -> Result<Option<usize>, Malformed> {
-        let mut scanner = Scanner::default();
+    fn end_of(body: &[u8]) -> Result<Option<usize>, MalformedChunk> {
+        let mut scanner = ChunkScanner::default();
         let seen = scanner.feed(body)?;
         Ok(scanner.is_at_end().then_some(seen))
     }
@@ -194,7 +196,7 @@ mod tests {
             ("0\r\nX: a\rb\r\n\r\n", Err("a trailer that is no header line")),
             ("0\r\n\n", Err("a trailer that is no header line")),
         ] {
-            assert_eq!(end_of(body.as_bytes()), expected.map_err(Malformed), "{body:?}");
+            assert_eq!(end_of(body.as_bytes()), expected.map_err(MalformedChunk), "{body:?}");
         }
     }
 
@@ -204,7 +206,7 @@ mod tests {
         assert_eq!(end_of(one_byte_each.as_bytes()), Ok(Some(one_byte_each.len())));
         let large = format!("{:x}\r\n{}\r\n", 1_000_000, "x".repeat(1_000_000));
         assert_eq!(end_of(large.as_bytes()), Ok(None));
-        let too_much = Err(Malformed("more framing than data"));
+        let too_much = Err(MalformedChunk("more framing than data"));
         let extension = |length| format!("1;{}\r\nx\r\n0\r\n\r\n", "e".repeat(length));
         assert_eq!(end_of(extension(16_000).as_bytes()).map(|end| end.is_some()), Ok(true));
         assert_eq!(end_of(extension(17_000).as_bytes()), too_much);
@@ -216,7 +218,10 @@ mod tests {
         assert_eq!(end_of(many.as_bytes()), too_much);
         let trailers = |lines| format!("0\r\n{}\r\n", "X: 1\r\n".repeat(lines));
         assert_eq!(end_of(trailers(100).as_bytes()).map(|end| end.is_some()), Ok(true));
-        assert_eq!(end_of(trailers(101).as_bytes()), Err(Malformed("more than 100 trailer lines")));
+        assert_eq!(
+            end_of(trailers(101).as_bytes()),
+            Err(MalformedChunk("more than 100 trailer lines"))
+        );
     }
 
     proptest! {
@@ -244,7 +249,7 @@ mod tests {
             if broken.is_none() {
                 prop_assert_eq!(whole, Ok(Some(length)));
             }
-            let mut scanner = Scanner::default();
+            let mut scanner = ChunkScanner::default();
             let mut seen = 0;
             let mut in_pieces = Ok(None);
             for piece in body.chunks(cut) {

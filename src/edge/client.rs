@@ -11,7 +11,7 @@ const FORWARDED_PREFIX: &str = "x-forwarded-";
 
 /// A sender, as far as the connection and trusted proxies tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Sender {
+pub(super) struct ClientAddress {
     /// Its address.
     pub(super) address: IpAddr,
     /// The trusted proxy that speaks for it.
@@ -29,11 +29,11 @@ pub(super) fn identify(
     tls: bool,
     headers: &mut HeaderMap,
     trusted: &[IpNet],
-) -> Sender {
+) -> ClientAddress {
     if !is_trusted(peer, trusted) {
         let ignored = headers.contains_key(FORWARDED_FOR);
         remove_forwarding(headers);
-        return Sender { address: peer, via: None, ignored, secure: tls };
+        return ClientAddress { address: peer, via: None, ignored, secure: tls };
     }
     let secure = headers
         .get_all(FORWARDED_PROTO)
@@ -42,7 +42,7 @@ pub(super) fn identify(
         .and_then(|value| last_item(value))
         .map_or(tls, |scheme| scheme.eq_ignore_ascii_case("https"));
     let address = rightmost_untrusted(peer, headers, trusted);
-    Sender { address, via: Some(peer), ignored: false, secure }
+    ClientAddress { address, via: Some(peer), ignored: false, secure }
 }
 
 /// Whether this peer is one of the proxies.

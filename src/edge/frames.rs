@@ -43,8 +43,8 @@ pub(super) struct Flood;
 /// What was framed on a connection, and what its sender may still spend.
 #[derive(Debug)]
 pub(super) struct Frames {
-    received: Place,
-    sent: Place,
+    received: FramePlace,
+    sent: FramePlace,
     is_in_block: bool,
     /// The header block that is under way, or was.
     block: Block,
@@ -61,8 +61,8 @@ impl Frames {
     /// Of a connection from its first byte on, the preface of its sender included.
     pub(super) fn new(now: Instant) -> Self {
         Self {
-            received: Place { payload_left: PREFACE_BYTES, ..Place::default() },
-            sent: Place::default(),
+            received: FramePlace { payload_left: PREFACE_BYTES, ..FramePlace::default() },
+            sent: FramePlace::default(),
             is_in_block: false,
             block: Block::default(),
             reads_block: false,
@@ -163,14 +163,14 @@ impl Frames {
 
 /// Where in its frames one direction is.
 #[derive(Debug, Default)]
-struct Place {
+struct FramePlace {
     /// The head of the next frame, as far as it is there.
     head: [u8; HEAD_BYTES],
     filled: usize,
     payload_left: usize,
 }
 
-impl Place {
+impl FramePlace {
     /// Whether the next byte begins a frame.
     fn is_between(&self) -> bool {
         self.filled == 0 && self.payload_left == 0

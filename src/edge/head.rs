@@ -18,7 +18,7 @@ const MAX_LEADING_EMPTY_LINES: usize = 2;
 
 /// Finds the end of a head while its bytes arrive, looking at every byte once.
 #[derive(Debug)]
-pub struct Scanner {
+pub struct HeadScanner {
     max_bytes: usize,
     /// Where the request line starts.
     start: usize,
@@ -37,7 +37,7 @@ pub struct Span {
     pub end: usize,
 }
 
-impl Scanner {
+impl HeadScanner {
     /// Takes request line and header lines of together `max_bytes`.
     pub const fn new(max_bytes: usize) -> Self {
         Self { max_bytes, start: 0, line_start: 0, scanned: 0, lines: 0, empty_lines: 0 }
@@ -95,7 +95,7 @@ impl Scanner {
 
 /// What a well-formed head says about itself, less what Pingora parses as well.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Judged {
+pub struct JudgedHead {
     /// The path exactly as received; starts with `/`.
     pub path: String,
     /// The query exactly as received, without its `?`.
@@ -116,13 +116,13 @@ pub struct Judged {
 ///
 /// # Errors
 /// `bad_request` with the status that HTTP has for the fault, or `method_not_allowed` for `CONNECT`.
-pub fn judge(head: &[u8]) -> Result<Judged, Refusal> {
+pub fn judge(head: &[u8]) -> Result<JudgedHead, Refusal> {
     let mut lines =
         head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let request_line = lines.next().unwrap_or_default();
     let (target, is_http_10) = judge_request_line(request_line)?;
 
-    let mut fields = Fields::default();
+    let mut fields = HeadFields::default();
     for line in lines.take_while(|line| !line.is_empty()) {
         fields.take(line)?;
     }
@@ -136,7 +136,7 @@ pub fn judge(head: &[u8]) -> Result<Judged, Refusal> {
         None => false,
     };
     let is_chunked = fields.transfer_encoding.is_some();
-    Ok(Judged { path, query, host, is_http_10, declared, is_chunked, expects_continue })
+    Ok(JudgedHead { path, query, host, is_http_10, declared, is_chunked, expects_continue })
 }
 
 fn judge_request_line(line: &[u8]) -> Result<(&[u8], bool), Refusal> {
@@ -213,7 +213,7 @@ fn strip_scheme(target: &str) -> Option<&str> {
 
 /// The header fields that decide about framing and identity.
 #[derive(Debug, Default)]
-struct Fields<'a> {
+struct HeadFields<'a> {
     host: Option<&'a [u8]>,
     host_twice: bool,
     content_length: Option<&'a [u8]>,
@@ -223,7 +223,7 @@ struct Fields<'a> {
     expect: Option<&'a [u8]>,
 }
 
-impl<'a> Fields<'a> {
+impl<'a> HeadFields<'a> {
     fn take(&mut self, line: &'a [u8]) -> Result<(), Refusal> {
         let Some(colon) = line.iter().position(|byte| *byte == b':') else {
             return Err(bad("a header line without a colon"));

@@ -7,7 +7,7 @@
 
 use super::body::{Announced, SessionBody};
 use super::chunk_watch::{ChunkWatch, Released};
-use super::head::{self, Judged, Scanner, Span};
+use super::head::{self, HeadScanner, JudgedHead, Span};
 use super::respond::{self, Framing};
 use super::{Connection, Limits, Listener, client};
 use crate::outcome::{Reason, Refusal};
@@ -112,7 +112,7 @@ impl Connection<'_> {
             }
         }
         let deadline = deadline.unwrap_or_else(|| Instant::now() + limits.header_timeout);
-        let mut scanner = Scanner::new(limits.max_header_bytes);
+        let mut scanner = HeadScanner::new(limits.max_header_bytes);
         loop {
             if let Some(span) = scanner.feed(buffer).map_err(NoHead::Refused)? {
                 return Ok(span);
@@ -205,7 +205,7 @@ impl Connection<'_> {
     fn request_head(
         &self,
         session: &ServerSession,
-        judged: Judged,
+        judged: JudgedHead,
         limits: &Limits,
     ) -> RequestHead {
         let parsed = session.req_header();

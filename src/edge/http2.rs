@@ -140,11 +140,11 @@ impl Connection<'_> {
                 return session.shutdown_with_reason(REFUSED_STREAM.into());
             }
         };
-        let request = Request {
+        let request = StreamRequest {
             listener: Arc::clone(self.listener),
             peer: self.peer,
             shutdown: self.shutdown.clone(),
-            _active: Active::count(active),
+            _active: ActiveStreams::count(active),
             _place: place,
         };
         tokio::spawn(request.exchange(session));
@@ -183,15 +183,15 @@ fn options(limits: &Limits) -> H2Options {
 }
 
 /// One stream of a connection.
-struct Request {
+struct StreamRequest {
     listener: Arc<Listener>,
     peer: IpAddr,
     shutdown: ShutdownWatch,
-    _active: Active,
+    _active: ActiveStreams,
     _place: Open,
 }
 
-impl Request {
+impl StreamRequest {
     async fn exchange(self, session: HttpSession) {
         let _request = self.listener.traffic.request();
         let limits = self.listener.limits.load_full();
@@ -305,16 +305,16 @@ fn declared_length(headers: &HeaderMap) -> Result<Option<usize>, Refusal> {
 }
 
 /// Counts an active stream while it lives.
-struct Active(Arc<AtomicUsize>);
+struct ActiveStreams(Arc<AtomicUsize>);
 
-impl Active {
+impl ActiveStreams {
     fn count(active: &Arc<AtomicUsize>) -> Self {
         active.fetch_add(1, Ordering::AcqRel);
         Self(Arc::clone(active))
     }
 }
 
-impl Drop for Active {
+impl Drop for ActiveStreams {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }

@@ -5,7 +5,7 @@
 //! announcing one.
 
 use crate::edge::traffic::network_of;
-use crate::request::{BodyError, Held};
+use crate::request::{BodyError, MemoryShare};
 use parking_lot::Mutex;
 use prometheus::IntGauge;
 use std::collections::HashMap;
@@ -125,7 +125,7 @@ impl Drop for Share {
     }
 }
 
-impl Held for Share {}
+impl MemoryShare for Share {}
 
 #[cfg(test)]
 mod tests {

@@ -37,7 +37,7 @@ mod watched;
 
 pub use limits::{Limits, SLOW_START};
 pub use memory::{BodyMemory, Share};
-pub(crate) use respond::Reply;
+pub(crate) use respond::HttpReply;
 pub use traffic::Traffic;
 
 use crate::delivery::answer::Answer;
@@ -73,10 +73,10 @@ pub trait Door: Send + Sync + 'static {
 #[async_trait]
 pub(crate) trait Responder: Send + Sync + 'static {
     /// Answers a request.
-    async fn respond(&self, head: RequestHead, body: &mut dyn BodySource) -> Reply;
+    async fn respond(&self, head: RequestHead, body: &mut dyn BodySource) -> HttpReply;
 
     /// Answers what never became a request.
-    fn refuse(&self, refusal: Refusal, client: IpAddr) -> Reply;
+    fn refuse(&self, refusal: Refusal, client: IpAddr) -> HttpReply;
 }
 
 /// The public side: a [`Door`] whose answers are written out.
@@ -84,11 +84,11 @@ pub(crate) struct Public(pub(crate) Arc<dyn Door>);
 
 #[async_trait]
 impl Responder for Public {
-    async fn respond(&self, head: RequestHead, body: &mut dyn BodySource) -> Reply {
+    async fn respond(&self, head: RequestHead, body: &mut dyn BodySource) -> HttpReply {
         self.0.deliver(head, body).await.into()
     }
 
-    fn refuse(&self, refusal: Refusal, client: IpAddr) -> Reply {
+    fn refuse(&self, refusal: Refusal, client: IpAddr) -> HttpReply {
         self.0.refuse(refusal, client).into()
     }
 }

@@ -13,19 +13,19 @@ use tokio::sync::Notify;
 #[derive(Debug)]
 pub(super) struct Places {
     max: usize,
-    taken: Mutex<Taken>,
+    taken: Mutex<TakenPlace>,
 }
 
 /// Who has a place, the oldest first.
 #[derive(Debug, Default)]
-struct Taken {
+struct TakenPlace {
     next: u64,
     by_age: BTreeMap<u64, Arc<Notify>>,
 }
 
 /// A place, until it is dropped or given to another.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ConnectionPlace {
     places: Arc<Places>,
     number: u64,
     given_away: Arc<Notify>,
@@ -37,7 +37,7 @@ impl Places {
     }
 
     /// Takes a place, of the oldest if all are taken.
-    pub(super) fn take(self: &Arc<Self>) -> Place {
+    pub(super) fn take(self: &Arc<Self>) -> ConnectionPlace {
         let given_away = Arc::new(Notify::new());
         let mut taken = self.taken.lock();
         while taken.by_age.len() >= self.max
@@ -48,18 +48,18 @@ impl Places {
         let number = taken.next;
         taken.next += 1;
         taken.by_age.insert(number, Arc::clone(&given_away));
-        Place { places: Arc::clone(self), number, given_away }
+        ConnectionPlace { places: Arc::clone(self), number, given_away }
     }
 }
 
-impl Place {
+impl ConnectionPlace {
     /// Waits until another has the place.
     pub(super) async fn is_given_away(&self) {
         self.given_away.notified().await;
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         self.places.taken.lock().by_age.remove(&self.number);
     }
@@ -71,7 +71,7 @@ mod tests {
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
 
-    fn gives_way(place: &Place) -> bool {
+    fn gives_way(place: &ConnectionPlace) -> bool {
         let mut context = Context::from_waker(Waker::noop());
         pin!(place.is_given_away()).poll(&mut context) == Poll::Ready(())
     }

@@ -24,7 +24,7 @@ const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+
 
 /// What a listener sends back: an [`Answer`] with everything written out.
 #[derive(Debug)]
-pub(crate) struct Reply {
+pub(crate) struct HttpReply {
     /// 200 to 599.
     pub(crate) status: u16,
     /// All but framing and `Date`.
@@ -33,7 +33,7 @@ pub(crate) struct Reply {
     pub(crate) body: ReplyBody,
 }
 
-impl From<Answer> for Reply {
+impl From<Answer> for HttpReply {
     fn from(answer: Answer) -> Self {
         let outcome = answer.outcome();
         let Answer { conclusion, headers, body, is_bare } = answer;
@@ -55,11 +55,11 @@ impl From<Answer> for Reply {
     }
 }
 
-impl Reply {
+impl HttpReply {
     /// The problem document of a refusal, without an outcome.
     pub(crate) fn problem(refusal: &Refusal) -> Self {
         let facets = refusal.reason.facets();
-        let problem = Problem {
+        let problem = ProblemBody {
             kind: "about:blank",
             title: facets.title,
             status: refusal.status(),
@@ -95,7 +95,7 @@ impl Reply {
 
 /// RFC 9457, with `reason` as its extension member.
 #[derive(Serialize)]
-struct Problem {
+struct ProblemBody {
     #[serde(rename = "type")]
     kind: &'static str,
     title: &'static str,
@@ -127,11 +127,11 @@ pub(super) struct Unsent;
 /// Writes an answer whole; each single write may take `limit`.
 pub(super) async fn write(
     session: &mut ServerSession,
-    reply: Reply,
+    reply: HttpReply,
     framing: Framing,
     limit: Duration,
 ) -> Result<(), Unsent> {
-    let Reply { status, mut headers, body } = reply;
+    let HttpReply { status, mut headers, body } = reply;
     let declared = headers.remove(CONTENT_LENGTH);
     for name in [CONNECTION, TRANSFER_ENCODING, UPGRADE, TE, TRAILER] {
         headers.remove(name);
@@ -204,7 +204,7 @@ mod tests {
     use super::*;
     use crate::delivery::answer::Success;
 
-    fn text(reply: &Reply) -> String {
+    fn text(reply: &HttpReply) -> String {
         match &reply.body {
             ReplyBody::Whole(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
             ReplyBody::Streamed { .. } => panic!("streamed"),
@@ -213,7 +213,8 @@ mod tests {
 
     #[test]
     fn a_refusal_is_a_problem_document_with_its_reason() {
-        let reply = Reply::from(Answer::refused(Refusal::because(Reason::BadRequest, "secret")));
+        let reply =
+            HttpReply::from(Answer::refused(Refusal::because(Reason::BadRequest, "secret")));
         assert_eq!(reply.status, 400);
         assert_eq!(reply.headers[OUTCOME], "rejected");
         assert_eq!(reply.headers[CONTENT_TYPE], "application/problem+json");
@@ -226,7 +227,7 @@ mod tests {
     #[test]
     fn the_wait_is_the_refusals_else_the_reasons() {
         let wait = |refusal: Refusal| {
-            let reply = Reply::from(Answer::refused(refusal));
+            let reply = HttpReply::from(Answer::refused(refusal));
             reply.headers.get(RETRY_AFTER).map(|value| value.to_str().unwrap().to_owned())
         };
         assert_eq!(wait(Refusal::new(Reason::Overloaded)).as_deref(), Some("1"));
@@ -237,11 +238,11 @@ mod tests {
 
     #[test]
     fn who_may_not_use_a_method_is_told_which_one() {
-        let reply = Reply::from(Answer::refused(Refusal::new(Reason::MethodNotAllowed)));
+        let reply = HttpReply::from(Answer::refused(Refusal::new(Reason::MethodNotAllowed)));
         assert_eq!(reply.headers[ALLOW], "POST");
         let mut answer = Answer::refused(Refusal::new(Reason::MethodNotAllowed));
         answer.headers.insert(ALLOW, HeaderValue::from_static("GET, POST"));
-        assert_eq!(Reply::from(answer).headers[ALLOW], "GET, POST");
+        assert_eq!(HttpReply::from(answer).headers[ALLOW], "GET, POST");
     }
 
     #[test]
@@ -249,12 +250,12 @@ mod tests {
         let mut good = Answer::empty(Success::Delivered, 204);
         good.headers.insert("set-cookie", HeaderValue::from_static("a=b"));
         good.body = ReplyBody::Whole(Bytes::from_static(b"ok"));
-        let reply = Reply::from(good.bare());
+        let reply = HttpReply::from(good.bare());
         assert_eq!((reply.status, text(&reply).as_str(), reply.headers.len()), (200, "", 1));
         assert_eq!(reply.headers[OUTCOME], "delivered");
-        let reply = Reply::from(Answer::refused(Reason::SignatureMismatch.into()).bare());
+        let reply = HttpReply::from(Answer::refused(Reason::SignatureMismatch.into()).bare());
         assert_eq!((reply.status, text(&reply).as_str(), reply.headers.len()), (401, "", 1));
-        let reply = Reply::from(Answer::refused(Reason::Overloaded.into()).bare());
+        let reply = HttpReply::from(Answer::refused(Reason::Overloaded.into()).bare());
         assert_eq!((reply.status, text(&reply).as_str()), (503, ""));
         assert_eq!((&reply.headers[RETRY_AFTER], reply.headers.len()), (&"1".parse().unwrap(), 2));
     }
@@ -265,7 +266,7 @@ mod tests {
         answer.headers.insert("x-a", HeaderValue::from_static("b"));
         answer.headers.insert(OUTCOME, HeaderValue::from_static("forged"));
         answer.body = ReplyBody::Whole(Bytes::from_static(b"ok"));
-        let reply = Reply::from(answer);
+        let reply = HttpReply::from(answer);
         assert_eq!((reply.status, text(&reply).as_str()), (202, "ok"));
         assert_eq!(reply.headers["x-a"], "b");
         assert_eq!(reply.headers.get_all(OUTCOME).iter().count(), 1);

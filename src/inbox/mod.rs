@@ -1,6 +1,6 @@
 //! Where events wait that a destination has not accepted yet.
 //!
-//! [`Inbox`] is what the rest of the process has of it: acceptance, looking, and what people change.
+//! [`InboxStore`] is what the rest of the process has of it: acceptance, looking, and what people change.
 //! [`Worker`] sends what is due, with the attempt that a live delivery makes. What is on disk, and when
 //! what is due, is the crate `hookward-inbox`'s. Knows neither TOML nor Prometheus' formats.
 
@@ -13,5 +13,5 @@ mod worker;
 
 pub use head::StoredHead;
 pub use opening::{Opening, policies};
-pub use store::{Inbox, Incoming, Standing};
+pub use store::{InboxStore, Incoming, WaitingEvent};
 pub use worker::{Reserve, Worker};

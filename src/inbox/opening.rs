@@ -1,9 +1,9 @@
 //! Opening the inbox, and what is said about what was found.
 
-use super::store::Inbox;
+use super::store::InboxStore;
 use crate::config::{InboxSettings, UpstreamSettings};
 use crate::telemetry::metrics::Metrics;
-use hookward_inbox::{Keys, Observer, OpenError, Policy, Recovery, Settings};
+use hookward_inbox::{CipherKeys, Observer, OpenError, Policy, Recovery, Settings};
 use hookward_time::Clock;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,7 +51,7 @@ impl Observer for Heard {
     }
 }
 
-impl Inbox {
+impl InboxStore {
     /// Reads the whole log; see [`hookward_inbox::Inbox::open`]. It blocks.
     ///
     /// # Errors
@@ -65,7 +65,7 @@ impl Inbox {
             min_free: settings.min_free,
             keep_dead: settings.keep_dead,
             keep_delivered: settings.keep_delivered,
-            keys: Keys::new(&keys),
+            keys: CipherKeys::new(&keys),
             destinations: policies,
             sources: Some(sources),
             observer: Arc::new(Heard(Arc::clone(&metrics))),

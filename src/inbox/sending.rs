@@ -2,18 +2,18 @@
 
 use super::head::StoredHead;
 use super::statistics::label;
-use super::store::Inbox;
+use super::store::InboxStore;
 use super::worker::Reserve;
-use crate::delivery::answer::End;
+use crate::delivery::answer::DestinationOutcome;
 use crate::delivery::attempt::{self, Met};
-use crate::delivery::gate::{Gate, ServedUpstream};
+use crate::delivery::gate::{ServedUpstream, SharedState};
 use crate::delivery::headers::{
     HOOKWARD_ATTEMPT, HOOKWARD_QUEUED_AT, HOOKWARD_REPLAY, IDEMPOTENCY_KEY, idempotency_key,
 };
-use crate::delivery::proof::Kept;
+use crate::delivery::proof::KeptEvent;
 use crate::upstream::UpstreamRequest;
 use hookward_claims::Acceptance;
-use hookward_inbox::{Attempt, Event, State};
+use hookward_inbox::{Attempt, EntryState, StoredEvent};
 use hookward_names::{EventId, SourceName, UpstreamName};
 use hookward_time::UnixMillis;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -28,8 +28,8 @@ const NO_UPSTREAM: Duration = Duration::from_secs(1);
 
 /// What an attempt needs beside its event.
 pub(super) struct Sending {
-    pub(super) inbox: Arc<Inbox>,
-    pub(super) gate: Arc<Gate>,
+    pub(super) inbox: Arc<InboxStore>,
+    pub(super) gate: Arc<SharedState>,
     pub(super) reserve: Reserve,
 }
 
@@ -76,9 +76,9 @@ pub(super) async fn send(sending: Sending, attempt: Attempt) {
 }
 
 /// Reading blocks, so it is done where that holds nobody up.
-async fn read(mut attempt: Attempt) -> Option<(Attempt, Kept)> {
+async fn read(mut attempt: Attempt) -> Option<(Attempt, KeptEvent)> {
     let reading = tokio::task::spawn_blocking(move || {
-        let kept = Kept::read(&mut attempt);
+        let kept = KeptEvent::read(&mut attempt);
         (attempt, kept)
     });
     match reading.await.ok()? {
@@ -92,7 +92,7 @@ async fn read(mut attempt: Attempt) -> Option<(Attempt, Kept)> {
 
 fn headers(
     head: &StoredHead,
-    event: &Event,
+    event: &StoredEvent,
     upstream: &ServedUpstream,
     now: UnixMillis,
 ) -> HeaderMap {
@@ -119,7 +119,7 @@ fn headers(
 async fn conclude(
     sending: &Sending,
     attempt: Attempt,
-    event: &Event,
+    event: &StoredEvent,
     alias: Option<&str>,
     met: Met,
 ) {
@@ -131,7 +131,7 @@ async fn conclude(
     let (result, number) = (tried.outcome.to_string(), event.sent.saturating_add(1));
     let counter = &sending.gate.metrics.inbox_attempts;
     counter.with_label_values(&[to.as_str(), label(tried.outcome)]).inc();
-    if matches!(met.end, End::Accepted(_)) {
+    if matches!(met.end, DestinationOutcome::Accepted(_)) {
         // First the claim: a crash between the two costs one more attempt, never a lost memory.
         let acceptance = Acceptance {
             source: &source,
@@ -155,7 +155,7 @@ async fn conclude(
     }
     attempt.end(tried).await;
     let (source_name, upstream) = (source.as_str(), to.as_str());
-    if sending.inbox.state(&source, &event_id, &to) == Some(State::Dead) {
+    if sending.inbox.state(&source, &event_id, &to) == Some(EntryState::Dead) {
         tracing::warn!(
             source = source_name,
             event_id = event_id.as_str(),

@@ -1,12 +1,12 @@
 //! Figures of the inbox, for `/status` and before each scrape.
 
-use super::store::Inbox;
+use super::store::InboxStore;
 use crate::telemetry::metrics::Metrics;
-use hookward_inbox::{DestinationStats, Outcome};
+use hookward_inbox::{DestinationStats, TryOutcome};
 use hookward_time::UnixMillis;
 use serde_json::{Map, Value, json};
 
-impl Inbox {
+impl InboxStore {
     /// The member `inbox` of `/status`.
     #[must_use]
     pub fn status(&self) -> Value {
@@ -91,17 +91,17 @@ fn count_ends(metrics: &Metrics, found: &DestinationStats) {
 }
 
 /// The label of a result: as of `hookward_upstream_requests_total`.
-pub(super) fn label(outcome: Outcome) -> &'static str {
+pub(super) fn label(outcome: TryOutcome) -> &'static str {
     match outcome {
-        Outcome::Status(status) => match status / 100 {
+        TryOutcome::Status(status) => match status / 100 {
             3 => "3xx",
             4 => "4xx",
             5.. => "5xx",
             _ => "2xx",
         },
-        Outcome::Timeout => "timeout",
-        Outcome::Unreachable => "unreachable",
-        Outcome::Broken => "broken",
+        TryOutcome::Timeout => "timeout",
+        TryOutcome::Unreachable => "unreachable",
+        TryOutcome::Broken => "broken",
     }
 }
 

@@ -2,12 +2,12 @@
 
 use super::head::StoredHead;
 use crate::delivery::proof::Proven;
-use crate::delivery::route::{Delivery, OnDead};
+use crate::delivery::route::{DeliveryMode, OnDead};
 use crate::telemetry::metrics::Metrics;
 use bytes::Bytes;
 use hookward_inbox::{
-    Accept, AcceptError, Accepted, ChangeError, Filter, LaneHold, Listed, Outcome, Page, Policy,
-    State, Stats, Stored, Target,
+    Accept, AcceptError, AcceptTarget, Accepted, ChangeError, EntryState, Filter, LaneHold, Listed,
+    Page, Policy, Stats, Stored, TryOutcome,
 };
 use hookward_names::{EventId, SourceName, UpstreamName};
 use hookward_time::{Clock, UnixMillis};
@@ -20,7 +20,7 @@ use std::time::Duration;
 const STILL_FULL: Duration = Duration::from_mins(1);
 
 /// Events that wait, and everything that is done with them.
-pub struct Inbox {
+pub struct InboxStore {
     pub(super) engine: hookward_inbox::Inbox,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Arc<dyn Clock>,
@@ -31,7 +31,7 @@ pub struct Inbox {
 /// An event to be stored.
 pub struct Incoming {
     /// `spill` or `queued`.
-    pub delivery: Delivery,
+    pub delivery: DeliveryMode,
     /// A hash of the body.
     pub fingerprint: u64,
     /// How long it is remembered.
@@ -45,19 +45,19 @@ pub struct Incoming {
     /// Its body.
     pub body: Bytes,
     /// The destinations that miss it.
-    pub targets: Vec<Target>,
+    pub targets: Vec<AcceptTarget>,
 }
 
 /// An event that is there for a destination, and is not dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct WaitingEvent {
     /// When it was accepted.
     pub since: UnixMillis,
     /// A hash of the body that was accepted.
     pub fingerprint: u64,
 }
 
-impl Inbox {
+impl InboxStore {
     pub(super) fn new(
         engine: hookward_inbox::Inbox,
         metrics: Arc<Metrics>,
@@ -97,7 +97,8 @@ impl Inbox {
                 self.metrics.inbox_accept.with_label_values(&[""; 0]).observe(took.as_secs_f64());
                 let is_new = |stored: &Stored| !matches!(stored, Stored::Already(_));
                 if accepted.targets.iter().any(is_new) {
-                    let mode = if what.delivery == Delivery::Queued { "queued" } else { "spill" };
+                    let mode =
+                        if what.delivery == DeliveryMode::Queued { "queued" } else { "spill" };
                     self.metrics.inbox_accepted.with_label_values(&[source, mode]).inc();
                 }
             }
@@ -125,11 +126,16 @@ impl Inbox {
 
     /// What it has of an event for a destination, unless that is dead.
     #[must_use]
-    pub fn stands(&self, source: &SourceName, id: &EventId, to: &UpstreamName) -> Option<Standing> {
+    pub fn stands(
+        &self,
+        source: &SourceName,
+        id: &EventId,
+        to: &UpstreamName,
+    ) -> Option<WaitingEvent> {
         let listed = self.engine.find(source.as_str(), id.as_str(), to.as_str())?;
         let since = UnixMillis(i64::try_from(listed.accepted_at).unwrap_or(i64::MAX));
-        let standing = Standing { since, fingerprint: listed.fingerprint };
-        (listed.state != State::Dead).then_some(standing)
+        let standing = WaitingEvent { since, fingerprint: listed.fingerprint };
+        (listed.state != EntryState::Dead).then_some(standing)
     }
 
     /// The word for how an event stands for a destination, and since when it is there.
@@ -143,17 +149,22 @@ impl Inbox {
         let listed = self.engine.find(source.as_str(), id.as_str(), to.as_str())?;
         let since = UnixMillis(i64::try_from(listed.accepted_at).unwrap_or(i64::MAX));
         let word = match listed.state {
-            State::Ready | State::Waiting | State::InFlight => "queued",
-            State::Dead => "dead",
-            State::Delivered => "delivered",
-            State::Discarded => "discarded",
+            EntryState::Ready | EntryState::Waiting | EntryState::InFlight => "queued",
+            EntryState::Dead => "dead",
+            EntryState::Delivered => "delivered",
+            EntryState::Discarded => "discarded",
         };
         Some((word, since))
     }
 
     /// The state of an event for a destination.
     #[must_use]
-    pub fn state(&self, source: &SourceName, id: &EventId, to: &UpstreamName) -> Option<State> {
+    pub fn state(
+        &self,
+        source: &SourceName,
+        id: &EventId,
+        to: &UpstreamName,
+    ) -> Option<EntryState> {
         self.engine.state(source.as_str(), id.as_str(), to.as_str())
     }
 
@@ -170,7 +181,7 @@ impl Inbox {
     }
 
     /// Learns how a live attempt ended.
-    pub fn learn(&self, to: &UpstreamName, outcome: Outcome) {
+    pub fn learn(&self, to: &UpstreamName, outcome: TryOutcome) {
         self.engine.learn(to.as_str(), outcome);
     }
 
@@ -267,7 +278,7 @@ impl Inbox {
     }
 }
 
-impl fmt::Debug for Inbox {
+impl fmt::Debug for InboxStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inbox").finish_non_exhaustive()
     }

@@ -1,9 +1,9 @@
 //! Takes what is due and sends it, for as long as the process serves.
 
 use super::sending::{self, Sending};
-use super::store::Inbox;
-use crate::delivery::gate::Gate;
-use crate::request::Held;
+use super::store::InboxStore;
+use crate::delivery::gate::SharedState;
+use crate::request::MemoryShare;
 use crate::telemetry::metrics::Counted;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 
 /// Takes memory for a body of so many bytes; `None` if there is none to be had now.
-pub type Reserve = Arc<dyn Fn(usize) -> Option<Box<dyn Held>> + Send + Sync>;
+pub type Reserve = Arc<dyn Fn(usize) -> Option<Box<dyn MemoryShare>> + Send + Sync>;
 
 /// Attempts at once at an upstream that has no `max_concurrent` of its own.
 const AT_ONCE: usize = 64;
@@ -29,8 +29,8 @@ const BEFORE_ANOTHER: Duration = Duration::from_secs(1);
 
 /// Sends what is due.
 pub struct Worker {
-    inbox: Arc<Inbox>,
-    gate: Arc<Gate>,
+    inbox: Arc<InboxStore>,
+    gate: Arc<SharedState>,
     reserve: Reserve,
     /// Places of each upstream, whatever the configuration.
     places: Mutex<HashMap<String, Arc<Semaphore>>>,
@@ -39,8 +39,8 @@ pub struct Worker {
 impl Worker {
     /// Starts one on the current runtime. It ends when `stop` says so, and then begins no attempt.
     pub fn start(
-        inbox: Arc<Inbox>,
-        gate: Arc<Gate>,
+        inbox: Arc<InboxStore>,
+        gate: Arc<SharedState>,
         reserve: Reserve,
         stop: watch::Receiver<bool>,
     ) {

@@ -12,8 +12,8 @@ mod status;
 pub use reload::Origin;
 
 use crate::config::{CertificateEnd, Config, DedupeSettings, StoreSettings, UpstreamTls};
-use crate::delivery::answer::{Answer, End};
-use crate::delivery::gate::{Gate, Snapshot};
+use crate::delivery::answer::{Answer, DestinationOutcome};
+use crate::delivery::gate::{SharedState, Snapshot};
 use crate::delivery::lifecycle;
 use crate::delivery::report::SpanSink;
 use crate::edge::Door;
@@ -67,7 +67,7 @@ fn list(faults: &[UpstreamFault]) -> String {
 
 /// Everything behind the listeners.
 pub struct Runtime {
-    gate: Arc<Gate>,
+    gate: Arc<SharedState>,
     edge: Arc<Edge>,
     upstreams: ArcSwap<Upstreams>,
     /// `None` for a configuration that is no file, as the demo's.
@@ -103,7 +103,7 @@ impl Runtime {
             metrics.config_reloads.with_label_values(&[result]);
         }
         let store = open_store(&config.dedupe, &clock).await?;
-        let claims: Arc<Claims<End>> = Claims::new(store, clock.clone());
+        let claims: Arc<Claims<DestinationOutcome>> = Claims::new(store, clock.clone());
         let upstreams = Upstreams::new(&config.upstreams, &metrics, clock.clone())
             .map_err(StartError::Upstreams)?;
         upstreams.start();
@@ -120,7 +120,7 @@ impl Runtime {
             _ => None,
         };
         let snapshot = Snapshot::new(config, &*upstreams, &metrics, &clock, None);
-        let gate = Arc::new(Gate::new(clock, metrics, claims, snapshot));
+        let gate = Arc::new(SharedState::new(clock, metrics, claims, snapshot));
         if let Some(inbox) = inbox {
             inboxes::serve(&gate, &edge, inbox);
         }

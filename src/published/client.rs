@@ -97,7 +97,7 @@ impl Hash for Ask {
 
 /// What a site answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct SiteAnswer {
     /// Its body.
     pub body: Vec<u8>,
     /// For how long it is good.
@@ -111,7 +111,7 @@ pub trait Fetch: Send + Sync {
     ///
     /// # Errors
     /// A sentence for the log and for `/status`; it names no credential.
-    async fn fetch(&self, ask: &Ask) -> Result<Answer, String>;
+    async fn fetch(&self, ask: &Ask) -> Result<SiteAnswer, String>;
 }
 
 /// Asks over the network.
@@ -134,7 +134,7 @@ impl HttpsClient {
     ///
     /// # Errors
     /// As [`Fetch::fetch`].
-    pub fn ask(&self, ask: &Ask) -> Result<Answer, String> {
+    pub fn ask(&self, ask: &Ask) -> Result<SiteAnswer, String> {
         let agent = self.agent.get_or_init(|| agent(&self.settings));
         let agent = agent.as_ref().map_err(Clone::clone)?;
         let url = ask.url.as_str();
@@ -162,13 +162,13 @@ impl HttpsClient {
         );
         let limited = answer.body_mut().with_config().limit(LARGEST_BYTES);
         let body = limited.read_to_vec().map_err(|fault| plain(&fault))?;
-        Ok(Answer { body, fresh_for })
+        Ok(SiteAnswer { body, fresh_for })
     }
 }
 
 #[async_trait]
 impl Fetch for HttpsClient {
-    async fn fetch(&self, ask: &Ask) -> Result<Answer, String> {
+    async fn fetch(&self, ask: &Ask) -> Result<SiteAnswer, String> {
         let (client, ask) = (self.clone(), ask.clone());
         let asked = tokio::task::spawn_blocking(move || client.ask(&ask));
         asked.await.unwrap_or_else(|_| Err("the question broke off".to_owned()))

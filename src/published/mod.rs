@@ -13,9 +13,9 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-pub use client::{Answer, Ask, Fetch, HttpsClient};
+pub use client::{Ask, Fetch, HttpsClient, SiteAnswer};
 pub use once::fetch_each;
-pub use source::{SourceKeys, Standing};
+pub use source::{KeysStatus, SourceKeys};
 
 use crate::config::FetchSettings;
 use crate::delivery::source::Source;

@@ -1,6 +1,6 @@
 //! One place where keys are: what it answered last, and when it may be asked again.
 
-use super::client::{Answer, Ask, Wants};
+use super::client::{Ask, SiteAnswer, Wants};
 use hookward_time::{Clock, UnixMillis};
 use hookward_verify::certificates::Certificate;
 use hookward_verify::keys::KeySet;
@@ -22,13 +22,13 @@ pub(super) enum Published {
 
 pub(super) struct Site {
     ask: Ask,
-    state: Mutex<State>,
+    state: Mutex<SiteState>,
     /// How many questions have ended.
     ended: watch::Sender<u64>,
 }
 
 #[derive(Default)]
-struct State {
+struct SiteState {
     published: Option<Published>,
     fetched: Option<(UnixMillis, Duration)>,
     fresh_for: Duration,
@@ -39,7 +39,7 @@ struct State {
 
 /// What can be told of a place.
 #[derive(Clone, Debug)]
-pub(super) struct Told {
+pub(super) struct SiteStatus {
     pub(super) fetched: Option<(UnixMillis, Duration)>,
     pub(super) last_error: Option<String>,
 }
@@ -58,9 +58,9 @@ impl Site {
         self.state.lock().published.clone()
     }
 
-    pub(super) fn told(&self) -> Told {
+    pub(super) fn told(&self) -> SiteStatus {
         let state = self.state.lock();
-        Told { fetched: state.fetched, last_error: state.last_error.clone() }
+        SiteStatus { fetched: state.fetched, last_error: state.last_error.clone() }
     }
 
     /// Whether it may be asked now. If so it counts as asked, and the caller has to do it.
@@ -75,7 +75,7 @@ impl Site {
     }
 
     /// Takes an answer in; one that cannot be used changes no key.
-    pub(super) fn conclude(&self, answer: Result<Answer, String>, clock: &dyn Clock) {
+    pub(super) fn conclude(&self, answer: Result<SiteAnswer, String>, clock: &dyn Clock) {
         let read = answer.and_then(|answer| {
             let published = match self.ask.wants {
                 Wants::Set | Wants::Key { .. } => {
@@ -120,7 +120,7 @@ impl Site {
     }
 }
 
-impl State {
+impl SiteState {
     fn is_stale(&self, now: Duration) -> bool {
         self.fetched.is_none_or(|(_, at)| now.saturating_sub(at) >= self.fresh_for * 9 / 10)
     }

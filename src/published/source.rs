@@ -28,7 +28,7 @@ const LONGEST_KEY_ID: usize = 128;
 
 /// What is known of a source's keys, for its operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct KeysStatus {
     /// When keys were last fetched; `None`: never.
     pub fetched_at: Option<UnixMillis>,
     /// How long ago that is.
@@ -47,10 +47,10 @@ pub struct SourceKeys {
 
 /// The places that requests to one source have named.
 #[derive(Default)]
-pub(super) struct Named(Mutex<Places>);
+pub(super) struct Named(Mutex<RecentSites>);
 
 #[derive(Default)]
-struct Places {
+struct RecentSites {
     /// The one that was used last is the last.
     sites: Vec<Arc<Site>>,
     /// When one was asked that had nothing yet, in the last minute.
@@ -113,7 +113,7 @@ impl SourceKeys {
 
     /// When the keys were fetched, of the set that is the oldest or the certificate that is the newest.
     #[must_use]
-    pub fn standing(&self) -> Standing {
+    pub fn standing(&self) -> KeysStatus {
         let now = self.all.clock.monotonic();
         let named: Vec<Arc<Site>> = self.named.0.lock().sites.clone();
         let told = if self.sets.is_empty() {
@@ -124,7 +124,7 @@ impl SourceKeys {
             told.min_by_key(|told| told.fetched)
         };
         let fetched = told.as_ref().and_then(|told| told.fetched);
-        Standing {
+        KeysStatus {
             fetched_at: fetched.map(|(wall, _)| wall),
             age: fetched.map(|(_, at)| now.saturating_sub(at)),
             last_error: told.and_then(|told| told.last_error),

@@ -50,7 +50,7 @@ struct Client(Arc<StandIn>);
 
 #[async_trait]
 impl Fetch for Client {
-    async fn fetch(&self, _: &Ask) -> Result<Answer, String> {
+    async fn fetch(&self, _: &Ask) -> Result<SiteAnswer, String> {
         self.0.asked.fetch_add(1, Ordering::SeqCst);
         let held = self.0.held.lock().clone();
         if let Some(held) = held {
@@ -58,7 +58,7 @@ impl Fetch for Client {
         }
         let body = self.0.answer.lock().clone().ok_or("it is down")?;
         let fresh_for = self.0.fresh_for.lock().unwrap_or(Duration::from_hours(1));
-        Ok(Answer { body: body.into_bytes(), fresh_for })
+        Ok(SiteAnswer { body: body.into_bytes(), fresh_for })
     }
 }
 

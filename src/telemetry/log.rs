@@ -11,7 +11,7 @@ use crate::config::{LogFormat, LogSettings};
 use arc_swap::ArcSwap;
 use hookward_time::{Clock, SystemClock};
 use limits::LineLimits;
-use line::Fields;
+use line::LineFields;
 use lost::{Counter, Telling};
 use std::fmt;
 use std::io::IsTerminal as _;
@@ -34,7 +34,7 @@ const LINES_AHEAD: usize = 16 * 1024;
 
 /// The log of this process. Writes what is left when it is dropped.
 #[must_use = "what is dropped at once writes nothing"]
-pub struct Log {
+pub struct Logging {
     /// Changes how it looks and what is in it.
     pub control: LogControl,
     _worker: WorkerGuard,
@@ -44,12 +44,12 @@ pub struct Log {
 ///
 /// # Errors
 /// A sentence if `level` is no filter, or if a subscriber is installed already.
-pub fn install(settings: &LogSettings) -> Result<Log, String> {
+pub fn install(settings: &LogSettings) -> Result<Logging, String> {
     let format = Arc::new(ArcSwap::from_pointee(settings.format));
     let clock = Arc::new(SystemClock::new());
     let limits = LineLimits::new(clock.clone());
     let is_terminal = std::io::stderr().is_terminal();
-    let lines = Lines { format: Arc::clone(&format), clock, limits, is_terminal };
+    let lines = LogLines { format: Arc::clone(&format), clock, limits, is_terminal };
     let counter = Counter::default();
     let (writer, worker) = NonBlockingBuilder::default()
         .buffered_lines_limit(LINES_AHEAD)
@@ -66,7 +66,7 @@ pub fn install(settings: &LogSettings) -> Result<Log, String> {
     builder.finish().with(limits).try_init().map_err(|fault| fault.to_string())?;
     let set_filter = move |filter| handle.reload(filter).map_err(|fault| fault.to_string());
     let control = LogControl { format, set_filter: Box::new(set_filter) };
-    Ok(Log { control, _worker: worker })
+    Ok(Logging { control, _worker: worker })
 }
 
 fn filter(level: &str) -> Result<EnvFilter, String> {
@@ -107,14 +107,14 @@ pub fn json_line(level: &str, message: &str) -> String {
 
 /// Both formats: `timestamp`, `level`, `message`, then the event's fields side by side.
 #[derive(Clone)]
-struct Lines {
+struct LogLines {
     format: Arc<ArcSwap<LogFormat>>,
     clock: Arc<dyn Clock>,
     limits: LineLimits,
     is_terminal: bool,
 }
 
-impl Lines {
+impl LogLines {
     /// The line that says how many were lost.
     fn lost(&self, lines: usize) -> String {
         let mut fields = self.fields();
@@ -127,21 +127,21 @@ impl Lines {
     }
 
     /// Those of a line in the format of now.
-    fn fields(&self) -> Fields {
-        Fields::new(**self.format.load() == LogFormat::Json)
+    fn fields(&self) -> LineFields {
+        LineFields::new(**self.format.load() == LogFormat::Json)
     }
 
     fn write(
         &self,
         line: &mut dyn fmt::Write,
         level: tracing::Level,
-        fields: &Fields,
+        fields: &LineFields,
     ) -> fmt::Result {
         fields.write(line, &self.clock.wall().to_rfc3339(), level, self.is_terminal)
     }
 }
 
-impl<S, N> FormatEvent<S, N> for Lines
+impl<S, N> FormatEvent<S, N> for LogLines
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,

@@ -6,7 +6,7 @@
 //! loaded ([`SourceMetrics`], [`UpstreamMetrics`]). The registry is our own and is passed in, so
 //! tests do not share counters.
 
-use crate::delivery::route::Delivery;
+use crate::delivery::route::DeliveryMode;
 use crate::delivery::source::Source;
 use crate::outcome::{Concern, Outcome, Reason};
 use prometheus::core::Collector;
@@ -300,7 +300,7 @@ impl Metrics {
         if source.uses_inbox() {
             self.inbox_full.with_label_values(&[source.name.as_str()]);
             for route in source.routes.iter().filter(|route| route.uses_inbox()) {
-                let mode = if route.delivery == Delivery::Queued { "queued" } else { "spill" };
+                let mode = if route.delivery == DeliveryMode::Queued { "queued" } else { "spill" };
                 self.inbox_accepted.with_label_values(&[source.name.as_str(), mode]);
             }
         }

@@ -147,11 +147,11 @@ pub(super) struct Address {
     pin: Option<Vec<u8>>,
     /// Exchanges under way.
     pending: AtomicUsize,
-    standing: Mutex<Standing>,
+    standing: Mutex<AddressStanding>,
 }
 
 #[derive(Debug, Default)]
-struct Standing {
+struct AddressStanding {
     /// Exchanges without an answer in a row.
     failures: u32,
     /// Left out until this point of the monotonic clock.
@@ -255,11 +255,11 @@ impl Address {
         if standing.contrary_checks < needed {
             return false;
         }
-        *standing = Standing {
+        *standing = AddressStanding {
             down: !good,
             was_checked: true,
             impression: standing.impression,
-            ..Standing::default()
+            ..AddressStanding::default()
         };
         true
     }
@@ -269,17 +269,17 @@ impl Address {
     }
 
     /// Counts an exchange as under way until the guard is dropped.
-    pub(super) fn begin(self: &Arc<Self>) -> Pending {
+    pub(super) fn begin(self: &Arc<Self>) -> PendingRequest {
         self.pending.fetch_add(1, Ordering::Relaxed);
-        Pending(Arc::clone(self))
+        PendingRequest(Arc::clone(self))
     }
 }
 
 /// An exchange under way.
 #[derive(Debug)]
-pub(super) struct Pending(Arc<Address>);
+pub(super) struct PendingRequest(Arc<Address>);
 
-impl Drop for Pending {
+impl Drop for PendingRequest {
     fn drop(&mut self) {
         self.0.pending.fetch_sub(1, Ordering::Relaxed);
     }

@@ -3,7 +3,9 @@
 
 use super::UpstreamRequest;
 use super::address::{Address, Endpoint};
-use super::exchange::{Fault, Progress, describe, describe_connecting, exchange, request_header};
+use super::exchange::{
+    ExchangeFault, Progress, describe, describe_connecting, exchange, request_header,
+};
 use super::pin::OTHER_CERTIFICATE;
 use crate::config::{HealthCheck, UpstreamSettings};
 use bytes::Bytes;
@@ -129,7 +131,7 @@ async fn check(
     match answer {
         Ok(status) if status.is_success() => Ok(()),
         Ok(status) => Err(format!("it answered {}", status.as_u16())),
-        Err(Fault::TimedOut) => Err(too_late()),
-        Err(Fault::Broken(detail) | Fault::Stale(detail)) => Err(detail),
+        Err(ExchangeFault::TimedOut) => Err(too_late()),
+        Err(ExchangeFault::Broken(detail) | ExchangeFault::Stale(detail)) => Err(detail),
     }
 }

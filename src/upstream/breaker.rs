@@ -14,13 +14,13 @@ const PROBE_TIME: Duration = Duration::from_secs(1);
 
 /// The breaker of one upstream.
 #[derive(Debug)]
-pub(super) struct Breaker {
+pub(super) struct CircuitBreaker {
     settings: BreakerSettings,
-    state: Mutex<State>,
+    state: Mutex<BreakerState>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum BreakerState {
     /// All may pass; so many failures in a row.
     Closed { failures: u32 },
     /// Nobody may pass before this point of the monotonic clock; then one, as a probe.
@@ -29,17 +29,17 @@ enum State {
     Probing,
 }
 
-impl Breaker {
+impl CircuitBreaker {
     pub(super) const fn new(settings: BreakerSettings) -> Self {
-        Self { settings, state: Mutex::new(State::Closed { failures: 0 }) }
+        Self { settings, state: Mutex::new(BreakerState::Closed { failures: 0 }) }
     }
 
     /// Why nobody may pass now: the time after which to try again. Changes nothing.
     pub(super) fn refusal(&self, now: Duration) -> Option<Duration> {
         match *self.state.lock() {
-            State::Open { until } if until > now => Some(until.saturating_sub(now)),
-            State::Probing => Some(PROBE_TIME),
-            State::Closed { .. } | State::Open { .. } => None,
+            BreakerState::Open { until } if until > now => Some(until.saturating_sub(now)),
+            BreakerState::Probing => Some(PROBE_TIME),
+            BreakerState::Closed { .. } | BreakerState::Open { .. } => None,
         }
     }
 
@@ -49,12 +49,12 @@ impl Breaker {
             return Err(wait);
         }
         let mut state = self.state.lock();
-        let probe = !matches!(*state, State::Closed { .. });
-        if *state == State::Probing {
+        let probe = !matches!(*state, BreakerState::Closed { .. });
+        if *state == BreakerState::Probing {
             return Err(PROBE_TIME);
         }
         if probe {
-            *state = State::Probing;
+            *state = BreakerState::Probing;
         }
         Ok(Admission { breaker: self, probe, judged: false })
     }
@@ -63,7 +63,7 @@ impl Breaker {
 /// Leave to make one attempt. Dropped without a verdict, it was none.
 #[derive(Debug)]
 pub(super) struct Admission<'a> {
-    breaker: &'a Breaker,
+    breaker: &'a CircuitBreaker,
     probe: bool,
     judged: bool,
 }
@@ -72,23 +72,23 @@ impl Admission<'_> {
     /// An answer came.
     pub(super) fn succeeded(mut self) {
         self.judged = true;
-        *self.breaker.state.lock() = State::Closed { failures: 0 };
+        *self.breaker.state.lock() = BreakerState::Closed { failures: 0 };
     }
 
     /// None came.
     pub(super) fn failed(mut self, now: Duration) {
         self.judged = true;
         let settings = self.breaker.settings;
-        let open = State::Open { until: now.saturating_add(settings.open_for) };
+        let open = BreakerState::Open { until: now.saturating_add(settings.open_for) };
         let mut state = self.breaker.state.lock();
         *state = match *state {
-            State::Closed { failures } if failures + 1 < settings.failures => {
-                State::Closed { failures: failures + 1 }
+            BreakerState::Closed { failures } if failures + 1 < settings.failures => {
+                BreakerState::Closed { failures: failures + 1 }
             }
-            State::Closed { .. } => open,
+            BreakerState::Closed { .. } => open,
             // A straggler from before says nothing new.
             other if !self.probe => other,
-            State::Open { .. } | State::Probing => open,
+            BreakerState::Open { .. } | BreakerState::Probing => open,
         };
     }
 }
@@ -96,7 +96,7 @@ impl Admission<'_> {
 impl Drop for Admission<'_> {
     fn drop(&mut self) {
         if self.probe && !self.judged {
-            *self.breaker.state.lock() = State::Open { until: Duration::ZERO };
+            *self.breaker.state.lock() = BreakerState::Open { until: Duration::ZERO };
         }
     }
 }
@@ -109,11 +109,11 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    fn breaker() -> Breaker {
-        Breaker::new(BreakerSettings { failures: 3, open_for: seconds(10) })
+    fn breaker() -> CircuitBreaker {
+        CircuitBreaker::new(BreakerSettings { failures: 3, open_for: seconds(10) })
     }
 
-    fn opened_at(now: Duration) -> Breaker {
+    fn opened_at(now: Duration) -> CircuitBreaker {
         let breaker = breaker();
         for _ in 0..3 {
             breaker.admit(now).unwrap().failed(now);

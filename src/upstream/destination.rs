@@ -7,13 +7,13 @@
 
 use super::address::{Address, Endpoint, any_healthy};
 use super::background;
-use super::breaker::Breaker;
-use super::evidence::{Counters, Standing};
-use super::exchange::{self, Fault, Progress};
+use super::breaker::CircuitBreaker;
+use super::evidence::{SocketCounters, SocketState};
+use super::exchange::{self, ExchangeFault, Progress};
 use super::experience::{Experience, LastResult};
-use super::gate::Gate;
+use super::gate::ConcurrencyLimit;
 use super::pin::OTHER_CERTIFICATE;
-use super::reply::{Arrived, Held};
+use super::reply::{ArrivedReply, Held};
 use super::{Forwarded, Spare, UpstreamRequest};
 use crate::config::{Balance, UpstreamSettings};
 use crate::telemetry::metrics::{UpstreamMetrics, UpstreamResult};
@@ -54,8 +54,8 @@ pub(super) struct Destination {
     /// Of the TLS files that were read; 0 without.
     fingerprint: u64,
     endpoints: Vec<Arc<Endpoint>>,
-    gate: Option<Gate>,
-    breaker: Option<Breaker>,
+    gate: Option<ConcurrencyLimit>,
+    breaker: Option<CircuitBreaker>,
     /// Where the next round begins.
     turn: AtomicUsize,
     /// Reused connections that had ended before a request could be accepted on them.
@@ -77,8 +77,10 @@ impl Destination {
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
-            gate: settings.max_concurrent.map(|places| Gate::new(places, settings.max_waiting)),
-            breaker: settings.breaker.map(Breaker::new),
+            gate: settings
+                .max_concurrent
+                .map(|places| ConcurrencyLimit::new(places, settings.max_waiting)),
+            breaker: settings.breaker.map(CircuitBreaker::new),
             settings,
             fingerprint,
             endpoints,
@@ -115,7 +117,7 @@ impl Destination {
 
     /// How many attempts that nobody waits for may begin now.
     pub(super) fn room(&self) -> usize {
-        self.gate.as_ref().map_or(usize::MAX, Gate::room)
+        self.gate.as_ref().map_or(usize::MAX, ConcurrencyLimit::room)
     }
 
     /// A place for one of them, or how long to wait before asking again.
@@ -242,7 +244,7 @@ impl Destination {
         request: &UpstreamRequest,
         mut place: Option<OwnedSemaphorePermit>,
         deadline: Instant,
-    ) -> Result<Arrived, Forwarded> {
+    ) -> Result<ArrivedReply, Forwarded> {
         let url_path = self.settings.urls.first().and_then(|url| url.path.as_deref());
         let mut detail = String::new();
         for (endpoint, address) in self.candidates(deadline).await? {
@@ -283,7 +285,7 @@ impl Destination {
                 match outcome {
                     Ok(status) => {
                         address.answered(!status.is_server_error());
-                        return Ok(Arrived {
+                        return Ok(ArrivedReply {
                             session,
                             status,
                             request_complete: sent_whole,
@@ -293,16 +295,16 @@ impl Destination {
                             _held: Held { _pending: pending, _place: place.take() },
                         });
                     }
-                    Err(Fault::Stale(fault)) => {
+                    Err(ExchangeFault::Stale(fault)) => {
                         #[cfg(test)]
                         self.stale.fetch_add(1, Ordering::Relaxed);
                         detail = fault;
                     }
-                    Err(Fault::TimedOut) => {
+                    Err(ExchangeFault::TimedOut) => {
                         address.failed(&self.settings, self.clock.monotonic());
                         return Err(Forwarded::TimedOut { sent_whole });
                     }
-                    Err(Fault::Broken(detail)) => {
+                    Err(ExchangeFault::Broken(detail)) => {
                         address.failed(&self.settings, self.clock.monotonic());
                         return Err(Forwarded::Broken { sent_whole, detail });
                     }
@@ -366,13 +368,13 @@ impl Destination {
         address: &Address,
         may_reuse: bool,
         deadline: Instant,
-    ) -> Result<(HttpSession, Option<Counters>), String> {
+    ) -> Result<(HttpSession, Option<SocketCounters>), String> {
         if may_reuse && let Some(stream) = address.idle.take() {
             let socket = stream.id();
             let session = HttpSession::new_with_options(stream, &address.fresh);
             // The other side may have ended it, which nobody has read yet. Without the kernel's word
             // the socket is asked, which knows of a reset only.
-            let Standing { is_open, counters } = Standing::of(session.digest());
+            let SocketState { is_open, counters } = SocketState::of(session.digest());
             if is_open.unwrap_or_else(|| address.fresh.matches_fd(socket))
                 && address.accepts(&session)
             {

@@ -14,7 +14,7 @@ use pingora::protocols::l4::ext::TCP_INFO;
 
 /// A connection's counters of sent and acknowledged bytes, before a request was written on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Counters {
+pub(super) struct SocketCounters {
     sent: u64,
     acknowledged: u64,
 }
@@ -22,27 +22,27 @@ pub(super) struct Counters {
 /// A connection that was idle, as the kernel knows it before a request is written on it. One system
 /// call tells both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Standing {
+pub(super) struct SocketState {
     /// Neither side has ended it, read or unread; `None` if the kernel does not tell.
     pub(super) is_open: Option<bool>,
     /// What the evidence is held against.
-    pub(super) counters: Option<Counters>,
+    pub(super) counters: Option<SocketCounters>,
 }
 
 /// `TCP_ESTABLISHED` of the kernel. A received FIN makes it `TCP_CLOSE_WAIT`, a reset `TCP_CLOSE`.
 const ESTABLISHED: u8 = 1;
 
-impl Standing {
+impl SocketState {
     pub(super) fn of(connection: &Digest) -> Self {
         let info = connection.socket_digest.as_ref().and_then(|socket| socket.tcp_info());
         Self {
             is_open: info.as_ref().map(|info| info.tcpi_state == ESTABLISHED),
-            counters: info.as_ref().and_then(Counters::told_by),
+            counters: info.as_ref().and_then(SocketCounters::told_by),
         }
     }
 }
 
-impl Counters {
+impl SocketCounters {
     /// As the kernel tells them; `None` if it does not.
     fn of(connection: &Digest) -> Option<Self> {
         Self::told_by(&connection.socket_digest.as_ref()?.tcp_info()?)
@@ -57,26 +57,31 @@ impl Counters {
     }
 
     /// Whether a request that was written since cannot have been accepted.
-    pub(super) fn prove_unaccepted(self, connection: &Digest, end: End, request: Segments) -> bool {
+    pub(super) fn prove_unaccepted(
+        self,
+        connection: &Digest,
+        end: ConnectionEnd,
+        request: Segments,
+    ) -> bool {
         Self::of(connection).is_some_and(|now| self.proves_unaccepted_by(now, end, request))
     }
 
-    const fn proves_unaccepted_by(self, now: Self, end: End, request: Segments) -> bool {
+    const fn proves_unaccepted_by(self, now: Self, end: ConnectionEnd, request: Segments) -> bool {
         let nothing_left = now.sent == self.sent;
         let nothing_acknowledged = now.acknowledged == self.acknowledged;
         nothing_left
             || nothing_acknowledged
                 && match end {
-                    End::Closed => true,
-                    End::Reset => matches!(request, Segments::TwoOrMore),
-                    End::Other => false,
+                    ConnectionEnd::Closed => true,
+                    ConnectionEnd::Reset => matches!(request, Segments::TwoOrMore),
+                    ConnectionEnd::Other => false,
                 }
     }
 }
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum ConnectionEnd {
     /// In order: the end of the stream was read, and no reset was reported at any time.
     Closed,
     /// A reset was reported.
@@ -101,20 +106,20 @@ mod tests {
     #[test]
     fn only_these_are_evidence() {
         use Segments::{One, TwoOrMore};
-        let before = Counters { sent: 79, acknowledged: 80 };
+        let before = SocketCounters { sent: 79, acknowledged: 80 };
         for (sent, acknowledged, end, request, unaccepted) in [
-            (79, 80, End::Other, One, true),
-            (79, 80, End::Closed, TwoOrMore, true),
-            (153, 80, End::Closed, One, true),
-            (153, 80, End::Closed, TwoOrMore, true),
-            (153, 80, End::Reset, TwoOrMore, true),
-            (153, 80, End::Reset, One, false),
-            (153, 80, End::Other, TwoOrMore, false),
-            (153, 81, End::Closed, TwoOrMore, false),
-            (153, 154, End::Closed, TwoOrMore, false),
-            (153, 154, End::Reset, TwoOrMore, false),
+            (79, 80, ConnectionEnd::Other, One, true),
+            (79, 80, ConnectionEnd::Closed, TwoOrMore, true),
+            (153, 80, ConnectionEnd::Closed, One, true),
+            (153, 80, ConnectionEnd::Closed, TwoOrMore, true),
+            (153, 80, ConnectionEnd::Reset, TwoOrMore, true),
+            (153, 80, ConnectionEnd::Reset, One, false),
+            (153, 80, ConnectionEnd::Other, TwoOrMore, false),
+            (153, 81, ConnectionEnd::Closed, TwoOrMore, false),
+            (153, 154, ConnectionEnd::Closed, TwoOrMore, false),
+            (153, 154, ConnectionEnd::Reset, TwoOrMore, false),
         ] {
-            let now = Counters { sent, acknowledged };
+            let now = SocketCounters { sent, acknowledged };
             assert_eq!(
                 before.proves_unaccepted_by(now, end, request),
                 unaccepted,

@@ -4,7 +4,7 @@
 //! Knows neither addresses nor what becomes of the answer.
 
 use super::UpstreamRequest;
-use super::evidence::{Counters, End, Segments};
+use super::evidence::{ConnectionEnd, Segments, SocketCounters};
 use crate::delivery::headers::capitalized;
 use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderValue, StatusCode, Version};
@@ -31,7 +31,7 @@ const MAX_INFORMATIONAL: usize = 32;
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(super) enum ExchangeFault {
     /// The deadline passed.
     TimedOut,
     /// The connection ended or what came is not HTTP.
@@ -52,12 +52,12 @@ pub(super) struct Progress {
 /// destination may answer before). `before`: of a reused connection.
 pub(super) async fn exchange(
     session: &mut HttpSession,
-    before: Option<Counters>,
+    before: Option<SocketCounters>,
     header: RequestHeader,
     request: &UpstreamRequest,
     deadline: Instant,
     progress: &mut Progress,
-) -> Result<StatusCode, Fault> {
+) -> Result<StatusCode, ExchangeFault> {
     let written = timeout_at(deadline, write(session, header, &request.body)).await;
     progress.sent_whole = matches!(written, Ok(Ok(())));
     let (write_error, read_until) = match written {
@@ -68,20 +68,20 @@ pub(super) async fn exchange(
     let read_error = match timeout_at(read_until, read_head(session)).await {
         Ok(Ok(status)) => return Ok(status),
         Ok(Err(error)) => Some(error),
-        Err(_) if write_error.is_none() => return Err(Fault::TimedOut),
+        Err(_) if write_error.is_none() => return Err(ExchangeFault::TimedOut),
         Err(_) => None,
     };
     let end = ending(write_error.as_ref(), read_error.as_ref());
     let detail = match (write_error, read_error) {
-        (_, Some(HeadError::Invalid(detail))) => return Err(Fault::Broken(detail)),
+        (_, Some(HeadError::Invalid(detail))) => return Err(ExchangeFault::Broken(detail)),
         (Some(error), _) | (None, Some(HeadError::Connection(error))) => describe(&error),
         (None, None) => String::new(),
     };
     let segments = if request.body.is_empty() { Segments::One } else { Segments::TwoOrMore };
     if before.is_some_and(|before| before.prove_unaccepted(session.digest(), end, segments)) {
-        return Err(Fault::Stale(detail));
+        return Err(ExchangeFault::Stale(detail));
     }
-    Err(Fault::Broken(detail))
+    Err(ExchangeFault::Broken(detail))
 }
 
 /// The head of the request as it goes out: one `Host`, one `Content-Length`.
@@ -190,17 +190,17 @@ fn innermost(error: &BError) -> &pingora::Error {
 
 /// How the connection ended, by the errors that it gave. A reset is reported once, to whichever
 /// operation comes first; after it, reading gives the end of the stream too.
-fn ending(write: Option<&BError>, read: Option<&HeadError>) -> End {
+fn ending(write: Option<&BError>, read: Option<&HeadError>) -> ConnectionEnd {
     let read = match read {
         Some(HeadError::Connection(error)) => Some(error),
         Some(HeadError::Invalid(_)) | None => None,
     };
     if [write, read].into_iter().flatten().any(is_reset) {
-        End::Reset
+        ConnectionEnd::Reset
     } else if read.is_some_and(is_end_of_stream) {
-        End::Closed
+        ConnectionEnd::Closed
     } else {
-        End::Other
+        ConnectionEnd::Other
     }
 }
 

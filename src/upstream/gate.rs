@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 /// The gate of one upstream.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(super) struct ConcurrencyLimit {
     places: Arc<Semaphore>,
     /// Of the places, those that attempts may take that no sender waits for.
     background: Arc<Semaphore>,
@@ -22,7 +22,7 @@ pub(super) struct Gate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Full;
 
-impl Gate {
+impl ConcurrencyLimit {
     pub(super) fn new(places: usize, max_waiting: usize) -> Self {
         let places = places.clamp(1, Semaphore::MAX_PERMITS);
         // A quarter stays for events that a sender waits for.
@@ -59,18 +59,18 @@ impl Gate {
         }
     }
 
-    fn wait(&self) -> Result<Waiting<'_>, Full> {
+    fn wait(&self) -> Result<WaitingRequest<'_>, Full> {
         let claimed = self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {
             (waiting < self.max_waiting).then_some(waiting + 1)
         });
-        claimed.map(|_| Waiting(&self.waiting)).map_err(|_| Full)
+        claimed.map(|_| WaitingRequest(&self.waiting)).map_err(|_| Full)
     }
 }
 
 /// One in the waiting room.
-struct Waiting<'a>(&'a AtomicUsize);
+struct WaitingRequest<'a>(&'a AtomicUsize);
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingRequest<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -83,7 +83,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_quarter_stays_for_those_who_are_waited_for_and_they_go_first() {
-        let gate = Gate::new(8, 2);
+        let gate = ConcurrencyLimit::new(8, 2);
         let deadline = Instant::now() + Duration::from_secs(5);
         let mut spare: Vec<_> = std::iter::from_fn(|| gate.spare()).collect();
         assert_eq!((spare.len(), gate.room()), (6, 0));
@@ -95,13 +95,13 @@ mod tests {
         }
         drop((live, spare));
         assert_eq!(gate.room(), 6);
-        let only = Gate::new(1, 2);
+        let only = ConcurrencyLimit::new(1, 2);
         assert!(only.spare().is_some(), "a single place is shared");
     }
 
     #[tokio::test(start_paused = true)]
     async fn as_many_wait_as_may_and_the_next_is_refused_at_once() {
-        let gate = Arc::new(Gate::new(1, 2));
+        let gate = Arc::new(ConcurrencyLimit::new(1, 2));
         let deadline = Instant::now() + Duration::from_secs(5);
         let inside = gate.enter(deadline).await.unwrap();
         let [one, two] = [(); 2].map(|()| {

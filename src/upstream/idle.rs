@@ -24,18 +24,18 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// The idle connections of an address.
 #[derive(Debug, Default)]
-pub(super) struct Idle(Mutex<Kept>);
+pub(super) struct Idle(Mutex<IdleSet>);
 
 #[derive(Debug, Default)]
-struct Kept {
+struct IdleSet {
     /// The one that was used last at the back.
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<IdleConnection>,
     /// Whether a task looks for those that are to be closed.
     watched: bool,
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct IdleConnection {
     stream: Stream,
     until: Instant,
 }
@@ -62,7 +62,7 @@ impl Idle {
     /// Keeps a connection that is through with its exchange, until the other side ends it or
     /// `for_at_most` is over. Must be called on a runtime.
     pub(super) fn keep(self: &Arc<Self>, stream: Stream, for_at_most: Duration) {
-        let waiting = Waiting { stream, until: Instant::now() + for_at_most };
+        let waiting = IdleConnection { stream, until: Instant::now() + for_at_most };
         let (oldest, watched) = {
             let mut kept = self.0.lock();
             let is_full = kept.waiting.len() >= MOST;
@@ -107,7 +107,7 @@ impl Idle {
     }
 }
 
-impl Waiting {
+impl IdleConnection {
     /// Whether it may be used: its time is not up, and nothing came on it, neither the end nor an
     /// answer to nothing.
     fn serves(&mut self, now: Instant) -> bool {

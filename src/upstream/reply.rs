@@ -4,7 +4,7 @@
 //! head counts, and for the log the beginning of the body, if that is asked for. A short body is read past, so that
 //! the connection can serve again.
 
-use super::address::{Address, Pending};
+use super::address::{Address, PendingRequest};
 use super::{BrokenOff, ReplyBody, UpstreamAnswer};
 use crate::delivery::headers::end_to_end;
 use bytes::{Bytes, BytesMut};
@@ -31,7 +31,7 @@ const DRAIN_BYTES: usize = 64 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// An answer whose head is there.
-pub(super) struct Arrived {
+pub(super) struct ArrivedReply {
     pub(super) session: HttpSession,
     pub(super) status: StatusCode,
     /// The request was written to its end, so the connection is in a known state afterwards.
@@ -46,7 +46,7 @@ pub(super) struct Arrived {
     pub(super) _held: Held,
 }
 
-impl Arrived {
+impl ArrivedReply {
     /// Makes the answer of it. A 2xx that breaks off or stalls after its head stays a 2xx: the
     /// destination took the event. Its body is then empty, or cut where it was being streamed.
     pub(super) async fn into_answer(mut self, deadline: Instant) -> UpstreamAnswer {
@@ -124,7 +124,7 @@ impl Arrived {
         // a cut body look complete.
         let (sender, rest) = mpsc::channel(PIECES_AHEAD + 1);
         if let Ok(last_word) = sender.clone().try_reserve_owned() {
-            let ending = Ending(Some(last_word));
+            let ending = StreamEnding(Some(last_word));
             tokio::spawn(self.relay(sender, ending, deadline));
         }
         ReplyBody::Streamed { first, rest }
@@ -133,7 +133,7 @@ impl Arrived {
     async fn relay(
         mut self,
         sender: mpsc::Sender<Result<Bytes, BrokenOff>>,
-        mut ending: Ending,
+        mut ending: StreamEnding,
         deadline: Instant,
     ) {
         loop {
@@ -197,9 +197,9 @@ fn joined(first: Bytes, collected: BytesMut) -> Bytes {
 }
 
 /// Says that the body broke off, unless it is told that it did not; also when the task is dropped.
-struct Ending(Option<mpsc::OwnedPermit<Result<Bytes, BrokenOff>>>);
+struct StreamEnding(Option<mpsc::OwnedPermit<Result<Bytes, BrokenOff>>>);
 
-impl Drop for Ending {
+impl Drop for StreamEnding {
     fn drop(&mut self) {
         if let Some(last_word) = self.0.take() {
             last_word.send(Err(BrokenOff));
@@ -265,6 +265,6 @@ mod tests {
 /// Places that an exchange takes until its answer was read.
 #[derive(Debug)]
 pub(super) struct Held {
-    pub(super) _pending: Pending,
+    pub(super) _pending: PendingRequest,
     pub(super) _place: Option<OwnedSemaphorePermit>,
 }

@@ -67,7 +67,7 @@ impl Upstreams {
     /// What [`Upstreams::new`] would complain about, without making anything.
     #[must_use]
     pub fn check(settings: &[UpstreamSettings]) -> Vec<UpstreamFault> {
-        settings.iter().filter_map(|upstream| Prepared::of(upstream).err()).collect()
+        settings.iter().filter_map(|upstream| PreparedUpstreams::of(upstream).err()).collect()
     }
 
     /// The upstreams of another configuration over the same connections. One whose settings and
@@ -82,7 +82,7 @@ impl Upstreams {
     ) -> Result<Self, Vec<UpstreamFault>> {
         let (mut prepared, mut faults) = (Vec::with_capacity(settings.len()), Vec::new());
         for upstream in settings {
-            match Prepared::of(upstream) {
+            match PreparedUpstreams::of(upstream) {
                 Ok(upstream) => prepared.push(upstream),
                 Err(fault) => faults.push(fault),
             }
@@ -136,8 +136,8 @@ impl Upstreams {
         &self.by_name[name]
     }
 
-    fn destination(&self, prepared: Prepared<'_>, metrics: &Metrics) -> Arc<Destination> {
-        let Prepared { settings, tls, hosts } = prepared;
+    fn destination(&self, prepared: PreparedUpstreams<'_>, metrics: &Metrics) -> Arc<Destination> {
+        let PreparedUpstreams { settings, tls, hosts } = prepared;
         let fingerprint = tls.as_ref().map_or(0, |tls| tls.fingerprint);
         let before = self.by_name.get(&settings.name);
         if let Some(same) = before.filter(|before| before.is_as(settings, fingerprint)) {
@@ -158,14 +158,14 @@ impl Upstreams {
 }
 
 /// An upstream of which everything that can be wrong was looked at.
-struct Prepared<'a> {
+struct PreparedUpstreams<'a> {
     settings: &'a UpstreamSettings,
     tls: Option<TlsMaterial>,
     /// The `Host` header of each URL.
     hosts: Vec<HeaderValue>,
 }
 
-impl<'a> Prepared<'a> {
+impl<'a> PreparedUpstreams<'a> {
     fn of(settings: &'a UpstreamSettings) -> Result<Self, UpstreamFault> {
         let hosts: Result<_, _> =
             settings.urls.iter().map(|url| HeaderValue::from_str(&url.authority)).collect();

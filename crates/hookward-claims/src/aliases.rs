@@ -4,7 +4,7 @@
 //! fail pushes one of them out. One of either kind that has to go before its time is counted.
 
 use super::delivered::Delivered;
-use crate::{Counters, Key};
+use crate::{ClaimKey, Counters};
 use hookward_time::Clock;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +12,8 @@ use std::time::Duration;
 /// Aliases in memory: at most so many of either kind, the oldest forgotten first.
 #[derive(Clone)]
 pub(super) struct Aliases {
-    of_delivered: Delivered<Key>,
-    of_others: Delivered<Key>,
+    of_delivered: Delivered<ClaimKey>,
+    of_others: Delivered<ClaimKey>,
 }
 
 impl Aliases {
@@ -26,18 +26,18 @@ impl Aliases {
     }
 
     /// The key that `alias` points at. Whether that key still stands is not known here.
-    pub(super) fn find(&self, alias: Key) -> Option<Key> {
+    pub(super) fn find(&self, alias: ClaimKey) -> Option<ClaimKey> {
         // Where there are two, the event that was delivered does not stand any more.
         self.of_others.find(alias).or_else(|| self.of_delivered.find(alias))
     }
 
     /// Points `alias` at `to`, for `keep`.
-    pub(super) fn link(&self, alias: Key, to: Key, keep: Duration) {
+    pub(super) fn link(&self, alias: ClaimKey, to: ClaimKey, keep: Duration) {
         self.of_others.remember(alias, to, keep);
     }
 
     /// Points `alias` at the key of a delivered event, for `keep`.
-    pub(super) fn link_delivered(&self, alias: Key, to: Key, keep: Duration) {
+    pub(super) fn link_delivered(&self, alias: ClaimKey, to: ClaimKey, keep: Duration) {
         self.of_delivered.remember(alias, to, keep);
         // Last, so that nobody finds it in neither.
         self.of_others.forget(alias);
@@ -45,7 +45,7 @@ impl Aliases {
 
     /// Counts `alias` among those of delivered events from now on, for `left`. One that another
     /// event came with since then stays with that.
-    pub(super) fn promote(&self, alias: Key, to: Key, left: Duration) {
+    pub(super) fn promote(&self, alias: ClaimKey, to: ClaimKey, left: Duration) {
         if self.find(alias).is_none_or(|first| first == to) {
             self.link_delivered(alias, to, left);
         }
@@ -60,7 +60,7 @@ impl Aliases {
 
 #[cfg(test)]
 mod tests {
-    use crate::{ClaimStore, Fence, Intent, Key, MemoryStore, Standing, Target, Verdict};
+    use crate::{ClaimKey, ClaimStore, Fence, Intent, MemoryStore, Standing, Target, Verdict};
     use hookward_time::{Clock, ManualClock, UnixMillis};
     use std::sync::Arc;
     use std::time::Duration;
@@ -68,15 +68,15 @@ mod tests {
     const HOUR: Duration = Duration::from_hours(1);
 
     async fn claim(store: &MemoryStore, id: &str, alias: &str, fence: u64) -> Standing {
-        let key = Key::of(&"shop".into(), &id.into(), &"erp".into());
-        let alias = Some(Key::of_alias(&"shop".into(), alias, &"erp".into()));
+        let key = ClaimKey::of(&"shop".into(), &id.into(), &"erp".into());
+        let alias = Some(ClaimKey::of_alias(&"shop".into(), alias, &"erp".into()));
         let target = Target { key, alias, lease: Duration::from_secs(40), ttl: HOUR };
         let standings = store.claim(&[target], Fence(fence), Intent::Claim, HOUR).await;
         standings.unwrap().remove(0)
     }
 
     async fn settle(store: &MemoryStore, id: &str, fence: u64, verdict: Verdict) {
-        let key = Key::of(&"shop".into(), &id.into(), &"erp".into());
+        let key = ClaimKey::of(&"shop".into(), &id.into(), &"erp".into());
         store.settle(key, Fence(fence), &verdict, HOUR).await.unwrap();
     }
 

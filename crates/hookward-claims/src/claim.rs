@@ -1,7 +1,7 @@
 //! One claim, and how it ends.
 
 use super::flight::{Flight, Landing};
-use crate::{Claims, Fence, Key, Settled, Verdict};
+use crate::{ClaimKey, Claims, Fence, Settled, Verdict};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,11 +15,11 @@ const SETTLE_WITHIN: Duration = Duration::from_secs(2);
 /// panicked, it is released, or uncertain once [`Claim::sent`] was called.
 #[must_use = "a claim that is dropped is released"]
 pub struct Claim<T: Send + Sync + 'static> {
-    held: Option<Held<T>>,
+    held: Option<HeldClaim<T>>,
 }
 
 impl<T: Send + Sync + 'static> Claim<T> {
-    pub(super) fn new(held: Held<T>) -> Self {
+    pub(super) fn new(held: HeldClaim<T>) -> Self {
         Self { held: Some(held) }
     }
 
@@ -64,15 +64,15 @@ pub enum Ending {
 }
 
 /// What a claim holds.
-pub(super) struct Held<T> {
+pub(super) struct HeldClaim<T> {
     pub(super) claims: Arc<Claims<T>>,
-    pub(super) key: Key,
+    pub(super) key: ClaimKey,
     pub(super) fence: Fence,
     pub(super) flight: Arc<Flight<T>>,
     pub(super) terms: Terms,
 }
 
-impl<T: Send + Sync + 'static> Held<T> {
+impl<T: Send + Sync + 'static> HeldClaim<T> {
     async fn conclude(self, ending: Ending, note: String, result: Option<Arc<T>>) {
         let Self { claims, key, fence, flight, terms } = self;
         let Terms { fingerprint, ttl, hold } = terms;

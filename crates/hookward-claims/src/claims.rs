@@ -5,15 +5,15 @@ mod alone;
 
 pub use accepted::Acceptance;
 
-use super::claim::{Claim, Held, Terms};
+use super::claim::{Claim, HeldClaim, Terms};
 use super::flight::{Entered, Flight, Flights, Landing};
 use super::hold::{ClaimRequest, Hold};
-use super::running::Running;
+use super::running::Settling;
 use super::trial::Trials;
 use super::unsettled::Unsettled;
 use super::waiter::Waiter;
 use crate::{
-    ClaimStore, Fence, Health, Intent, Key, Settled, Standing, StoreError, Target, Verdict,
+    ClaimKey, ClaimStore, Fence, Health, Intent, Settled, Standing, StoreError, Target, Verdict,
 };
 use hookward_names::{EventId, SourceName, UpstreamName};
 use hookward_time::{Clock, UnixMillis};
@@ -87,13 +87,13 @@ impl<T: Send + Sync + 'static> Claims<T> {
         let mut holds = Vec::with_capacity(places.len());
         for place in places {
             holds.push(match place {
-                Place::Known(target, standing) => self.hold(target, &standing, terms),
-                Place::Asked(target) => match answers.next() {
-                    Some(Answer::Won(claim)) => Hold::Won(claim),
-                    Some(Answer::Stands(standing)) => self.hold(target, &standing, terms),
+                StorePlace::Known(target, standing) => self.hold(target, &standing, terms),
+                StorePlace::Asked(target) => match answers.next() {
+                    Some(StoreAnswer::Won(claim)) => Hold::Won(claim),
+                    Some(StoreAnswer::Stands(standing)) => self.hold(target, &standing, terms),
                     None => return Err(self.cut_short()),
                 },
-                Place::Follows(target, flight) => {
+                StorePlace::Follows(target, flight) => {
                     let spent = self.clock.monotonic().saturating_sub(began);
                     let left = request.terms.within.saturating_sub(spent);
                     self.follow(target, &flight, terms, left).await?
@@ -123,7 +123,7 @@ impl<T: Send + Sync + 'static> Claims<T> {
     ) -> Result<Vec<(UpstreamName, Standing)>, StoreError> {
         let targets: Vec<Target> = destinations
             .iter()
-            .map(|destination| Target::to_look_at(Key::of(source, event_id, destination)))
+            .map(|destination| Target::to_look_at(ClaimKey::of(source, event_id, destination)))
             .collect();
         let standings = self.look(&targets, within).await?;
         Ok(destinations.iter().cloned().zip(standings).collect())
@@ -143,7 +143,7 @@ impl<T: Send + Sync + 'static> Claims<T> {
     ) -> Result<Vec<(UpstreamName, Standing)>, StoreError> {
         let mut forgotten = Vec::with_capacity(destinations.len());
         for destination in destinations {
-            let key = Key::of(source, event_id, destination);
+            let key = ClaimKey::of(source, event_id, destination);
             let here = self.unsettled.forget(key, self.now());
             let there = self.counted(self.store.forget(key, within).await)?;
             let stood = here.filter(|_| there == Standing::Absent).unwrap_or(there);
@@ -203,10 +203,10 @@ impl<T: Send + Sync + 'static> Claims<T> {
         &self,
         target: Target,
         request: &ClaimRequest<'_>,
-        asked: &mut Vec<Asked<T>>,
-    ) -> Place<T> {
+        asked: &mut Vec<AskedTarget<T>>,
+    ) -> StorePlace<T> {
         if let Some(standing) = self.unsettled.standing(target.key, self.now()) {
-            return Place::Known(target, standing);
+            return StorePlace::Known(target, standing);
         }
         let flight = match request.terms.intent {
             Intent::Look => None,
@@ -214,30 +214,30 @@ impl<T: Send + Sync + 'static> Claims<T> {
                 let now = self.now();
                 match self.flights.enter(target.key, request.terms.fingerprint, now, target.lease) {
                     Entered::Leads(flight) => Some(flight),
-                    Entered::Follows(flight) => return Place::Follows(target, flight),
+                    Entered::Follows(flight) => return StorePlace::Follows(target, flight),
                 }
             }
         };
-        asked.push(Asked { target, flight });
-        Place::Asked(target)
+        asked.push(AskedTarget { target, flight });
+        StorePlace::Asked(target)
     }
 
     /// Asks the store, tells the followers, and wraps what was won at once: if nobody is there to
     /// take it any more, it is released by being dropped.
     async fn ask(
         self: Arc<Self>,
-        asked: Vec<Asked<T>>,
+        asked: Vec<AskedTarget<T>>,
         terms: Terms,
         intent: Intent,
         within: Duration,
-    ) -> Result<Vec<Answer<T>>, StoreError> {
+    ) -> Result<Vec<StoreAnswer<T>>, StoreError> {
         let fence = Fence(self.next_fence.fetch_add(1, Ordering::Relaxed));
         let targets: Vec<Target> = asked.iter().map(|asked| asked.target).collect();
         let standings = match self.counted(self.store.claim(&targets, fence, intent, within).await)
         {
             Ok(standings) => standings,
             Err(error) => {
-                for Asked { target, flight } in asked {
+                for AskedTarget { target, flight } in asked {
                     let Some(flight) = flight else { continue };
                     // Perhaps it was claimed and only the answer was lost.
                     let verdict = Verdict::Released { note: String::new() };
@@ -249,15 +249,21 @@ impl<T: Send + Sync + 'static> Claims<T> {
             }
         };
         let answers =
-            asked.into_iter().zip(standings).map(|(Asked { target, flight }, standing)| {
-                let Some(flight) = flight else { return Answer::Stands(standing) };
+            asked.into_iter().zip(standings).map(|(AskedTarget { target, flight }, standing)| {
+                let Some(flight) = flight else { return StoreAnswer::Stands(standing) };
                 flight.stands(Ok(standing.clone()));
                 if standing == Standing::Claimed {
                     let claims = Arc::clone(&self);
-                    Answer::Won(Claim::new(Held { claims, key: target.key, fence, flight, terms }))
+                    StoreAnswer::Won(Claim::new(HeldClaim {
+                        claims,
+                        key: target.key,
+                        fence,
+                        flight,
+                        terms,
+                    }))
                 } else {
                     self.flights.leave(target.key, &flight);
-                    Answer::Stands(standing)
+                    StoreAnswer::Stands(standing)
                 }
             });
         Ok(answers.collect())
@@ -304,7 +310,13 @@ impl<T: Send + Sync + 'static> Claims<T> {
     }
 
     /// Settles later what the store could not be told now.
-    pub(super) fn owe(self: &Arc<Self>, key: Key, fence: Fence, verdict: Verdict, keep: Duration) {
+    pub(super) fn owe(
+        self: &Arc<Self>,
+        key: ClaimKey,
+        fence: Fence,
+        verdict: Verdict,
+        keep: Duration,
+    ) {
         if !self.unsettled.add(key, fence, verdict, self.clock.wall(), self.now(), keep) {
             self.store.counters().count_eviction();
         }
@@ -321,14 +333,14 @@ impl<T: Send + Sync + 'static> Claims<T> {
     pub(super) fn run<V: Send + 'static>(
         &self,
         work: impl Future<Output = V> + Send + 'static,
-    ) -> Running<V> {
-        Running::start(work, self.runtime.as_ref())
+    ) -> Settling<V> {
+        Settling::start(work, self.runtime.as_ref())
     }
 
     /// Ends a claim in the store.
     pub(super) async fn settle(
         &self,
-        key: Key,
+        key: ClaimKey,
         fence: Fence,
         verdict: &Verdict,
         within: Duration,
@@ -341,7 +353,7 @@ impl<T: Send + Sync + 'static> Claims<T> {
     }
 
     /// Takes a flight away and tells those who wait for it how it ended.
-    pub(super) fn land(&self, key: Key, flight: &Arc<Flight<T>>, landing: Landing<T>) {
+    pub(super) fn land(&self, key: ClaimKey, flight: &Arc<Flight<T>>, landing: Landing<T>) {
         self.flights.leave(key, flight);
         flight.lands(landing);
     }
@@ -367,25 +379,25 @@ impl<T: Send + Sync + 'static> Claims<T> {
 }
 
 /// How a destination of a request is found out.
-enum Place<T> {
+enum StorePlace<T> {
     Known(Target, Standing),
     Asked(Target),
     Follows(Target, Arc<Flight<T>>),
 }
 
-struct Asked<T> {
+struct AskedTarget<T> {
     target: Target,
     /// `None` where it is only looked at.
     flight: Option<Arc<Flight<T>>>,
 }
 
-enum Answer<T: Send + Sync + 'static> {
+enum StoreAnswer<T: Send + Sync + 'static> {
     Won(Claim<T>),
     Stands(Standing),
 }
 
 impl Target {
-    fn to_look_at(key: Key) -> Self {
+    fn to_look_at(key: ClaimKey) -> Self {
         Self { key, alias: None, lease: Duration::ZERO, ttl: Duration::ZERO }
     }
 }

@@ -10,7 +10,7 @@
 //! 40 bytes for each, and twice the time to remember one. Now and then [`Delivered::sweep`] gives
 //! back what expired ids still take.
 
-use crate::{Counters, Key};
+use crate::{ClaimKey, Counters};
 use hookward_time::{Clock, UnixMillis};
 use moka::Equivalent;
 use moka::notification::RemovalCause;
@@ -23,7 +23,7 @@ use std::time::Duration;
 
 /// What is known of a delivered id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Delivery {
+pub(super) struct DeliveredId {
     /// When the destination accepted it.
     pub(super) since: UnixMillis,
     /// A hash of the body that it accepted.
@@ -33,7 +33,7 @@ pub(super) struct Delivery {
 /// Delivered ids in memory with what is known of each; or their aliases, with the key that each
 /// points at. A clone is another handle on the same ids.
 #[derive(Clone)]
-pub(super) struct Delivered<V = Delivery> {
+pub(super) struct Delivered<V = DeliveredId> {
     cache: Cache<Remembered<V>, ()>,
     clock: Arc<dyn Clock>,
 }
@@ -55,12 +55,12 @@ impl<V: Copy + Send + Sync + 'static> Delivered<V> {
     }
 
     /// What is known of `key`, if it is still remembered.
-    pub(super) fn find(&self, key: Key) -> Option<V> {
+    pub(super) fn find(&self, key: ClaimKey) -> Option<V> {
         self.probe(key).filter(|id| id.left(self.clock.as_ref()).is_some()).map(|id| id.value)
     }
 
     /// Remembers `key` for `ttl` from now, the last instant included.
-    pub(super) fn remember(&self, key: Key, value: V, ttl: Duration) {
+    pub(super) fn remember(&self, key: ClaimKey, value: V, ttl: Duration) {
         // An insert alone would keep an old key, and with it what was known before.
         self.forget(key);
         let last_millis = self.now_millis().saturating_add(millis(ttl));
@@ -68,7 +68,7 @@ impl<V: Copy + Send + Sync + 'static> Delivered<V> {
     }
 
     /// Forgets `key`.
-    pub(super) fn forget(&self, key: Key) {
+    pub(super) fn forget(&self, key: ClaimKey) {
         self.cache.invalidate(&Probe::<V>::new(key));
     }
 
@@ -86,7 +86,7 @@ impl<V: Copy + Send + Sync + 'static> Delivered<V> {
         self.cache.entry_count()
     }
 
-    fn probe(&self, key: Key) -> Option<Remembered<V>> {
+    fn probe(&self, key: ClaimKey) -> Option<Remembered<V>> {
         let probe = Probe::new(key);
         // The cache also compares with keys that have been removed, so its word counts.
         if self.cache.contains_key(&probe) { probe.met.get() } else { None }
@@ -100,7 +100,7 @@ impl<V: Copy + Send + Sync + 'static> Delivered<V> {
 /// An id as the cache holds it; hashed and compared by its key alone.
 #[derive(Clone, Copy, Debug)]
 struct Remembered<V> {
-    key: Key,
+    key: ClaimKey,
     value: V,
     /// The last instant at which it is remembered, in milliseconds of monotonic time.
     last_millis: u64,
@@ -129,12 +129,12 @@ impl<V> Hash for Remembered<V> {
 
 /// Looks for a key and takes along what it is compared with.
 struct Probe<V> {
-    key: Key,
+    key: ClaimKey,
     met: Cell<Option<Remembered<V>>>,
 }
 
 impl<V> Probe<V> {
-    fn new(key: Key) -> Self {
+    fn new(key: ClaimKey) -> Self {
         Self { key, met: Cell::new(None) }
     }
 }
@@ -173,12 +173,12 @@ mod tests {
         (Delivered::new(capacity, shared, Arc::clone(&counters)), clock, counters)
     }
 
-    fn key(number: u32) -> Key {
-        Key::of(&"shop".into(), &number.to_string().into(), &"erp".into())
+    fn key(number: u32) -> ClaimKey {
+        ClaimKey::of(&"shop".into(), &number.to_string().into(), &"erp".into())
     }
 
-    fn delivery(number: u32) -> Delivery {
-        Delivery { since: UnixMillis(number.into()), fingerprint: number.into() }
+    fn delivery(number: u32) -> DeliveredId {
+        DeliveredId { since: UnixMillis(number.into()), fingerprint: number.into() }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! follower is never too late for its winner's result, and copies cost the store nothing.
 
 use super::shards::Shards;
-use crate::{Ending, Key, Standing, StoreError};
+use crate::{ClaimKey, Ending, Standing, StoreError};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 /// All flights of this process.
 pub(super) struct Flights<T>(Shards<Shard<T>>);
 
-type Shard<T> = HashMap<Key, Arc<Flight<T>>>;
+type Shard<T> = HashMap<ClaimKey, Arc<Flight<T>>>;
 
 /// One delivery's attempt on one key, as its copies see it.
 pub(super) struct Flight<T> {
@@ -57,7 +57,7 @@ impl<T> Flights<T> {
     /// Joins the flight of `key`, or starts one that lasts for `lease` from `now` at most.
     pub(super) fn enter(
         &self,
-        key: Key,
+        key: ClaimKey,
         fingerprint: u64,
         now: Duration,
         lease: Duration,
@@ -77,7 +77,7 @@ impl<T> Flights<T> {
     }
 
     /// Takes a flight away, unless another has taken its place.
-    pub(super) fn leave(&self, key: Key, flight: &Arc<Flight<T>>) {
+    pub(super) fn leave(&self, key: ClaimKey, flight: &Arc<Flight<T>>) {
         if let Entry::Occupied(entry) = self.0.of(key).lock().entry(key)
             && Arc::ptr_eq(entry.get(), flight)
         {

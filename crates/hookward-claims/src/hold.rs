@@ -1,6 +1,6 @@
 //! What a delivery asks of the claims, and what it gets for each destination.
 
-use crate::{Claim, Intent, Key, Target, Waiter};
+use crate::{Claim, ClaimKey, Intent, Target, Waiter};
 use hookward_names::{EventId, SourceName, UpstreamName};
 use hookward_time::UnixMillis;
 use std::time::Duration;
@@ -52,8 +52,11 @@ impl<'a> ClaimRequest<'a> {
     /// What is asked of the store for one of the destinations.
     pub(super) fn target(&self, destination: &UpstreamName, lease: Duration) -> Target {
         Target {
-            key: Key::of(self.source, self.event_id, destination),
-            alias: self.terms.alias.map(|alias| Key::of_alias(self.source, alias, destination)),
+            key: ClaimKey::of(self.source, self.event_id, destination),
+            alias: self
+                .terms
+                .alias
+                .map(|alias| ClaimKey::of_alias(self.source, alias, destination)),
             lease,
             ttl: self.terms.ttl,
         }

@@ -11,9 +11,9 @@ use std::fmt;
 /// duplicate: by chance that takes about 2⁶⁴ ids, and as much work for a sender who tries. The
 /// hash has no key, so a file or a Redis gives the same answer after a restart.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key([u8; 16]);
+pub struct ClaimKey([u8; 16]);
 
-impl Key {
+impl ClaimKey {
     /// The key of (source, event id, destination).
     ///
     /// ```
@@ -82,13 +82,13 @@ impl Key {
     }
 }
 
-impl fmt::Display for Key {
+impl fmt::Display for ClaimKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
-impl fmt::Debug for Key {
+impl fmt::Debug for ClaimKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
@@ -107,13 +107,13 @@ mod tests {
 
     #[test]
     fn keys_differ_wherever_a_part_differs_or_ends_elsewhere() {
-        let keys: HashSet<Key> = [
-            Key::of(&"shop".into(), &"1".into(), &"erp".into()),
-            Key::of(&"shop".into(), &"1".into(), &"crm".into()),
-            Key::of(&"shop".into(), &"2".into(), &"erp".into()),
-            Key::of(&"sho".into(), &"p1".into(), &"erp".into()),
-            Key::of(&"shop".into(), &"1e".into(), &"rp".into()),
-            Key::of_alias(&"shop".into(), "1", &"erp".into()),
+        let keys: HashSet<ClaimKey> = [
+            ClaimKey::of(&"shop".into(), &"1".into(), &"erp".into()),
+            ClaimKey::of(&"shop".into(), &"1".into(), &"crm".into()),
+            ClaimKey::of(&"shop".into(), &"2".into(), &"erp".into()),
+            ClaimKey::of(&"sho".into(), &"p1".into(), &"erp".into()),
+            ClaimKey::of(&"shop".into(), &"1e".into(), &"rp".into()),
+            ClaimKey::of_alias(&"shop".into(), "1", &"erp".into()),
         ]
         .into();
         assert_eq!(keys.len(), 6);
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn a_key_is_the_same_in_every_process() {
         // Files and Redis hold keys: a changed digest would forget every delivered id.
-        let key = Key::of(&"shop".into(), &"evt_1".into(), &"erp".into());
+        let key = ClaimKey::of(&"shop".into(), &"evt_1".into(), &"erp".into());
         assert_eq!(key.to_string(), "245368fe838695b12a92daa08d51c043");
     }
 }

@@ -109,7 +109,7 @@ pub use claim::{Claim, Ending};
 pub use claims::{Acceptance, Claims};
 pub use disk::DiskStore;
 pub use hold::{ClaimRequest, ClaimTerms, Claimable, Hold};
-pub use key::{Fence, Key};
+pub use key::{ClaimKey, Fence};
 pub use memory::MemoryStore;
 pub use postgres::{PostgresStore, PostgresTls, postgres_url_fault, postgres_url_refuses_tls};
 pub use redis::{RedisStore, RedisTls};
@@ -133,11 +133,11 @@ pub enum Intent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
     /// What is claimed.
-    pub key: Key,
+    pub key: ClaimKey,
     /// Another name of the same event, as a signature that came with it. While the key that an
     /// alias was seen with is in flight, uncertain or delivered, so is every other key that comes
     /// with the alias.
-    pub alias: Option<Key>,
+    pub alias: Option<ClaimKey>,
     /// How long the claim holds if the claimant is never heard of again.
     pub lease: Duration,
     /// How long a delivered id is remembered; an alias is kept as long.
@@ -283,14 +283,14 @@ pub trait ClaimStore: Send + Sync {
     /// claim on the key is in flight, uncertain or delivered. One round trip.
     async fn settle(
         &self,
-        key: Key,
+        key: ClaimKey,
         fence: Fence,
         verdict: &Verdict,
         within: Duration,
     ) -> Result<Settled, StoreError>;
 
     /// Makes a key absent, unless it is in flight, and returns its state before.
-    async fn forget(&self, key: Key, within: Duration) -> Result<Standing, StoreError>;
+    async fn forget(&self, key: ClaimKey, within: Duration) -> Result<Standing, StoreError>;
 
     /// The number of delivered ids that are remembered, as far as the store can tell cheaply.
     async fn entries(&self, within: Duration) -> Result<u64, StoreError>;
@@ -301,7 +301,7 @@ pub trait ClaimStore: Send + Sync {
     /// Claims and settles a key that belongs to no event. A store that is read only answers every
     /// other call and refuses this one.
     async fn trial(&self, within: Duration) -> Result<(), StoreError> {
-        let key = Key::of_trial();
+        let key = ClaimKey::of_trial();
         let fence = Fence(fastrand::u64(1..));
         let target = Target { key, alias: None, lease: trial::LEASE, ttl: trial::LEASE };
         self.claim(&[target], fence, Intent::Claim, within).await?;

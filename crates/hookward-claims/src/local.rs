@@ -1,7 +1,7 @@
 //! What the stores of one process share: every call is answered by their [`Table`] at once.
 
 use super::table::{Recall, Table};
-use crate::{ClaimStore, Counters, Fence, Health, Intent, Key, Settled, Standing, StoreError};
+use crate::{ClaimKey, ClaimStore, Counters, Fence, Health, Intent, Settled, Standing, StoreError};
 use crate::{Target, Verdict, trial};
 use async_trait::async_trait;
 use std::time::Duration;
@@ -19,12 +19,12 @@ pub(super) trait LocalStore: Send + Sync {
 
     /// A claim and a settle of a key of its own; see [`ClaimStore::trial`].
     fn trial(&self) -> Result<(), StoreError> {
-        try_out(self.table(), Key::of_trial())
+        try_out(self.table(), ClaimKey::of_trial())
     }
 }
 
 /// Claims and settles a key that nobody takes for an event.
-pub(super) fn try_out<R: Recall>(table: &Table<R>, key: Key) -> Result<(), StoreError> {
+pub(super) fn try_out<R: Recall>(table: &Table<R>, key: ClaimKey) -> Result<(), StoreError> {
     let fence = Fence(fastrand::u64(1..));
     let target = Target { key, alias: None, lease: trial::LEASE, ttl: trial::LEASE };
     table.claim(&target, fence, Intent::Claim)?;
@@ -54,7 +54,7 @@ impl<S: LocalStore> ClaimStore for S {
 
     async fn settle(
         &self,
-        key: Key,
+        key: ClaimKey,
         fence: Fence,
         verdict: &Verdict,
         _within: Duration,
@@ -62,7 +62,7 @@ impl<S: LocalStore> ClaimStore for S {
         self.table().settle(key, fence, verdict)
     }
 
-    async fn forget(&self, key: Key, _within: Duration) -> Result<Standing, StoreError> {
+    async fn forget(&self, key: ClaimKey, _within: Duration) -> Result<Standing, StoreError> {
         self.table().forget(key)
     }
 

@@ -1,10 +1,10 @@
 //! `store = "memory"`: claims of one process, lost with it.
 
 use super::aliases::Aliases;
-use super::delivered::{Delivered, Delivery};
+use super::delivered::{Delivered, DeliveredId};
 use super::local::LocalStore;
 use super::table::{Recall, Table};
-use crate::{Counters, Health, Key, StoreError};
+use crate::{ClaimKey, Counters, Health, StoreError};
 use async_trait::async_trait;
 use hookward_time::Clock;
 use parking_lot::Mutex;
@@ -57,32 +57,32 @@ pub(super) struct InMemory {
 }
 
 impl Recall for InMemory {
-    fn find(&self, key: Key) -> Result<Option<Delivery>, StoreError> {
+    fn find(&self, key: ClaimKey) -> Result<Option<DeliveredId>, StoreError> {
         Ok(self.delivered.find(key))
     }
 
-    fn remember(&self, key: Key, delivery: Delivery, ttl: Duration) {
+    fn remember(&self, key: ClaimKey, delivery: DeliveredId, ttl: Duration) {
         self.delivered.remember(key, delivery, ttl);
     }
 
-    fn forget(&self, key: Key) -> Result<(), StoreError> {
+    fn forget(&self, key: ClaimKey) -> Result<(), StoreError> {
         self.delivered.forget(key);
         Ok(())
     }
 
-    fn alias(&self, alias: Key) -> Result<Option<Key>, StoreError> {
+    fn alias(&self, alias: ClaimKey) -> Result<Option<ClaimKey>, StoreError> {
         Ok(self.aliases.find(alias))
     }
 
-    fn link(&self, alias: Key, to: Key, keep: Duration) {
+    fn link(&self, alias: ClaimKey, to: ClaimKey, keep: Duration) {
         self.aliases.link(alias, to, keep);
     }
 
-    fn promote(&self, alias: Key, to: Key, left: Duration) {
+    fn promote(&self, alias: ClaimKey, to: ClaimKey, left: Duration) {
         self.aliases.promote(alias, to, left);
     }
 
-    fn link_delivered(&self, alias: Key, to: Key, keep: Duration) {
+    fn link_delivered(&self, alias: ClaimKey, to: ClaimKey, keep: Duration) {
         self.aliases.link_delivered(alias, to, keep);
     }
 }

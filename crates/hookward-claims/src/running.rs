@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 
 /// Work that has been started. Waiting for it gives its output, or `None` if its task was killed;
 /// not waiting for it does not stop it.
-pub(super) enum Running<V> {
+pub(super) enum Settling<V> {
     /// It did not have to wait.
     Done(Option<V>),
     /// It goes on in a task of its own.
@@ -16,7 +16,7 @@ pub(super) enum Running<V> {
     Here(Pin<Box<dyn Future<Output = V> + Send>>),
 }
 
-impl<V: Send + 'static> Running<V> {
+impl<V: Send + 'static> Settling<V> {
     /// Starts `work`: does at once what it can, and lets `runtime` do the rest.
     pub(super) fn start(
         work: impl Future<Output = V> + Send + 'static,
@@ -34,9 +34,9 @@ impl<V: Send + 'static> Running<V> {
     }
 }
 
-impl<V> Unpin for Running<V> {}
+impl<V> Unpin for Settling<V> {}
 
-impl<V> Future for Running<V> {
+impl<V> Future for Settling<V> {
     type Output = Option<V>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<V>> {

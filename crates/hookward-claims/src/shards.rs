@@ -1,7 +1,7 @@
 //! State by key, in parts that have a lock each.
 
 use super::lock::Mutex;
-use crate::Key;
+use crate::ClaimKey;
 
 /// A power of two, so many that two cores rarely meet.
 const COUNT: usize = 64;
@@ -18,7 +18,7 @@ impl<T: Default> Shards<T> {
 impl<T> Shards<T> {
     /// The shard of `key`; every key has one.
     #[expect(clippy::indexing_slicing, reason = "a remainder by COUNT is below COUNT")]
-    pub(super) fn of(&self, key: Key) -> &Mutex<T> {
+    pub(super) fn of(&self, key: ClaimKey) -> &Mutex<T> {
         &self.0[usize::from(key.last_byte()) % COUNT]
     }
 }

@@ -4,9 +4,9 @@
 //! about a key is made under the lock of its shard, with the delivered ids asked last; and a
 //! delivered id is remembered before its claim is taken away, so nobody finds it absent between.
 
-use super::delivered::Delivery;
+use super::delivered::DeliveredId;
 use super::shards::Shards;
-use crate::{Fence, Intent, Key, Settled, Standing, StoreError, Target, Verdict};
+use crate::{ClaimKey, Fence, Intent, Settled, Standing, StoreError, Target, Verdict};
 use hookward_time::{Clock, UnixMillis};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,29 +19,29 @@ const MOST_ALIASES: usize = 64;
 /// What has been delivered, and under which names.
 pub(super) trait Recall: Send + Sync {
     /// What is known of a delivered id.
-    fn find(&self, key: Key) -> Result<Option<Delivery>, StoreError>;
+    fn find(&self, key: ClaimKey) -> Result<Option<DeliveredId>, StoreError>;
     /// Remembers a delivered id for `ttl` from now, come what may.
-    fn remember(&self, key: Key, delivery: Delivery, ttl: Duration);
+    fn remember(&self, key: ClaimKey, delivery: DeliveredId, ttl: Duration);
     /// Notes that a key is uncertain for `hold` from now, where that should outlive the process.
-    fn doubt(&self, _key: Key, _since: UnixMillis, _hold: Duration) {}
+    fn doubt(&self, _key: ClaimKey, _since: UnixMillis, _hold: Duration) {}
     /// Forgets what was noted of a key.
-    fn forget(&self, key: Key) -> Result<(), StoreError>;
+    fn forget(&self, key: ClaimKey) -> Result<(), StoreError>;
     /// The key that an alias points at, whether or not that key still stands.
-    fn alias(&self, alias: Key) -> Result<Option<Key>, StoreError>;
+    fn alias(&self, alias: ClaimKey) -> Result<Option<ClaimKey>, StoreError>;
     /// Points an alias at a key for at least `keep`.
-    fn link(&self, alias: Key, to: Key, keep: Duration);
+    fn link(&self, alias: ClaimKey, to: ClaimKey, keep: Duration);
     /// Points an alias at the key of a delivered event for at least `keep`, where such a link is
     /// kept more safely than others.
-    fn link_delivered(&self, alias: Key, to: Key, keep: Duration) {
+    fn link_delivered(&self, alias: ClaimKey, to: ClaimKey, keep: Duration) {
         self.link(alias, to, keep);
     }
     /// Notes that the event of a link, which is to be kept for `left`, has been delivered.
-    fn promote(&self, _alias: Key, _to: Key, _left: Duration) {}
+    fn promote(&self, _alias: ClaimKey, _to: ClaimKey, _left: Duration) {}
 }
 
 /// An uncertain hold that a process left behind.
 pub(super) struct Restored {
-    pub(super) key: Key,
+    pub(super) key: ClaimKey,
     pub(super) since: UnixMillis,
     pub(super) left: Duration,
 }
@@ -58,21 +58,21 @@ pub(super) struct Table<R> {
 /// The keys of one shard that are held: in flight or uncertain.
 #[derive(Default)]
 struct Shard {
-    held: HashMap<Key, Held>,
+    held: HashMap<ClaimKey, HeldKey>,
     /// At this size, holds that have run out are swept.
     sweep_at: usize,
 }
 
-struct Held {
-    state: State,
+struct HeldKey {
+    state: KeyState,
     since: UnixMillis,
     /// The first instant of monotonic time at which it no longer holds.
     until: Duration,
     /// The names that its copies came with, each with the last instant at which it counts.
-    aliases: Vec<(Key, Duration)>,
+    aliases: Vec<(ClaimKey, Duration)>,
 }
 
-enum State {
+enum KeyState {
     InFlight(Fence),
     Uncertain { note: String },
 }
@@ -119,14 +119,14 @@ impl<R: Recall> Table<R> {
     /// Ends the claim of `fence`, unless a later one left its mark.
     pub(super) fn settle(
         &self,
-        key: Key,
+        key: ClaimKey,
         fence: Fence,
         verdict: &Verdict,
     ) -> Result<Settled, StoreError> {
         let mut shard = self.shards.of(key).lock();
         let now = self.clock.monotonic();
         let standing_later_claim = match shard.held.get(&key) {
-            Some(Held { state: State::InFlight(holder), .. }) if *holder == fence => false,
+            Some(HeldKey { state: KeyState::InFlight(holder), .. }) if *holder == fence => false,
             Some(held) if held.until > now => true,
             Some(_) | None => self.recall.find(key)?.is_some(),
         };
@@ -136,7 +136,7 @@ impl<R: Recall> Table<R> {
         let since = self.clock.wall();
         match verdict {
             Verdict::Delivered { fingerprint, ttl } => {
-                self.recall.remember(key, Delivery { since, fingerprint: *fingerprint }, *ttl);
+                self.recall.remember(key, DeliveredId { since, fingerprint: *fingerprint }, *ttl);
                 let held = shard.held.remove(&key);
                 for (alias, until) in held.into_iter().flat_map(|held| held.aliases) {
                     if let Some(left) = until.checked_sub(now) {
@@ -146,10 +146,10 @@ impl<R: Recall> Table<R> {
             }
             Verdict::Uncertain { hold, note } => {
                 self.recall.doubt(key, since, *hold);
-                let state = State::Uncertain { note: note.clone() };
+                let state = KeyState::Uncertain { note: note.clone() };
                 let until = now.saturating_add(*hold);
                 let aliases = shard.held.remove(&key).map(|held| held.aliases).unwrap_or_default();
-                shard.hold(key, Held { state, since, until, aliases }, now);
+                shard.hold(key, HeldKey { state, since, until, aliases }, now);
             }
             Verdict::Released { .. } => {
                 shard.held.remove(&key);
@@ -161,14 +161,14 @@ impl<R: Recall> Table<R> {
     /// Takes up an uncertain hold of an earlier process.
     pub(super) fn restore(&self, Restored { key, since, left }: Restored) {
         let now = self.clock.monotonic();
-        let state = State::Uncertain { note: String::new() };
+        let state = KeyState::Uncertain { note: String::new() };
         let (until, aliases) = (now.saturating_add(left), Vec::new());
-        let held = Held { state, since, until, aliases };
+        let held = HeldKey { state, since, until, aliases };
         self.shards.of(key).lock().hold(key, held, now);
     }
 
     /// Makes a key absent unless it is in flight, and says how it stood.
-    pub(super) fn forget(&self, key: Key) -> Result<Standing, StoreError> {
+    pub(super) fn forget(&self, key: ClaimKey) -> Result<Standing, StoreError> {
         let mut shard = self.shards.of(key).lock();
         let standing = self.standing(&shard, key)?;
         match standing {
@@ -198,8 +198,8 @@ impl<R: Recall> Table<R> {
             return Ok(standing);
         }
         let now = self.clock.monotonic();
-        let held = Held {
-            state: State::InFlight(fence),
+        let held = HeldKey {
+            state: KeyState::InFlight(fence),
             since: self.clock.wall(),
             until: now.saturating_add(target.lease),
             aliases: target
@@ -212,12 +212,12 @@ impl<R: Recall> Table<R> {
         Ok(Standing::Claimed)
     }
 
-    fn standing(&self, shard: &Shard, key: Key) -> Result<Standing, StoreError> {
+    fn standing(&self, shard: &Shard, key: ClaimKey) -> Result<Standing, StoreError> {
         let now = self.clock.monotonic();
         if let Some(held) = shard.held.get(&key).filter(|held| held.until > now) {
             return Ok(match &held.state {
-                State::InFlight(_) => Standing::InFlight { since: held.since },
-                State::Uncertain { note } => Standing::Uncertain {
+                KeyState::InFlight(_) => Standing::InFlight { since: held.since },
+                KeyState::Uncertain { note } => Standing::Uncertain {
                     since: held.since,
                     left: held.until.saturating_sub(now),
                     note: note.clone(),
@@ -225,7 +225,7 @@ impl<R: Recall> Table<R> {
             });
         }
         Ok(match self.recall.find(key)? {
-            Some(Delivery { since, fingerprint }) => Standing::Delivered { since, fingerprint },
+            Some(DeliveredId { since, fingerprint }) => Standing::Delivered { since, fingerprint },
             None => Standing::Absent,
         })
     }
@@ -257,14 +257,14 @@ impl Shard {
         }
     }
 
-    fn is_held_by(&self, fence: Fence, key: Key) -> bool {
+    fn is_held_by(&self, fence: Fence, key: ClaimKey) -> bool {
         matches!(
             self.held.get(&key),
-            Some(Held { state: State::InFlight(holder), .. }) if *holder == fence
+            Some(HeldKey { state: KeyState::InFlight(holder), .. }) if *holder == fence
         )
     }
 
-    fn hold(&mut self, key: Key, held: Held, now: Duration) {
+    fn hold(&mut self, key: ClaimKey, held: HeldKey, now: Duration) {
         if self.held.len() >= self.sweep_at {
             self.held.retain(|_, held| held.until > now);
             // Sweeping again only after as many new holds makes it cheap on average.

@@ -1,7 +1,7 @@
 //! What a store that did not answer has to be told yet, and what is known here meanwhile.
 
 use super::lock::Mutex;
-use crate::{ClaimStore, Fence, Key, Settled, Standing, Verdict};
+use crate::{ClaimKey, ClaimStore, Fence, Settled, Standing, Verdict};
 use hookward_time::{Clock, UnixMillis};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -30,13 +30,13 @@ pub(super) struct Unsettled {
 
 #[derive(Default)]
 struct Owed {
-    debts: HashMap<Key, Debt>,
+    debts: HashMap<ClaimKey, Debt>,
     /// Claims to give up. One for each fence: a claim whose answer was too late may reach the
     /// store after the release of another.
-    releases: HashMap<Key, HashMap<Fence, Debt>>,
+    releases: HashMap<ClaimKey, HashMap<Fence, Debt>>,
     /// All of them in the order in which the store is to hear them. What the store does not take
     /// goes to the end, so that it holds up no other.
-    queue: VecDeque<(Key, Fence)>,
+    queue: VecDeque<(ClaimKey, Fence)>,
     being_told: bool,
 }
 
@@ -55,7 +55,7 @@ impl Unsettled {
     /// something had to be forgotten for it.
     pub(super) fn add(
         &self,
-        key: Key,
+        key: ClaimKey,
         fence: Fence,
         verdict: Verdict,
         since: UnixMillis,
@@ -77,7 +77,7 @@ impl Unsettled {
     }
 
     /// How a key stands, as far as the store does not know yet.
-    pub(super) fn standing(&self, key: Key, now: Duration) -> Option<Standing> {
+    pub(super) fn standing(&self, key: ClaimKey, now: Duration) -> Option<Standing> {
         if self.count.load(Ordering::Acquire) == 0 {
             return None;
         }
@@ -86,12 +86,12 @@ impl Unsettled {
 
     /// Whether the store may still hold a claim of this process on `key` that is to be given up.
     /// Until it was told, it takes the end of another claim for one that is out of date.
-    pub(super) fn is_giving_up(&self, key: Key) -> bool {
+    pub(super) fn is_giving_up(&self, key: ClaimKey) -> bool {
         self.giving_up.load(Ordering::Acquire) > 0 && self.owed.lock().releases.contains_key(&key)
     }
 
     /// Gives up a key, and says how it stood.
-    pub(super) fn forget(&self, key: Key, now: Duration) -> Option<Standing> {
+    pub(super) fn forget(&self, key: ClaimKey, now: Duration) -> Option<Standing> {
         let mut owed = self.owed.lock();
         let debt = owed.debts.remove(&key);
         self.note_sizes(&owed);
@@ -121,7 +121,7 @@ impl Unsettled {
 
     /// What the store is to be told next; `None` when there is nothing left, and the caller's work
     /// is done.
-    fn next(&self, now: Duration) -> Option<(Key, Debt)> {
+    fn next(&self, now: Duration) -> Option<(ClaimKey, Debt)> {
         let mut owed = self.owed.lock();
         while let Some((key, fence)) = owed.queue.pop_front() {
             let Some(debt) = owed.find(key, fence).cloned() else { continue };
@@ -158,7 +158,7 @@ impl Unsettled {
         self.giving_up.store(owed.releases.len(), Ordering::Release);
     }
 
-    fn paid(&self, key: Key, fence: Fence) {
+    fn paid(&self, key: ClaimKey, fence: Fence) {
         let mut owed = self.owed.lock();
         owed.remove(key, fence);
         self.note_sizes(&owed);
@@ -166,12 +166,12 @@ impl Unsettled {
 }
 
 impl Owed {
-    fn find(&self, key: Key, fence: Fence) -> Option<&Debt> {
+    fn find(&self, key: ClaimKey, fence: Fence) -> Option<&Debt> {
         let debt = self.debts.get(&key).filter(|debt| debt.fence == fence);
         debt.or_else(|| self.releases.get(&key)?.get(&fence))
     }
 
-    fn remove(&mut self, key: Key, fence: Fence) {
+    fn remove(&mut self, key: ClaimKey, fence: Fence) {
         if self.debts.get(&key).is_some_and(|debt| debt.fence == fence) {
             self.debts.remove(&key);
         }
@@ -239,8 +239,8 @@ mod tests {
         Verdict::Delivered { fingerprint: 1, ttl: HOUR }
     }
 
-    fn key(number: u64) -> Key {
-        Key::of(&"shop".into(), &number.to_string().as_str().into(), &"erp".into())
+    fn key(number: u64) -> ClaimKey {
+        ClaimKey::of(&"shop".into(), &number.to_string().as_str().into(), &"erp".into())
     }
 
     #[test]

@@ -12,7 +12,7 @@
     reason = "figures for people"
 )]
 
-use hookward_inbox::{Accept, Inbox, Outcome, Policy, Settings, Target, Tried};
+use hookward_inbox::{Accept, AcceptTarget, Inbox, Policy, Settings, Tried, TryOutcome};
 use std::error::Error;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -70,7 +70,7 @@ fn event(id: String) -> Accept {
         kind: "order.paid".to_owned(),
         head: vec![b'h'; HEAD].into(),
         body: vec![b'b'; BODY].into(),
-        targets: vec![Target::new("erp")],
+        targets: vec![AcceptTarget::new("erp")],
         ..Accept::default()
     }
 }
@@ -181,7 +181,7 @@ fn drain(folder: &Path) -> Outcomes {
             for mut attempt in taken {
                 if attempt.read().is_ok() {
                     attempt.begin().await;
-                    sent.push(attempt.end(Tried::new(now(), Outcome::Status(200))));
+                    sent.push(attempt.end(Tried::new(now(), TryOutcome::Status(200))));
                 }
             }
             sent

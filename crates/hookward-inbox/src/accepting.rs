@@ -2,15 +2,15 @@
 
 use crate::attempt::Attempt;
 use crate::clock::{Millis, millis};
-use crate::event::{Accept, AcceptError, Live, OnDead, State, Stored, Target};
+use crate::event::{Accept, AcceptError, AcceptTarget, EntryState, Live, OnDead, Stored};
 use crate::event::{Accepted, Limit};
 use crate::frame;
-use crate::group::{Group, Step};
+use crate::group::{Group, GroupStep};
 use crate::index::Stand;
-use crate::record::{AcceptRecord, Location, Part, Phase, Progress};
+use crate::record::{AcceptRecord, EntryProgress, EventPart, Location, Phase};
 use crate::record::{End, Note};
 use crate::shared::state;
-use crate::writer::{AcceptReply, Command, Writer};
+use crate::writer::{AcceptReply, Writer, WriterCommand};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,12 +34,12 @@ pub(crate) struct PlannedPart {
     pub(crate) revives: u64,
     pub(crate) revives_home: Location,
     pub(crate) phase: Phase,
-    pub(crate) progress: Progress,
+    pub(crate) progress: EntryProgress,
 }
 
 impl Plan {
     pub(crate) fn record(&self) -> AcceptRecord<'_> {
-        let parts = self.parts.iter().map(|part| Part {
+        let parts = self.parts.iter().map(|part| EventPart {
             seq: part.seq,
             to: &part.to,
             place: part.place,
@@ -100,7 +100,7 @@ impl Plan {
 }
 
 impl PlannedPart {
-    pub(crate) fn of(part: &Part<'_>, phase: Phase, progress: Progress) -> Self {
+    pub(crate) fn of(part: &EventPart<'_>, phase: Phase, progress: EntryProgress) -> Self {
         Self {
             seq: part.seq,
             to: part.to.to_owned(),
@@ -127,8 +127,11 @@ impl Writer {
         let mut targets = Vec::with_capacity(accept.targets.len());
         for (n, target) in accept.targets.iter().enumerate() {
             let is_named_twice = accept.targets.iter().take(n).any(|other| other.to == target.to);
-            let planned =
-                if is_named_twice { Err(State::Waiting) } else { self.part(&accept, target, at) };
+            let planned = if is_named_twice {
+                Err(EntryState::Waiting)
+            } else {
+                self.part(&accept, target, at)
+            };
             match planned {
                 Ok(part) => {
                     parts.push(part);
@@ -142,7 +145,12 @@ impl Writer {
         Ok(Plan { accept, keys, accepted_at: at, copied_from, parts, targets })
     }
 
-    fn part(&mut self, accept: &Accept, target: &Target, at: Millis) -> Result<PlannedPart, State> {
+    fn part(
+        &mut self,
+        accept: &Accept,
+        target: &AcceptTarget,
+        at: Millis,
+    ) -> Result<PlannedPart, EntryState> {
         let existing = self.shared.find(&accept.source, &accept.id, &target.to);
         let (mut revives, mut revives_home, mut place) = (0, Location::default(), None);
         if let Some((seq, entry)) = existing {
@@ -159,7 +167,7 @@ impl Writer {
             core.next_seq = seq + 1;
             (seq, core.intern(&target.to))
         };
-        let mut progress = Progress { budget_from: at, ..Progress::default() };
+        let mut progress = EntryProgress { budget_from: at, ..EntryProgress::default() };
         let phase = match &target.live {
             Live::None => Phase::Queued { due: at },
             Live::Failed(tried) => {
@@ -181,9 +189,9 @@ impl Writer {
         at: Millis,
         reply: AcceptReply,
     ) {
-        let command = Command::Accept { accept, at, reply };
+        let command = WriterCommand::Accept { accept, at, reply };
         let touched = self.touches(&command);
-        let Command::Accept { accept, at, reply } = command else { return };
+        let WriterCommand::Accept { accept, at, reply } = command else { return };
         let plan = match self.prepare(accept, at) {
             Ok(plan) => plan,
             Err(error) => return answer(reply, Err(error)),
@@ -216,11 +224,11 @@ impl Writer {
                 end: End::Revived,
             })
             .collect();
-        group.steps.push(Step::Accept { plan: Box::new(plan), at, size, reply });
+        group.steps.push(GroupStep::Accept { plan: Box::new(plan), at, size, reply });
         // The accept record says it too, but may be gone before the dead one's is.
         for note in revived {
             if let Ok((at, size)) = self.log.note(&mut group.bytes, &note) {
-                group.steps.push(Step::Copy { note, at, size });
+                group.steps.push(GroupStep::Copy { note, at, size });
             }
         }
     }
@@ -243,7 +251,7 @@ impl Writer {
         let stored = plan.targets.into_iter().map(|already| {
             already.unwrap_or_else(|| {
                 let Some(part) = parts.next() else {
-                    return Stored::Already(State::Waiting);
+                    return Stored::Already(EntryState::Waiting);
                 };
                 let seq = part.seq;
                 match part.phase {

@@ -1,11 +1,11 @@
 //! An entry that was handed out to be sent.
 
-use crate::event::Event;
+use crate::event::StoredEvent;
 use crate::log::ReadError;
-use crate::record::{Location, Progress, Record};
+use crate::record::{EntryProgress, Location, LogRecord};
 use crate::shared::Shared;
-use crate::tries::{Outcome, Tried};
-use crate::writer::Command;
+use crate::tries::{Tried, TryOutcome};
+use crate::writer::WriterCommand;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,7 +40,7 @@ pub(crate) struct Known {
     pub(crate) at: Location,
     /// Its accept record.
     pub(crate) home: Location,
-    pub(crate) progress: Progress,
+    pub(crate) progress: EntryProgress,
 }
 
 /// An entry that cannot be sent because its record does not read. It was set aside as dead.
@@ -95,7 +95,7 @@ impl Attempt {
     ///
     /// # Errors
     /// If it does not read: the entry is then dead, and this attempt over.
-    pub fn read(&mut self) -> Result<Event, Unreadable> {
+    pub fn read(&mut self) -> Result<StoredEvent, Unreadable> {
         match self.shared.event(self.seq) {
             Ok((event, known)) => {
                 *self.known.lock() = Some(known);
@@ -103,7 +103,7 @@ impl Attempt {
             }
             Err(error) => {
                 self.is_over = true;
-                self.shared.send(Command::SetAside { seq: self.seq });
+                self.shared.send(WriterCommand::SetAside { seq: self.seq });
                 Err(Unreadable { seq: self.seq, why: error.to_string() })
             }
         }
@@ -114,18 +114,18 @@ impl Attempt {
     pub async fn begin(&self) {
         self.is_begun.store(true, Ordering::Relaxed);
         let (done, noted) = oneshot::channel();
-        self.shared.send(Command::Begin { seq: self.seq, at: self.began, done });
+        self.shared.send(WriterCommand::Begin { seq: self.seq, at: self.began, done });
         // Closed, or a disk that refuses: the note is in memory then.
         _ = noted.await;
     }
 
     /// Says how it ended. The future resolves when the log knows.
-    pub fn end(mut self, tried: Tried) -> Ending {
+    pub fn end(mut self, tried: Tried) -> AttemptEnding {
         self.is_over = true;
         let (done, over) = oneshot::channel();
         let known = self.known.lock().take();
-        self.shared.send(Command::End { seq: self.seq, tried, known, done: Some(done) });
-        Ending(over)
+        self.shared.send(WriterCommand::End { seq: self.seq, tried, known, done: Some(done) });
+        AttemptEnding(over)
     }
 
     /// Gives it back: nothing was sent. The entry is due again after `wait`.
@@ -141,9 +141,9 @@ impl Drop for Attempt {
             return;
         }
         if self.is_begun.load(Ordering::Relaxed) {
-            let tried = Tried { uncertain: true, ..Tried::new(self.began, Outcome::Broken) };
+            let tried = Tried { uncertain: true, ..Tried::new(self.began, TryOutcome::Broken) };
             let known = self.known.lock().take();
-            self.shared.send(Command::End { seq: self.seq, tried, known, done: None });
+            self.shared.send(WriterCommand::End { seq: self.seq, tried, known, done: None });
         } else {
             self.shared.give_back(self.seq, UNSENT);
         }
@@ -152,9 +152,9 @@ impl Drop for Attempt {
 
 /// Resolves when the end of an attempt has been noted. It need not be waited for.
 #[derive(Debug)]
-pub struct Ending(oneshot::Receiver<()>);
+pub struct AttemptEnding(oneshot::Receiver<()>);
 
-impl Future for Ending {
+impl Future for AttemptEnding {
     type Output = ();
 
     fn poll(
@@ -167,7 +167,7 @@ impl Future for Ending {
 
 impl Shared {
     /// Reads an entry. It may be copied forward meanwhile, so its place is asked for again.
-    fn event(&self, seq: u64) -> Result<(Event, Known), ReadError> {
+    fn event(&self, seq: u64) -> Result<(StoredEvent, Known), ReadError> {
         let mut result = self.event_once(seq);
         for _ in 0..3 {
             if result.is_ok() {
@@ -178,10 +178,10 @@ impl Shared {
         result
     }
 
-    fn event_once(&self, seq: u64) -> Result<(Event, Known), ReadError> {
+    fn event_once(&self, seq: u64) -> Result<(StoredEvent, Known), ReadError> {
         let known = self.known(seq)?;
         let payload = self.shelf.read(known.home)?;
-        let Record::Accept(record) = payload.record()? else { return Err(ReadError::Damaged) };
+        let LogRecord::Accept(record) = payload.record()? else { return Err(ReadError::Damaged) };
         let part = record.parts.iter().find(|part| part.seq == seq).ok_or(ReadError::Damaged)?;
         let keys = record.keys.as_chunks().0.to_vec();
         let to = part.to.to_owned();
@@ -194,7 +194,7 @@ impl Shared {
         let body = bytes.slice(bytes.len() - body..);
         let head_end = bytes.len() - body.len() - 4;
         let head = bytes.slice(head_end - head..head_end);
-        let event = Event {
+        let event = StoredEvent {
             seq,
             source,
             id,
@@ -223,17 +223,17 @@ impl Shared {
     pub(crate) fn known_at(&self, seq: u64, at: Location) -> Result<Known, ReadError> {
         let payload = self.shelf.read(at)?;
         match payload.record()? {
-            Record::Accept(record) => {
+            LogRecord::Accept(record) => {
                 let mut parts = record.parts.into_iter();
                 let part = parts.find(|part| part.seq == seq).ok_or(ReadError::Damaged)?;
                 Ok(Known { at, home: at, progress: part.progress })
             }
-            Record::Note(crate::record::Note::State { seq: found, home, progress, .. })
+            LogRecord::Note(crate::record::Note::State { seq: found, home, progress, .. })
                 if found == seq =>
             {
                 Ok(Known { at, home, progress })
             }
-            Record::Note(_) => Err(ReadError::Damaged),
+            LogRecord::Note(_) => Err(ReadError::Damaged),
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::accepting::{Plan, PlannedPart};
 use crate::clock::Millis;
 use crate::index::Stand;
-use crate::record::{End, Location, Note, Pause, Phase, Record};
+use crate::record::{End, Location, LogRecord, Note, Pause, Phase};
 use crate::writer::Writer;
 use std::io;
 use std::sync::Arc;
@@ -115,7 +115,7 @@ impl Writer {
         }
         let known = self.shared.known(seq).ok()?;
         let payload = self.shared.shelf.read(known.home).ok()?;
-        let Ok(Record::Accept(record)) = payload.record() else { return None };
+        let Ok(LogRecord::Accept(record)) = payload.record() else { return None };
         let part = record.parts.iter().find(|part| part.seq == seq)?;
         let phase = Phase::Discarded { until: now.saturating_add(record.ttl) };
         let part = PlannedPart::of(part, phase, known.progress);

@@ -9,7 +9,7 @@ const ID: usize = 4;
 const TAG: usize = 16;
 
 /// Keys for the log, the newest first: it encrypts, all of them decrypt.
-pub struct Keys {
+pub struct CipherKeys {
     keys: Vec<(u32, LessSafeKey)>,
     random: SystemRandom,
 }
@@ -21,7 +21,7 @@ pub(crate) enum Locked {
     Changed,
 }
 
-impl Keys {
+impl CipherKeys {
     /// Keys of 32 random bytes each. `None` if there is none.
     #[must_use]
     pub fn new(keys: &[[u8; 32]]) -> Option<Self> {
@@ -74,7 +74,7 @@ fn id_of(key: &[u8; 32]) -> Option<u32> {
     Some(u32::from_le_bytes(*hash.as_ref().first_chunk()?))
 }
 
-impl fmt::Debug for Keys {
+impl fmt::Debug for CipherKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Keys").field("count", &self.keys.len()).finish_non_exhaustive()
     }
@@ -86,15 +86,15 @@ mod tests {
 
     #[test]
     fn the_newest_key_encrypts_and_all_of_them_decrypt() {
-        let old = Keys::new(&[[1; 32]]).unwrap();
-        let rotated = Keys::new(&[[2; 32], [1; 32]]).unwrap();
+        let old = CipherKeys::new(&[[1; 32]]).unwrap();
+        let rotated = CipherKeys::new(&[[2; 32], [1; 32]]).unwrap();
         let mut buffer = b"ab secret".to_vec();
         old.seal(&mut buffer, 3, 7).unwrap();
         assert!(!buffer.windows(6).any(|window| window == b"secret"));
         let sealed = &buffer[3..];
         assert_eq!(rotated.open(sealed, 7).unwrap(), b"secret");
         assert_eq!(rotated.open(sealed, 8), Err(Locked::Changed));
-        assert_eq!(Keys::new(&[[2; 32]]).unwrap().open(sealed, 7), Err(Locked::NoSuchKey));
+        assert_eq!(CipherKeys::new(&[[2; 32]]).unwrap().open(sealed, 7), Err(Locked::NoSuchKey));
         let mut newer = b"secret".to_vec();
         rotated.seal(&mut newer, 0, 7).unwrap();
         assert_eq!(old.open(&newer, 7), Err(Locked::NoSuchKey));

@@ -5,12 +5,12 @@ pub type Millis = u64;
 
 /// What the inbox takes for now. It may step back; the inbox then waits no longer than it would
 /// have waited.
-pub trait Clock: Send + Sync + 'static {
+pub trait TimeSource: Send + Sync + 'static {
     /// The current time.
     fn now(&self) -> Millis;
 }
 
-impl<F: Fn() -> Millis + Send + Sync + 'static> Clock for F {
+impl<F: Fn() -> Millis + Send + Sync + 'static> TimeSource for F {
     fn now(&self) -> Millis {
         self()
     }

@@ -1,9 +1,9 @@
 //! Numbers and texts as bytes, little-endian, each text with its length before it.
 
 /// Appends to a buffer.
-pub(crate) struct Writer<'a>(pub(crate) &'a mut Vec<u8>);
+pub(crate) struct RecordWriter<'a>(pub(crate) &'a mut Vec<u8>);
 
-impl Writer<'_> {
+impl RecordWriter<'_> {
     pub(crate) fn u8(&mut self, value: u8) {
         self.0.push(value);
     }
@@ -27,10 +27,10 @@ impl Writer<'_> {
     }
 }
 
-/// Reads what a [`Writer`] wrote; `None` once something is not there.
-pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
+/// Reads what a [`RecordWriter`] wrote; `None` once something is not there.
+pub(crate) struct RecordReader<'a>(pub(crate) &'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> RecordReader<'a> {
     pub(crate) fn take(&mut self, count: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;

@@ -5,11 +5,11 @@
 //! [`Core::take`] runs ahead of the log.
 
 use crate::clock::Millis;
-use crate::destination::Destination;
-use crate::index::{Entry, Index, Size, Stand, U48};
+use crate::destination::Backlog;
+use crate::index::{Entry, EntrySize, Index, Stand, U48};
 use crate::lanes::{LaneId, Lanes};
-use crate::names::Names;
-use crate::record::{AcceptRecord, End, Location, Note, Part, Pause, Phase};
+use crate::names::NameTable;
+use crate::record::{AcceptRecord, End, EventPart, Location, Note, Pause, Phase};
 use crate::usage::Usage;
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
@@ -19,7 +19,7 @@ pub(crate) const EXPIRY_BITS: u32 = 12;
 
 /// An entry that was taken to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Taken {
+pub(crate) struct TakenEntry {
     pub(crate) seq: u64,
     pub(crate) source: u16,
     pub(crate) to: u16,
@@ -27,10 +27,10 @@ pub(crate) struct Taken {
 
 #[derive(Debug, Default)]
 pub(crate) struct Core {
-    pub(crate) names: Names,
+    pub(crate) names: NameTable,
     pub(crate) index: Index,
     pub(crate) lanes: Lanes,
-    pub(crate) destinations: Vec<Destination>,
+    pub(crate) destinations: Vec<Backlog>,
     pub(crate) usage: Usage,
     pub(crate) keep_dead: Millis,
     /// Of accept records whose entries are there.
@@ -64,12 +64,12 @@ impl Core {
     pub(crate) fn intern(&mut self, name: &str) -> u16 {
         let number = self.names.intern(name).unwrap_or(u16::MAX);
         while self.destinations.len() <= usize::from(number) {
-            self.destinations.push(Destination::default());
+            self.destinations.push(Backlog::default());
         }
         number
     }
 
-    pub(crate) fn destination(&mut self, number: u16) -> Option<&mut Destination> {
+    pub(crate) fn destination(&mut self, number: u16) -> Option<&mut Backlog> {
         self.destinations.get_mut(usize::from(number))
     }
 
@@ -89,7 +89,7 @@ impl Core {
     ) {
         self.usage.placed(at, size);
         let count = u64::try_from(record.parts.len()).unwrap_or(1).max(1);
-        let share = Size::of(size.div_ceil(count));
+        let share = EntrySize::of(size.div_ceil(count));
         for part in &record.parts {
             self.next_seq = self.next_seq.max(part.seq + 1);
             if part.revives != 0 {
@@ -108,7 +108,13 @@ impl Core {
         }
     }
 
-    fn add(&mut self, record: &AcceptRecord<'_>, part: &Part<'_>, at: Location, size: Size) {
+    fn add(
+        &mut self,
+        record: &AcceptRecord<'_>,
+        part: &EventPart<'_>,
+        at: Location,
+        size: EntrySize,
+    ) {
         let source = self.intern(record.source);
         let to = self.intern(part.to);
         let mut entry = Entry::default();
@@ -134,7 +140,7 @@ impl Core {
     }
 
     /// An accept record was copied forward.
-    fn moved(&mut self, seq: u64, from: Location, at: Location, size: Size, now: Millis) {
+    fn moved(&mut self, seq: u64, from: Location, at: Location, size: EntrySize, now: Millis) {
         let Some(entry) = self.index.get_mut(seq) else { return };
         let old = std::mem::replace(&mut entry.size, size);
         entry.at = at;

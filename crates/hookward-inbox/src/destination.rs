@@ -4,7 +4,7 @@ use crate::clock::{Millis, millis};
 use crate::index::{Index, Stand, U48};
 use crate::policy::Policy;
 use crate::record::Pause;
-use crate::tries::Outcome;
+use crate::tries::TryOutcome;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ pub struct Ends {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Destination {
+pub(crate) struct Backlog {
     /// Absent where the configuration no longer has it: its entries wait.
     pub(crate) policy: Option<Policy>,
     pub(crate) counts: Counts,
@@ -75,7 +75,7 @@ pub(crate) struct Destination {
     not_before: Millis,
 }
 
-impl Destination {
+impl Backlog {
     /// Puts an entry that was not scheduled where it belongs.
     pub(crate) fn schedule(&mut self, index: &mut Index, seq: u64, now: Millis) {
         let Some(entry) = index.get_mut(seq) else { return };
@@ -194,7 +194,7 @@ impl Destination {
     }
 
     /// Learns from an answer, of an attempt from here or of a live one.
-    pub(crate) fn learn(&mut self, outcome: Outcome, now: Millis) {
+    pub(crate) fn learn(&mut self, outcome: TryOutcome, now: Millis) {
         if outcome.is_outage() {
             self.failures_in_row = self.failures_in_row.saturating_add(1);
             if self.failures_in_row >= OUTAGE {

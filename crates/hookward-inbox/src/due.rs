@@ -1,7 +1,7 @@
 //! What is to be done next: what is due, what is over, who waits longest.
 
 use crate::clock::{Millis, millis};
-use crate::core::{Core, EXPIRY_BITS, Taken};
+use crate::core::{Core, EXPIRY_BITS, TakenEntry};
 use crate::index::{Entry, Stand};
 use crate::lanes::LaneId;
 use crate::policy::Policy;
@@ -55,7 +55,11 @@ impl Core {
     }
 
     /// Takes what is due, as much as `room` gives each destination.
-    pub(crate) fn take(&mut self, now: Millis, room: &mut dyn FnMut(&str) -> usize) -> Vec<Taken> {
+    pub(crate) fn take(
+        &mut self,
+        now: Millis,
+        room: &mut dyn FnMut(&str) -> usize,
+    ) -> Vec<TakenEntry> {
         self.watch_clock(now);
         let mut taken = Vec::new();
         for number in 0..u16::try_from(self.destinations.len()).unwrap_or(u16::MAX) {
@@ -78,7 +82,7 @@ impl Core {
         taken
     }
 
-    fn pop(&mut self, number: u16, now: Millis) -> Option<Taken> {
+    fn pop(&mut self, number: u16, now: Millis) -> Option<TakenEntry> {
         loop {
             let seq = self.destinations.get_mut(usize::from(number))?.pop(&mut self.index)?;
             let Some(&Entry { source, lane, to, .. }) = self.index.get(seq) else { continue };
@@ -88,7 +92,7 @@ impl Core {
                 lane == 0 || (self.lanes.head(lane) == Some(seq) && !self.lanes.is_held(lane));
             if is_known && is_next {
                 self.set_phase(seq, Phase::InFlight { since: now }, now);
-                return Some(Taken { seq, source, to });
+                return Some(TakenEntry { seq, source, to });
             }
         }
     }

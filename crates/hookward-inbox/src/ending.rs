@@ -4,8 +4,8 @@ use crate::attempt::Known;
 use crate::clock::Millis;
 use crate::group::Group;
 use crate::index::{Entry, Stand};
-use crate::record::{End, Location, Note, Phase, Progress};
-use crate::tries::{Outcome, Tried};
+use crate::record::{End, EntryProgress, Location, Note, Phase};
+use crate::tries::{Tried, TryOutcome};
 use crate::writer::{Done, Writer};
 
 impl Writer {
@@ -37,7 +37,7 @@ impl Writer {
         let known = known.or_else(|| self.shared.known(seq).ok());
         let (home, mut progress) = match known {
             Some(known) => (known.home, known.progress),
-            None => (entry.at, Progress::default()),
+            None => (entry.at, EntryProgress::default()),
         };
         if let Some(Note::State { progress: latest, .. }) = self.unwritten.get(&seq) {
             progress.clone_from(latest);
@@ -59,7 +59,7 @@ impl Writer {
         &self,
         seq: u64,
         home: Location,
-        mut progress: Progress,
+        mut progress: EntryProgress,
         tried: &Tried,
         now: Millis,
     ) -> Note {
@@ -74,7 +74,7 @@ impl Writer {
     pub(crate) fn after_failure(
         &mut self,
         to: u16,
-        progress: &mut Progress,
+        progress: &mut EntryProgress,
         tried: &Tried,
         now: Millis,
     ) -> Phase {
@@ -92,7 +92,7 @@ impl Writer {
         let known = self.shared.known(seq).ok();
         let (home, progress) = match known {
             Some(known) => (known.home, known.progress),
-            None => (entry.at, Progress::default()),
+            None => (entry.at, EntryProgress::default()),
         };
         self.trouble("a stored event does not read; it was set aside as dead");
         let phase = Phase::Dead { at: self.shared.clock.now() };
@@ -103,5 +103,5 @@ impl Writer {
 
 /// How an attempt that a crash cut off is noted.
 pub(crate) fn interrupted(since: Millis) -> Tried {
-    Tried { uncertain: true, ..Tried::new(since, Outcome::Broken) }
+    Tried { uncertain: true, ..Tried::new(since, TryOutcome::Broken) }
 }

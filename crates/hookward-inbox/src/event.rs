@@ -34,12 +34,12 @@ pub struct Accept {
     /// The body of the request.
     pub body: Bytes,
     /// Where it goes.
-    pub targets: Vec<Target>,
+    pub targets: Vec<AcceptTarget>,
 }
 
 /// One destination of an event that is being stored.
 #[derive(Debug)]
-pub struct Target {
+pub struct AcceptTarget {
     /// The name of the destination.
     pub to: String,
     /// What became of the live attempt, if there was one.
@@ -49,7 +49,7 @@ pub struct Target {
     pub hold: Option<LaneHold>,
 }
 
-impl Target {
+impl AcceptTarget {
     /// A destination that was not tried yet.
     #[must_use]
     pub fn new(to: impl Into<String>) -> Self {
@@ -98,7 +98,7 @@ pub enum Stored {
     /// It was stored, and the live attempt goes on.
     UnderWay(Attempt),
     /// The destination has an entry for it already, in this state; nothing was stored.
-    Already(State),
+    Already(EntryState),
 }
 
 /// Why an event was not stored.
@@ -141,7 +141,7 @@ impl fmt::Display for Limit {
 
 /// The state of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum State {
+pub enum EntryState {
     /// Due, and not taken yet.
     Ready,
     /// Not due yet, or behind another one of its key.
@@ -158,7 +158,7 @@ pub enum State {
 
 /// What is stored for one destination, as it is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
+pub struct StoredEvent {
     /// The number of the entry.
     pub seq: u64,
     /// The name of its source.
@@ -203,7 +203,7 @@ pub struct Listed {
     /// The name of the destination.
     pub to: String,
     /// Its state.
-    pub state: State,
+    pub state: EntryState,
     /// When it was accepted.
     pub accepted_at: Millis,
     /// How many requests were sent with it.
@@ -224,7 +224,7 @@ pub struct Filter {
     /// The name of the destination.
     pub to: Option<String>,
     /// Its state.
-    pub state: Option<State>,
+    pub state: Option<EntryState>,
     /// The event type.
     pub kind: Option<String>,
     /// The event id.

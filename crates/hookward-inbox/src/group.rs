@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// A step of a group: written, and applied once that is durable.
-pub(crate) enum Step {
+pub(crate) enum GroupStep {
     Accept {
         plan: Box<Plan>,
         at: Location,
@@ -44,7 +44,7 @@ pub(crate) enum Step {
 #[derive(Default)]
 pub(crate) struct Group {
     pub(crate) bytes: Vec<u8>,
-    pub(crate) steps: Vec<Step>,
+    pub(crate) steps: Vec<GroupStep>,
     /// Events and entries that it changes. What depends on one of them waits for the next group.
     pub(crate) touched: HashSet<u64>,
     pub(crate) must_flush: bool,
@@ -58,7 +58,7 @@ impl Writer {
         let subject = subject(&note);
         if let Ok((at, size)) = self.log.note(&mut group.bytes, &note) {
             group.touched.extend(subject);
-            group.steps.push(Step::Note { note, at, size, done });
+            group.steps.push(GroupStep::Note { note, at, size, done });
         } else {
             group.bytes.truncate(before);
             self.keep_in_memory(note);
@@ -82,11 +82,11 @@ impl Writer {
         for plan in copies {
             let (at, size) = self.log.accept(&mut group.bytes, &plan.record())?;
             let (reply, _) = oneshot::channel();
-            group.steps.push(Step::Accept { plan: Box::new(plan), at, size, reply });
+            group.steps.push(GroupStep::Accept { plan: Box::new(plan), at, size, reply });
         }
         for note in notes {
             let (at, size) = self.log.note(&mut group.bytes, &note)?;
-            group.steps.push(Step::Copy { note, at, size });
+            group.steps.push(GroupStep::Copy { note, at, size });
         }
         self.commit_group(group)
     }
@@ -98,7 +98,7 @@ impl Writer {
         for (gone, plan) in replaced {
             let gone_at = self.log.note(&mut group.bytes, &gone)?;
             let (at, size) = self.log.accept(&mut group.bytes, &plan.record())?;
-            group.steps.push(Step::Replace { gone, gone_at, plan: Box::new(plan), at, size });
+            group.steps.push(GroupStep::Replace { gone, gone_at, plan: Box::new(plan), at, size });
         }
         self.commit_group(group)
     }
@@ -154,18 +154,18 @@ impl Writer {
         }
     }
 
-    pub(crate) fn apply(&mut self, steps: Vec<Step>) {
+    pub(crate) fn apply(&mut self, steps: Vec<GroupStep>) {
         let now = self.shared.clock.now();
         let is_flushed = self.log.is_flushed();
         let mut answers = Vec::new();
         let mut core = self.shared.core.lock();
         for step in steps {
             match step {
-                Step::Accept { plan, at, size, reply } => {
+                GroupStep::Accept { plan, at, size, reply } => {
                     core.accept(&plan.record(), at, size, now);
                     answers.push((plan, reply));
                 }
-                Step::Note { note, at, size, done } => {
+                GroupStep::Note { note, at, size, done } => {
                     self.tell_end(&core, &note);
                     core.note(&note, Some((at, size)), now);
                     if let Some(seq) = subject(&note) {
@@ -176,12 +176,12 @@ impl Writer {
                     }
                     done.map(|done| done.send(()));
                 }
-                Step::Replace { gone, gone_at, plan, at, size } => {
+                GroupStep::Replace { gone, gone_at, plan, at, size } => {
                     subject(&gone).map(|seq| self.unwritten.remove(&seq));
                     core.note(&gone, Some(gone_at), now);
                     core.accept(&plan.record(), at, size, now);
                 }
-                Step::Copy { note, at, size } => core.relocate(&note, at, size),
+                GroupStep::Copy { note, at, size } => core.relocate(&note, at, size),
             }
         }
         drop(core);
@@ -200,17 +200,17 @@ impl Writer {
     }
 
     /// The group is not durable: events are refused, notes are kept in memory.
-    pub(crate) fn give_up(&mut self, steps: Vec<Step>, error: &io::Error) {
+    pub(crate) fn give_up(&mut self, steps: Vec<GroupStep>, error: &io::Error) {
         let error = refusal(error);
         for step in steps {
             match step {
-                Step::Accept { reply, .. } => _ = reply.send(Err(error.clone())),
-                Step::Note { note, done, .. } => {
+                GroupStep::Accept { reply, .. } => _ = reply.send(Err(error.clone())),
+                GroupStep::Note { note, done, .. } => {
                     self.keep_in_memory(note);
                     done.map(|done| done.send(()));
                 }
                 // The original is still there.
-                Step::Replace { .. } | Step::Copy { .. } => {}
+                GroupStep::Replace { .. } | GroupStep::Copy { .. } => {}
             }
         }
         self.shared.wake.notify_waiters();

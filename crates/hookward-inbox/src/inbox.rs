@@ -2,11 +2,11 @@
 
 use crate::attempt::Attempt;
 use crate::changes::{Change, ChangeError};
-use crate::clock::{Clock, Millis};
+use crate::clock::{Millis, TimeSource};
 use crate::core::Core;
 use crate::disk::Disk;
 use crate::ending::interrupted;
-use crate::event::{Accept, AcceptError, Accepted, Filter, Listed, Page, State};
+use crate::event::{Accept, AcceptError, Accepted, EntryState, Filter, Listed, Page};
 use crate::lanes::LaneId;
 use crate::log::{Log, Shelf};
 use crate::policy::Policy;
@@ -15,8 +15,8 @@ use crate::record::{Note, Phase};
 use crate::recover::{OpenError, Recovery, refused, scan};
 use crate::settings::Settings;
 use crate::shared::{Shared, state};
-use crate::tries::Outcome;
-use crate::writer::{Command, Limits, Writer};
+use crate::tries::TryOutcome;
+use crate::writer::{Writer, WriterCommand, WriterLimits};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
@@ -76,12 +76,12 @@ impl Inbox {
     pub fn open(
         folder: &Path,
         settings: Settings,
-        clock: impl Clock,
+        clock: impl TimeSource,
     ) -> Result<(Self, Recovery), OpenError> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(refused(folder))?;
         let lock = lock(folder)?;
         let now = clock.now();
-        let limits = Limits::of(&settings);
+        let limits = WriterLimits::of(&settings);
         let shelf = Arc::new(Shelf::new(settings.keys));
         let mut core = Core::recovering(crate::clock::millis(settings.keep_dead));
         let (mut recovery, last) = scan(folder, &shelf, &mut core, now)?;
@@ -125,14 +125,14 @@ impl Inbox {
     pub async fn accept(&self, event: Accept) -> Result<Accepted, AcceptError> {
         let (reply, answer) = oneshot::channel();
         let at = self.shared.clock.now();
-        self.shared.send(Command::Accept { accept: Box::new(event), at, reply });
+        self.shared.send(WriterCommand::Accept { accept: Box::new(event), at, reply });
         answer.await.unwrap_or(Err(AcceptError::Closed))
     }
 
     /// The state of the entry of (source, event id, destination); `None` if there is none. Reads the
     /// log if there is one.
     #[must_use]
-    pub fn state(&self, source: &str, id: &str, to: &str) -> Option<State> {
+    pub fn state(&self, source: &str, id: &str, to: &str) -> Option<EntryState> {
         let (_, entry) = self.shared.find(source, id, to)?;
         Some(state(&entry, self.shared.clock.now()))
     }
@@ -199,7 +199,7 @@ impl Inbox {
     }
 
     /// Learns of a live attempt at a destination, so that a backlog ramps up or holds back.
-    pub fn learn(&self, to: &str, outcome: Outcome) {
+    pub fn learn(&self, to: &str, outcome: TryOutcome) {
         let now = self.shared.clock.now();
         let mut core = self.shared.core.lock();
         let number = core.intern(to);
@@ -313,7 +313,7 @@ impl Inbox {
     /// and gives space back.
     pub async fn tidy(&self) {
         let (done, tidied) = oneshot::channel();
-        self.shared.send(Command::Tick { done });
+        self.shared.send(WriterCommand::Tick { done });
         _ = tidied.await;
     }
 
@@ -328,7 +328,7 @@ impl Inbox {
         change: impl FnOnce(oneshot::Sender<Result<T, ChangeError>>) -> Change,
     ) -> Result<T, ChangeError> {
         let (reply, answer) = oneshot::channel();
-        self.shared.send(Command::Change(change(reply)));
+        self.shared.send(WriterCommand::Change(change(reply)));
         answer.await.unwrap_or(Err(ChangeError::Closed))
     }
 }

@@ -34,9 +34,9 @@ impl From<U48> for u64 {
 
 /// A count of bytes in 16 bits: exact to 16 bytes up to 128 KiB, to an eighth of a percent above.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Size(u16);
+pub(crate) struct EntrySize(u16);
 
-impl Size {
+impl EntrySize {
     pub(crate) fn of(bytes: u64) -> Self {
         for exponent in 0..8_u16 {
             let unit = 16_u64 << (3 * exponent);
@@ -77,7 +77,7 @@ pub(crate) struct Entry {
     pub(crate) to: u16,
     pub(crate) source: u16,
     /// Its share of the accept record.
-    pub(crate) size: Size,
+    pub(crate) size: EntrySize,
     low: u8,
     flags: u8,
 }
@@ -283,7 +283,7 @@ mod tests {
     #[test]
     fn sizes_are_never_too_small_and_never_far_too_large() {
         for bytes in [0, 1, 16, 1_200, 131_000, 131_072, 200_000, 1 << 20, 77_777_777, 1 << 30] {
-            let kept = Size::of(bytes).bytes();
+            let kept = EntrySize::of(bytes).bytes();
             assert!(kept >= bytes && kept <= bytes + 16.max(bytes / 64), "{bytes}: {kept}");
         }
     }

@@ -79,15 +79,15 @@ mod tries;
 mod usage;
 mod writer;
 
-pub use attempt::{Attempt, Ending, Unreadable};
+pub use attempt::{Attempt, AttemptEnding, Unreadable};
 pub use changes::ChangeError;
-pub use cipher::Keys;
-pub use clock::{Clock, Millis};
+pub use cipher::CipherKeys;
+pub use clock::{Millis, TimeSource};
 pub use destination::Ends;
 pub use disk::{Disk, System};
 pub use event::{
-    Accept, AcceptError, Accepted, Event, Filter, Limit, Listed, Live, OnDead, Page, State, Stored,
-    Target,
+    Accept, AcceptError, AcceptTarget, Accepted, EntryState, Filter, Limit, Listed, Live, OnDead,
+    Page, Stored, StoredEvent,
 };
 pub use inbox::{Inbox, LaneHold};
 pub use policy::Policy;
@@ -95,4 +95,4 @@ pub use query::{DestinationStats, Stats};
 pub use record::End;
 pub use recover::{OpenError, Recovery, Torn};
 pub use settings::{Deaf, Observer, Random, Settings};
-pub use tries::{Outcome, Tried, Try};
+pub use tries::{Tried, Try, TryOutcome};

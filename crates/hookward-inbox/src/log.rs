@@ -1,10 +1,10 @@
 //! The segments of one folder: appending, flushing, reading back.
 
-use crate::cipher::{Keys, Locked};
+use crate::cipher::{CipherKeys, Locked};
 use crate::clock::Millis;
 use crate::disk::Disk;
 use crate::frame::{self, Seen};
-use crate::record::{ACCEPT, AcceptRecord, Location, Note, Record};
+use crate::record::{ACCEPT, AcceptRecord, Location, LogRecord, Note};
 use crate::segment::{self, Header};
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ const GUESS: usize = 4 << 10;
 #[derive(Debug)]
 pub(crate) struct Shelf {
     files: RwLock<BTreeMap<u32, Arc<File>>>,
-    keys: Option<Keys>,
+    keys: Option<CipherKeys>,
 }
 
 /// Why a record could not be read back.
@@ -44,13 +44,13 @@ pub(crate) struct Payload {
 }
 
 impl Payload {
-    pub(crate) fn record(&self) -> Result<Record<'_>, ReadError> {
-        Record::decode(self.kind, &self.bytes).ok_or(ReadError::Damaged)
+    pub(crate) fn record(&self) -> Result<LogRecord<'_>, ReadError> {
+        LogRecord::decode(self.kind, &self.bytes).ok_or(ReadError::Damaged)
     }
 }
 
 impl Shelf {
-    pub(crate) fn new(keys: Option<Keys>) -> Self {
+    pub(crate) fn new(keys: Option<CipherKeys>) -> Self {
         Self { files: RwLock::default(), keys }
     }
 

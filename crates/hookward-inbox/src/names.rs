@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 #[derive(Debug, Default)]
-pub(crate) struct Names {
+pub(crate) struct NameTable {
     numbers: HashMap<Arc<str>, u16>,
     names: Vec<Arc<str>>,
 }
 
-impl Names {
+impl NameTable {
     /// The number of a name. `None` if 65,535 others are known: they come from a configuration.
     pub(crate) fn intern(&mut self, name: &str) -> Option<u16> {
         if let Some(number) = self.numbers.get(name) {

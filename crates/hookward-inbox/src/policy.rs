@@ -1,8 +1,8 @@
 //! When an event is tried again, and when it is given up. No state, no clock.
 
 use crate::clock::{Millis, millis};
-use crate::record::{Phase, Progress};
-use crate::tries::{Outcome, Tried, Try};
+use crate::record::{EntryProgress, Phase};
+use crate::tries::{Tried, Try, TryOutcome};
 use std::time::Duration;
 
 /// How many finished requests an entry remembers.
@@ -42,7 +42,7 @@ impl Policy {
     /// `random` gives a number from zero to its argument, inclusive.
     pub(crate) fn after_failure(
         &self,
-        progress: &mut Progress,
+        progress: &mut EntryProgress,
         tried: &Tried,
         ended: Millis,
         paused: Millis,
@@ -53,8 +53,8 @@ impl Policy {
         if tried.outcome.is_refusal() {
             progress.refused = progress.refused.saturating_add(1);
         }
-        let is_refused =
-            tried.outcome == Outcome::Status(410) || progress.refused >= self.refused_after.max(1);
+        let is_refused = tried.outcome == TryOutcome::Status(410)
+            || progress.refused >= self.refused_after.max(1);
         let deadline =
             progress.budget_from.saturating_add(paused).saturating_add(millis(self.give_up_after));
         if is_refused || ended >= deadline {
@@ -82,10 +82,10 @@ impl Policy {
     }
 }
 
-impl Progress {
+impl EntryProgress {
     /// Appends to the history, and counts what was sent.
     pub(crate) fn note(&mut self, tried: &Tried) {
-        if tried.outcome != Outcome::Unreachable {
+        if tried.outcome != TryOutcome::Unreachable {
             self.sent = self.sent.saturating_add(1);
         }
         if self.tries.len() >= TRIES_KEPT {
@@ -100,11 +100,11 @@ impl Progress {
 mod tests {
     use super::*;
 
-    fn progress() -> Progress {
-        Progress { budget_from: 1_000, ..Progress::default() }
+    fn progress() -> EntryProgress {
+        EntryProgress { budget_from: 1_000, ..EntryProgress::default() }
     }
 
-    fn after(policy: &Policy, progress: &mut Progress, tried: &Tried, now: Millis) -> Phase {
+    fn after(policy: &Policy, progress: &mut EntryProgress, tried: &Tried, now: Millis) -> Phase {
         policy.after_failure(progress, tried, now, 0, &mut |most| most)
     }
 
@@ -113,16 +113,18 @@ mod tests {
         let policy = Policy::default();
         let mut doubling = progress();
         let waits: Vec<u64> = (0..14)
-            .map(|_| match after(&policy, &mut doubling, &Tried::new(0, Outcome::Timeout), 2_000) {
-                Phase::Queued { due } => due - 2_000,
-                other => panic!("{other:?}"),
+            .map(|_| {
+                match after(&policy, &mut doubling, &Tried::new(0, TryOutcome::Timeout), 2_000) {
+                    Phase::Queued { due } => due - 2_000,
+                    other => panic!("{other:?}"),
+                }
             })
             .collect();
         assert_eq!(&waits[..4], [2_000, 4_000, 8_000, 16_000]);
         assert_eq!(&waits[9..], [900_000; 5]);
         let none = policy.after_failure(
             &mut progress(),
-            &Tried::new(0, Outcome::Timeout),
+            &Tried::new(0, TryOutcome::Timeout),
             2_000,
             0,
             &mut |_| 0,
@@ -136,7 +138,7 @@ mod tests {
         for (asked, expected) in [(1, 2_000), (60, 60_000), (1_000_000, 900_000)] {
             let tried = Tried {
                 retry_after: Some(Duration::from_secs(asked)),
-                ..Tried::new(0, Outcome::Status(429))
+                ..Tried::new(0, TryOutcome::Status(429))
             };
             assert_eq!(
                 after(&policy, &mut progress(), &tried, 5_000),
@@ -152,17 +154,18 @@ mod tests {
         for (status, is_dead) in
             [(408, false), (425, false), (429, false), (500, false), (404, false), (422, true)]
         {
-            let phase = after(&policy, &mut entry, &Tried::new(0, Outcome::Status(status)), 2_000);
+            let phase =
+                after(&policy, &mut entry, &Tried::new(0, TryOutcome::Status(status)), 2_000);
             assert_eq!(matches!(phase, Phase::Dead { .. }), is_dead, "{status}");
         }
-        let gone = after(&policy, &mut progress(), &Tried::new(0, Outcome::Status(410)), 2_000);
+        let gone = after(&policy, &mut progress(), &Tried::new(0, TryOutcome::Status(410)), 2_000);
         assert_eq!(gone, Phase::Dead { at: 2_000 });
     }
 
     #[test]
     fn an_event_is_given_up_when_its_time_is_over_and_paused_time_does_not_count() {
         let policy = Policy { give_up_after: Duration::from_secs(10), ..Policy::default() };
-        let failed = Tried::new(0, Outcome::Timeout);
+        let failed = Tried::new(0, TryOutcome::Timeout);
         let at = |now, paused| {
             policy.after_failure(&mut progress(), &failed, now, paused, &mut |most| most)
         };
@@ -174,7 +177,7 @@ mod tests {
 
     #[test]
     fn what_may_have_been_accepted_waits_for_uncertain_hold() {
-        let tried = Tried { uncertain: true, ..Tried::new(0, Outcome::Timeout) };
+        let tried = Tried { uncertain: true, ..Tried::new(0, TryOutcome::Timeout) };
         let phase = after(&Policy::default(), &mut progress(), &tried, 5_000);
         assert_eq!(phase, Phase::Queued { due: 35_000 });
     }
@@ -183,8 +186,8 @@ mod tests {
     fn a_refused_connection_sends_nothing_and_twenty_tries_are_kept() {
         let mut entry = progress();
         for n in 0..30 {
-            entry.note(&Tried::new(n, Outcome::Unreachable));
-            entry.note(&Tried::new(n, Outcome::Status(500)));
+            entry.note(&Tried::new(n, TryOutcome::Unreachable));
+            entry.note(&Tried::new(n, TryOutcome::Status(500)));
         }
         assert_eq!((entry.sent, entry.tries.len()), (30, 20));
         assert_eq!(entry.tries[19].at, 29);

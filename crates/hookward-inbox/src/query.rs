@@ -2,10 +2,10 @@
 
 use crate::clock::Millis;
 use crate::destination::Ends;
-use crate::event::{Filter, Listed, Page, State};
+use crate::event::{EntryState, Filter, Listed, Page};
 use crate::index::{Entry, Stand};
 use crate::log::ReadError;
-use crate::record::Record;
+use crate::record::LogRecord;
 use crate::shared::{Shared, state};
 use std::sync::Arc;
 
@@ -188,7 +188,7 @@ impl Shared {
         let now = self.clock.now();
         let known = self.known_at(seq, entry.at)?;
         let payload = self.shelf.read(known.home)?;
-        let Record::Accept(record) = payload.record()? else { return Err(ReadError::Damaged) };
+        let LogRecord::Accept(record) = payload.record()? else { return Err(ReadError::Damaged) };
         let to: Arc<str> = self.core.lock().names.name(entry.to);
         Ok(Listed {
             seq,
@@ -215,7 +215,7 @@ impl Filter {
 
     /// Only entries in this state.
     #[must_use]
-    pub fn in_state(state: State) -> Self {
+    pub fn in_state(state: EntryState) -> Self {
         Self { state: Some(state), ..Self::default() }
     }
 }

@@ -4,8 +4,8 @@
 //! one of them; the latest one in the log is right.
 
 use crate::clock::Millis;
-use crate::codec::{Reader, Writer};
-use crate::tries::{Outcome, Try};
+use crate::codec::{RecordReader, RecordWriter};
+use crate::tries::{Try, TryOutcome};
 
 /// Where a frame begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,7 +26,7 @@ pub(crate) enum Phase {
 
 /// All that is known of an entry's attempts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Progress {
+pub(crate) struct EntryProgress {
     /// Requests that were sent.
     pub(crate) sent: u32,
     /// Failed ones since the budget began.
@@ -44,7 +44,7 @@ pub(crate) struct Progress {
 
 /// One destination of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Part<'a> {
+pub(crate) struct EventPart<'a> {
     pub(crate) seq: u64,
     pub(crate) to: &'a str,
     /// Its place in the order of its key: its own `seq`, that of the dead entry it revives, or one
@@ -54,7 +54,7 @@ pub(crate) struct Part<'a> {
     pub(crate) revives: u64,
     pub(crate) revives_home: Location,
     pub(crate) phase: Phase,
-    pub(crate) progress: Progress,
+    pub(crate) progress: EntryProgress,
 }
 
 /// An event.
@@ -71,7 +71,7 @@ pub(crate) struct AcceptRecord<'a> {
     pub(crate) keys: &'a [u8],
     /// Where it stood before it was copied forward; segment zero: nowhere.
     pub(crate) copied_from: Location,
-    pub(crate) parts: Vec<Part<'a>>,
+    pub(crate) parts: Vec<EventPart<'a>>,
     pub(crate) head: &'a [u8],
     pub(crate) body: &'a [u8],
 }
@@ -105,7 +105,7 @@ pub(crate) enum Note {
         seq: u64,
         home: Location,
         phase: Phase,
-        progress: Progress,
+        progress: EntryProgress,
     },
     Attempt {
         seq: u64,
@@ -126,7 +126,7 @@ pub(crate) enum Note {
 
 /// The payload of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Record<'a> {
+pub(crate) enum LogRecord<'a> {
     Accept(AcceptRecord<'a>),
     Note(Note),
 }
@@ -150,7 +150,7 @@ impl Note {
     }
 
     pub(crate) fn encode(&self, into: &mut Vec<u8>) {
-        let mut to = Writer(into);
+        let mut to = RecordWriter(into);
         match self {
             Self::State { seq, home, phase, progress } => {
                 to.u64(*seq);
@@ -182,7 +182,7 @@ impl Note {
 
 impl AcceptRecord<'_> {
     pub(crate) fn encode(&self, into: &mut Vec<u8>) {
-        let mut to = Writer(into);
+        let mut to = RecordWriter(into);
         to.bytes(self.source.as_bytes());
         to.bytes(self.id.as_bytes());
         to.bytes(self.kind.as_bytes());
@@ -208,17 +208,17 @@ impl AcceptRecord<'_> {
     }
 }
 
-impl<'a> Record<'a> {
+impl<'a> LogRecord<'a> {
     /// Reads a payload; `None` where this version does not know it.
     pub(crate) fn decode(kind: u8, payload: &'a [u8]) -> Option<Self> {
-        let mut from = Reader(payload);
+        let mut from = RecordReader(payload);
         let record = match kind {
             ACCEPT => Self::Accept(decode_accept(&mut from)?),
             STATE => Self::Note(Note::State {
                 seq: from.u64()?,
                 home: Location::decode(&mut from)?,
                 phase: Phase::decode(&mut from)?,
-                progress: Progress::decode(&mut from)?,
+                progress: EntryProgress::decode(&mut from)?,
             }),
             ATTEMPT => Self::Note(Note::Attempt { seq: from.u64()?, at: from.u64()? }),
             GONE => Self::Note(Note::Gone {
@@ -241,7 +241,7 @@ impl<'a> Record<'a> {
     }
 }
 
-fn decode_accept<'a>(from: &mut Reader<'a>) -> Option<AcceptRecord<'a>> {
+fn decode_accept<'a>(from: &mut RecordReader<'a>) -> Option<AcceptRecord<'a>> {
     let source = from.text()?;
     let id = from.text()?;
     let kind = from.text()?;
@@ -255,14 +255,14 @@ fn decode_accept<'a>(from: &mut Reader<'a>) -> Option<AcceptRecord<'a>> {
     let count = from.u16()?;
     let mut parts = Vec::with_capacity(usize::from(count).min(64));
     for _ in 0..count {
-        parts.push(Part {
+        parts.push(EventPart {
             seq: from.u64()?,
             to: from.text()?,
             place: from.u64()?,
             revives: from.u64()?,
             revives_home: Location::decode(from)?,
             phase: Phase::decode(from)?,
-            progress: Progress::decode(from)?,
+            progress: EntryProgress::decode(from)?,
         });
     }
     Some(AcceptRecord {
@@ -283,18 +283,18 @@ fn decode_accept<'a>(from: &mut Reader<'a>) -> Option<AcceptRecord<'a>> {
 }
 
 impl Location {
-    fn encode(self, to: &mut Writer<'_>) {
+    fn encode(self, to: &mut RecordWriter<'_>) {
         to.u32(self.segment);
         to.u32(self.offset);
     }
 
-    fn decode(from: &mut Reader<'_>) -> Option<Self> {
+    fn decode(from: &mut RecordReader<'_>) -> Option<Self> {
         Some(Self { segment: from.u32()?, offset: from.u32()? })
     }
 }
 
 impl Phase {
-    fn encode(self, to: &mut Writer<'_>) {
+    fn encode(self, to: &mut RecordWriter<'_>) {
         let (kind, time) = match self {
             Self::Queued { due } => (0, due),
             Self::InFlight { since } => (1, since),
@@ -306,7 +306,7 @@ impl Phase {
         to.u64(time);
     }
 
-    fn decode(from: &mut Reader<'_>) -> Option<Self> {
+    fn decode(from: &mut RecordReader<'_>) -> Option<Self> {
         let kind = from.u8()?;
         let time = from.u64()?;
         Some(match kind {
@@ -320,8 +320,8 @@ impl Phase {
     }
 }
 
-impl Progress {
-    fn encode(&self, to: &mut Writer<'_>) {
+impl EntryProgress {
+    fn encode(&self, to: &mut RecordWriter<'_>) {
         to.u32(self.sent);
         to.u16(self.failures);
         to.u16(self.refused);
@@ -336,7 +336,7 @@ impl Progress {
         }
     }
 
-    fn decode(from: &mut Reader<'_>) -> Option<Self> {
+    fn decode(from: &mut RecordReader<'_>) -> Option<Self> {
         let mut progress = Self {
             sent: from.u32()?,
             failures: from.u16()?,
@@ -349,7 +349,7 @@ impl Progress {
         for _ in 0..from.u8()? {
             progress.tries.push(Try {
                 at: from.u64()?,
-                outcome: Outcome::from_code(from.u16()?),
+                outcome: TryOutcome::from_code(from.u16()?),
                 ms: from.u32()?,
             });
         }

@@ -4,7 +4,7 @@ use crate::clock::Millis;
 use crate::core::Core;
 use crate::frame::{self, Frame, Seen};
 use crate::log::{ReadError, Shelf, sync_folder};
-use crate::record::{Location, Note, Record};
+use crate::record::{Location, LogRecord, Note};
 use crate::segment::{self, Header, Start, Walk};
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -82,7 +82,7 @@ pub(crate) fn refused(file: &Path) -> impl FnOnce(io::Error) -> OpenError {
     move |error| OpenError::Io { file: file.to_owned(), error }
 }
 
-struct Found {
+struct Recovered {
     number: u32,
     path: PathBuf,
     file: Arc<File>,
@@ -135,7 +135,7 @@ pub(crate) fn scan(
 }
 
 /// Cuts off what is not valid, and makes durable what a killed process left to the system.
-fn tidy(segment: &Found, end: u32) -> io::Result<()> {
+fn tidy(segment: &Recovered, end: u32) -> io::Result<()> {
     if segment.file.metadata()?.len() > u64::from(end) {
         segment.file.set_len(u64::from(end))?;
     }
@@ -144,10 +144,10 @@ fn tidy(segment: &Found, end: u32) -> io::Result<()> {
 
 /// Opens all segments, and tells how much of each is valid; apart from them, files whose header was
 /// never written.
-fn open_all(folder: &Path) -> Result<(Vec<Found>, Vec<PathBuf>), OpenError> {
+fn open_all(folder: &Path) -> Result<(Vec<Recovered>, Vec<PathBuf>), OpenError> {
     let numbers = segment::numbers(folder).map_err(refused(folder))?;
     let newest = numbers.last().copied();
-    let mut all: Vec<Found> = Vec::new();
+    let mut all: Vec<Recovered> = Vec::new();
     let mut unwritten = Vec::new();
     for number in numbers {
         let path = segment::path(folder, number);
@@ -178,7 +178,7 @@ fn open_all(folder: &Path) -> Result<(Vec<Found>, Vec<PathBuf>), OpenError> {
             }
             previous.length = header.previous_length;
         }
-        all.push(Found { number, path, file: Arc::new(file), length, header });
+        all.push(Recovered { number, path, file: Arc::new(file), length, header });
     }
     Ok((all, unwritten))
 }
@@ -193,7 +193,7 @@ struct Scan<'a> {
 
 impl Scan<'_> {
     /// Reads one segment. Gives where it ends, which is before its length if it is torn.
-    fn segment(&mut self, segment: &Found, is_newest: bool) -> Result<u32, OpenError> {
+    fn segment(&mut self, segment: &Recovered, is_newest: bool) -> Result<u32, OpenError> {
         let mut walk = Walk::new(&segment.file, segment.number, segment::HEADER, segment.length);
         loop {
             let place = walk.at();
@@ -231,11 +231,11 @@ impl Scan<'_> {
             opened = self.shelf.open(found)?;
             opened.record()?
         } else {
-            Record::decode(found.kind, found.payload).ok_or(ReadError::Damaged)?
+            LogRecord::decode(found.kind, found.payload).ok_or(ReadError::Damaged)?
         };
         match record {
-            Record::Accept(record) => self.core.accept(&record, at, size, self.now),
-            Record::Note(note) => {
+            LogRecord::Accept(record) => self.core.accept(&record, at, size, self.now),
+            LogRecord::Note(note) => {
                 if let Note::Scrubbed { home } = &note {
                     self.unread.remove(home);
                 }
@@ -246,7 +246,7 @@ impl Scan<'_> {
     }
 }
 
-fn is_torn(segment: &Found, at: Location) -> io::Result<bool> {
+fn is_torn(segment: &Recovered, at: Location) -> io::Result<bool> {
     let left = segment.length.saturating_sub(at.offset) as usize;
     let mut rest = vec![0; left];
     let count = segment::read_at_most(&segment.file, &mut rest, u64::from(at.offset))?;

@@ -4,7 +4,7 @@
 //! acknowledged, because its flush failed.
 
 use crate::clock::Millis;
-use crate::codec::{Reader, Writer};
+use crate::codec::{RecordReader, RecordWriter};
 use crate::frame::{self, Seen};
 use crate::record::Location;
 use std::fs::{File, OpenOptions};
@@ -45,7 +45,7 @@ pub(crate) enum Start {
 impl Header {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
-        let mut to = Writer(&mut bytes);
+        let mut to = RecordWriter(&mut bytes);
         to.u32(FORMAT);
         to.u32(self.number);
         to.u32(self.previous);
@@ -53,7 +53,7 @@ impl Header {
         to.u64(self.next_seq);
         to.u64(self.created_at);
         let check = xxh3_64(&bytes);
-        Writer(&mut bytes).u64(check);
+        RecordWriter(&mut bytes).u64(check);
         bytes
     }
 }
@@ -76,7 +76,7 @@ fn parse_start(bytes: &[u8]) -> Start {
 }
 
 fn parse_header(bytes: &[u8]) -> Option<Start> {
-    let mut from = Reader(bytes);
+    let mut from = RecordReader(bytes);
     if from.array()? != *MAGIC {
         return None;
     }

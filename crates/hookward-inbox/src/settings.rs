@@ -1,6 +1,6 @@
 //! What the inbox is told when it is opened.
 
-use crate::cipher::Keys;
+use crate::cipher::CipherKeys;
 use crate::disk::{Disk, System};
 use crate::policy::Policy;
 use crate::record::End;
@@ -48,7 +48,7 @@ pub struct Settings {
     /// A segment file is closed once it is so long.
     pub segment_bytes: u32,
     /// What the log is encrypted with; `None`: it is not.
-    pub keys: Option<Keys>,
+    pub keys: Option<CipherKeys>,
     /// The destinations that are configured. Entries for others wait.
     pub destinations: Vec<(String, Policy)>,
     /// The sources that are configured; entries of others wait. `None`: all are.

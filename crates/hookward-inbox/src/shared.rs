@@ -1,12 +1,12 @@
 //! What the handles and the writing thread share.
 
-use crate::clock::{Clock, Millis, millis};
+use crate::clock::{Millis, TimeSource, millis};
 use crate::core::Core;
-use crate::event::State;
+use crate::event::EntryState;
 use crate::index::{Entry, Stand};
 use crate::log::Shelf;
-use crate::record::{Phase, Record};
-use crate::writer::Command;
+use crate::record::{LogRecord, Phase};
+use crate::writer::WriterCommand;
 use parking_lot::{Condvar, Mutex};
 use std::fmt;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 pub(crate) struct Shared {
     pub(crate) core: Mutex<Core>,
     pub(crate) shelf: Arc<Shelf>,
-    pub(crate) clock: Box<dyn Clock>,
+    pub(crate) clock: Box<dyn TimeSource>,
     /// Told when something may be due that was not before.
     pub(crate) wake: Notify,
     queue: Mutex<Queue>,
@@ -25,7 +25,7 @@ pub(crate) struct Shared {
 
 #[derive(Default)]
 struct Queue {
-    commands: Vec<Command>,
+    commands: Vec<WriterCommand>,
     is_closed: bool,
 }
 
@@ -36,7 +36,7 @@ impl fmt::Debug for Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(core: Core, shelf: Arc<Shelf>, clock: Box<dyn Clock>) -> Self {
+    pub(crate) fn new(core: Core, shelf: Arc<Shelf>, clock: Box<dyn TimeSource>) -> Self {
         Self {
             core: Mutex::new(core),
             shelf,
@@ -49,7 +49,7 @@ impl Shared {
 
     /// Hands a command to the writer. Once it is closed, commands are dropped, and with them their
     /// senders, which those who wait notice.
-    pub(crate) fn send(&self, command: Command) {
+    pub(crate) fn send(&self, command: WriterCommand) {
         let mut queue = self.queue.lock();
         if !queue.is_closed {
             queue.commands.push(command);
@@ -63,7 +63,7 @@ impl Shared {
     }
 
     /// What arrived; waits at most so long for something. The second part: nothing more will come.
-    pub(crate) fn receive(&self, most: Duration) -> (Vec<Command>, bool) {
+    pub(crate) fn receive(&self, most: Duration) -> (Vec<WriterCommand>, bool) {
         let mut queue = self.queue.lock();
         if queue.commands.is_empty() && !queue.is_closed && !most.is_zero() {
             self.arrived.wait_for(&mut queue, most);
@@ -93,8 +93,8 @@ impl Shared {
             let known = self.known(seq).ok()?;
             let payload = self.shelf.read(known.home).ok()?;
             match payload.record().ok()? {
-                Record::Accept(record) => Some(record.id == id),
-                Record::Note(_) => None,
+                LogRecord::Accept(record) => Some(record.id == id),
+                LogRecord::Note(_) => None,
             }
         };
         // It may be copied forward meanwhile.
@@ -103,15 +103,15 @@ impl Shared {
 }
 
 /// The state of an entry, as others see it.
-pub(crate) fn state(entry: &Entry, now: Millis) -> State {
+pub(crate) fn state(entry: &Entry, now: Millis) -> EntryState {
     match entry.stand() {
         Stand::Queued if entry.is_ready() || (entry.is_scheduled() && entry.due() <= now) => {
-            State::Ready
+            EntryState::Ready
         }
-        Stand::Queued => State::Waiting,
-        Stand::InFlight => State::InFlight,
-        Stand::Dead => State::Dead,
-        Stand::Delivered => State::Delivered,
-        Stand::Discarded => State::Discarded,
+        Stand::Queued => EntryState::Waiting,
+        Stand::InFlight => EntryState::InFlight,
+        Stand::Dead => EntryState::Dead,
+        Stand::Delivered => EntryState::Delivered,
+        Stand::Discarded => EntryState::Discarded,
     }
 }

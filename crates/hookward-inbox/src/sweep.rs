@@ -10,9 +10,9 @@ use crate::clock::Millis;
 use crate::frame::Seen;
 use crate::index::{Entry, Stand};
 use crate::log::ReadError;
-use crate::record::{ACCEPT, AcceptRecord, Location, Note, Record};
+use crate::record::{ACCEPT, AcceptRecord, Location, LogRecord, Note};
 use crate::segment::{self, Walk};
-use crate::usage::Segment;
+use crate::usage::SegmentUsage;
 use crate::writer::Writer;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -49,7 +49,7 @@ impl Writer {
         if self.sweep.is_some() {
             return;
         }
-        let old = |segment: &Segment| {
+        let old = |segment: &SegmentUsage| {
             segment.garbage_since.is_some_and(|since| since.saturating_add(PATIENCE) <= now)
         };
         let is_active_old = self.log.active().is_some_and(|active| {
@@ -59,7 +59,7 @@ impl Writer {
             return;
         }
         let active = self.log.active();
-        let segments: Vec<(u32, Segment)> = {
+        let segments: Vec<(u32, SegmentUsage)> = {
             let core = self.shared.core.lock();
             core.usage.segments.iter().map(|(number, usage)| (*number, usage.clone())).collect()
         };
@@ -166,10 +166,10 @@ impl Writer {
                     let size = u32::try_from(found.size()).unwrap_or(u32::MAX);
                     let payload = self.shared.shelf.open(&found).map_err(io::Error::other)?;
                     match payload.record().map_err(io::Error::other)? {
-                        Record::Accept(record) => {
+                        LogRecord::Accept(record) => {
                             self.sweep_accept(&record, at, size, sweep.is_copy, &mut slice);
                         }
-                        Record::Note(note) => self.sweep_note(note, at, &mut slice),
+                        LogRecord::Note(note) => self.sweep_note(note, at, &mut slice),
                     }
                 }
                 // Overwritten before, or of no interest.
@@ -220,7 +220,7 @@ impl Writer {
         seq: u64,
         entry: &Entry,
         at: Location,
-    ) -> Result<Option<Option<crate::record::Progress>>, ReadError> {
+    ) -> Result<Option<Option<crate::record::EntryProgress>>, ReadError> {
         if !entry.is_noted() {
             return Ok((entry.at == at).then_some(None));
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// How one request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum TryOutcome {
     /// The receiver answered with this status.
     Status(u16),
     /// No answer in time.
@@ -17,7 +17,7 @@ pub enum Outcome {
     Broken,
 }
 
-impl Outcome {
+impl TryOutcome {
     /// Whether the receiver has the event.
     #[must_use]
     pub fn is_delivered(self) -> bool {
@@ -53,7 +53,7 @@ impl Outcome {
     }
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for TryOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status(status) => write!(f, "{status}"),
@@ -70,7 +70,7 @@ pub struct Try {
     /// When it began.
     pub at: Millis,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: TryOutcome,
     /// How long it took, in milliseconds.
     pub ms: u32,
 }
@@ -83,7 +83,7 @@ pub struct Tried {
     /// How long it took.
     pub took: Duration,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: TryOutcome,
     /// The receiver may have accepted it although no valid answer came: the next request waits for
     /// `uncertain_hold`.
     pub uncertain: bool,
@@ -94,7 +94,7 @@ pub struct Tried {
 impl Tried {
     /// A request that began at `at` and ended so at once.
     #[must_use]
-    pub fn new(at: Millis, outcome: Outcome) -> Self {
+    pub fn new(at: Millis, outcome: TryOutcome) -> Self {
         Self { at, took: Duration::ZERO, outcome, uncertain: false, retry_after: None }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Of one segment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Segment {
+pub(crate) struct SegmentUsage {
     /// Bytes of the file.
     pub(crate) total: u64,
     /// Bytes of accept records whose entries are there.
@@ -22,7 +22,7 @@ pub(crate) struct Segment {
 
 #[derive(Debug, Default)]
 pub(crate) struct Usage {
-    pub(crate) segments: BTreeMap<u32, Segment>,
+    pub(crate) segments: BTreeMap<u32, SegmentUsage>,
 }
 
 impl Usage {

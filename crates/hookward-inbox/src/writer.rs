@@ -29,7 +29,7 @@ pub(crate) type Done = oneshot::Sender<()>;
 pub(crate) type AcceptReply = oneshot::Sender<Result<Accepted, AcceptError>>;
 
 /// What the writer is asked to do.
-pub(crate) enum Command {
+pub(crate) enum WriterCommand {
     Accept {
         accept: Box<Accept>,
         at: Millis,
@@ -57,7 +57,7 @@ pub(crate) enum Command {
     },
 }
 
-pub(crate) struct Limits {
+pub(crate) struct WriterLimits {
     pub(crate) max_bytes: u64,
     pub(crate) min_free: u64,
     pub(crate) keep_delivered: Millis,
@@ -67,7 +67,7 @@ pub(crate) struct Limits {
 pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) log: Log,
-    pub(crate) limits: Limits,
+    pub(crate) limits: WriterLimits,
     pub(crate) random: Random,
     pub(crate) observer: Arc<dyn Observer>,
     /// The latest note of each entry since the last flush. Should that fail, they are written anew.
@@ -107,14 +107,14 @@ impl Writer {
     }
 
     /// Does what can be done in one group.
-    fn work(&mut self, commands: &mut VecDeque<Command>) {
+    fn work(&mut self, commands: &mut VecDeque<WriterCommand>) {
         if let Err(error) = self.make_room() {
             return self.refuse(commands, &error);
         }
         self.rewrite_unwritten();
         let mut group = Group::default();
         while let Some(command) = commands.pop_front() {
-            let is_alone = matches!(command, Command::Change(_) | Command::Tick { .. });
+            let is_alone = matches!(command, WriterCommand::Change(_) | WriterCommand::Tick { .. });
             let conflicts = self.touches(&command).iter().any(|id| group.touched.contains(id));
             if (is_alone && !group.steps.is_empty())
                 || conflicts
@@ -124,14 +124,16 @@ impl Writer {
                 break;
             }
             match command {
-                Command::Accept { accept, at, reply } => self.plan(&mut group, accept, at, reply),
-                Command::Begin { seq, at, done } => self.begin(&mut group, seq, at, done),
-                Command::End { seq, tried, known, done } => {
+                WriterCommand::Accept { accept, at, reply } => {
+                    self.plan(&mut group, accept, at, reply)
+                }
+                WriterCommand::Begin { seq, at, done } => self.begin(&mut group, seq, at, done),
+                WriterCommand::End { seq, tried, known, done } => {
                     self.end(&mut group, seq, &tried, known, done);
                 }
-                Command::SetAside { seq } => self.set_aside(&mut group, seq),
-                Command::Change(change) => return self.change(change),
-                Command::Tick { done } => {
+                WriterCommand::SetAside { seq } => self.set_aside(&mut group, seq),
+                WriterCommand::Change(change) => return self.change(change),
+                WriterCommand::Tick { done } => {
                     self.look_around(true);
                     _ = done.send(());
                     return;
@@ -195,9 +197,9 @@ impl Writer {
     }
 
     /// What a command depends on: hashes of events and numbers of entries.
-    pub(crate) fn touches(&self, command: &Command) -> Vec<u64> {
+    pub(crate) fn touches(&self, command: &WriterCommand) -> Vec<u64> {
         match command {
-            Command::Accept { accept, .. } => {
+            WriterCommand::Accept { accept, .. } => {
                 let core = self.shared.core.lock();
                 let mut touched = Vec::with_capacity(accept.targets.len());
                 for target in &accept.targets {
@@ -207,34 +209,36 @@ impl Writer {
                 }
                 touched
             }
-            Command::Begin { seq, .. } | Command::End { seq, .. } | Command::SetAside { seq } => {
+            WriterCommand::Begin { seq, .. }
+            | WriterCommand::End { seq, .. }
+            | WriterCommand::SetAside { seq } => {
                 vec![*seq]
             }
-            Command::Change(_) | Command::Tick { .. } => Vec::new(),
+            WriterCommand::Change(_) | WriterCommand::Tick { .. } => Vec::new(),
         }
     }
 
     /// Without a segment nothing can be written.
-    fn refuse(&mut self, commands: &mut VecDeque<Command>, error: &io::Error) {
+    fn refuse(&mut self, commands: &mut VecDeque<WriterCommand>, error: &io::Error) {
         self.trouble(&format!("the inbox cannot begin a file: {error}"));
         let refused = refusal(error);
         for command in std::mem::take(commands) {
             match command {
-                Command::Accept { reply, .. } => _ = reply.send(Err(refused.clone())),
-                Command::Begin { seq, at, done } => {
+                WriterCommand::Accept { reply, .. } => _ = reply.send(Err(refused.clone())),
+                WriterCommand::Begin { seq, at, done } => {
                     let mut group = Group::default();
                     self.begin(&mut group, seq, at, done);
                 }
-                Command::End { seq, tried, known, done } => {
+                WriterCommand::End { seq, tried, known, done } => {
                     let mut group = Group::default();
                     self.end(&mut group, seq, &tried, known, done);
                 }
-                Command::SetAside { seq } => {
+                WriterCommand::SetAside { seq } => {
                     let mut group = Group::default();
                     self.set_aside(&mut group, seq);
                 }
-                Command::Change(change) => change.refuse(error),
-                Command::Tick { done } => _ = done.send(()),
+                WriterCommand::Change(change) => change.refuse(error),
+                WriterCommand::Tick { done } => _ = done.send(()),
             }
         }
     }
@@ -305,7 +309,7 @@ impl Drop for Closing {
     }
 }
 
-impl Limits {
+impl WriterLimits {
     pub(crate) fn of(settings: &crate::settings::Settings) -> Self {
         Self {
             max_bytes: settings.max_bytes,

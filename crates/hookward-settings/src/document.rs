@@ -3,7 +3,7 @@
 //! The tree is our own, and not the parser's, for two reasons: tables keep the order of the file,
 //! and a preset's table can be laid under a user's. Knows no key by name.
 
-use crate::problem::{Place, Problem, Severity};
+use crate::problem::{Problem, Severity, TextPlace};
 use std::borrow::Cow;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -14,7 +14,7 @@ pub struct Node {
     /// The value.
     pub value: Value,
     /// Where it is in the text.
-    pub place: Place,
+    pub place: TextPlace,
 }
 
 /// A TOML value.
@@ -33,23 +33,23 @@ pub enum Value {
     /// An array.
     List(Vec<Node>),
     /// A table.
-    Table(Table),
+    Table(DocumentTable),
 }
 
 /// A TOML table, in the order of the file.
 #[derive(Clone, Debug, Default)]
-pub struct Table {
+pub struct DocumentTable {
     /// The keys with their values.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<TableEntry>,
 }
 
-/// A key of a [`Table`] with its value.
+/// A key of a [`DocumentTable`] with its value.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct TableEntry {
     /// The key.
     pub name: String,
     /// Where the key is in the text.
-    pub place: Place,
+    pub place: TextPlace,
     /// Its value.
     pub node: Node,
 }
@@ -58,8 +58,8 @@ pub struct Entry {
 ///
 /// # Errors
 /// Every violation of TOML's grammar that the parser finds.
-pub fn parse(text: &str, file: &str) -> Result<Table, Vec<Problem>> {
-    let lines = Lines::of(text);
+pub fn parse(text: &str, file: &str) -> Result<DocumentTable, Vec<Problem>> {
+    let lines = LineStarts::of(text);
     let (root, faults) = DeTable::parse_recoverable(text);
     if faults.is_empty() {
         return Ok(table(root.into_inner(), &lines));
@@ -84,7 +84,7 @@ pub fn parse(text: &str, file: &str) -> Result<Table, Vec<Problem>> {
     Err(problems)
 }
 
-impl Table {
+impl DocumentTable {
     /// The value of a key.
     pub fn get(&self, name: &str) -> Option<&Node> {
         self.entry(name).map(|entry| &entry.node)
@@ -97,7 +97,7 @@ impl Table {
     }
 
     /// A key with its value.
-    pub fn entry(&self, name: &str) -> Option<&Entry> {
+    pub fn entry(&self, name: &str) -> Option<&TableEntry> {
         self.entries.iter().find(|entry| entry.name == name)
     }
 
@@ -108,7 +108,7 @@ impl Table {
 
     /// Adds whatever of `under` is not here, as if it stood at `place`; a table that is in both is
     /// merged as well, `depth` levels down.
-    pub fn underlay(&mut self, under: &Table, place: Place, depth: usize) {
+    pub fn underlay(&mut self, under: &DocumentTable, place: TextPlace, depth: usize) {
         for entry in &under.entries {
             match self.entries.iter_mut().find(|own| own.name == entry.name) {
                 None => {
@@ -172,7 +172,7 @@ impl Node {
         }
     }
 
-    fn move_to(&mut self, place: Place) {
+    fn move_to(&mut self, place: TextPlace) {
         self.place = place;
         match &mut self.value {
             Value::List(items) => items.iter_mut().for_each(|item| item.move_to(place)),
@@ -196,8 +196,8 @@ fn without_credentials(text: &str) -> Cow<'_, str> {
     }
 }
 
-fn table(parsed: DeTable<'_>, lines: &Lines<'_>) -> Table {
-    let mut entries: Vec<(usize, Entry)> = parsed
+fn table(parsed: DeTable<'_>, lines: &LineStarts<'_>) -> DocumentTable {
+    let mut entries: Vec<(usize, TableEntry)> = parsed
         .into_iter()
         .map(|(key, value)| {
             let start = key.span().start;
@@ -206,14 +206,14 @@ fn table(parsed: DeTable<'_>, lines: &Lines<'_>) -> Table {
             if matches!(node.value, Value::Table(_)) {
                 node.place = place;
             }
-            (start, Entry { name: key.into_inner().into_owned(), place, node })
+            (start, TableEntry { name: key.into_inner().into_owned(), place, node })
         })
         .collect();
     entries.sort_by_key(|&(start, _)| start);
-    Table { entries: entries.into_iter().map(|(_, entry)| entry).collect() }
+    DocumentTable { entries: entries.into_iter().map(|(_, entry)| entry).collect() }
 }
 
-fn node(parsed: Spanned<DeValue<'_>>, lines: &Lines<'_>) -> Node {
+fn node(parsed: Spanned<DeValue<'_>>, lines: &LineStarts<'_>) -> Node {
     let place = lines.place(parsed.span().start);
     let value = match parsed.into_inner() {
         DeValue::String(text) => Value::Text(text.into_owned()),
@@ -233,12 +233,12 @@ fn node(parsed: Spanned<DeValue<'_>>, lines: &Lines<'_>) -> Node {
 const TYPOGRAPHIC_QUOTES: [char; 7] = ['“', '”', '„', '‟', '‘', '’', '«'];
 
 /// Turns byte offsets of a text into lines and columns.
-struct Lines<'t> {
+struct LineStarts<'t> {
     text: &'t str,
     starts: Vec<usize>,
 }
 
-impl<'t> Lines<'t> {
+impl<'t> LineStarts<'t> {
     fn of(text: &'t str) -> Self {
         let after_breaks = text.match_indices('\n').map(|(at, _)| at + 1);
         Self { text, starts: std::iter::once(0).chain(after_breaks).collect() }
@@ -250,11 +250,11 @@ impl<'t> Lines<'t> {
         self.text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default()
     }
 
-    fn place(&self, offset: usize) -> Place {
+    fn place(&self, offset: usize) -> TextPlace {
         let line = self.starts.partition_point(|&start| start <= offset);
         let start = self.starts.get(line.saturating_sub(1)).copied().unwrap_or_default();
         let before = self.text.get(start..offset).unwrap_or_default();
-        Place { line, column: before.chars().count() + 1 }
+        TextPlace { line, column: before.chars().count() + 1 }
     }
 }
 
@@ -262,7 +262,7 @@ impl<'t> Lines<'t> {
 mod tests {
     use super::*;
 
-    fn at<'t>(root: &'t Table, path: &[&str]) -> &'t Entry {
+    fn at<'t>(root: &'t DocumentTable, path: &[&str]) -> &'t TableEntry {
         let (last, parents) = path.split_last().expect("a path");
         let mut table = root;
         for name in parents {
@@ -290,10 +290,10 @@ mod tests {
             (&["b", "c", "e"], 4, 5),
             (&["b", "c", "list", "f"], 6, 5),
         ] {
-            assert_eq!(at(&root, path).node.place, Place { line, column }, "{path:?}");
+            assert_eq!(at(&root, path).node.place, TextPlace { line, column }, "{path:?}");
         }
         let Value::List(items) = &at(&root, &["b", "c", "list", "f"]).node.value else { panic!() };
-        assert_eq!(items[0].place, Place { line: 7, column: 3 });
+        assert_eq!(items[0].place, TextPlace { line: 7, column: 3 });
     }
 
     #[test]
@@ -310,7 +310,7 @@ mod tests {
         let mut over = parse("a = 1\n[t]\nx = 1\nin = { y = 1 }\n", "over").expect("TOML");
         let under =
             parse("a = 2\nb = 2\n[t]\nx = 2\nz = 2\nin = { w = 2 }\n", "under").expect("TOML");
-        let place = Place { line: 9, column: 9 };
+        let place = TextPlace { line: 9, column: 9 };
         over.underlay(&under, place, 1);
         assert_eq!(at(&over, &["a"]).node.shown().as_deref(), Some("1"));
         assert_eq!(at(&over, &["b"]).node.place, place);

@@ -177,7 +177,7 @@ impl<'a> Item<'a> {
                     "" => format!("{} is written as text", F::NAME),
                     what => what.to_owned(),
                 };
-                crate::value::Fault { what, suggestion: F::from_number(digits) }
+                crate::value::FormFault { what, suggestion: F::from_number(digits) }
             }
             _ => format!("not {} but {}", F::NAME, self.node.kind()).into(),
         };

@@ -8,12 +8,12 @@ pub struct TableKeys {
     /// What the table is for, in a sentence or two.
     pub about: &'static str,
     /// Every key, in the order of the reference.
-    pub keys: &'static [Key],
+    pub keys: &'static [KeyDeclaration],
 }
 
 /// One key of a table.
 #[derive(Debug)]
-pub struct Key {
+pub struct KeyDeclaration {
     /// Its name.
     pub name: &'static str,
     /// What kind of value it takes.
@@ -43,8 +43,12 @@ impl TableKeys {
 }
 
 /// A key that has to be there.
-pub const fn required(name: &'static str, takes: &'static str, about: &'static str) -> Key {
-    Key { name, takes, default: Default::Required, about }
+pub const fn required(
+    name: &'static str,
+    takes: &'static str,
+    about: &'static str,
+) -> KeyDeclaration {
+    KeyDeclaration { name, takes, default: Default::Required, about }
 }
 
 /// A key with a default value, as TOML.
@@ -53,8 +57,8 @@ pub const fn key(
     takes: &'static str,
     default: &'static str,
     about: &'static str,
-) -> Key {
-    Key { name, takes, default: Default::Is(default), about }
+) -> KeyDeclaration {
+    KeyDeclaration { name, takes, default: Default::Is(default), about }
 }
 
 /// A key that means something by its absence.
@@ -63,6 +67,6 @@ pub const fn optional(
     takes: &'static str,
     absent: &'static str,
     about: &'static str,
-) -> Key {
-    Key { name, takes, default: Default::Means(absent), about }
+) -> KeyDeclaration {
+    KeyDeclaration { name, takes, default: Default::Means(absent), about }
 }

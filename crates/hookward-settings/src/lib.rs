@@ -46,7 +46,7 @@ pub mod secret_reader;
 pub mod secrets;
 pub mod value;
 
-pub use keys::{Default as KeyDefault, Key, TableKeys};
-pub use part::Part;
-pub use problem::{Place, Problem, Severity};
+pub use keys::{Default as KeyDefault, KeyDeclaration, TableKeys};
+pub use part::ConfigPart;
+pub use problem::{Problem, Severity, TextPlace};
 pub use secret_reader::{NoSecrets, SecretReader, SystemSecrets};

@@ -6,7 +6,7 @@
 
 /// A part of a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part<'a> {
+pub enum ConfigPart<'a> {
     /// All of it, as it takes to serve.
     Whole,
     /// One source: its secrets.
@@ -17,7 +17,7 @@ pub enum Part<'a> {
     File,
 }
 
-impl Part<'_> {
+impl ConfigPart<'_> {
     /// Whether what the key of this path names has to be there. The names of sources are bare keys.
     pub fn needs(self, key: &str) -> bool {
         match self {
@@ -40,14 +40,14 @@ mod tests {
     #[test]
     fn a_part_needs_what_is_its_own() {
         for (part, key, needed) in [
-            (Part::Whole, "server.tls.cert", true),
-            (Part::Source("shop"), "sources.shop.secrets[0]", true),
-            (Part::Source("shop"), "sources.shop", true),
-            (Part::Source("shop"), "sources.shop-2.secrets[0]", false),
-            (Part::Source("shop"), "admin.token", false),
-            (Part::Admin, "admin.token", true),
-            (Part::Admin, "dedupe.url", false),
-            (Part::File, "admin.token", false),
+            (ConfigPart::Whole, "server.tls.cert", true),
+            (ConfigPart::Source("shop"), "sources.shop.secrets[0]", true),
+            (ConfigPart::Source("shop"), "sources.shop", true),
+            (ConfigPart::Source("shop"), "sources.shop-2.secrets[0]", false),
+            (ConfigPart::Source("shop"), "admin.token", false),
+            (ConfigPart::Admin, "admin.token", true),
+            (ConfigPart::Admin, "dedupe.url", false),
+            (ConfigPart::File, "admin.token", false),
         ] {
             assert_eq!(part.needs(key), needed, "{part:?} {key}");
         }

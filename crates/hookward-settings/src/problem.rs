@@ -30,7 +30,7 @@ impl Severity {
 
 /// A place in a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
+pub struct TextPlace {
     /// Counted from 1; 0 if the problem is with the file as a whole.
     pub line: usize,
     /// Counted from 1, in characters.
@@ -45,7 +45,7 @@ pub struct Problem {
     /// The file as it was named to us.
     pub file: String,
     /// Where in the file.
-    pub place: Place,
+    pub place: TextPlace,
     /// The key's path, as `sources.shop.routes[0].to`; empty if there is none.
     pub key: String,
     /// The value as TOML, cut if long; `None` where it is a secret, or where there is none.
@@ -65,7 +65,7 @@ impl Problem {
         Self {
             severity,
             file: file.to_owned(),
-            place: Place::default(),
+            place: TextPlace::default(),
             key: String::new(),
             value: None,
             what: what.into(),
@@ -76,7 +76,7 @@ impl Problem {
 
     /// The same problem at this place.
     #[must_use]
-    pub fn at(self, place: Place) -> Self {
+    pub fn at(self, place: TextPlace) -> Self {
         Self { place, ..self }
     }
 
@@ -162,7 +162,7 @@ mod tests {
         let bare = Problem::new(Severity::Error, "a.toml", "not there");
         assert_eq!(bare.to_string(), "a.toml: error: not there");
         let full = Problem::new(Severity::Warning, "a.toml", "not a size")
-            .at(Place { line: 3, column: 12 })
+            .at(TextPlace { line: 3, column: 12 })
             .key("server.max_body")
             .value(Some("5".to_owned()))
             .suggestion(Some("\"5B\"".to_owned()))

@@ -3,11 +3,11 @@
 //! A getter gives `None` both for what is absent and for what is wrong; what is wrong has then
 //! been noted, so the caller goes on with the default and all problems come out at once.
 
-use crate::document::{Node, Table, Value};
+use crate::document::{DocumentTable, Node, Value};
 pub use crate::item::Item;
 use crate::keys::TableKeys;
-use crate::part::Part;
-use crate::problem::{Place, Problem, Severity, nearest};
+use crate::part::ConfigPart;
+use crate::problem::{Problem, Severity, TextPlace, nearest};
 use crate::secret_reader::SecretReader;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ pub struct Reading<'a> {
     pub file: &'a str,
     /// Where secrets are read from.
     pub secrets: &'a dyn SecretReader,
-    part: Part<'a>,
+    part: ConfigPart<'a>,
     base_dir: &'a Path,
     hint: Hint,
     problems: RefCell<Vec<Problem>>,
@@ -34,7 +34,7 @@ impl<'a> Reading<'a> {
         file: &'a str,
         base_dir: &'a Path,
         secrets: &'a dyn SecretReader,
-        part: Part<'a>,
+        part: ConfigPart<'a>,
     ) -> Self {
         Self { file, secrets, part, base_dir, hint: |_, _, _| None, problems: RefCell::default() }
     }
@@ -67,7 +67,7 @@ impl<'a> Reading<'a> {
 
     /// Whether it is read to serve from.
     pub fn serves(&self) -> bool {
-        self.part == Part::Whole
+        self.part == ConfigPart::Whole
     }
 
     /// Everything that was noted: errors first, then warnings, then notes, each in the order of the
@@ -87,9 +87,9 @@ pub struct TableReader<'a> {
     /// The path of the table; empty for the root.
     pub key: String,
     /// Where the table is in the text.
-    pub place: Place,
+    pub place: TextPlace,
     /// The table itself.
-    pub table: &'a Table,
+    pub table: &'a DocumentTable,
     pub(crate) keys: &'static TableKeys,
     pub(crate) hidden: bool,
 }
@@ -99,8 +99,8 @@ impl<'a> TableReader<'a> {
     pub fn open(
         reading: &'a Reading<'a>,
         key: String,
-        place: Place,
-        table: &'a Table,
+        place: TextPlace,
+        table: &'a DocumentTable,
         keys: &'static TableKeys,
     ) -> Self {
         let reader = Self::open_checked(reading, key, place, table, keys);
@@ -112,8 +112,8 @@ impl<'a> TableReader<'a> {
     pub fn open_checked(
         reading: &'a Reading<'a>,
         key: String,
-        place: Place,
-        table: &'a Table,
+        place: TextPlace,
+        table: &'a DocumentTable,
         keys: &'static TableKeys,
     ) -> Self {
         Self { reading, key, place, table, keys, hidden: false }
@@ -176,7 +176,7 @@ impl<'a> TableReader<'a> {
     }
 
     /// Where a key of ours stands, or whatever would hold it; and its value.
-    fn locate(&self, key: &str) -> (Place, Option<&'a Node>) {
+    fn locate(&self, key: &str) -> (TextPlace, Option<&'a Node>) {
         let mut place = self.place;
         let mut table = Some(self.table);
         let mut found = None;

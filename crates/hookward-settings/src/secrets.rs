@@ -41,7 +41,7 @@ pub static KEYS: TableKeys = TableKeys {
 
 /// What came of reading a secret whose table is in order.
 #[derive(Debug)]
-pub enum Found {
+pub enum FoundSecret {
     /// Its bytes; never empty.
     Secret(Secret),
     /// It is not there now, for this reason; nothing has been noted yet.
@@ -50,12 +50,12 @@ pub enum Found {
 
 /// Reads the secret that `item` refers to. `None`: the reference itself is wrong, which has been
 /// noted.
-pub fn read(item: &Item<'_>) -> Option<Found> {
+pub fn read(item: &Item<'_>) -> Option<FoundSecret> {
     read_beside(item, &KEYS)
 }
 
 /// As [`read`] in a table that has keys beside those of a secret; `keys` declares all of them.
-pub fn read_beside(item: &Item<'_>, keys: &'static TableKeys) -> Option<Found> {
+pub fn read_beside(item: &Item<'_>, keys: &'static TableKeys) -> Option<FoundSecret> {
     let allowed = "exactly one of env, file, value as { env = \"SHOP_SECRET\" }";
     if let Value::Text(text) = &item.node.value {
         let name = if is_usual_name(text) { text } else { "…" };
@@ -79,27 +79,27 @@ pub fn read_beside(item: &Item<'_>, keys: &'static TableKeys) -> Option<Found> {
         value.warn(
             "a secret in the configuration is known to whoever reads the file; use env or file",
         );
-        Found::Secret(Secret::from(text.to_owned()))
+        FoundSecret::Secret(Secret::from(text.to_owned()))
     } else {
         item.refuse("no secret", allowed);
         return None;
     };
-    if let Found::Secret(secret) = &found
+    if let FoundSecret::Secret(secret) = &found
         && secret.is_empty()
     {
         if !item.reading.needs(&item.key) {
-            return Some(Found::Unreadable("the secret is empty".to_owned()));
+            return Some(FoundSecret::Unreadable("the secret is empty".to_owned()));
         }
         item.contradicts("the secret is empty: anybody could sign with it");
         return None;
     }
-    if let Found::Secret(secret) = &found {
+    if let FoundSecret::Secret(secret) = &found {
         warn_of_space(item, secret.expose());
     }
     Some(found)
 }
 
-fn from_environment(item: &Item<'_>) -> Option<Found> {
+fn from_environment(item: &Item<'_>) -> Option<FoundSecret> {
     let allowed = "the name of an environment variable as \"SHOP_SECRET\"";
     let name = item.text(allowed)?;
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -114,12 +114,12 @@ fn from_environment(item: &Item<'_>) -> Option<Found> {
         "variable it names".to_owned()
     };
     Some(match item.reading.secrets.environment(name) {
-        Some(secret) => Found::Secret(secret),
-        None => Found::Unreadable(format!("the environment {shown} is not set")),
+        Some(secret) => FoundSecret::Secret(secret),
+        None => FoundSecret::Unreadable(format!("the environment {shown} is not set")),
     })
 }
 
-fn from_file(item: &Item<'_>) -> Option<Found> {
+fn from_file(item: &Item<'_>) -> Option<FoundSecret> {
     let path = file_path(item)?;
     Some(match item.reading.secrets.file(&path) {
         Ok(secret) => {
@@ -130,7 +130,7 @@ fn from_file(item: &Item<'_>) -> Option<Found> {
                 ));
             }
             let text = without_byte_order_mark(item, secret.expose());
-            Found::Secret(without_line_end(text))
+            FoundSecret::Secret(without_line_end(text))
         }
         Err(fault) => {
             let stated = item.text("a path").unwrap_or_default();
@@ -138,7 +138,10 @@ fn from_file(item: &Item<'_>) -> Option<Found> {
                 if may_be_shown(stated, &fault) { format!(" {stated:?}") } else { String::new() };
             let relative = Path::new(stated).is_relative();
             let from = if relative { " from the directory of this file" } else { "" };
-            Found::Unreadable(format!("its file{name} cannot be read{from}: {}", plain(&fault)))
+            FoundSecret::Unreadable(format!(
+                "its file{name} cannot be read{from}: {}",
+                plain(&fault)
+            ))
         }
     })
 }

@@ -18,7 +18,7 @@ pub trait Form: Sized {
     const BARE: &'static str = "";
 
     /// Reads it.
-    fn parse(text: &str) -> Result<Self, Fault>;
+    fn parse(text: &str) -> Result<Self, FormFault>;
 
     /// How it was probably meant where a bare integer was written.
     fn from_number(_digits: &str) -> Option<String> {
@@ -28,14 +28,14 @@ pub trait Form: Sized {
 
 /// Why a text is not of a form.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct FormFault {
     /// What is wrong.
     pub what: String,
     /// What was probably meant.
     pub suggestion: Option<String>,
 }
 
-impl<T: Into<String>> From<T> for Fault {
+impl<T: Into<String>> From<T> for FormFault {
     fn from(what: T) -> Self {
         Self { what: what.into(), suggestion: None }
     }
@@ -48,14 +48,14 @@ const LONGEST: Duration = Duration::from_hours(10 * 365 * 24);
 const LARGEST_BYTES: u64 = 1 << 50;
 
 /// A duration that may be zero.
-pub struct Span(pub Duration);
+pub struct PossiblyZero(pub Duration);
 
-impl Form for Span {
+impl Form for PossiblyZero {
     const NAME: &'static str = "a duration";
     const ALLOWED: &'static str = "a duration as \"5s\", \"4500ms\" or \"24h\", at most 10 years";
 
-    fn parse(text: &str) -> Result<Self, Fault> {
-        let duration = humantime::parse_duration(text).map_err(|_| Fault {
+    fn parse(text: &str) -> Result<Self, FormFault> {
+        let duration = humantime::parse_duration(text).map_err(|_| FormFault {
             what: "not a duration".to_owned(),
             suggestion: text.parse::<u64>().ok().map(|seconds| format!("\"{seconds}s\"")),
         })?;
@@ -71,19 +71,19 @@ impl Form for Span {
 }
 
 impl Form for Duration {
-    const NAME: &'static str = Span::NAME;
+    const NAME: &'static str = PossiblyZero::NAME;
     const ALLOWED: &'static str =
         "a duration as \"5s\", \"4500ms\" or \"24h\", over zero and at most 10 years";
 
-    fn parse(text: &str) -> Result<Self, Fault> {
-        match Span::parse(text)?.0 {
+    fn parse(text: &str) -> Result<Self, FormFault> {
+        match PossiblyZero::parse(text)?.0 {
             Self::ZERO => Err("must not be zero".into()),
             duration => Ok(duration),
         }
     }
 
     fn from_number(digits: &str) -> Option<String> {
-        Span::from_number(digits)
+        PossiblyZero::from_number(digits)
     }
 }
 
@@ -95,8 +95,9 @@ impl Form for Size {
     const BARE: &'static str = "a size is written as text, with its unit";
     const ALLOWED: &'static str = "a size as \"1MiB\" or \"64KiB\", over zero and at most 1 PiB";
 
-    fn parse(text: &str) -> Result<Self, Fault> {
-        let bytes = text.parse::<bytesize::ByteSize>().map_err(|_| Fault::from("not a size"))?;
+    fn parse(text: &str) -> Result<Self, FormFault> {
+        let bytes =
+            text.parse::<bytesize::ByteSize>().map_err(|_| FormFault::from("not a size"))?;
         match bytes.as_u64() {
             0 => Err("must not be zero".into()),
             bytes if bytes > LARGEST_BYTES => Err("too large".into()),
@@ -123,7 +124,7 @@ impl Form for ByteRate {
     const NAME: &'static str = "a byte rate";
     const ALLOWED: &'static str = "a size per second as \"1KiB/s\"";
 
-    fn parse(text: &str) -> Result<Self, Fault> {
+    fn parse(text: &str) -> Result<Self, FormFault> {
         let size = text.strip_suffix("/s").ok_or("not a byte rate")?;
         Ok(Self(Size::parse(size)?.0 as u64))
     }
@@ -134,7 +135,7 @@ impl Form for SocketAddr {
     const ALLOWED: &'static str =
         "IP:PORT as \"127.0.0.1:8080\", \"0.0.0.0:8080\" or \"[::]:8080\"";
 
-    fn parse(text: &str) -> Result<Self, Fault> {
+    fn parse(text: &str) -> Result<Self, FormFault> {
         text.parse().map_err(|_| {
             let suggestion = match text.parse::<IpAddr>() {
                 Ok(IpAddr::V6(_)) => Some(format!("[{text}]:8080")),
@@ -147,7 +148,7 @@ impl Form for SocketAddr {
                 },
             };
             let suggestion = suggestion.filter(|near| near.parse::<Self>().is_ok());
-            Fault {
+            FormFault {
                 what: "not an IP address with a port".to_owned(),
                 suggestion: suggestion.map(|near| format!("\"{near}\"")),
             }
@@ -164,15 +165,15 @@ impl Form for IpNet {
     const ALLOWED: &'static str =
         "a CIDR range as \"203.0.113.0/24\" or \"2001:db8::/32\", or a single address";
 
-    fn parse(text: &str) -> Result<Self, Fault> {
+    fn parse(text: &str) -> Result<Self, FormFault> {
         if let Ok(address) = text.parse::<IpAddr>() {
             return Ok(Self::from(address));
         }
-        let range = text.parse::<Self>().map_err(|_| Fault::from("not an address range"))?;
+        let range = text.parse::<Self>().map_err(|_| FormFault::from("not an address range"))?;
         if range.trunc() == range {
             return Ok(range);
         }
-        Err(Fault {
+        Err(FormFault {
             what: "bits set behind the prefix".to_owned(),
             suggestion: Some(format!("\"{}\"", range.trunc())),
         })
@@ -183,7 +184,7 @@ impl Form for HeaderName {
     const NAME: &'static str = "a header name";
     const ALLOWED: &'static str = "a header name as \"X-Signature\"";
 
-    fn parse(text: &str) -> Result<Self, Fault> {
+    fn parse(text: &str) -> Result<Self, FormFault> {
         text.parse().map_err(|_| "not a header name".into())
     }
 }
@@ -196,27 +197,27 @@ impl Form for PublicUrl {
     const ALLOWED: &'static str = "the whole http:// or https:// URL that the sender was given, \
                                    as \"https://hooks.example.com/webhooks/shop\"";
 
-    fn parse(text: &str) -> Result<Self, Fault> {
+    fn parse(text: &str) -> Result<Self, FormFault> {
         plain_url(text)?;
         Ok(Self(text.to_owned()))
     }
 }
 
 /// A URL with nothing but scheme, host, port and path.
-pub fn plain_url(text: &str) -> Result<Url, Fault> {
+pub fn plain_url(text: &str) -> Result<Url, FormFault> {
     let url = Url::parse(text).map_err(|fault| {
         let without_scheme = !text.contains("://");
         let suggestion = without_scheme
             .then(|| format!("http://{text}"))
             .filter(|near| plain_url(near).is_ok())
             .map(|near| format!("\"{near}\""));
-        Fault { what: format!("not a URL ({fault})"), suggestion }
+        FormFault { what: format!("not a URL ({fault})"), suggestion }
     })?;
     if !matches!(url.scheme(), "http" | "https") {
         let without_scheme = format!("http://{text}");
         let suggestion = (!text.contains("://") && plain_url(&without_scheme).is_ok())
             .then(|| format!("\"{without_scheme}\""));
-        return Err(Fault { what: "neither http nor https".to_owned(), suggestion });
+        return Err(FormFault { what: "neither http nor https".to_owned(), suggestion });
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err("credentials have no place in this URL".into());
@@ -238,9 +239,9 @@ impl Form for RequestPath {
     const ALLOWED: &'static str = "visible ASCII from `/` on, without `?`, `#`, `\"`, `<` and `>`, \
                                    as \"/webhooks/shop\"";
 
-    fn parse(text: &str) -> Result<Self, Fault> {
+    fn parse(text: &str) -> Result<Self, FormFault> {
         if !text.starts_with('/') {
-            return Err(Fault {
+            return Err(FormFault {
                 what: "does not start with `/`".to_owned(),
                 suggestion: Self::parse(&format!("/{text}"))
                     .ok()

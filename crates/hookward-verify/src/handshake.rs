@@ -25,7 +25,7 @@
 //! ```
 
 use crate::fault::Fault;
-use crate::keys::{Keys, Running, sha256};
+use crate::keys::{Keys, RunningHash, sha256};
 use crate::request::Request;
 use crate::scheme::{Handshake, HandshakeKind as Kind};
 use crate::sender::Sender;
@@ -313,7 +313,7 @@ fn keyed(source: &Sender, token: &str) -> Result<Vec<u8>, Fault> {
     let unavailable = |why: &str| Fault::SecretUnavailable(why.to_owned().into());
     let keys = source.keys.as_ref().map_err(|why| unavailable(why))?;
     let key = keys.iter().next().ok_or_else(|| unavailable("there is no secret"))?;
-    let mut hash = Running::hmac_sha256(key.text.expose())
+    let mut hash = RunningHash::hmac_sha256(key.text.expose())
         .ok_or_else(|| unavailable("the secret is no key"))?;
     hash.update(token.as_bytes());
     Ok(hash.finish().into_bytes())

@@ -77,7 +77,7 @@ pub fn read_raw<'a>(
         let mut pass = Pass { pointers, found: vec![None; pointers.len()], doubled: None };
         let all = u64::MAX >> (64 - pointers.len());
         let mut json = serde_json::Deserializer::from_str(text);
-        let read = Node { pass: &mut pass, leading: all, depth: 0 }.deserialize(&mut json);
+        let read = MemberTree { pass: &mut pass, leading: all, depth: 0 }.deserialize(&mut json);
         read.and_then(|()| json.end()).map_err(|error| pass.fault(&error))?;
         found.append(&mut pass.found);
     }
@@ -161,13 +161,13 @@ impl<'a> Pass<'_, 'a> {
 }
 
 /// A value that the first `depth` tokens of the pointers in `leading` lead to.
-struct Node<'w, 'p, 'a> {
+struct MemberTree<'w, 'p, 'a> {
     pass: &'w mut Pass<'p, 'a>,
     leading: u64,
     depth: usize,
 }
 
-impl<'a> DeserializeSeed<'a> for Node<'_, '_, 'a> {
+impl<'a> DeserializeSeed<'a> for MemberTree<'_, '_, 'a> {
     type Value = ();
 
     fn deserialize<D: serde::Deserializer<'a>>(self, value: D) -> Result<(), D::Error> {
@@ -187,7 +187,7 @@ impl<'a> DeserializeSeed<'a> for Node<'_, '_, 'a> {
     }
 }
 
-impl<'a> Visitor<'a> for Node<'_, '_, 'a> {
+impl<'a> Visitor<'a> for MemberTree<'_, '_, 'a> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -211,7 +211,11 @@ impl<'a> Visitor<'a> for Node<'_, '_, 'a> {
                 Some(next) => {
                     seen |= next;
                     let pass = &mut *pass;
-                    members.next_value_seed(Node { pass, leading: next, depth: depth + 1 })?;
+                    members.next_value_seed(MemberTree {
+                        pass,
+                        leading: next,
+                        depth: depth + 1,
+                    })?;
                 }
             }
         }
@@ -225,7 +229,7 @@ impl<'a> Visitor<'a> for Node<'_, '_, 'a> {
                 elements.next_element::<IgnoredAny>()?.is_some()
             } else {
                 let pass = &mut *pass;
-                let node = Node { pass, leading: next, depth: depth + 1 };
+                let node = MemberTree { pass, leading: next, depth: depth + 1 };
                 elements.next_element_seed(node)?.is_some()
             };
             if !more {

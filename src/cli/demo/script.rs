@@ -1,6 +1,6 @@
 //! The script: what is delivered, and what must become of it.
 
-use super::stage::{PATH, SECRET, Stage, TOO_SLOW};
+use super::stage::{DemoStage, PATH, SECRET, TOO_SLOW};
 use http::StatusCode;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ pub(super) struct Scene {
     pub(super) sent: &'static str,
     /// Why it ends as it does.
     pub(super) why: &'static str,
-    event: Event,
+    event: DemoEvent,
     tampering: Tampering,
     copies: Copies,
     plans: &'static [(Receiver, StatusCode, Duration)],
@@ -21,14 +21,14 @@ pub(super) struct Scene {
 
 /// Which event, by id and type, and how old it says it is.
 #[derive(Clone, Copy)]
-struct Event {
+struct DemoEvent {
     id: &'static str,
     kind: &'static str,
     age_seconds: i64,
 }
 
-const fn event(id: &'static str, kind: &'static str) -> Event {
-    Event { id, kind, age_seconds: 0 }
+const fn event(id: &'static str, kind: &'static str) -> DemoEvent {
+    DemoEvent { id, kind, age_seconds: 0 }
 }
 
 #[derive(Clone, Copy)]
@@ -54,7 +54,7 @@ enum Tampering {
 }
 
 /// What became of a scene.
-pub(super) struct Line {
+pub(super) struct DemoLine {
     pub(super) sent: &'static str,
     pub(super) why: &'static str,
     pub(super) told: String,
@@ -64,7 +64,7 @@ pub(super) struct Line {
     pub(super) expected: Option<String>,
 }
 
-impl Line {
+impl DemoLine {
     /// Whether it went as it must.
     pub(super) fn is_right(&self) -> bool {
         self.expected.is_none()
@@ -140,7 +140,7 @@ fn strangers() -> Vec<Scene> {
         },
         Scene {
             sent: "a delivery of last week, replayed",
-            event: Event { age_seconds: A_WEEK_SECONDS, ..event("evt-0", "order.created") },
+            event: DemoEvent { age_seconds: A_WEEK_SECONDS, ..event("evt-0", "order.created") },
             told: "401 rejected timestamp_too_old",
             why: "signed by the shop, but too old",
             ..PLAIN
@@ -235,7 +235,7 @@ fn troubles() -> Vec<Scene> {
 
 impl Scene {
     /// Plays it, once all that was forwarded before has come to its end.
-    pub(super) async fn play(self, stage: &Stage) -> Line {
+    pub(super) async fn play(self, stage: &DemoStage) -> DemoLine {
         stage.settled().await;
         for (receiver, status, delay) in self.plans {
             let desk = match receiver {
@@ -255,12 +255,12 @@ impl Scene {
         let is_right = told == self.told && erp == self.erp && crm == self.crm;
         let expected =
             (!is_right).then(|| format!("{}; erp {:?}, crm {:?}", self.told, self.erp, self.crm));
-        Line { sent: self.sent, why: self.why, told, erp, crm, expected }
+        DemoLine { sent: self.sent, why: self.why, told, erp, crm, expected }
     }
 
     /// What the shop was told, or why there was no answer.
-    async fn deliver(&self, stage: &Stage) -> String {
-        let Event { id, kind, age_seconds } = self.event;
+    async fn deliver(&self, stage: &DemoStage) -> String {
+        let DemoEvent { id, kind, age_seconds } = self.event;
         let mut body = body(id, kind, &stage.time(-age_seconds));
         let secret = match self.tampering {
             Tampering::SignedByAnother => "a-secret-of-somebody-else",

@@ -1,13 +1,13 @@
 //! What the demo plays on: the proxy, its two receivers and the shop's pen.
 
 use crate::cli::client::{Client, PATIENCE, Told};
-use crate::cli::exit::{Exit, Stop};
+use crate::cli::exit::{CommandStop, Exit};
 use crate::cli::trust::Trust;
 use crate::config::{Config, SystemSecrets};
 use crate::delivery::source::Source;
 use crate::operator::runtime::Runtime;
 use crate::operator::server::{self, Behind, BindError, Bound, Running};
-use crate::senders::receiver::{Inbox, Received, Reply, serve};
+use crate::senders::receiver::{Received, ReceivedRequests, ReceiverReply, serve};
 use crate::telemetry::metrics::Metrics;
 use hookward_secret::{NamedSecret, Secret};
 use hookward_time::{Clock as _, SystemClock};
@@ -42,7 +42,7 @@ const fn loopback(port: u16) -> SocketAddr {
 }
 
 /// All that takes part.
-pub(super) struct Stage {
+pub(super) struct DemoStage {
     pub(super) running: Running,
     pub(super) erp: Arc<Desk>,
     pub(super) crm: Arc<Desk>,
@@ -54,14 +54,14 @@ pub(super) struct Stage {
 /// A receiver of the demo: answers as planned, 200 where nothing is, and notes what it answered.
 #[derive(Default)]
 pub(super) struct Desk {
-    planned: Mutex<VecDeque<Reply>>,
+    planned: Mutex<VecDeque<ReceiverReply>>,
     answered: Mutex<Vec<u16>>,
 }
 
 impl Desk {
     /// Plans the answer to the next event for which none is planned.
     pub(super) fn plan(&self, status: StatusCode, delay: Duration) {
-        self.planned.lock().push_back(Reply { status, delay });
+        self.planned.lock().push_back(ReceiverReply { status, delay });
     }
 
     /// What it answered since it was last asked.
@@ -70,19 +70,19 @@ impl Desk {
     }
 }
 
-impl Inbox for Desk {
-    fn receive(&self, _: &Received) -> Reply {
-        let otherwise = Reply { status: StatusCode::OK, delay: Duration::ZERO };
+impl ReceivedRequests for Desk {
+    fn receive(&self, _: &Received) -> ReceiverReply {
+        let otherwise = ReceiverReply { status: StatusCode::OK, delay: Duration::ZERO };
         let reply = self.planned.lock().pop_front().unwrap_or(otherwise);
         self.answered.lock().push(reply.status.as_u16());
         reply
     }
 }
 
-impl Stage {
+impl DemoStage {
     /// Starts everything in this process.
-    pub(super) async fn build() -> Result<Self, Stop> {
-        let cannot_serve = |fault: String| Stop::new(Exit::CannotServe, fault);
+    pub(super) async fn build() -> Result<Self, CommandStop> {
+        let cannot_serve = |fault: String| CommandStop::new(Exit::CannotServe, fault);
         let clock = Arc::new(SystemClock::new());
         let [erp, crm] = [Arc::new(Desk::default()), Arc::new(Desk::default())];
         let mut receivers = Vec::new();
@@ -97,7 +97,7 @@ impl Stage {
             Config::parse(&text, "the demo's configuration", Path::new("."), &SystemSecrets)
                 .map_err(|problems| {
                     let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
-                    Stop::new(Exit::Usage, problems.join("\n"))
+                    CommandStop::new(Exit::Usage, problems.join("\n"))
                 })
         };
         let (mut config, _) = read()?;

@@ -1,18 +1,18 @@
 //! What the demo prints.
 
-use super::script::Line;
-use super::stage::{PATH, SECRET, Stage};
+use super::script::DemoLine;
+use super::stage::{DemoStage, PATH, SECRET};
 use std::fmt::Write as _;
 
 const HEADS: [&str; 5] = ["THE SHOP SENT", "IT WAS TOLD", "ERP", "CRM", "WHY"];
 
 /// What stands where.
-pub(super) fn heading(stage: &Stage) -> String {
+pub(super) fn heading(stage: &DemoStage) -> String {
     format!("Hookward {}: shop -> {} -> erp, crm\n\n", env!("CARGO_PKG_VERSION"), stage.url(PATH))
 }
 
 /// The table, a tick or a cross before each line, and how many are right.
-pub(super) fn render(lines: &[Line]) -> String {
+pub(super) fn render(lines: &[DemoLine]) -> String {
     let rows: Vec<[String; 5]> = lines
         .iter()
         .map(|line| {
@@ -54,7 +54,7 @@ fn statuses(answered: &[u16]) -> String {
 }
 
 /// What can be tried now.
-pub(super) fn invitation(stage: &Stage) -> String {
+pub(super) fn invitation(stage: &DemoStage) -> String {
     let (url, admin) = (stage.url(PATH), stage.running.admin_address());
     let created_at = stage.time(0);
     format!(

@@ -1,11 +1,11 @@
 //! The secrets of a source, and the keys that are made of them.
 
-use crate::config::key_site::{self, Site};
+use crate::config::key_site::{self, SiteReading};
 use hookward_secret::{NamedSecret, UnreadableSecret};
 use hookward_settings::document::Value;
 use hookward_settings::problem::Severity;
 use hookward_settings::reading::{Item, TableReader};
-use hookward_settings::secrets::{self, Found};
+use hookward_settings::secrets::{self, FoundSecret};
 use hookward_verify::keys::Keys;
 use hookward_verify::scheme::{Algorithm, Part, Scheme};
 use hookward_verify::sender::KeySite;
@@ -58,10 +58,10 @@ pub(super) fn read_secrets(table: &TableReader<'_>, scheme: Option<&Scheme>) -> 
         }
         if key_site::is_one(item) {
             match key_site::read(item) {
-                Some(Site::Good(url, kind)) => {
+                Some(SiteReading::Good(url, kind)) => {
                     secrets.key_sites.push(KeySite { entry: index, label, url, kind });
                 }
-                Some(Site::Unreadable(why)) => {
+                Some(SiteReading::Unreadable(why)) => {
                     secrets.unreadable.push(UnreadableSecret { index, label, why });
                 }
                 None => whole = false,
@@ -69,8 +69,8 @@ pub(super) fn read_secrets(table: &TableReader<'_>, scheme: Option<&Scheme>) -> 
             continue;
         }
         match secrets::read(item) {
-            Some(Found::Secret(text)) => secrets.readable.push(NamedSecret { label, text }),
-            Some(Found::Unreadable(why)) => {
+            Some(FoundSecret::Secret(text)) => secrets.readable.push(NamedSecret { label, text }),
+            Some(FoundSecret::Unreadable(why)) => {
                 secrets.unreadable.push(UnreadableSecret { index, label, why });
             }
             None => whole = false,

@@ -1,7 +1,9 @@
 //! What is not stated is as the contract says.
 
 use super::{TestSecrets, config};
-use crate::config::{Balance, Config, LogFormat, OnStoreError, Part as Section, StoreSettings};
+use crate::config::{
+    Balance, Config, ConfigPart as Section, LogFormat, OnStoreError, StoreSettings,
+};
 use crate::delivery::source::{Mode, Unrouted};
 use hookward_settings::reading::Reading;
 use hookward_verify::scheme::{Algorithm, Encoding, KeyForm, Part, TimeFormat, TimestampPlace};

@@ -96,7 +96,7 @@ fn object(table: &'static TableKeys) -> Value {
         "additionalProperties": false,
         "properties": properties,
     });
-    let is_required = |key: &&crate::config::Key| key.default == KeyDefault::Required;
+    let is_required = |key: &&crate::config::KeyDeclaration| key.default == KeyDefault::Required;
     let required: Vec<_> = table.keys.iter().filter(is_required).map(|key| key.name).collect();
     if !required.is_empty() && !OF_PRESETS.contains(&own) {
         schema["required"] = json!(required);

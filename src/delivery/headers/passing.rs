@@ -80,12 +80,12 @@ pub fn withheld() -> impl Iterator<Item = &'static str> {
 /// What of a request's headers goes on to the destinations of a source; made once for each source.
 #[derive(Clone, Debug, Default)]
 pub struct Passing {
-    judged: Vec<Judged>,
+    judged: Vec<JudgedNames>,
     passed: Vec<HeaderName>,
 }
 
 #[derive(Clone, Debug)]
-struct Judged {
+struct JudgedNames {
     name: HeaderName,
     folded: String,
     /// Whether equal lines were judged as one.
@@ -110,13 +110,13 @@ impl Passing {
     pub fn of(scheme: &Scheme, passed: &[HeaderName]) -> Self {
         let signatures: Vec<&HeaderName> = scheme.signature_headers().collect();
         let of_scheme = scheme.headers();
-        let judged = |name: &HeaderName, is_of_scheme| Judged {
+        let judged = |name: &HeaderName, is_of_scheme| JudgedNames {
             folded: folded(name.as_str()).into_owned(),
             is_one: is_of_scheme && !signatures.contains(&name),
             is_of_scheme,
             name: name.clone(),
         };
-        let mut all: Vec<Judged> = of_scheme.iter().map(|name| judged(name, true)).collect();
+        let mut all: Vec<JudgedNames> = of_scheme.iter().map(|name| judged(name, true)).collect();
         all.extend(
             JUDGED_ALWAYS
                 .iter()

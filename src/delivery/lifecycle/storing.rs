@@ -1,10 +1,10 @@
 //! What the inbox has to do with a delivery: it may have the event already, or take it.
 
 use super::{Arrived, Course, Proof};
-use crate::delivery::answer::End;
+use crate::delivery::answer::DestinationOutcome;
 use crate::delivery::gate::ServedRoute;
 use crate::delivery::keeping::Keep;
-use crate::delivery::route::Delivery;
+use crate::delivery::route::DeliveryMode;
 use crate::delivery::source::Mode;
 use hookward_claims::{Ending, Hold};
 use hookward_verify::event::{Event, read_place};
@@ -22,9 +22,9 @@ impl Course<'_> {
         &self,
         event: &Event,
         route: &ServedRoute,
-        holds: Vec<Hold<End>>,
+        holds: Vec<Hold<DestinationOutcome>>,
         fingerprint: u64,
-    ) -> Vec<Hold<End>> {
+    ) -> Vec<Hold<DestinationOutcome>> {
         let inbox = self.gate.inbox().filter(|_| self.source.mode == Mode::Enforce);
         let Some(inbox) = inbox else { return holds };
         let mut known = Vec::with_capacity(holds.len());
@@ -37,7 +37,7 @@ impl Course<'_> {
                 (None, hold) => hold,
                 (Some(stored), hold) => {
                     if let Hold::Won(claim) = hold {
-                        let end = Arc::new(End::Stored);
+                        let end = Arc::new(DestinationOutcome::Stored);
                         claim.settle(Ending::Released, String::new(), end).await;
                     }
                     let same_body = stored.fingerprint == fingerprint;
@@ -55,7 +55,7 @@ impl Course<'_> {
         proof: &Proof,
         route: &ServedRoute,
     ) -> Option<Keep> {
-        if route.delivery == Delivery::Sync || self.source.mode != Mode::Enforce {
+        if route.delivery == DeliveryMode::Sync || self.source.mode != Mode::Enforce {
             return None;
         }
         let inbox = self.gate.inbox()?;

@@ -3,8 +3,8 @@
 use super::*;
 use proptest::prelude::*;
 
-fn whole(head: &str) -> Result<Judged, Refusal> {
-    let span = Scanner::new(32 * 1024).feed(head.as_bytes())?.expect("a whole head");
+fn whole(head: &str) -> Result<JudgedHead, Refusal> {
+    let span = HeadScanner::new(32 * 1024).feed(head.as_bytes())?.expect("a whole head");
     judge(&head.as_bytes()[span.start..span.end])
 }
 
@@ -120,19 +120,19 @@ fn path_and_query_stay_as_received() {
 fn size_and_number_of_lines_are_limited_to_the_byte_and_line() {
     let head = "POST / HTTP/1.1\r\nHost: a\r\n\r\n";
     let lines = head.len() - 2;
-    assert!(Scanner::new(lines).feed(head.as_bytes()).unwrap().is_some());
-    assert_eq!(Scanner::new(lines - 1).feed(head.as_bytes()).unwrap_err().status(), 431);
+    assert!(HeadScanner::new(lines).feed(head.as_bytes()).unwrap().is_some());
+    assert_eq!(HeadScanner::new(lines - 1).feed(head.as_bytes()).unwrap_err().status(), 431);
 
     let with = |count: usize| {
         format!("POST / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(count - 1))
     };
-    assert!(Scanner::new(32 * 1024).feed(with(100).as_bytes()).unwrap().is_some());
-    assert_eq!(Scanner::new(32 * 1024).feed(with(101).as_bytes()).unwrap_err().status(), 431);
+    assert!(HeadScanner::new(32 * 1024).feed(with(100).as_bytes()).unwrap().is_some());
+    assert_eq!(HeadScanner::new(32 * 1024).feed(with(101).as_bytes()).unwrap_err().status(), 431);
 }
 
 #[test]
 fn an_endless_line_is_refused_at_the_limit() {
-    let mut scanner = Scanner::new(1000);
+    let mut scanner = HeadScanner::new(1000);
     let mut buffer = b"GET /".to_vec();
     loop {
         match scanner.feed(&buffer) {
@@ -153,8 +153,8 @@ proptest! {
         head in "(\r\n)?(GET|P ST) /[a\r\n]{0,3} HTTP/1.1\r\n(Host: a\r\n|X\n|\r\n){0,4}\r\n.{0,5}",
     ) {
         let bytes = head.as_bytes();
-        let at_once = Scanner::new(64).feed(bytes);
-        let mut scanner = Scanner::new(64);
+        let at_once = HeadScanner::new(64).feed(bytes);
+        let mut scanner = HeadScanner::new(64);
         let mut dripped = Ok(None);
         for end in 1..=bytes.len() {
             dripped = scanner.feed(&bytes[..end]);
@@ -167,7 +167,7 @@ proptest! {
 
     #[test]
     fn no_bytes_make_judging_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let _ = Scanner::new(100).feed(&bytes);
+        let _ = HeadScanner::new(100).feed(&bytes);
         let _ = judge(&bytes);
     }
 }

@@ -1,6 +1,6 @@
 //! Who may see and change things on the admin listener.
 
-use super::{Reply, fault, unauthorized};
+use super::{HttpReply, fault, unauthorized};
 use crate::request::RequestHead;
 use hookward_secret::Secret;
 use http::header::{AUTHORIZATION, ORIGIN};
@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq;
 
 /// The refusal of a request that may not be answered: without the bearer token, or, where there is
 /// none because the listener is on a loopback address, by a name that is not this machine's.
-pub(super) fn check(token: Option<&Secret>, head: &RequestHead) -> Option<Reply> {
+pub(super) fn check(token: Option<&Secret>, head: &RequestHead) -> Option<HttpReply> {
     match token {
         Some(token) => (!presents(head, token)).then(unauthorized),
         None if !is_local_name(&head.host) => {

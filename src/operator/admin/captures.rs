@@ -1,11 +1,11 @@
 //! `GET /captures/{source}` and `GET /captures/{source}/{id}`.
 
-use super::{AdminBackend, Reply, document, fault, text};
+use super::{AdminBackend, HttpReply, document, fault, text};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 /// The captures of a source, or one of them as a request; `rest` is the path behind `/captures/`.
-pub(super) fn answer(backend: &dyn AdminBackend, rest: &str) -> Reply {
+pub(super) fn answer(backend: &dyn AdminBackend, rest: &str) -> HttpReply {
     let (source, id) = match rest.split_once('/') {
         Some((source, id)) => (source, Some(id)),
         None => (rest, None),

@@ -36,11 +36,11 @@ const SHOWN: Duration = Duration::from_mins(15);
 pub struct ClockWatch {
     clock: Arc<dyn Clock>,
     jumps: IntCounter,
-    state: Mutex<State>,
+    state: Mutex<ClockState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct ClockState {
     wall: UnixMillis,
     monotonic: Duration,
     last_jump: Option<Jump>,
@@ -54,7 +54,7 @@ struct Jump {
 
 /// What there is to say about the clock now.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Report {
+pub(super) struct ClockReport {
     /// Why the instance is not ready.
     pub(super) problem: Option<String>,
     /// The last jump.
@@ -64,7 +64,8 @@ pub(super) struct Report {
 impl ClockWatch {
     /// Starts from what the clocks show now; jumps are counted on `jumps`.
     pub fn new(clock: Arc<dyn Clock>, jumps: IntCounter) -> Arc<Self> {
-        let state = State { wall: clock.wall(), monotonic: clock.monotonic(), last_jump: None };
+        let state =
+            ClockState { wall: clock.wall(), monotonic: clock.monotonic(), last_jump: None };
         Arc::new(Self { clock, jumps, state: Mutex::new(state) })
     }
 
@@ -95,13 +96,13 @@ impl ClockWatch {
         }
     }
 
-    pub(super) fn report(&self, now: Duration) -> Report {
+    pub(super) fn report(&self, now: Duration) -> ClockReport {
         let Some(jump) = self.state.lock().last_jump else {
-            return Report::default();
+            return ClockReport::default();
         };
         let age = now.saturating_sub(jump.at);
         let is_grave = jump.millis.abs() > GRAVE_MILLIS && age < NOT_READY;
-        Report {
+        ClockReport {
             problem: is_grave.then(|| format!("the wall clock jumped by {:+} ms", jump.millis)),
             detail: (age < SHOWN)
                 .then(|| json!({ "jumped_by_ms": jump.millis, "seconds_ago": age.as_secs() })),
@@ -138,7 +139,7 @@ mod tests {
     #[test]
     fn a_small_jump_is_shown_and_a_grave_one_takes_readiness_back_for_ten_seconds() {
         let (clock, watch, _) = watch();
-        assert_eq!(watch.report(clock.monotonic()), Report::default());
+        assert_eq!(watch.report(clock.monotonic()), ClockReport::default());
         clock.jump(60_000);
         watch.look();
         assert_eq!(watch.report(clock.monotonic()).problem, None);
@@ -155,6 +156,6 @@ mod tests {
         assert_eq!(report.problem, None);
         assert_eq!(report.detail, Some(json!({ "jumped_by_ms": -3_600_000, "seconds_ago": 10 })));
         clock.advance(SHOWN);
-        assert_eq!(watch.report(clock.monotonic()), Report::default());
+        assert_eq!(watch.report(clock.monotonic()), ClockReport::default());
     }
 }

@@ -1,6 +1,6 @@
 //! Answers with gzip, for scrapers that ask for it.
 
-use super::Reply;
+use super::HttpReply;
 use crate::request::RequestHead;
 use crate::upstream::ReplyBody;
 use flate2::Compression;
@@ -10,7 +10,7 @@ use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, VARY};
 use std::io::Write as _;
 
 /// The same answer compressed, where that is asked for.
-pub(super) fn coded(head: &RequestHead, mut reply: Reply) -> Reply {
+pub(super) fn coded(head: &RequestHead, mut reply: HttpReply) -> HttpReply {
     reply.headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
     if !takes_gzip(head) {
         return reply;

@@ -1,7 +1,7 @@
 //! `GET /deliveries` and `GET /deliveries/stream`.
 
-use super::{Reply, document, fault, text};
-use crate::delivery::journal::{Filter, Journal, KEPT};
+use super::{HttpReply, document, fault, text};
+use crate::delivery::journal::{DeliveryFilter, KEPT, RecentDeliveries};
 use crate::request::RequestHead;
 use crate::upstream::{BrokenOff, ReplyBody};
 use bytes::Bytes;
@@ -27,8 +27,8 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 const LINES_AHEAD: usize = 16;
 
 /// The last deliveries, as the query asks.
-pub(super) fn list(journal: &Journal, head: &RequestHead) -> Reply {
-    let (mut filter, mut limit) = (Filter::default(), DEFAULT_LIMIT);
+pub(super) fn list(journal: &RecentDeliveries, head: &RequestHead) -> HttpReply {
+    let (mut filter, mut limit) = (DeliveryFilter::default(), DEFAULT_LIMIT);
     let query = head.query.as_deref().unwrap_or_default();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match &*name {
@@ -48,7 +48,7 @@ pub(super) fn list(journal: &Journal, head: &RequestHead) -> Reply {
 }
 
 /// The deliveries to come, one event each, for as long as the viewer stays.
-pub(super) fn stream(journal: &Journal, viewers: &Arc<Semaphore>) -> Reply {
+pub(super) fn stream(journal: &RecentDeliveries, viewers: &Arc<Semaphore>) -> HttpReply {
     let Ok(place) = Arc::clone(viewers).try_acquire_owned() else {
         let mut reply = fault(503, &format!("{VIEWERS} viewers watch already"));
         reply.headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
@@ -59,11 +59,11 @@ pub(super) fn stream(journal: &Journal, viewers: &Arc<Semaphore>) -> Reply {
     // Something is said at once, so that the viewer knows that it watches.
     let first = Bytes::from_static(b": deliveries as they end\n\n");
     let reply = text(200, "text/event-stream", Bytes::new());
-    Reply { body: ReplyBody::Streamed { first, rest }, ..reply }
+    HttpReply { body: ReplyBody::Streamed { first, rest }, ..reply }
 }
 
 async fn tell(
-    mut records: tokio::sync::broadcast::Receiver<Arc<crate::delivery::journal::Record>>,
+    mut records: tokio::sync::broadcast::Receiver<Arc<crate::delivery::journal::DeliveryRecord>>,
     lines: mpsc::Sender<Result<Bytes, BrokenOff>>,
     _place: OwnedSemaphorePermit,
 ) {

@@ -9,11 +9,11 @@
 //! | `DELETE /inbox/{source}/{event id}` | erases the bytes at once, on disk too |
 //! | `POST /upstreams/{name}/pause`, `…/resume` | sends nothing there for a while |
 
-use super::{AdminBackend, Reply, document, fault, only, to_its_end};
+use super::{AdminBackend, HttpReply, document, fault, only, to_its_end};
 use crate::delivery::report::printable;
-use crate::inbox::Inbox;
+use crate::inbox::InboxStore;
 use crate::request::RequestHead;
-use hookward_inbox::{ChangeError, Filter, Listed, State};
+use hookward_inbox::{ChangeError, EntryState, Filter, Listed};
 use hookward_time::UnixMillis;
 use http::Method;
 use percent_encoding::percent_decode_str;
@@ -27,13 +27,13 @@ use std::sync::Arc;
 const LIMIT: usize = 100;
 const MOST: usize = 1_000;
 
-const STATES: [(&str, State); 6] = [
-    ("ready", State::Ready),
-    ("waiting", State::Waiting),
-    ("in_flight", State::InFlight),
-    ("dead", State::Dead),
-    ("delivered", State::Delivered),
-    ("discarded", State::Discarded),
+const STATES: [(&str, EntryState); 6] = [
+    ("ready", EntryState::Ready),
+    ("waiting", EntryState::Waiting),
+    ("in_flight", EntryState::InFlight),
+    ("dead", EntryState::Dead),
+    ("delivered", EntryState::Delivered),
+    ("discarded", EntryState::Discarded),
 ];
 
 /// Answers what concerns the inbox; `None` if the path is somebody else's.
@@ -41,7 +41,7 @@ pub(super) async fn answer(
     backend: &Arc<dyn AdminBackend>,
     head: &RequestHead,
     body: &[u8],
-) -> Option<Reply> {
+) -> Option<HttpReply> {
     let path = head.path.as_str();
     let in_inbox =
         path.strip_prefix("/inbox").filter(|rest| rest.is_empty() || rest.starts_with('/'));
@@ -53,7 +53,7 @@ pub(super) async fn answer(
     let Some(inbox) = backend.inbox() else {
         return Some(fault(404, "there is no inbox: no route stores events"));
     };
-    let asked = Asked { inbox, head, body };
+    let asked = InboxRequest { inbox, head, body };
     Some(match (in_inbox, of_upstream) {
         (Some(rest), _) => asked.in_inbox(rest.trim_start_matches('/')).await,
         (None, Some((name, verb))) => asked.of_upstream(name, verb).await,
@@ -61,8 +61,8 @@ pub(super) async fn answer(
     })
 }
 
-struct Asked<'a> {
-    inbox: Arc<Inbox>,
+struct InboxRequest<'a> {
+    inbox: Arc<InboxStore>,
     head: &'a RequestHead,
     body: &'a [u8],
 }
@@ -84,13 +84,13 @@ struct Selection {
 /// The body of a pause.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
-struct Pause {
+struct PauseBody {
     until: Option<Value>,
     reason: Option<String>,
 }
 
-impl Asked<'_> {
-    async fn in_inbox(&self, rest: &str) -> Reply {
+impl InboxRequest<'_> {
+    async fn in_inbox(&self, rest: &str) -> HttpReply {
         let read = [Method::GET, Method::HEAD];
         match rest {
             "" => match only(&read, self.head) {
@@ -115,7 +115,7 @@ impl Asked<'_> {
         }
     }
 
-    async fn list(&self) -> Reply {
+    async fn list(&self) -> HttpReply {
         let query = self.head.query.as_deref().unwrap_or_default();
         let (mut filter, mut limit, mut cursor) = (Filter::default(), LIMIT, None);
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -136,16 +136,16 @@ impl Asked<'_> {
                 return fault(400, &why);
             }
         }
-        let wants_discarded = filter.state == Some(State::Discarded);
+        let wants_discarded = filter.state == Some(EntryState::Discarded);
         let mut page = self.inbox.list(filter.clone(), limit, cursor).await;
         if !wants_discarded {
-            page.events.retain(|event| event.state != State::Discarded);
+            page.events.retain(|event| event.state != EntryState::Discarded);
         }
         let events: Vec<Value> = page.events.iter().map(entry).collect();
         document(200, &json!({ "events": events, "next": page.next }))
     }
 
-    async fn show(&self, seq: u64) -> Reply {
+    async fn show(&self, seq: u64) -> HttpReply {
         let Some(listed) = self.inbox.show(seq).await else {
             return fault(404, "there is no entry of this number");
         };
@@ -163,7 +163,7 @@ impl Asked<'_> {
         document(200, &body)
     }
 
-    async fn change(&self, is_replay: bool) -> Reply {
+    async fn change(&self, is_replay: bool) -> HttpReply {
         let selection: Selection = match serde_json::from_slice(self.body) {
             Ok(selection) => selection,
             Err(why) => return fault(400, &format!("the body is not what is asked for: {why}")),
@@ -203,7 +203,7 @@ impl Asked<'_> {
     }
 
     /// The numbers that are meant. Discarded entries are past changing.
-    async fn select(&self, selection: &Selection) -> Result<Vec<u64>, Reply> {
+    async fn select(&self, selection: &Selection) -> Result<Vec<u64>, HttpReply> {
         let filter = match (&selection.seq, &selection.filter) {
             (Some(seqs), None) => return Ok(self.inbox.existing(seqs.clone()).await),
             (None, Some(filter)) => filter,
@@ -219,14 +219,14 @@ impl Asked<'_> {
         }
         let mut seqs = self.inbox.select(narrowed.clone()).await;
         if narrowed.state.is_none() {
-            let discarded = Filter { state: Some(State::Discarded), ..narrowed };
+            let discarded = Filter { state: Some(EntryState::Discarded), ..narrowed };
             let discarded: HashSet<u64> = self.inbox.select(discarded).await.into_iter().collect();
             seqs.retain(|seq| !discarded.contains(seq));
         }
         Ok(seqs)
     }
 
-    async fn erase(&self, source: &str, id: &str) -> Reply {
+    async fn erase(&self, source: &str, id: &str) -> HttpReply {
         let (Some(source), Some(id)) = (decoded(source), decoded(id)) else {
             return fault(400, "source and event id are percent-encoded UTF-8");
         };
@@ -247,7 +247,7 @@ impl Asked<'_> {
         }
     }
 
-    async fn of_upstream(&self, name: &str, verb: &str) -> Reply {
+    async fn of_upstream(&self, name: &str, verb: &str) -> HttpReply {
         if let Some(refused) = only(&[Method::POST], self.head) {
             return refused;
         }
@@ -256,8 +256,8 @@ impl Asked<'_> {
         if !is_known {
             return fault(404, "there is no upstream of this name");
         }
-        let pause: Pause = match self.body.trim_ascii() {
-            b"" => Pause::default(),
+        let pause: PauseBody = match self.body.trim_ascii() {
+            b"" => PauseBody::default(),
             body => match serde_json::from_slice(body) {
                 Ok(pause) => pause,
                 Err(why) => {
@@ -338,7 +338,7 @@ fn reason(stated: Option<&str>) -> String {
     printable(stated.unwrap_or("none stated"))
 }
 
-fn not_durable(why: &ChangeError) -> Reply {
+fn not_durable(why: &ChangeError) -> HttpReply {
     fault(503, &why.to_string())
 }
 

@@ -35,9 +35,9 @@ mod reply;
 
 use self::reply::{document, fault, only, text, unauthorized};
 use crate::delivery::captures::Capture;
-use crate::delivery::journal::Journal;
-use crate::edge::{BodyMemory, Limits, Listener, Reply, Responder, Traffic};
-use crate::inbox::Inbox;
+use crate::delivery::journal::RecentDeliveries;
+use crate::edge::{BodyMemory, HttpReply, Limits, Listener, Responder, Traffic};
+use crate::inbox::InboxStore;
 use crate::outcome::Refusal;
 use crate::request::{BodySource, RequestHead};
 use crate::telemetry::metrics::Metrics;
@@ -98,14 +98,14 @@ pub trait AdminBackend: Send + Sync + 'static {
     fn token(&self) -> Option<Arc<Secret>>;
 
     /// The last deliveries.
-    fn journal(&self) -> Arc<Journal>;
+    fn journal(&self) -> Arc<RecentDeliveries>;
 
     /// The refused deliveries of a source that were captured, newest first; `None` of one that is
     /// not configured.
     fn captures(&self, source: &str) -> Option<Vec<Arc<Capture>>>;
 
     /// Where events wait, if there is such a place.
-    fn inbox(&self) -> Option<Arc<Inbox>> {
+    fn inbox(&self) -> Option<Arc<InboxStore>> {
         None
     }
 
@@ -195,7 +195,7 @@ impl Admin {
         .with_places(PLACES)
     }
 
-    async fn answer(&self, head: &RequestHead, body: &[u8]) -> Reply {
+    async fn answer(&self, head: &RequestHead, body: &[u8]) -> HttpReply {
         let read = [Method::GET, Method::HEAD];
         match head.path.as_str() {
             "/metrics" => match only(&read, head) {
@@ -223,7 +223,7 @@ impl Admin {
     }
 
     /// What is for the people who run the process.
-    async fn answer_private(&self, head: &RequestHead, path: &str) -> Reply {
+    async fn answer_private(&self, head: &RequestHead, path: &str) -> HttpReply {
         let read = [Method::GET, Method::HEAD];
         match path {
             "/status" => match only(&read, head) {
@@ -252,7 +252,7 @@ impl Admin {
         }
     }
 
-    async fn scrape(&self, head: &RequestHead) -> Reply {
+    async fn scrape(&self, head: &RequestHead) -> HttpReply {
         self.backend.before_scrape().await;
         match self.metrics.render() {
             Ok(metrics) => coding::coded(head, text(200, prometheus::TEXT_FORMAT, metrics)),
@@ -260,7 +260,7 @@ impl Admin {
         }
     }
 
-    async fn ready(&self) -> Reply {
+    async fn ready(&self) -> HttpReply {
         let mut reasons = Vec::new();
         if *self.leaving.borrow() {
             reasons.push("draining".to_owned());
@@ -288,7 +288,7 @@ impl Admin {
         document(status, &body)
     }
 
-    async fn status(&self) -> Reply {
+    async fn status(&self) -> HttpReply {
         let mut members = self.backend.status().await;
         let uptime = self.clock.monotonic().saturating_sub(self.started);
         members.insert("version".to_owned(), json!(env!("CARGO_PKG_VERSION")));
@@ -296,7 +296,7 @@ impl Admin {
         document(200, &Value::Object(members))
     }
 
-    async fn reload(&self) -> Reply {
+    async fn reload(&self) -> HttpReply {
         let backend = Arc::clone(&self.backend);
         match to_its_end(async move { backend.reload().await }).await {
             Ok(Reloaded { notes, changes }) => {
@@ -306,7 +306,7 @@ impl Admin {
         }
     }
 
-    async fn dedupe(&self, head: &RequestHead, source: &str, event_id: &str) -> Reply {
+    async fn dedupe(&self, head: &RequestHead, source: &str, event_id: &str) -> HttpReply {
         let decode = |segment| percent_decode_str(segment).decode_utf8();
         let (Ok(source), Ok(event_id)) = (decode(source), decode(event_id)) else {
             return fault(400, "source and event id are percent-encoded UTF-8");
@@ -342,15 +342,15 @@ impl Admin {
 
 #[async_trait]
 impl Responder for Admin {
-    async fn respond(&self, head: RequestHead, body: &mut dyn BodySource) -> Reply {
+    async fn respond(&self, head: RequestHead, body: &mut dyn BodySource) -> HttpReply {
         // Read to its end, so that a body that says nothing does not cost the connection.
         let body = body.read(&mut |_| {}).await;
         let body = body.map(|body| body.bytes).unwrap_or_default();
         self.answer(&head, &body).await
     }
 
-    fn refuse(&self, refusal: Refusal, _client: IpAddr) -> Reply {
-        Reply::problem(&refusal)
+    fn refuse(&self, refusal: Refusal, _client: IpAddr) -> HttpReply {
+        HttpReply::problem(&refusal)
     }
 }
 

@@ -4,7 +4,7 @@
 //! them load from and speak to this listener alone, run nothing that stands in the document, and be
 //! framed by nobody.
 
-use super::{Reply, text};
+use super::{HttpReply, text};
 use http::HeaderValue;
 use http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 
@@ -20,7 +20,7 @@ const SCRIPT: &str = concat!(
 );
 
 /// The file of this path.
-pub(super) fn file(path: &str) -> Option<Reply> {
+pub(super) fn file(path: &str) -> Option<HttpReply> {
     let (content_type, content) = match path {
         "/" => ("text/html; charset=utf-8", include_str!("page/page.html")),
         "/page.css" => ("text/css; charset=utf-8", include_str!("page/page.css")),

@@ -1,6 +1,6 @@
 //! The answers that all paths of the admin listener share.
 
-use crate::edge::Reply;
+use crate::edge::HttpReply;
 use crate::request::RequestHead;
 use crate::upstream::ReplyBody;
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Value, json};
 
 /// The refusal of a method that is none of these.
-pub(super) fn only(allowed: &[Method], head: &RequestHead) -> Option<Reply> {
+pub(super) fn only(allowed: &[Method], head: &RequestHead) -> Option<HttpReply> {
     if allowed.contains(&head.method) {
         return None;
     }
@@ -21,24 +21,24 @@ pub(super) fn only(allowed: &[Method], head: &RequestHead) -> Option<Reply> {
     Some(reply)
 }
 
-pub(super) fn unauthorized() -> Reply {
+pub(super) fn unauthorized() -> HttpReply {
     let mut reply = fault(401, "the bearer token of the admin listener is missing or wrong");
     reply.headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     reply
 }
 
-pub(super) fn fault(status: u16, title: &str) -> Reply {
+pub(super) fn fault(status: u16, title: &str) -> HttpReply {
     let problem = json!({ "type": "about:blank", "title": title, "status": status });
     text(status, "application/problem+json", problem.to_string())
 }
 
-pub(super) fn document(status: u16, body: &Value) -> Reply {
+pub(super) fn document(status: u16, body: &Value) -> HttpReply {
     text(status, "application/json", format!("{body}\n"))
 }
 
-pub(super) fn text(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Reply {
+pub(super) fn text(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> HttpReply {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Reply { status, headers, body: ReplyBody::Whole(body.into()) }
+    HttpReply { status, headers, body: ReplyBody::Whole(body.into()) }
 }

@@ -2,10 +2,10 @@
 
 use super::Runtime;
 use crate::delivery::captures::Capture;
-use crate::delivery::journal::Journal;
+use crate::delivery::journal::RecentDeliveries;
 use crate::delivery::report::printable;
 use crate::delivery::route::UpstreamName;
-use crate::inbox::Inbox;
+use crate::inbox::InboxStore;
 use crate::operator::admin::{AdminBackend, Forgotten, Reloaded};
 use async_trait::async_trait;
 use hookward_claims::{Health, Standing};
@@ -104,7 +104,7 @@ impl AdminBackend for Runtime {
         self.token.load_full()
     }
 
-    fn journal(&self) -> Arc<Journal> {
+    fn journal(&self) -> Arc<RecentDeliveries> {
         Arc::clone(&self.gate.journal)
     }
 
@@ -113,7 +113,7 @@ impl AdminBackend for Runtime {
         Some(self.gate.captures.of(source))
     }
 
-    fn inbox(&self) -> Option<Arc<Inbox>> {
+    fn inbox(&self) -> Option<Arc<InboxStore>> {
         self.gate.inbox().cloned()
     }
 

@@ -1,10 +1,10 @@
 //! When there is an inbox, and what it is given by a configuration.
 
 use crate::config::{Config, InboxSettings};
-use crate::delivery::gate::Gate;
-use crate::inbox::{Inbox, Opening, Reserve, Worker, policies};
+use crate::delivery::gate::SharedState;
+use crate::inbox::{InboxStore, Opening, Reserve, Worker, policies};
 use crate::operator::server::Edge;
-use crate::request::Held;
+use crate::request::MemoryShare;
 use crate::telemetry::metrics::Metrics;
 use hookward_inbox::OpenError;
 use hookward_time::Clock;
@@ -22,8 +22,8 @@ pub(super) fn open(
     settings: &InboxSettings,
     metrics: &Arc<Metrics>,
     clock: &Arc<dyn Clock>,
-) -> Result<Arc<Inbox>, OpenError> {
-    Inbox::open(Opening {
+) -> Result<Arc<InboxStore>, OpenError> {
+    InboxStore::open(Opening {
         settings,
         policies: policies(&config.upstreams, config.dedupe.uncertain_hold),
         sources: source_names(config),
@@ -33,13 +33,13 @@ pub(super) fn open(
 }
 
 /// Gives it to the deliveries, and starts to send what is due.
-pub(super) fn serve(gate: &Arc<Gate>, edge: &Edge, inbox: Arc<Inbox>) {
+pub(super) fn serve(gate: &Arc<SharedState>, edge: &Edge, inbox: Arc<InboxStore>) {
     gate.open_inbox(Arc::clone(&inbox));
     let memory = edge.memory();
     let reserve: Reserve = Arc::new(move |bytes| {
         let mut share = memory.share(None);
         share.grow(bytes).ok()?;
-        Some(Box::new(share) as Box<dyn Held>)
+        Some(Box::new(share) as Box<dyn MemoryShare>)
     });
     Worker::start(inbox, Arc::clone(gate), reserve, edge.draining());
 }

@@ -4,7 +4,7 @@ use super::Runtime;
 use crate::config::CertificateEnd;
 use crate::delivery::gate::Serving;
 use crate::delivery::route::{TypeGlob, UpstreamName};
-use crate::published::Standing;
+use crate::published::KeysStatus;
 use crate::telemetry::metrics::{Metrics, Shown};
 use crate::upstream::UpstreamStatus;
 use hookward_claims::Health;
@@ -171,7 +171,7 @@ fn source(serving: &Serving) -> Value {
 }
 
 /// How old published keys are, and why the last attempt to fetch them failed.
-fn of_keys(standing: &Standing) -> Value {
+fn of_keys(standing: &KeysStatus) -> Value {
     json!({
         "age_seconds": standing.age.map(|age| age.as_secs()),
         "fetched_at": standing.fetched_at.map(UnixMillis::to_rfc3339),

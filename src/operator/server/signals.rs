@@ -20,9 +20,9 @@ pub async fn until_signalled(mut running: Running) -> io::Result<u8> {
     loop {
         tokio::select! {
             received = signals.next() => match received {
-                Received::Stop => break,
+                ReceivedSignal::Stop => break,
                 // How it went is in the log.
-                Received::Reload => drop(running.admin.reload().await),
+                ReceivedSignal::Reload => drop(running.admin.reload().await),
             },
             fault = running.fails() => return Err(io::Error::other(fault)),
         }
@@ -45,7 +45,7 @@ struct Signals {
     hang_up: Signal,
 }
 
-enum Received {
+enum ReceivedSignal {
     Stop,
     Reload,
 }
@@ -59,16 +59,16 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) -> Received {
+    async fn next(&mut self) -> ReceivedSignal {
         tokio::select! {
-            _ = self.terminate.recv() => Received::Stop,
-            _ = self.interrupt.recv() => Received::Stop,
-            _ = self.hang_up.recv() => Received::Reload,
+            _ = self.terminate.recv() => ReceivedSignal::Stop,
+            _ = self.interrupt.recv() => ReceivedSignal::Stop,
+            _ = self.hang_up.recv() => ReceivedSignal::Reload,
         }
     }
 
     /// Waits for another request to stop; a reload makes no sense any more.
     async fn stop(&mut self) {
-        while !matches!(self.next().await, Received::Stop) {}
+        while !matches!(self.next().await, ReceivedSignal::Stop) {}
     }
 }

@@ -4,7 +4,7 @@ use super::{Behind, Bound, Edge, Running, start};
 use crate::config::{AdminSettings, ServerSettings};
 use crate::delivery::answer::{Answer, Success};
 use crate::delivery::captures::Capture;
-use crate::delivery::journal::Journal;
+use crate::delivery::journal::RecentDeliveries;
 use crate::edge::Door;
 use crate::operator::admin::{AdminBackend, Forgotten, Reloaded};
 use crate::outcome::{Reason, Refusal};
@@ -149,7 +149,7 @@ impl AdminBackend for Backend {
         self.token.clone()
     }
 
-    fn journal(&self) -> Arc<Journal> {
+    fn journal(&self) -> Arc<RecentDeliveries> {
         Arc::default()
     }
 

@@ -20,7 +20,7 @@ mod trial;
 mod tests;
 
 pub use obstacles::obstacles;
-pub use table::Names;
+pub use table::MemberNames;
 pub(crate) use table::signature_changes;
 
 pub(crate) use ranking::presets as presets_by_trust;
@@ -35,12 +35,12 @@ use hookward_verify::event::Event;
 use hookward_verify::scheme::{Algorithm, EventRule, Part, Place, Scheme, SignatureRule, Template};
 use hookward_verify::verify::verify;
 use std::path::Path;
-use table::Draft;
+use table::SchemeDraft;
 use trial::OneSecret;
 
 /// A scheme that the captured request fits.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct FoundScheme {
     /// The preset that says all or part of it.
     pub preset: Option<&'static str>,
     /// The `[sources.NAME]` table that verifies the request, ready to paste; its secret is read from
@@ -57,8 +57,8 @@ pub fn discover(
     head: &RequestHead,
     body: &[u8],
     secret: &Secret,
-    names: Names<'_>,
-) -> Option<Found> {
+    names: MemberNames<'_>,
+) -> Option<FoundScheme> {
     let secret = NamedSecret { label: "0".to_owned(), text: secret.clone() };
     Search { head, body, secret: &secret, names }.run()
 }
@@ -101,11 +101,11 @@ struct Search<'a> {
     head: &'a RequestHead,
     body: &'a [u8],
     secret: &'a NamedSecret,
-    names: Names<'a>,
+    names: MemberNames<'a>,
 }
 
 impl Search<'_> {
-    fn run(&self) -> Option<Found> {
+    fn run(&self) -> Option<FoundScheme> {
         // An envelope says more about who sends it than a header that many senders use.
         if envelope::is_webround(self.body) {
             return self.assembled().or_else(|| self.presets());
@@ -124,7 +124,7 @@ impl Search<'_> {
     }
 
     /// The best preset whose signature holds and whose event can be read.
-    fn presets(&self) -> Option<Found> {
+    fn presets(&self) -> Option<FoundScheme> {
         let urls = public_urls(self.head, None);
         ranking::presets().into_iter().find_map(|preset| {
             let mut source =
@@ -140,17 +140,17 @@ impl Search<'_> {
             if !holds {
                 return None;
             }
-            let whole = Draft {
+            let whole = SchemeDraft {
                 path: &self.head.path,
                 preset: Some(preset.name),
                 public_url: source.sender.public_url.as_deref().filter(|_| signs_url),
-                ..Draft::default()
+                ..SchemeDraft::default()
             };
             // Senders who use a scheme that has a name call their events as they like.
             let guess = || {
                 let signed = &source.sender.scheme.signature.signed;
                 let event = envelope::guess(self.head, self.body, signed);
-                self.proven(Draft { event: Some(&event), ..whole })
+                self.proven(SchemeDraft { event: Some(&event), ..whole })
             };
             self.proven(whole).or_else(|| preset.about.generic.then(guess).flatten())
         })
@@ -161,39 +161,39 @@ impl Search<'_> {
     }
 
     /// The strongest scheme that can be put together, else a header that holds the secret itself.
-    fn assembled(&self) -> Option<Found> {
+    fn assembled(&self) -> Option<FoundScheme> {
         let hits = combinations::hits(self.head, self.body, self.secret);
         hits.iter().chain(&self.tokens()).find_map(|hit| self.assemble(hit))
     }
 
-    fn assemble(&self, hit: &Hit) -> Option<Found> {
+    fn assemble(&self, hit: &Hit) -> Option<FoundScheme> {
         let guess = envelope::guess(self.head, self.body, &hit.signature.signed);
         let bare = EventRule { id: vec![Place::BodySha256], ..EventRule::default() };
-        let signature = Draft {
+        let signature = SchemeDraft {
             path: &self.head.path,
             public_url: hit.public_url.as_deref(),
             signature: Some(&hit.signature),
             timestamp: hit.timestamp.as_ref(),
-            ..Draft::default()
+            ..SchemeDraft::default()
         };
-        let webround = Draft { preset: Some("webround"), ..signature };
+        let webround = SchemeDraft { preset: Some("webround"), ..signature };
         envelope::is_webround(self.body)
             .then(|| self.proven(webround))
             .flatten()
-            .or_else(|| self.proven(Draft { event: Some(&guess), ..signature }))
-            .or_else(|| self.proven(Draft { event: Some(&bare), ..signature }))
+            .or_else(|| self.proven(SchemeDraft { event: Some(&guess), ..signature }))
+            .or_else(|| self.proven(SchemeDraft { event: Some(&bare), ..signature }))
     }
 
     /// The draft, if the request is genuine, and its event can be read, once the draft is a
     /// configuration.
-    fn proven(&self, draft: Draft<'_>) -> Option<Found> {
+    fn proven(&self, draft: SchemeDraft<'_>) -> Option<FoundScheme> {
         let table = draft.to_toml(self.names);
         let secret = OneSecret(&self.secret.text);
         let loaded = Config::parse(&table, "discovered.toml", Path::new(""), &secret);
         let source = loaded.ok()?.0.sources.into_iter().next()?;
         let genuine = verify(&source.sender, self.head.view(), self.body).ok()?;
         Event::read(&source.sender, self.head.view(), self.body, &genuine).ok()?;
-        Some(Found { preset: draft.preset, table, scheme: source.sender.scheme })
+        Some(FoundScheme { preset: draft.preset, table, scheme: source.sender.scheme })
     }
 
     /// Headers that hold the secret itself.

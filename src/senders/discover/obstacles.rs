@@ -1,6 +1,6 @@
 //! Why nothing may have been found: what in the capture stands in the way.
 
-use super::{Names, candidates, discover};
+use super::{MemberNames, candidates, discover};
 use crate::request::RequestHead;
 use hookward_secret::Secret;
 use http::header;
@@ -8,7 +8,7 @@ use http::header;
 /// What to look at where [`discover`] finds nothing, in sentences, the surest first.
 #[must_use]
 pub fn obstacles(head: &RequestHead, body: &[u8], secret: &Secret) -> Vec<String> {
-    let names = Names { source: "sender", variable: "SECRET" };
+    let names = MemberNames { source: "sender", variable: "SECRET" };
     let fits = |body: &[u8], secret: &Secret| discover(head, body, secret, names).is_some();
     let of_body = other_bodies(body).into_iter().find(|(_, other)| fits(other, secret));
     if let Some((what, _)) = of_body {

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 /// What a printed table calls things.
 #[derive(Clone, Copy, Debug)]
-pub struct Names<'a> {
+pub struct MemberNames<'a> {
     /// The source.
     pub source: &'a str,
     /// The environment variable that holds its secret.
@@ -16,7 +16,7 @@ pub struct Names<'a> {
 
 /// A table to be printed; what is `None` is left to the preset, or to the defaults.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Draft<'a> {
+pub(super) struct SchemeDraft<'a> {
     pub(super) path: &'a str,
     pub(super) preset: Option<&'static str>,
     pub(super) public_url: Option<&'a str>,
@@ -25,16 +25,16 @@ pub(super) struct Draft<'a> {
     pub(super) event: Option<&'a EventRule>,
 }
 
-impl Draft<'_> {
+impl SchemeDraft<'_> {
     /// The `[sources.NAME]` table. Routes are the reader's to add.
-    pub(super) fn to_toml(self, names: Names<'_>) -> String {
+    pub(super) fn to_toml(self, names: MemberNames<'_>) -> String {
         let mut out = String::new();
         // Writing to a string cannot fail.
         let _ = self.write(&mut out, names);
         out
     }
 
-    fn write(self, out: &mut String, names: Names<'_>) -> std::fmt::Result {
+    fn write(self, out: &mut String, names: MemberNames<'_>) -> std::fmt::Result {
         let name = names.source;
         writeln!(out, "[sources.{name}]")?;
         writeln!(out, "path = {}", quote(self.path))?;

@@ -11,7 +11,7 @@ use std::path::Path;
 
 const BODY: &[u8] = br#"{"eventName":"x","event_id":"evt_1","type":"order.paid","created_at":"2023-11-14T22:13:20Z"}"#;
 
-const NAMES: Names<'_> = Names { source: "new", variable: "THE_SECRET" };
+const NAMES: MemberNames<'_> = MemberNames { source: "new", variable: "THE_SECRET" };
 
 struct TheSecret(Secret);
 
@@ -26,7 +26,7 @@ impl SecretReader for TheSecret {
 }
 
 /// Discovers, then pastes the table into a configuration and verifies the request with it.
-fn find(head: &RequestHead, body: &[u8], secret: &Secret) -> Option<Found> {
+fn find(head: &RequestHead, body: &[u8], secret: &Secret) -> Option<FoundScheme> {
     let found = discover(head, body, secret, NAMES)?;
     let table = &found.table;
     let reader = TheSecret(secret.clone());

@@ -4,7 +4,7 @@
 
 use crate::delivery::arrival;
 use crate::request::RequestHead;
-use crate::senders::explain::restyled::Node;
+use crate::senders::explain::restyled::JsonNode;
 
 /// Members that an object has at least before their order says something.
 const TELLING_MEMBERS: usize = 4;
@@ -33,7 +33,7 @@ pub(super) fn of(head: &RequestHead, body: &[u8]) -> Vec<String> {
                 .to_owned(),
         );
     }
-    if let Some(node) = Node::read(body) {
+    if let Some(node) = JsonNode::read(body) {
         if is_sorted(&node) {
             hints.push(
                 "Every member stands in alphabetical order, as programs write that sort them: the \
@@ -52,39 +52,43 @@ pub(super) fn of(head: &RequestHead, body: &[u8]) -> Vec<String> {
     hints
 }
 
-fn is_sorted(node: &Node<'_>) -> bool {
-    fn all(node: &Node<'_>) -> bool {
+fn is_sorted(node: &JsonNode<'_>) -> bool {
+    fn all(node: &JsonNode<'_>) -> bool {
         match node {
-            Node::Object(members) => {
+            JsonNode::Object(members) => {
                 members.is_sorted_by(|(one, _), (other, _)| one <= other)
                     && members.iter().all(|(_, member)| all(member))
             }
-            Node::Array(elements) => elements.iter().all(all),
-            Node::Text(_) | Node::Raw(_) => true,
+            JsonNode::Array(elements) => elements.iter().all(all),
+            JsonNode::Text(_) | JsonNode::Raw(_) => true,
         }
     }
-    fn most(node: &Node<'_>) -> usize {
+    fn most(node: &JsonNode<'_>) -> usize {
         match node {
-            Node::Object(members) => {
+            JsonNode::Object(members) => {
                 members.iter().map(|(_, member)| most(member)).fold(members.len(), usize::max)
             }
-            Node::Array(elements) => elements.iter().map(most).max().unwrap_or(0),
-            Node::Text(_) | Node::Raw(_) => 0,
+            JsonNode::Array(elements) => elements.iter().map(most).max().unwrap_or(0),
+            JsonNode::Text(_) | JsonNode::Raw(_) => 0,
         }
     }
     most(node) >= TELLING_MEMBERS && all(node)
 }
 
 /// Whether there are numbers, and none of them has a fraction.
-fn has_whole_numbers_only(node: &Node<'_>) -> bool {
-    fn numbers<'n>(node: &'n Node<'n>, found: &mut Vec<&'n str>) {
+fn has_whole_numbers_only(node: &JsonNode<'_>) -> bool {
+    fn numbers<'n>(node: &'n JsonNode<'n>, found: &mut Vec<&'n str>) {
         match node {
-            Node::Object(members) => members.iter().for_each(|(_, member)| numbers(member, found)),
-            Node::Array(elements) => elements.iter().for_each(|element| numbers(element, found)),
-            Node::Raw(raw) if raw.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => {
+            JsonNode::Object(members) => {
+                members.iter().for_each(|(_, member)| numbers(member, found))
+            }
+            JsonNode::Array(elements) => {
+                elements.iter().for_each(|element| numbers(element, found))
+            }
+            JsonNode::Raw(raw) if raw.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => {
                 found.push(raw);
             }
-            Node::Text(_) | Node::Raw(_) => {}
+            JsonNode::Text(_) | JsonNode::Raw(_) => {}
         }
     }
     let mut found = Vec::new();

@@ -6,7 +6,7 @@
 use super::rewritten;
 use crate::delivery::source::Source;
 use crate::request::RequestHead;
-use crate::senders::discover::{self, Names, fits, preset_source, source_of};
+use crate::senders::discover::{self, MemberNames, fits, preset_source, source_of};
 use hookward_secret::{NamedSecret, Secret};
 use hookward_time::UnixMillis;
 use hookward_verify::event::Event;
@@ -276,7 +276,7 @@ impl Case<'_> {
 
     fn other_scheme(&self) -> Option<Mistake> {
         self.source.sender.secrets.iter().find_map(|secret| {
-            let names = Names { source: self.source.name.as_str(), variable: "SECRET" };
+            let names = MemberNames { source: self.source.name.as_str(), variable: "SECRET" };
             let found = discover::discover(self.head, self.body, &secret.text, names)?;
             if let Some(changes) = self.changes(&found.scheme) {
                 return Some(mistake("another scheme", changes));

@@ -56,9 +56,9 @@ pub struct Question<'a> {
 #[derive(Clone, Debug)]
 pub struct Explanation {
     /// In the order of a delivery's life; the last one decides.
-    pub steps: Vec<Step>,
+    pub steps: Vec<ExplainStep>,
     /// What it comes to.
-    pub verdict: Verdict,
+    pub verdict: Judgement,
     /// The mistake that explains a refusal, if one of the usual ones does.
     pub mistake: Option<Mistake>,
     /// What is odd about the request, where none of the usual mistakes explains a mismatch.
@@ -67,7 +67,7 @@ pub struct Explanation {
 
 /// One judgement on the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
+pub struct ExplainStep {
     /// What is judged, in a word.
     pub title: &'static str,
     /// Whether the request passed.
@@ -78,7 +78,7 @@ pub struct Step {
 
 /// What a request comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Judgement {
     /// It would be forwarded to these, unless it is a duplicate.
     Forwarded(Vec<UpstreamName>),
     /// The proxy would answer it itself, as a handshake.
@@ -98,9 +98,9 @@ impl Explanation {
             .collect();
         let mistake = self.mistake.as_ref().map(|m| json!({ "name": m.name, "text": m.text }));
         let (destinations, reason) = match &self.verdict {
-            Verdict::Forwarded(to) => (to.iter().map(UpstreamName::as_str).collect(), None),
-            Verdict::Handshake => (Vec::new(), Some("handshake")),
-            Verdict::Refused(reason) => (Vec::new(), Some(reason.label())),
+            Judgement::Forwarded(to) => (to.iter().map(UpstreamName::as_str).collect(), None),
+            Judgement::Handshake => (Vec::new(), Some("handshake")),
+            Judgement::Refused(reason) => (Vec::new(), Some(reason.label())),
         };
         json!({
             "forwarded": self.is_forwarded(),
@@ -115,7 +115,7 @@ impl Explanation {
     /// Whether an upstream would see the request.
     #[must_use]
     pub const fn is_forwarded(&self) -> bool {
-        matches!(self.verdict, Verdict::Forwarded(_))
+        matches!(self.verdict, Judgement::Forwarded(_))
     }
 }
 
@@ -134,11 +134,11 @@ impl Question<'_> {
                 {
                     story.mistake = Case { source, all, head, body }.find();
                 }
-                Verdict::Refused(refusal.reason)
+                Judgement::Refused(refusal.reason)
             }
         };
         let is_unexplained =
-            story.mistake.is_none() && verdict == Verdict::Refused(Reason::SignatureMismatch);
+            story.mistake.is_none() && verdict == Judgement::Refused(Reason::SignatureMismatch);
         let hints = if is_unexplained { hints::of(head, body) } else { Vec::new() };
         Explanation { steps: story.steps, verdict, mistake: story.mistake, hints }
     }
@@ -186,21 +186,21 @@ const fn is_about_the_signature(reason: Reason) -> bool {
 
 struct Story<'a> {
     question: Question<'a>,
-    steps: Vec<Step>,
+    steps: Vec<ExplainStep>,
     mistake: Option<Mistake>,
 }
 
 impl Story<'_> {
     /// The life of a delivery, as far as it can be told without claims.
-    fn tell(&mut self) -> Result<Verdict, Refusal> {
+    fn tell(&mut self) -> Result<Judgement, Refusal> {
         if self.request()? {
-            return Ok(Verdict::Handshake);
+            return Ok(Judgement::Handshake);
         }
         let genuine = self.signature()?;
         let event = self.event(&genuine)?;
         let destinations = self.route(&event)?;
         self.clock(&event, &genuine)?;
-        Ok(Verdict::Forwarded(destinations))
+        Ok(Judgement::Forwarded(destinations))
     }
 
     /// Whether the request is a handshake that is answered before its signature matters.
@@ -352,7 +352,7 @@ impl Story<'_> {
             };
             lines.insert(0, escape(detail.as_bytes()));
         }
-        self.steps.push(Step { title, passed: judged.is_ok(), lines });
+        self.steps.push(ExplainStep { title, passed: judged.is_ok(), lines });
         judged
     }
 }
@@ -369,11 +369,11 @@ impl fmt::Display for Explanation {
             writeln!(f, "\nthe mistake: {}\n{}\n", mistake.name, mistake.text)?;
         }
         match &self.verdict {
-            Verdict::Forwarded(to) => {
+            Judgement::Forwarded(to) => {
                 write!(f, "would be forwarded to {}, unless it is a duplicate", listed(to))
             }
-            Verdict::Handshake => f.write_str("reason: handshake"),
-            Verdict::Refused(reason) => {
+            Judgement::Handshake => f.write_str("reason: handshake"),
+            Judgement::Refused(reason) => {
                 if self.mistake.is_none() && *reason == Reason::SignatureMismatch {
                     writeln!(
                         f,

@@ -8,9 +8,9 @@ use serde_json::value::RawValue;
 use std::fmt::{self, Write as _};
 
 /// A JSON value that remembers the order of its members and the text of its numbers.
-pub(super) enum Node<'a> {
-    Object(Vec<(String, Node<'a>)>),
-    Array(Vec<Node<'a>>),
+pub(super) enum JsonNode<'a> {
+    Object(Vec<(String, JsonNode<'a>)>),
+    Array(Vec<JsonNode<'a>>),
     Text(String),
     Raw(&'a str),
 }
@@ -18,7 +18,7 @@ pub(super) enum Node<'a> {
 /// Deeper ones are not tried: this is for people's eyes, and recursion has an end.
 const MAX_DEPTH: usize = 64;
 
-impl<'a> Node<'a> {
+impl<'a> JsonNode<'a> {
     pub(super) fn read(body: &'a [u8]) -> Option<Self> {
         let raw: &RawValue = serde_json::from_slice(body).ok()?;
         Self::of(raw.get(), MAX_DEPTH)
@@ -70,7 +70,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 
 /// How a JSON writer writes.
 #[derive(Clone, Copy)]
-pub(super) struct Style {
+pub(super) struct JsonStyle {
     spacing: Spacing,
     escapes: Escapes,
     sorted: bool,
@@ -102,7 +102,7 @@ enum Digits {
     Upper,
 }
 
-impl Style {
+impl JsonStyle {
     pub(super) fn all() -> impl Iterator<Item = Self> {
         const NONE: Escapes = Escapes { letters: None, slash: false, markup: false };
         const ESCAPES: [Escapes; 7] = [
@@ -128,16 +128,16 @@ impl Style {
         })
     }
 
-    pub(super) fn write(self, node: &Node<'_>, depth: usize, out: &mut String) {
+    pub(super) fn write(self, node: &JsonNode<'_>, depth: usize, out: &mut String) {
         match node {
-            Node::Raw(raw) => out.push_str(&self.number(raw)),
-            Node::Text(text) => self.write_text(text, out),
-            Node::Array(elements) => {
+            JsonNode::Raw(raw) => out.push_str(&self.number(raw)),
+            JsonNode::Text(text) => self.write_text(text, out),
+            JsonNode::Array(elements) => {
                 self.write_list('[', ']', elements, depth, out, |element, out| {
                     self.write(element, depth + 1, out);
                 });
             }
-            Node::Object(members) => {
+            JsonNode::Object(members) => {
                 let mut members: Vec<_> = members.iter().collect();
                 if self.sorted {
                     members.sort_by(|(one, _), (other, _)| one.cmp(other));
@@ -225,7 +225,7 @@ impl Style {
     }
 }
 
-impl fmt::Display for Style {
+impl fmt::Display for JsonStyle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.spacing {
             Spacing::Compact => f.write_str("without spaces")?,

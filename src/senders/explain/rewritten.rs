@@ -4,7 +4,7 @@
 //! and encode. Each guess is the body that the sender may have signed, with a word on what
 //! happened to it; the caller tries which one the signature fits.
 
-use super::restyled::{Node, Style};
+use super::restyled::{JsonNode, JsonStyle};
 use data_encoding::BASE64;
 use std::fmt::Write as _;
 
@@ -132,7 +132,7 @@ const MOST_WHOLE_NUMBERS: usize = 10;
 /// write JSON again.
 fn fractions(body: &[u8]) -> Vec<Guess> {
     let ends = whole_numbers(body);
-    if ends.is_empty() || ends.len() > MOST_WHOLE_NUMBERS || Node::read(body).is_none() {
+    if ends.is_empty() || ends.len() > MOST_WHOLE_NUMBERS || JsonNode::read(body).is_none() {
         return Vec::new();
     }
     let text = "the JSON was read and written again on its way; the sender signed some of its whole \
@@ -183,9 +183,9 @@ fn whole_numbers(body: &[u8]) -> Vec<usize> {
 
 /// The body as other JSON writers would write it.
 fn json(body: &[u8]) -> impl Iterator<Item = Guess> {
-    let node = Node::read(body);
-    let styles = node.is_some().then(Style::all).into_iter().flatten();
-    let node = node.unwrap_or(Node::Raw(""));
+    let node = JsonNode::read(body);
+    let styles = node.is_some().then(JsonStyle::all).into_iter().flatten();
+    let node = node.unwrap_or(JsonNode::Raw(""));
     styles.flat_map(move |style| {
         let mut text = String::new();
         style.write(&node, 0, &mut text);

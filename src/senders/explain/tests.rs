@@ -21,7 +21,7 @@ fn ready(mut source: Source) -> Source {
         events: vec![TypeGlob::new("order.*")],
         to: vec!["erp".into(), "crm".into()],
         path: None,
-        delivery: crate::delivery::route::Delivery::Sync,
+        delivery: crate::delivery::route::DeliveryMode::Sync,
         order_key: None,
         on_dead: crate::delivery::route::OnDead::Skip,
     }];
@@ -49,7 +49,7 @@ fn a_genuine_event_is_told_to_its_destinations() {
     let source = ready(listed());
     let (head, body) = signed_by(&source, BODY.as_bytes());
     let told = judge_alone(&source, &head, &body);
-    assert_eq!(told.verdict, Verdict::Forwarded(vec!["erp".into(), "crm".into()]));
+    assert_eq!(told.verdict, Judgement::Forwarded(vec!["erp".into(), "crm".into()]));
     let text = told.to_string();
     for part in ["{timestamp}  \"1700000000\"", "the secret `0`", "evt_1", "erp, crm"] {
         assert!(text.contains(part), "{part} in\n{text}");
@@ -67,9 +67,9 @@ fn a_token_is_judged_by_its_lifetime_at_any_age() {
     let source = ready(Source { sender: sender.expect("keys"), ..source("X-Sig") });
     let (head, body) = signed_by(&source, BODY.as_bytes());
     let told = judge_alone(&source, &head, &body);
-    assert!(matches!(told.verdict, Verdict::Forwarded(_)), "{told}");
+    assert!(matches!(told.verdict, Judgement::Forwarded(_)), "{told}");
     let later = judge_at(&source, &head, &body, NOW.plus(Duration::from_hours(240)));
-    assert_eq!(later.verdict, Verdict::Refused(Reason::TimestampTooOld), "{later}");
+    assert_eq!(later.verdict, Judgement::Refused(Reason::TimestampTooOld), "{later}");
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn what_is_refused_before_the_signature_is_refused_in_the_order_of_the_proxy() {
 
     let says = |head: &RequestHead, body: &[u8], reason: Reason, hint: &str| {
         let told = judge_alone(&source, head, body);
-        assert_eq!(told.verdict, Verdict::Refused(reason), "{told}");
+        assert_eq!(told.verdict, Judgement::Refused(reason), "{told}");
         assert!(told.to_string().contains(hint), "{hint} in\n{told}");
         assert_eq!(told.steps.len(), 1, "{told}");
     };
@@ -194,7 +194,7 @@ fn the_secret_is_blamed_only_where_a_signature_does_not_match() {
         (&broken, &twice, Reason::PayloadMalformed, false),
     ] {
         let told = judge_alone(&source, head, body);
-        assert_eq!(told.verdict, Verdict::Refused(reason), "{told}");
+        assert_eq!(told.verdict, Judgement::Refused(reason), "{told}");
         assert_eq!(told.to_string().contains(BLAME), blames, "{told}");
     }
     let told = judge_alone(&source, &nothing, &body).to_string();

@@ -1,4 +1,4 @@
-//! A receiver to try things with: takes any request, shows it to an [`Inbox`], answers as told.
+//! A receiver to try things with: takes any request, shows it to an [`ReceivedRequests`], answers as told.
 //!
 //! `hookward receiver` prints what arrives or captures it for `explain` and `discover`; the demo
 //! runs two of these as its ERP and CRM. Nothing here verifies anything.
@@ -54,7 +54,7 @@ impl Received {
 
 /// What is answered to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reply {
+pub struct ReceiverReply {
     /// The status; the body is empty.
     pub status: StatusCode,
     /// How long the answer is held back.
@@ -62,16 +62,16 @@ pub struct Reply {
 }
 
 /// Whoever looks at requests and decides their answers.
-pub trait Inbox: Send + Sync + 'static {
+pub trait ReceivedRequests: Send + Sync + 'static {
     /// Takes one request; called once for each, from several tasks at once.
-    fn receive(&self, request: &Received) -> Reply;
+    fn receive(&self, request: &Received) -> ReceiverReply;
 }
 
 /// Serves until it is dropped.
 pub async fn serve(
     listener: TcpListener,
     clock: Arc<dyn Clock>,
-    inbox: Arc<dyn Inbox>,
+    inbox: Arc<dyn ReceivedRequests>,
 ) -> Infallible {
     loop {
         match listener.accept().await {
@@ -84,7 +84,7 @@ pub async fn serve(
 }
 
 /// All requests of one connection.
-async fn converse(stream: TcpStream, clock: Arc<dyn Clock>, inbox: Arc<dyn Inbox>) {
+async fn converse(stream: TcpStream, clock: Arc<dyn Clock>, inbox: Arc<dyn ReceivedRequests>) {
     let mut next: Option<(Stream, Option<BytesMut>)> =
         Some((Box::new(SocketStream::from(stream)), None));
     while let Some((stream, read_ahead)) = next {
@@ -104,7 +104,7 @@ async fn converse(stream: TcpStream, clock: Arc<dyn Clock>, inbox: Arc<dyn Inbox
 async fn exchange(
     session: &mut ServerSession,
     clock: &dyn Clock,
-    inbox: &dyn Inbox,
+    inbox: &dyn ReceivedRequests,
 ) -> pingora::Result<bool> {
     if !session.read_request().await? {
         return Ok(false);

@@ -4,7 +4,7 @@
 //! Credentials are shortened, because terminals are looked at, recorded and pasted from. Signatures
 //! are shown: one is good for its own body alone, and it is what one looks at here.
 
-use super::{Received, Reply};
+use super::{Received, ReceiverReply};
 use std::fmt::Write as _;
 
 /// How much of a body is shown, in bytes.
@@ -13,7 +13,7 @@ const SHOWN_BODY_BYTES: usize = 2048;
 /// One block: time, method and target, the headers that Hookward adds, the body, the answer.
 /// All headers are shown where Hookward added none, as when a sender delivers directly.
 #[must_use]
-pub fn block(request: &Received, reply: Reply) -> String {
+pub fn block(request: &Received, reply: ReceiverReply) -> String {
     let mut text = format!(
         "{}  {} {}  {} bytes\n",
         request.at.to_rfc3339(),
@@ -178,7 +178,7 @@ mod tests {
     use http::StatusCode;
     use std::time::Duration;
 
-    const OK: Reply = Reply { status: StatusCode::OK, delay: Duration::ZERO };
+    const OK: ReceiverReply = ReceiverReply { status: StatusCode::OK, delay: Duration::ZERO };
 
     fn request(headers: &[(&str, &str)], body: &'static [u8]) -> Received {
         Received {

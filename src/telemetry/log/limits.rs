@@ -37,24 +37,24 @@ const UNLIMITED: [&str; 4] = [
 
 /// The limits of all places; they share one state.
 #[derive(Clone, Debug)]
-pub(super) struct LineLimits(Arc<Shared>);
+pub(super) struct LineLimits(Arc<SharedLimits>);
 
 #[derive(Debug)]
-struct Shared {
+struct SharedLimits {
     clock: Arc<dyn Clock>,
     /// As many as there are places in the code that write.
-    places: RwLock<HashMap<Identifier, Arc<Place>>>,
+    places: RwLock<HashMap<Identifier, Arc<CallSite>>>,
 }
 
 #[derive(Debug)]
-struct Place {
+struct CallSite {
     bucket: Bucket,
     suppressed: AtomicU64,
 }
 
 impl LineLimits {
     pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self(Arc::new(Shared { clock, places: RwLock::default() }))
+        Self(Arc::new(SharedLimits { clock, places: RwLock::default() }))
     }
 
     /// How many lines of this place were left out since this was asked last.
@@ -73,11 +73,11 @@ impl LineLimits {
         allowed
     }
 
-    fn place(&self, id: Identifier, limit: RateLimit) -> Arc<Place> {
+    fn place(&self, id: Identifier, limit: RateLimit) -> Arc<CallSite> {
         if let Some(place) = self.0.places.read().get(&id) {
             return Arc::clone(place);
         }
-        let new = || Place {
+        let new = || CallSite {
             bucket: Bucket::new(limit, Arc::clone(&self.0.clock)),
             suppressed: AtomicU64::new(0),
         };

@@ -15,7 +15,7 @@ const FIRST: [(&str, usize); 5] =
     [("source", 12), ("outcome", 9), ("status", 3), ("reason", 20), ("event_id", 0)];
 
 /// The fields of a line, each as its format shows it.
-pub(super) struct Fields {
+pub(super) struct LineFields {
     is_json: bool,
     message: String,
     text: Vec<u8>,
@@ -23,7 +23,7 @@ pub(super) struct Fields {
     ends: Vec<(&'static str, usize)>,
 }
 
-impl Fields {
+impl LineFields {
     pub(super) fn new(is_json: bool) -> Self {
         let (text, ends) = (Vec::with_capacity(512), Vec::with_capacity(16));
         Self { is_json, message: String::new(), text, ends }
@@ -132,7 +132,7 @@ impl Fields {
     }
 }
 
-impl Visit for Fields {
+impl Visit for LineFields {
     fn record_f64(&mut self, field: &Field, value: f64) {
         self.value(field.name(), value.is_finite() && value != 0.0, &value);
     }

@@ -4,7 +4,7 @@
 //! the queue writes through [`Telling`], which says so as soon as somebody reads again. It is never
 //! lost itself, as it does not go through the queue.
 
-use super::Lines;
+use super::LogLines;
 use std::io::{self, Write};
 use std::sync::{Arc, OnceLock};
 use tracing_appender::non_blocking::ErrorCounter;
@@ -19,7 +19,7 @@ pub(super) type Counter = Arc<OnceLock<ErrorCounter>>;
 /// Writes lines on, and between them how many were lost since it said so last.
 pub(super) struct Telling<W> {
     out: W,
-    lines: Lines,
+    lines: LogLines,
     counter: Counter,
     told: usize,
     /// Whole lines that are not written yet.
@@ -27,7 +27,7 @@ pub(super) struct Telling<W> {
 }
 
 impl<W: Write> Telling<W> {
-    pub(super) fn new(out: W, lines: Lines, counter: Counter) -> Self {
+    pub(super) fn new(out: W, lines: LogLines, counter: Counter) -> Self {
         Self { out, lines, counter, told: 0, waiting: Vec::with_capacity(BATCH_BYTES) }
     }
 

@@ -21,8 +21,8 @@ impl io::Write for Sink {
     }
 }
 
-fn lines_as(format: LogFormat) -> Lines {
-    Lines {
+fn lines_as(format: LogFormat) -> LogLines {
+    LogLines {
         is_terminal: false,
         format: Arc::new(ArcSwap::from_pointee(format)),
         clock: Arc::new(SystemClock::new()),
@@ -73,7 +73,7 @@ fn a_json_line_has_the_fields_side_by_side_and_destinations_as_an_array() {
 #[test]
 fn fields_are_in_the_order_of_their_names_and_of_ours_there_is_one_each() {
     let put = |is_json, suppressed| {
-        let mut fields = Fields::new(is_json);
+        let mut fields = LineFields::new(is_json);
         fields.say("said \"so\"");
         for (name, number) in [("b", 2), ("suppressed", 9), ("a", 1), ("suppressed", suppressed)] {
             fields.put(name, number);
@@ -95,7 +95,7 @@ fn a_place_writes_20_lines_a_second_and_then_says_how_many_it_left_out() {
     let writer = sink.clone();
     let clock = Arc::new(ManualClock::at(UnixMillis(0)));
     let limits = LineLimits::new(clock.clone());
-    let lines = Lines { limits: limits.clone(), ..lines_as(LogFormat::Text) };
+    let lines = LogLines { limits: limits.clone(), ..lines_as(LogFormat::Text) };
     let subscriber = tracing_subscriber::fmt()
         .event_format(lines)
         .with_writer(move || writer.clone())
@@ -203,7 +203,7 @@ fn lines_that_wait_are_written_together_whole_and_in_their_order() {
 
 #[test]
 fn on_a_terminal_what_people_look_for_stands_in_columns() {
-    let lines = Lines { is_terminal: true, ..lines_as(LogFormat::Text) };
+    let lines = LogLines { is_terminal: true, ..lines_as(LogFormat::Text) };
     let column_of_the_status = |fields: [(&'static str, &str); 4]| {
         let mut written = lines.fields();
         for (name, value) in fields {

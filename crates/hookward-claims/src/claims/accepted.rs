@@ -1,6 +1,6 @@
 //! Deliveries that were made long after their event was claimed: those from the inbox.
 
-use super::{Claims, Fence, Intent, Key, Standing, Target, Verdict};
+use super::{ClaimKey, Claims, Fence, Intent, Standing, Target, Verdict};
 use hookward_names::{EventId, SourceName, UpstreamName};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -36,8 +36,8 @@ impl<T: Send + Sync + 'static> Claims<T> {
     /// that does not answer is told later, and until then this process remembers by itself.
     pub async fn accepted(self: &std::sync::Arc<Self>, what: Acceptance<'_>) {
         let Acceptance { source, event_id, destination, alias, fingerprint, ttl } = what;
-        let key = Key::of(source, event_id, destination);
-        let alias = alias.map(|alias| Key::of_alias(source, alias, destination));
+        let key = ClaimKey::of(source, event_id, destination);
+        let alias = alias.map(|alias| ClaimKey::of_alias(source, alias, destination));
         let target = Target { key, alias, lease: WITHIN, ttl };
         let fence = Fence(self.next_fence.fetch_add(1, Ordering::Relaxed));
         let verdict = Verdict::Delivered { fingerprint, ttl };

@@ -1,7 +1,7 @@
 //! Claims that this process takes by itself, while the store does not answer.
 
 use super::{
-    Claim, ClaimRequest, Claims, Entered, Fence, Held, Hold, Intent, Standing, Target, Terms,
+    Claim, ClaimRequest, Claims, Entered, Fence, HeldClaim, Hold, Intent, Standing, Target, Terms,
     Waiter,
 };
 use std::sync::Arc;
@@ -44,7 +44,7 @@ impl<T: Send + Sync + 'static> Claims<T> {
                     let fence = Fence(self.next_fence.fetch_add(1, Ordering::Relaxed));
                     flight.stands(Ok(Standing::Claimed));
                     let claims = Arc::clone(self);
-                    return Hold::Won(Claim::new(Held { claims, key, fence, flight, terms }));
+                    return Hold::Won(Claim::new(HeldClaim { claims, key, fence, flight, terms }));
                 }
                 Entered::Follows(flight) => {
                     match self.bounded(request.terms.within, flight.standing()).await {

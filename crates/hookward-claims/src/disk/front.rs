@@ -3,11 +3,11 @@
 
 use super::id_file::IdFile;
 use super::journal::Journal;
-use super::record::Record;
+use super::record::JournalRecord;
 use super::start::{ID_FILE, JOURNALS, journal_path, read_journals, refuse_foreign, replay};
-use crate::delivered::Delivery;
+use crate::delivered::DeliveredId;
 use crate::table::Restored;
-use crate::{Counters, Key};
+use crate::{ClaimKey, Counters};
 use hookward_time::{Clock, UnixMillis};
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
@@ -29,7 +29,7 @@ pub(super) struct Front {
     folder: PathBuf,
     /// At most so many changes wait in memory when the disk takes none.
     capacity: usize,
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<UncommittedChanges>,
     /// `None` while it cannot be opened.
     file: RwLock<Option<IdFile>>,
     trouble: Mutex<Option<String>>,
@@ -38,7 +38,7 @@ pub(super) struct Front {
 }
 
 /// Changes that are not in the id file yet.
-struct Waiting {
+struct UncommittedChanges {
     /// Since the last commit began.
     fresh: Changes,
     /// Those of the commit under way, or of one that failed and will be tried again.
@@ -55,8 +55,8 @@ struct Waiting {
 /// The latest change of each key; of an alias, that of its link.
 #[derive(Default)]
 struct Changes {
-    keys: HashMap<Key, Record>,
-    links: HashMap<Key, Record>,
+    keys: HashMap<ClaimKey, JournalRecord>,
+    links: HashMap<ClaimKey, JournalRecord>,
 }
 
 impl Front {
@@ -93,7 +93,7 @@ impl Front {
         let front = Self {
             folder: folder.to_path_buf(),
             capacity: usize::try_from(capacity).unwrap_or(usize::MAX),
-            waiting: Mutex::new(Waiting {
+            waiting: Mutex::new(UncommittedChanges {
                 fresh: Changes::default(),
                 committing: Changes::default(),
                 committing_number: number - 1,
@@ -111,7 +111,7 @@ impl Front {
     }
 
     /// Writes a change down. Where the disk does not take it, it waits in memory.
-    pub(super) fn write(&self, record: Record) {
+    pub(super) fn write(&self, record: JournalRecord) {
         let mut waiting = self.waiting.lock();
         let written = match &mut waiting.journal {
             Some(journal) => journal.append(&record).map_err(|error| error.to_string()),
@@ -129,18 +129,22 @@ impl Front {
 
     /// Finds out whether the disk still takes what is written, with a link that is over already and
     /// counts as no event. The next commit brings it to the id file, and a sweep takes it out.
-    pub(super) fn try_out(&self, nobodys: Key) {
+    pub(super) fn try_out(&self, nobodys: ClaimKey) {
         if self.trouble().is_none() {
-            self.write(Record::Link { alias: nobodys, to: nobodys, until: self.clock.wall() });
+            self.write(JournalRecord::Link {
+                alias: nobodys,
+                to: nobodys,
+                until: self.clock.wall(),
+            });
         }
     }
 
     /// What is known of a delivered id.
-    pub(super) fn delivered(&self, key: Key) -> Result<Option<Delivery>, redb::Error> {
+    pub(super) fn delivered(&self, key: ClaimKey) -> Result<Option<DeliveredId>, redb::Error> {
         let change = self.waiting.lock().change(key);
         let (delivery, until) = match change {
-            Some(Record::Delivered { delivery, until, .. }) => (delivery, until),
-            Some(Record::Forgotten { .. }) => return Ok(None),
+            Some(JournalRecord::Delivered { delivery, until, .. }) => (delivery, until),
+            Some(JournalRecord::Forgotten { .. }) => return Ok(None),
             _ => match self.file.read().as_ref().map(|file| file.delivered(key)) {
                 Some(found) => match found? {
                     Some(found) => found,
@@ -154,10 +158,10 @@ impl Front {
     }
 
     /// The key that an alias points at.
-    pub(super) fn link(&self, alias: Key) -> Result<Option<Key>, redb::Error> {
+    pub(super) fn link(&self, alias: ClaimKey) -> Result<Option<ClaimKey>, redb::Error> {
         let change = self.waiting.lock().link(alias);
         let link = match change {
-            Some(Record::Link { to, until, .. }) => Some((to, until)),
+            Some(JournalRecord::Link { to, until, .. }) => Some((to, until)),
             _ => self.file.read().as_ref().map_or(Ok(None), |file| file.link(alias))?,
         };
         Ok(link.filter(|(_, until)| self.clock.wall() < *until).map(|(to, _)| to))
@@ -229,7 +233,7 @@ impl Front {
     }
 
     /// Lets the fresh changes become those to commit, and starts the other journal for the next.
-    fn turn(&self, waiting: &mut Waiting) {
+    fn turn(&self, waiting: &mut UncommittedChanges) {
         if waiting.fresh.is_empty() && waiting.journal.is_some() {
             return;
         }
@@ -239,7 +243,7 @@ impl Front {
         self.start_journal(waiting);
     }
 
-    fn start_journal(&self, waiting: &mut Waiting) {
+    fn start_journal(&self, waiting: &mut UncommittedChanges) {
         let path = journal_path(&self.folder, waiting.number);
         match Journal::start(&path, waiting.number) {
             Ok(journal) => waiting.journal = Some(journal),
@@ -253,7 +257,7 @@ impl Front {
     fn write_to_file(
         &self,
         number: u64,
-        records: &[Record],
+        records: &[JournalRecord],
         now: Option<UnixMillis>,
     ) -> Result<bool, String> {
         let failed = {
@@ -295,23 +299,23 @@ impl Front {
     }
 }
 
-impl Waiting {
-    fn change(&self, key: Key) -> Option<Record> {
+impl UncommittedChanges {
+    fn change(&self, key: ClaimKey) -> Option<JournalRecord> {
         self.fresh.keys.get(&key).or_else(|| self.committing.keys.get(&key)).copied()
     }
 
-    fn link(&self, alias: Key) -> Option<Record> {
+    fn link(&self, alias: ClaimKey) -> Option<JournalRecord> {
         self.fresh.links.get(&alias).or_else(|| self.committing.links.get(&alias)).copied()
     }
 }
 
 impl Changes {
-    fn add(&mut self, record: Record) {
+    fn add(&mut self, record: JournalRecord) {
         match record {
-            Record::Delivered { key, .. }
-            | Record::Uncertain { key, .. }
-            | Record::Forgotten { key } => self.keys.insert(key, record),
-            Record::Link { alias, .. } => self.links.insert(alias, record),
+            JournalRecord::Delivered { key, .. }
+            | JournalRecord::Uncertain { key, .. }
+            | JournalRecord::Forgotten { key } => self.keys.insert(key, record),
+            JournalRecord::Link { alias, .. } => self.links.insert(alias, record),
         };
     }
 
@@ -324,8 +328,9 @@ impl Changes {
     }
 
     /// In the order of the file, so that each of its pages is touched once.
-    fn sorted(&self) -> Vec<Record> {
-        let mut entries: Vec<(&Key, &Record)> = self.keys.iter().chain(&self.links).collect();
+    fn sorted(&self) -> Vec<JournalRecord> {
+        let mut entries: Vec<(&ClaimKey, &JournalRecord)> =
+            self.keys.iter().chain(&self.links).collect();
         entries.sort_unstable_by_key(|(key, _)| **key);
         entries.into_iter().map(|(_, record)| *record).collect()
     }

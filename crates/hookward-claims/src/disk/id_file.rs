@@ -1,8 +1,8 @@
 //! The file that outlives the process: a `redb` database of delivered ids.
 
-use super::record::Record;
-use crate::Key;
-use crate::delivered::Delivery;
+use super::record::JournalRecord;
+use crate::ClaimKey;
+use crate::delivered::DeliveredId;
 use hookward_time::UnixMillis;
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 use redb::{Table, TableDefinition, TableError, WriteTransaction};
@@ -131,31 +131,34 @@ impl IdFile {
     /// What is known of a delivered id, and until when it is remembered.
     pub(super) fn delivered(
         &self,
-        key: Key,
-    ) -> Result<Option<(Delivery, UnixMillis)>, redb::Error> {
+        key: ClaimKey,
+    ) -> Result<Option<(DeliveredId, UnixMillis)>, redb::Error> {
         let table = self.database.begin_read()?.open_table(DELIVERED)?;
         Ok(table.get(key.as_bytes())?.map(|entry| {
             let (since, fingerprint, until) = entry.value();
-            (Delivery { since: UnixMillis(since), fingerprint }, UnixMillis(until))
+            (DeliveredId { since: UnixMillis(since), fingerprint }, UnixMillis(until))
         }))
     }
 
     /// The key that an alias points at, and until when.
-    pub(super) fn link(&self, alias: Key) -> Result<Option<(Key, UnixMillis)>, redb::Error> {
+    pub(super) fn link(
+        &self,
+        alias: ClaimKey,
+    ) -> Result<Option<(ClaimKey, UnixMillis)>, redb::Error> {
         let table = self.database.begin_read()?.open_table(LINKS)?;
         Ok(table.get(alias.as_bytes())?.map(|entry| {
             let (to, until) = entry.value();
-            (Key::from_bytes(to), UnixMillis(until))
+            (ClaimKey::from_bytes(to), UnixMillis(until))
         }))
     }
 
     /// All keys of unknown fate, each with since and until.
-    pub(super) fn uncertain(&self) -> Result<Vec<(Key, UnixMillis, UnixMillis)>, redb::Error> {
+    pub(super) fn uncertain(&self) -> Result<Vec<(ClaimKey, UnixMillis, UnixMillis)>, redb::Error> {
         let table = self.database.begin_read()?.open_table(UNCERTAIN)?;
         let entries = table.iter()?.map(|entry| {
             let (key, value) = entry?;
             let (since, until) = value.value();
-            Ok((Key::from_bytes(key.value()), UnixMillis(since), UnixMillis(until)))
+            Ok((ClaimKey::from_bytes(key.value()), UnixMillis(since), UnixMillis(until)))
         });
         entries.collect()
     }
@@ -171,7 +174,7 @@ impl IdFile {
     pub(super) fn commit(
         &self,
         number: u64,
-        records: &[Record],
+        records: &[JournalRecord],
         now: Option<UnixMillis>,
     ) -> Result<bool, redb::Error> {
         let write = self.database.begin_write()?;
@@ -230,24 +233,24 @@ impl<'t> Tables<'t> {
         })
     }
 
-    fn write(&mut self, record: &Record) -> Result<(), redb::Error> {
+    fn write(&mut self, record: &JournalRecord) -> Result<(), redb::Error> {
         match *record {
-            Record::Delivered { key, delivery, until } => {
+            JournalRecord::Delivered { key, delivery, until } => {
                 let id = *key.as_bytes();
                 self.delivered.insert(id, (delivery.since.0, delivery.fingerprint, until.0))?;
                 self.uncertain.remove(id)?;
                 self.expiry.insert((until.0, IN_DELIVERED, id), ())?;
             }
-            Record::Uncertain { key, since, until } => {
+            JournalRecord::Uncertain { key, since, until } => {
                 let id = *key.as_bytes();
                 self.uncertain.insert(id, (since.0, until.0))?;
                 self.expiry.insert((until.0, IN_UNCERTAIN, id), ())?;
             }
-            Record::Forgotten { key } => {
+            JournalRecord::Forgotten { key } => {
                 self.delivered.remove(key.as_bytes())?;
                 self.uncertain.remove(key.as_bytes())?;
             }
-            Record::Link { alias, to, until } => {
+            JournalRecord::Link { alias, to, until } => {
                 self.links.insert(alias.as_bytes(), (*to.as_bytes(), until.0))?;
                 self.expiry.insert((until.0, IN_LINKS, *alias.as_bytes()), ())?;
             }

@@ -9,7 +9,7 @@
 //! it goes; what is seen to be missing is counted. Any other damage is an error: half a journal must
 //! not pass for a whole one.
 
-use super::record::{RECORD_BYTES, Record};
+use super::record::{JournalRecord, RECORD_BYTES};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -31,12 +31,12 @@ pub(super) struct Journal {
 
 /// A journal as it was found.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum JournalContent {
     /// Nothing was ever written to it since it was last emptied.
     Empty,
     /// These records, in the order in which they were written, and how many more there were at
     /// least: a file that was cut between two records shows nothing of it.
-    Records { number: u64, records: Vec<Record>, lost: usize },
+    Records { number: u64, records: Vec<JournalRecord>, lost: usize },
     /// It was cut off before its first record; how many it had is not known.
     Headless,
     /// Not a journal, or damaged; the rest of the sentence.
@@ -54,7 +54,7 @@ impl Journal {
     }
 
     /// Hands a record to the operating system.
-    pub(super) fn append(&mut self, record: &Record) -> io::Result<()> {
+    pub(super) fn append(&mut self, record: &JournalRecord) -> io::Result<()> {
         let mut frame = [0; FRAME_BYTES];
         let (body, check) = frame.split_at_mut(RECORD_BYTES);
         body.copy_from_slice(&record.to_bytes());
@@ -79,17 +79,17 @@ impl Journal {
 }
 
 /// Reads a journal; a file that is not there is an empty one.
-pub(super) fn read(path: &Path) -> io::Result<Found> {
+pub(super) fn read(path: &Path) -> io::Result<JournalContent> {
     let mut bytes = Vec::new();
     match File::open(path) {
         Ok(mut file) => file.read_to_end(&mut bytes)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Empty),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(JournalContent::Empty),
         Err(error) => return Err(error),
     };
     Ok(parse(&bytes))
 }
 
-fn parse(bytes: &[u8]) -> Found {
+fn parse(bytes: &[u8]) -> JournalContent {
     let Some((head, frames)) = bytes.split_at_checked(HEADER_BYTES) else {
         return cut_short(bytes, MAGIC.starts_with(bytes) || bytes.starts_with(MAGIC));
     };
@@ -107,21 +107,21 @@ fn parse(bytes: &[u8]) -> Found {
             }
             None => {
                 let at = HEADER_BYTES + records.len() * FRAME_BYTES;
-                return Found::Damaged(format!("is damaged at byte {at}"));
+                return JournalContent::Damaged(format!("is damaged at byte {at}"));
             }
         }
     }
-    Found::Records { number, records, lost }
+    JournalContent::Records { number, records, lost }
 }
 
 /// What a file without a whole header is: a journal, if a power cut can have left it so.
-fn cut_short(bytes: &[u8], is_beginning: bool) -> Found {
+fn cut_short(bytes: &[u8], is_beginning: bool) -> JournalContent {
     if bytes.is_empty() {
-        Found::Empty
+        JournalContent::Empty
     } else if is_beginning || is_zero(bytes) {
-        Found::Headless
+        JournalContent::Headless
     } else {
-        Found::Damaged("does not begin as a journal does".to_owned())
+        JournalContent::Damaged("does not begin as a journal does".to_owned())
     }
 }
 
@@ -141,13 +141,13 @@ fn number_in(head: &[u8]) -> Option<u64> {
     (header(number) == head).then_some(number)
 }
 
-fn record_in(frame: &[u8], number: u64) -> Option<Record> {
+fn record_in(frame: &[u8], number: u64) -> Option<JournalRecord> {
     let (body, check) = frame.split_at_checked(RECORD_BYTES)?;
     let expected = xxh3_64_with_seed(body, number).to_le_bytes();
     if check != expected {
         return None;
     }
-    Record::from_bytes(body.first_chunk()?)
+    JournalRecord::from_bytes(body.first_chunk()?)
 }
 
 fn is_zero(bytes: &[u8]) -> bool {
@@ -157,10 +157,10 @@ fn is_zero(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Key;
+    use crate::ClaimKey;
 
-    fn records() -> Vec<Record> {
-        (0..5).map(|n| Record::Forgotten { key: Key::from_bytes([n; 16]) }).collect()
+    fn records() -> Vec<JournalRecord> {
+        (0..5).map(|n| JournalRecord::Forgotten { key: ClaimKey::from_bytes([n; 16]) }).collect()
     }
 
     fn written(number: u64) -> Vec<u8> {
@@ -175,7 +175,10 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        assert_eq!(parse(&written(7)), Found::Records { number: 7, records: records(), lost: 0 });
+        assert_eq!(
+            parse(&written(7)),
+            JournalContent::Records { number: 7, records: records(), lost: 0 }
+        );
     }
 
     #[test]
@@ -184,8 +187,11 @@ mod tests {
         let path = folder.path().join("journal");
         Journal::start(&path, 1).unwrap().append(&records()[0]).unwrap();
         Journal::start(&path, 3).unwrap();
-        assert_eq!(read(&path).unwrap(), Found::Records { number: 3, records: vec![], lost: 0 });
-        assert_eq!(read(&folder.path().join("other")).unwrap(), Found::Empty);
+        assert_eq!(
+            read(&path).unwrap(),
+            JournalContent::Records { number: 3, records: vec![], lost: 0 }
+        );
+        assert_eq!(read(&folder.path().join("other")).unwrap(), JournalContent::Empty);
     }
 
     #[test]
@@ -203,13 +209,13 @@ mod tests {
             let missing = [usize::from(!is_between), records().len() - frames];
             for (found, missing) in [short, parse(&zeroed)].into_iter().zip(missing) {
                 match found {
-                    Found::Empty => assert_eq!(length, 0),
-                    Found::Headless => assert!(length < HEADER_BYTES),
-                    Found::Records { number, records: read, lost } => {
+                    JournalContent::Empty => assert_eq!(length, 0),
+                    JournalContent::Headless => assert!(length < HEADER_BYTES),
+                    JournalContent::Records { number, records: read, lost } => {
                         assert_eq!((number, read.as_slice()), (7, &records()[..frames]));
                         assert_eq!(lost, missing, "cut at {length}");
                     }
-                    Found::Damaged(_) => {
+                    JournalContent::Damaged(_) => {
                         assert!(length < HEADER_BYTES, "cut at {length}");
                     }
                 }
@@ -223,14 +229,14 @@ mod tests {
         for at in 0..whole.len() - FRAME_BYTES {
             let mut changed = whole.clone();
             changed[at] ^= 0x10;
-            assert!(matches!(parse(&changed), Found::Damaged(_)), "byte {at}");
+            assert!(matches!(parse(&changed), JournalContent::Damaged(_)), "byte {at}");
         }
     }
 
     #[test]
     fn a_foreign_file_is_damage() {
         for text in ["x", "a file of somebody else, longer than a header is"] {
-            assert!(matches!(parse(text.as_bytes()), Found::Damaged(_)), "{text}");
+            assert!(matches!(parse(text.as_bytes()), JournalContent::Damaged(_)), "{text}");
         }
     }
 }

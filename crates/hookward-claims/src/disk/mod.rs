@@ -15,14 +15,14 @@ mod journal;
 mod record;
 mod start;
 
-use super::delivered::{Delivered, Delivery};
+use super::delivered::{Delivered, DeliveredId};
 use super::local::{self, LocalStore};
 use super::table::{Recall, Table};
-use super::{Counters, Health, Key, StoreError};
+use super::{ClaimKey, Counters, Health, StoreError};
 use async_trait::async_trait;
 use front::Front;
 use hookward_time::{Clock, UnixMillis};
-use record::Record;
+use record::JournalRecord;
 use std::fs::{self, File, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
@@ -97,7 +97,7 @@ impl Drop for DiskStore {
 /// The memory as the fast path, the folder behind it.
 pub(super) struct OnDisk {
     delivered: Delivered,
-    aliases: Delivered<Key>,
+    aliases: Delivered<ClaimKey>,
     front: Arc<Front>,
     counters: Arc<Counters>,
     clock: Arc<dyn Clock>,
@@ -110,37 +110,37 @@ impl OnDisk {
 }
 
 impl Recall for OnDisk {
-    fn find(&self, key: Key) -> Result<Option<Delivery>, StoreError> {
+    fn find(&self, key: ClaimKey) -> Result<Option<DeliveredId>, StoreError> {
         match self.delivered.find(key) {
             Some(delivery) => Ok(Some(delivery)),
             None => self.front.delivered(key).map_err(|cause| error(cause.to_string())),
         }
     }
 
-    fn remember(&self, key: Key, delivery: Delivery, ttl: Duration) {
-        self.front.write(Record::Delivered { key, delivery, until: self.until(ttl) });
+    fn remember(&self, key: ClaimKey, delivery: DeliveredId, ttl: Duration) {
+        self.front.write(JournalRecord::Delivered { key, delivery, until: self.until(ttl) });
         self.delivered.remember(key, delivery, ttl);
     }
 
-    fn doubt(&self, key: Key, since: UnixMillis, hold: Duration) {
-        self.front.write(Record::Uncertain { key, since, until: self.until(hold) });
+    fn doubt(&self, key: ClaimKey, since: UnixMillis, hold: Duration) {
+        self.front.write(JournalRecord::Uncertain { key, since, until: self.until(hold) });
     }
 
-    fn forget(&self, key: Key) -> Result<(), StoreError> {
-        self.front.write(Record::Forgotten { key });
+    fn forget(&self, key: ClaimKey) -> Result<(), StoreError> {
+        self.front.write(JournalRecord::Forgotten { key });
         self.delivered.forget(key);
         Ok(())
     }
 
-    fn alias(&self, alias: Key) -> Result<Option<Key>, StoreError> {
+    fn alias(&self, alias: ClaimKey) -> Result<Option<ClaimKey>, StoreError> {
         match self.aliases.find(alias) {
             Some(to) => Ok(Some(to)),
             None => self.front.link(alias).map_err(|cause| error(cause.to_string())),
         }
     }
 
-    fn link(&self, alias: Key, to: Key, keep: Duration) {
-        self.front.write(Record::Link { alias, to, until: self.until(keep) });
+    fn link(&self, alias: ClaimKey, to: ClaimKey, keep: Duration) {
+        self.front.write(JournalRecord::Link { alias, to, until: self.until(keep) });
         self.aliases.remember(alias, to, keep);
     }
 }
@@ -167,7 +167,7 @@ impl LocalStore for DiskStore {
 
     /// A claim reads the disk and writes nothing, so something is written besides.
     fn trial(&self) -> Result<(), StoreError> {
-        let key = Key::of_trial();
+        let key = ClaimKey::of_trial();
         self.table.recall().front.try_out(key);
         local::try_out(&self.table, key)
     }

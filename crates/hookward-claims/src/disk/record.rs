@@ -1,7 +1,7 @@
 //! What the disk store writes down: one change of one key.
 
-use crate::Key;
-use crate::delivered::Delivery;
+use crate::ClaimKey;
+use crate::delivered::DeliveredId;
 use hookward_time::UnixMillis;
 
 /// Bytes of a record: a tag and four numbers and a key, whatever it is.
@@ -9,22 +9,22 @@ pub(super) const RECORD_BYTES: usize = 41;
 
 /// One change. Points in time are wall time, the only one that outlives a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Record {
+pub(super) enum JournalRecord {
     /// Delivered, and remembered through `until`.
-    Delivered { key: Key, delivery: Delivery, until: UnixMillis },
+    Delivered { key: ClaimKey, delivery: DeliveredId, until: UnixMillis },
     /// Of unknown fate before `until`.
-    Uncertain { key: Key, since: UnixMillis, until: UnixMillis },
+    Uncertain { key: ClaimKey, since: UnixMillis, until: UnixMillis },
     /// Absent again.
-    Forgotten { key: Key },
+    Forgotten { key: ClaimKey },
     /// Another name of `to`, kept through `until`.
-    Link { alias: Key, to: Key, until: UnixMillis },
+    Link { alias: ClaimKey, to: ClaimKey, until: UnixMillis },
 }
 
-impl Record {
+impl JournalRecord {
     /// Its bytes; what it has none for is zero.
     pub(super) fn to_bytes(self) -> [u8; RECORD_BYTES] {
         let (tag, key, first, second, until) = match self {
-            Self::Delivered { key, delivery: Delivery { since, fingerprint }, until } => {
+            Self::Delivered { key, delivery: DeliveredId { since, fingerprint }, until } => {
                 (1, key, since.0.to_le_bytes(), fingerprint.to_le_bytes(), until)
             }
             Self::Uncertain { key, since, until } => (2, key, since.0.to_le_bytes(), [0; 8], until),
@@ -48,13 +48,13 @@ impl Record {
         let (key, rest) = rest.split_first_chunk::<16>()?;
         let (first, rest) = rest.split_first_chunk::<8>()?;
         let (second, rest) = rest.split_first_chunk::<8>()?;
-        let key = Key::from_bytes(*key);
+        let key = ClaimKey::from_bytes(*key);
         let since = UnixMillis(i64::from_le_bytes(*first));
         let until = UnixMillis(i64::from_le_bytes(*rest.first_chunk()?));
         Some(match tag {
             1 => {
                 let fingerprint = u64::from_le_bytes(*second);
-                Self::Delivered { key, delivery: Delivery { since, fingerprint }, until }
+                Self::Delivered { key, delivery: DeliveredId { since, fingerprint }, until }
             }
             2 => Self::Uncertain { key, since, until },
             3 => Self::Forgotten { key },
@@ -64,7 +64,7 @@ impl Record {
     }
 }
 
-fn halves(key: Key) -> ([u8; 8], [u8; 8]) {
+fn halves(key: ClaimKey) -> ([u8; 8], [u8; 8]) {
     let whole = u128::from_le_bytes(*key.as_bytes());
     let mut halves = ([0; 8], [0; 8]);
     for (half, bits) in [(&mut halves.0, whole), (&mut halves.1, whole >> 64)] {
@@ -75,10 +75,10 @@ fn halves(key: Key) -> ([u8; 8], [u8; 8]) {
     halves
 }
 
-fn joined(first: [u8; 8], second: [u8; 8]) -> Key {
+fn joined(first: [u8; 8], second: [u8; 8]) -> ClaimKey {
     let whole =
         u128::from(u64::from_le_bytes(first)) | u128::from(u64::from_le_bytes(second)) << 64;
-    Key::from_bytes(whole.to_le_bytes())
+    ClaimKey::from_bytes(whole.to_le_bytes())
 }
 
 #[cfg(test)]
@@ -88,18 +88,22 @@ mod tests {
     #[test]
     fn every_kind_of_record_survives_its_bytes() {
         let (key, to) = (
-            Key::of(&"shop".into(), &"1".into(), &"erp".into()),
-            Key::of(&"shop".into(), &"2".into(), &"erp".into()),
+            ClaimKey::of(&"shop".into(), &"1".into(), &"erp".into()),
+            ClaimKey::of(&"shop".into(), &"2".into(), &"erp".into()),
         );
         let (since, until) = (UnixMillis(-5), UnixMillis(i64::MAX));
         for record in [
-            Record::Delivered { key, delivery: Delivery { since, fingerprint: u64::MAX }, until },
-            Record::Uncertain { key, since, until },
-            Record::Forgotten { key },
-            Record::Link { alias: key, to, until },
+            JournalRecord::Delivered {
+                key,
+                delivery: DeliveredId { since, fingerprint: u64::MAX },
+                until,
+            },
+            JournalRecord::Uncertain { key, since, until },
+            JournalRecord::Forgotten { key },
+            JournalRecord::Link { alias: key, to, until },
         ] {
-            assert_eq!(Record::from_bytes(&record.to_bytes()), Some(record));
+            assert_eq!(JournalRecord::from_bytes(&record.to_bytes()), Some(record));
         }
-        assert_eq!(Record::from_bytes(&[0; RECORD_BYTES]), None);
+        assert_eq!(JournalRecord::from_bytes(&[0; RECORD_BYTES]), None);
     }
 }

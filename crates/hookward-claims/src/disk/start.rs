@@ -1,8 +1,8 @@
 //! What a start reads: the journals, brought into the id file.
 
 use super::id_file::IdFile;
-use super::journal::{self, Found};
-use super::record::Record;
+use super::journal::{self, JournalContent};
+use super::record::JournalRecord;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,17 +10,17 @@ pub(super) const ID_FILE: &str = "ids.redb";
 pub(super) const JOURNALS: [&str; 2] = ["journal.0", "journal.1"];
 
 /// The journals that hold something, each with its number, in their order.
-pub(super) fn read_journals(folder: &Path) -> Result<Vec<(u64, Vec<Record>)>, String> {
+pub(super) fn read_journals(folder: &Path) -> Result<Vec<(u64, Vec<JournalRecord>)>, String> {
     let mut journals = Vec::new();
     for name in JOURNALS {
         match journal::read(&folder.join(name)) {
-            Ok(Found::Empty) => {}
-            Ok(Found::Headless) => tracing::warn!(
+            Ok(JournalContent::Empty) => {}
+            Ok(JournalContent::Headless) => tracing::warn!(
                 file = %folder.join(name).display(),
                 "the journal was cut off before its first id, as by a power cut; how many ids are \
                  lost is not known, and retries of their events are forwarded again"
             ),
-            Ok(Found::Records { number, records, lost }) => {
+            Ok(JournalContent::Records { number, records, lost }) => {
                 if lost > 0 {
                     tracing::warn!(
                         file = %folder.join(name).display(),
@@ -32,7 +32,7 @@ pub(super) fn read_journals(folder: &Path) -> Result<Vec<(u64, Vec<Record>)>, St
                 }
                 journals.push((number, records));
             }
-            Ok(Found::Damaged(how)) => {
+            Ok(JournalContent::Damaged(how)) => {
                 return Err(format!(
                     "is not opened, because {name} {how}; nothing was changed. Move {name} away to \
                      start without the last ids in it"
@@ -46,7 +46,10 @@ pub(super) fn read_journals(folder: &Path) -> Result<Vec<(u64, Vec<Record>)>, St
 }
 
 /// Brings what the journals hold into the id file, and gives the highest number among them.
-pub(super) fn replay(journals: Vec<(u64, Vec<Record>)>, file: &IdFile) -> Result<u64, String> {
+pub(super) fn replay(
+    journals: Vec<(u64, Vec<JournalRecord>)>,
+    file: &IdFile,
+) -> Result<u64, String> {
     let mut highest = 0;
     for (number, records) in journals {
         highest = number;

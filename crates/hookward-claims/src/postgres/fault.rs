@@ -5,7 +5,7 @@ use tokio_postgres::error::{DbError, SqlState};
 
 /// Why the server did not do what it was asked.
 #[derive(Clone, Debug)]
-pub(super) struct Fault {
+pub(super) struct ServerFault {
     /// The rest of a sentence that begins with the store and its address. Never a password.
     pub(super) problem: String,
     pub(super) remedy: Remedy,
@@ -25,13 +25,13 @@ pub(super) enum Remedy {
     MakeRoom,
 }
 
-impl Fault {
+impl ServerFault {
     pub(super) const fn new(problem: String) -> Self {
         Self { problem, remedy: Remedy::None }
     }
 }
 
-impl From<tokio_postgres::Error> for Fault {
+impl From<tokio_postgres::Error> for ServerFault {
     fn from(error: tokio_postgres::Error) -> Self {
         if let Some(cause) = error.as_db_error() {
             return Self { problem: said(cause), remedy: remedy(cause.code()) };

@@ -16,17 +16,17 @@ mod upkeep;
 mod value;
 
 use super::{
-    ClaimStore, Counters, Fence, Health, Intent, Key, Settled, Standing, StoreError, Target,
+    ClaimKey, ClaimStore, Counters, Fence, Health, Intent, Settled, Standing, StoreError, Target,
     Verdict,
 };
 use async_trait::async_trait;
-use fault::{Fault, Remedy};
+use fault::{Remedy, ServerFault};
 use hookward_secret::Secret;
 use hookward_time::Clock;
 use pool::Pool;
-use server::Server;
+use server::PostgresServer;
 pub use server::{postgres_url_fault, postgres_url_refuses_tls};
-use session::Question;
+use session::StatementKind;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -85,7 +85,7 @@ impl PostgresStore {
         clock: Arc<dyn Clock>,
         within: Duration,
     ) -> Result<Self, StoreError> {
-        let pool = Pool::new(Server::of(url, tls)?, Arc::clone(&clock));
+        let pool = Pool::new(PostgresServer::of(url, tls)?, Arc::clone(&clock));
         let asking = Arc::new(Asking { pool, longest: Longest::default() });
         asking.entries(within).await?;
         let upkeep = Upkeep::start(Arc::clone(&asking));
@@ -101,7 +101,7 @@ impl Asking {
     /// Asks the server, again where that may help, all of it `within`.
     async fn ask(
         &self,
-        question: Question,
+        question: StatementKind,
         values: &[&(dyn ToSql + Sync)],
         within: Duration,
     ) -> Result<Vec<Row>, StoreError> {
@@ -116,28 +116,28 @@ impl Asking {
                 match fault.remedy {
                     Remedy::Repeat | Remedy::Reconnect if left > 0 => {}
                     Remedy::MakeRoom if left > 0 => {
-                        self.ask_once(Question::MakeRoom, &[&self.longest.reach()]).await?;
+                        self.ask_once(StatementKind::MakeRoom, &[&self.longest.reach()]).await?;
                     }
                     _ => return Err(fault),
                 }
             }
         };
         if let Ok(answer) = tokio::time::timeout(within, attempts).await {
-            return answer.map_err(|fault: Fault| self.problem(fault.problem));
+            return answer.map_err(|fault: ServerFault| self.problem(fault.problem));
         }
         Err(self.problem(format_args!("did not answer within {} ms", within.as_millis())))
     }
 
     async fn ask_once(
         &self,
-        question: Question,
+        question: StatementKind,
         values: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, Fault> {
+    ) -> Result<Vec<Row>, ServerFault> {
         self.pool.session().await?.ask(question, values).await
     }
 
     async fn entries(&self, within: Duration) -> Result<u64, StoreError> {
-        let rows = self.ask(Question::Entries, &[], within).await?;
+        let rows = self.ask(StatementKind::Entries, &[], within).await?;
         let counted = rows.first().and_then(|row| row.try_get::<_, i64>(0).ok());
         counted.and_then(|counted| u64::try_from(counted).ok()).ok_or_else(|| self.unreadable())
     }
@@ -180,7 +180,7 @@ impl ClaimStore for PostgresStore {
         let (wall, patience) = (self.wall(), millis(within));
         let values: [&(dyn ToSql + Sync); 8] =
             [&keys, &names, &leases, &kept, &holder, &take, &wall, &patience];
-        let rows = self.asking.ask(Question::Claim, &values, within).await?;
+        let rows = self.asking.ask(StatementKind::Claim, &values, within).await?;
         let standings: Option<Vec<Standing>> = rows.iter().map(value::standing).collect();
         standings
             .filter(|standings| standings.len() == targets.len())
@@ -189,7 +189,7 @@ impl ClaimStore for PostgresStore {
 
     async fn settle(
         &self,
-        key: Key,
+        key: ClaimKey,
         fence: Fence,
         verdict: &Verdict,
         within: Duration,
@@ -207,7 +207,7 @@ impl ClaimStore for PostgresStore {
         let (wall, patience) = (self.wall(), millis(within));
         let values: [&(dyn ToSql + Sync); 8] =
             [&id, &holder, &kind, &wall, &body, &keep, &note, &patience];
-        let rows = self.asking.ask(Question::Settle, &values, within).await?;
+        let rows = self.asking.ask(StatementKind::Settle, &values, within).await?;
         match rows.first().and_then(|row| row.try_get::<_, bool>(0).ok()) {
             Some(true) => Ok(Settled::Applied),
             Some(false) => Ok(Settled::Stale),
@@ -215,9 +215,9 @@ impl ClaimStore for PostgresStore {
         }
     }
 
-    async fn forget(&self, key: Key, within: Duration) -> Result<Standing, StoreError> {
+    async fn forget(&self, key: ClaimKey, within: Duration) -> Result<Standing, StoreError> {
         let values: [&(dyn ToSql + Sync); 3] = [&Id(key), &self.wall(), &millis(within)];
-        let rows = self.asking.ask(Question::Forget, &values, within).await?;
+        let rows = self.asking.ask(StatementKind::Forget, &values, within).await?;
         rows.first().and_then(value::standing).ok_or_else(|| self.asking.unreadable())
     }
 

@@ -6,9 +6,9 @@
 //! call: at once after the first failure, then after a pause that doubles up to [`LONGEST_PAUSE`]. Until then calls fail at once with the
 //! last reason, unless a connection is there whose turn can be waited for.
 
-use super::fault::{Fault, Remedy};
-use super::server::Server;
-use super::session::{Question, Session};
+use super::fault::{Remedy, ServerFault};
+use super::server::PostgresServer;
+use super::session::{Session, StatementKind};
 use hookward_time::Clock;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -32,8 +32,8 @@ const SILENCE: Duration = Duration::from_secs(5);
 
 /// All connections of a store.
 pub(super) struct Pool {
-    pub(super) server: Server,
-    state: Mutex<State>,
+    pub(super) server: PostgresServer,
+    state: Mutex<PoolState>,
     /// Told of every session that is idle again, and of every attempt that failed.
     changed: Notify,
     clock: Arc<dyn Clock>,
@@ -41,7 +41,7 @@ pub(super) struct Pool {
 }
 
 #[derive(Default)]
-struct State {
+struct PoolState {
     idle: Vec<Session>,
     /// How often all connections were given up; one that was begun before is not used again.
     epoch: u64,
@@ -54,7 +54,7 @@ struct State {
 
 /// The last attempt to connect, where it failed.
 struct Failure {
-    fault: Fault,
+    fault: ServerFault,
     at: Duration,
     /// Failures in a row before this one.
     before: u32,
@@ -70,14 +70,14 @@ pub(super) struct Loan {
     is_busy: bool,
 }
 
-enum Place {
+enum PoolSlot {
     Here(Session, u64),
     Queue,
 }
 
 impl Pool {
     /// Called within the runtime in which connections are to live.
-    pub(super) fn new(server: Server, clock: Arc<dyn Clock>) -> Arc<Self> {
+    pub(super) fn new(server: PostgresServer, clock: Arc<dyn Clock>) -> Arc<Self> {
         let (state, changed, runtime) = (Mutex::default(), Notify::new(), Handle::current());
         Arc::new(Self { server, state, changed, clock, runtime })
     }
@@ -86,17 +86,17 @@ impl Pool {
     ///
     /// # Errors
     /// There is none, and why the last attempt to make one failed.
-    pub(super) async fn session(self: &Arc<Self>) -> Result<Loan, Fault> {
+    pub(super) async fn session(self: &Arc<Self>) -> Result<Loan, ServerFault> {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             // Before the look, so that nothing is missed between the two.
             changed.as_mut().enable();
             match self.place()? {
-                Place::Here(session, epoch) => {
+                PoolSlot::Here(session, epoch) => {
                     let (pool, session) = (Arc::clone(self), Some(session));
                     return Ok(Loan { pool, session, epoch, is_busy: false });
                 }
-                Place::Queue => changed.await,
+                PoolSlot::Queue => changed.await,
             }
         }
     }
@@ -113,11 +113,11 @@ impl Pool {
         state.idle.clear();
     }
 
-    fn place(self: &Arc<Self>) -> Result<Place, Fault> {
+    fn place(self: &Arc<Self>) -> Result<PoolSlot, ServerFault> {
         let mut state = self.state.lock();
         while let Some(session) = state.idle.pop() {
             if !session.is_closed() {
-                return Ok(Place::Here(session, state.epoch));
+                return Ok(PoolSlot::Here(session, state.epoch));
             }
             state.open -= 1;
         }
@@ -133,11 +133,11 @@ impl Pool {
             state.dialing += 1;
             let (pool, epoch) = (Arc::clone(self), state.epoch);
             self.runtime.spawn(async move { pool.dial(epoch).await });
-            return Ok(Place::Queue);
+            return Ok(PoolSlot::Queue);
         }
         match &state.failure {
             Some(failure) if state.open == 0 => Err(failure.fault.clone()),
-            _ => Ok(Place::Queue),
+            _ => Ok(PoolSlot::Queue),
         }
     }
 
@@ -219,11 +219,11 @@ impl Loan {
     /// loan to find out; one that is broken is given up, and so are those that were made before it.
     pub(super) async fn ask(
         &mut self,
-        question: Question,
+        question: StatementKind,
         values: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, Fault> {
+    ) -> Result<Vec<Row>, ServerFault> {
         let Some(session) = &self.session else {
-            return Err(Fault::new("does not serve: the connection is broken".to_owned()));
+            return Err(ServerFault::new("does not serve: the connection is broken".to_owned()));
         };
         self.is_busy = true;
         let answer = session.ask(question, values).await;

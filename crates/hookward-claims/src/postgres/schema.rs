@@ -4,7 +4,7 @@
 //! transaction under a lock, so that of several instances which start at once one does the work. A
 //! version that is not known here is never touched.
 
-use super::fault::Fault;
+use super::fault::ServerFault;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 /// The files, the first of which makes version 1. A released one is never edited.
@@ -43,13 +43,15 @@ const VERSION: &str = "SELECT version, works_for FROM hookward.schema";
 /// # Errors
 /// The server is too old, its tables are of a version that this program does not know, or it
 /// refuses what is asked.
-pub(super) async fn prepare(client: &mut Client) -> Result<(), Fault> {
+pub(super) async fn prepare(client: &mut Client) -> Result<(), ServerFault> {
     let server = row(client, SESSION).await?;
-    let [number, schema] = &server[..] else { return Err(Fault::new(ODD.to_owned())) };
+    let [number, schema] = &server[..] else { return Err(ServerFault::new(ODD.to_owned())) };
     let number: usize = number.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0);
     if number < OLDEST_SERVER {
         let (is, oldest) = (number / 10_000, OLDEST_SERVER / 10_000);
-        return Err(Fault::new(format!("is version {is}; {oldest} is the oldest that serves")));
+        return Err(ServerFault::new(format!(
+            "is version {is}; {oldest} is the oldest that serves"
+        )));
     }
     if schema.is_some() && version(client).await? >= CURRENT {
         return Ok(());
@@ -58,16 +60,16 @@ pub(super) async fn prepare(client: &mut Client) -> Result<(), Fault> {
 }
 
 /// The version of the tables.
-async fn version(client: &Client) -> Result<usize, Fault> {
+async fn version(client: &Client) -> Result<usize, ServerFault> {
     let found = row(client, VERSION).await?;
     let number = |nth: usize| found.get(nth)?.as_deref()?.parse::<usize>().ok();
     match (number(0), number(1)) {
         (Some(version), Some(works_for)) if works_for <= CURRENT => Ok(version),
-        (Some(version), Some(_)) => Err(Fault::new(format!(
+        (Some(version), Some(_)) => Err(ServerFault::new(format!(
             "has tables of version {version}, made by a later Hookward; this one knows versions up \
              to {CURRENT}. Nothing was changed"
         ))),
-        _ => Err(Fault::new(
+        _ => Err(ServerFault::new(
             "has a table hookward.schema that is not Hookward's; give Hookward a database of its \
              own"
             .to_owned(),
@@ -75,7 +77,7 @@ async fn version(client: &Client) -> Result<usize, Fault> {
     }
 }
 
-async fn migrate(client: &mut Client) -> Result<(), Fault> {
+async fn migrate(client: &mut Client) -> Result<(), ServerFault> {
     let transaction = client.transaction().await?;
     transaction.batch_execute(LOCK).await?;
     // Somebody else may have been faster.
@@ -95,7 +97,7 @@ async fn migrate(client: &mut Client) -> Result<(), Fault> {
                 .await?;
             0
         }
-        _ => return Err(Fault::new(ODD.to_owned())),
+        _ => return Err(ServerFault::new(ODD.to_owned())),
     };
     for migration in MIGRATIONS.iter().skip(from) {
         transaction.batch_execute(migration).await?;
@@ -110,7 +112,7 @@ async fn migrate(client: &mut Client) -> Result<(), Fault> {
 }
 
 /// The first row that a query gives, as text.
-async fn row(client: &Client, query: &str) -> Result<Vec<Option<String>>, Fault> {
+async fn row(client: &Client, query: &str) -> Result<Vec<Option<String>>, ServerFault> {
     let messages = client.simple_query(query).await?;
     let row = messages.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => Some(row),

@@ -18,7 +18,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
 
 /// A server, ready to connect to.
-pub(super) struct Server {
+pub(super) struct PostgresServer {
     pub(super) config: Config,
     pub(super) encryption: Encryption,
     /// `host:port`, for people; several with a comma between them.
@@ -74,7 +74,7 @@ fn parse(url: &Secret) -> Result<Config, &'static str> {
     Ok(config)
 }
 
-impl Server {
+impl PostgresServer {
     /// # Errors
     /// The URL is none, or a file cannot be used. Says the address at most, never the URL.
     pub(super) fn of(url: &Secret, tls: Option<&PostgresTls>) -> Result<Self, StoreError> {
@@ -177,7 +177,7 @@ fn problem(problem: String) -> StoreError {
 
 /// What the two kinds of connection have in common: a task that moves the bytes.
 pub(super) async fn connect(
-    server: &Server,
+    server: &PostgresServer,
 ) -> Result<(tokio_postgres::Client, Driver), tokio_postgres::Error> {
     match &server.encryption {
         Encryption::None => {
@@ -247,13 +247,13 @@ mod tests {
             ("postgres://u:hunter2@db/d?sslmode=verify-ca", None, true),
             ("postgres://u:hunter2@db/d", Some(&files), true),
         ] {
-            let server = Server::of(&Secret::from(url.to_owned()), tls).expect(url);
+            let server = PostgresServer::of(&Secret::from(url.to_owned()), tls).expect(url);
             assert_eq!(matches!(server.encryption, Encryption::Tls(_)), expected, "{url}");
             assert_eq!(server.config.get_ssl_mode() == SslMode::Require, expected, "{url}");
             assert_eq!(server.address, "db:5432");
         }
         let several = Secret::from("postgres://u:hunter2@a:1,b:2/d".to_owned());
-        let several = Server::of(&several, None).expect("the URL is one");
+        let several = PostgresServer::of(&several, None).expect("the URL is one");
         assert_eq!(several.address, "a:1, b:2");
     }
 }

@@ -1,8 +1,8 @@
 //! One connection, set up and ready to be asked.
 
-use super::fault::Fault;
+use super::fault::ServerFault;
 use super::schema;
-use super::server::{self, Driver, Server};
+use super::server::{self, Driver, PostgresServer};
 use std::time::Duration;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
@@ -12,7 +12,7 @@ const DIAL_WITHIN: Duration = Duration::from_secs(5);
 
 /// What the server is asked.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Question {
+pub(super) enum StatementKind {
     Claim,
     Settle,
     Forget,
@@ -41,7 +41,7 @@ pub(super) struct Session {
 
 impl Session {
     /// Connects, and sets up the tables if that is needed.
-    pub(super) async fn dial(server: &Server) -> Result<Self, Fault> {
+    pub(super) async fn dial(server: &PostgresServer) -> Result<Self, ServerFault> {
         let dialing = async {
             let (mut client, driver) = server::connect(server).await?;
             schema::prepare(&mut client).await?;
@@ -52,18 +52,18 @@ impl Session {
             Ok(Self { client, statements, _driver: driver })
         };
         tokio::time::timeout(DIAL_WITHIN, dialing).await.unwrap_or_else(|_| {
-            Err(Fault::new(format!("did not let us in within {} s", DIAL_WITHIN.as_secs())))
+            Err(ServerFault::new(format!("did not let us in within {} s", DIAL_WITHIN.as_secs())))
         })
     }
 
     /// Asks one question.
     pub(super) async fn ask(
         &self,
-        question: Question,
+        question: StatementKind,
         values: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, Fault> {
+    ) -> Result<Vec<Row>, ServerFault> {
         let Some(statement) = self.statements.get(question as usize) else {
-            return Err(Fault::new(format!("was never asked {question:?}")));
+            return Err(ServerFault::new(format!("was never asked {question:?}")));
         };
         Ok(self.client.query(statement, values).await?)
     }
@@ -74,7 +74,7 @@ impl Session {
     }
 
     /// Waits until the server has done what it was asked, whoever asked it.
-    pub(super) async fn settle_down(&self) -> Result<(), Fault> {
+    pub(super) async fn settle_down(&self) -> Result<(), ServerFault> {
         Ok(self.client.batch_execute("").await?)
     }
 }

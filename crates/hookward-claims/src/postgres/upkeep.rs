@@ -1,7 +1,7 @@
 //! What the tables need now and then: partitions for the time to come, and none for what is over.
 
 use super::Asking;
-use super::session::Question;
+use super::session::StatementKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -69,9 +69,9 @@ impl Drop for Upkeep {
 }
 
 async fn round(asking: &Asking) -> Result<(), crate::StoreError> {
-    asking.ask(Question::MakeRoom, &[&asking.longest.reach()], WITHIN).await?;
+    asking.ask(StatementKind::MakeRoom, &[&asking.longest.reach()], WITHIN).await?;
     for _ in 0..MOST_DROPPED {
-        match asking.ask(Question::ClearOut, &[], WITHIN).await {
+        match asking.ask(StatementKind::ClearOut, &[], WITHIN).await {
             Ok(rows) if rows.first().is_some_and(|row| row.get(0)) => {}
             Ok(_) => break,
             // Somebody holds a transaction open that has seen the partition; it can wait.

@@ -1,6 +1,6 @@
 //! Values as the server takes and gives them.
 
-use crate::{Key, Standing};
+use crate::{ClaimKey, Standing};
 use hookward_time::UnixMillis;
 use std::error::Error;
 use std::time::Duration;
@@ -13,7 +13,7 @@ const LONGEST_NOTE: usize = 256;
 
 /// A key as a `uuid`, which is the server's word for 16 bytes.
 #[derive(Debug)]
-pub(super) struct Id(pub(super) Key);
+pub(super) struct Id(pub(super) ClaimKey);
 
 impl ToSql for Id {
     fn to_sql(

@@ -27,7 +27,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const DOUBTED_AFTER: Duration = Duration::from_secs(1);
 
 /// The way to the server.
-pub(super) struct Line {
+pub(super) struct RedisLine {
     client: Client,
     config: AsyncConnectionConfig,
     current: Mutex<Current>,
@@ -35,14 +35,14 @@ pub(super) struct Line {
 }
 
 struct Current {
-    attempt: Arc<Attempt>,
+    attempt: Arc<SetUp>,
     /// Attempts in a row, this one apart, that gave no connection which served.
     failures: u32,
 }
 
 /// One attempt to connect, and the connection that came of it.
-pub(super) struct Attempt {
-    outcome: watch::Receiver<Option<Outcome>>,
+pub(super) struct SetUp {
+    outcome: watch::Receiver<Option<CallOutcome>>,
     began: Duration,
     /// Whether the server has answered anything on it.
     has_served: AtomicBool,
@@ -50,25 +50,25 @@ pub(super) struct Attempt {
 }
 
 #[derive(Clone)]
-struct Outcome {
+struct CallOutcome {
     connection: RedisResult<MultiplexedConnection>,
     at: Duration,
 }
 
 /// A connection, and the attempt that made it, to be given up if it turns out to be no good.
-pub(super) struct Connected {
+pub(super) struct Established {
     pub(super) connection: MultiplexedConnection,
-    attempt: Arc<Attempt>,
+    attempt: Arc<SetUp>,
 }
 
-impl Line {
+impl RedisLine {
     /// A line to the server of `client`; the first attempt begins at once.
     pub(super) fn new(
         client: Client,
         config: AsyncConnectionConfig,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let attempt = Attempt::begin(&client, &config, &clock);
+        let attempt = SetUp::begin(&client, &config, &clock);
         Self { client, config, current: Mutex::new(Current { attempt, failures: 0 }), clock }
     }
 
@@ -76,19 +76,19 @@ impl Line {
     ///
     /// # Errors
     /// Why the last attempt failed.
-    pub(super) async fn connection(&self) -> RedisResult<Connected> {
+    pub(super) async fn connection(&self) -> RedisResult<Established> {
         let attempt = self.latest();
         let mut outcome = attempt.outcome.clone();
         let outcome = outcome.wait_for(Option::is_some).await;
         let outcome = outcome.ok().and_then(|outcome| outcome.clone());
         match outcome.map(|outcome| outcome.connection) {
-            Some(connection) => Ok(Connected { connection: connection?, attempt }),
+            Some(connection) => Ok(Established { connection: connection?, attempt }),
             None => Err((ErrorKind::Io, "the attempt to connect was cut short").into()),
         }
     }
 
     /// Notes what came of a call, and says whether the same call is worth another try at once.
-    pub(super) fn judge(&self, connected: &Connected, answer: &RedisResult<Value>) -> bool {
+    pub(super) fn judge(&self, connected: &Established, answer: &RedisResult<Value>) -> bool {
         let attempt = &connected.attempt;
         match answer {
             Err(cause) if !is_answer(cause) => attempt.give_up(),
@@ -111,7 +111,7 @@ impl Line {
         self.current.lock().attempt.give_up();
     }
 
-    fn latest(&self) -> Arc<Attempt> {
+    fn latest(&self) -> Arc<SetUp> {
         let mut current = self.current.lock();
         let has_served = current.attempt.has_served.load(Ordering::Acquire);
         let Some(over_since) = current.attempt.over_since() else {
@@ -121,13 +121,13 @@ impl Line {
         let rest = if has_served { Duration::ZERO } else { pause(current.failures) };
         if self.clock.monotonic() >= over_since.saturating_add(rest) {
             current.failures = if has_served { 0 } else { current.failures.saturating_add(1) };
-            current.attempt = Attempt::begin(&self.client, &self.config, &self.clock);
+            current.attempt = SetUp::begin(&self.client, &self.config, &self.clock);
         }
         Arc::clone(&current.attempt)
     }
 }
 
-impl Attempt {
+impl SetUp {
     fn begin(client: &Client, config: &AsyncConnectionConfig, clock: &Arc<dyn Clock>) -> Arc<Self> {
         let (tell, outcome) = watch::channel(None);
         let (client, config, clock) = (client.clone(), config.clone(), Arc::clone(clock));
@@ -135,7 +135,7 @@ impl Attempt {
         tokio::spawn(async move {
             let connection = client.get_multiplexed_async_connection_with_config(&config).await;
             let at = clock.monotonic();
-            tell.send_replace(Some(Outcome { connection, at }));
+            tell.send_replace(Some(CallOutcome { connection, at }));
         });
         let (has_served, is_given_up) = (AtomicBool::new(false), AtomicBool::new(false));
         Arc::new(Self { outcome, began, has_served, is_given_up })
@@ -144,8 +144,8 @@ impl Attempt {
     /// Since when it is of no use; `None` while it is under way or serves.
     fn over_since(&self) -> Option<Duration> {
         match &*self.outcome.borrow() {
-            Some(Outcome { connection: Err(_), at }) => Some(*at),
-            Some(Outcome { connection: Ok(_), at }) => {
+            Some(CallOutcome { connection: Err(_), at }) => Some(*at),
+            Some(CallOutcome { connection: Ok(_), at }) => {
                 self.is_given_up.load(Ordering::Acquire).then_some(*at)
             }
             // Its task was killed on the way.

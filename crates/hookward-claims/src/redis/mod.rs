@@ -13,7 +13,7 @@ mod reply;
 mod server;
 
 use super::{
-    ClaimStore, Counters, Fence, Health, Intent, Key, Settled, Standing, StoreError, Target,
+    ClaimKey, ClaimStore, Counters, Fence, Health, Intent, Settled, Standing, StoreError, Target,
     Verdict, trial,
 };
 use ::redis::aio::MultiplexedConnection;
@@ -24,10 +24,10 @@ use async_trait::async_trait;
 use count::Count;
 use hookward_secret::Secret;
 use hookward_time::Clock;
-use line::Line;
+use line::RedisLine;
 use parking_lot::Mutex;
+use server::RedisServer;
 pub use server::RedisTls;
-use server::Server;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,7 +63,7 @@ const LONGEST_NOTE: usize = 256;
 pub struct RedisStore {
     /// `host:port`.
     address: String,
-    line: Line,
+    line: RedisLine,
     /// When the server last answered, or a connection was last made, in monotonic time.
     last_heard: Mutex<Duration>,
     prefix: String,
@@ -94,10 +94,10 @@ impl RedisStore {
         clock: Arc<dyn Clock>,
         within: Duration,
     ) -> Result<Self, StoreError> {
-        let Server { client, config, address } = Server::of(url, tls)?;
+        let RedisServer { client, config, address } = RedisServer::of(url, tls)?;
         let store = Self {
             address,
-            line: Line::new(client, config, Arc::clone(&clock)),
+            line: RedisLine::new(client, config, Arc::clone(&clock)),
             last_heard: Mutex::new(clock.monotonic()),
             prefix: prefix.to_owned(),
             scripts: Scripts {
@@ -183,11 +183,11 @@ impl RedisStore {
         StoreError { store: NAME, problem: format!("at {} {what}", self.address) }
     }
 
-    fn name(&self, key: Key) -> String {
+    fn name(&self, key: ClaimKey) -> String {
         format!("{}{EVENT}{key}", self.prefix)
     }
 
-    fn alias_name(&self, alias: Key) -> String {
+    fn alias_name(&self, alias: ClaimKey) -> String {
         format!("{}alias:{alias}", self.prefix)
     }
 }
@@ -229,7 +229,7 @@ impl ClaimStore for RedisStore {
 
     async fn settle(
         &self,
-        key: Key,
+        key: ClaimKey,
         fence: Fence,
         verdict: &Verdict,
         within: Duration,
@@ -250,7 +250,7 @@ impl ClaimStore for RedisStore {
         Ok(if settled == 1 { Settled::Applied } else { Settled::Stale })
     }
 
-    async fn forget(&self, key: Key, within: Duration) -> Result<Standing, StoreError> {
+    async fn forget(&self, key: ClaimKey, within: Duration) -> Result<Standing, StoreError> {
         let mut script = self.scripts.forget.prepare_invoke();
         script.key(self.name(key));
         let (value, left): (String, i64) =
@@ -278,7 +278,7 @@ impl ClaimStore for RedisStore {
         let began = self.clock.monotonic();
         let left = || within.saturating_sub(self.clock.monotonic().saturating_sub(began));
         let fence = Fence(fastrand::u64(1..));
-        let number = Key::of_trial();
+        let number = ClaimKey::of_trial();
         let names = ["1", "2"].map(|nth| format!("{TRIAL}{number}-{nth}"));
         let lease = millis(trial::LEASE);
         let mut script = self.scripts.claim.prepare_invoke();

@@ -25,14 +25,14 @@ pub struct RedisTls {
 }
 
 /// A server, ready to connect to.
-pub(super) struct Server {
+pub(super) struct RedisServer {
     pub(super) client: Client,
     pub(super) config: AsyncConnectionConfig,
     /// `host:port`, for people.
     pub(super) address: String,
 }
 
-impl Server {
+impl RedisServer {
     /// # Errors
     /// The URL is none, or a file cannot be used. Says the address at most, never the URL.
     pub(super) fn of(url: &Secret, tls: Option<&RedisTls>) -> Result<Self, StoreError> {

@@ -10,8 +10,8 @@ use crate::world::{
     Ask, Expect, Result, WITHIN, new_database, open_postgres, the_clocks_do_not_matter, word,
 };
 use hookward_claims::{
-    ClaimStore, Claims, Ending, Fence, Health, Hold, Intent, Key, PostgresStore, Settled, Standing,
-    StoreError, Target, Verdict, Waited,
+    ClaimKey, ClaimStore, Claims, Ending, Fence, Health, Hold, Intent, PostgresStore, Settled,
+    Standing, StoreError, Target, Verdict, Waited,
 };
 use hookward_secret::Secret;
 use hookward_time::SystemClock;
@@ -36,7 +36,7 @@ fn by(hop: &Hop, url: &str, port: u16) -> String {
 }
 
 fn target(id: &str) -> Target {
-    let key = Key::of(&"shop".into(), &id.into(), &"erp".into());
+    let key = ClaimKey::of(&"shop".into(), &id.into(), &"erp".into());
     Target { key, alias: None, lease: Duration::from_secs(40), ttl: Duration::from_hours(96) }
 }
 

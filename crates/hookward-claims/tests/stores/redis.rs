@@ -12,8 +12,8 @@ use crate::world::{
     the_clocks_do_not_matter, word,
 };
 use hookward_claims::{
-    ClaimStore, Claims, Ending, Fence, Health, Hold, Intent, Key, RedisStore, Standing, StoreError,
-    Target, Verdict, Waited,
+    ClaimKey, ClaimStore, Claims, Ending, Fence, Health, Hold, Intent, RedisStore, Standing,
+    StoreError, Target, Verdict, Waited,
 };
 use hookward_secret::Secret;
 use hookward_time::{Clock, SystemClock};
@@ -301,7 +301,7 @@ async fn a_server_that_may_forget_claims_is_reported() {
 async fn a_value_of_somebody_else_is_an_error_and_is_left_alone() {
     let server = RedisServer::start().await;
     let store = open(&server.url()).await.unwrap();
-    let key = Key::of(&"shop".into(), &"1".into(), &"erp".into());
+    let key = ClaimKey::of(&"shop".into(), &"1".into(), &"erp".into());
     let name = format!("hookward:event:{key}");
     let mut connection = server.connection().await;
     let () = ::redis::cmd("SET")
@@ -351,7 +351,7 @@ async fn a_note_may_hold_anything_and_is_cut() {
     let server = RedisServer::start().await;
     let store = open(&server.url()).await.unwrap();
     let target = Target {
-        key: Key::of(&"shop".into(), &"1".into(), &"erp".into()),
+        key: ClaimKey::of(&"shop".into(), &"1".into(), &"erp".into()),
         alias: None,
         lease: LEASE,
         ttl: TTL,

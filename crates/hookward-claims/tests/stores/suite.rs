@@ -2,7 +2,7 @@
 
 use crate::world::{Ask, Expect, HOLD, Kind, LEASE, Result, TTL, WITHIN, World, word};
 use hookward_claims::{
-    Claims, Ending, Fence, Hold, Intent, Key, Settled, Standing, Target, Verdict,
+    ClaimKey, Claims, Ending, Fence, Hold, Intent, Settled, Standing, Target, Verdict,
 };
 use hookward_claims::{Waited, Waiter};
 use hookward_time::Clock;
@@ -186,7 +186,8 @@ async fn a_claim_left_behind_lapses_with_its_lease(world: World) {
 }
 
 async fn a_late_settle_with_an_old_fence_changes_nothing(world: World) {
-    let (store, key) = (world.here.store(), Key::of(&"shop".into(), &"1".into(), &"erp".into()));
+    let (store, key) =
+        (world.here.store(), ClaimKey::of(&"shop".into(), &"1".into(), &"erp".into()));
     let (old, new) = (Fence(1), Fence(2));
     let target = Target { key, alias: None, lease: LEASE, ttl: TTL };
     let delivered = Verdict::Delivered { fingerprint: 3, ttl: TTL };
@@ -309,7 +310,8 @@ async fn a_copy_whose_time_is_up_is_told_so(world: World) {
 }
 
 async fn calls_can_be_repeated_with_the_same_fence(world: World) {
-    let (store, key) = (world.here.store(), Key::of(&"shop".into(), &"1".into(), &"erp".into()));
+    let (store, key) =
+        (world.here.store(), ClaimKey::of(&"shop".into(), &"1".into(), &"erp".into()));
     let target = Target { key, alias: None, lease: LEASE, ttl: TTL };
     for _ in 0..2 {
         let standings = store.claim(&[target], Fence(5), Intent::Claim, WITHIN).await.unwrap();

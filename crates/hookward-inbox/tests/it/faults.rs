@@ -3,7 +3,7 @@
 use crate::support::{
     START, World, accept, all, deliver_due, end, event, folder, run, take, take_one, try_accept,
 };
-use hookward_inbox::{AcceptError, Disk, Limit, State, Stored, System};
+use hookward_inbox::{AcceptError, Disk, EntryState, Limit, Stored, System};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
@@ -119,15 +119,15 @@ fn what_nobody_waited_for_is_written_anew_after_a_flush_that_failed() {
     }
     // It is in force at once.
     assert_eq!(inbox.state("shop", "delivered", "erp"), None);
-    assert_eq!(inbox.state("shop", "dead", "erp"), Some(State::Dead));
+    assert_eq!(inbox.state("shop", "dead", "erp"), Some(EntryState::Dead));
     assert!(try_accept(&inbox, event("lost", &["erp"])).is_err());
     disk.flush_fails.store(false, Ordering::SeqCst);
     run(inbox.tidy());
     let copy = snapshot(&world);
     let (other, recovery) = world.try_open_in(copy.path()).unwrap();
     assert_eq!((recovery.entries, recovery.interrupted), (2, 0));
-    assert_eq!(other.state("shop", "dead", "erp"), Some(State::Dead));
-    assert_eq!(other.state("shop", "failed", "erp"), Some(State::Waiting));
+    assert_eq!(other.state("shop", "dead", "erp"), Some(EntryState::Dead));
+    assert_eq!(other.state("shop", "failed", "erp"), Some(EntryState::Waiting));
     assert_eq!(all(&other), all(&inbox));
 }
 

@@ -1,7 +1,7 @@
 //! SIGKILL at random moments under load.
 
 use crate::support::{World, all, event, run};
-use hookward_inbox::{Outcome, Tried};
+use hookward_inbox::{Tried, TryOutcome};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -56,7 +56,7 @@ fn child() {
                 let id = attempt.read().unwrap().id;
                 attempt.begin().await;
                 say(&format!("sent {id}"));
-                attempt.end(Tried::new(world.clock.now(), Outcome::Status(200))).await;
+                attempt.end(Tried::new(world.clock.now(), TryOutcome::Status(200))).await;
             }
             // Sweeps are killed too.
             if n.is_multiple_of(5) {

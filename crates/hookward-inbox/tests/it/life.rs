@@ -3,7 +3,7 @@
 use crate::support::{
     START, World, accept, all, deliver_due, end, event, run, seq, take, take_one,
 };
-use hookward_inbox::{Accept, Live, Outcome, Policy, State, Stored, Target, Tried};
+use hookward_inbox::{Accept, AcceptTarget, EntryState, Live, Policy, Stored, Tried, TryOutcome};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
@@ -41,9 +41,12 @@ fn a_copy_of_a_queued_event_is_stored_once() {
     let inbox = world.open();
     accept(&inbox, event("e1", &["erp"]));
     let again = accept(&inbox, event("e1", &["erp", "crm"]));
-    assert!(matches!(again.targets[..], [Stored::Already(State::Ready), Stored::Queued { .. }]));
+    assert!(matches!(
+        again.targets[..],
+        [Stored::Already(EntryState::Ready), Stored::Queued { .. }]
+    ));
     assert_eq!(all(&inbox).len(), 2);
-    assert_eq!(inbox.state("shop", "e1", "erp"), Some(State::Ready));
+    assert_eq!(inbox.state("shop", "e1", "erp"), Some(EntryState::Ready));
     assert_eq!(inbox.find("shop", "e1", "crm").unwrap().fingerprint, 7);
     assert_eq!(inbox.state("shop", "e2", "erp"), None);
     assert_eq!(inbox.state("shop", "e1", "other"), None);
@@ -95,7 +98,7 @@ fn a_failed_attempt_is_followed_by_another_when_it_is_due_also_after_a_restart()
         assert_eq!(id, "e1");
         end(attempt, world.failed(500));
         let shown = inbox.show(number).unwrap();
-        assert_eq!((shown.state, shown.attempts), (State::Waiting, n));
+        assert_eq!((shown.state, shown.attempts), (EntryState::Waiting, n));
         assert_eq!(shown.next_attempt_at, Some(world.clock.now() + wait));
         inbox.close();
         inbox = world.open();
@@ -124,9 +127,9 @@ fn an_attempt_that_a_crash_cut_off_is_held_from_its_start_and_counts() {
     let (inbox, recovery) = world.try_open().unwrap();
     assert_eq!(recovery.interrupted, 1);
     let shown = inbox.show(number).unwrap();
-    assert_eq!((shown.state, shown.attempts), (State::Waiting, 1));
+    assert_eq!((shown.state, shown.attempts), (EntryState::Waiting, 1));
     assert_eq!(shown.next_attempt_at, Some(START + 30_000));
-    assert_eq!(shown.tries[0].outcome, Outcome::Broken);
+    assert_eq!(shown.tries[0].outcome, TryOutcome::Broken);
     world.clock.pass(19_999);
     assert!(take(&inbox).is_empty());
     world.clock.pass(1);
@@ -156,17 +159,17 @@ fn a_live_attempt_that_failed_is_the_first_one() {
     let world = World::new();
     let inbox = world.open();
     let live = |id: &str, tried: Tried| {
-        let target = Target { live: Live::Failed(tried), ..Target::new("erp") };
+        let target = AcceptTarget { live: Live::Failed(tried), ..AcceptTarget::new("erp") };
         let stored = accept(&inbox, Accept { targets: vec![target], ..event(id, &[]) });
         inbox.show(seq(&stored)).unwrap()
     };
     let failed = live("e1", world.failed(503));
-    assert_eq!((failed.state, failed.attempts), (State::Waiting, 1));
+    assert_eq!((failed.state, failed.attempts), (EntryState::Waiting, 1));
     assert_eq!(failed.next_attempt_at, Some(START + 2_000));
-    let uncertain = live("e2", Tried { uncertain: true, ..Tried::new(START, Outcome::Timeout) });
+    let uncertain = live("e2", Tried { uncertain: true, ..Tried::new(START, TryOutcome::Timeout) });
     assert_eq!(uncertain.next_attempt_at, Some(START + 30_000));
-    assert_eq!(live("e3", world.failed(410)).state, State::Dead);
-    let refused = live("e4", Tried::new(START, Outcome::Unreachable));
+    assert_eq!(live("e3", world.failed(410)).state, EntryState::Dead);
+    let refused = live("e4", Tried::new(START, TryOutcome::Unreachable));
     assert_eq!((refused.attempts, refused.tries.len()), (0, 1));
 }
 
@@ -175,7 +178,7 @@ fn a_live_attempt_that_goes_on_settles_the_event() {
     let world = World::new();
     let inbox = world.open();
     let under_way = |id: &str| {
-        let target = Target { live: Live::UnderWay(START - 500), ..Target::new("erp") };
+        let target = AcceptTarget { live: Live::UnderWay(START - 500), ..AcceptTarget::new("erp") };
         let stored = accept(&inbox, Accept { targets: vec![target], ..event(id, &[]) });
         match stored.targets.into_iter().next().unwrap() {
             Stored::UnderWay(attempt) => attempt,
@@ -184,7 +187,7 @@ fn a_live_attempt_that_goes_on_settles_the_event() {
     };
     let attempt = under_way("e1");
     assert!(take(&inbox).is_empty());
-    assert_eq!(inbox.state("shop", "e1", "erp"), Some(State::InFlight));
+    assert_eq!(inbox.state("shop", "e1", "erp"), Some(EntryState::InFlight));
     end(attempt, world.failed(200));
     assert_eq!(inbox.state("shop", "e1", "erp"), None);
     let cut_off = under_way("e2");
@@ -201,7 +204,7 @@ fn an_event_that_is_given_up_is_dead_kept_and_revived_by_newer_bytes() {
     let inbox = world.open();
     let old = seq(&accept(&inbox, event("e1", &["erp"])));
     end(take_one(&inbox).1, world.failed(422));
-    assert_eq!(inbox.state("shop", "e1", "erp"), Some(State::Dead));
+    assert_eq!(inbox.state("shop", "e1", "erp"), Some(EntryState::Dead));
     world.clock.pass(1_000);
     let newer = Accept { body: "newer".into(), ..event("e1", &["erp"]) };
     let accepted = accept(&inbox, newer);
@@ -229,11 +232,11 @@ fn the_dead_and_the_delivered_leave_when_their_time_is_over() {
         let status = if attempt.to() == "erp" { 404 } else { 200 };
         end(attempt, world.failed(status));
     }
-    assert_eq!(inbox.state("shop", "delivered", "crm"), Some(State::Delivered));
+    assert_eq!(inbox.state("shop", "delivered", "crm"), Some(EntryState::Delivered));
     world.clock.pass(10 * 60_000 + 5_000);
     run(inbox.tidy());
     assert_eq!(inbox.state("shop", "delivered", "crm"), None);
-    assert_eq!(inbox.state("shop", "dead", "erp"), Some(State::Dead));
+    assert_eq!(inbox.state("shop", "dead", "erp"), Some(EntryState::Dead));
     world.clock.pass(30 * 86_400_000);
     run(inbox.tidy());
     assert_eq!(all(&inbox), []);

@@ -3,7 +3,7 @@
 
 use crate::faults::snapshot;
 use crate::support::{World, accept, all, end, event, keyed, run, take};
-use hookward_inbox::{Inbox, OnDead, Outcome, Policy, State, Tried};
+use hookward_inbox::{EntryState, Inbox, OnDead, Policy, Tried, TryOutcome};
 use std::collections::BTreeMap;
 
 const TTL: u64 = 96 * 3_600_000;
@@ -95,21 +95,22 @@ impl Model {
 fn check(inbox: &Inbox, model: &Model, what: &str) {
     let mut listed = all(inbox);
     listed.sort_by(|a, b| a.id.cmp(&b.id));
-    let found: Vec<(String, State, u32)> = listed
+    let found: Vec<(String, EntryState, u32)> = listed
         .into_iter()
         .map(|entry| {
-            let state = if entry.state == State::Ready { State::Waiting } else { entry.state };
+            let state =
+                if entry.state == EntryState::Ready { EntryState::Waiting } else { entry.state };
             (entry.id, state, entry.attempts)
         })
         .collect();
-    let expected: Vec<(String, State, u32)> = model
+    let expected: Vec<(String, EntryState, u32)> = model
         .entries
         .iter()
         .map(|(id, entry)| {
             let state = match entry.stand {
-                Stand::Queued { .. } => State::Waiting,
-                Stand::Dead => State::Dead,
-                Stand::Discarded { .. } => State::Discarded,
+                Stand::Queued { .. } => EntryState::Waiting,
+                Stand::Dead => EntryState::Dead,
+                Stand::Discarded { .. } => EntryState::Discarded,
             };
             (id.clone(), state, entry.sent)
         })
@@ -119,8 +120,8 @@ fn check(inbox: &Inbox, model: &Model, what: &str) {
     assert_eq!(stats.entries, expected.len(), "{what}");
     if let Some(erp) = stats.destinations.iter().find(|stats| stats.to == "erp") {
         let count = |state| expected.iter().filter(|(_, found, _)| *found == state).count() as u64;
-        assert_eq!(erp.ready + erp.waiting, count(State::Waiting), "{what}");
-        assert_eq!((erp.dead, erp.in_flight), (count(State::Dead), 0), "{what}");
+        assert_eq!(erp.ready + erp.waiting, count(EntryState::Waiting), "{what}");
+        assert_eq!((erp.dead, erp.in_flight), (count(EntryState::Dead), 0), "{what}");
         assert_eq!(erp.bytes, stats.bytes, "{what}");
     }
 }
@@ -177,10 +178,10 @@ fn steps(seed: u64) {
                         run(attempt.begin());
                     }
                     if random.u8(..3) == 0 {
-                        end(attempt, Tried::new(now, Outcome::Status(200)));
+                        end(attempt, Tried::new(now, TryOutcome::Status(200)));
                         model.entries.remove(&id);
                     } else {
-                        end(attempt, Tried::new(now, Outcome::Status(404)));
+                        end(attempt, Tried::new(now, TryOutcome::Status(404)));
                         model.fail(&id, &world.policy, now);
                     }
                 }

@@ -1,7 +1,9 @@
 //! Order per key.
 
 use crate::support::{World, accept, deliver_due, end, event, keyed, run, seq, take, take_one};
-use hookward_inbox::{Accept, Live, OnDead, Outcome, Policy, State, Stored, Target, Tried};
+use hookward_inbox::{
+    Accept, AcceptTarget, EntryState, Live, OnDead, Policy, Stored, Tried, TryOutcome,
+};
 
 fn strict() -> World {
     let mut world = World::new();
@@ -115,10 +117,10 @@ fn a_live_attempt_never_overtakes_and_is_never_overtaken() {
     assert!(inbox.hold_lane("bank", "erp", "a").is_some());
     accept(&inbox, keyed("a2", "a", OnDead::Skip));
     assert!(take(&inbox).is_empty());
-    let target = Target {
-        live: Live::Failed(Tried::new(world.clock.now(), Outcome::Status(500))),
+    let target = AcceptTarget {
+        live: Live::Failed(Tried::new(world.clock.now(), TryOutcome::Status(500))),
         hold: Some(hold),
-        ..Target::new("erp")
+        ..AcceptTarget::new("erp")
     };
     accept(&inbox, Accept { targets: vec![target], ..keyed("a1", "a", OnDead::Skip) });
     assert!(take(&inbox).is_empty());
@@ -147,12 +149,15 @@ fn a_live_attempt_that_goes_on_is_the_head_of_its_key() {
     let inbox = world.open();
     let hold = inbox.hold_lane("shop", "erp", "a").unwrap();
     accept(&inbox, keyed("a2", "a", OnDead::Skip));
-    let target =
-        Target { live: Live::UnderWay(world.clock.now()), hold: Some(hold), ..Target::new("erp") };
+    let target = AcceptTarget {
+        live: Live::UnderWay(world.clock.now()),
+        hold: Some(hold),
+        ..AcceptTarget::new("erp")
+    };
     let stored = accept(&inbox, Accept { targets: vec![target], ..keyed("a1", "a", OnDead::Skip) });
     let Some(Stored::UnderWay(attempt)) = stored.targets.into_iter().next() else { panic!() };
     assert!(take(&inbox).is_empty());
-    assert_eq!(inbox.state("shop", "a2", "erp"), Some(State::Waiting));
+    assert_eq!(inbox.state("shop", "a2", "erp"), Some(EntryState::Waiting));
     end(attempt, world.failed(200));
     assert_eq!(take_one(&inbox).0, "a2");
 }

@@ -1,7 +1,7 @@
 //! What people ask for and change.
 
 use crate::support::{START, World, accept, deliver_due, end, event, run, seq, take, take_one};
-use hookward_inbox::{Filter, Live, Outcome, Policy, State, Stored, Target, Tried};
+use hookward_inbox::{AcceptTarget, EntryState, Filter, Live, Policy, Stored, Tried, TryOutcome};
 use std::time::Duration;
 
 fn dead(world: &World, inbox: &hookward_inbox::Inbox, id: &str) -> u64 {
@@ -25,7 +25,7 @@ fn a_replay_has_a_budget_of_its_own_and_appends_to_the_history() {
     // The time and the refusals of before count no more.
     end(attempt, world.failed(404));
     let shown = inbox.show(number).unwrap();
-    assert_eq!((shown.state, shown.attempts, shown.tries.len()), (State::Waiting, 2, 2));
+    assert_eq!((shown.state, shown.attempts, shown.tries.len()), (EntryState::Waiting, 2, 2));
     run(inbox.replay(vec![number], true)).unwrap();
     inbox.close();
     drop(inbox);
@@ -64,14 +64,14 @@ fn a_discarded_event_is_remembered_without_its_bytes_for_its_ttl() {
     let number = seq(&accept(&inbox, event("e1", &["erp"])));
     accept(&inbox, event("e2", &["erp"]));
     assert_eq!(run(inbox.discard(vec![number])).unwrap(), 1);
-    assert_eq!(inbox.state("shop", "e1", "erp"), Some(State::Discarded));
+    assert_eq!(inbox.state("shop", "e1", "erp"), Some(EntryState::Discarded));
     let again = accept(&inbox, event("e1", &["erp"]));
-    assert!(matches!(again.targets[..], [Stored::Already(State::Discarded)]));
+    assert!(matches!(again.targets[..], [Stored::Already(EntryState::Discarded)]));
     assert_eq!(run(inbox.replay(vec![number], false)).unwrap(), 0);
     inbox.close();
     drop(inbox);
     let inbox = world.open();
-    assert_eq!(inbox.state("shop", "e1", "erp"), Some(State::Discarded));
+    assert_eq!(inbox.state("shop", "e1", "erp"), Some(EntryState::Discarded));
     assert_eq!(deliver_due(&inbox, START), ["e2"]);
     world.clock.pass(30_000);
     run(inbox.tidy());
@@ -92,7 +92,7 @@ fn an_event_that_is_discarded_while_it_is_sent_is_sent_no_more() {
     let (_, attempt) = take_one(&inbox);
     run(inbox.discard(vec![number])).unwrap();
     end(attempt, world.failed(500));
-    assert_eq!(inbox.state("shop", "e1", "erp"), Some(State::Discarded));
+    assert_eq!(inbox.state("shop", "e1", "erp"), Some(EntryState::Discarded));
     world.clock.pass(3_600_000);
     assert!(take(&inbox).is_empty());
 }
@@ -175,10 +175,10 @@ fn paused_time_uses_up_no_budget_also_after_a_restart() {
     let inbox = world.open();
     run(inbox.resume("erp")).unwrap();
     end(take_one(&inbox).1, world.failed(500));
-    assert_eq!(inbox.show(number).unwrap().state, State::Waiting);
+    assert_eq!(inbox.show(number).unwrap().state, EntryState::Waiting);
     world.clock.pass(600_000);
     end(take_one(&inbox).1, world.failed(500));
-    assert_eq!(inbox.show(number).unwrap().state, State::Dead);
+    assert_eq!(inbox.show(number).unwrap().state, EntryState::Dead);
 }
 
 #[test]
@@ -208,8 +208,8 @@ fn lists_filter_and_go_on_where_they_ended() {
     // `since` is inclusive, `until` is not.
     let (since, until) = (Some(START + 5_000), Some(START + 7_000));
     assert_eq!(count(Filter { since, until, ..Filter::default() }), 4);
-    assert_eq!(count(Filter::in_state(State::Ready)), 60);
-    assert_eq!(count(Filter::in_state(State::Dead)), 0);
+    assert_eq!(count(Filter::in_state(EntryState::Ready)), 60);
+    assert_eq!(count(Filter::in_state(EntryState::Dead)), 0);
 }
 
 fn other() -> World {
@@ -222,9 +222,9 @@ fn counts_tell_what_is_due_and_not_taken_and_who_waits_longest() {
     let inbox = world.open();
     accept(&inbox, event("e1", &["erp"]));
     world.clock.pass(4_000);
-    let target = Target {
-        live: Live::Failed(Tried::new(world.clock.now(), Outcome::Status(500))),
-        ..Target::new("erp")
+    let target = AcceptTarget {
+        live: Live::Failed(Tried::new(world.clock.now(), TryOutcome::Status(500))),
+        ..AcceptTarget::new("erp")
     };
     accept(&inbox, hookward_inbox::Accept { targets: vec![target], ..event("e2", &[]) });
     let erp = || inbox.stats().destinations.into_iter().find(|d| d.to == "erp").unwrap();

@@ -1,7 +1,7 @@
 //! A power cut: of each file only what was flushed is there.
 
 use crate::support::{World, accept, all, end, event, folder, run, seq, take};
-use hookward_inbox::{Disk, Inbox, State, System};
+use hookward_inbox::{Disk, EntryState, Inbox, System};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
@@ -115,7 +115,7 @@ fn steps(seed: u64) {
         let extra: Vec<&String> = found.difference(&kept).collect();
         assert!(extra.iter().all(|id| delivered.contains(*id)), "{what}: {extra:?}");
         for id in &dead {
-            assert_eq!(other.state("shop", id, "erp"), Some(State::Dead), "{what}");
+            assert_eq!(other.state("shop", id, "erp"), Some(EntryState::Dead), "{what}");
         }
         assert_eq!(other.is_paused("erp"), is_paused, "{what}");
     }

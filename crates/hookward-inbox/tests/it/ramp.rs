@@ -1,7 +1,7 @@
 //! A backlog does not trample a receiver that has just come back, and an outage is not hammered.
 
 use crate::support::{World, accept, end, event, take};
-use hookward_inbox::{Inbox, Outcome};
+use hookward_inbox::{Inbox, TryOutcome};
 
 fn backlog(world: &World) -> Inbox {
     let inbox = world.open();
@@ -66,7 +66,7 @@ fn a_live_success_counts_and_a_refusal_is_no_outage() {
         end(attempt, world.failed(503));
     }
     assert!(inbox.take_due(|to| if to == "erp" { 5 } else { 0 }).is_empty());
-    inbox.learn("erp", Outcome::Status(200));
+    inbox.learn("erp", TryOutcome::Status(200));
     let taken = inbox.take_due(|to| if to == "erp" { 5 } else { 0 });
     assert_eq!(taken.len(), 2);
     for attempt in taken {

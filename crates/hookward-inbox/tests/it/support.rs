@@ -1,8 +1,8 @@
 //! An inbox in a folder of its own, under a clock that the test sets.
 
 use hookward_inbox::{
-    Accept, AcceptError, Accepted, Attempt, Disk, Filter, Inbox, Listed, OnDead, OpenError,
-    Outcome, Policy, Recovery, Settings, Stored, Target, Tried,
+    Accept, AcceptError, AcceptTarget, Accepted, Attempt, Disk, Filter, Inbox, Listed, OnDead,
+    OpenError, Policy, Recovery, Settings, Stored, Tried, TryOutcome,
 };
 use std::path::Path;
 use std::sync::Arc;
@@ -74,7 +74,7 @@ impl World {
             min_free: self.min_free,
             segment_bytes: self.segment_bytes,
             keep_delivered: self.keep_delivered,
-            keys: hookward_inbox::Keys::new(&self.keys),
+            keys: hookward_inbox::CipherKeys::new(&self.keys),
             destinations: self
                 .destinations
                 .iter()
@@ -108,7 +108,7 @@ impl World {
     }
 
     pub(crate) fn failed(&self, status: u16) -> Tried {
-        Tried::new(self.clock.now(), Outcome::Status(status))
+        Tried::new(self.clock.now(), TryOutcome::Status(status))
     }
 }
 
@@ -126,7 +126,7 @@ pub(crate) fn event(id: &str, to: &[&str]) -> Accept {
         keys: vec![[1; 16], [2; 16]],
         head: format!("head of {id}").into(),
         body: format!("body of {id}").into(),
-        targets: to.iter().map(|to| Target::new(*to)).collect(),
+        targets: to.iter().map(|to| AcceptTarget::new(*to)).collect(),
         ..Accept::default()
     }
 }
@@ -183,7 +183,7 @@ pub(crate) fn deliver_due(inbox: &Inbox, now: u64) -> Vec<String> {
         }
         for mut attempt in taken {
             ids.push(attempt.read().unwrap().id);
-            end(attempt, Tried::new(now, Outcome::Status(200)));
+            end(attempt, Tried::new(now, TryOutcome::Status(200)));
         }
     }
 }

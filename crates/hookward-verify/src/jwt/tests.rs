@@ -137,7 +137,7 @@ fn a_public_key_is_never_taken_for_a_shared_secret() {
     let sender = jwt(&[JwtAlgorithm::Rs256]).with_secrets(&[&pem]);
     for secret in [pem.as_bytes(), pem.trim().as_bytes(), RS256_KEY.as_bytes()] {
         let signed = format!("{}.{JOE}", encoded(r#"{"alg":"HS256"}"#));
-        let mut hash = crate::keys::Running::hmac_sha256(secret).expect("a key");
+        let mut hash = crate::keys::RunningHash::hmac_sha256(secret).expect("a key");
         hash.update(signed.as_bytes());
         let token = format!("{signed}.{}", BASE64URL_NOPAD.encode(&hash.finish().into_bytes()));
         for keys in [sender.new_keys(), keys(&[&set(&[RS256_KEY])])] {

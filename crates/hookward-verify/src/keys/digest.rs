@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq as _;
 /// A hash under way. A keyed one is cloned from the state that holds the key, so that the key is
 /// not hashed again for each request.
 #[derive(Clone)]
-pub(crate) enum Running {
+pub(crate) enum RunningHash {
     HmacSha1(Hmac<Sha1>),
     HmacSha256(Hmac<Sha256>),
     HmacSha384(Box<Hmac<Sha384>>),
@@ -18,7 +18,7 @@ pub(crate) enum Running {
     Sha256(Sha256),
 }
 
-impl Running {
+impl RunningHash {
     pub(crate) fn hmac_sha1(key: &[u8]) -> Option<Self> {
         Hmac::new_from_slice(key).ok().map(Self::HmacSha1)
     }
@@ -68,7 +68,7 @@ impl Running {
 
 /// The SHA-256 of these bytes.
 pub(crate) fn sha256(bytes: &[u8]) -> Vec<u8> {
-    let mut hash = Running::sha256();
+    let mut hash = RunningHash::sha256();
     hash.update(bytes);
     hash.finish().into_bytes()
 }

@@ -7,7 +7,7 @@ mod digest;
 mod jwks;
 mod public;
 
-pub(crate) use digest::{Running, Tag, sha256};
+pub(crate) use digest::{RunningHash, Tag, sha256};
 pub use jwks::{KeySet, PublishedKey};
 pub use public::{Method, PublicKey};
 
@@ -56,7 +56,7 @@ pub struct Key {
 /// What compares a signature.
 pub(crate) enum Material {
     /// A hash under way that already holds the key; a plain hash holds none.
-    Hash(Running),
+    Hash(RunningHash),
     Ed25519(Box<ed25519_dalek::VerifyingKey>),
     Ecdsa(Box<p256::ecdsa::VerifyingKey>),
     /// A key that checks by the scheme's own method, and by one alone where `only` says so.
@@ -188,15 +188,15 @@ impl Key {
             Algorithm::HttpMessageSignatures if is_pem(text) => {
                 Material::Public { key: Arc::new(PublicKey::from_text(text)?), only: None }
             }
-            Algorithm::HmacSha1 => Material::hash(Running::hmac_sha1(&key()?))?,
+            Algorithm::HmacSha1 => Material::hash(RunningHash::hmac_sha1(&key()?))?,
             // A shared secret: public keys of RFC 9421 are PEM, see above.
             Algorithm::HmacSha256 | Algorithm::HttpMessageSignatures => {
-                Material::hash(Running::hmac_sha256(&key()?))?
+                Material::hash(RunningHash::hmac_sha256(&key()?))?
             }
-            Algorithm::HmacSha384 => Material::hash(Running::hmac_sha384(&key()?))?,
-            Algorithm::HmacSha512 => Material::hash(Running::hmac_sha512(&key()?))?,
-            Algorithm::Sha256 => Material::Hash(Running::sha256()),
-            Algorithm::Sha1 => Material::Hash(Running::sha1()),
+            Algorithm::HmacSha384 => Material::hash(RunningHash::hmac_sha384(&key()?))?,
+            Algorithm::HmacSha512 => Material::hash(RunningHash::hmac_sha512(&key()?))?,
+            Algorithm::Sha256 => Material::Hash(RunningHash::sha256()),
+            Algorithm::Sha1 => Material::Hash(RunningHash::sha1()),
             Algorithm::Ed25519 if is_pem(text) => {
                 Material::Ed25519(Box::new(ed25519_key(&ed25519_pem(text)?)?))
             }
@@ -204,7 +204,7 @@ impl Key {
             Algorithm::EcdsaP256Sha256 => Material::Ecdsa(Box::new(ecdsa_key(text)?)),
             Algorithm::Token => Material::Token(hash_token(&key()?)),
             Algorithm::Jwt if rule.token.algorithms == [JwtAlgorithm::Hs256] => {
-                Material::hash(Running::hmac_sha256(&key()?))?
+                Material::hash(RunningHash::hmac_sha256(&key()?))?
             }
             Algorithm::RsaSha1 | Algorithm::RsaSha256 if rule.certificate.is_some() => {
                 Material::Elsewhere
@@ -228,14 +228,14 @@ impl Key {
 }
 
 impl Material {
-    fn hash(running: Option<Running>) -> Result<Self, &'static str> {
+    fn hash(running: Option<RunningHash>) -> Result<Self, &'static str> {
         running.map(Self::Hash).ok_or("is of a length that the algorithm does not take")
     }
 }
 
 /// What a token is compared by.
 pub(crate) fn hash_token(token: &[u8]) -> Tag {
-    let mut hash = Running::sha256();
+    let mut hash = RunningHash::sha256();
     hash.update(token);
     hash.finish()
 }

@@ -32,7 +32,7 @@ const MOST_COMPONENTS: usize = 64;
 
 /// Reads `Signature-Input`; `None` where it is not of the form.
 pub(super) fn inputs_of(text: &str) -> Option<Vec<Input>> {
-    let mut reader = Reader { rest: text.trim_matches([' ', '\t']) };
+    let mut reader = FieldReader { rest: text.trim_matches([' ', '\t']) };
     let mut all: Vec<Input> = Vec::new();
     loop {
         let label = reader.key()?.to_owned();
@@ -72,7 +72,7 @@ pub(super) fn inputs_of(text: &str) -> Option<Vec<Input>> {
 
 /// Reads a dictionary of byte sequences: `Signature`, `Content-Digest`.
 pub(super) fn signatures_of(text: &str) -> Option<Vec<(String, Vec<u8>)>> {
-    let mut reader = Reader { rest: text.trim_matches([' ', '\t']) };
+    let mut reader = FieldReader { rest: text.trim_matches([' ', '\t']) };
     let mut all: Vec<(String, Vec<u8>)> = Vec::new();
     loop {
         let label = reader.key()?.to_owned();
@@ -96,11 +96,11 @@ enum Bare {
     Other,
 }
 
-struct Reader<'t> {
+struct FieldReader<'t> {
     rest: &'t str,
 }
 
-impl<'t> Reader<'t> {
+impl<'t> FieldReader<'t> {
     fn take(&mut self, wanted: char) -> Option<()> {
         self.rest = self.rest.strip_prefix(wanted)?;
         Some(())

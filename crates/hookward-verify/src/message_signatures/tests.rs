@@ -111,7 +111,7 @@ fn what_the_configuration_names_has_to_be_covered() {
 fn signed(components: &str, parameters: &str, base: &str) -> (String, String) {
     let secret = data_encoding::BASE64.decode(SHARED.as_bytes()).expect("base64");
     let input = format!("({components}){parameters}");
-    let mut hash = crate::keys::Running::hmac_sha256(&secret).expect("a key");
+    let mut hash = crate::keys::RunningHash::hmac_sha256(&secret).expect("a key");
     hash.update(format!("{base}\"@signature-params\": {input}").as_bytes());
     let signature = data_encoding::BASE64.encode(&hash.finish().into_bytes());
     (format!("s={input}"), format!("s=:{signature}:"))

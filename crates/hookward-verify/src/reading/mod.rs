@@ -12,10 +12,10 @@ mod template;
 use crate::presets;
 use crate::scheme::Scheme;
 use hookward_settings::NoSecrets;
-use hookward_settings::document::{self, Table, Value};
+use hookward_settings::document::{self, DocumentTable, Value};
 use hookward_settings::keys::{TableKeys, optional, required};
-use hookward_settings::part::Part;
-use hookward_settings::problem::{Place, Problem, nearest};
+use hookward_settings::part::ConfigPart;
+use hookward_settings::problem::{Problem, TextPlace, nearest};
 use hookward_settings::reading::{Reading, TableReader};
 use std::path::Path;
 
@@ -137,10 +137,10 @@ impl Scheme {
     }
 }
 
-fn read(tables: &Table, file: &str) -> Result<Scheme, SchemeError> {
+fn read(tables: &DocumentTable, file: &str) -> Result<Scheme, SchemeError> {
     // A scheme has no secrets to read.
-    let reading = Reading::new(file, Path::new(""), &NoSecrets, Part::Whole);
-    let owner = TableReader::open(&reading, String::new(), Place::default(), tables, &KEYS);
+    let reading = Reading::new(file, Path::new(""), &NoSecrets, ConfigPart::Whole);
+    let owner = TableReader::open(&reading, String::new(), TextPlace::default(), tables, &KEYS);
     match scheme::read(&owner) {
         (Some(scheme), _) if !reading.has_errors() => Ok(scheme),
         _ => Err(reading.into_problems().into()),

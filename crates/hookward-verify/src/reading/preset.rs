@@ -1,8 +1,8 @@
 //! The facts that a preset lays under a source.
 
 use crate::presets::{self, Confidence};
-use hookward_settings::document::{self, Table, Value};
-use hookward_settings::problem::Place;
+use hookward_settings::document::{self, DocumentTable, Value};
+use hookward_settings::problem::TextPlace;
 use std::time::Duration;
 
 /// A preset, read.
@@ -10,7 +10,7 @@ pub struct PresetFacts {
     /// Its name.
     pub name: &'static str,
     /// The tables of a source.
-    tables: Table,
+    tables: DocumentTable,
     /// How long its sender goes on retrying, if that is known.
     pub retry_horizon: Option<Duration>,
     /// The largest body that its sender makes, in bytes, if that is known.
@@ -38,7 +38,7 @@ pub fn find(name: &str) -> Option<PresetFacts> {
 
 /// Lays a preset's tables under those of a source. What the source states wins key by key; one of
 /// two keys that exclude each other takes the place of the preset's other one.
-pub fn underlay(source: &mut Table, preset: &PresetFacts, header: Place) {
+pub fn underlay(source: &mut DocumentTable, preset: &PresetFacts, header: TextPlace) {
     let mut under = preset.tables.clone();
     let states = |name: &str| match source.get("signature").map(|node| &node.value) {
         Some(Value::Table(own)) => own.get(name).is_some(),

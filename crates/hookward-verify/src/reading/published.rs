@@ -7,84 +7,84 @@ use crate::scheme::{
     TimestampPlace, TokenRule,
 };
 use hookward_settings::document::Value;
-use hookward_settings::keys::{Key, TableKeys, key, optional};
+use hookward_settings::keys::{KeyDeclaration, TableKeys, key, optional};
 use hookward_settings::reading::{Item, TableReader};
 use hookward_settings::secrets::{file_path, plain};
-use hookward_settings::value::{Fault, Form};
+use hookward_settings::value::{Form, FormFault};
 use std::sync::Arc;
 
-pub(super) const JWT_ALGORITHMS: Key = optional(
+pub(super) const JWT_ALGORITHMS: KeyDeclaration = optional(
     "jwt_algorithms",
     "list of words",
     "it has to be there with `algorithm = \"jwt\"`",
     "What the `alg` of a token may be, for `algorithm = \"jwt\"`: `RS256`, `PS256`, `ES256`, `EdDSA`; \
      `HS256` alone, with a shared secret. It is never taken from the token.",
 );
-pub(super) const AUDIENCE: Key = optional(
+pub(super) const AUDIENCE: KeyDeclaration = optional(
     "audience",
     "text or list of texts",
     "any audience",
     "What the `aud` of a token has to name.",
 );
-pub(super) const ISSUER: Key = optional(
+pub(super) const ISSUER: KeyDeclaration = optional(
     "issuer",
     "text or list of texts",
     "any issuer",
     "What the `iss` of a token has to be.",
 );
-pub(super) const CLAIMS: Key = key(
+pub(super) const CLAIMS: KeyDeclaration = key(
     "claims",
     "table of texts",
     "{}",
     "Claims that must have this value, or one of a list. A name that begins with `/` is a JSON Pointer \
      into the token's payload or, without a token, into the signed body.",
 );
-pub(super) const BODY_CLAIM: Key = optional(
+pub(super) const BODY_CLAIM: KeyDeclaration = optional(
     "body_claim",
     "text",
     "the token says nothing of the body",
     "The claim that holds the SHA-256 of the body, as `encoding` says.",
 );
-pub(super) const TOKEN_FROM: Key = optional(
+pub(super) const TOKEN_FROM: KeyDeclaration = optional(
     "token_from",
     "place",
     "`header`, else `Authorization` after `Bearer `",
     "Where the token is: `json:/POINTER` or `header:NAME`.",
 );
-pub(super) const X5C_ROOT: Key = optional(
+pub(super) const X5C_ROOT: KeyDeclaration = optional(
     "x5c_root",
     "path",
     "the token brings no certificates",
     "The certificate (PEM or DER) that the chain in the token's `x5c` has to end at.",
 );
-pub(super) const X5C_MARKERS: Key = optional(
+pub(super) const X5C_MARKERS: KeyDeclaration = optional(
     "x5c_markers",
     "list of texts",
     "no marks are asked for",
     "Two object identifiers: the extension that the token's certificate must carry, and that of the \
      one above it.",
 );
-pub(super) const COMPONENTS: Key = optional(
+pub(super) const COMPONENTS: KeyDeclaration = optional(
     "components",
     "list of texts",
     "it has to be there with `algorithm = \"http-message-signatures\"`",
     "What a signature of RFC 9421 has to cover: `@method`, `@target-uri`, `@authority`, `@path`, `@query`, \
      `content-digest`, names of headers.",
 );
-pub(super) const KEY_URL: Key = optional(
+pub(super) const KEY_URL: KeyDeclaration = optional(
     "key_url",
     "place",
     "the key is among the secrets",
     "Where the request names the URL of its certificate: `json:/POINTER` or `header:NAME`.",
 );
-pub(super) const KEY_HOSTS: Key = optional(
+pub(super) const KEY_HOSTS: KeyDeclaration = optional(
     "key_hosts",
     "list of hosts",
     "`key_url` is left out",
     "The hosts that the URL may name, with a port if it is not 443; `*` stands for three or more \
      letters, digits or hyphens of one label.",
 );
-pub(super) const KEY_PATH: Key = optional(
+pub(super) const KEY_PATH: KeyDeclaration = optional(
     "key_path",
     "path",
     "`key_url` is left out",
@@ -280,8 +280,8 @@ impl Form for HostPattern {
     const NAME: &'static str = "a host";
     const ALLOWED: &'static str = "a host as \"sns.*.amazonaws.com\" or \"keys.example.com:8443\"";
 
-    fn parse(text: &str) -> Result<Self, Fault> {
-        Self::parse(text).map_err(Fault::from)
+    fn parse(text: &str) -> Result<Self, FormFault> {
+        Self::parse(text).map_err(FormFault::from)
     }
 }
 
@@ -289,7 +289,7 @@ impl Form for PathPattern {
     const NAME: &'static str = "a path";
     const ALLOWED: &'static str = "a path as \"/SimpleNotificationService-*.pem\"";
 
-    fn parse(text: &str) -> Result<Self, Fault> {
-        Self::parse(text).map_err(Fault::from)
+    fn parse(text: &str) -> Result<Self, FormFault> {
+        Self::parse(text).map_err(FormFault::from)
     }
 }

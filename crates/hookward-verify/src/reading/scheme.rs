@@ -10,8 +10,8 @@ use crate::scheme::{
 use hookward_settings::keys::{TableKeys, key, optional, required};
 use hookward_settings::problem::Severity;
 use hookward_settings::reading::{Item, TableReader};
-use hookward_settings::secrets::{self, Found};
-use hookward_settings::value::{Form, Span};
+use hookward_settings::secrets::{self, FoundSecret};
+use hookward_settings::value::{Form, PossiblyZero};
 use http::HeaderName;
 use std::time::Duration;
 
@@ -405,12 +405,12 @@ fn timestamp(table: &TableReader<'_>, default: Option<TimestampPlace>) -> Option
     };
     let format = table.get("format").map(|item| item.choice(&TimeFormat::NAMES));
     let max_age = table.get("max_age").map(|item| max_age(&item));
-    let max_ahead = table.get("max_ahead").map(|item| item.form::<Span>());
+    let max_ahead = table.get("max_ahead").map(|item| item.form::<PossiblyZero>());
     Some(TimestampRule {
         from: from?,
         format: format.unwrap_or(Some(TimeFormat::Unix))?,
         max_age: max_age.unwrap_or(Some(Some(Duration::from_mins(5))))?,
-        max_ahead: max_ahead.unwrap_or(Some(Span(Duration::from_mins(1))))?.0,
+        max_ahead: max_ahead.unwrap_or(Some(PossiblyZero(Duration::from_mins(1))))?.0,
     })
 }
 
@@ -458,8 +458,8 @@ fn handshake(table: &TableReader<'_>) -> Option<(Handshake, Option<String>)> {
     let token = table.get_hidden("verify_token").map(|item| secrets::read(&item));
     let (verify_token, unreadable) = match token {
         None => (None, None),
-        Some(Some(Found::Secret(secret))) => (Some(secret), None),
-        Some(Some(Found::Unreadable(why))) => {
+        Some(Some(FoundSecret::Secret(secret))) => (Some(secret), None),
+        Some(Some(FoundSecret::Unreadable(why))) => {
             (None, Some(format!("handshake.verify_token: {why}")))
         }
         Some(None) => return None,

@@ -4,7 +4,7 @@
 
 use crate::scheme::{Part, Place, Template, TimestampPlace};
 use hookward_settings::problem::nearest;
-use hookward_settings::value::{Fault, Form};
+use hookward_settings::value::{Form, FormFault};
 use http::HeaderName;
 
 impl Form for Template {
@@ -12,15 +12,15 @@ impl Form for Template {
     const ALLOWED: &'static str = "text with {body}, {timestamp}, {secret}, {header:NAME}, {json:/POINTER}, \
          {json-raw:/POINTER}, {method}, {url}, {url:any-port}, {url:decoded}, {path}, {query}, {query:NAME}, {form}, {listed:PREFIX}, {crc32}, {sns}, {lower:…}";
 
-    fn parse(text: &str) -> Result<Self, Fault> {
+    fn parse(text: &str) -> Result<Self, FormFault> {
         let template = Self::parse(text).map_err(|what| {
             let unknown = unknown_holes(text).next();
             let suggestion = unknown.and_then(near_hole).map(|near| format!("{{{near}}}"));
             match unknown {
                 Some(hole) if suggestion.is_some() => {
-                    Fault { what: format!("{{{hole}}} is no placeholder"), suggestion }
+                    FormFault { what: format!("{{{hole}}} is no placeholder"), suggestion }
                 }
-                _ => Fault::from(what),
+                _ => FormFault::from(what),
             }
         })?;
         if template.0.is_empty() {
@@ -31,7 +31,7 @@ impl Form for Template {
                 && let Some(hole) = holes(literal).find(|hole| Self::parse(&braced(hole)).is_ok())
             {
                 let what = format!("{{{{{hole}}}}} stands for the letters {{{hole}}}");
-                return Err(Fault { what, suggestion: Some(braced(hole)) });
+                return Err(FormFault { what, suggestion: Some(braced(hole)) });
             }
         }
         Ok(template)
@@ -74,10 +74,10 @@ impl Form for Place {
     const ALLOWED: &'static str = "header:NAME, json:/POINTER, claim:/POINTER, body-sha256, or several of them as \
                                    {header:NAME}:{json:/POINTER}";
 
-    fn parse(text: &str) -> Result<Self, Fault> {
+    fn parse(text: &str) -> Result<Self, FormFault> {
         Self::parse(text).map_err(|what| {
             if text.contains(['{', '}']) {
-                return Fault::from(what);
+                return FormFault::from(what);
             }
             let kinds = ["header", "json", "claim"];
             no_place(near_place(text, &kinds).or_else(|| nearest(text, ["body-sha256"])))
@@ -90,14 +90,14 @@ impl Form for TimestampPlace {
     const ALLOWED: &'static str =
         "header:NAME, item:PREFIX, item:#INDEX, json:/POINTER, claim:/POINTER";
 
-    fn parse(text: &str) -> Result<Self, Fault> {
+    fn parse(text: &str) -> Result<Self, FormFault> {
         Self::parse(text)
             .map_err(|_| no_place(near_place(text, &["header", "json", "item", "claim"])))
     }
 }
 
-fn no_place(near: Option<String>) -> Fault {
-    Fault { what: "not a place".to_owned(), suggestion: near.map(|near| format!("\"{near}\"")) }
+fn no_place(near: Option<String>) -> FormFault {
+    FormFault { what: "not a place".to_owned(), suggestion: near.map(|near| format!("\"{near}\"")) }
 }
 
 /// How a place was probably meant: `/id` and `X-Id` name one, without saying of what kind.

@@ -1,7 +1,7 @@
 //! Tokens as a sender would make them.
 
 use super::{SignError, SignRequest, Signed, SigningKey, insert, rsa, sample};
-use crate::keys::{Running, sha256};
+use crate::keys::{RunningHash, sha256};
 use crate::scheme::{JwtAlgorithm, Place, TimeFormat, TimestampPlace};
 use crate::sender::Sender;
 use crate::verify::encode_signature;
@@ -111,7 +111,7 @@ fn put(within: &mut Value, names: &[String], value: Value) {
 fn make(algorithm: JwtAlgorithm, key: &SigningKey<'_>, text: &[u8]) -> Result<Vec<u8>, SignError> {
     let private = match (key, algorithm) {
         (SigningKey::Shared(secret), JwtAlgorithm::Hs256) => {
-            let mut hash = Running::hmac_sha256(secret.text.expose())
+            let mut hash = RunningHash::hmac_sha256(secret.text.expose())
                 .ok_or(SignError::Key("is no key of HS256"))?;
             hash.update(text);
             return Ok(hash.finish().into_bytes());

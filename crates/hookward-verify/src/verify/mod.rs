@@ -32,7 +32,7 @@ pub(crate) use texts::signed_text;
 
 use crate::fault::Fault;
 use crate::jwt;
-use crate::keys::{Key, Keys, Method, Running};
+use crate::keys::{Key, Keys, Method, RunningHash};
 use crate::message_signatures;
 use crate::request::Request;
 use crate::scheme::{Algorithm, SignatureRule};
@@ -147,20 +147,20 @@ pub struct SignatureCheck<'a> {
     source: &'a Sender,
     keys: &'a Keys,
     head: Request<'a>,
-    state: State<'a>,
+    state: CheckState<'a>,
 }
 
-enum State<'a> {
+enum CheckState<'a> {
     /// The rule cannot be read without the body, or it is cheaper to wait for it.
     Waiting,
     /// The body is hashed for each key as it arrives.
-    Hashing { reading: Reading<'a>, hashes: Vec<Running>, seen_bytes: usize },
+    Hashing { reading: SignatureReading<'a>, hashes: Vec<RunningHash>, seen_bytes: usize },
     /// The head alone decides.
     Refused(Fault),
 }
 
 /// What a request says about its signature, before any of it is checked.
-pub(crate) struct Reading<'a> {
+pub(crate) struct SignatureReading<'a> {
     /// Every signature that decodes; never empty.
     signatures: Vec<Vec<u8>>,
     /// The text that was signed.
@@ -193,16 +193,17 @@ impl<'a> SignatureCheck<'a> {
     /// [`Fault::SecretUnavailable`]: there is no key to check with, so the body need not be read.
     pub fn begin(source: &'a Sender, head: Request<'a>) -> Result<Self, Fault> {
         let keys = source.ready_keys()?;
-        let state = match Inputs::of_head(source, head).map(|inputs| Reading::of(&inputs)) {
-            None => State::Waiting,
-            Some(Err(fault)) => State::Refused(fault),
+        let state = match Inputs::of_head(source, head).map(|inputs| SignatureReading::of(&inputs))
+        {
+            None => CheckState::Waiting,
+            Some(Err(fault)) => CheckState::Refused(fault),
             Some(Ok(reading)) => {
                 let bodies = reading.pieces.iter().filter(|piece| **piece == Piece::Body).count();
                 let hashes = match bodies {
                     1 => keys.iter().filter_map(|key| key.begin(&reading.pieces)).collect(),
                     _ => Vec::new(),
                 };
-                State::Hashing { reading, hashes, seen_bytes: 0 }
+                CheckState::Hashing { reading, hashes, seen_bytes: 0 }
             }
         };
         Ok(Self { source, keys, head, state })
@@ -210,7 +211,7 @@ impl<'a> SignatureCheck<'a> {
 
     /// Takes the next bytes of the body.
     pub fn update(&mut self, chunk: &[u8]) {
-        if let State::Hashing { hashes, seen_bytes, .. } = &mut self.state {
+        if let CheckState::Hashing { hashes, seen_bytes, .. } = &mut self.state {
             *seen_bytes += chunk.len();
             for hash in hashes {
                 hash.update(chunk);
@@ -226,12 +227,12 @@ impl<'a> SignatureCheck<'a> {
     pub fn finish(self, body: &[u8]) -> Result<Genuine, Fault> {
         let Self { source, keys, head, state } = self;
         match state {
-            State::Refused(fault) => Err(fault),
-            State::Hashing { reading, hashes, seen_bytes } => {
+            CheckState::Refused(fault) => Err(fault),
+            CheckState::Hashing { reading, hashes, seen_bytes } => {
                 let fed = (seen_bytes == body.len()).then_some(hashes);
                 reading.judge(keys, fed.unwrap_or_default(), body)
             }
-            State::Waiting => check(source, keys, head, body),
+            CheckState::Waiting => check(source, keys, head, body),
         }
     }
 }
@@ -275,13 +276,13 @@ pub(crate) fn check(
         }
         _ => {}
     }
-    let genuine = Reading::of(&inputs)?.judge(keys, Vec::new(), body)?;
+    let genuine = SignatureReading::of(&inputs)?.judge(keys, Vec::new(), body)?;
     signed::members_are_right(source, body)?;
     elements::further_tokens_are_right(source, keys, body)?;
     Ok(genuine)
 }
 
-impl<'a> Reading<'a> {
+impl<'a> SignatureReading<'a> {
     /// Reads signatures, timestamp and signed text, in the order in which a fault is told.
     pub(crate) fn of(inputs: &Inputs<'a>) -> Result<Self, Fault> {
         let scheme = &inputs.source.scheme;
@@ -331,7 +332,7 @@ impl<'a> Reading<'a> {
 
     /// Tries every key on every signature. `fed` are the keys' hashes that have taken the body, in
     /// the order of the keys; empty where none have.
-    fn judge(self, keys: &Keys, fed: Vec<Running>, body: &[u8]) -> Result<Genuine, Fault> {
+    fn judge(self, keys: &Keys, fed: Vec<RunningHash>, body: &[u8]) -> Result<Genuine, Fault> {
         let mut fed = fed.into_iter();
         let mut matched = None;
         // No early end: how long it takes does not tell which secret or signature was the one.
@@ -359,7 +360,7 @@ impl<'a> Reading<'a> {
     }
 
     /// Whether this key made one of the signatures, all of them having been compared.
-    fn has_match(&self, key: &Key, fed: Option<Running>, body: &[u8]) -> bool {
+    fn has_match(&self, key: &Key, fed: Option<RunningHash>, body: &[u8]) -> bool {
         let signed = key.signed(self.method, fed, &self.pieces, body);
         let other =
             self.other_pieces.as_deref().map(|pieces| key.signed(self.method, None, pieces, body));

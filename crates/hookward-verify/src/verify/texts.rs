@@ -1,13 +1,13 @@
 //! Signed texts in a key's hands: hashed or put together, and compared with signatures.
 
 use super::signed::Piece;
-use crate::keys::{Key, Material, Method, PublicKey, Running, Tag, hash_token};
+use crate::keys::{Key, Material, Method, PublicKey, RunningHash, Tag, hash_token};
 use ed25519_dalek::Signature as Ed25519Signature;
 use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
 use std::borrow::Cow;
 
 /// A text as one key has signed it, hashed once for all signatures that are compared with it.
-pub(crate) enum Signed<'k> {
+pub(crate) enum HashedText<'k> {
     Tag(Tag),
     Token(&'k Tag),
     Ed25519 {
@@ -27,7 +27,7 @@ pub(crate) enum Signed<'k> {
     Nothing,
 }
 
-impl Signed<'_> {
+impl HashedText<'_> {
     /// Whether the key made this signature of the text.
     pub(crate) fn matches(&self, signature: &[u8]) -> bool {
         match self {
@@ -47,10 +47,10 @@ impl Signed<'_> {
 
 impl Key {
     /// The hash that this key starts with, if its algorithm hashes.
-    pub(crate) fn fresh(&self) -> Option<Running> {
+    pub(crate) fn fresh(&self) -> Option<RunningHash> {
         match &self.material {
             Material::Hash(running) => Some(running.clone()),
-            Material::Ecdsa(_) => Some(Running::sha256()),
+            Material::Ecdsa(_) => Some(RunningHash::sha256()),
             Material::Ed25519(_)
             | Material::Token(_)
             | Material::Public { .. }
@@ -59,7 +59,7 @@ impl Key {
     }
 
     /// A hash that has taken everything before the body.
-    pub(super) fn begin(&self, pieces: &[Piece<'_>]) -> Option<Running> {
+    pub(super) fn begin(&self, pieces: &[Piece<'_>]) -> Option<RunningHash> {
         let mut running = self.fresh()?;
         for piece in pieces.iter().take_while(|piece| **piece != Piece::Body) {
             running.update(self.bytes_of(piece, &[]));
@@ -68,11 +68,11 @@ impl Key {
     }
 
     /// A hash that has taken the whole text: what remains after the body, or all of it.
-    fn finish(&self, fed: Option<Running>, pieces: &[Piece<'_>], body: &[u8]) -> Running {
+    fn finish(&self, fed: Option<RunningHash>, pieces: &[Piece<'_>], body: &[u8]) -> RunningHash {
         let body_at = pieces.iter().position(|piece| *piece == Piece::Body);
         let (mut running, rest) = match (fed, body_at) {
             (Some(fed), Some(at)) => (fed, pieces.get(at + 1..).unwrap_or_default()),
-            _ => (self.fresh().unwrap_or_else(Running::sha256), pieces),
+            _ => (self.fresh().unwrap_or_else(RunningHash::sha256), pieces),
         };
         for piece in rest {
             running.update(self.bytes_of(piece, body));
@@ -84,25 +84,26 @@ impl Key {
     pub(crate) fn signed<'k>(
         &'k self,
         method: Option<Method>,
-        fed: Option<Running>,
+        fed: Option<RunningHash>,
         pieces: &'k [Piece<'_>],
         body: &'k [u8],
-    ) -> Signed<'k> {
+    ) -> HashedText<'k> {
         match &self.material {
-            Material::Hash(_) => Signed::Tag(self.finish(fed, pieces, body).finish()),
-            Material::Token(token) => Signed::Token(token),
+            Material::Hash(_) => HashedText::Tag(self.finish(fed, pieces, body).finish()),
+            Material::Token(token) => HashedText::Token(token),
             Material::Ed25519(public) => {
-                Signed::Ed25519 { public, text: self.signed_text(pieces, body) }
+                HashedText::Ed25519 { public, text: self.signed_text(pieces, body) }
             }
-            Material::Public { key, only } => Signed::Public {
+            Material::Public { key, only } => HashedText::Public {
                 key,
                 method: method.filter(|method| only.is_none_or(|only| only == *method)),
                 text: self.signed_text(pieces, body),
             },
-            Material::Elsewhere => Signed::Nothing,
-            Material::Ecdsa(public) => {
-                Signed::Ecdsa { public, hash: self.finish(fed, pieces, body).finish().into_bytes() }
-            }
+            Material::Elsewhere => HashedText::Nothing,
+            Material::Ecdsa(public) => HashedText::Ecdsa {
+                public,
+                hash: self.finish(fed, pieces, body).finish().into_bytes(),
+            },
         }
     }
 

@@ -10,10 +10,10 @@ pub(crate) use upstreams::{Act, Latch, answer, status};
 
 use crate::config::Config;
 use crate::config::tests::TestSecrets;
-use crate::delivery::gate::{Gate, Snapshot};
+use crate::delivery::gate::{SharedState, Snapshot};
 use crate::delivery::lifecycle;
 use crate::telemetry::metrics::Metrics;
-use hookward_claims::{ClaimStore, Claims, Fence, Intent, Key, MemoryStore, Standing, Target};
+use hookward_claims::{ClaimKey, ClaimStore, Claims, Fence, Intent, MemoryStore, Standing, Target};
 use hookward_time::{Clock, ManualClock, UnixMillis};
 use hookward_verify::sign::{SignRequest, SigningKey, sign};
 use std::path::Path;
@@ -55,7 +55,7 @@ pub(crate) fn envelope(id: &str, kind: &str, at: UnixMillis) -> String {
 /// Everything around one gate.
 #[derive(Clone)]
 pub(crate) struct Stage {
-    pub(crate) gate: Arc<Gate>,
+    pub(crate) gate: Arc<SharedState>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) store: Arc<Watched>,
     pub(crate) upstreams: Arc<Upstreams>,
@@ -71,7 +71,7 @@ impl Stage {
         let metrics = Arc::new(Metrics::new().unwrap());
         let upstreams = Arc::new(Upstreams::default());
         let snapshot = Snapshot::new(config(toml), &upstreams, &metrics, &shared, None);
-        let gate = Arc::new(Gate::new(shared, metrics, claims, snapshot));
+        let gate = Arc::new(SharedState::new(shared, metrics, claims, snapshot));
         Self { gate, clock, store, upstreams }
     }
 
@@ -127,7 +127,7 @@ impl Stage {
 
     /// How the event stands with `erp`.
     pub(crate) async fn standing(&self, event_id: &str) -> Standing {
-        let key = Key::of(&"shop".into(), &event_id.into(), &"erp".into());
+        let key = ClaimKey::of(&"shop".into(), &event_id.into(), &"erp".into());
         let target = Target { key, alias: None, lease: Duration::ZERO, ttl: Duration::ZERO };
         let targets = [target];
         let looked = self.store.inner.claim(&targets, Fence(0), Intent::Look, Duration::MAX);

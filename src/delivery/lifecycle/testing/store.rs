@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use hookward_claims::{
-    ClaimStore, Counters, Fence, Health, Intent, Key, MemoryStore, Settled, Standing, StoreError,
-    Target, Verdict,
+    ClaimKey, ClaimStore, Counters, Fence, Health, Intent, MemoryStore, Settled, Standing,
+    StoreError, Target, Verdict,
 };
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -73,7 +73,7 @@ impl ClaimStore for Watched {
 
     async fn settle(
         &self,
-        key: Key,
+        key: ClaimKey,
         fence: Fence,
         verdict: &Verdict,
         within: Duration,
@@ -82,7 +82,7 @@ impl ClaimStore for Watched {
         self.inner.settle(key, fence, verdict, within).await
     }
 
-    async fn forget(&self, key: Key, within: Duration) -> Result<Standing, StoreError> {
+    async fn forget(&self, key: ClaimKey, within: Duration) -> Result<Standing, StoreError> {
         self.state()?;
         self.inner.forget(key, within).await
     }

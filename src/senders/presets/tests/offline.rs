@@ -4,8 +4,8 @@
 use super::deliveries::{Delivery, signable};
 use crate::config::{Config, SecretReader};
 use crate::outcome::Reason;
-use crate::senders::discover::{Names, discover};
-use crate::senders::explain::{Question, Verdict};
+use crate::senders::discover::{MemberNames, discover};
+use crate::senders::explain::{Judgement, Question};
 use hookward_secret::Secret;
 use hookward_verify::scheme::Place;
 use hookward_verify::verify::verify;
@@ -34,7 +34,7 @@ fn every_preset_is_discovered_from_one_delivery() {
             host.clone_into(&mut head.host);
         }
         let secret = &source.sender.secrets[0].text;
-        let names = Names { source: "found", variable: "S" };
+        let names = MemberNames { source: "found", variable: "S" };
         let table = discover(head, body, secret, names)
             .unwrap_or_else(|| panic!("{}: not discovered", preset.name))
             .table;
@@ -61,7 +61,7 @@ fn an_explanation_agrees_with_the_judgement_of_every_preset() {
         if source.sender.scheme.timestamp.is_some() && routed {
             let late = now.plus(Duration::from_hours(24 * 365));
             let told = Question { at: late, ..question }.explain();
-            let expired = Verdict::Refused(Reason::TimestampTooOld);
+            let expired = Judgement::Refused(Reason::TimestampTooOld);
             assert_eq!(told.verdict, expired, "{}: {told}", preset.name);
         }
     }
