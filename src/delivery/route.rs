@@ -3,6 +3,7 @@
 //! Owns the glob of a route's `events` and the rule "first match wins". Knows nothing of
 //! signatures, claims or HTTP.
 
+pub use hookward_inbox::OnDead;
 pub use hookward_names::UpstreamName;
 
 use hookward_verify::scheme::Place;
@@ -36,16 +37,6 @@ pub enum DeliveryMode {
     Spill,
     /// Stored first, delivered in the background.
     Queued,
-}
-
-/// What a dead event does to those behind it in its order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnDead {
-    /// They go on.
-    #[default]
-    Skip,
-    /// They wait until it is replayed or discarded.
-    Hold,
 }
 
 impl Route {

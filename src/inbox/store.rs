@@ -81,10 +81,7 @@ impl InboxStore {
             ttl: what.ttl,
             keys: Vec::new(),
             order_key: what.order_key,
-            on_dead: match what.on_dead {
-                OnDead::Skip => hookward_inbox::OnDead::Skip,
-                OnDead::Hold => hookward_inbox::OnDead::Hold,
-            },
+            on_dead: what.on_dead,
             head: what.head.encode(),
             body: what.body,
             targets: what.targets,
