@@ -244,11 +244,11 @@ impl Target {
 }
 
 impl Shard {
-    /// Notes the name that a copy of what is held came with.
+    /// Notes the name that a copy of what is held came with. A hold that has lapsed takes no more:
+    /// its event is absent for everybody but the holder.
     fn note_alias(&mut self, target: &Target, now: Duration) {
-        let (Some(alias), Some(held)) = (target.alias, self.held.get_mut(&target.key)) else {
-            return;
-        };
+        let held = self.held.get_mut(&target.key).filter(|held| held.until > now);
+        let (Some(alias), Some(held)) = (target.alias, held) else { return };
         let until = target.alias_until(now);
         if let Some(known) = held.aliases.iter_mut().find(|(known, _)| *known == alias) {
             known.1 = until;
