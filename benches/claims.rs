@@ -11,8 +11,8 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use hookward_claims::{
-    ClaimRequest, ClaimStore, ClaimTerms, Claimable, Claims, DiskStore, Ending, Hold, Intent,
-    MemoryStore, RedisStore,
+    ClaimRequest, ClaimStore, ClaimTerms, Claimable, Claims, DiskStore, Hold, Intent, MemoryStore,
+    RedisStore,
 };
 use hookward_names::{EventId, SourceName, UpstreamName};
 use hookward_secret::Secret;
@@ -73,7 +73,7 @@ async fn deliver(claims: Arc<Claims<()>>, count: u64) {
         };
         for hold in claims.take(ClaimRequest::of(&event, terms)).await.expect("the store answers") {
             if let Hold::Won(claim) = hold {
-                claim.settle(Ending::Delivered, "", Arc::new(())).await;
+                claim.delivered(Arc::new(())).await;
             }
         }
     }

@@ -3,8 +3,10 @@
 use crate::outcome::{Outcome, Reason, Refusal};
 use crate::upstream::{ReplyBody, UpstreamAnswer};
 use bytes::Bytes;
+use hookward_claims::Claim;
 use hookward_verify::handshake::Reply;
 use http::{HeaderMap, HeaderValue, header};
+use std::sync::Arc;
 
 /// The answer to one request; `proxy::respond` turns it into bytes.
 #[derive(Debug)]
@@ -61,11 +63,19 @@ impl From<Success> for Outcome {
 }
 
 impl Answer {
-    /// A good end without a body. What did not end well has a reason:
+    /// A good end without a body.
+    ///
+    /// ```
+    /// use hookward::delivery::answer::{Answer, Success};
+    /// let answer = Answer::empty(Success::Delivered, 200);
+    /// ```
+    ///
+    /// What did not end well has a reason, and only [`refused`](Self::refused) makes it:
     ///
     /// ```compile_fail,E0308
-    /// use hookward::{answer::Answer, outcome::Outcome};
-    /// let answer = Answer::empty(Success::Rejected, 200);
+    /// use hookward::delivery::answer::{Answer, Success};
+    /// use hookward::outcome::Outcome;
+    /// let answer = Answer::empty(Outcome::Rejected, 200);
     /// ```
     #[must_use]
     pub fn empty(success: Success, status: u16) -> Self {
@@ -156,6 +166,8 @@ pub enum DestinationOutcome {
     Stored,
     /// It did not accept the event.
     Failed(Refusal),
+    /// The request was sent whole, and nothing valid came back: it may have accepted the event.
+    Uncertain(Refusal),
 }
 
 impl DestinationOutcome {
@@ -174,6 +186,19 @@ impl DestinationOutcome {
             Self::Queued => Self::Queued,
             Self::Stored => Self::Stored,
             Self::Failed(refusal) => Self::Failed(refusal.clone()),
+            Self::Uncertain(refusal) => Self::Uncertain(refusal.clone()),
+        }
+    }
+
+    /// Ends the claim that it was met under.
+    pub async fn settle(&self, claim: Claim<Self>) {
+        let result = Arc::new(self.copy());
+        match self {
+            Self::Accepted(_) => claim.delivered(result).await,
+            Self::Uncertain(_) => claim.uncertain(self.note(), result).await,
+            Self::Queued | Self::Stored | Self::Failed(_) => {
+                claim.released(self.note(), result).await;
+            }
         }
     }
 
@@ -183,7 +208,7 @@ impl DestinationOutcome {
     pub fn note(&self) -> String {
         match self {
             Self::Accepted(_) | Self::Queued | Self::Stored => String::new(),
-            Self::Failed(refusal) => {
+            Self::Failed(refusal) | Self::Uncertain(refusal) => {
                 let (label, status) = (refusal.reason.label(), refusal.status());
                 match &refusal.retry_after {
                     None => format!("{label} {status}"),

@@ -5,7 +5,6 @@ use crate::delivery::answer::DestinationOutcome;
 use crate::delivery::report::readable;
 use crate::outcome::{Reason, Refusal};
 use crate::upstream::{Forwarded, ReplyBody};
-use hookward_claims::Ending;
 use hookward_inbox::{Tried, TryOutcome};
 use hookward_time::{Clock, UnixMillis};
 use std::time::Duration;
@@ -13,9 +12,7 @@ use std::time::Duration;
 /// How a request ended.
 #[derive(Debug)]
 pub struct Met {
-    /// What its claim is settled with.
-    pub ending: Ending,
-    /// What its sender is told.
+    /// What its claim is settled with, and its sender is told.
     pub end: DestinationOutcome,
     /// What the inbox learns of it; `None` where no request was made.
     pub tried: Option<Tried>,
@@ -47,14 +44,14 @@ pub async fn met(
         Forwarded::Unreachable { retry_after, .. } => *retry_after,
         _ => None,
     };
-    let (ending, end) = judge(forwarded, upstream);
+    let end = judge(forwarded, upstream);
     let tried = outcome.map(|outcome| Tried {
         took,
-        uncertain: ending == Ending::Uncertain,
+        uncertain: matches!(end, DestinationOutcome::Uncertain(_)),
         retry_after,
         ..Tried::new(millis(at), outcome)
     });
-    Met { ending, end, tried, wait }
+    Met { end, tried, wait }
 }
 
 impl Met {
@@ -63,8 +60,7 @@ impl Met {
     pub fn broken_off(at: UnixMillis) -> Self {
         let tried = Tried { uncertain: true, ..Tried::new(millis(at), TryOutcome::Broken) };
         let refusal = Refusal::because(Reason::Uncertain, "the forwarding broke off");
-        let (ending, end) = (Ending::Uncertain, DestinationOutcome::Failed(refusal));
-        Self { ending, end, tried: Some(tried), wait: None }
+        Self { end: DestinationOutcome::Uncertain(refusal), tried: Some(tried), wait: None }
     }
 }
 
@@ -89,15 +85,18 @@ fn retry_after_of(forwarded: &Forwarded, now: UnixMillis) -> Option<Duration> {
 }
 
 /// What a destination's answer means: for its claim, and for the sender.
-fn judge(forwarded: Forwarded, upstream: &str) -> (Ending, DestinationOutcome) {
+fn judge(forwarded: Forwarded, upstream: &str) -> DestinationOutcome {
     // After the last byte was sent the destination may have acted on the event, so nobody may send
     // it again until the hold is over; before that it cannot have read all of it.
-    let doubt = |sent_whole: bool| if sent_whole { Ending::Uncertain } else { Ending::Released };
+    let doubt = |sent_whole: bool, refusal: Refusal| match sent_whole {
+        true => DestinationOutcome::Uncertain(refusal),
+        false => DestinationOutcome::Failed(refusal),
+    };
     let refused =
         |reason: Reason, detail: String| Refusal::because(reason, format!("{upstream}: {detail}"));
     match forwarded {
         Forwarded::Answered(answer) if (200..300).contains(&answer.status) => {
-            (Ending::Delivered, DestinationOutcome::Accepted(answer))
+            DestinationOutcome::Accepted(answer)
         }
         Forwarded::Answered(answer) => {
             let status = answer.status;
@@ -119,7 +118,7 @@ fn judge(forwarded: Forwarded, upstream: &str) -> (Ending, DestinationOutcome) {
                     .with_retry_after(retry_after),
                 _ => refused(Reason::UpstreamRefused, detail),
             };
-            (Ending::Released, DestinationOutcome::Failed(refusal))
+            DestinationOutcome::Failed(refusal)
         }
         Forwarded::Unreachable { detail, retry_after } => {
             let refusal = refused(Reason::UpstreamUnreachable, detail);
@@ -127,19 +126,19 @@ fn judge(forwarded: Forwarded, upstream: &str) -> (Ending, DestinationOutcome) {
                 Some(wait) => refusal.retry_after(wait),
                 None => refusal,
             };
-            (Ending::Released, DestinationOutcome::Failed(refusal))
+            DestinationOutcome::Failed(refusal)
         }
         Forwarded::Full => {
             let refusal = refused(Reason::Overloaded, "its waiting room is full".to_owned());
-            (Ending::Released, DestinationOutcome::Failed(refusal))
+            DestinationOutcome::Failed(refusal)
         }
         Forwarded::TimedOut { sent_whole } => {
             let refusal =
                 refused(Reason::UpstreamTimeout, "no answer within its timeout".to_owned());
-            (doubt(sent_whole), DestinationOutcome::Failed(refusal))
+            doubt(sent_whole, refusal)
         }
         Forwarded::Broken { sent_whole, detail } => {
-            (doubt(sent_whole), DestinationOutcome::Failed(refused(Reason::UpstreamBroken, detail)))
+            doubt(sent_whole, refused(Reason::UpstreamBroken, detail))
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::outcome::{Reason, Refusal};
 use crate::request::{Body, RequestHead};
 use crate::telemetry::metrics::Counted;
 use crate::upstream::UpstreamRequest;
-use hookward_claims::{Claim, Ending, Hold, Waited, Waiter};
+use hookward_claims::{Claim, Hold, Standing, Waiter};
 use hookward_names::{EventId, SourceName};
 use hookward_time::{Clock, UnixMillis};
 use std::sync::Arc;
@@ -93,7 +93,9 @@ pub async fn forward(
             None | Some(DestinationOutcome::Stored) => {}
             Some(DestinationOutcome::Queued) => is_queued = true,
             Some(DestinationOutcome::Accepted(reply)) => accepted = Some(reply),
-            Some(DestinationOutcome::Failed(why)) => refusal = refusal.or(Some(why)),
+            Some(DestinationOutcome::Failed(why) | DestinationOutcome::Uncertain(why)) => {
+                refusal = refusal.or(Some(why));
+            }
         }
     }
     match (refusal, accepted) {
@@ -122,7 +124,9 @@ fn label(end: Option<&DestinationOutcome>) -> String {
         Some(DestinationOutcome::Accepted(reply)) => reply.status.to_string(),
         Some(DestinationOutcome::Queued) => "queued".to_owned(),
         Some(DestinationOutcome::Stored) => "stored before".to_owned(),
-        Some(DestinationOutcome::Failed(refusal)) => refusal.reason.label().to_owned(),
+        Some(DestinationOutcome::Failed(refusal) | DestinationOutcome::Uncertain(refusal)) => {
+            refusal.reason.label().to_owned()
+        }
     }
 }
 
@@ -178,8 +182,8 @@ fn start(
     let inbox = gate.inbox();
     if let Some(refusal) = closed(inbox, upstream, served) {
         if let Some(claim) = claim {
-            let end = Arc::new(DestinationOutcome::Failed(refusal.clone()));
-            tokio::spawn(claim.settle(Ending::Released, end.note(), end));
+            let end = DestinationOutcome::Failed(refusal.clone());
+            tokio::spawn(async move { end.settle(claim).await });
         }
         return PendingDestination::Known(Some(DestinationOutcome::Failed(refusal)));
     }
@@ -263,11 +267,10 @@ impl Carriage {
         if let (Some(inbox), Some(tried)) = (&self.inbox, &met.tried) {
             inbox.learn(&self.upstream, tried.outcome);
         }
-        let attempt::Met { ending, end, .. } = met;
         if let Some(claim) = self.claim {
-            claim.settle(ending, end.note(), Arc::new(end.copy())).await;
+            met.end.settle(claim).await;
         }
-        end
+        met.end
     }
 }
 
@@ -298,15 +301,17 @@ impl Late {
         let (upstream, result) = (self.upstream.as_str(), label(Some(end)));
         let duration_ms = millis(self.clock.monotonic().saturating_sub(self.started));
         match end {
-            DestinationOutcome::Failed(refusal) => tracing::warn!(
-                source,
-                event_id,
-                upstream,
-                result,
-                duration_ms,
-                detail = &*refusal.detail,
-                "late end: the sender did not wait for it"
-            ),
+            DestinationOutcome::Failed(refusal) | DestinationOutcome::Uncertain(refusal) => {
+                tracing::warn!(
+                    source,
+                    event_id,
+                    upstream,
+                    result,
+                    duration_ms,
+                    detail = &*refusal.detail,
+                    "late end: the sender did not wait for it"
+                )
+            }
             DestinationOutcome::Queued | DestinationOutcome::Stored => {}
             DestinationOutcome::Accepted(_) => tracing::info!(
                 source,
@@ -335,16 +340,19 @@ impl PendingDestination {
                 Err(_) => refused(Reason::StillWorking.into()),
             },
             Self::Theirs(waiter) => match waiter.wait(deadline - Instant::now()).await {
-                Waited::Result(end) => Some(end.copy()),
-                Waited::Delivered { .. } => None,
-                Waited::Uncertain { left, note } => refused(
+                None => refused(Reason::InFlight.into()),
+                Some(Ok(end)) => Some(end.copy()),
+                Some(Err(Standing::Delivered { .. })) => None,
+                Some(Err(Standing::Uncertain { left, note, .. })) => refused(
                     DestinationOutcome::refusal_of(&note)
                         .unwrap_or(Refusal::new(Reason::Uncertain).retry_after(left)),
                 ),
-                Waited::Released { note } => refused(
+                Some(Err(Standing::Released { note })) => refused(
                     DestinationOutcome::refusal_of(&note).unwrap_or(Reason::InFlight.into()),
                 ),
-                Waited::TimedOut => refused(Reason::InFlight.into()),
+                Some(Err(Standing::Absent | Standing::Claimed | Standing::InFlight { .. })) => {
+                    refused(Reason::InFlight.into())
+                }
             },
         }
     }

@@ -17,7 +17,7 @@ use crate::outcome::{Reason, Refusal};
 use crate::request::Body;
 use crate::telemetry::metrics::Counted;
 use crate::upstream::UpstreamRequest;
-use hookward_claims::{Acceptance, Claim, Claims, Ending, Hold};
+use hookward_claims::{Acceptance, Claim, Claims, Hold};
 use hookward_inbox::{AcceptTarget, Accepted, Attempt, EntryState, LaneHold, Live, Stored};
 use hookward_time::{Clock, UnixMillis};
 use http::HeaderValue;
@@ -189,7 +189,7 @@ impl Keeping {
                 keeping.keep.inbox.learn(&to, tried.outcome);
             }
             if matches!(met.end, DestinationOutcome::Accepted(_)) {
-                settle(&claim, Ending::Delivered, &met.end).await;
+                settle(&claim, &met.end).await;
             }
             drop(tell.send(met));
         });
@@ -254,7 +254,7 @@ impl Keeping {
     /// The event is durable: now the sender may be told so.
     async fn stored(self: &Arc<Self>, legs: Vec<Leg>, accepted: Accepted) {
         for (leg, stored) in legs.into_iter().zip(accepted.targets) {
-            settle(&leg.claim, Ending::Released, &DestinationOutcome::Queued).await;
+            settle(&leg.claim, &DestinationOutcome::Queued).await;
             tell(leg.tell, &leg.late, DestinationOutcome::Queued);
             let attempt = match stored {
                 Stored::UnderWay(attempt) => Some(attempt),
@@ -295,7 +295,7 @@ impl Keeping {
         for mut leg in legs {
             let live = match leg.way {
                 Way::Failed(met, _) => {
-                    settle(&leg.claim, met.ending, &met.end).await;
+                    settle(&leg.claim, &met.end).await;
                     tell(leg.tell, &leg.late, met.end);
                     continue;
                 }
@@ -310,7 +310,7 @@ impl Keeping {
                     Ok(live) => live,
                     Err(refusal) => {
                         let end = DestinationOutcome::Failed(refusal);
-                        settle(&leg.claim, Ending::Released, &end).await;
+                        settle(&leg.claim, &end).await;
                         tell(leg.tell, &leg.late, end);
                         continue;
                     }
@@ -320,7 +320,7 @@ impl Keeping {
             tokio::spawn(async move {
                 let UnderWay { since, ended, lane } = live;
                 let met = ended.await.unwrap_or_else(|_| Met::broken_off(since));
-                settle(&leg.claim, met.ending, &met.end).await;
+                settle(&leg.claim, &met.end).await;
                 tell(leg.tell, &leg.late, met.end);
                 drop(lane);
             });
@@ -359,10 +359,10 @@ fn target(leg: &mut Leg) -> AcceptTarget {
     }
 }
 
-async fn settle(claim: &Slot, ending: Ending, end: &DestinationOutcome) {
+async fn settle(claim: &Slot, end: &DestinationOutcome) {
     let claim = claim.lock().take();
     if let Some(claim) = claim {
-        claim.settle(ending, end.note(), Arc::new(end.copy())).await;
+        end.settle(claim).await;
     }
 }
 

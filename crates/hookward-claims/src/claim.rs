@@ -1,7 +1,9 @@
 //! One claim, and how it ends.
 
-use super::flight::{Flight, Landing};
-use crate::{ClaimKey, Claims, Fence, Settled, Verdict};
+use super::flight::Flight;
+use super::ledger::Ledger;
+use super::running::Settling;
+use crate::{ClaimKey, Fence, Settled, Standing, Verdict};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +13,8 @@ const SETTLE_WITHIN: Duration = Duration::from_secs(2);
 
 /// The right, and the duty, to forward one event to one destination.
 ///
-/// It ends by [`Claim::settle`]. If it is dropped instead, because its task was cancelled or
+/// It ends by [`delivered`](Self::delivered), [`uncertain`](Self::uncertain) or
+/// [`released`](Self::released). If it is dropped instead, because its task was cancelled or
 /// panicked, it is released, or uncertain once [`Claim::sent`] was called.
 #[must_use = "a claim that is dropped is released"]
 pub struct Claim<T: Send + Sync + 'static> {
@@ -30,13 +33,31 @@ impl<T: Send + Sync + 'static> Claim<T> {
         }
     }
 
-    /// Ends the claim: first in the store, then for the copies that wait. Those in this process get
-    /// `result`, those in other processes get `note`. It runs to its end even if this is cancelled. If
-    /// the store does not answer, it is told later; until then this process remembers the ending.
-    pub async fn settle(mut self, ending: Ending, note: impl Into<String>, result: Arc<T>) {
+    /// Ends the claim: the destination answered 2xx. It is remembered in the store first, then the
+    /// copies that wait in this process get `result`. It runs to its end even if this is cancelled.
+    /// If the store does not answer, it is told later; until then this process remembers the end.
+    pub async fn delivered(mut self, result: Arc<T>) {
         if let Some(held) = self.held.take() {
-            let claims = Arc::clone(&held.claims);
-            claims.run(held.conclude(ending, note.into(), Some(result))).await;
+            let Terms { fingerprint, ttl, .. } = held.terms;
+            held.end(Verdict::Delivered { fingerprint, ttl }, Some(result)).await;
+        }
+    }
+
+    /// Ends the claim as [`delivered`](Self::delivered) does: the request was sent whole, and nothing
+    /// valid came back. Copies that wait in other processes get `note`.
+    pub async fn uncertain(mut self, note: impl Into<String>, result: Arc<T>) {
+        if let Some(held) = self.held.take() {
+            let Terms { hold, .. } = held.terms;
+            held.end(Verdict::Uncertain { hold, note: note.into() }, Some(result)).await;
+        }
+    }
+
+    /// Ends the claim as [`delivered`](Self::delivered) does: the destination does not have the
+    /// event, and the next delivery of it gets the claim. Copies that wait in other processes get
+    /// `note`.
+    pub async fn released(mut self, note: impl Into<String>, result: Arc<T>) {
+        if let Some(held) = self.held.take() {
+            held.end(Verdict::Released { note: note.into() }, Some(result)).await;
         }
     }
 }
@@ -44,28 +65,20 @@ impl<T: Send + Sync + 'static> Claim<T> {
 impl<T: Send + Sync + 'static> Drop for Claim<T> {
     fn drop(&mut self) {
         if let Some(held) = self.held.take() {
-            let sent = held.flight.was_sent();
-            let ending = if sent { Ending::Uncertain } else { Ending::Released };
-            let claims = Arc::clone(&held.claims);
-            drop(claims.run(held.conclude(ending, String::new(), None)));
+            let note = String::new();
+            let verdict = if held.flight.was_sent() {
+                Verdict::Uncertain { hold: held.terms.hold, note }
+            } else {
+                Verdict::Released { note }
+            };
+            drop(held.end(verdict, None));
         }
     }
 }
 
-/// How a delivery to one destination ended, as far as claims are concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// 2xx.
-    Delivered,
-    /// Sent whole, no valid answer.
-    Uncertain,
-    /// Any other.
-    Released,
-}
-
 /// What a claim holds.
 pub(super) struct HeldClaim<T> {
-    pub(super) claims: Arc<Claims<T>>,
+    pub(super) ledger: Arc<Ledger<T>>,
     pub(super) key: ClaimKey,
     pub(super) fence: Fence,
     pub(super) flight: Arc<Flight<T>>,
@@ -73,24 +86,40 @@ pub(super) struct HeldClaim<T> {
 }
 
 impl<T: Send + Sync + 'static> HeldClaim<T> {
-    async fn conclude(self, ending: Ending, note: String, result: Option<Arc<T>>) {
-        let Self { claims, key, fence, flight, terms } = self;
-        let Terms { fingerprint, ttl, hold } = terms;
-        let (verdict, keep) = match ending {
-            Ending::Delivered => (Verdict::Delivered { fingerprint, ttl }, ttl),
-            Ending::Uncertain => (Verdict::Uncertain { hold, note }, hold),
-            // A claim lapses by itself; telling the store for a minute is enough.
-            Ending::Released => (Verdict::Released { note }, Duration::from_mins(1)),
-        };
-        match claims.settle(key, fence, &verdict, SETTLE_WITHIN).await {
+    /// Starts what ends the claim; it goes on whether or not it is waited for.
+    fn end(self, verdict: Verdict, result: Option<Arc<T>>) -> Settling<()> {
+        let ledger = Arc::clone(&self.ledger);
+        ledger.run(self.conclude(verdict, result))
+    }
+
+    async fn conclude(self, verdict: Verdict, result: Option<Arc<T>>) {
+        let Self { ledger, key, fence, flight, terms: _ } = self;
+        let landing = result.ok_or_else(|| match &verdict {
+            Verdict::Delivered { fingerprint, .. } => {
+                Standing::Delivered { since: ledger.wall(), fingerprint: *fingerprint }
+            }
+            Verdict::Uncertain { hold, note } => {
+                Standing::Uncertain { since: ledger.wall(), left: *hold, note: note.clone() }
+            }
+            Verdict::Released { note } => Standing::Released { note: note.clone() },
+        });
+        match ledger.settle(key, fence, &verdict, SETTLE_WITHIN).await {
             Ok(Settled::Applied) => {}
             Ok(Settled::Stale) => {
-                tracing::warn!(?ending, "a claim had lapsed and was taken before it was settled");
+                tracing::warn!(?verdict, "a claim had lapsed and was taken before it was settled");
             }
-            Err(_) => claims.owe(key, fence, verdict, keep),
+            Err(_) => {
+                let keep = match verdict {
+                    Verdict::Delivered { ttl, .. } => ttl,
+                    Verdict::Uncertain { hold, .. } => hold,
+                    // A claim lapses by itself; telling the store for a minute is enough.
+                    Verdict::Released { .. } => Duration::from_mins(1),
+                };
+                ledger.owe(key, fence, verdict, keep);
+            }
         }
         // Those who come now ask the store, which knows; those who came before hear it here.
-        claims.land(key, &flight, Landing { ending, hold, result });
+        ledger.land(key, &flight, landing);
     }
 }
 

@@ -6,34 +6,20 @@ mod alone;
 pub use accepted::Acceptance;
 
 use super::claim::{Claim, HeldClaim, Terms};
-use super::flight::{Entered, Flight, Flights, Landing};
+use super::flight::{Entered, Flight};
 use super::hold::{ClaimRequest, Hold};
-use super::running::Settling;
-use super::trial::Trials;
-use super::unsettled::Unsettled;
+use super::ledger::Ledger;
 use super::waiter::Waiter;
-use crate::{
-    ClaimKey, ClaimStore, Fence, Health, Intent, Settled, Standing, StoreError, Target, Verdict,
-};
+use crate::{ClaimKey, ClaimStore, Health, Intent, Standing, StoreError, Target, Verdict};
 use hookward_names::{EventId, SourceName, UpstreamName};
-use hookward_time::{Clock, UnixMillis};
+use hookward_time::Clock;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::runtime::Handle;
 
 /// All claims of this process, over a store that other processes may share. `T` is the result of a
 /// delivery; copies that wait in this process get it too.
 pub struct Claims<T> {
-    store: Arc<dyn ClaimStore>,
-    clock: Arc<dyn Clock>,
-    flights: Flights<T>,
-    unsettled: Unsettled,
-    trials: Trials,
-    next_fence: AtomicU64,
-    /// Where a claim is settled whose holder went away; `None` outside a runtime, where only a
-    /// store that never waits can serve.
-    runtime: Option<Handle>,
+    ledger: Arc<Ledger<T>>,
 }
 
 impl<T: Send + Sync + 'static> Claims<T> {
@@ -41,16 +27,7 @@ impl<T: Send + Sync + 'static> Claims<T> {
     /// [`MemoryStore`](crate::MemoryStore).
     #[must_use]
     pub fn new(store: Arc<dyn ClaimStore>, clock: Arc<dyn Clock>) -> Arc<Self> {
-        Arc::new(Self {
-            store,
-            clock,
-            flights: Flights::new(),
-            unsettled: Unsettled::default(),
-            trials: Trials::default(),
-            // Instances start far apart, so that their fences never meet.
-            next_fence: AtomicU64::new(fastrand::u64(..)),
-            runtime: Handle::try_current().ok(),
-        })
+        Arc::new(Self { ledger: Ledger::new(store, clock) })
     }
 
     /// Takes the claims that are absent, if that is the intent, and returns what the delivery gets for
@@ -59,11 +36,8 @@ impl<T: Send + Sync + 'static> Claims<T> {
     ///
     /// # Errors
     /// The store did not answer; nothing is claimed then.
-    pub async fn take(
-        self: &Arc<Self>,
-        request: ClaimRequest<'_>,
-    ) -> Result<Vec<Hold<T>>, StoreError> {
-        let began = self.clock.monotonic();
+    pub async fn take(&self, request: ClaimRequest<'_>) -> Result<Vec<Hold<T>>, StoreError> {
+        let began = self.ledger.clock.monotonic();
         let terms = Terms {
             fingerprint: request.terms.fingerprint,
             ttl: request.terms.ttl,
@@ -78,9 +52,14 @@ impl<T: Send + Sync + 'static> Claims<T> {
         let mut answers = if asked.is_empty() {
             Vec::new()
         } else {
-            let asking =
-                Arc::clone(self).ask(asked, terms, request.terms.intent, request.terms.within);
-            self.run(asking).await.unwrap_or_else(|| Err(self.cut_short()))?
+            let asking = ask(
+                Arc::clone(&self.ledger),
+                asked,
+                terms,
+                request.terms.intent,
+                request.terms.within,
+            );
+            self.ledger.run(asking).await.unwrap_or_else(|| Err(self.ledger.cut_short()))?
         }
         .into_iter();
 
@@ -91,10 +70,10 @@ impl<T: Send + Sync + 'static> Claims<T> {
                 StorePlace::Asked(target) => match answers.next() {
                     Some(StoreAnswer::Won(claim)) => Hold::Won(claim),
                     Some(StoreAnswer::Stands(standing)) => self.hold(target, &standing, terms),
-                    None => return Err(self.cut_short()),
+                    None => return Err(self.ledger.cut_short()),
                 },
                 StorePlace::Follows(target, flight) => {
-                    let spent = self.clock.monotonic().saturating_sub(began);
+                    let spent = self.ledger.clock.monotonic().saturating_sub(began);
                     let left = request.terms.within.saturating_sub(spent);
                     self.follow(target, &flight, terms, left).await?
                 }
@@ -105,7 +84,9 @@ impl<T: Send + Sync + 'static> Claims<T> {
         let is_absent = |hold: &Hold<T>| matches!(hold, Hold::Absent);
         if request.terms.intent == Intent::Claim && holds.iter().any(is_absent) {
             let problem = "left unclaimed what it was to claim".to_owned();
-            return self.counted(Err(StoreError { store: self.store.name(), problem }));
+            return self
+                .ledger
+                .counted(Err(StoreError { store: self.ledger.store.name(), problem }));
         }
         Ok(holds)
     }
@@ -125,7 +106,7 @@ impl<T: Send + Sync + 'static> Claims<T> {
             .iter()
             .map(|destination| Target::to_look_at(ClaimKey::of(source, event_id, destination)))
             .collect();
-        let standings = self.look(&targets, within).await?;
+        let standings = self.ledger.look(&targets, within).await?;
         Ok(destinations.iter().cloned().zip(standings).collect())
     }
 
@@ -144,8 +125,8 @@ impl<T: Send + Sync + 'static> Claims<T> {
         let mut forgotten = Vec::with_capacity(destinations.len());
         for destination in destinations {
             let key = ClaimKey::of(source, event_id, destination);
-            let here = self.unsettled.forget(key, self.now());
-            let there = self.counted(self.store.forget(key, within).await)?;
+            let here = self.ledger.unsettled.forget(key, self.ledger.now());
+            let there = self.ledger.counted(self.ledger.store.forget(key, within).await)?;
             let stood = here.filter(|_| there == Standing::Absent).unwrap_or(there);
             forgotten.push((destination.clone(), stood));
         }
@@ -154,7 +135,7 @@ impl<T: Send + Sync + 'static> Claims<T> {
 
     /// The store.
     pub fn store(&self) -> &dyn ClaimStore {
-        self.store.as_ref()
+        self.ledger.store.as_ref()
     }
 
     /// How the store does: whether it answers, and does what a delivery needs of it. That is tried
@@ -163,40 +144,13 @@ impl<T: Send + Sync + 'static> Claims<T> {
     /// # Errors
     /// It does not answer, or refuses a claim or its settle.
     pub async fn health(&self, within: Duration) -> Result<Health, StoreError> {
-        let store = self.store.as_ref();
+        let store = self.ledger.store.as_ref();
         // Half of the time each, so that whoever asks hears the store's own fault.
         let within = within / 2;
-        self.counted(self.trials.latest(store, self.clock.as_ref(), within).await)?;
+        self.ledger
+            .counted(self.ledger.trials.latest(store, self.ledger.clock.as_ref(), within).await)?;
         // Last, since a trial can bring trouble to light.
-        self.counted(store.health(within).await)
-    }
-
-    /// How each target stands, what this process owes the store included.
-    pub(super) async fn look(
-        &self,
-        targets: &[Target],
-        within: Duration,
-    ) -> Result<Vec<Standing>, StoreError> {
-        let answer = self.store.claim(targets, Fence(0), Intent::Look, within).await;
-        let mut standings = self.counted(answer)?;
-        for (target, standing) in targets.iter().zip(&mut standings) {
-            if let Some(known) = self.unsettled.standing(target.key, self.now()) {
-                *standing = known;
-            }
-        }
-        Ok(standings)
-    }
-
-    /// Waits for `future` as long as `within`; `None` when the time is up.
-    pub(super) async fn bounded<F: Future>(
-        &self,
-        within: Duration,
-        future: F,
-    ) -> Option<F::Output> {
-        match self.runtime {
-            Some(_) => tokio::time::timeout(within, future).await.ok(),
-            None => Some(future.await),
-        }
+        self.ledger.counted(store.health(within).await)
     }
 
     fn enter(
@@ -205,14 +159,19 @@ impl<T: Send + Sync + 'static> Claims<T> {
         request: &ClaimRequest<'_>,
         asked: &mut Vec<AskedTarget<T>>,
     ) -> StorePlace<T> {
-        if let Some(standing) = self.unsettled.standing(target.key, self.now()) {
+        if let Some(standing) = self.ledger.unsettled.standing(target.key, self.ledger.now()) {
             return StorePlace::Known(target, standing);
         }
         let flight = match request.terms.intent {
             Intent::Look => None,
             Intent::Claim => {
-                let now = self.now();
-                match self.flights.enter(target.key, request.terms.fingerprint, now, target.lease) {
+                let now = self.ledger.now();
+                match self.ledger.flights.enter(
+                    target.key,
+                    request.terms.fingerprint,
+                    now,
+                    target.lease,
+                ) {
                     Entered::Leads(flight) => Some(flight),
                     Entered::Follows(flight) => return StorePlace::Follows(target, flight),
                 }
@@ -222,55 +181,8 @@ impl<T: Send + Sync + 'static> Claims<T> {
         StorePlace::Asked(target)
     }
 
-    /// Asks the store, tells the followers, and wraps what was won at once: if nobody is there to
-    /// take it any more, it is released by being dropped.
-    async fn ask(
-        self: Arc<Self>,
-        asked: Vec<AskedTarget<T>>,
-        terms: Terms,
-        intent: Intent,
-        within: Duration,
-    ) -> Result<Vec<StoreAnswer<T>>, StoreError> {
-        let fence = Fence(self.next_fence.fetch_add(1, Ordering::Relaxed));
-        let targets: Vec<Target> = asked.iter().map(|asked| asked.target).collect();
-        let standings = match self.counted(self.store.claim(&targets, fence, intent, within).await)
-        {
-            Ok(standings) => standings,
-            Err(error) => {
-                for AskedTarget { target, flight } in asked {
-                    let Some(flight) = flight else { continue };
-                    // Perhaps it was claimed and only the answer was lost.
-                    let verdict = Verdict::Released { note: String::new() };
-                    self.owe(target.key, fence, verdict, target.lease);
-                    self.flights.leave(target.key, &flight);
-                    flight.stands(Err(error.clone()));
-                }
-                return Err(error);
-            }
-        };
-        let answers =
-            asked.into_iter().zip(standings).map(|(AskedTarget { target, flight }, standing)| {
-                let Some(flight) = flight else { return StoreAnswer::Stands(standing) };
-                flight.stands(Ok(standing.clone()));
-                if standing == Standing::Claimed {
-                    let claims = Arc::clone(&self);
-                    StoreAnswer::Won(Claim::new(HeldClaim {
-                        claims,
-                        key: target.key,
-                        fence,
-                        flight,
-                        terms,
-                    }))
-                } else {
-                    self.flights.leave(target.key, &flight);
-                    StoreAnswer::Stands(standing)
-                }
-            });
-        Ok(answers.collect())
-    }
-
     async fn follow(
-        self: &Arc<Self>,
+        &self,
         target: Target,
         flight: &Arc<Flight<T>>,
         terms: Terms,
@@ -279,24 +191,24 @@ impl<T: Send + Sync + 'static> Claims<T> {
         if target.alias.is_some() {
             // The store learns that this is another name of the event under way; or knows that
             // it is one of an event that has been delivered.
-            let stands = self.look(&[target], within).await?.into_iter().next();
+            let stands = self.ledger.look(&[target], within).await?.into_iter().next();
             if let Some(ended @ (Standing::Delivered { .. } | Standing::Uncertain { .. })) = stands
             {
                 return Ok(self.hold(target, &ended, terms));
             }
         }
-        let standing = self.bounded(within, flight.standing()).await;
-        match standing.cloned().unwrap_or_else(|| Err(self.cut_short()))? {
+        let standing = self.ledger.bounded(within, flight.standing()).await;
+        match standing.cloned().unwrap_or_else(|| Err(self.ledger.cut_short()))? {
             Standing::Claimed => {
                 let same_body = flight.fingerprint == terms.fingerprint;
                 let flight = Arc::clone(flight);
-                Ok(Hold::InFlight(Waiter::here(Arc::clone(self), flight, same_body)))
+                Ok(Hold::InFlight(Waiter::here(Arc::clone(&self.ledger), flight, same_body)))
             }
             standing => Ok(self.hold(target, &standing, terms)),
         }
     }
 
-    fn hold(self: &Arc<Self>, target: Target, standing: &Standing, terms: Terms) -> Hold<T> {
+    fn hold(&self, target: Target, standing: &Standing, terms: Terms) -> Hold<T> {
         match *standing {
             Standing::Absent | Standing::Released { .. } => Hold::Absent,
             Standing::Delivered { since, fingerprint } => {
@@ -304,78 +216,57 @@ impl<T: Send + Sync + 'static> Claims<T> {
             }
             Standing::Uncertain { left, .. } => Hold::Uncertain { left },
             Standing::InFlight { .. } | Standing::Claimed => {
-                Hold::InFlight(Waiter::elsewhere(Arc::clone(self), target))
+                Hold::InFlight(Waiter::elsewhere(Arc::clone(&self.ledger), target))
             }
         }
     }
+}
 
-    /// Settles later what the store could not be told now.
-    pub(super) fn owe(
-        self: &Arc<Self>,
-        key: ClaimKey,
-        fence: Fence,
-        verdict: Verdict,
-        keep: Duration,
-    ) {
-        if !self.unsettled.add(key, fence, verdict, self.clock.wall(), self.now(), keep) {
-            self.store.counters().count_eviction();
+/// Asks the store, tells the followers, and wraps what was won at once: if nobody is there to
+/// take it any more, it is released by being dropped.
+async fn ask<T: Send + Sync + 'static>(
+    ledger: Arc<Ledger<T>>,
+    asked: Vec<AskedTarget<T>>,
+    terms: Terms,
+    intent: Intent,
+    within: Duration,
+) -> Result<Vec<StoreAnswer<T>>, StoreError> {
+    let fence = ledger.next_fence();
+    let targets: Vec<Target> = asked.iter().map(|asked| asked.target).collect();
+    let standings = match ledger.counted(ledger.store.claim(&targets, fence, intent, within).await)
+    {
+        Ok(standings) => standings,
+        Err(error) => {
+            for AskedTarget { target, flight } in asked {
+                let Some(flight) = flight else { continue };
+                // Perhaps it was claimed and only the answer was lost.
+                let verdict = Verdict::Released { note: String::new() };
+                ledger.owe(target.key, fence, verdict, target.lease);
+                ledger.flights.leave(target.key, &flight);
+                flight.stands(Err(error.clone()));
+            }
+            return Err(error);
         }
-        let Some(runtime) = &self.runtime else { return };
-        if self.unsettled.begin() {
-            let claims = Arc::clone(self);
-            runtime.spawn(async move {
-                claims.unsettled.settle_all(claims.store.as_ref(), claims.clock.as_ref()).await;
-            });
-        }
-    }
-
-    /// Runs `work` to its end, whether or not the caller stays.
-    pub(super) fn run<V: Send + 'static>(
-        &self,
-        work: impl Future<Output = V> + Send + 'static,
-    ) -> Settling<V> {
-        Settling::start(work, self.runtime.as_ref())
-    }
-
-    /// Ends a claim in the store.
-    pub(super) async fn settle(
-        &self,
-        key: ClaimKey,
-        fence: Fence,
-        verdict: &Verdict,
-        within: Duration,
-    ) -> Result<Settled, StoreError> {
-        if self.unsettled.is_giving_up(key) {
-            let problem = "is still to be told of an earlier claim".to_owned();
-            return Err(StoreError { store: self.store.name(), problem });
-        }
-        self.counted(self.store.settle(key, fence, verdict, within).await)
-    }
-
-    /// Takes a flight away and tells those who wait for it how it ended.
-    pub(super) fn land(&self, key: ClaimKey, flight: &Arc<Flight<T>>, landing: Landing<T>) {
-        self.flights.leave(key, flight);
-        flight.lands(landing);
-    }
-
-    fn counted<V>(&self, answer: Result<V, StoreError>) -> Result<V, StoreError> {
-        answer.inspect_err(|error| {
-            self.store.counters().count_error();
-            tracing::warn!(%error, "claim store");
-        })
-    }
-
-    fn cut_short(&self) -> StoreError {
-        StoreError { store: self.store.name(), problem: "did not answer in time".to_owned() }
-    }
-
-    pub(super) fn wall(&self) -> UnixMillis {
-        self.clock.wall()
-    }
-
-    fn now(&self) -> Duration {
-        self.clock.monotonic()
-    }
+    };
+    let answers =
+        asked.into_iter().zip(standings).map(|(AskedTarget { target, flight }, standing)| {
+            let Some(flight) = flight else { return StoreAnswer::Stands(standing) };
+            flight.stands(Ok(standing.clone()));
+            if standing == Standing::Claimed {
+                let ledger = Arc::clone(&ledger);
+                StoreAnswer::Won(Claim::new(HeldClaim {
+                    ledger,
+                    key: target.key,
+                    fence,
+                    flight,
+                    terms,
+                }))
+            } else {
+                ledger.flights.leave(target.key, &flight);
+                StoreAnswer::Stands(standing)
+            }
+        });
+    Ok(answers.collect())
 }
 
 /// How a destination of a request is found out.

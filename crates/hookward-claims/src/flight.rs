@@ -5,7 +5,7 @@
 //! follower is never too late for its winner's result, and copies cost the store nothing.
 
 use super::shards::Shards;
-use crate::{ClaimKey, Ending, Standing, StoreError};
+use crate::{ClaimKey, Standing, StoreError};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,15 +31,9 @@ pub(super) struct Flight<T> {
     news: Notify,
 }
 
-/// How a flight ended.
-#[derive(Debug)]
-pub(super) struct Landing<T> {
-    pub(super) ending: Ending,
-    /// How long an uncertain one holds.
-    pub(super) hold: Duration,
-    /// What the winner made of it; `None` if its task was cancelled or panicked.
-    pub(super) result: Option<Arc<T>>,
-}
+/// How a flight ended: with what the winner made of it, or, if its task was cancelled or panicked,
+/// with the state that it left.
+pub(super) type Landing<T> = Result<Arc<T>, Standing>;
 
 /// Who goes to the store.
 pub(super) enum Entered<T> {

@@ -17,21 +17,21 @@ impl ClaimKey {
     /// The key of (source, event id, destination).
     ///
     /// ```
-    /// use hookward_claims::Key;
+    /// use hookward_claims::ClaimKey;
     /// use hookward_names::{EventId, SourceName, UpstreamName};
     /// let (source, id, to) =
     ///     (SourceName::from("shop"), EventId::from("1"), UpstreamName::from("erp"));
-    /// let key = Key::of(&source, &id, &to);
+    /// let key = ClaimKey::of(&source, &id, &to);
     /// ```
     ///
     /// The three are types of their own, so their order cannot be mixed up:
     ///
     /// ```compile_fail,E0308
-    /// # use hookward_claims::Key;
+    /// # use hookward_claims::ClaimKey;
     /// # use hookward_names::{EventId, SourceName, UpstreamName};
     /// # let (source, id, to) =
     /// #     (SourceName::from("shop"), EventId::from("1"), UpstreamName::from("erp"));
-    /// let key = Key::of(&id, &source, &to);
+    /// let key = ClaimKey::of(&id, &source, &to);
     /// ```
     #[must_use]
     pub fn of(source: &SourceName, event_id: &EventId, destination: &UpstreamName) -> Self {

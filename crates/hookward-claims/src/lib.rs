@@ -9,7 +9,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), hookward_claims::StoreError> {
 //! use hookward_claims::{
-//!     ClaimRequest, ClaimTerms, Claimable, Claims, Ending, Hold, Intent, MemoryStore,
+//!     ClaimRequest, ClaimTerms, Claimable, Claims, Hold, Intent, MemoryStore,
 //! };
 //! use hookward_names::{EventId, SourceName, UpstreamName};
 //! use hookward_time::{Clock, SystemClock};
@@ -47,7 +47,7 @@
 //! let mut holds = claims.take(ClaimRequest::of(&order, terms)).await?;
 //! let Some(Hold::Won(claim)) = holds.pop() else { panic!("nobody else has it") };
 //! claim.sent();
-//! claim.settle(Ending::Delivered, "", Arc::new("the answer for copies that wait")).await;
+//! claim.delivered(Arc::new("the answer for copies that wait")).await;
 //!
 //! // A copy learns that the destination has it.
 //! let holds = claims.take(ClaimRequest::of(&order, terms)).await?;
@@ -62,8 +62,8 @@
 //! | --- | --- | --- |
 //! | absent | at first, and after a release | [`Hold::Won`] |
 //! | in flight | a delivery has the claim | [`Hold::InFlight`] with a [`Waiter`] |
-//! | delivered | settled with [`Ending::Delivered`] | [`Hold::Delivered`], for `ttl` |
-//! | uncertain | settled with [`Ending::Uncertain`]: the destination may have it | [`Hold::Uncertain`], for `uncertain_hold` |
+//! | delivered | [`Claim::delivered`] | [`Hold::Delivered`], for `ttl` |
+//! | uncertain | [`Claim::uncertain`]: the destination may have it | [`Hold::Uncertain`], for `uncertain_hold` |
 //!
 //! # What it promises
 //!
@@ -90,6 +90,7 @@ mod disk;
 mod flight;
 mod hold;
 mod key;
+mod ledger;
 mod local;
 mod lock;
 mod memory;
@@ -105,7 +106,7 @@ mod waiter;
 #[cfg(test)]
 mod races;
 
-pub use claim::{Claim, Ending};
+pub use claim::Claim;
 pub use claims::{Acceptance, Claims};
 pub use disk::DiskStore;
 pub use hold::{ClaimRequest, ClaimTerms, Claimable, Hold};
@@ -113,7 +114,7 @@ pub use key::{ClaimKey, Fence};
 pub use memory::MemoryStore;
 pub use postgres::{PostgresStore, PostgresTls, postgres_url_fault, postgres_url_refuses_tls};
 pub use redis::{RedisStore, RedisTls};
-pub use waiter::{Waited, Waiter};
+pub use waiter::Waiter;
 
 use async_trait::async_trait;
 use hookward_time::UnixMillis;

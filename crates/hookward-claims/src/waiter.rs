@@ -1,8 +1,8 @@
 //! Waiting for the delivery that was first.
 
-use super::flight::{Flight, Landing};
-use crate::{Claims, Ending, Standing, Target};
-use hookward_time::UnixMillis;
+use super::flight::Flight;
+use super::ledger::Ledger;
+use crate::{Standing, Target};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// A copy's place behind the delivery that is being forwarded.
 pub struct Waiter<T> {
-    claims: Arc<Claims<T>>,
+    ledger: Arc<Ledger<T>>,
     winner: Winner<T>,
 }
 
@@ -23,40 +23,13 @@ enum Winner<T> {
     Elsewhere(Target),
 }
 
-/// What a copy was waiting for.
-#[derive(Debug)]
-pub enum Waited<T> {
-    /// The winner's result, of this process: it goes for the copy as well.
-    Result(Arc<T>),
-    /// The winner's destination has accepted it.
-    Delivered {
-        /// When.
-        since: UnixMillis,
-    },
-    /// The winner's destination may have it.
-    Uncertain {
-        /// Absent again after this.
-        left: Duration,
-        /// What the winner had to say; empty if nothing.
-        note: String,
-    },
-    /// The winner failed, or was never heard of again. The copy is not to be forwarded in its
-    /// place: its sender comes again.
-    Released {
-        /// What the winner had to say; empty if nothing.
-        note: String,
-    },
-    /// Still in flight.
-    TimedOut,
-}
-
 impl<T: Send + Sync + 'static> Waiter<T> {
-    pub(super) fn here(claims: Arc<Claims<T>>, flight: Arc<Flight<T>>, same_body: bool) -> Self {
-        Self { claims, winner: Winner::Here { flight, same_body } }
+    pub(super) fn here(ledger: Arc<Ledger<T>>, flight: Arc<Flight<T>>, same_body: bool) -> Self {
+        Self { ledger, winner: Winner::Here { flight, same_body } }
     }
 
-    pub(super) fn elsewhere(claims: Arc<Claims<T>>, target: Target) -> Self {
-        Self { claims, winner: Winner::Elsewhere(target) }
+    pub(super) fn elsewhere(ledger: Arc<Ledger<T>>, target: Target) -> Self {
+        Self { ledger, winner: Winner::Elsewhere(target) }
     }
 
     /// Whether the winner has the same body, where that is known.
@@ -67,51 +40,39 @@ impl<T: Send + Sync + 'static> Waiter<T> {
         }
     }
 
-    /// Waits for the winner's end, as long as `within`.
-    pub async fn wait(self, within: Duration) -> Waited<T> {
-        let claims = &self.claims;
-        let waited = match &self.winner {
+    /// Waits for the winner's end, as long as `within`. `None`: it is still in flight.
+    ///
+    /// # Errors
+    /// There is no result of this process that a copy could share. The state says how it ended:
+    /// delivered, uncertain, or released. After a release the copy is not forwarded in the winner's
+    /// place: its sender comes again.
+    pub async fn wait(self, within: Duration) -> Option<Result<Arc<T>, Standing>> {
+        match &self.winner {
             Winner::Here { flight, .. } => {
-                claims.bounded(within, flight.landing()).await.map(|landing| landing.waited(claims))
+                self.ledger.bounded(within, flight.landing()).await.cloned()
             }
             Winner::Elsewhere(target) => {
-                claims.bounded(within, self.poll_store(target, within)).await
+                self.ledger.bounded(within, self.poll_store(target, within)).await.map(Err)
             }
-        };
-        waited.unwrap_or(Waited::TimedOut)
+        }
     }
 
-    async fn poll_store(&self, target: &Target, within: Duration) -> Waited<T> {
+    async fn poll_store(&self, target: &Target, within: Duration) -> Standing {
         let mut pause = FIRST_PAUSE;
         loop {
             tokio::time::sleep(pause).await;
             pause = (pause * 3 / 2).min(LONGEST_PAUSE);
             // A store that does not answer may do so again while there is time.
-            let Ok(standings) = self.claims.look(std::slice::from_ref(target), within).await else {
+            let Ok(standings) = self.ledger.look(std::slice::from_ref(target), within).await else {
                 continue;
             };
             match standings.into_iter().next() {
                 Some(Standing::InFlight { .. } | Standing::Claimed) => {}
-                Some(Standing::Delivered { since, .. }) => return Waited::Delivered { since },
-                Some(Standing::Uncertain { left, note, .. }) => {
-                    return Waited::Uncertain { left, note };
+                Some(Standing::Absent) | None => {
+                    return Standing::Released { note: String::new() };
                 }
-                Some(Standing::Released { note }) => return Waited::Released { note },
-                Some(Standing::Absent) | None => return Waited::Released { note: String::new() },
+                Some(ended) => return ended,
             }
-        }
-    }
-}
-
-impl<T: Send + Sync + 'static> Landing<T> {
-    fn waited(&self, claims: &Claims<T>) -> Waited<T> {
-        if let Some(result) = &self.result {
-            return Waited::Result(Arc::clone(result));
-        }
-        match self.ending {
-            Ending::Delivered => Waited::Delivered { since: claims.wall() },
-            Ending::Uncertain => Waited::Uncertain { left: self.hold, note: String::new() },
-            Ending::Released => Waited::Released { note: String::new() },
         }
     }
 }

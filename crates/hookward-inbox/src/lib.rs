@@ -4,7 +4,7 @@
 //! for what is due, sends it, and reports the result.
 //!
 //! ```
-//! use hookward_inbox::{Accept, Inbox, Outcome, Policy, Settings, Target, Tried};
+//! use hookward_inbox::{Accept, AcceptTarget, Inbox, Policy, Settings, Tried, TryOutcome};
 //!
 //! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
 //! # let folder = tempfile::tempdir()?;
@@ -23,7 +23,7 @@
 //!         source: "shop".to_owned(),
 //!         id: "evt_1".to_owned(),
 //!         body: "{}".into(),
-//!         targets: vec![Target::new("erp")],
+//!         targets: vec![AcceptTarget::new("erp")],
 //!         ..Accept::default()
 //!     })
 //!     .await?;
@@ -34,7 +34,7 @@
 //!     attempt.begin().await;
 //!     // Here it is sent.
 //!     assert_eq!((event.id.as_str(), &event.body[..]), ("evt_1", &b"{}"[..]));
-//!     attempt.end(Tried::new(1_700_000_000_000, Outcome::Status(200))).await;
+//!     attempt.end(Tried::new(1_700_000_000_000, TryOutcome::Status(200))).await;
 //! }
 //! assert_eq!(inbox.state("shop", "evt_1", "erp"), None);
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -3,7 +3,7 @@
 //! ```
 //! use hookward_settings::keys::{TableKeys, key};
 //! use hookward_settings::reading::{Reading, TableReader};
-//! use hookward_settings::{Part, Place, SystemSecrets, document};
+//! use hookward_settings::{ConfigPart, SystemSecrets, TextPlace, document};
 //! use std::path::Path;
 //!
 //! static KEYS: TableKeys = TableKeys {
@@ -13,8 +13,8 @@
 //! };
 //!
 //! let table = document::parse("worker = 4\n", "server.toml").unwrap();
-//! let reading = Reading::new("server.toml", Path::new(""), &SystemSecrets, Part::Whole);
-//! let server = TableReader::open(&reading, String::new(), Place::default(), &table, &KEYS);
+//! let reading = Reading::new("server.toml", Path::new(""), &SystemSecrets, ConfigPart::Whole);
+//! let server = TableReader::open(&reading, String::new(), TextPlace::default(), &table, &KEYS);
 //! let workers = server.get("workers").and_then(|item| item.whole(1, 64)).unwrap_or(2);
 //! assert_eq!(workers, 2);
 //!

@@ -6,7 +6,7 @@ use crate::delivery::gate::ServedRoute;
 use crate::delivery::keeping::Keep;
 use crate::delivery::route::DeliveryMode;
 use crate::delivery::source::Mode;
-use hookward_claims::{Ending, Hold};
+use hookward_claims::Hold;
 use hookward_verify::event::{Event, read_place};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,8 +37,7 @@ impl Course<'_> {
                 (None, hold) => hold,
                 (Some(stored), hold) => {
                     if let Hold::Won(claim) = hold {
-                        let end = Arc::new(DestinationOutcome::Stored);
-                        claim.settle(Ending::Released, String::new(), end).await;
+                        DestinationOutcome::Stored.settle(claim).await;
                     }
                     let same_body = stored.fingerprint == fingerprint;
                     Hold::Delivered { since: stored.since, same_body }

@@ -1,8 +1,7 @@
 //! Deliveries that were made long after their event was claimed: those from the inbox.
 
-use super::{ClaimKey, Claims, Fence, Intent, Standing, Target, Verdict};
+use super::{ClaimKey, Claims, Intent, Standing, Target, Verdict};
 use hookward_names::{EventId, SourceName, UpstreamName};
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// What a destination accepted.
@@ -34,28 +33,28 @@ const WITHIN: Duration = Duration::from_secs(2);
 impl<T: Send + Sync + 'static> Claims<T> {
     /// Remembers that a destination accepted an event that no delivery holds a claim on. A store
     /// that does not answer is told later, and until then this process remembers by itself.
-    pub async fn accepted(self: &std::sync::Arc<Self>, what: Acceptance<'_>) {
+    pub async fn accepted(&self, what: Acceptance<'_>) {
         let Acceptance { source, event_id, destination, alias, fingerprint, ttl } = what;
         let key = ClaimKey::of(source, event_id, destination);
         let alias = alias.map(|alias| ClaimKey::of_alias(source, alias, destination));
         let target = Target { key, alias, lease: WITHIN, ttl };
-        let fence = Fence(self.next_fence.fetch_add(1, Ordering::Relaxed));
+        let fence = self.ledger.next_fence();
         let verdict = Verdict::Delivered { fingerprint, ttl };
         for _ in 0..LOOKS {
-            let stands = self.store.claim(&[target], fence, Intent::Claim, WITHIN).await;
-            match self.counted(stands).map(|stands| stands.into_iter().next()) {
+            let stands = self.ledger.store.claim(&[target], fence, Intent::Claim, WITHIN).await;
+            match self.ledger.counted(stands).map(|stands| stands.into_iter().next()) {
                 Ok(Some(Standing::Claimed)) | Err(_) => break,
                 Ok(Some(Standing::Delivered { .. })) => return,
                 Ok(Some(Standing::Uncertain { .. })) => {
-                    if self.counted(self.store.forget(key, WITHIN).await).is_err() {
+                    if self.ledger.counted(self.ledger.store.forget(key, WITHIN).await).is_err() {
                         break;
                     }
                 }
                 Ok(_) => tokio::time::sleep(STEP_ASIDE).await,
             }
         }
-        if self.settle(key, fence, &verdict, WITHIN).await.is_err() {
-            self.owe(key, fence, verdict, ttl);
+        if self.ledger.settle(key, fence, &verdict, WITHIN).await.is_err() {
+            self.ledger.owe(key, fence, verdict, ttl);
         }
     }
 }
@@ -63,7 +62,7 @@ impl<T: Send + Sync + 'static> Claims<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ClaimRequest, ClaimTerms, Claimable, Ending, Hold, MemoryStore};
+    use crate::{ClaimRequest, ClaimTerms, Claimable, Hold, MemoryStore};
     use hookward_time::{ManualClock, UnixMillis};
     use std::sync::Arc;
 
@@ -134,7 +133,7 @@ mod tests {
         });
         tokio::time::sleep(STEP_ASIDE * 3).await;
         assert!(!accepting.is_finished());
-        copy.settle(Ending::Released, "", Arc::new(())).await;
+        copy.released("", Arc::new(())).await;
         accepting.await.unwrap();
         assert!(matches!(take(&claims, "evt-1", None).await, Hold::Delivered { .. }));
     }
@@ -143,7 +142,7 @@ mod tests {
     async fn what_was_uncertain_is_delivered_now() {
         let claims = claims();
         let Hold::Won(claim) = take(&claims, "evt-1", None).await else { panic!("it is absent") };
-        claim.settle(Ending::Uncertain, "", Arc::new(())).await;
+        claim.uncertain("", Arc::new(())).await;
         accept(&claims, None).await;
         assert!(matches!(take(&claims, "evt-1", None).await, Hold::Delivered { .. }));
     }

@@ -1,17 +1,15 @@
 //! Claims that this process takes by itself, while the store does not answer.
 
 use super::{
-    Claim, ClaimRequest, Claims, Entered, Fence, HeldClaim, Hold, Intent, Standing, Target, Terms,
-    Waiter,
+    Claim, ClaimRequest, Claims, Entered, HeldClaim, Hold, Intent, Standing, Target, Terms, Waiter,
 };
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 impl<T: Send + Sync + 'static> Claims<T> {
     /// How each destination stands as far as this process knows by itself, where the store does
     /// not answer and the event is to be delivered all the same. Those that are not known are won:
     /// what becomes of them is remembered here, and the store is told once it answers.
-    pub async fn take_alone(self: &Arc<Self>, request: ClaimRequest<'_>) -> Vec<Hold<T>> {
+    pub async fn take_alone(&self, request: ClaimRequest<'_>) -> Vec<Hold<T>> {
         let terms = Terms {
             fingerprint: request.terms.fingerprint,
             ttl: request.terms.ttl,
@@ -26,32 +24,33 @@ impl<T: Send + Sync + 'static> Claims<T> {
     }
 
     async fn take_one_alone(
-        self: &Arc<Self>,
+        &self,
         target: Target,
         request: &ClaimRequest<'_>,
         terms: Terms,
     ) -> Hold<T> {
         loop {
-            if let Some(standing) = self.unsettled.standing(target.key, self.now()) {
+            if let Some(standing) = self.ledger.unsettled.standing(target.key, self.ledger.now()) {
                 return self.hold(target, &standing, terms);
             }
             if request.terms.intent == Intent::Look {
                 return Hold::Absent;
             }
             let key = target.key;
-            match self.flights.enter(key, terms.fingerprint, self.now(), target.lease) {
+            match self.ledger.flights.enter(key, terms.fingerprint, self.ledger.now(), target.lease)
+            {
                 Entered::Leads(flight) => {
-                    let fence = Fence(self.next_fence.fetch_add(1, Ordering::Relaxed));
+                    let fence = self.ledger.next_fence();
                     flight.stands(Ok(Standing::Claimed));
-                    let claims = Arc::clone(self);
-                    return Hold::Won(Claim::new(HeldClaim { claims, key, fence, flight, terms }));
+                    let ledger = Arc::clone(&self.ledger);
+                    return Hold::Won(Claim::new(HeldClaim { ledger, key, fence, flight, terms }));
                 }
                 Entered::Follows(flight) => {
-                    match self.bounded(request.terms.within, flight.standing()).await {
+                    match self.ledger.bounded(request.terms.within, flight.standing()).await {
                         Some(Ok(Standing::Claimed)) | None => {
                             let same_body = flight.fingerprint == terms.fingerprint;
-                            let claims = Arc::clone(self);
-                            return Hold::InFlight(Waiter::here(claims, flight, same_body));
+                            let ledger = Arc::clone(&self.ledger);
+                            return Hold::InFlight(Waiter::here(ledger, flight, same_body));
                         }
                         Some(Ok(standing)) => return self.hold(target, standing, terms),
                         // The store did not answer its leader either, who has left.

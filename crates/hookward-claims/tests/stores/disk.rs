@@ -3,8 +3,8 @@
 mod full;
 
 use crate::again::{again, role};
-use crate::world::{Ask, Expect, HOLD, Result, TTL, WITHIN, word};
-use hookward_claims::{Claims, DiskStore, Ending, Hold};
+use crate::world::{Ask, Ending, Expect, HOLD, Result, TTL, WITHIN, settle, word};
+use hookward_claims::{Claims, DiskStore, Hold};
 use hookward_time::{Clock, ManualClock, SystemClock, UnixMillis};
 use std::collections::BTreeSet;
 use std::fs;
@@ -46,7 +46,7 @@ fn refusal(path: &Path) -> String {
 
 async fn deliver(claims: &Arc<Claims<Result>>, id: &str) {
     let claim = Ask::event(id).one(claims).await.won();
-    claim.settle(Ending::Delivered, "", Arc::new(1)).await;
+    claim.delivered(Arc::new(1)).await;
 }
 
 async fn state(claims: &Arc<Claims<Result>>, id: &str) -> &'static str {
@@ -58,11 +58,11 @@ async fn a_restart_forgets_nothing_that_was_settled() {
     let (folder, clock) = (tempfile::tempdir().unwrap(), clock());
     let claims = open(folder.path(), &clock);
     let claim = Ask::event("delivered").body(5).signed("s").one(&claims).await.won();
-    claim.settle(Ending::Delivered, "", Arc::new(1)).await;
+    claim.delivered(Arc::new(1)).await;
     let since = clock.wall();
     for (id, ending) in [("uncertain", Ending::Uncertain), ("released", Ending::Released)] {
         let claim = Ask::event(id).one(&claims).await.won();
-        claim.settle(ending, "", Arc::new(1)).await;
+        settle(claim, ending, "", 1).await;
     }
     deliver(&claims, "forgotten").await;
     claims.forget(&"shop".into(), &"forgotten".into(), &["erp".into()], WITHIN).await.unwrap();

@@ -4,12 +4,11 @@
 //! signatures. Whatever the order of copies, failures, lapses and look-ups, each answer must be
 //! the model's.
 
-use crate::world::{Ask, HOLD, Kind, LEASE, Result, TTL, WITHIN, World, word};
-use hookward_claims::{Claim, Ending, Hold, Standing, Waited, Waiter};
+use crate::world::{Ask, Ending, HOLD, Kind, LEASE, Result, TTL, WITHIN, World, settle, word};
+use hookward_claims::{Claim, Hold, Standing, Waiter};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 const CASES: u32 = 40;
@@ -252,7 +251,7 @@ async fn compare(kind: Kind, steps: Vec<Step>) -> std::result::Result<(), TestCa
                     continue;
                 }
                 let Held { claim, number, key, body } = held.swap_remove(which % held.len());
-                claim.settle(ending, "why", Arc::new(number)).await;
+                settle(claim, ending, "why", number).await;
                 model.settle(key, number, ending, body);
                 copies = heard(copies, &mut model, number, Some(number)).await?;
             }
@@ -331,14 +330,15 @@ async fn heard(
         };
         let heard = copy.waiter.wait(WITHIN).await;
         let right = match (&heard, stands) {
-            (Waited::Result(heard), _) => copy.here && Some(**heard) == result,
-            (Waited::Delivered { .. }, Some(State::Delivered { .. })) => !copy.here,
-            (Waited::Uncertain { .. }, Some(State::Uncertain { .. }))
-            | (Waited::Released { .. }, None) => !copy.here || result.is_none(),
+            (Some(Ok(heard)), _) => copy.here && Some(**heard) == result,
+            (Some(Err(Standing::Delivered { .. })), Some(State::Delivered { .. })) => !copy.here,
+            (Some(Err(Standing::Uncertain { .. })), Some(State::Uncertain { .. }))
+            | (Some(Err(Standing::Released { .. })), None) => !copy.here || result.is_none(),
             // Its winner was dropped after a later claim had taken its place.
-            (Waited::Uncertain { .. } | Waited::Released { .. }, Some(_)) => {
-                copy.here && result.is_none()
-            }
+            (
+                Some(Err(Standing::Uncertain { .. })) | Some(Err(Standing::Released { .. })),
+                Some(_),
+            ) => copy.here && result.is_none(),
             _ => false,
         };
         prop_assert!(right, "a copy heard {heard:?} when {stands:?} stood");

@@ -10,8 +10,8 @@ use crate::world::{
     Ask, Expect, Result, WITHIN, new_database, open_postgres, the_clocks_do_not_matter, word,
 };
 use hookward_claims::{
-    ClaimKey, ClaimStore, Claims, Ending, Fence, Health, Hold, Intent, PostgresStore, Settled,
-    Standing, StoreError, Target, Verdict, Waited,
+    ClaimKey, ClaimStore, Claims, Fence, Health, Hold, Intent, PostgresStore, Settled, Standing,
+    StoreError, Target, Verdict,
 };
 use hookward_secret::Secret;
 use hookward_time::SystemClock;
@@ -54,7 +54,7 @@ async fn a_delivery_costs_one_round_trip_to_claim_and_one_to_settle() {
         let to = ["erp", "crm", "bi"];
         let holds = Ask::event(&id).signed(&id).to(&to).all(&claims).await.unwrap();
         for hold in holds {
-            hold.won().settle(Ending::Delivered, "", Arc::new(1)).await;
+            hold.won().delivered(Arc::new(1)).await;
         }
         assert_eq!(word(&Ask::event(&id).one(&claims).await), "delivered");
     }
@@ -83,8 +83,8 @@ async fn a_server_that_stands_still_for_three_seconds_holds_nobody_up_and_nothin
         format!("the postgres store at 127.0.0.1:{} did not answer within 300 ms", server.port());
     assert_eq!(refused.to_string(), expected);
     assert!(frozen.elapsed() < SHORT * 3, "{:?}", frozen.elapsed());
-    delivered.settle(Ending::Delivered, "", Arc::new(1)).await;
-    uncertain.settle(Ending::Uncertain, "", Arc::new(1)).await;
+    delivered.delivered(Arc::new(1)).await;
+    uncertain.uncertain("", Arc::new(1)).await;
     // This process knows, whatever the server does.
     assert_eq!(word(&Ask::event("delivered meanwhile").one(&here).await), "delivered");
     assert_eq!(word(&Ask::event("of unknown fate").one(&here).await), "uncertain");
@@ -151,7 +151,7 @@ async fn an_answer_that_is_lost_changes_nothing() {
     hop.cut_next_answer();
     let claim = Ask::event("1").one(&claims).await.won();
     hop.cut_next_answer();
-    claim.settle(Ending::Delivered, "", Arc::new(1)).await;
+    claim.delivered(Arc::new(1)).await;
     assert_eq!(word(&Ask::event("1").one(&claims).await), "delivered");
     assert_eq!(claims.store().counters().errors(), 0);
 }
@@ -165,9 +165,9 @@ async fn a_slow_network_delays_but_does_not_break() {
     let claim = Ask::event("1").one(&slow).await.won();
     let copy = tokio::spawn(Ask::event("1").one(&quick).await.in_flight().wait(WITHIN));
     let slow_copy = Ask::event("1").one(&slow).await.in_flight();
-    claim.settle(Ending::Delivered, "", Arc::new(1)).await;
-    assert!(matches!(copy.await.unwrap(), Waited::Delivered { .. }));
-    assert!(matches!(slow_copy.wait(WITHIN).await, Waited::Result(_)));
+    claim.delivered(Arc::new(1)).await;
+    assert!(matches!(copy.await.unwrap(), Some(Err(Standing::Delivered { .. }))));
+    assert!(matches!(slow_copy.wait(WITHIN).await, Some(Ok(_))));
 
     // Too slow for this sender: refused in time, and nothing stays claimed.
     let began = Instant::now();
@@ -207,7 +207,7 @@ async fn a_claim_that_arrives_after_it_was_called_off_takes_nothing() {
 async fn deliver(claims: &Arc<Claims<Result>>, ask: Ask<'_>) {
     let claim = ask.one(claims).await.won();
     claim.sent();
-    claim.settle(Ending::Delivered, "", Arc::new(1)).await;
+    claim.delivered(Arc::new(1)).await;
 }
 
 /// Delivers an event as soon as it can be claimed.
@@ -215,7 +215,7 @@ async fn deliver_soon(claims: &Arc<Claims<Result>>, id: &str) {
     for _ in 0..500 {
         let hold = Ask::event(id).all(claims).await.map(|mut holds| holds.remove(0));
         match hold {
-            Ok(Hold::Won(claim)) => return claim.settle(Ending::Delivered, "", Arc::new(1)).await,
+            Ok(Hold::Won(claim)) => return claim.delivered(Arc::new(1)).await,
             Ok(Hold::InFlight(_)) | Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             Ok(other) => panic!("{}", word(&other)),
         }

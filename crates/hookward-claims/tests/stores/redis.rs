@@ -8,12 +8,12 @@ use crate::again::{again, role};
 use crate::hop::Hop;
 use crate::redis_server::RedisServer;
 use crate::world::{
-    Ask, Expect, HOLD, Kind, LEASE, Result, TTL, WITHIN, World, open_redis,
+    Ask, Ending, Expect, HOLD, Kind, LEASE, Result, TTL, WITHIN, World, open_redis, settle,
     the_clocks_do_not_matter, word,
 };
 use hookward_claims::{
-    ClaimKey, ClaimStore, Claims, Ending, Fence, Health, Hold, Intent, RedisStore, Standing,
-    StoreError, Target, Verdict, Waited,
+    ClaimKey, ClaimStore, Claims, Fence, Health, Hold, Intent, RedisStore, Standing, StoreError,
+    Target, Verdict,
 };
 use hookward_secret::Secret;
 use hookward_time::{Clock, SystemClock};
@@ -45,7 +45,7 @@ async fn a_delivery_costs_one_round_trip_to_claim_and_one_to_settle() {
         let to = ["erp", "crm", "bi"];
         let holds = Ask::event(&id).signed(&id).to(&to).all(&claims).await.unwrap();
         for hold in holds {
-            hold.won().settle(Ending::Delivered, "", Arc::new(1)).await;
+            hold.won().delivered(Arc::new(1)).await;
         }
         assert_eq!(word(&Ask::event(&id).one(&claims).await), "delivered");
     }
@@ -66,9 +66,9 @@ async fn copies_of_one_process_cost_the_server_nothing() {
     for _ in 0..40 {
         copies.push(tokio::spawn(Ask::event("1").one(&claims).await.in_flight().wait(WITHIN)));
     }
-    claim.settle(Ending::Delivered, "", Arc::new(1)).await;
+    claim.delivered(Arc::new(1)).await;
     for copy in copies {
-        assert!(matches!(copy.await.unwrap(), Waited::Result(_)));
+        assert!(matches!(copy.await.unwrap(), Some(Ok(_))));
     }
     assert_eq!(commands.up_to_marker(&server).await.len(), 2);
 }
@@ -81,7 +81,7 @@ async fn everything_that_is_written_expires() {
     let held = Ask::event("in flight").signed("t").one(&world.here).await.won();
     for (id, ending) in [("uncertain", Ending::Uncertain), ("released", Ending::Released)] {
         let claim = Ask::event(id).signed(id).one(&world.here).await.won();
-        claim.settle(ending, "note", Arc::new(1)).await;
+        settle(claim, ending, "note", 1).await;
     }
     let mut connection = server.connection().await;
     let keys: Vec<String> =
@@ -116,8 +116,8 @@ async fn a_server_that_stands_still_for_three_seconds_holds_nobody_up_and_nothin
         format!("the redis store at 127.0.0.1:{} did not answer within 300 ms", server.port());
     assert_eq!(refused.to_string(), expected);
     assert!(frozen.elapsed() < SHORT * 2, "{:?}", frozen.elapsed());
-    delivered.settle(Ending::Delivered, "", Arc::new(1)).await;
-    uncertain.settle(Ending::Uncertain, "", Arc::new(1)).await;
+    delivered.delivered(Arc::new(1)).await;
+    uncertain.uncertain("", Arc::new(1)).await;
     // This process knows, whatever the server does.
     assert_eq!(word(&Ask::event("delivered meanwhile").one(&here).await), "delivered");
     assert_eq!(word(&Ask::event("of unknown fate").one(&here).await), "uncertain");
@@ -175,7 +175,7 @@ async fn an_answer_that_is_lost_changes_nothing() {
     hop.cut_next_answer();
     let claim = Ask::event("1").one(&claims).await.won();
     hop.cut_next_answer();
-    claim.settle(Ending::Delivered, "", Arc::new(1)).await;
+    claim.delivered(Arc::new(1)).await;
     assert_eq!(word(&Ask::event("1").one(&claims).await), "delivered");
     assert_eq!(claims.store().counters().errors(), 0);
 }
@@ -189,9 +189,9 @@ async fn a_slow_network_delays_but_does_not_break() {
     let claim = Ask::event("1").one(&slow).await.won();
     let copy = tokio::spawn(Ask::event("1").one(&quick).await.in_flight().wait(WITHIN));
     let slow_copy = Ask::event("1").one(&slow).await.in_flight();
-    claim.settle(Ending::Delivered, "", Arc::new(1)).await;
-    assert!(matches!(copy.await.unwrap(), Waited::Delivered { .. }));
-    assert!(matches!(slow_copy.wait(WITHIN).await, Waited::Result(_)));
+    claim.delivered(Arc::new(1)).await;
+    assert!(matches!(copy.await.unwrap(), Some(Err(Standing::Delivered { .. }))));
+    assert!(matches!(slow_copy.wait(WITHIN).await, Some(Ok(_))));
 
     // Too slow for this sender: refused in time, and nothing stays claimed.
     let began = Instant::now();
@@ -371,14 +371,14 @@ async fn a_note_may_hold_anything_and_is_cut() {
 
 async fn deliver(claims: &Arc<Claims<Result>>, ask: Ask<'_>) {
     let claim = ask.one(claims).await.won();
-    claim.settle(Ending::Delivered, "", Arc::new(1)).await;
+    claim.delivered(Arc::new(1)).await;
 }
 
 /// Delivers as a sender does: comes again until it is taken.
 async fn deliver_soon(claims: &Arc<Claims<Result>>, id: &str) {
     for _ in 0..500 {
         match Ask::event(id).all(claims).await.map(|mut holds| holds.remove(0)) {
-            Ok(Hold::Won(claim)) => return claim.settle(Ending::Delivered, "", Arc::new(1)).await,
+            Ok(Hold::Won(claim)) => return claim.delivered(Arc::new(1)).await,
             Ok(Hold::InFlight(_)) | Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             Ok(other) => panic!("{}", word(&other)),
         }

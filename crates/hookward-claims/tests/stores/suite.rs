@@ -1,10 +1,8 @@
 //! What contract section 3 promises of claims, for every store.
 
 use crate::world::{Ask, Expect, HOLD, Kind, LEASE, Result, TTL, WITHIN, World, word};
-use hookward_claims::{
-    ClaimKey, Claims, Ending, Fence, Hold, Intent, Settled, Standing, Target, Verdict,
-};
-use hookward_claims::{Waited, Waiter};
+use hookward_claims::Waiter;
+use hookward_claims::{ClaimKey, Claims, Fence, Hold, Intent, Settled, Standing, Target, Verdict};
 use hookward_time::Clock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -60,18 +58,20 @@ async fn a_copy_here_gets_the_winners_result(world: World) {
     let copy = Ask::event("1").one(&world.here).await.in_flight();
     let late_copy = Ask::event("1").one(&world.here).await.in_flight();
     let waiting = tokio::spawn(copy.wait(WITHIN));
-    claim.settle(Ending::Delivered, "", Arc::new(7)).await;
-    assert!(matches!(waiting.await.unwrap(), Waited::Result(result) if *result == 7));
-    assert!(matches!(late_copy.wait(WITHIN).await, Waited::Result(result) if *result == 7));
+    claim.delivered(Arc::new(7)).await;
+    assert!(matches!(waiting.await.unwrap(), Some(Ok(result)) if *result == 7));
+    assert!(matches!(late_copy.wait(WITHIN).await, Some(Ok(result)) if *result == 7));
     assert_eq!(word(&Ask::event("1").one(&world.here).await), "delivered");
 }
 
 async fn a_copy_on_another_instance_learns_that_it_was_delivered(world: World) {
     let claim = Ask::event("1").one(&world.here).await.won();
     let waiting = tokio::spawn(Ask::event("1").one(&world.there).await.in_flight().wait(WITHIN));
-    claim.settle(Ending::Delivered, "", Arc::new(7)).await;
+    claim.delivered(Arc::new(7)).await;
     let since = world.clock.wall();
-    assert!(matches!(waiting.await.unwrap(), Waited::Delivered { since: at } if at == since));
+    assert!(
+        matches!(waiting.await.unwrap(), Some(Err(Standing::Delivered { since: at, .. })) if at == since)
+    );
     assert_eq!(word(&Ask::event("1").one(&world.there).await), "delivered");
 }
 
@@ -87,12 +87,12 @@ async fn forty_copies_over_two_instances_are_forwarded_once(world: World) {
                         forwarded.fetch_add(1, Ordering::SeqCst);
                         claim.sent();
                         tokio::time::sleep(Duration::from_millis(50)).await;
-                        claim.settle(Ending::Delivered, "", Arc::new(7)).await;
+                        claim.delivered(Arc::new(7)).await;
                         "ok"
                     }
                     Hold::Delivered { .. } => "ok",
                     Hold::InFlight(waiter) => match waiter.wait(WITHIN).await {
-                        Waited::Result(_) | Waited::Delivered { .. } => "ok",
+                        Some(Ok(_)) | Some(Err(Standing::Delivered { .. })) => "ok",
                         _ => "another outcome",
                     },
                     other => word(&other),
@@ -134,13 +134,13 @@ async fn a_released_event_is_forwarded_again_and_its_copies_are_not_forwarded_in
     let claim = Ask::event("1").one(&world.here).await.won();
     let here = Ask::event("1").one(&world.here).await.in_flight();
     let there = Ask::event("1").one(&world.there).await.in_flight();
-    claim.settle(Ending::Released, "upstream_error 500", Arc::new(5)).await;
-    assert!(matches!(here.wait(WITHIN).await, Waited::Result(result) if *result == 5));
+    claim.released("upstream_error 500", Arc::new(5)).await;
+    assert!(matches!(here.wait(WITHIN).await, Some(Ok(result)) if *result == 5));
     match there.wait(WITHIN).await {
-        Waited::Released { note } if world.kind.is_server() => {
+        Some(Err(Standing::Released { note })) if world.kind.is_server() => {
             assert_eq!(note, "upstream_error 500");
         }
-        Waited::Released { note } => assert_eq!(note, ""),
+        Some(Err(Standing::Released { note })) => assert_eq!(note, ""),
         other => panic!("{other:?}"),
     }
     assert_eq!(word(&Ask::event("1").look().one(&world.there).await), "absent");
@@ -152,10 +152,10 @@ async fn an_uncertain_event_is_refused_for_its_hold_and_then_absent(world: World
     let claim = Ask::event("1").one(&world.here).await.won();
     let there = Ask::event("1").one(&world.there).await.in_flight();
     claim.sent();
-    claim.settle(Ending::Uncertain, "upstream_timeout", Arc::new(4)).await;
+    claim.uncertain("upstream_timeout", Arc::new(4)).await;
     let heard = there.wait(WITHIN).await;
     assert!(
-        matches!(&heard, Waited::Uncertain { note, .. } if note == "upstream_timeout"),
+        matches!(&heard, Some(Err(Standing::Uncertain { note, .. })) if note == "upstream_timeout"),
         "{heard:?}"
     );
     world.pass(HOLD.saturating_sub(MOMENT)).await;
@@ -179,9 +179,9 @@ async fn a_claim_left_behind_lapses_with_its_lease(world: World) {
     }
     world.pass(MOMENT).await;
     let next = Ask::event("1").one(&world.here).await.won();
-    next.settle(Ending::Delivered, "", Arc::new(1)).await;
+    next.delivered(Arc::new(1)).await;
     // The one that was thought dead wakes up.
-    claim.settle(Ending::Released, "", Arc::new(2)).await;
+    claim.released("", Arc::new(2)).await;
     assert_eq!(word(&Ask::event("1").one(&world.there).await), "delivered");
 }
 
@@ -224,7 +224,7 @@ async fn a_late_settle_with_an_old_fence_changes_nothing(world: World) {
 async fn a_late_delivery_of_a_lapsed_claim_is_remembered(world: World) {
     let claim = Ask::event("1").one(&world.here).await.won();
     world.pass(LEASE + MOMENT).await;
-    claim.settle(Ending::Delivered, "", Arc::new(1)).await;
+    claim.delivered(Arc::new(1)).await;
     assert_eq!(word(&Ask::event("1").one(&world.there).await), "delivered");
 }
 
@@ -232,12 +232,12 @@ async fn a_dropped_claim_is_released_or_uncertain_once_sent(world: World) {
     let claim = Ask::event("1").one(&world.here).await.won();
     let copy = Ask::event("1").one(&world.here).await.in_flight();
     drop(claim);
-    assert!(matches!(copy.wait(WITHIN).await, Waited::Released { .. }));
+    assert!(matches!(copy.wait(WITHIN).await, Some(Err(Standing::Released { .. }))));
     let claim = soon_won(&world.there, Ask::event("1")).await;
     claim.sent();
     let copy = Ask::event("1").one(&world.there).await.in_flight();
     drop(claim);
-    assert!(matches!(copy.wait(WITHIN).await, Waited::Uncertain { .. }));
+    assert!(matches!(copy.wait(WITHIN).await, Some(Err(Standing::Uncertain { .. }))));
     assert_eq!(word(&Ask::event("1").one(&world.here).await), "uncertain");
 }
 
@@ -255,10 +255,10 @@ async fn a_settle_that_nobody_waits_for_is_settled(world: World) {
     let claim = Ask::event("1").one(&world.here).await.won();
     let copy = Ask::event("1").one(&world.here).await.in_flight();
     {
-        let mut settling = Box::pin(claim.settle(Ending::Delivered, "", Arc::new(9)));
+        let mut settling = Box::pin(claim.delivered(Arc::new(9)));
         let _ = futures_poll_once(settling.as_mut()).await;
     }
-    assert!(matches!(copy.wait(WITHIN).await, Waited::Result(result) if *result == 9));
+    assert!(matches!(copy.wait(WITHIN).await, Some(Ok(result)) if *result == 9));
     assert_eq!(word(&Ask::event("1").one(&world.there).await), "delivered");
 }
 
@@ -278,11 +278,11 @@ async fn each_destination_has_its_own_claim(world: World) {
     let both = Ask::event("1").to(&["erp", "crm"]);
     let mut holds = both.all(&world.here).await.unwrap().into_iter();
     let (erp, crm) = (holds.next().unwrap().won(), holds.next().unwrap().won());
-    erp.settle(Ending::Delivered, "", Arc::new(1)).await;
-    crm.settle(Ending::Released, "", Arc::new(2)).await;
+    erp.delivered(Arc::new(1)).await;
+    crm.released("", Arc::new(2)).await;
     let mut holds = both.all(&world.there).await.unwrap().into_iter();
     assert_eq!(word(&holds.next().unwrap()), "delivered");
-    holds.next().unwrap().won().settle(Ending::Delivered, "", Arc::new(3)).await;
+    holds.next().unwrap().won().delivered(Arc::new(3)).await;
     let holds = both.look().all(&world.here).await.unwrap();
     assert_eq!(holds.iter().map(word).collect::<Vec<_>>(), ["delivered", "delivered"]);
 }
@@ -292,7 +292,7 @@ async fn another_body_is_still_a_duplicate_and_told_apart(world: World) {
     let same = Ask::event("1").body(1).one(&world.here).await.in_flight();
     let other = Ask::event("1").body(2).one(&world.here).await.in_flight();
     assert_eq!((same.same_body(), other.same_body()), (Some(true), Some(false)));
-    claim.settle(Ending::Delivered, "", Arc::new(1)).await;
+    claim.delivered(Arc::new(1)).await;
     for claims in [&world.here, &world.there] {
         assert_eq!(word(&Ask::event("1").body(1).one(claims).await), "delivered");
         assert_eq!(word(&Ask::event("1").body(2).one(claims).await), "delivered, another body");
@@ -304,7 +304,7 @@ async fn a_copy_whose_time_is_up_is_told_so(world: World) {
     for claims in [&world.here, &world.there] {
         let copy: Waiter<Result> = Ask::event("1").one(claims).await.in_flight();
         let heard = copy.wait(Duration::from_millis(60)).await;
-        assert!(matches!(heard, Waited::TimedOut), "{heard:?}");
+        assert!(matches!(heard, None), "{heard:?}");
     }
     drop(claim);
 }
@@ -328,7 +328,7 @@ async fn calls_can_be_repeated_with_the_same_fence(world: World) {
 async fn deliver(claims: &Arc<Claims<Result>>, ask: Ask<'_>) {
     let claim = ask.one(claims).await.won();
     claim.sent();
-    claim.settle(Ending::Delivered, "", Arc::new(1)).await;
+    claim.delivered(Arc::new(1)).await;
 }
 
 /// What is released behind the scenes is won a little later.

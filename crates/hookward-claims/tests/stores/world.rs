@@ -3,8 +3,8 @@
 use crate::postgres_server::PostgresServer;
 use crate::redis_server::RedisServer;
 use hookward_claims::{
-    Claim, ClaimRequest, ClaimStore, ClaimTerms, Claimable, Claims, DiskStore, Ending, Hold,
-    Intent, MemoryStore, PostgresStore, RedisStore, StoreError, Waiter,
+    Claim, ClaimRequest, ClaimStore, ClaimTerms, Claimable, Claims, DiskStore, Hold, Intent,
+    MemoryStore, PostgresStore, RedisStore, StoreError, Waiter,
 };
 use hookward_names::{EventId, SourceName, UpstreamName};
 use hookward_secret::Secret;
@@ -254,6 +254,23 @@ pub(crate) fn word(hold: &Hold<Result>) -> &'static str {
     }
 }
 
+/// How a claim is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Delivered,
+    Uncertain,
+    Released,
+}
+
+pub(crate) async fn settle(claim: Claim<Result>, ending: Ending, note: &str, result: Result) {
+    let result = Arc::new(result);
+    match ending {
+        Ending::Delivered => claim.delivered(result).await,
+        Ending::Uncertain => claim.uncertain(note, result).await,
+        Ending::Released => claim.released(note, result).await,
+    }
+}
+
 /// An event is in flight, then delivered, for an instance whose wall clock is a day ahead, two days
 /// behind that, or a week further.
 pub(crate) async fn the_clocks_do_not_matter(
@@ -268,7 +285,7 @@ pub(crate) async fn the_clocks_do_not_matter(
     assert_eq!(word(&Ask::event("1").one(&there).await), "in flight");
     ahead.jump(-2 * 86_400_000);
     assert_eq!(word(&Ask::event("1").one(&there).await), "in flight");
-    claim.settle(Ending::Delivered, "", Arc::new(1)).await;
+    claim.delivered(Arc::new(1)).await;
     ahead.jump(7 * 86_400_000);
     assert_eq!(word(&Ask::event("1").one(&there).await), "delivered");
 }

@@ -2,7 +2,7 @@
 
 use super::deliver;
 use crate::world::{Ask, Expect, Kind, WITHIN, World, word};
-use hookward_claims::{Ending, Standing};
+use hookward_claims::Standing;
 use hookward_time::Clock;
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ async fn an_event_in_flight_is_not_forgotten(world: World) {
         assert_eq!(stood, [("erp".into(), Standing::InFlight { since })]);
     }
     assert_eq!(word(&Ask::event("1").one(&world.there).await), "in flight");
-    claim.settle(Ending::Delivered, "", Arc::new(1)).await;
+    claim.delivered(Arc::new(1)).await;
     assert_eq!(word(&Ask::event("1").one(&world.there).await), "delivered");
 }
 
@@ -50,7 +50,7 @@ async fn a_forgotten_event_is_forwarded_again(world: World) {
     assert_eq!(stands, [("erp".into(), Standing::Absent), absent]);
     let claim = Ask::event(id).one(&world.here).await.won();
     claim.sent();
-    claim.settle(Ending::Uncertain, "", Arc::new(1)).await;
+    claim.uncertain("", Arc::new(1)).await;
     world.here.forget(&"shop".into(), &id.into(), &everywhere, WITHIN).await.unwrap();
     assert_eq!(word(&Ask::event(id).one(&world.there).await), "won");
 }
