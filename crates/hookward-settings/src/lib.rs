@@ -37,7 +37,6 @@
 //! The crate itself defines no key.
 
 pub mod document;
-mod item;
 pub mod keys;
 pub mod part;
 pub mod problem;

@@ -1,9 +1,8 @@
 //! One value of a table, read as what it has to be.
 
+use super::notes::Reading;
 use crate::document::{Node, Value};
-use crate::keys::TableKeys;
 use crate::problem::{Problem, Severity, nearest};
-use crate::reading::{Reading, TableReader};
 use crate::value::Form;
 
 /// A value under reading.
@@ -70,30 +69,6 @@ impl<'a> Item<'a> {
     /// The items of a list, each read by `read`; those that are wrong are noted and left out.
     pub fn each<T>(&self, allowed: &str, read: impl Fn(&Self) -> Option<T>) -> Option<Vec<T>> {
         self.list(allowed).map(|items| items.iter().filter_map(read).collect())
-    }
-
-    /// The table that this is.
-    pub fn table(&self, keys: &'static TableKeys) -> Option<TableReader<'a>> {
-        let Value::Table(table) = &self.node.value else {
-            let names: Vec<_> = keys.names().collect();
-            let what = format!("not a table but {}", self.node.kind());
-            let allowed = match names.as_slice() {
-                [] => keys.about.to_owned(),
-                names => format!("a table with {}", names.join(", ")),
-            };
-            self.refuse(what, &allowed);
-            return None;
-        };
-        let reader = TableReader {
-            reading: self.reading,
-            key: self.key.clone(),
-            place: self.node.place,
-            table,
-            keys,
-            hidden: self.hidden,
-        };
-        reader.refuse_unknown_keys();
-        Some(reader)
     }
 
     /// The value as text.

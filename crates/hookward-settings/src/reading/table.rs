@@ -1,83 +1,10 @@
-//! Reading typed values out of a document, with every problem noted and none returned early.
-//!
-//! A getter gives `None` both for what is absent and for what is wrong; what is wrong has then
-//! been noted, so the caller goes on with the default and all problems come out at once.
+//! One table, whose unknown keys have been noted.
 
+use super::item::Item;
+use super::notes::Reading;
 use crate::document::{DocumentTable, Node, Value};
-pub use crate::item::Item;
 use crate::keys::TableKeys;
-use crate::part::ConfigPart;
 use crate::problem::{Problem, Severity, TextPlace, nearest};
-use crate::secret_reader::SecretReader;
-use std::cell::RefCell;
-use std::path::{Path, PathBuf};
-
-/// What one reading of a configuration shares: where it comes from and what was found.
-pub struct Reading<'a> {
-    /// The file, as problems name it.
-    pub file: &'a str,
-    /// Where secrets are read from.
-    pub secrets: &'a dyn SecretReader,
-    part: ConfigPart<'a>,
-    base_dir: &'a Path,
-    hint: Hint,
-    problems: RefCell<Vec<Problem>>,
-}
-
-/// What to say of a key that its table does not have, and what was probably meant: from the path of
-/// the table (empty for the root), the key's name and its value. `None`: the usual.
-pub type Hint = fn(&str, &str, &Node) -> Option<(String, String)>;
-
-impl<'a> Reading<'a> {
-    /// A reading of the file `file`; paths in it are relative to `base_dir`.
-    pub fn new(
-        file: &'a str,
-        base_dir: &'a Path,
-        secrets: &'a dyn SecretReader,
-        part: ConfigPart<'a>,
-    ) -> Self {
-        Self { file, secrets, part, base_dir, hint: |_, _, _| None, problems: RefCell::default() }
-    }
-
-    /// The same reading, which asks `hint` about keys that a table does not have.
-    #[must_use]
-    pub fn with_hint(self, hint: Hint) -> Self {
-        Self { hint, ..self }
-    }
-
-    /// Whether the secret or the file that the key of this path names has to be there.
-    pub fn needs(&self, key: &str) -> bool {
-        self.part.needs(key)
-    }
-
-    /// A path from the file. A relative one is relative to the file's directory.
-    pub fn resolve(&self, path: &str) -> PathBuf {
-        self.base_dir.join(path)
-    }
-
-    /// Notes a problem.
-    pub fn note(&self, problem: Problem) {
-        self.problems.borrow_mut().push(problem);
-    }
-
-    /// Whether an error was noted.
-    pub fn has_errors(&self) -> bool {
-        self.problems.borrow().iter().any(|problem| problem.severity == Severity::Error)
-    }
-
-    /// Whether it is read to serve from.
-    pub fn serves(&self) -> bool {
-        self.part == ConfigPart::Whole
-    }
-
-    /// Everything that was noted: errors first, then warnings, then notes, each in the order of the
-    /// file.
-    pub fn into_problems(self) -> Vec<Problem> {
-        let mut problems = self.problems.into_inner();
-        problems.sort_by_key(|problem| (problem.severity, problem.place));
-        problems
-    }
-}
 
 /// A table under reading; its unknown keys have been noted.
 #[derive(Clone)]
@@ -233,5 +160,31 @@ impl<'a> TableReader<'a> {
                 );
             }
         }
+    }
+}
+
+impl<'a> Item<'a> {
+    /// The table that this is.
+    pub fn table(&self, keys: &'static TableKeys) -> Option<TableReader<'a>> {
+        let Value::Table(table) = &self.node.value else {
+            let names: Vec<_> = keys.names().collect();
+            let what = format!("not a table but {}", self.node.kind());
+            let allowed = match names.as_slice() {
+                [] => keys.about.to_owned(),
+                names => format!("a table with {}", names.join(", ")),
+            };
+            self.refuse(what, &allowed);
+            return None;
+        };
+        let reader = TableReader {
+            reading: self.reading,
+            key: self.key.clone(),
+            place: self.node.place,
+            table,
+            keys,
+            hidden: self.hidden,
+        };
+        reader.refuse_unknown_keys();
+        Some(reader)
     }
 }
