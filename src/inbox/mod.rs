@@ -13,5 +13,6 @@ mod worker;
 
 pub use head::StoredHead;
 pub use opening::{Opening, policies};
+pub use sending::Reserve;
 pub use store::{InboxStore, Incoming, WaitingEvent};
-pub use worker::{Reserve, Worker};
+pub use worker::Worker;

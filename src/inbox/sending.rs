@@ -3,7 +3,6 @@
 use super::head::StoredHead;
 use super::statistics::label;
 use super::store::InboxStore;
-use super::worker::Reserve;
 use crate::delivery::answer::DestinationOutcome;
 use crate::delivery::attempt::{self, Met};
 use crate::delivery::gate::{ServedUpstream, SharedState};
@@ -11,6 +10,7 @@ use crate::delivery::headers::{
     HOOKWARD_ATTEMPT, HOOKWARD_QUEUED_AT, HOOKWARD_REPLAY, IDEMPOTENCY_KEY, idempotency_key,
 };
 use crate::delivery::proof::KeptEvent;
+use crate::request::MemoryShare;
 use crate::upstream::UpstreamRequest;
 use hookward_claims::Acceptance;
 use hookward_inbox::{Attempt, EntryState, StoredEvent};
@@ -25,6 +25,9 @@ const NO_MEMORY: Duration = Duration::from_millis(200);
 
 /// When one is tried again whose upstream vanished while it was taken.
 const NO_UPSTREAM: Duration = Duration::from_secs(1);
+
+/// Takes memory for a body of so many bytes; `None` if there is none to be had now.
+pub type Reserve = Arc<dyn Fn(usize) -> Option<Box<dyn MemoryShare>> + Send + Sync>;
 
 /// What an attempt needs beside its event.
 pub(super) struct Sending {

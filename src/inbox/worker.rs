@@ -1,18 +1,14 @@
 //! Takes what is due and sends it, for as long as the process serves.
 
-use super::sending::{self, Sending};
+use super::sending::{self, Reserve, Sending};
 use super::store::InboxStore;
 use crate::delivery::gate::SharedState;
-use crate::request::MemoryShare;
 use crate::telemetry::metrics::Counted;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
-
-/// Takes memory for a body of so many bytes; `None` if there is none to be had now.
-pub type Reserve = Arc<dyn Fn(usize) -> Option<Box<dyn MemoryShare>> + Send + Sync>;
 
 /// Attempts at once at an upstream that has no `max_concurrent` of its own.
 const AT_ONCE: usize = 64;
