@@ -78,6 +78,16 @@ pub enum FaultKind {
 }
 
 impl Fault {
+    /// A signature that does not read.
+    pub(crate) fn malformed(what: &str) -> Self {
+        Self::SignatureMalformed(what.to_owned().into())
+    }
+
+    /// A signature, or what it covers, that is not what it has to be.
+    pub(crate) fn mismatch(what: String) -> Self {
+        Self::SignatureMismatch(what.into())
+    }
+
     /// Which fault it is.
     #[must_use]
     pub const fn kind(&self) -> FaultKind {

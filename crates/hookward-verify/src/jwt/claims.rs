@@ -1,6 +1,5 @@
 //! What a token claims: for whom it is, who made it, which body it goes with, and when.
 
-use super::{malformed, mismatch};
 use crate::fault::Fault;
 use crate::json::read_raw;
 use crate::scheme::{ClaimRule, Pointer, SignatureRule, TimeFormat, TimestampPlace, TimestampRule};
@@ -27,29 +26,29 @@ pub(super) fn judge(
             _ => Vec::new(),
         };
         if !token.audience.iter().any(|wanted| named.contains(&wanted.as_str())) {
-            return Err(mismatch("the token is for another audience".to_owned()));
+            return Err(Fault::mismatch("the token is for another audience".to_owned()));
         }
     }
     if !token.issuer.is_empty() {
         let issuer = claims.get("iss").and_then(Value::as_str);
         if !token.issuer.iter().any(|wanted| issuer == Some(wanted)) {
-            return Err(mismatch("the token is of another issuer".to_owned()));
+            return Err(Fault::mismatch("the token is of another issuer".to_owned()));
         }
     }
     let whole = Value::Object(claims.clone());
     for claim in &rule.claims {
         if !is_one_of(&whole, claim) {
             let detail = format!("`{}` of the token is not what the source wants", claim.pointer);
-            return Err(mismatch(detail));
+            return Err(Fault::mismatch(detail));
         }
     }
     if let Some(name) = &token.body_claim {
         let stated = claims.get(name).and_then(Value::as_str);
-        let stated = stated.ok_or_else(|| mismatch(format!("the token has no `{name}`")))?;
+        let stated = stated.ok_or_else(|| Fault::mismatch(format!("the token has no `{name}`")))?;
         let hash = decode_signature(rule.encoding, stated)
-            .ok_or_else(|| malformed(&format!("`{name}` of the token does not decode")))?;
+            .ok_or_else(|| Fault::malformed(&format!("`{name}` of the token does not decode")))?;
         if hash != crate::keys::sha256(body) {
-            return Err(mismatch("the token was made for another body".to_owned()));
+            return Err(Fault::mismatch("the token was made for another body".to_owned()));
         }
     }
     Ok(())

@@ -57,8 +57,8 @@ impl Token {
         tokens.dedup();
         match tokens.as_slice() {
             [token] => Self::parse(token),
-            [] => Err(malformed(&format!("nothing there starts with `{}`", rule.prefix))),
-            _ => Err(malformed("there are several tokens, and they differ")),
+            [] => Err(Fault::malformed(&format!("nothing there starts with `{}`", rule.prefix))),
+            _ => Err(Fault::malformed("there are several tokens, and they differ")),
         }
     }
 
@@ -69,20 +69,22 @@ impl Token {
     pub fn parse(text: &str) -> Result<Self, Fault> {
         let parts: Vec<&str> = text.splitn(4, '.').collect();
         let [header, payload, signature] = parts.as_slice() else {
-            return Err(malformed("the token does not have three parts"));
+            return Err(Fault::malformed("the token does not have three parts"));
         };
         if header.len() > MOST_HEADER_BYTES {
-            return Err(malformed("the token's header is too long"));
+            return Err(Fault::malformed("the token's header is too long"));
         }
         let decode = |part: &str, name: &str| {
             BASE64URL_NOPAD
                 .decode(part.as_bytes())
-                .map_err(|_| malformed(&format!("the token's {name} is not base64url")))
+                .map_err(|_| Fault::malformed(&format!("the token's {name} is not base64url")))
         };
         let header = strict::object(&decode(header, "header")?)
-            .map_err(|what| malformed(&format!("the token's header is {what}")))?;
+            .map_err(|what| Fault::malformed(&format!("the token's header is {what}")))?;
         if header.contains_key("crit") {
-            return Err(malformed("the token has extensions that must be understood, and are not"));
+            return Err(Fault::malformed(
+                "the token has extensions that must be understood, and are not",
+            ));
         }
         Ok(Self {
             signed: text.as_bytes().get(..text.rfind('.').unwrap_or(0)).unwrap_or_default().into(),
@@ -104,12 +106,12 @@ impl Token {
     /// [`Fault::SignatureMalformed`] without any, [`Fault::SignatureMismatch`] for another one.
     pub fn algorithm_of(&self, rule: &SignatureRule) -> Result<JwtAlgorithm, Fault> {
         let Some(Value::String(stated)) = self.header.get("alg") else {
-            return Err(malformed("the token names no algorithm"));
+            return Err(Fault::malformed("the token names no algorithm"));
         };
         let mut known = JwtAlgorithm::NAMES.iter();
         let found = known.find(|(name, _)| name == stated).map(|(_, algorithm)| *algorithm);
         found.filter(|one| rule.token.algorithms.contains(one)).ok_or_else(|| {
-            mismatch("the token's algorithm is none that the source takes".to_owned())
+            Fault::mismatch("the token's algorithm is none that the source takes".to_owned())
         })
     }
 
@@ -119,12 +121,12 @@ impl Token {
     /// [`Fault::SignatureMalformed`], where it brings none or they do not decode.
     pub fn chain(&self) -> Result<Vec<Vec<u8>>, Fault> {
         let listed = self.header.get("x5c").and_then(Value::as_array);
-        let listed = listed.ok_or_else(|| malformed("the token brings no certificates"))?;
+        let listed = listed.ok_or_else(|| Fault::malformed("the token brings no certificates"))?;
         listed
             .iter()
             .map(|text| BASE64.decode(text.as_str()?.as_bytes()).ok())
             .collect::<Option<_>>()
-            .ok_or_else(|| malformed("a certificate of the token is not base64"))
+            .ok_or_else(|| Fault::malformed("a certificate of the token is not base64"))
     }
 
     /// The key that made its signature.
@@ -162,7 +164,7 @@ pub(crate) fn check(inputs: &Inputs<'_>, keys: &Keys, body: &[u8]) -> Result<Gen
     let token = Token::read(inputs)?;
     let algorithm = token.algorithm_of(rule)?;
     let Some(key) = token.made_by(keys, algorithm) else {
-        return Err(mismatch(match token.key_id() {
+        return Err(Fault::mismatch(match token.key_id() {
             Some(id) if !keys.iter().any(|key| key.id.as_deref().is_none_or(|own| own == id)) => {
                 "the token names a key that the sender does not publish".to_owned()
             }
@@ -170,7 +172,7 @@ pub(crate) fn check(inputs: &Inputs<'_>, keys: &Keys, body: &[u8]) -> Result<Gen
         }));
     };
     let claims = strict::object(&token.payload)
-        .map_err(|what| malformed(&format!("the token's payload is {what}")))?;
+        .map_err(|what| Fault::malformed(&format!("the token's payload is {what}")))?;
     claims::judge(rule, &claims, body)?;
     let sent = claims::sent(scheme.timestamp.as_ref(), &token.payload)?;
     let lifetime = Lifetime {
@@ -184,12 +186,4 @@ pub(crate) fn check(inputs: &Inputs<'_>, keys: &Keys, body: &[u8]) -> Result<Gen
         hash
     });
     Ok(Genuine::by(key, sent, fingerprint).with_token(payload, lifetime))
-}
-
-fn malformed(what: &str) -> Fault {
-    Fault::SignatureMalformed(what.to_owned().into())
-}
-
-fn mismatch(what: String) -> Fault {
-    Fault::SignatureMismatch(what.into())
 }

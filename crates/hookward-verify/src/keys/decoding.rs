@@ -7,6 +7,15 @@ use crate::scheme::KeyForm;
 use data_encoding::HEXLOWER_PERMISSIVE;
 use zeroize::Zeroizing;
 
+/// Whether a text looks like PEM.
+pub(super) fn is_pem(text: &[u8]) -> bool {
+    text.trim_ascii_start().starts_with(b"-----BEGIN")
+}
+
+/// Why a text is not the public key of Ed25519.
+pub(super) const NOT_ED25519: &str = "is no Ed25519 public key: it must be 32 bytes, with `key = \"hex\"` or \
+                           \"base64\", or a PEM `PUBLIC KEY`";
+
 /// The bytes of a key; an error is the rest of a sentence that starts with the secret.
 pub(super) fn decode_key(form: KeyForm, text: &[u8]) -> Result<Zeroizing<Vec<u8>>, &'static str> {
     match form {

@@ -13,7 +13,7 @@ pub use public::{Method, PublicKey};
 
 use crate::certificates::Certificate;
 use crate::scheme::{Algorithm, JwtAlgorithm, KeyForm, SignatureRule};
-use decoding::decode_key;
+use decoding::{NOT_ED25519, decode_key, is_pem};
 use hookward_secret::{NamedSecret, Secret};
 use p256::pkcs8::der::Document;
 use p256::pkcs8::{DecodePublicKey as _, ObjectIdentifier, SubjectPublicKeyInfoRef};
@@ -239,13 +239,6 @@ pub(crate) fn hash_token(token: &[u8]) -> Tag {
     hash.update(token);
     hash.finish()
 }
-
-fn is_pem(text: &[u8]) -> bool {
-    text.trim_ascii_start().starts_with(b"-----BEGIN")
-}
-
-const NOT_ED25519: &str = "is no Ed25519 public key: it must be 32 bytes, with `key = \"hex\"` or \
-                           \"base64\", or a PEM `PUBLIC KEY`";
 
 /// The key in the PEM of a `SubjectPublicKeyInfo`.
 fn ed25519_pem(text: &[u8]) -> Result<Vec<u8>, &'static str> {

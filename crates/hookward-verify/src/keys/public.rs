@@ -4,7 +4,7 @@
 //! Which signature a key may check is decided by its kind and by the caller's [`Method`], both of
 //! which come from the configuration; nothing in a request chooses one.
 
-use super::{NOT_ED25519, is_pem};
+use super::decoding::{NOT_ED25519, is_pem};
 use crate::scheme::KeyForm;
 use p256::pkcs8::der::asn1::UintRef;
 use p256::pkcs8::der::{Decode as _, Document, Reader as _, SliceReader};
@@ -69,7 +69,7 @@ impl PublicKey {
                 _ => Err(NOT_PUBLIC),
             };
         }
-        let der = super::decode_key(KeyForm::Base64, text).map_err(|_| NOT_PUBLIC)?;
+        let der = super::decoding::decode_key(KeyForm::Base64, text).map_err(|_| NOT_PUBLIC)?;
         Self::from_spki(&der)
     }
 

@@ -1,7 +1,6 @@
 //! The signature base: each covered component with its value, a line each.
 
 use super::fields::{Component, Input, signatures_of};
-use super::{malformed, mismatch};
 use crate::fault::Fault;
 use crate::verify::Inputs;
 use http::HeaderName;
@@ -49,7 +48,7 @@ fn value(inputs: &Inputs<'_>, component: &Component) -> Result<Vec<u8>, Fault> {
         },
         "@query-param" => query_parameter(inputs, component)?,
         name if name.starts_with('@') => {
-            return Err(malformed("the signature covers what no request has"));
+            return Err(Fault::malformed("the signature covers what no request has"));
         }
         name => return header(inputs, name),
     };
@@ -61,7 +60,9 @@ fn header(inputs: &Inputs<'_>, name: &str) -> Result<Vec<u8>, Fault> {
     let parsed = HeaderName::from_bytes(name.as_bytes())
         .ok()
         .filter(|parsed| parsed.as_str() == name)
-        .ok_or_else(|| malformed("the signature covers what is no header's name in lower case"))?;
+        .ok_or_else(|| {
+            Fault::malformed("the signature covers what is no header's name in lower case")
+        })?;
     let lines: Vec<&[u8]> = inputs.head.values(&parsed).map(<[u8]>::trim_ascii).collect();
     if lines.is_empty() {
         return Err(Fault::SignatureMissing(
@@ -92,9 +93,9 @@ fn query_parameter(inputs: &Inputs<'_>, component: &Component) -> Result<String,
         .filter(|(own, _)| utf8_percent_encode(own, PARAMETER).to_string() == name);
     match (values.next(), values.next()) {
         (Some((_, value)), None) => Ok(utf8_percent_encode(&value, PARAMETER).to_string()),
-        _ => {
-            Err(mismatch("a query parameter that is covered is absent, or there twice".to_owned()))
-        }
+        _ => Err(Fault::mismatch(
+            "a query parameter that is covered is absent, or there twice".to_owned(),
+        )),
     }
 }
 
@@ -106,7 +107,7 @@ pub(super) fn body_is_digested(inputs: &Inputs<'_>, body: &[u8]) -> Result<(), F
     let text = header(inputs, "content-digest")?;
     let text = String::from_utf8_lossy(&text).into_owned();
     let digests =
-        signatures_of(&text).ok_or_else(|| malformed("`Content-Digest` does not parse"))?;
+        signatures_of(&text).ok_or_else(|| Fault::malformed("`Content-Digest` does not parse"))?;
     let mut known = 0;
     for (algorithm, stated) in &digests {
         let digest = match algorithm.as_str() {
@@ -116,11 +117,11 @@ pub(super) fn body_is_digested(inputs: &Inputs<'_>, body: &[u8]) -> Result<(), F
         };
         known += 1;
         if digest != *stated {
-            return Err(mismatch("`Content-Digest` is not that of the body".to_owned()));
+            return Err(Fault::mismatch("`Content-Digest` is not that of the body".to_owned()));
         }
     }
     if known == 0 {
-        return Err(mismatch("`Content-Digest` has neither sha-256 nor sha-512".to_owned()));
+        return Err(Fault::mismatch("`Content-Digest` has neither sha-256 nor sha-512".to_owned()));
     }
     Ok(())
 }

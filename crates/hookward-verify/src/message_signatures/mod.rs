@@ -11,7 +11,7 @@ mod tests;
 
 use crate::fault::Fault;
 use crate::keys::{Key, Keys, Material, Method};
-use crate::scheme::{Place, TimestampPlace};
+use crate::scheme::TimestampPlace;
 use crate::verify::{Genuine, Inputs, Lifetime};
 use components::{base, body_is_digested};
 use fields::{Input, inputs_of, signatures_of};
@@ -38,8 +38,10 @@ pub(crate) struct Signature {
 pub(crate) fn read(inputs: &Inputs<'_>) -> Result<Vec<Signature>, Fault> {
     let stated = field(inputs, "signature-input")?;
     let made = field(inputs, "signature")?;
-    let stated = inputs_of(&stated).ok_or_else(|| malformed("`Signature-Input` does not parse"))?;
-    let made = signatures_of(&made).ok_or_else(|| malformed("`Signature` does not parse"))?;
+    let stated =
+        inputs_of(&stated).ok_or_else(|| Fault::malformed("`Signature-Input` does not parse"))?;
+    let made =
+        signatures_of(&made).ok_or_else(|| Fault::malformed("`Signature` does not parse"))?;
     let found: Vec<Signature> = stated
         .into_iter()
         .filter_map(|input| {
@@ -49,7 +51,7 @@ pub(crate) fn read(inputs: &Inputs<'_>) -> Result<Vec<Signature>, Fault> {
         .take(MOST_SIGNATURES)
         .collect();
     if found.is_empty() {
-        return Err(malformed("no label stands in both `Signature-Input` and `Signature`"));
+        return Err(Fault::malformed("no label stands in both `Signature-Input` and `Signature`"));
     }
     Ok(found)
 }
@@ -73,7 +75,7 @@ pub(crate) fn check(inputs: &Inputs<'_>, keys: &Keys, body: &[u8]) -> Result<Gen
             Err(other) => fault = fault.or(Some(other)),
         }
     }
-    Err(fault.unwrap_or_else(|| malformed("there is no signature")))
+    Err(fault.unwrap_or_else(|| Fault::malformed("there is no signature")))
 }
 
 fn judge(
@@ -86,7 +88,7 @@ fn judge(
     let input = &signature.input;
     let covers = |wanted: &String| input.components.iter().any(|one| one.name == *wanted);
     if let Some(open) = scheme.signature.components.iter().find(|wanted| !covers(wanted)) {
-        return Err(mismatch(format!("the signature does not cover `{open}`")));
+        return Err(Fault::mismatch(format!("the signature does not cover `{open}`")));
     }
     let text = base(inputs, input)?;
     let id = input.key_id.as_deref();
@@ -99,7 +101,8 @@ fn judge(
         .filter(fits)
         .take(MOST_KEYS)
         .find(|key| made(key, input.algorithm.as_deref(), &text, &signature.bytes));
-    let key = key.ok_or_else(|| mismatch(format!("{} keys, none of which made it", keys.len())))?;
+    let key =
+        key.ok_or_else(|| Fault::mismatch(format!("{} keys, none of which made it", keys.len())))?;
     if covers(&"content-digest".to_owned()) {
         body_is_digested(inputs, body)?;
     }
@@ -156,22 +159,5 @@ fn field(inputs: &Inputs<'_>, name: &'static str) -> Result<String, Fault> {
     if lines.is_empty() {
         return Err(Fault::SignatureMissing(format!("there is no `header:{name}`").into()));
     }
-    String::from_utf8(lines.join(&b", "[..])).map_err(|_| malformed("a header is not UTF-8"))
-}
-
-/// Whether the signature fixes what is read at a place.
-pub(crate) fn covers(components: &[String], place: &Place) -> bool {
-    place.singles().all(|single| match single {
-        Place::Header(name) => components.iter().any(|one| one == name.as_str()),
-        Place::Json(_) | Place::BodySha256 => components.iter().any(|one| one == "content-digest"),
-        Place::Claim(_) | Place::Joined(_) => false,
-    })
-}
-
-fn malformed(what: &str) -> Fault {
-    Fault::SignatureMalformed(what.to_owned().into())
-}
-
-fn mismatch(what: String) -> Fault {
-    Fault::SignatureMismatch(what.into())
+    String::from_utf8(lines.join(&b", "[..])).map_err(|_| Fault::malformed("a header is not UTF-8"))
 }

@@ -4,6 +4,7 @@
 //! program whose own configuration contains these tables: it gets the keys with their
 //! documentation, and problems with line and column.
 
+mod forms;
 pub mod preset;
 mod published;
 pub mod scheme;

@@ -142,7 +142,7 @@ pub(super) fn token(table: &TableReader<'_>, algorithm: Option<Algorithm>) -> Op
 
 fn texts(item: &Item<'_>) -> Option<Vec<String>> {
     let allowed = "a text, or a list of them";
-    let all = super::scheme::one_or_more(item, |item| item.text(allowed).map(str::to_owned))?;
+    let all = super::forms::one_or_more(item, |item| item.text(allowed).map(str::to_owned))?;
     if all.iter().any(String::is_empty) {
         item.refuse("empty", allowed);
         return None;
@@ -232,7 +232,7 @@ pub(super) fn certificate(table: &TableReader<'_>) -> Option<Option<CertificateR
         table.missing("key_path", <PathPattern as Form>::ALLOWED);
     }
     let host = |item: &Item<'_>| item.form::<HostPattern>();
-    let hosts = hosts.and_then(|item| super::scheme::one_or_more(&item, host));
+    let hosts = hosts.and_then(|item| super::forms::one_or_more(&item, host));
     let path = path.and_then(|item| item.form::<PathPattern>());
     Some(Some(CertificateRule { url: place?, hosts: hosts?, path: path? }))
 }

@@ -2,6 +2,7 @@
 //!
 //! A preset has the same tables, so both are read here.
 
+use super::forms::one_or_more;
 use super::published;
 use crate::scheme::{
     Algorithm, Encoding, EventRule, Fallback, Handshake, HandshakeKind, KeyForm, Part, Place,
@@ -339,22 +340,6 @@ fn places_of_signature(
             None
         }
     }
-}
-
-pub(super) fn one_or_more<T>(
-    item: &Item<'_>,
-    read: impl Fn(&Item<'_>) -> Option<T>,
-) -> Option<Vec<T>> {
-    if matches!(item.node.value, hookward_settings::document::Value::Text(_)) {
-        return read(item).map(|one| vec![one]);
-    }
-    let allowed = "one, or a list of them";
-    let items = item.list(allowed)?;
-    if items.is_empty() {
-        item.refuse("empty", allowed);
-        return None;
-    }
-    items.iter().map(read).collect()
 }
 
 fn separator(item: &Item<'_>) -> Option<String> {

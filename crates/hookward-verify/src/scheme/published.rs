@@ -87,7 +87,7 @@ impl SignatureRule {
         use super::Algorithm::{HttpMessageSignatures, Jwt, Token};
         match self.algorithm {
             Token => false,
-            HttpMessageSignatures => crate::message_signatures::covers(&self.components, place),
+            HttpMessageSignatures => components_cover(&self.components, place),
             Jwt => place.singles().all(|single| match single {
                 Place::Claim(_) => true,
                 Place::Json(_) | Place::BodySha256 => self.token.body_claim.is_some(),
@@ -218,6 +218,15 @@ pub(crate) static SNS_MEMBERS: LazyLock<Vec<Pointer>> = LazyLock::new(|| {
     ];
     names.into_iter().filter_map(|name| Pointer::parse(&format!("/{name}")).ok()).collect()
 });
+
+/// Whether a signature of RFC 9421 that covers these components fixes what is read at a place.
+fn components_cover(components: &[String], place: &Place) -> bool {
+    place.singles().all(|single| match single {
+        Place::Header(name) => components.iter().any(|one| one == name.as_str()),
+        Place::Json(_) | Place::BodySha256 => components.iter().any(|one| one == "content-digest"),
+        Place::Claim(_) | Place::Joined(_) => false,
+    })
+}
 
 #[cfg(test)]
 mod tests {

@@ -2,7 +2,7 @@
 //!
 //! Without this check, anything that is added after a genuine first element would pass with it.
 
-use super::signed::Inputs;
+use super::inputs::Inputs;
 use crate::fault::Fault;
 use crate::json::{Member, PayloadFault, read_members, read_raw};
 use crate::keys::{Key, Keys};

@@ -1,7 +1,7 @@
 //! What a request says was signed, for a person who wants to know why a signature does not match.
 
+use super::inputs::{Inputs, Piece};
 use super::items;
-use super::signed::{Inputs, Piece};
 use crate::fault::Fault;
 use crate::json::read_members;
 use crate::keys::Key;

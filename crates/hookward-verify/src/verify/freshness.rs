@@ -2,9 +2,9 @@
 //!
 //! A time that cannot be read is a refusal and never a pass. Knows no clock: now comes in.
 
+use super::genuine::Lifetime;
 use crate::fault::Fault;
 use crate::scheme::{TimeFormat, TimestampRule};
-use crate::verify::Lifetime;
 use hookward_time::UnixMillis;
 use std::time::Duration;
 

@@ -4,7 +4,7 @@
 //! search: senders put rubbish, other versions and key ids beside the right one.
 
 use super::encoding::decode_signature;
-use super::signed::{Inputs, OneHeader, one_header};
+use super::inputs::{Inputs, OneHeader, one_header};
 use crate::fault::Fault;
 use crate::json::Member;
 use crate::scheme::{Algorithm, Encoding, Place, SignatureRule, TimestampPlace, TimestampRule};

@@ -1,4 +1,4 @@
-//! Signature and freshness. This is the only module that makes a [`Genuine`].
+//! Signature and freshness. This is where a [`Genuine`] comes from.
 //!
 //! Every secret is tried on every signature of the request, over the raw bytes, and compared in
 //! constant time. The request never chooses the algorithm. Of a JSON body only the members that the
@@ -12,7 +12,10 @@ mod elements;
 mod encoding;
 mod explaining;
 pub mod freshness;
+mod genuine;
+mod inputs;
 mod items;
+mod signature;
 mod signed;
 mod texts;
 mod url;
@@ -25,100 +28,20 @@ mod tests;
 pub use encoding::decode_signature;
 pub(crate) use encoding::encode_signature;
 pub use explaining::{SignedText, timestamp_text};
+pub use genuine::{Genuine, Lifetime};
+pub use inputs::Piece;
+pub(crate) use inputs::{Inputs, OneHeader, body_sha256, one_header};
 pub(crate) use items::{lines, signature_of};
-pub use signed::Piece;
-pub(crate) use signed::{Inputs, OneHeader, body_sha256, one_header};
+pub(crate) use signature::{SignatureReading, read_unsigned_timestamp};
 pub(crate) use texts::signed_text;
 
 use crate::fault::Fault;
 use crate::jwt;
-use crate::keys::{Key, Keys, Method, RunningHash};
+use crate::keys::{Keys, RunningHash};
 use crate::message_signatures;
 use crate::request::Request;
-use crate::scheme::{Algorithm, SignatureRule};
+use crate::scheme::Algorithm;
 use crate::sender::Sender;
-use hookward_time::UnixMillis;
-use std::borrow::Cow;
-use std::sync::Arc;
-
-/// Proof that a request has a signature that one of the sender's secrets made.
-#[derive(Clone, Debug)]
-pub struct Genuine {
-    secret: usize,
-    label: Arc<str>,
-    sent: Option<UnixMillis>,
-    signed: Option<String>,
-    token: Option<Arc<[u8]>>,
-    lifetime: Lifetime,
-}
-
-/// The time in which a token may be used; what it leaves open has no end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lifetime {
-    /// Its first moment.
-    pub not_before: Option<UnixMillis>,
-    /// The moment at which it is over.
-    pub expires: Option<UnixMillis>,
-}
-
-impl Genuine {
-    /// Proof by this key, for the schemes that compare no list of signatures.
-    pub(crate) fn by(key: &Key, sent: Option<UnixMillis>, signed: Option<String>) -> Self {
-        let label = Arc::clone(&key.label);
-        Self { secret: key.entry, label, sent, signed, token: None, lifetime: Lifetime::default() }
-    }
-
-    /// The same with the payload of the token that it rests on.
-    pub(crate) fn with_token(self, payload: Arc<[u8]>, lifetime: Lifetime) -> Self {
-        Self { token: Some(payload), lifetime, ..self }
-    }
-
-    /// The same with a time in which it holds.
-    pub(crate) fn with_lifetime(self, lifetime: Lifetime) -> Self {
-        Self { lifetime, ..self }
-    }
-
-    /// The payload of the token that proves it: JSON, read strictly; `None` where there is no token.
-    #[must_use]
-    pub fn token(&self) -> Option<&[u8]> {
-        self.token.as_deref()
-    }
-
-    /// When the token may be used.
-    #[must_use]
-    pub const fn lifetime(&self) -> Lifetime {
-        self.lifetime
-    }
-
-    /// The index of the secret that matched; 0 is the newest.
-    #[must_use]
-    pub const fn secret(&self) -> usize {
-        self.secret
-    }
-
-    /// The label of that secret.
-    #[must_use]
-    pub fn label(&self) -> &str {
-        &self.label
-    }
-
-    /// When the sender says it was sent, if that is part of what is signed.
-    #[must_use]
-    pub const fn sent(&self) -> Option<UnixMillis> {
-        self.sent
-    }
-
-    /// A fingerprint of the text that was signed: 32 hex digits. `None` unless
-    /// [`Sender::replay_guard`] is set.
-    ///
-    /// Compare it, and not the signature, to recognise a delivery that is sent again under another
-    /// id. One text can have several signatures, made with several secrets or with an algorithm
-    /// whose signatures differ each time.
-    #[must_use]
-    pub fn signed_fingerprint(&self) -> Option<&str> {
-        self.signed.as_deref()
-    }
-}
 
 /// A check of one request's signature while its body arrives.
 ///
@@ -157,32 +80,6 @@ enum CheckState<'a> {
     Hashing { reading: SignatureReading<'a>, hashes: Vec<RunningHash>, seen_bytes: usize },
     /// The head alone decides.
     Refused(Fault),
-}
-
-/// What a request says about its signature, before any of it is checked.
-pub(crate) struct SignatureReading<'a> {
-    /// Every signature that decodes; never empty.
-    signatures: Vec<Vec<u8>>,
-    /// The text that was signed.
-    pieces: Vec<Piece<'a>>,
-    /// How a public key that can do several things made them.
-    method: Option<Method>,
-    /// Another text that the sender may have signed instead.
-    other_pieces: Option<Vec<Piece<'a>>>,
-    /// The time of sending, if it is part of the text.
-    sent: Option<UnixMillis>,
-    /// Which text the source remembers.
-    guard: Guard<'a>,
-}
-
-/// Which signed text a source remembers, so that it is not delivered again under another id.
-enum Guard<'a> {
-    /// None.
-    Off,
-    /// The text that the signature covers.
-    Own,
-    /// The text of the scheme's older signature, which comes beside every newer one.
-    Older(Vec<Piece<'a>>),
 }
 
 impl<'a> SignatureCheck<'a> {
@@ -280,145 +177,4 @@ pub(crate) fn check(
     signed::members_are_right(source, body)?;
     elements::further_tokens_are_right(source, keys, body)?;
     Ok(genuine)
-}
-
-impl<'a> SignatureReading<'a> {
-    /// Reads signatures, timestamp and signed text, in the order in which a fault is told.
-    pub(crate) fn of(inputs: &Inputs<'a>) -> Result<Self, Fault> {
-        let scheme = &inputs.source.scheme;
-        let rule = &scheme.signature;
-        let lines = items::lines(inputs);
-        if !lines.is_empty() {
-            check_required(inputs)?;
-        }
-        let older = rule.fallback.as_ref().filter(|_| !items::any_has_prefix(rule, &lines));
-        let signatures = match older {
-            None => items::signatures(rule, &lines)?,
-            Some(older) => {
-                let rule = SignatureRule { prefix: older.prefix.clone(), ..rule.clone() };
-                items::signatures(&rule, &lines)?
-            }
-        };
-        if rule.algorithm == Algorithm::Token {
-            return Ok(Self {
-                signatures,
-                method: None,
-                pieces: Vec::new(),
-                other_pieces: None,
-                sent: None,
-                guard: Guard::Off,
-            });
-        }
-        elements::only_the_first_is_there(inputs)?;
-        let (text, sent) = if scheme.signs_timestamp() {
-            let (text, sent) = read_timestamp(inputs, &lines)?;
-            (Some(text), Some(sent))
-        } else {
-            (None, None)
-        };
-        let (pieces, other_pieces) = match older {
-            None => (inputs.pieces(text.as_deref())?, inputs.other_pieces(text.as_deref())?),
-            Some(older) => (inputs.pieces_of(&older.signed, text.as_deref())?, None),
-        };
-        // A delivery whose newer signature was cut off is remembered under the same text.
-        let guard = match (inputs.source.replay_guard, &rule.fallback) {
-            (false, _) => Guard::Off,
-            (true, None) => Guard::Own,
-            (true, Some(older)) => Guard::Older(inputs.pieces_of(&older.signed, text.as_deref())?),
-        };
-        let method = rule.methods().next();
-        Ok(Self { signatures, pieces, method, other_pieces, sent, guard })
-    }
-
-    /// Tries every key on every signature. `fed` are the keys' hashes that have taken the body, in
-    /// the order of the keys; empty where none have.
-    fn judge(self, keys: &Keys, fed: Vec<RunningHash>, body: &[u8]) -> Result<Genuine, Fault> {
-        let mut fed = fed.into_iter();
-        let mut matched = None;
-        // No early end: how long it takes does not tell which secret or signature was the one.
-        for key in keys.iter() {
-            let found = self.has_match(key, fed.next(), body);
-            matched = matched.or(found.then_some(key));
-        }
-        let Some(key) = matched else {
-            return Err(Fault::SignatureMismatch(
-                format!("{} signatures, {} secrets, no match", self.signatures.len(), keys.len())
-                    .into(),
-            ));
-        };
-        let guarded = match &self.guard {
-            Guard::Off => None,
-            Guard::Own => Some(&self.pieces),
-            Guard::Older(pieces) => Some(pieces),
-        };
-        let signed = guarded.map(|pieces| {
-            let mut fingerprint = body_sha256(&signed_text(pieces, body));
-            fingerprint.truncate(32);
-            fingerprint
-        });
-        Ok(Genuine::by(key, self.sent, signed))
-    }
-
-    /// Whether this key made one of the signatures, all of them having been compared.
-    fn has_match(&self, key: &Key, fed: Option<RunningHash>, body: &[u8]) -> bool {
-        let signed = key.signed(self.method, fed, &self.pieces, body);
-        let other =
-            self.other_pieces.as_deref().map(|pieces| key.signed(self.method, None, pieces, body));
-        self.signatures.iter().fold(false, |found, signature| {
-            let matches = signed.matches(signature);
-            let matches_other = other.as_ref().is_some_and(|other| other.matches(signature));
-            found | matches | matches_other
-        })
-    }
-}
-
-/// The timestamp's text and instant, where the scheme has one.
-///
-/// # Errors
-/// [`Fault::TimestampMissing`], [`Fault::TimestampMalformed`].
-fn read_timestamp<'a>(
-    inputs: &Inputs<'a>,
-    lines: &[Option<Cow<'a, str>>],
-) -> Result<(Cow<'a, str>, UnixMillis), Fault> {
-    let Some(rule) = &inputs.source.scheme.timestamp else {
-        return Err(Fault::TimestampMissing("the scheme does not say where".into()));
-    };
-    let Some(text) = items::timestamp_text(inputs, rule, lines)? else {
-        let detail = format!("there is none at `{}`", rule.from);
-        return Err(Fault::TimestampMissing(detail.into()));
-    };
-    match freshness::parse_time(rule.format, &text) {
-        Some(sent) => Ok((text, sent)),
-        None => Err(Fault::TimestampMalformed(
-            format!("what stands at `{}` is not {}", rule.from, rule.format).into(),
-        )),
-    }
-}
-
-/// The time of sending from the head, where the signature does not cover it as a text of its own.
-///
-/// # Errors
-/// As for a signed one.
-pub(crate) fn read_unsigned_timestamp(
-    source: &Sender,
-    head: Request<'_>,
-    body: &[u8],
-) -> Result<UnixMillis, Fault> {
-    let inputs = Inputs::whole(source, head, body)?;
-    read_timestamp(&inputs, &items::lines(&inputs)).map(|(_, sent)| sent)
-}
-
-fn check_required(inputs: &Inputs<'_>) -> Result<(), Fault> {
-    for (name, wanted) in &inputs.source.scheme.signature.require {
-        match one_header(inputs.head, name) {
-            OneHeader::Value(value) if value == wanted.as_bytes() => {}
-            _ => {
-                return Err(Fault::SignatureMalformed(
-                    format!("the header `{name}` is not `{wanted}`, which the source requires")
-                        .into(),
-                ));
-            }
-        }
-    }
-    Ok(())
 }

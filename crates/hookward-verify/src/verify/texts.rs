@@ -1,6 +1,6 @@
 //! Signed texts in a key's hands: hashed or put together, and compared with signatures.
 
-use super::signed::Piece;
+use super::inputs::Piece;
 use crate::keys::{Key, Material, Method, PublicKey, RunningHash, Tag, hash_token};
 use ed25519_dalek::Signature as Ed25519Signature;
 use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
