@@ -5,11 +5,14 @@
 
 mod changes;
 mod desk;
+mod fixed;
+mod gauges;
 mod inboxes;
+mod origin;
 mod reload;
 mod status;
 
-pub use reload::Origin;
+pub use origin::Origin;
 
 use crate::config::{CertificateEnd, Config, DedupeSettings, StoreSettings, UpstreamTls};
 use crate::delivery::answer::{Answer, DestinationOutcome};
@@ -24,6 +27,8 @@ use crate::telemetry::metrics::Metrics;
 use crate::upstream::{UpstreamFault, Upstreams};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
+use fixed::Fixed;
+use gauges::Gauges;
 use hookward_claims::{
     ClaimStore, Claims, DiskStore, MemoryStore, PostgresStore, PostgresTls, RedisStore, RedisTls,
     StoreError,
@@ -32,8 +37,6 @@ use hookward_inbox::OpenError;
 use hookward_secret::Secret;
 use hookward_time::Clock;
 use parking_lot::Mutex;
-use reload::Fixed;
-use status::Gauges;
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;

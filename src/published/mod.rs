@@ -7,6 +7,8 @@
 //! while the sender's site is down, and over a reload.
 
 mod client;
+mod fetcher;
+mod named;
 mod once;
 mod site;
 mod source;
@@ -19,19 +21,18 @@ pub use source::{KeysStatus, SourceKeys};
 
 use crate::config::FetchSettings;
 use crate::delivery::source::Source;
-use arc_swap::ArcSwap;
+use fetcher::Fetcher;
 use hookward_names::SourceName;
 use hookward_time::Clock;
+use named::Named;
 use parking_lot::Mutex;
 use site::Site;
-use source::Named;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Everything that was fetched, for all sources; lives as long as the process.
 pub struct PublishedKeys {
-    clock: Arc<dyn Clock>,
-    client: ArcSwap<Box<dyn Fetch>>,
+    fetcher: Arc<Fetcher>,
     settings: Mutex<Option<FetchSettings>>,
     /// The places that the configuration names, shared by the sources that name them.
     sites: Mutex<HashMap<Ask, Arc<Site>>>,
@@ -44,8 +45,7 @@ impl PublishedKeys {
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, client: Box<dyn Fetch>) -> Arc<Self> {
         Arc::new(Self {
-            clock,
-            client: ArcSwap::from_pointee(client),
+            fetcher: Arc::new(Fetcher::new(clock, client)),
             settings: Mutex::default(),
             sites: Mutex::default(),
             named: Mutex::default(),
@@ -56,13 +56,13 @@ impl PublishedKeys {
     pub fn configure(&self, settings: &FetchSettings) {
         let mut current = self.settings.lock();
         if current.as_ref() != Some(settings) {
-            self.client.store(Arc::new(Box::new(HttpsClient::new(settings))));
+            self.fetcher.replace(Box::new(HttpsClient::new(settings)));
             *current = Some(settings.clone());
         }
     }
 
     /// The keys of a source; `None` where it publishes none.
-    pub fn of_source(self: &Arc<Self>, source: &Source) -> Option<Arc<SourceKeys>> {
+    pub fn of_source(&self, source: &Source) -> Option<Arc<SourceKeys>> {
         if !source.sender.has_published_keys() {
             return None;
         }
@@ -78,7 +78,7 @@ impl PublishedKeys {
                 Some((place.entry, place.label.clone(), Arc::clone(site)))
             })
             .collect();
-        Some(Arc::new(SourceKeys::new(Arc::clone(self), sets, named)))
+        Some(Arc::new(SourceKeys::new(Arc::clone(&self.fetcher), sets, named)))
     }
 
     /// Forgets what no source names any more.
@@ -92,22 +92,12 @@ impl PublishedKeys {
     }
 
     /// Starts what is due: places that were never asked, and keys after nine tenths of their time.
-    pub fn tick(self: &Arc<Self>) {
+    pub fn tick(&self) {
         let due: Vec<Arc<Site>> = self.sites.lock().values().cloned().collect();
         for site in due {
-            if site.take_if_stale(self.clock.monotonic()) {
-                self.start(site);
+            if site.take_if_stale(self.fetcher.clock.monotonic()) {
+                self.fetcher.start(site);
             }
         }
-    }
-
-    /// Fetches in a task of its own, so that no delivery that leaves ends it.
-    fn start(self: &Arc<Self>, site: Arc<Site>) {
-        let all = Arc::clone(self);
-        tokio::spawn(async move {
-            let client = all.client.load_full();
-            let answer = client.fetch(site.ask()).await;
-            site.conclude(answer, all.clock.as_ref());
-        });
     }
 }

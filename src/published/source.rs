@@ -1,7 +1,8 @@
 //! The published keys of one source, and the check of a request with them.
 
-use super::PublishedKeys;
 use super::client::{Ask, Wants};
+use super::fetcher::Fetcher;
+use super::named::Named;
 use super::site::{Published, Site};
 use hookward_time::UnixMillis;
 use hookward_verify::demand::{Demand, demand, keys_of_certificate};
@@ -10,15 +11,10 @@ use hookward_verify::keys::{KeySet, Keys};
 use hookward_verify::request::Request;
 use hookward_verify::sender::{KeySite, KeySiteKind, Sender};
 use hookward_verify::verify::{Genuine, verify_with};
-use parking_lot::Mutex;
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
-
-/// How many places that requests name are asked in a minute, for one source.
-const NEW_A_MINUTE: usize = 4;
 
 /// How many places that requests name are remembered; the one that was used longest ago goes first.
 const REMEMBERED: usize = 32;
@@ -39,31 +35,19 @@ pub struct KeysStatus {
 
 /// The keys of one source.
 pub struct SourceKeys {
-    all: Arc<PublishedKeys>,
+    fetcher: Arc<Fetcher>,
     /// The sets of its secrets: index, label and place.
     sets: Vec<(usize, String, Arc<Site>)>,
     named: Arc<Named>,
 }
 
-/// The places that requests to one source have named.
-#[derive(Default)]
-pub(super) struct Named(Mutex<RecentSites>);
-
-#[derive(Default)]
-struct RecentSites {
-    /// The one that was used last is the last.
-    sites: Vec<Arc<Site>>,
-    /// When one was asked that had nothing yet, in the last minute.
-    asked: VecDeque<Duration>,
-}
-
 impl SourceKeys {
     pub(super) const fn new(
-        all: Arc<PublishedKeys>,
+        fetcher: Arc<Fetcher>,
         sets: Vec<(usize, String, Arc<Site>)>,
         named: Arc<Named>,
     ) -> Self {
-        Self { all, sets, named }
+        Self { fetcher, sets, named }
     }
 
     /// Checks a request, with a key that may have to be fetched first; that takes no longer than to
@@ -114,7 +98,7 @@ impl SourceKeys {
     /// When the keys were fetched, of the set that is the oldest or the certificate that is the newest.
     #[must_use]
     pub fn standing(&self) -> KeysStatus {
-        let now = self.all.clock.monotonic();
+        let now = self.fetcher.clock.monotonic();
         let named: Vec<Arc<Site>> = self.named.0.lock().sites.clone();
         let told = if self.sets.is_empty() {
             let told = named.iter().map(|site| site.told());
@@ -154,10 +138,10 @@ impl SourceKeys {
             _ => false,
         });
         if !is_known {
-            let now = self.all.clock.monotonic();
+            let now = self.fetcher.clock.monotonic();
             for (_, _, site) in &self.sets {
                 if site.take(now) {
-                    self.all.start(Arc::clone(site));
+                    self.fetcher.start(Arc::clone(site));
                 }
             }
             for (_, _, site) in &self.sets {
@@ -177,16 +161,16 @@ impl SourceKeys {
 
     /// What a place answered, which is asked if it never did.
     async fn answer_of(&self, site: &Arc<Site>, deadline: Instant) -> Result<Published, Fault> {
-        let now = self.all.clock.monotonic();
+        let now = self.fetcher.clock.monotonic();
         if let Some(published) = site.published() {
             if site.take_if_stale(now) {
-                self.all.start(Arc::clone(site));
+                self.fetcher.start(Arc::clone(site));
             }
             return Ok(published);
         }
         if self.named.may_ask(now) && site.take(now) {
             self.named.count(now);
-            self.all.start(Arc::clone(site));
+            self.fetcher.start(Arc::clone(site));
         }
         _ = timeout_at(deadline, site.settled()).await;
         site.published().ok_or_else(|| {
@@ -209,24 +193,6 @@ impl SourceKeys {
             places.sites.remove(empty.unwrap_or(0));
         }
         site
-    }
-}
-
-impl Named {
-    fn may_ask(&self, now: Duration) -> bool {
-        let mut places = self.0.lock();
-        while places
-            .asked
-            .front()
-            .is_some_and(|at| now.saturating_sub(*at) >= Duration::from_mins(1))
-        {
-            places.asked.pop_front();
-        }
-        places.asked.len() < NEW_A_MINUTE
-    }
-
-    fn count(&self, now: Duration) {
-        self.0.lock().asked.push_back(now);
     }
 }
 

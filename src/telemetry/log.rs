@@ -5,24 +5,20 @@
 
 mod limits;
 mod line;
+mod lines;
 mod lost;
 
 use crate::config::{LogFormat, LogSettings};
 use arc_swap::ArcSwap;
 use hookward_time::{Clock, SystemClock};
 use limits::LineLimits;
-use line::LineFields;
+use lines::LogLines;
 use lost::{Counter, Telling};
-use std::fmt;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
-use tracing::{Event, Subscriber};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// The HTTP stack logs every broken connection as an error; a stranger sets that volume.
@@ -103,63 +99,6 @@ impl LogControl {
 pub fn json_line(level: &str, message: &str) -> String {
     let timestamp = SystemClock::new().wall().to_rfc3339();
     serde_json::json!({ "timestamp": timestamp, "level": level, "message": message }).to_string()
-}
-
-/// Both formats: `timestamp`, `level`, `message`, then the event's fields side by side.
-#[derive(Clone)]
-struct LogLines {
-    format: Arc<ArcSwap<LogFormat>>,
-    clock: Arc<dyn Clock>,
-    limits: LineLimits,
-    is_terminal: bool,
-}
-
-impl LogLines {
-    /// The line that says how many were lost.
-    fn lost(&self, lines: usize) -> String {
-        let mut fields = self.fields();
-        fields.say("log lines were lost, as nobody read them in time");
-        fields.put("lost", lines as u64);
-        let mut line = String::new();
-        // Writing to a string does not fail.
-        self.write(&mut line, tracing::Level::WARN, &fields).unwrap_or_default();
-        line
-    }
-
-    /// Those of a line in the format of now.
-    fn fields(&self) -> LineFields {
-        LineFields::new(**self.format.load() == LogFormat::Json)
-    }
-
-    fn write(
-        &self,
-        line: &mut dyn fmt::Write,
-        level: tracing::Level,
-        fields: &LineFields,
-    ) -> fmt::Result {
-        fields.write(line, &self.clock.wall().to_rfc3339(), level, self.is_terminal)
-    }
-}
-
-impl<S, N> FormatEvent<S, N> for LogLines
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        _context: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let mut fields = self.fields();
-        event.record(&mut fields);
-        let suppressed = self.limits.take_suppressed(event.metadata());
-        if suppressed > 0 {
-            fields.put("suppressed", suppressed);
-        }
-        self.write(&mut writer, *event.metadata().level(), &fields)
-    }
 }
 
 #[cfg(test)]

@@ -121,6 +121,9 @@ use hookward_time::UnixMillis;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+/// A trial's claim lapses after this, if it could not be settled.
+const TRIAL_LEASE: Duration = Duration::from_secs(10);
+
 /// Whether [`ClaimStore::claim`] takes what is absent, or only looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Intent {
@@ -304,7 +307,7 @@ pub trait ClaimStore: Send + Sync {
     async fn trial(&self, within: Duration) -> Result<(), StoreError> {
         let key = ClaimKey::of_trial();
         let fence = Fence(fastrand::u64(1..));
-        let target = Target { key, alias: None, lease: trial::LEASE, ttl: trial::LEASE };
+        let target = Target { key, alias: None, lease: TRIAL_LEASE, ttl: TRIAL_LEASE };
         self.claim(&[target], fence, Intent::Claim, within).await?;
         let verdict = Verdict::Released { note: String::new() };
         self.settle(key, fence, &verdict, within).await.map(drop)

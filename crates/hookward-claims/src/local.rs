@@ -2,7 +2,7 @@
 
 use super::table::{Recall, Table};
 use crate::{ClaimKey, ClaimStore, Counters, Fence, Health, Intent, Settled, Standing, StoreError};
-use crate::{Target, Verdict, trial};
+use crate::{Target, Verdict};
 use async_trait::async_trait;
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(super) trait LocalStore: Send + Sync {
 /// Claims and settles a key that nobody takes for an event.
 pub(super) fn try_out<R: Recall>(table: &Table<R>, key: ClaimKey) -> Result<(), StoreError> {
     let fence = Fence(fastrand::u64(1..));
-    let target = Target { key, alias: None, lease: trial::LEASE, ttl: trial::LEASE };
+    let target = Target { key, alias: None, lease: crate::TRIAL_LEASE, ttl: crate::TRIAL_LEASE };
     table.claim(&target, fence, Intent::Claim)?;
     let verdict = Verdict::Released { note: String::new() };
     table.settle(key, fence, &verdict).map(drop)

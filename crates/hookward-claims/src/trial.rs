@@ -5,9 +5,6 @@ use hookward_time::Clock;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-/// A trial's claim lapses after this, if it could not be settled.
-pub(super) const LEASE: Duration = Duration::from_secs(10);
-
 /// However often somebody asks, the store is tried once in this time.
 const EVERY: Duration = Duration::from_secs(1);
 

@@ -4,72 +4,17 @@
 //! the listener's limits and certificate, the log's level and format and the admin token; what
 //! needs a restart is said.
 
+use super::fixed::Fixed;
+use super::origin::Origin;
 use super::{Runtime, changes, inboxes};
-use crate::config::{
-    Config, DedupeSettings, InboxSettings, Problem, SecretReader, Severity, StoreSettings,
-};
+use crate::config::{Config, Problem, Severity};
 use crate::delivery::gate::Snapshot;
 use crate::delivery::source::SourceTable;
 use crate::inbox::policies;
 use crate::operator::admin::Reloaded;
 use crate::operator::server::Edge;
-use crate::telemetry::log::LogControl;
 use crate::upstream::{UpstreamFault, Upstreams};
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
-
-/// Where the configuration comes from, to read it anew.
-pub struct Origin {
-    /// The file.
-    pub path: PathBuf,
-    /// How secrets are read.
-    pub secrets: Box<dyn SecretReader + Send + Sync>,
-    /// The log, to set its level and format.
-    pub log: LogControl,
-}
-
-/// What cannot change without a restart.
-pub(super) struct Fixed {
-    listen: Vec<SocketAddr>,
-    threads: Option<usize>,
-    tls: bool,
-    admin_listen: SocketAddr,
-    store: String,
-    inbox: String,
-}
-
-impl Fixed {
-    pub(super) fn of(config: &Config) -> Self {
-        Self {
-            listen: config.server.listen.clone(),
-            threads: config.server.threads,
-            tls: config.server.tls.is_some(),
-            admin_listen: config.admin.listen,
-            store: store_identity(&config.dedupe),
-            inbox: inbox_identity(config.inbox.as_ref()),
-        }
-    }
-
-    /// Whether the admin listener is where the new configuration wants it.
-    fn same_admin_listener(&self, new: &Self) -> bool {
-        self.admin_listen == new.admin_listen
-    }
-
-    /// What is not as the new configuration has it.
-    fn differences(&self, new: &Self) -> Vec<&'static str> {
-        let changed = [
-            ("server.listen", self.listen != new.listen),
-            ("server.threads", self.threads != new.threads),
-            ("server.tls (on or off)", self.tls != new.tls),
-            ("admin.listen (and admin.token)", !self.same_admin_listener(new)),
-            ("dedupe store", self.store != new.store),
-            // Another store brings another inbox.
-            ("inbox", self.store == new.store && self.inbox != new.inbox),
-        ];
-        changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
-    }
-}
 
 /// What a reload must not do, for the person who asked for it: an emptied file or a secret that is
 /// gone is a slip, and the configuration that serves is the better one.
@@ -88,30 +33,6 @@ fn losses(before: &SourceTable, config: &Config) -> Vec<(String, String)> {
         Some((format!("sources.{}.secrets", source.name), what))
     })
     .collect()
-}
-
-/// What makes an inbox another one; its keys are compared by their bytes, never shown.
-fn inbox_identity(settings: Option<&InboxSettings>) -> String {
-    settings.map_or_else(String::new, |s| {
-        let keys: Vec<String> =
-            s.keys.iter().map(|key| data_encoding::HEXLOWER.encode(key.expose())).collect();
-        let InboxSettings { max_bytes, min_free, keep_dead, keep_delivered, .. } = s;
-        format!("{max_bytes} {min_free} {keep_dead:?} {keep_delivered:?} {}", keys.join(" "))
-    })
-}
-
-/// What makes a store another one. Compared, never shown: a URL holds a password.
-fn store_identity(settings: &DedupeSettings) -> String {
-    match &settings.store {
-        StoreSettings::Memory => format!("memory {}", settings.capacity),
-        StoreSettings::Disk { path } => format!("disk {} {}", path.display(), settings.capacity),
-        StoreSettings::Redis { url, prefix, tls } => {
-            format!("redis {prefix} {} {tls:?}", data_encoding::HEXLOWER.encode(url.expose()))
-        }
-        StoreSettings::Postgres { url, tls } => {
-            format!("postgres {} {tls:?}", data_encoding::HEXLOWER.encode(url.expose()))
-        }
-    }
 }
 
 impl Runtime {
@@ -195,7 +116,7 @@ impl Runtime {
         let opened = match &config.inbox {
             Some(settings) if self.gate.inbox().is_none() && inboxes::is_wanted(settings) => {
                 // The store cannot change without a restart, and the inbox is in its folder.
-                let is_same_store = self.fixed.store == store_identity(&config.dedupe);
+                let is_same_store = self.fixed.has_same_store(&config.dedupe);
                 if !is_same_store {
                     let what = "the inbox needs another store, and that takes a restart";
                     return Err(vec![problem("inbox".to_owned(), what.to_owned())]);

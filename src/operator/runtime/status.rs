@@ -5,34 +5,12 @@ use crate::config::CertificateEnd;
 use crate::delivery::gate::Serving;
 use crate::delivery::route::{TypeGlob, UpstreamName};
 use crate::published::KeysStatus;
-use crate::telemetry::metrics::{Metrics, Shown};
 use crate::upstream::UpstreamStatus;
 use hookward_claims::Health;
 use hookward_time::UnixMillis;
 use hookward_verify::presets;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
-
-/// The gauges whose series come and go with what is known.
-pub(super) struct Gauges {
-    last_event: Shown,
-    last_match: Shown,
-    keys_age: Shown,
-    certificates: Shown,
-    healthy: Shown,
-}
-
-impl Gauges {
-    pub(super) fn of(metrics: &Metrics) -> Self {
-        Self {
-            last_event: Shown::on(&metrics.source_last_event),
-            last_match: Shown::on(&metrics.secret_last_match),
-            keys_age: Shown::on(&metrics.keys_age),
-            certificates: Shown::on(&metrics.certificate_expiry),
-            healthy: Shown::on(&metrics.upstream_healthy),
-        }
-    }
-}
 
 impl Runtime {
     /// The members of `/status` that this process knows. The store may take `within` to answer.

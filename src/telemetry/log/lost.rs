@@ -4,7 +4,7 @@
 //! the queue writes through [`Telling`], which says so as soon as somebody reads again. It is never
 //! lost itself, as it does not go through the queue.
 
-use super::LogLines;
+use super::lines::LogLines;
 use std::io::{self, Write};
 use std::sync::{Arc, OnceLock};
 use tracing_appender::non_blocking::ErrorCounter;

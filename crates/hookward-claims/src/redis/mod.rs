@@ -14,7 +14,7 @@ mod server;
 
 use super::{
     ClaimKey, ClaimStore, Counters, Fence, Health, Intent, Settled, Standing, StoreError, Target,
-    Verdict, trial,
+    Verdict,
 };
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{
@@ -26,13 +26,11 @@ use hookward_secret::Secret;
 use hookward_time::Clock;
 use line::RedisLine;
 use parking_lot::Mutex;
-use server::RedisServer;
 pub use server::RedisTls;
+use server::{NAME, RedisServer};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-
-const NAME: &str = "redis";
 
 /// What stands between the prefix and an event's key.
 const EVENT: &str = "event:";
@@ -46,9 +44,6 @@ const COUNT_FOR: Duration = Duration::from_millis(50);
 
 /// The first version with all that the scripts need.
 const OLDEST_VERSION: (u32, u32) = (6, 2);
-
-/// One attempt to connect; a call waits no longer than its own time for it.
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
 /// A connection on which no answer has come for so long is given up.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -280,7 +275,7 @@ impl ClaimStore for RedisStore {
         let fence = Fence(fastrand::u64(1..));
         let number = ClaimKey::of_trial();
         let names = ["1", "2"].map(|nth| format!("{TRIAL}{number}-{nth}"));
-        let lease = millis(trial::LEASE);
+        let lease = millis(crate::TRIAL_LEASE);
         let mut script = self.scripts.claim.prepare_invoke();
         script.arg(fence.0).arg("1").arg(self.clock.wall().0);
         for name in &names {

@@ -1,6 +1,5 @@
 //! Which server, and how to reach it.
 
-use super::{CONNECT_WITHIN, NAME};
 use crate::StoreError;
 use ::redis::io::AsyncDNSResolver;
 use ::redis::io::tcp::TcpSettings;
@@ -11,6 +10,12 @@ use ::redis::{
 use hookward_secret::Secret;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub(super) const NAME: &str = "redis";
+
+/// One attempt to connect; a call waits no longer than its own time for it.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
 /// What a `rediss://` connection believes and shows, where that is not the system's CAs, no client
 /// certificate, and the URL's host.
