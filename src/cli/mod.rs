@@ -13,6 +13,7 @@ pub mod exit;
 pub mod explain;
 pub mod inbox;
 pub mod manual;
+mod output;
 pub mod presets;
 pub mod receiver;
 pub mod reload;
@@ -23,10 +24,11 @@ pub mod signing;
 pub mod status;
 pub mod trust;
 
+pub(crate) use output::{complain, print};
+
 use clap::{CommandFactory as _, Parser, Subcommand};
 use exit::{CommandStop, Exit};
 use std::ffi::OsString;
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 /// A webhook-verifying reverse proxy: a genuine, fresh event reaches each receiver once, and
@@ -98,23 +100,4 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn stopped(CommandStop { exit, problem }: CommandStop) -> ExitCode {
     complain(&format!("hookward: {problem}\n"));
     exit.into()
-}
-
-/// Writes problems to stderr; if that fails there is nobody left to tell.
-fn complain(text: &str) {
-    _ = io::stderr().lock().write_all(text.as_bytes());
-}
-
-/// Writes a result to stdout. A reader that went away, as `head` does, is no problem of ours.
-///
-/// # Errors
-/// When stdout cannot be written to.
-fn print(text: &str) -> Result<(), CommandStop> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(fault) if fault.kind() != io::ErrorKind::BrokenPipe => {
-            Err(CommandStop::new(Exit::No, format!("cannot write to stdout: {fault}")))
-        }
-        _ => Ok(()),
-    }
 }

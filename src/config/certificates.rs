@@ -3,7 +3,6 @@
 //! Checked when the configuration is read, so that a listener or an upstream does not find out at
 //! its first handshake, and a reload with a half-written file is refused.
 
-use super::Config;
 use hookward_settings::reading::Item;
 use hookward_settings::secrets::plain;
 use hookward_time::{Clock as _, SystemClock, UnixMillis};
@@ -19,46 +18,8 @@ use x509_parser::prelude::FromDer as _;
 /// A certificate that ends within this is warned of.
 const ENDS_SOON: Duration = Duration::from_hours(14 * 24);
 
-/// When the first certificate of a use ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CertificateEnd {
-    /// `listener` or `upstream:<name>`.
-    pub used_by: String,
-    /// The end.
-    pub not_after: UnixMillis,
-}
-
-impl Config {
-    /// When the certificates end that are served with or believed, as the files have them now: one
-    /// row a use, with the first end of it.
-    #[must_use]
-    pub fn certificate_ends(&self) -> Vec<CertificateEnd> {
-        let listener =
-            self.server.tls.as_ref().map(|tls| {
-                ("listener".to_owned(), end_of(Some(&tls.cert), tls.client_ca.as_ref()))
-            });
-        let upstreams = self.upstreams.iter().filter_map(|upstream| {
-            let tls = upstream.tls.as_ref()?;
-            let client = tls.client.as_ref().map(|(cert, _)| cert);
-            Some((format!("upstream:{}", upstream.name), end_of(client, tls.ca.as_ref())))
-        });
-        let uses = listener.into_iter().chain(upstreams);
-        uses.filter_map(|(used_by, end)| Some(CertificateEnd { used_by, not_after: end? }))
-            .collect()
-    }
-}
-
-impl CertificateEnd {
-    /// What is said of it where it has passed or comes soon.
-    #[must_use]
-    pub fn warning(&self, now: UnixMillis) -> Option<String> {
-        let said = said_of_end(self.not_after, now)?;
-        Some(format!("{}: {said}", self.used_by))
-    }
-}
-
 /// The first end of a chain, all of which is shown, and of a file of CAs.
-fn end_of(chain: Option<&PathBuf>, authorities: Option<&PathBuf>) -> Option<UnixMillis> {
+pub(super) fn end_of(chain: Option<&PathBuf>, authorities: Option<&PathBuf>) -> Option<UnixMillis> {
     let chain = chain.and_then(|path| ends(path).into_iter().min());
     // While a CA is replaced the file holds the old one and the new one.
     let authorities = authorities.and_then(|path| ends(path).into_iter().max());
@@ -85,7 +46,7 @@ fn warn_of_end(item: &Item<'_>, end: Option<UnixMillis>) {
 }
 
 /// What is said of a certificate that ends at `end`, if anything has to be.
-fn said_of_end(end: UnixMillis, now: UnixMillis) -> Option<String> {
+pub(super) fn said_of_end(end: UnixMillis, now: UnixMillis) -> Option<String> {
     let at = end.to_rfc3339();
     if end <= now {
         return Some(format!("the certificate expired at {at}: handshakes fail"));

@@ -1,7 +1,7 @@
 //! `[fetch]`: how the keys that senders publish are fetched.
 
 use super::certificates;
-use super::server::with_file;
+use super::forms::with_file;
 use hookward_settings::keys::{TableKeys, optional};
 use hookward_settings::reading::TableReader;
 use std::path::PathBuf;

@@ -1,8 +1,10 @@
 //! The forms of values that only this program has.
 
-use super::upstream::UpstreamUrl;
 use crate::delivery::source::RateLimit;
-use hookward_settings::value::{Form, FormFault, plain_url};
+use hookward_settings::problem::Severity;
+use hookward_settings::reading::{Item, TableReader};
+use hookward_settings::value::{Form, FormFault};
+use std::path::PathBuf;
 use std::time::Duration;
 
 impl Form for RateLimit {
@@ -34,25 +36,20 @@ impl Form for RateLimit {
     }
 }
 
-impl Form for UpstreamUrl {
-    const NAME: &'static str = "a URL";
-    const ALLOWED: &'static str =
-        "http:// or https:// with a host, perhaps a port and a path, as \"http://127.0.0.1:9001\"";
+/// The path that an item names, with the item for what has to be said about the file.
+pub(super) fn with_file(item: Item<'_>) -> Option<(Item<'_>, PathBuf)> {
+    let path = hookward_settings::secrets::file_path(&item)?;
+    Some((item, path))
+}
 
-    fn parse(text: &str) -> Result<Self, FormFault> {
-        let url = plain_url(text)?;
-        let secure = url.scheme() == "https";
-        let authority_host = url.host_str().unwrap_or_default();
-        let host = authority_host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let authority = match url.port() {
-            Some(port) => format!("{authority_host}:{port}"),
-            None => authority_host.to_owned(),
-        };
-        let port = url.port().unwrap_or(if secure { 443 } else { 80 });
-        if port == 0 {
-            return Err("port 0 is no port to connect to".into());
-        }
-        let path = Some(url.path()).filter(|&path| path != "/").map(ToOwned::to_owned);
-        Ok(Self { secure, host, port, path, authority })
+/// A number of times.
+pub(super) fn count(item: &Item<'_>) -> Option<u32> {
+    item.whole(1, 1_000_000).and_then(|count| u32::try_from(count).ok())
+}
+
+/// Notes a key that means nothing without another.
+pub(super) fn needs(table: &TableReader<'_>, name: &'static str, other: &'static str) {
+    if table.get(name).is_some() && table.get(other).is_none() {
+        table.note(Severity::Error, name, &format!("has no effect without `{other}`"), None);
     }
 }

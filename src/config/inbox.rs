@@ -1,7 +1,7 @@
 //! `[inbox]`: how events are kept that their destinations have not accepted yet.
 
 use super::dedupe::{DedupeSettings, StoreSettings};
-use super::server::with_file;
+use super::forms::with_file;
 use crate::delivery::source::Source;
 use hookward_secret::Secret;
 use hookward_settings::document::Value;

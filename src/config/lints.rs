@@ -6,12 +6,12 @@ mod published;
 mod shared;
 
 use super::source::Draft;
-use super::{Config, READ_BUFFER_BYTES, Reading};
+use super::{Config, READ_BUFFER_BYTES};
 use crate::delivery::route::{Route, TypeGlob};
 use crate::delivery::source::{Mode, Source};
 use hookward_secret::NamedSecret;
 use hookward_settings::problem::Severity;
-use hookward_settings::reading::TableReader;
+use hookward_settings::reading::{Reading, TableReader};
 use hookward_time::written;
 use hookward_verify::scheme::{
     Algorithm, KeyForm, Part, Place, SignatureRule, Template, TimestampPlace,

@@ -18,6 +18,7 @@ mod listing;
 mod misplaced;
 pub mod reference;
 pub mod report;
+mod resolved;
 mod retry;
 mod route;
 mod server;
@@ -28,7 +29,6 @@ mod upstream;
 pub(crate) mod tests;
 
 pub use admin::{AdminSettings, LogFormat, LogSettings};
-pub use certificates::CertificateEnd;
 pub use dedupe::{DedupeSettings, OnStoreError, StoreSettings};
 pub use fetch::FetchSettings;
 pub(crate) use hookward_settings::problem::nearest;
@@ -38,14 +38,13 @@ pub use hookward_settings::{
 };
 pub use inbox::InboxSettings;
 pub use listing::{ListingStyle, counts, render_problems, to_json};
+pub use resolved::{CertificateEnd, Config, Loaded};
 pub use retry::Retry;
 pub use server::{ListenerTls, READ_BUFFER_BYTES, ServerSettings};
 pub use upstream::{
     Balance, Breaker, Ejection, HealthCheck, UpstreamSettings, UpstreamTls, UpstreamUrl,
 };
 
-use crate::delivery::credentials::Credentials;
-use crate::delivery::source::Source;
 use data_encoding::HEXLOWER;
 use hookward_names::UpstreamName;
 use hookward_settings::document::{self, DocumentTable};
@@ -53,36 +52,7 @@ use hookward_settings::keys::optional;
 use hookward_settings::reading::{Item, Reading, TableReader};
 use hookward_settings::secrets;
 use sha2::{Digest as _, Sha256};
-use std::collections::HashMap;
 use std::path::Path;
-
-/// A configuration in which nothing is left to decide and nothing can fail because of a typo.
-#[derive(Debug)]
-pub struct Config {
-    /// `[server]`.
-    pub server: ServerSettings,
-    /// `[admin]`.
-    pub admin: AdminSettings,
-    /// `[log]`.
-    pub log: LogSettings,
-    /// `[dedupe]`.
-    pub dedupe: DedupeSettings,
-    /// `[inbox]`; `None` if the store is one that cannot hold it.
-    pub inbox: Option<InboxSettings>,
-    /// `[fetch]`.
-    pub fetch: FetchSettings,
-    /// `[upstreams.*]`, in the order of the file.
-    pub upstreams: Vec<UpstreamSettings>,
-    /// What each upstream is shown beside the event.
-    pub credentials: HashMap<UpstreamName, Credentials>,
-    /// `[sources.*]`, in the order of the file.
-    pub sources: Vec<Source>,
-    /// SHA-256 of the file's text, first 16 hex digits: tells two configurations apart.
-    pub fingerprint: String,
-}
-
-/// A configuration with the warnings and notes about it; or all problems, errors among them.
-pub type Loaded = Result<(Config, Vec<Problem>), Vec<Problem>>;
 
 static ROOT_KEYS: TableKeys = TableKeys {
     title: "",

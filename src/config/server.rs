@@ -1,6 +1,7 @@
 //! `[server]`: the public listener and its limits.
 
 use super::certificates;
+use super::forms::with_file;
 use hookward_settings::keys::{TableKeys, key, optional, required};
 use hookward_settings::reading::{Item, TableReader};
 use hookward_settings::value::{ByteRate, PossiblyZero, Size};
@@ -256,12 +257,6 @@ fn tls(item: &Item<'_>) -> Option<ListenerTls> {
         certificates::check_authorities(item, path);
     }
     Some(ListenerTls { cert: cert?.1, key: key?.1, client_ca: client_ca.map(|(_, path)| path) })
-}
-
-/// The path that an item names, with the item for what has to be said about the file.
-pub(super) fn with_file(item: Item<'_>) -> Option<(Item<'_>, PathBuf)> {
-    let path = hookward_settings::secrets::file_path(&item)?;
-    Some((item, path))
 }
 
 /// A number that has been read with a bound far below what any machine's `usize` holds.

@@ -1,15 +1,19 @@
 //! `[upstreams.NAME]`: the receiver apps.
 
 mod care;
+mod url;
 
-use self::care::{balance, breaker, ejection, health};
+pub(super) use care::{BREAKER_KEYS, HEALTH_KEYS};
+pub use care::{Balance, Breaker, Ejection, HealthCheck};
+pub use url::UpstreamUrl;
+
 use super::certificates;
+use super::forms::{count, needs, with_file};
 use super::retry::{self, Retry};
-use super::server::with_file;
+use care::{balance, breaker, ejection, health};
 use hookward_names::UpstreamName;
 use hookward_settings::document::Value;
-use hookward_settings::keys::{TableKeys, key, optional, required};
-use hookward_settings::problem::Severity;
+use hookward_settings::keys::{TableKeys, key, optional};
 use hookward_settings::reading::{Item, TableReader};
 use rustls::pki_types::ServerName;
 use std::path::PathBuf;
@@ -50,21 +54,6 @@ pub struct UpstreamSettings {
     pub error_bytes: usize,
 }
 
-/// A URL of an upstream, taken apart.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct UpstreamUrl {
-    /// `https`.
-    pub secure: bool,
-    /// Host name or address, without brackets.
-    pub host: String,
-    /// Port, the scheme's default filled in.
-    pub port: u16,
-    /// The path, if it has one other than `/`.
-    pub path: Option<String>,
-    /// What the `Host` header says: host, and the port unless it is the scheme's default.
-    pub authority: String,
-}
-
 /// `[upstreams.NAME].tls`; all optional.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpstreamTls {
@@ -74,48 +63,6 @@ pub struct UpstreamTls {
     pub client: Option<(PathBuf, PathBuf)>,
     /// The name to ask for and to check; `None`: the URL's host.
     pub sni: Option<String>,
-}
-
-/// `[upstreams.NAME].balance`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Balance {
-    /// Each in its turn.
-    RoundRobin,
-    /// The one with the fewest events under way.
-    LeastPending,
-}
-
-/// `[upstreams.NAME].health`: a `GET` that every address must answer with 2xx.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HealthCheck {
-    /// What is asked for.
-    pub path: String,
-    /// From one check to the next.
-    pub interval: Duration,
-    /// One check.
-    pub timeout: Duration,
-    /// So many good checks in a row make an address healthy.
-    pub healthy_after: u32,
-    /// So many bad checks in a row make it unhealthy.
-    pub unhealthy_after: u32,
-}
-
-/// `[upstreams.NAME].eject_after` and `eject_for`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ejection {
-    /// So many failed exchanges in a row take an address out.
-    pub after: u32,
-    /// For so long.
-    pub period: Duration,
-}
-
-/// `[upstreams.NAME].breaker`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Breaker {
-    /// So many failed exchanges in a row, over all addresses, open it.
-    pub failures: u32,
-    /// For so long every event is answered at once; then one is tried.
-    pub open_for: Duration,
 }
 
 impl UpstreamSettings {
@@ -233,27 +180,6 @@ pub(super) static TLS_KEYS: TableKeys = TableKeys {
         optional("cert", "path", "no client certificate", "PEM file of the client certificate."),
         optional("key", "path", "no client certificate", "PEM file of its private key."),
         optional("sni", "name", "the URL's host", "The name to ask for and to check."),
-    ],
-};
-
-pub(super) static HEALTH_KEYS: TableKeys = TableKeys {
-    title: "[upstreams.NAME.health]",
-    about: "A `GET` that every address has to answer with 2xx.",
-    keys: &[
-        required("path", "path", "What is asked for."),
-        key("interval", "duration", r#""5s""#, "From one check to the next."),
-        key("timeout", "duration", r#""2s""#, "One check."),
-        key("healthy_after", "integer", "2", "Good checks in a row that make it healthy again."),
-        key("unhealthy_after", "integer", "3", "Bad checks in a row that make it unhealthy."),
-    ],
-};
-
-pub(super) static BREAKER_KEYS: TableKeys = TableKeys {
-    title: "[upstreams.NAME.breaker]",
-    about: "While it is open, events are answered 503 with `Retry-After` at once.",
-    keys: &[
-        key("failures", "integer", "5", "Failed exchanges in a row, over all addresses."),
-        key("open_for", "duration", r#""10s""#, "How long it stays open before one is tried."),
     ],
 };
 
@@ -376,15 +302,4 @@ pub(super) fn client_tls(item: &Item<'_>, keys: &'static TableKeys) -> Option<Up
         client: cert.zip(key).map(|((_, cert), (_, key))| (cert, key)),
         sni,
     })
-}
-
-fn count(item: &Item<'_>) -> Option<u32> {
-    item.whole(1, 1_000_000).and_then(|count| u32::try_from(count).ok())
-}
-
-/// Notes a key that means nothing without another.
-fn needs(table: &TableReader<'_>, name: &'static str, other: &'static str) {
-    if table.get(name).is_some() && table.get(other).is_none() {
-        table.note(Severity::Error, name, &format!("has no effect without `{other}`"), None);
-    }
 }

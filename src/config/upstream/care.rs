@@ -1,9 +1,73 @@
 //! What an upstream table says about addresses that fail.
 
-use super::{BREAKER_KEYS, Balance, Breaker, Ejection, HEALTH_KEYS, HealthCheck, count, needs};
+use crate::config::forms::{count, needs};
+use hookward_settings::keys::{TableKeys, key, required};
 use hookward_settings::reading::{Item, TableReader};
 use hookward_settings::value::RequestPath;
 use std::time::Duration;
+
+/// `[upstreams.NAME].balance`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Balance {
+    /// Each in its turn.
+    RoundRobin,
+    /// The one with the fewest events under way.
+    LeastPending,
+}
+
+/// `[upstreams.NAME].health`: a `GET` that every address must answer with 2xx.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// What is asked for.
+    pub path: String,
+    /// From one check to the next.
+    pub interval: Duration,
+    /// One check.
+    pub timeout: Duration,
+    /// So many good checks in a row make an address healthy.
+    pub healthy_after: u32,
+    /// So many bad checks in a row make it unhealthy.
+    pub unhealthy_after: u32,
+}
+
+/// `[upstreams.NAME].eject_after` and `eject_for`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ejection {
+    /// So many failed exchanges in a row take an address out.
+    pub after: u32,
+    /// For so long.
+    pub period: Duration,
+}
+
+/// `[upstreams.NAME].breaker`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Breaker {
+    /// So many failed exchanges in a row, over all addresses, open it.
+    pub failures: u32,
+    /// For so long every event is answered at once; then one is tried.
+    pub open_for: Duration,
+}
+
+pub(crate) static HEALTH_KEYS: TableKeys = TableKeys {
+    title: "[upstreams.NAME.health]",
+    about: "A `GET` that every address has to answer with 2xx.",
+    keys: &[
+        required("path", "path", "What is asked for."),
+        key("interval", "duration", r#""5s""#, "From one check to the next."),
+        key("timeout", "duration", r#""2s""#, "One check."),
+        key("healthy_after", "integer", "2", "Good checks in a row that make it healthy again."),
+        key("unhealthy_after", "integer", "3", "Bad checks in a row that make it unhealthy."),
+    ],
+};
+
+pub(crate) static BREAKER_KEYS: TableKeys = TableKeys {
+    title: "[upstreams.NAME.breaker]",
+    about: "While it is open, events are answered 503 with `Retry-After` at once.",
+    keys: &[
+        key("failures", "integer", "5", "Failed exchanges in a row, over all addresses."),
+        key("open_for", "duration", r#""10s""#, "How long it stays open before one is tried."),
+    ],
+};
 
 pub(super) fn balance(item: &Item<'_>) -> Option<Balance> {
     item.choice(&[("round-robin", Balance::RoundRobin), ("least-pending", Balance::LeastPending)])
