@@ -1,7 +1,8 @@
 //! What a configuration says about keys that senders publish: tokens, the certificates that requests
 //! name, and the claims that say whose event it may be.
 
-use super::{Place, Pointer, SignatureRule};
+use super::place::Place;
+use super::pointer::Pointer;
 use crate::certificates::PinnedRoot;
 use crate::keys::Method;
 use std::sync::{Arc, LazyLock};
@@ -78,35 +79,6 @@ pub struct CertificateRule {
     pub hosts: Vec<HostPattern>,
     /// The path that it has to have.
     pub path: PathPattern,
-}
-
-impl SignatureRule {
-    /// Whether nobody can change what is read at `place` without breaking the proof.
-    #[must_use]
-    pub fn covers(&self, place: &Place) -> bool {
-        use super::Algorithm::{HttpMessageSignatures, Jwt, Token};
-        match self.algorithm {
-            Token => false,
-            HttpMessageSignatures => components_cover(&self.components, place),
-            Jwt => place.singles().all(|single| match single {
-                Place::Claim(_) => true,
-                Place::Json(_) | Place::BodySha256 => self.token.body_claim.is_some(),
-                Place::Header(_) | Place::Joined(_) => false,
-            }),
-            _ => self.signed.covers(place),
-        }
-    }
-
-    /// The ways to sign that a public key of this rule may be used for.
-    pub fn methods(&self) -> impl Iterator<Item = Method> {
-        use super::Algorithm::{RsaSha1, RsaSha256};
-        let own = match self.algorithm {
-            RsaSha1 => Some(Method::RsaSha1),
-            RsaSha256 => Some(Method::RsaSha256),
-            _ => None,
-        };
-        own.into_iter().chain(self.token.algorithms.iter().filter_map(|one| one.method()))
-    }
 }
 
 /// A host, with its port where that is not 443; `*` stands for three or more letters, digits or
@@ -218,15 +190,6 @@ pub(crate) static SNS_MEMBERS: LazyLock<Vec<Pointer>> = LazyLock::new(|| {
     ];
     names.into_iter().filter_map(|name| Pointer::parse(&format!("/{name}")).ok()).collect()
 });
-
-/// Whether a signature of RFC 9421 that covers these components fixes what is read at a place.
-fn components_cover(components: &[String], place: &Place) -> bool {
-    place.singles().all(|single| match single {
-        Place::Header(name) => components.iter().any(|one| one == name.as_str()),
-        Place::Json(_) | Place::BodySha256 => components.iter().any(|one| one == "content-digest"),
-        Place::Claim(_) | Place::Joined(_) => false,
-    })
-}
 
 #[cfg(test)]
 mod tests {
