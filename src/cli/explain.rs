@@ -65,7 +65,7 @@ pub fn run(arguments: &ExplainArguments) -> Result<Exit, CommandStop> {
     let Captured { head, body, at, remarks } = captured;
     let at = arguments.at.or(at).unwrap_or_else(|| SystemClock::new().wall());
     let all: Vec<_> = config.sources.iter().collect();
-    let max_body_bytes = config.server.max_body_bytes;
+    let max_body_bytes = config.server.limits.max_body_bytes;
     let question = Question { source, all: &all, max_body_bytes, head: &head, body: &body, at };
     let explanation = question.explain();
     if arguments.json {

@@ -5,8 +5,8 @@
 mod published;
 mod shared;
 
+use super::Config;
 use super::source::Draft;
-use super::{Config, READ_BUFFER_BYTES};
 use crate::delivery::route::{Route, TypeGlob};
 use crate::delivery::source::{Mode, Source};
 use hookward_secret::NamedSecret;
@@ -86,12 +86,12 @@ fn listeners(config: &Config, root: &TableReader<'_>) {
         let what = format!("{admin} is taken by server.listen, {public}");
         root.note(Severity::Error, "admin.listen", &what, None);
     }
-    if config.server.body_memory_bytes < config.server.max_body_bytes + READ_BUFFER_BYTES {
+    if config.server.body_memory_bytes < config.server.limits.largest_body_bytes() {
         let what = "less than `max_body` and the 64 KiB that it is read into: a body of that size \
                     is always answered 503";
         root.note(Severity::Warning, "server.body_memory", what, None);
     }
-    if config.server.trusted_proxies.iter().any(|range| range.prefix_len() == 0) {
+    if config.server.limits.trusted_proxies.iter().any(|range| range.prefix_len() == 0) {
         let what = "every sender may say which address it has; `allow` then keeps nobody out";
         root.note(Severity::Warning, "server.trusted_proxies", what, None);
     }
@@ -318,7 +318,7 @@ fn freshness(source: &Source, draft: &Draft<'_>, table: &TableReader<'_>) {
 /// The largest body that is taken against the largest that is sent.
 fn body_limit(config: &Config, draft: &Draft<'_>, table: &TableReader<'_>) {
     let Some(preset) = &draft.preset else { return };
-    let limit = config.server.max_body_bytes;
+    let limit = config.server.limits.max_body_bytes;
     if let Some(largest) = preset.largest_body.filter(|&bytes| bytes > limit as u64) {
         let what = format!(
             "{} sends bodies of up to {}; those over `server.max_body` ({}) are answered 413",

@@ -40,7 +40,7 @@ pub use inbox::InboxSettings;
 pub use listing::{ListingStyle, counts, render_problems, to_json};
 pub use resolved::{CertificateEnd, Config, Loaded};
 pub use retry::Retry;
-pub use server::{ListenerTls, READ_BUFFER_BYTES, ServerSettings};
+pub use server::{ListenerTls, ServerSettings};
 pub use upstream::{
     Balance, Breaker, Ejection, HealthCheck, UpstreamSettings, UpstreamTls, UpstreamUrl,
 };

@@ -2,6 +2,7 @@
 
 use super::certificates;
 use super::forms::with_file;
+use crate::edge::Limits;
 use hookward_settings::keys::{TableKeys, key, optional, required};
 use hookward_settings::reading::{Item, TableReader};
 use hookward_settings::value::{ByteRate, PossiblyZero, Size};
@@ -10,10 +11,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What a body of HTTP/1 is read into at most, in bytes; Pingora keeps it until the answer is out.
-/// It counts in `body_memory` beside the body.
-pub const READ_BUFFER_BYTES: usize = 64 * 1024;
-
 /// `[server]`: the public listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerSettings {
@@ -21,31 +18,14 @@ pub struct ServerSettings {
     pub listen: Vec<SocketAddr>,
     /// Worker threads; `None`: one per core.
     pub threads: Option<usize>,
-    /// The largest body, in bytes.
-    pub max_body_bytes: usize,
-    /// The largest request line and header lines together, in bytes.
-    pub max_header_bytes: usize,
-    /// The header must be whole within this.
-    pub header_timeout: Duration,
-    /// The body must be whole within this.
-    pub body_timeout: Duration,
-    /// The least a body may arrive at, in bytes per second; `None`: any rate that `body_timeout`
-    /// allows.
-    pub min_body_rate: Option<u64>,
-    /// An idle connection is closed after this.
-    pub idle_timeout: Duration,
-    /// Connections at once, over all addresses.
-    pub max_connections: usize,
-    /// Connections at once from one address; `None`: no limit but `max_connections`.
-    pub max_connections_per_address: Option<usize>,
+    /// What a sender may use of the listener.
+    pub limits: Limits,
     /// Bytes of bodies held at once, over all connections.
     pub body_memory_bytes: usize,
     /// How long new requests are still served after SIGTERM, before the drain begins.
     pub drain_delay: Duration,
     /// What deliveries under way may still take once the drain has begun.
     pub drain_timeout: Duration,
-    /// Peers whose `X-Forwarded-*` is believed.
-    pub trusted_proxies: Vec<IpNet>,
     /// TLS on the listener; `None`: plain HTTP.
     pub tls: Option<ListenerTls>,
 }
@@ -66,18 +46,10 @@ impl Default for ServerSettings {
         Self {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 8080))],
             threads: None,
-            max_body_bytes: 1 << 20,
-            max_header_bytes: 32 << 10,
-            header_timeout: Duration::from_secs(5),
-            body_timeout: Duration::from_secs(10),
-            min_body_rate: None,
-            idle_timeout: Duration::from_mins(1),
-            max_connections: 10_000,
-            max_connections_per_address: None,
+            limits: Limits::default(),
             body_memory_bytes: 256 << 20,
             drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(20),
-            trusted_proxies: Vec::new(),
             tls: None,
         }
     }
@@ -182,6 +154,7 @@ pub(super) fn read(table: Option<&TableReader<'_>>) -> ServerSettings {
         table.get(name).and_then(|item| item.form::<PossiblyZero>()).map_or(default, |span| span.0)
     };
     let size = |name| table.get(name).and_then(|item| item.form::<Size>()).map(|size| size.0);
+    let limits = default.limits;
     ServerSettings {
         listen: table.get("listen").and_then(|item| listen(&item)).unwrap_or(default.listen),
         threads: table
@@ -189,27 +162,30 @@ pub(super) fn read(table: Option<&TableReader<'_>>) -> ServerSettings {
             .and_then(|item| item.whole(0, 1024))
             .map(to_usize)
             .filter(|&threads| threads > 0),
-        max_body_bytes: size("max_body").unwrap_or(default.max_body_bytes),
-        max_header_bytes: table
-            .get("max_header")
-            .and_then(|item| max_header(&item))
-            .unwrap_or(default.max_header_bytes),
-        header_timeout: duration("header_timeout", default.header_timeout),
-        body_timeout: duration("body_timeout", default.body_timeout),
-        min_body_rate: table
-            .get("min_body_rate")
-            .and_then(|item| item.form::<ByteRate>())
-            .map(|rate| rate.0),
-        idle_timeout: duration("idle_timeout", default.idle_timeout),
-        max_connections: count("max_connections").unwrap_or(default.max_connections),
-        max_connections_per_address: count("max_connections_per_address"),
+        limits: Limits {
+            max_body_bytes: size("max_body").unwrap_or(limits.max_body_bytes),
+            max_header_bytes: table
+                .get("max_header")
+                .and_then(|item| max_header(&item))
+                .unwrap_or(limits.max_header_bytes),
+            header_timeout: duration("header_timeout", limits.header_timeout),
+            body_timeout: duration("body_timeout", limits.body_timeout),
+            min_body_rate: table
+                .get("min_body_rate")
+                .and_then(|item| item.form::<ByteRate>())
+                .map(|rate| rate.0),
+            idle_timeout: duration("idle_timeout", limits.idle_timeout),
+            max_connections: count("max_connections").unwrap_or(limits.max_connections),
+            max_connections_per_address: count("max_connections_per_address"),
+            trusted_proxies: table
+                .get("trusted_proxies")
+                .and_then(|item| ranges(&item))
+                .unwrap_or(limits.trusted_proxies),
+            write_timeout: limits.write_timeout,
+        },
         body_memory_bytes: size("body_memory").unwrap_or(default.body_memory_bytes),
         drain_delay: span("drain_delay", default.drain_delay),
         drain_timeout: span("drain_timeout", default.drain_timeout),
-        trusted_proxies: table
-            .get("trusted_proxies")
-            .and_then(|item| ranges(&item))
-            .unwrap_or(default.trusted_proxies),
         tls: table.get("tls").and_then(|item| tls(&item)),
     }
 }

@@ -158,7 +158,7 @@ impl Snapshot {
             .collect();
         Self {
             sources,
-            max_body_bytes: config.server.max_body_bytes,
+            max_body_bytes: config.server.limits.max_body_bytes,
             uncertain_hold: config.dedupe.uncertain_hold,
             fingerprint: config.fingerprint,
             published,

@@ -1,7 +1,6 @@
 //! Reading a request body whole, within size, time and memory.
 
-use crate::config::READ_BUFFER_BYTES;
-use crate::edge::limits::{Limits, SLOW_START};
+use crate::edge::limits::{Limits, READ_BUFFER_BYTES, SLOW_START};
 use crate::edge::memory::{BodyMemory, Share};
 use crate::request::{Body, BodyError, BodySource};
 use async_trait::async_trait;

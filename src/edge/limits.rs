@@ -1,12 +1,10 @@
 //! The limits of a listener, as one value that a reload replaces.
 
-use crate::config::READ_BUFFER_BYTES;
-use crate::config::ServerSettings;
 use ipnet::IpNet;
 use std::time::Duration;
 
 /// What a sender may use of a listener. Every connection reads them anew for each request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The largest body, in bytes.
     pub max_body_bytes: usize,
@@ -39,24 +37,28 @@ impl Limits {
     }
 }
 
+/// What a body of HTTP/1 is read into at most, in bytes; Pingora keeps it until the answer is out.
+/// It counts in `body_memory` beside the body.
+pub const READ_BUFFER_BYTES: usize = 64 * 1024;
+
 /// How long a body may take to get going before `min_body_rate` is asked of it.
 pub const SLOW_START: Duration = Duration::from_secs(2);
 
 /// A sender that takes longer than this for the 64 KiB of one write is not reading.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
-impl From<&ServerSettings> for Limits {
-    fn from(settings: &ServerSettings) -> Self {
+impl Default for Limits {
+    fn default() -> Self {
         Self {
-            max_body_bytes: settings.max_body_bytes,
-            max_header_bytes: settings.max_header_bytes,
-            header_timeout: settings.header_timeout,
-            body_timeout: settings.body_timeout,
-            min_body_rate: settings.min_body_rate,
-            idle_timeout: settings.idle_timeout,
-            max_connections: settings.max_connections,
-            max_connections_per_address: settings.max_connections_per_address,
-            trusted_proxies: settings.trusted_proxies.clone(),
+            max_body_bytes: 1 << 20,
+            max_header_bytes: 32 << 10,
+            header_timeout: Duration::from_secs(5),
+            body_timeout: Duration::from_secs(10),
+            min_body_rate: None,
+            idle_timeout: Duration::from_mins(1),
+            max_connections: 10_000,
+            max_connections_per_address: None,
+            trusted_proxies: Vec::new(),
             write_timeout: WRITE_TIMEOUT,
         }
     }

@@ -35,7 +35,7 @@ mod respond;
 mod traffic;
 mod watched;
 
-pub use limits::{Limits, SLOW_START};
+pub use limits::{Limits, READ_BUFFER_BYTES, SLOW_START};
 pub use memory::{BodyMemory, Share};
 pub(crate) use respond::HttpReply;
 pub use traffic::Traffic;

@@ -21,16 +21,19 @@ fn an_empty_file_is_all_defaults() {
     let server = &config.server;
     assert_eq!(server.listen, ["127.0.0.1:8080".parse().expect("an address")]);
     assert_eq!(server.threads, None);
-    assert_eq!(server.max_body_bytes, 1_048_576);
-    assert_eq!(server.max_header_bytes, 32_768);
-    assert_eq!(server.header_timeout, 5 * SECOND);
-    assert_eq!(server.body_timeout, 10 * SECOND);
-    assert_eq!(server.idle_timeout, 60 * SECOND);
-    assert_eq!(server.max_connections, 10_000);
+    assert_eq!(server.limits.max_body_bytes, 1_048_576);
+    assert_eq!(server.limits.max_header_bytes, 32_768);
+    assert_eq!(server.limits.header_timeout, 5 * SECOND);
+    assert_eq!(server.limits.body_timeout, 10 * SECOND);
+    assert_eq!(server.limits.idle_timeout, 60 * SECOND);
+    assert_eq!(server.limits.max_connections, 10_000);
     assert_eq!(server.body_memory_bytes, 256 * 1_048_576);
     assert_eq!((server.drain_delay, server.drain_timeout), (Duration::ZERO, 20 * SECOND));
-    assert!(server.trusted_proxies.is_empty() && server.tls.is_none());
-    assert!(server.max_connections_per_address.is_none() && server.min_body_rate.is_none());
+    assert!(server.limits.trusted_proxies.is_empty() && server.tls.is_none());
+    assert!(
+        server.limits.max_connections_per_address.is_none()
+            && server.limits.min_body_rate.is_none()
+    );
     assert_eq!(config.admin.listen, "127.0.0.1:9090".parse().expect("an address"));
     assert!(config.admin.token.is_none());
     assert_eq!((config.log.format, &*config.log.level), (LogFormat::Text, "info"));

@@ -29,7 +29,7 @@ fn chunked(body: &[u8], chunk: usize) -> Vec<u8> {
 #[tokio::test]
 async fn every_size_up_to_the_limit_arrives_byte_identical_on_one_connection() {
     let mut settings = server_settings();
-    settings.max_body_bytes = LIMIT;
+    settings.limits.max_body_bytes = LIMIT;
     let server = serve(&settings, Recorder::content());
     let mut sender = server.connect().await;
     let mut expected = Vec::new();
@@ -51,7 +51,7 @@ async fn every_size_up_to_the_limit_arrives_byte_identical_on_one_connection() {
 #[tokio::test]
 async fn one_byte_over_the_limit_is_refused_and_the_sender_receives_that() {
     let mut settings = server_settings();
-    settings.max_body_bytes = LIMIT;
+    settings.limits.max_body_bytes = LIMIT;
     let server = serve(&settings, Recorder::content());
     let body = pattern(LIMIT + 1);
     for request in [post("/in", "", &body), chunked(&body, 1000)] {
@@ -69,7 +69,7 @@ async fn one_byte_over_the_limit_is_refused_and_the_sender_receives_that() {
 #[tokio::test]
 async fn a_declared_length_over_the_limit_is_refused_before_a_byte_of_it_comes() {
     let mut settings = server_settings();
-    settings.max_body_bytes = LIMIT;
+    settings.limits.max_body_bytes = LIMIT;
     let server = serve(&settings, Recorder::content());
     let mut sender = server.connect().await;
     let length = LIMIT + 1;

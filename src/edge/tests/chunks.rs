@@ -13,7 +13,7 @@ async fn the_next_request_starts_exactly_behind_the_body_however_both_are_cut() 
     for trusted in [false, true] {
         let mut settings = server_settings();
         if trusted {
-            settings.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+            settings.limits.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
         }
         let server = serve(&settings, Recorder::content());
         let mut sender = server.connect().await;

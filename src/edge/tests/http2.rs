@@ -109,7 +109,8 @@ async fn bodies_of_every_size_arrive_with_and_without_a_length() {
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused_declared_or_not_and_the_connection_lives() {
-    let (server, authority) = start(|settings| settings.max_body_bytes = 1000, Recorder::content());
+    let (server, authority) =
+        start(|settings| settings.limits.max_body_bytes = 1000, Recorder::content());
     let (mut sender, _connection) = connect(&server, &authority).await;
     let body = Bytes::from(vec![b'x'; 1001]);
     let declared = request("/in").header("content-length", 1001);
@@ -126,7 +127,7 @@ async fn a_body_over_the_limit_is_refused_declared_or_not_and_the_connection_liv
 #[tokio::test]
 async fn a_body_that_does_not_come_is_refused_after_its_time() {
     let change = |settings: &mut ServerSettings| {
-        settings.body_timeout = Duration::from_millis(100);
+        settings.limits.body_timeout = Duration::from_millis(100);
     };
     let (server, authority) = start(change, Recorder::content());
     let (sender, _connection) = connect(&server, &authority).await;
@@ -205,7 +206,7 @@ async fn a_head_request_gets_no_body() {
 #[tokio::test]
 async fn an_idle_connection_is_said_goodbye_to() {
     let change = |settings: &mut ServerSettings| {
-        settings.idle_timeout = Duration::from_millis(100);
+        settings.limits.idle_timeout = Duration::from_millis(100);
     };
     let (server, authority) = start(change, Recorder::content());
     let (mut sender, connection) = connect(&server, &authority).await;

@@ -20,9 +20,9 @@ const TWO_HUNDRED: usize = 200;
 
 /// Deadlines that no flood here meets.
 fn patient(settings: &mut ServerSettings) {
-    settings.header_timeout = Duration::from_mins(5);
-    settings.idle_timeout = Duration::from_mins(5);
-    settings.body_timeout = Duration::from_mins(5);
+    settings.limits.header_timeout = Duration::from_mins(5);
+    settings.limits.idle_timeout = Duration::from_mins(5);
+    settings.limits.body_timeout = Duration::from_mins(5);
 }
 
 fn reasons(server: &Server) -> Vec<Reason> {

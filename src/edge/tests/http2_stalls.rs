@@ -17,8 +17,8 @@ const SHORT: Duration = Duration::from_millis(200);
 const LONG: Duration = Duration::from_mins(2);
 
 fn short_headers(settings: &mut ServerSettings) {
-    settings.header_timeout = SHORT;
-    settings.idle_timeout = LONG;
+    settings.limits.header_timeout = SHORT;
+    settings.limits.idle_timeout = LONG;
 }
 
 async fn is_empty(server: &Server) {
@@ -100,7 +100,7 @@ async fn neither_a_slow_body_nor_an_idle_connection_falls_under_the_time_of_a_he
 
 #[tokio::test]
 async fn streams_without_a_body_hold_their_slots_no_longer_than_the_time_of_a_body() {
-    let change = |settings: &mut ServerSettings| settings.body_timeout = SHORT * 5;
+    let change = |settings: &mut ServerSettings| settings.limits.body_timeout = SHORT * 5;
     let (server, authority) = start(change, Recorder::content());
     let mut sender = Sender::connect(&server, &authority).await;
     let all: Vec<u8> = (0..100).flat_map(|n| opened(stream(n))).collect();

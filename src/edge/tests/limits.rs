@@ -11,7 +11,7 @@ use std::time::Duration;
 #[tokio::test]
 async fn a_header_that_drips_is_refused_after_its_time_on_a_new_and_on_a_used_connection() {
     let mut settings = server_settings();
-    settings.header_timeout = Duration::from_millis(200);
+    settings.limits.header_timeout = Duration::from_millis(200);
     let server = serve(&settings, Recorder::content());
     for used in [false, true] {
         let mut sender = server.connect().await;
@@ -37,7 +37,7 @@ async fn a_header_that_drips_is_refused_after_its_time_on_a_new_and_on_a_used_co
 #[tokio::test]
 async fn a_connection_that_stays_idle_is_closed_without_a_word() {
     let mut settings = server_settings();
-    settings.idle_timeout = Duration::from_millis(50);
+    settings.limits.idle_timeout = Duration::from_millis(50);
     let server = serve(&settings, Recorder::content());
     let mut sender = server.connect().await;
     sender.send(post("/in", "", b"")).await;
@@ -49,7 +49,7 @@ async fn a_connection_that_stays_idle_is_closed_without_a_word() {
 #[tokio::test]
 async fn a_body_that_drips_is_refused_after_its_time() {
     let mut settings = server_settings();
-    settings.body_timeout = Duration::from_millis(200);
+    settings.limits.body_timeout = Duration::from_millis(200);
     let server = serve(&settings, Recorder::content());
     let mut sender = server.connect().await;
     sender.send("POST /in HTTP/1.1\r\nHost: test\r\nContent-Length: 500\r\n\r\n").await;
@@ -89,7 +89,7 @@ async fn bodies_over_the_memory_of_all_connections_are_refused_and_the_memory_co
 #[tokio::test]
 async fn a_connection_over_the_limit_is_told_to_come_again() {
     let mut settings = server_settings();
-    settings.max_connections = 2;
+    settings.limits.max_connections = 2;
     let server = serve(&settings, Recorder::content());
     let mut kept = Vec::new();
     for _ in 0..2 {
@@ -116,10 +116,10 @@ async fn a_connection_over_the_limit_is_told_to_come_again() {
 #[tokio::test]
 async fn one_address_cannot_take_every_place_unless_it_is_a_trusted_proxy() {
     let mut settings = server_settings();
-    settings.max_connections_per_address = Some(1);
+    settings.limits.max_connections_per_address = Some(1);
     for trusted in [false, true] {
         if trusted {
-            settings.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+            settings.limits.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
         }
         let server = serve(&settings, Recorder::content());
         let mut first = server.connect().await;
@@ -138,8 +138,8 @@ async fn one_address_cannot_take_every_place_unless_it_is_a_trusted_proxy() {
 #[tokio::test]
 async fn a_body_slower_than_the_least_rate_is_given_up_before_its_time() {
     let mut settings = server_settings();
-    settings.body_timeout = Duration::from_mins(10);
-    settings.min_body_rate = Some(100_000);
+    settings.limits.body_timeout = Duration::from_mins(10);
+    settings.limits.min_body_rate = Some(100_000);
     let server = serve(&settings, Recorder::content());
     let mut sender = server.connect().await;
     sender.send("POST /in HTTP/1.1\r\nHost: test\r\nContent-Length: 500\r\n\r\nx").await;

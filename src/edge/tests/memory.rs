@@ -83,7 +83,7 @@ async fn flood(source: [u8; 4], to: SocketAddr, count: usize) -> Vec<testing::Se
 }
 
 fn small(settings: &mut ServerSettings) {
-    settings.max_body_bytes = 1000;
+    settings.limits.max_body_bytes = 1000;
     settings.body_memory_bytes = 1024 * 1024;
 }
 
@@ -106,7 +106,7 @@ async fn a_flood_of_bodies_from_one_address_leaves_room_for_the_others() {
 async fn bodies_that_a_trusted_proxy_brings_are_counted_for_their_senders() {
     let mut settings = server_settings();
     small(&mut settings);
-    settings.trusted_proxies = vec!["127.0.0.2/32".parse().unwrap()];
+    settings.limits.trusted_proxies = vec!["127.0.0.2/32".parse().unwrap()];
     let server = serve(&settings, Recorder::content());
     let mut kept = Vec::new();
     for number in 0..10 {
@@ -126,8 +126,8 @@ async fn bodies_that_a_trusted_proxy_brings_are_counted_for_their_senders() {
 #[tokio::test]
 async fn requests_of_http2_are_bounded_over_all_connections() {
     let change = |settings: &mut ServerSettings| {
-        settings.max_connections = 10;
-        settings.body_timeout = Duration::from_mins(1);
+        settings.limits.max_connections = 10;
+        settings.limits.body_timeout = Duration::from_mins(1);
     };
     let (server, authority) = start(change, Recorder::content());
     let mut senders = Vec::new();

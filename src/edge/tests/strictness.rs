@@ -112,7 +112,7 @@ async fn method_path_query_headers_and_sender_arrive_as_they_were_sent() {
 #[tokio::test]
 async fn a_trusted_proxy_says_who_the_sender_is() {
     let mut settings = server_settings();
-    settings.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    settings.limits.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
     let server = serve(&settings, Recorder::content());
     let mut sender = server.connect().await;
     let lines = "X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-Proto: https\r\n";

@@ -146,7 +146,7 @@ async fn plain_http_on_the_tls_listener_gets_nothing() {
 async fn a_handshake_that_does_not_come_is_given_up_after_the_time_of_a_header() {
     let authority = Authority::new();
     let mut settings = settings(authority.issue());
-    settings.header_timeout = Duration::from_millis(100);
+    settings.limits.header_timeout = Duration::from_millis(100);
     let server = serve(&settings, Recorder::content());
     let mut sender = server.connect().await;
     sender.send([0x16, 0x03]).await;

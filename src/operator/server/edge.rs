@@ -72,7 +72,7 @@ impl Edge {
     /// # Errors
     /// If TLS is asked for with files that cannot be used.
     pub fn prepare(settings: &ServerSettings) -> Result<Prepared, TlsError> {
-        let mut limits = Limits::from(settings);
+        let mut limits = settings.limits.clone();
         limits.max_connections = open_files::connections_within(limits.max_connections);
         Ok(Prepared {
             limits,

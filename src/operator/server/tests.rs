@@ -106,7 +106,7 @@ async fn new_settings_hold_from_the_next_request_on_while_connections_stay() {
     let mut sender = server.connect().await;
     sender.send(post("/in", "", b"hello")).await;
     assert_eq!(sender.receive().await.status, 200);
-    settings.max_body_bytes = 4;
+    settings.limits.max_body_bytes = 4;
     server.edge.take_over(Edge::prepare(&settings).unwrap());
     sender.send(post("/in", "", b"hell")).await;
     assert_eq!(sender.receive().await.status, 200);

@@ -34,11 +34,11 @@ impl LogLines {
     }
 
     /// Those of a line in the format of now.
-    fn fields(&self) -> LineFields {
+    pub(super) fn fields(&self) -> LineFields {
         LineFields::new(**self.format.load() == LogFormat::Json)
     }
 
-    fn write(
+    pub(super) fn write(
         &self,
         line: &mut dyn fmt::Write,
         level: tracing::Level,

@@ -1,5 +1,6 @@
 //! What lines look like, and which are left out.
 
+use super::line::LineFields;
 use super::*;
 use hookward_time::{ManualClock, UnixMillis};
 use serde_json::Value;
