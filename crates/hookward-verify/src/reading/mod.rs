@@ -9,6 +9,7 @@ pub mod preset;
 mod published;
 pub mod scheme;
 mod template;
+mod timestamp;
 
 use crate::presets;
 use crate::scheme::Scheme;

@@ -4,17 +4,18 @@
 
 use super::forms::one_or_more;
 use super::published;
+pub use super::timestamp::TIMESTAMP_KEYS;
+use super::timestamp::{TOKEN_WINDOW, timestamp};
 use crate::scheme::{
     Algorithm, Encoding, EventRule, Fallback, Handshake, HandshakeKind, KeyForm, Part, Place,
-    Scheme, SignatureRule, Template, TimeFormat, TimestampPlace, TimestampRule,
+    Scheme, SignatureRule, Template, TimestampRule,
 };
 use hookward_settings::keys::{TableKeys, key, optional, required};
 use hookward_settings::problem::Severity;
 use hookward_settings::reading::{Item, TableReader};
 use hookward_settings::secrets::{self, FoundSecret};
-use hookward_settings::value::{Form, PossiblyZero};
+use hookward_settings::value::Form;
 use http::HeaderName;
-use std::time::Duration;
 
 /// The keys of the `signature` table.
 pub static SIGNATURE_KEYS: TableKeys = TableKeys {
@@ -104,24 +105,6 @@ pub static SIGNATURE_KEYS: TableKeys = TableKeys {
         published::KEY_URL,
         published::KEY_HOSTS,
         published::KEY_PATH,
-    ],
-};
-
-/// The keys of the `timestamp` table.
-pub static TIMESTAMP_KEYS: TableKeys = TableKeys {
-    title: "[sources.NAME.timestamp]",
-    about: "When the sender sent it. Without this table the scheme has no timestamp.",
-    keys: &[
-        optional(
-            "from",
-            "place",
-            "it has to be there; a token's `iat` with `algorithm = \"jwt\"`",
-            "`header:NAME`, `item:PREFIX` (an item of the signature header), `item:#N` (its Nth \
-             item, from 0), `json:/POINTER`, or `claim:/POINTER` of a token.",
-        ),
-        key("format", "word", r#""unix""#, "`unix`, `unix-ms` or `rfc3339`."),
-        key("max_age", "duration", r#""5m""#, "How old it may be, inclusive; `\"off\"`: any age."),
-        key("max_ahead", "duration", r#""1m""#, "How far ahead of our clock it may lie."),
     ],
 };
 
@@ -369,47 +352,6 @@ fn required_headers(item: &Item<'_>) -> Vec<(HeaderName, String)> {
         }
     };
     table.entries().filter_map(header).collect()
-}
-
-/// The window of a token for which none is stated; the place is another's.
-const TOKEN_WINDOW: TimestampRule = TimestampRule {
-    from: TimestampPlace::ItemAt(0),
-    format: TimeFormat::Unix,
-    max_age: Some(Duration::from_mins(5)),
-    max_ahead: Duration::from_mins(1),
-};
-
-fn timestamp(table: &TableReader<'_>, default: Option<TimestampPlace>) -> Option<TimestampRule> {
-    let from = if let Some(item) = table.get("from") {
-        item.form::<TimestampPlace>()
-    } else {
-        if default.is_none() {
-            table.missing("from", <TimestampPlace as Form>::ALLOWED);
-        }
-        default
-    };
-    let format = table.get("format").map(|item| item.choice(&TimeFormat::NAMES));
-    let max_age = table.get("max_age").map(|item| max_age(&item));
-    let max_ahead = table.get("max_ahead").map(|item| item.form::<PossiblyZero>());
-    Some(TimestampRule {
-        from: from?,
-        format: format.unwrap_or(Some(TimeFormat::Unix))?,
-        max_age: max_age.unwrap_or(Some(Some(Duration::from_mins(5))))?,
-        max_ahead: max_ahead.unwrap_or(Some(PossiblyZero(Duration::from_mins(1))))?.0,
-    })
-}
-
-/// The outer `None`: wrong, and noted. The inner: off.
-#[expect(clippy::option_option, reason = "wrong and off are two things; both are local")]
-fn max_age(item: &Item<'_>) -> Option<Option<Duration>> {
-    if matches!(&item.node.value, hookward_settings::document::Value::Text(text) if text == "off") {
-        item.warn(
-            "an old delivery is as good as a new one: whoever has kept one can send it again \
-             once its id is forgotten",
-        );
-        return Some(None);
-    }
-    item.form().map(Some)
 }
 
 fn event(table: &TableReader<'_>) -> Option<EventRule> {
