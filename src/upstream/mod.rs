@@ -14,6 +14,7 @@ mod destination;
 mod evidence;
 mod exchange;
 mod experience;
+mod fault;
 mod gate;
 mod idle;
 mod pin;
@@ -25,7 +26,8 @@ mod upstreams;
 
 pub use destination::UpstreamStatus;
 pub use experience::LastResult;
-pub use upstreams::{UpstreamFault, Upstreams};
+pub use fault::UpstreamFault;
+pub use upstreams::Upstreams;
 
 use crate::delivery::proof::Permit;
 use crate::inbox::StoredHead;

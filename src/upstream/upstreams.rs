@@ -1,6 +1,7 @@
 //! All upstreams of a configuration, by name, over the one pool of connections that the process
 //! has.
 
+use super::UpstreamFault;
 use super::address::Endpoint;
 use super::destination::{Destination, UpstreamStatus};
 use super::idle::IdlePool;
@@ -21,18 +22,6 @@ use std::time::Duration;
 
 /// Idle connections kept over all upstreams; the longest idle one is closed for the next.
 const IDLE_CONNECTIONS: usize = 1024;
-
-/// Why an upstream cannot be served as configured.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("upstreams.{upstream}.{key}: {detail}")]
-pub struct UpstreamFault {
-    /// Its name.
-    pub upstream: String,
-    /// The key in its table, as `tls.ca`.
-    pub key: &'static str,
-    /// What is wrong.
-    pub detail: String,
-}
 
 /// The upstreams of a configuration.
 pub struct Upstreams {

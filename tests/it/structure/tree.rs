@@ -76,16 +76,22 @@ fn sources(folder: &str) -> Vec<Source> {
     found
 }
 
-/// Every path that the code of a module names, from the root of its crate.
-fn paths(source: &Source) -> Vec<Vec<String>> {
+/// Every path that the code of a module names, from the root of its crate: of other modules, and of
+/// its `children`. To hand on what a child has is no use of it.
+fn paths(source: &Source, children: &[String]) -> Vec<Vec<String>> {
     let code = source.code();
     let mut paths = Vec::new();
-    for start in ["crate::", "super::"] {
+    let below = children.iter().map(|child| format!("{child}::"));
+    let starts = ["crate::", "super::", "self::"].map(str::to_owned);
+    for start in starts.into_iter().chain(below) {
         let mut rest = code.as_str();
-        while let Some(at) = rest.find(start) {
+        while let Some(at) = rest.find(&start) {
             let before = rest[..at].chars().next_back();
             let begins = before.is_none_or(|c| !c.is_alphanumeric() && c != '_' && c != ':');
-            if begins {
+            let line = rest[..at].rsplit('\n').next().unwrap_or_default().trim_start();
+            let hands_on = line.starts_with("pub") && line.trim_end().ends_with("use");
+            let is_above = start == "crate::" || start == "super::";
+            if begins && (is_above || !hands_on) {
                 expand(&rest[at..], &mut Vec::new(), &mut |path| {
                     paths.extend(absolute(&source.module, path));
                 });
@@ -138,6 +144,7 @@ fn absolute(module: &[String], path: &[String]) -> Option<Vec<String>> {
     if first == "crate" {
         return Some(rest.to_vec());
     }
+    let path = if first == "self" { rest } else { path };
     let ups = path.iter().take_while(|step| *step == "super").count();
     let mut whole = module.get(..module.len().checked_sub(ups)?)?.to_vec();
     whole.extend(path[ups..].iter().cloned());
@@ -169,7 +176,15 @@ pub fn uses(krate: &Krate) -> BTreeMap<String, BTreeSet<String>> {
     };
     let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for file in &files {
-        let paths = paths(file);
+        let is_child = |other: &&&Source| {
+            other.module.split_last().is_some_and(|(_, above)| above == file.module)
+        };
+        let children: Vec<String> = files
+            .iter()
+            .filter(is_child)
+            .filter_map(|child| child.module.last().cloned())
+            .collect();
+        let paths = paths(file, &children);
         let others = paths.iter().filter_map(|path| owner(path)).map(|used| used.name.clone());
         let entry = uses.entry(file.name.clone()).or_default();
         entry.extend(others.filter(|name| *name != file.name));
