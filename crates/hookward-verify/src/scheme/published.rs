@@ -80,6 +80,15 @@ pub struct CertificateRule {
     pub path: PathPattern,
 }
 
+impl CertificateRule {
+    /// A URL that may be named, for deliveries that are made up.
+    #[must_use]
+    pub fn example_url(&self) -> String {
+        let host = self.hosts.first().map_or("", |host| host.0.as_str()).replace('*', "us-east-1");
+        format!("https://{host}{}", self.path.0.replace('*', "hookward"))
+    }
+}
+
 impl SignatureRule {
     /// Whether nobody can change what is read at `place` without breaking the proof.
     #[must_use]
