@@ -3,10 +3,12 @@
 use super::exit::{Exit, Stop};
 use super::print;
 use super::signing::{not_both_from_stdin, read_file};
-use crate::senders::discover::{Names, discover, obstacles};
+use crate::request::RequestHead;
+use crate::senders::discover::{Found, KeyFile, Names, PublishedQuestion, discover, obstacles};
 use crate::senders::explain::read_head;
 use hookward_secret::Secret;
-use std::path::PathBuf;
+use hookward_time::{Clock as _, SystemClock};
+use std::path::{Path, PathBuf};
 
 /// The path that a delivery is taken to have come to if its capture does not say.
 const UNKNOWN_PATH: &str = "/webhooks/sender";
@@ -16,8 +18,12 @@ const UNKNOWN_PATH: &str = "/webhooks/sender";
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Environment variable that holds the secret
-    #[arg(long, value_name = "VAR")]
-    secret_env: String,
+    #[arg(long, value_name = "VAR", required_unless_present = "key")]
+    secret_env: Option<String>,
+    /// What the sender publishes: a public key (PEM), a key set (JWKS) or a certificate, which may be
+    /// the root of a chain
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
     /// Captured headers: an optional request line, then one `Name: value` a line
     #[arg(long, value_name = "FILE")]
     headers: PathBuf,
@@ -34,41 +40,75 @@ pub struct Arguments {
 /// # Errors
 /// When the variable or a file cannot be used.
 pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
-    let variable = &arguments.secret_env;
-    // What is no name may be the secret itself, typed in its place, so it is not printed back.
-    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    if variable.starts_with(|c: char| c.is_ascii_digit()) || !variable.chars().all(fits) {
-        let problem = "--secret-env takes the name of an environment variable, not the secret";
-        return Err(Stop::new(Exit::Usage, problem.to_owned()));
-    }
-    let secret = match std::env::var(variable) {
-        Ok(text) if !text.is_empty() => Secret::from(text),
-        Ok(_) => return Err(Stop::new(Exit::Usage, format!("{variable} is empty"))),
-        Err(_) => {
-            let problem = format!("{variable} is not in the environment, or not UTF-8");
-            return Err(Stop::new(Exit::Usage, problem));
-        }
-    };
+    let secret = arguments.secret_env.as_deref().map(secret).transpose()?;
     not_both_from_stdin(&arguments.headers, &arguments.body)?;
     let head = read_file(&arguments.headers)?;
     let head = read_head(&head, UNKNOWN_PATH).map_err(|fault| {
         Stop::new(Exit::Usage, format!("{}: {fault}", arguments.headers.display()))
     })?;
     let body = read_file(&arguments.body)?;
-    let names = Names { source: &arguments.name, variable };
-    let Some(found) = discover(&head, &body, &secret, names) else {
-        let mut problem = "no header, text, key and algorithm that were tried together make this \
-                           signature; is it the secret of this very webhook, and the body byte \
-                           for byte?"
-            .to_owned();
-        for obstacle in obstacles(&head, &body, &secret) {
-            problem.push_str("\n  ");
-            problem.push_str(&obstacle);
-        }
-        return Err(Stop::new(Exit::No, problem));
+    let variable = arguments.secret_env.as_deref().unwrap_or("SECRET");
+    let names = Names::of_secret(&arguments.name, variable);
+    let found = match (&arguments.key, secret) {
+        (Some(file), secret) => with_key(&head, &body, file, (secret.as_ref(), names))?,
+        (None, Some(secret)) => with_secret(&head, &body, &secret, names)?,
+        (None, None) => return Err(Stop::new(Exit::Usage, "--secret-env or --key is needed")),
     };
     print(&found.table)?;
     Ok(Exit::Done)
+}
+
+/// The secret in an environment variable.
+fn secret(variable: &str) -> Result<Secret, Stop> {
+    // What is no name may be the secret itself, typed in its place, so it is not printed back.
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if variable.starts_with(|c: char| c.is_ascii_digit()) || !variable.chars().all(fits) {
+        let problem = "--secret-env takes the name of an environment variable, not the secret";
+        return Err(Stop::new(Exit::Usage, problem.to_owned()));
+    }
+    match std::env::var(variable) {
+        Ok(text) if !text.is_empty() => Ok(Secret::from(text)),
+        Ok(_) => Err(Stop::new(Exit::Usage, format!("{variable} is empty"))),
+        Err(_) => {
+            let problem = format!("{variable} is not in the environment, or not UTF-8");
+            Err(Stop::new(Exit::Usage, problem))
+        }
+    }
+}
+
+fn with_secret(
+    head: &RequestHead,
+    body: &[u8],
+    secret: &Secret,
+    names: Names<'_>,
+) -> Result<Found, Stop> {
+    discover(head, body, secret, names).ok_or_else(|| {
+        let problem = "no header, text, key and algorithm that were tried together make this \
+                       signature; is it the secret of this very webhook, and the body byte for byte?";
+        not_found(problem, obstacles(head, body, secret))
+    })
+}
+
+fn with_key(
+    head: &RequestHead,
+    body: &[u8],
+    file: &Path,
+    (secret, names): (Option<&Secret>, Names<'_>),
+) -> Result<Found, Stop> {
+    let unfit = |what: String| Stop::new(Exit::Usage, format!("{}: {what}", file.display()));
+    let bytes = std::fs::read(file).map_err(|fault| unfit(fault.to_string()))?;
+    let key = KeyFile::read(bytes).map_err(unfit)?;
+    let path = file.to_string_lossy();
+    let names = Names { file: &path, is_in_file: true, ..names };
+    let at = SystemClock::new().wall();
+    PublishedQuestion { head, body, key: &key, secret, names, at }
+        .discover()
+        .map_err(|why| not_found("nothing that was tried verifies the delivery with this key", why))
+}
+
+fn not_found(problem: &str, reasons: Vec<String>) -> Stop {
+    let reasons = reasons.into_iter().map(|reason| format!("\n  {reason}"));
+    Stop::new(Exit::No, format!("{problem}{}", reasons.collect::<String>()))
 }
 
 /// Reads a NAME: what a configuration takes for one.

@@ -24,7 +24,7 @@ pub(super) fn sign(
 ) -> Result<Signed, SignError> {
     let rule = &source.scheme.signature;
     add_covered_headers(source, &rule.components, request, &mut headers)?;
-    let signer = Signer::of(key, rule)?;
+    let signer = MessageSigner::of(key, rule)?;
     let parameters = parameters(&rule.components, request, signer.name());
     let unsigned = headers.clone();
     let inputs = Inputs::whole(source, request.head(&unsigned), request.body)?;
@@ -37,12 +37,12 @@ pub(super) fn sign(
 }
 
 /// What makes the signature: the key decides the algorithm.
-enum Signer {
+enum MessageSigner {
     Private(SenderKey),
     Shared(Running),
 }
 
-impl Signer {
+impl MessageSigner {
     fn of(key: &SigningKey<'_>, rule: &SignatureRule) -> Result<Self, SignError> {
         match key {
             SigningKey::Private(private) => SenderKey::read(private.expose()).map(Self::Private),

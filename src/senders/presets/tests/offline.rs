@@ -34,7 +34,7 @@ fn every_preset_is_discovered_from_one_delivery() {
             host.clone_into(&mut head.host);
         }
         let secret = &source.sender.secrets[0].text;
-        let names = Names { source: "found", variable: "S" };
+        let names = Names::of_secret("found", "S");
         let table = discover(head, body, secret, names)
             .unwrap_or_else(|| panic!("{}: not discovered", preset.name))
             .table;
