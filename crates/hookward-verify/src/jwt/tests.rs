@@ -122,6 +122,7 @@ fn a_token_never_chooses_its_algorithm() {
     assert_eq!(kind(&jwt(&[JwtAlgorithm::Es256]), &keys, &rs256), mismatch, "not configured");
     assert_eq!(kind(&jwt(&[JwtAlgorithm::Ps256]), &keys, &rs256), mismatch, "not configured");
     let sender = jwt(&[JwtAlgorithm::Rs256, JwtAlgorithm::Es256]);
+    // The first is the token of RFC 7519, section 6.1.
     for alg in ["none", "None", "NONE", "nOnE", "HS256", "RS512", "rs256", ""] {
         for signature in ["", RS256] {
             let token = format!("{}.{JOE}.{signature}", encoded(&format!(r#"{{"alg":"{alg}"}}"#)));
