@@ -1,0 +1,127 @@
+//! Deliveries that `sign` and `send` make with key pairs, taken by the proxy, and found out again by
+//! `discover`.
+
+use super::{RSA, key_set};
+use crate::support::{Sender, Setup, Upstream, hookward, printed, stdout, unix_now};
+use std::path::Path;
+use std::process::Output;
+
+fn run(arguments: &[&str], more: &[&Path]) -> Output {
+    hookward().args(arguments).args(more).output().unwrap()
+}
+
+/// A source that takes signatures of RFC 9421 by the public key in a file.
+fn message_source(public: &Path) -> String {
+    format!(
+        "[sources.msg]\npath = \"/msg\"\nsecrets = [{{ file = {public:?} }}]\n\
+         signature = {{ algorithm = \"http-message-signatures\", components = [\"@method\", \"@target-uri\", \"content-digest\", \"x-id\"] }}\n\
+         event = {{ id = [\"json:/id\"], type = [\"json:/type\"] }}\n\
+         [[sources.msg.routes]]\nevents = [\"*\"]\nto = [\"erp\"]\n"
+    )
+}
+
+#[test]
+fn what_send_signs_by_rfc_9421_with_a_key_pair_made_for_it_is_taken() {
+    let erp = Upstream::start();
+    let files = tempfile::tempdir().unwrap();
+    let (private, public) = (files.path().join("msg.key"), files.path().join("msg.key.pub"));
+    let source = message_source(&public);
+    let setup = Setup::new().upstream("erp", &erp, "").table(&source);
+    let draft = files.path().join("draft.toml");
+    let stated = source.replace(
+        "path = \"/msg\"",
+        "path = \"/msg\"\npublic_url = \"https://hooks.example.com/msg\"",
+    );
+    std::fs::write(&draft, format!("[upstreams.erp]\nurl = \"http://127.0.0.1:9\"\n{stated}"))
+        .unwrap();
+    // The source names a file that is not there yet.
+    let made =
+        run(&["sign", "--source", "msg", "--config"], &[&draft, Path::new("--new-key"), &private]);
+    assert_eq!(made.status.code(), Some(0), "{}", printed(&made));
+    assert!(stdout(&made).contains("Signature-Input: sig1=("), "{}", printed(&made));
+    assert!(std::fs::read_to_string(&public).unwrap().starts_with("-----BEGIN PUBLIC KEY-----"));
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(&private).unwrap().permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o600);
+    let again =
+        run(&["sign", "--source", "msg", "--config"], &[&draft, Path::new("--new-key"), &private]);
+    assert_eq!(again.status.code(), Some(2), "a key is never overwritten: {}", printed(&again));
+
+    let proxy = setup.start();
+    let url = format!("http://{}/msg", proxy.address);
+    let send = |key: &Path| {
+        run(
+            &["send", "--source", "msg", "--url", &url, "--config"],
+            &[proxy.file(), Path::new("--private-key"), key],
+        )
+    };
+    let sent = send(&private);
+    assert_eq!(sent.status.code(), Some(0), "{}", printed(&sent));
+    assert_eq!(erp.saw(1)[0].target, "/msg");
+    let other = files.path().join("rsa.pem");
+    std::fs::write(&other, RSA).unwrap();
+    let refused = send(&other);
+    assert_eq!(refused.status.code(), Some(1), "{}", printed(&refused));
+    assert!(printed(&refused).contains("signature_mismatch"), "{}", printed(&refused));
+    let without = run(&["send", "--source", "msg", "--url", &url, "--config"], &[proxy.file()]);
+    assert_eq!(without.status.code(), Some(2), "{}", printed(&without));
+    assert!(printed(&without).contains("--private-key"), "{}", printed(&without));
+    assert_eq!(erp.count(), 1);
+}
+
+#[test]
+fn discover_prints_the_table_for_a_token_and_the_proxy_takes_the_delivery_with_it() {
+    let erp = Upstream::start();
+    let files = tempfile::tempdir().unwrap();
+    let file = |name: &str| files.path().join(name);
+    let body = r#"{"event_id":"e-1","event_type":"order.paid"}"#;
+    let (now, until) = (unix_now(), unix_now() + 600);
+    let payload = format!(r#"{{"iat":{now},"exp":{until},"aud":"me","iss":"https://s.example"}}"#);
+    let token = super::token(r#"{"alg":"ES256","kid":"k1"}"#, &payload);
+    std::fs::write(file("head"), format!("POST /hook HTTP/1.1\nAuthorization: Bearer {token}\n"))
+        .unwrap();
+    std::fs::write(file("body"), body).unwrap();
+    std::fs::write(file("set.json"), key_set("k1")).unwrap();
+    std::fs::write(file("other.json"), key_set("k2")).unwrap();
+    let discover = |key: &str| {
+        hookward()
+            .arg("discover")
+            .arg("--headers")
+            .arg(file("head"))
+            .arg("--body")
+            .arg(file("body"))
+            .arg("--key")
+            .arg(file(key))
+            .output()
+            .unwrap()
+    };
+    let found = discover("set.json");
+    assert_eq!(found.status.code(), Some(0), "{}", printed(&found));
+    let table = stdout(&found);
+    for part in
+        ["jwt_algorithms = [\"ES256\"]", "audience = \"me\"", "issuer = \"https://s.example\""]
+    {
+        assert!(table.contains(part), "{part} in {table}");
+    }
+    let unknown = discover("other.json");
+    assert_eq!(unknown.status.code(), Some(1), "{}", printed(&unknown));
+    assert!(printed(&unknown).contains("names the key `k1`"), "{}", printed(&unknown));
+    let absent = discover("absent.json");
+    assert_eq!(absent.status.code(), Some(2), "{}", printed(&absent));
+
+    let site = crate::support::KeyServer::start();
+    site.publish("/set", crate::support::Page::of(key_set("k1")));
+    let stated = table.replace("https://s.example/.well-known/jwks.json", &site.url("/set"));
+    let proxy = Setup::new()
+        .upstream("erp", &erp, "")
+        .table(&site.fetch())
+        .table(&stated)
+        .table("[[sources.sender.routes]]\nevents = [\"*\"]\nto = [\"erp\"]\n")
+        .start();
+    let delivery = crate::support::Delivery::post("/hook", body)
+        .with("Authorization", &format!("Bearer {token}"));
+    let response = Sender::to(&proxy).deliver(&delivery);
+    assert_eq!(response.verdict(), (200, "delivered", String::new()));
+    assert_eq!(erp.saw(1)[0].header("Hookward-Event-Id"), "e-1");
+}
