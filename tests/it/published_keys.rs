@@ -5,6 +5,7 @@ mod chains;
 mod entra;
 mod fetching;
 mod made;
+mod rotation;
 
 use crate::support::{
     Delivery, KeyServer, Page, Proxy, Sender, Setup, Upstream, eventually, get, hookward, instant,

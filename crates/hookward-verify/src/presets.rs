@@ -208,8 +208,9 @@ impl Preset {
     /// Whether its signatures are checked with keys that the sender publishes or brings along.
     #[must_use]
     pub fn has_published_keys(&self) -> bool {
+        let is_shared = self.texts_of("signature", "jwt_algorithms") == ["HS256"];
         self.fact("signature", "key_url").is_some()
-            || self.text_of("signature", "algorithm", "") == "jwt"
+            || self.text_of("signature", "algorithm", "") == "jwt" && !is_shared
     }
 
     /// Whether the source names the one root that the chain of its tokens has to end at.
