@@ -47,8 +47,8 @@ pub fn discover(
     secret: &Secret,
     names: Names<'_>,
 ) -> Option<Found> {
-    let named = NamedSecret { label: "0".to_owned(), text: secret.clone() };
-    let search = Search { head, body, secret: &named, names };
+    let labelled = NamedSecret { label: "0".to_owned(), text: secret.clone() };
+    let search = Search { head, body, secret: &labelled, names };
     search.run().or_else(|| carried_with(head, body, secret, names).ok())
 }
 

@@ -32,8 +32,10 @@ fn first_version(site: &KeyServer, id: &str) -> Delivery {
     let delivery = message(site, &members);
     let mut body: serde_json::Value = serde_json::from_slice(&delivery.body).unwrap();
     let signed = ["Message", "MessageId", "Timestamp", "TopicArn", "Type"];
-    let text: String =
-        signed.iter().map(|name| format!("{name}\n{}\n", body[name].as_str().unwrap())).collect();
+    let mut text = String::new();
+    for name in signed {
+        text.extend([name, "\n", body[name].as_str().unwrap(), "\n"]);
+    }
     body["Signature"] = openssl_sha1(&text).into();
     body["SignatureVersion"] = "1".into();
     Delivery { body: body.to_string().into_bytes(), ..delivery }

@@ -105,8 +105,9 @@ fn proxy(erp: &Upstream, root_pem: &str) -> (Proxy, tempfile::TempDir) {
         .upstream("erp", erp, "")
         .table(&format!(
             "[sources.apple]\npath = \"/apple\"\npreset = \"apple-app-store\"\n\
-             signature = {{ x5c_root = {root:?}, claims = {{ \"/data/bundleId\" = \"com.example.app\" }} }}\n\
-             [[sources.apple.routes]]\nevents = [\"*\"]\nto = [\"erp\"]\n"
+             signature = {{ x5c_root = \"{}\", claims = {{ \"/data/bundleId\" = \"com.example.app\" }} }}\n\
+             [[sources.apple.routes]]\nevents = [\"*\"]\nto = [\"erp\"]\n",
+            root.display()
         ))
         .start();
     (proxy, files)

@@ -77,7 +77,11 @@ fn keys_are_fetched_through_the_proxy_and_by_no_other_way() {
     let response = Sender::to(&proxy).deliver(&push("/push", "1", &good()));
     assert_eq!(response.verdict(), (200, "delivered", String::new()));
     let expected = format!("CONNECT {} HTTP/1.1", site.host());
-    assert_eq!(between.asked(), [expected.clone()], "and TLS goes on to the site itself");
+    assert_eq!(
+        between.asked(),
+        std::slice::from_ref(&expected),
+        "and TLS goes on to the site itself"
+    );
     assert_eq!(site.all_asked(), ["/certs"]);
     let output =
         hookward().args(["check", "--online", "--config"]).arg(proxy.file()).output().unwrap();

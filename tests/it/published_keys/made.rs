@@ -13,10 +13,11 @@ fn run(arguments: &[&str], more: &[&Path]) -> Output {
 /// A source that takes signatures of RFC 9421 by the public key in a file.
 fn message_source(public: &Path) -> String {
     format!(
-        "[sources.msg]\npath = \"/msg\"\nsecrets = [{{ file = {public:?} }}]\n\
+        "[sources.msg]\npath = \"/msg\"\nsecrets = [{{ file = \"{}\" }}]\n\
          signature = {{ algorithm = \"http-message-signatures\", components = [\"@method\", \"@target-uri\", \"content-digest\", \"x-id\"] }}\n\
          event = {{ id = [\"json:/id\"], type = [\"json:/type\"] }}\n\
-         [[sources.msg.routes]]\nevents = [\"*\"]\nto = [\"erp\"]\n"
+         [[sources.msg.routes]]\nevents = [\"*\"]\nto = [\"erp\"]\n",
+        public.display()
     )
 }
 
@@ -35,10 +36,10 @@ fn what_send_signs_by_rfc_9421_with_a_key_pair_made_for_it_is_taken() {
     std::fs::write(&draft, format!("[upstreams.erp]\nurl = \"http://127.0.0.1:9\"\n{stated}"))
         .unwrap();
     // The source names a file that is not there yet.
-    let made =
+    let first =
         run(&["sign", "--source", "msg", "--config"], &[&draft, Path::new("--new-key"), &private]);
-    assert_eq!(made.status.code(), Some(0), "{}", printed(&made));
-    assert!(stdout(&made).contains("Signature-Input: sig1=("), "{}", printed(&made));
+    assert_eq!(first.status.code(), Some(0), "{}", printed(&first));
+    assert!(stdout(&first).contains("Signature-Input: sig1=("), "{}", printed(&first));
     assert!(std::fs::read_to_string(&public).unwrap().starts_with("-----BEGIN PUBLIC KEY-----"));
     let mode = std::os::unix::fs::PermissionsExt::mode(
         &std::fs::metadata(&private).unwrap().permissions(),
@@ -56,8 +57,8 @@ fn what_send_signs_by_rfc_9421_with_a_key_pair_made_for_it_is_taken() {
             &[proxy.file(), Path::new("--private-key"), key],
         )
     };
-    let sent = send(&private);
-    assert_eq!(sent.status.code(), Some(0), "{}", printed(&sent));
+    let taken = send(&private);
+    assert_eq!(taken.status.code(), Some(0), "{}", printed(&taken));
     assert_eq!(erp.saw(1)[0].target, "/msg");
     let other = files.path().join("rsa.pem");
     std::fs::write(&other, RSA).unwrap();

@@ -2,8 +2,8 @@
 
 use super::SignError;
 use crate::scheme::{Algorithm, JwtAlgorithm, SignatureRule};
-use data_encoding::BASE64;
 use hookward_secret::Secret;
+use p256::pkcs8::der::pem;
 use p256::pkcs8::{DecodePrivateKey as _, EncodePublicKey as _, LineEnding};
 use ring::rand::SystemRandom;
 use ring::signature::{
@@ -52,7 +52,7 @@ fn p256() -> Result<NewKeyPair, SignError> {
             .map_err(|_| FAILED)?;
     let key = p256::SecretKey::from_pkcs8_der(document.as_ref()).map_err(|_| FAILED)?;
     let public = key.public_key().to_public_key_pem(LineEnding::LF).map_err(|_| FAILED)?;
-    Ok(NewKeyPair { private: private_pem(document.as_ref()), public })
+    Ok(NewKeyPair { private: private_pem(document.as_ref())?, public })
 }
 
 fn ed25519() -> Result<NewKeyPair, SignError> {
@@ -61,25 +61,14 @@ fn ed25519() -> Result<NewKeyPair, SignError> {
     let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| FAILED)?;
     let pair = Ed25519KeyPair::from_pkcs8(document.as_ref()).map_err(|_| FAILED)?;
     let der = [&INFO[..], pair.public_key().as_ref()].concat();
-    let public = pem("PUBLIC KEY", &der);
-    Ok(NewKeyPair { private: private_pem(document.as_ref()), public })
+    let public = pem("PUBLIC KEY", &der)?;
+    Ok(NewKeyPair { private: private_pem(document.as_ref())?, public })
 }
 
-fn private_pem(der: &[u8]) -> Secret {
-    Secret::from(pem("PRIVATE KEY", der))
+fn private_pem(der: &[u8]) -> Result<Secret, SignError> {
+    pem("PRIVATE KEY", der).map(Secret::from)
 }
 
-/// RFC 7468: lines of 64 characters.
-fn pem(label: &str, der: &[u8]) -> String {
-    let text = BASE64.encode(der);
-    let mut lines = format!("-----BEGIN {label}-----\n");
-    let mut rest = text.as_str();
-    while !rest.is_empty() {
-        let (line, more) = rest.split_at(rest.len().min(64));
-        lines.push_str(line);
-        lines.push('\n');
-        rest = more;
-    }
-    lines.push_str(&format!("-----END {label}-----\n"));
-    lines
+fn pem(label: &'static str, der: &[u8]) -> Result<String, SignError> {
+    pem::encode_string(label, LineEnding::LF, der).map_err(|_| FAILED)
 }

@@ -89,6 +89,10 @@ fn what_cannot_be_signed_is_said() {
 
 const RSA_PRIVATE: &str = include_str!("../../tests/keys/rsa.pem");
 
+/// The key of RFC 9421, appendix B.1.2, which says of itself that it is for PSS.
+const PSS_PRIVATE: &str = include_str!("../../tests/keys/rfc9421-rsa-pss.pem");
+const PSS_PUBLIC: &str = include_str!("../../tests/keys/rfc9421-rsa-pss.pub.pem");
+
 fn p256_public_pem() -> String {
     use p256::pkcs8::{DecodePrivateKey as _, EncodePublicKey as _, LineEnding};
     let key = p256::SecretKey::from_pkcs8_pem(EC_PRIVATE_PEM).expect("a key");
@@ -115,6 +119,7 @@ fn a_signature_of_rfc_9421_is_made_with_each_kind_of_key_and_holds() {
         (rsa_public_pem(), Some(Secret::from(RSA_PRIVATE.to_owned())), "rsa-v1_5-sha256"),
         (p256_public_pem(), Some(Secret::from(EC_PRIVATE_PEM.to_owned())), "ecdsa-p256-sha256"),
         (ed_public, Some(ed_private), "ed25519"),
+        (PSS_PUBLIC.to_owned(), Some(Secret::from(PSS_PRIVATE.to_owned())), "rsa-pss-sha512"),
     ] {
         let source = source("signature").with_secrets(&[&secret]).with_rule(|rule| {
             rule.algorithm = Algorithm::HttpMessageSignatures;

@@ -24,10 +24,11 @@ pub(super) fn sign(
     let rule = &source.scheme.signature;
     let algorithm = rule.token.algorithms.first().copied().unwrap_or(JwtAlgorithm::Rs256);
     let name = JwtAlgorithm::NAMES.iter().find(|(_, one)| *one == algorithm);
-    let mut header = json!({ "alg": name.map(|(name, _)| name), "typ": "JWT" });
-    if rule.token.root.is_some() {
-        header["x5c"] = chain(key)?;
-    }
+    let name = name.map(|(name, _)| name);
+    let header = match rule.token.root {
+        Some(_) => json!({ "alg": name, "typ": "JWT", "x5c": chain(key)? }),
+        None => json!({ "alg": name, "typ": "JWT" }),
+    };
     let payload = claims(source, request);
     let encode = |value: &Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());
     let signed = format!("{}.{}", encode(&header), encode(&payload));

@@ -4,7 +4,7 @@
 use super::super::table::quote;
 use super::proposal::Proposal;
 use super::question::PublishedQuestion;
-use super::tokens::{Carried, carried};
+use super::tokens::{Carried, carried, pin_receiver};
 use crate::senders::discover::found::Found;
 use crate::senders::discover::ranking;
 use hookward_verify::json::{Member, read_raw};
@@ -51,14 +51,11 @@ fn propose(
         if preset.needs_root() {
             proposal.state("x5c_root", question.names.file);
         }
-        token.pin(preset.texts_of("signature", "issuer").is_empty(), &claims, &mut proposal);
+        pin_receiver(preset.texts_of("signature", "issuer").is_empty(), &claims, &mut proposal);
         pin_owner(preset, question.body, Some(&claims), &mut proposal);
         return Some(proposal);
     }
-    if preset.fact("signature", "key_url").is_none() {
-        return None;
-    }
-    let url = Place::parse(preset.text_of("signature", "key_url", "")).ok()?;
+    let url = Place::parse(preset.fact("signature", "key_url")?.as_str()?).ok()?;
     if !question.key.is_certificate() || !is_there(question, &url) {
         return None;
     }

@@ -101,6 +101,8 @@ fn tokens_of_unknown_senders_are_found_wherever_they_are() {
             }
         }
         let found = ask(&delivery, &p256_set("k1")).expect("found");
+        let is_bound = place.contains("body_claim") || place.contains("token_from");
+        assert_ne!(found.table.contains("# The token says nothing of the body"), is_bound);
         let site = "jwks = \"https://sender.example/.well-known/jwks.json\"";
         assert!(found.table.contains(site), "{}", found.table);
     }
@@ -115,6 +117,7 @@ fn an_event_inside_the_token_is_read_from_there() {
                  token_from = \"json:/payload\"\n";
     let delivery = made(&sender(table, &public), Some(P256), r#"{"payload":""}"#);
     let found = ask(&delivery, &public).expect("found");
+    assert!(found.table.contains("# The token names no audience"), "{}", found.table);
     for part in ["id = [\"claim:/event_id\"]", "type = [\"claim:/event_type\"]"] {
         assert!(found.table.contains(part), "{}", found.table);
     }

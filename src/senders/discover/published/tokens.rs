@@ -44,21 +44,21 @@ impl Carried {
         let token = Token::parse(text.get(prefix.len()..)?).ok()?;
         Some(Self { place, prefix: prefix.to_owned(), token })
     }
+}
 
-    /// States for whom the token is, and, where nothing else says so, who made it.
-    pub(super) fn pin(&self, with_issuer: bool, claims: &Value, proposal: &mut Proposal) {
-        let audience = match claims.get("aud") {
-            Some(Value::String(one)) => Some(quote(one)),
-            Some(Value::Array(many)) => {
-                let texts: Vec<&str> = many.iter().filter_map(Value::as_str).collect();
-                (!texts.is_empty()).then(|| list(texts))
-            }
-            _ => None,
-        };
-        proposal.signature.extend(audience.map(|audience| ("audience", audience)));
-        let issuer = claims.get("iss").and_then(Value::as_str).filter(|_| with_issuer);
-        proposal.signature.extend(issuer.map(|issuer| ("issuer", quote(issuer))));
-    }
+/// States for whom the token is, and, where nothing else says so, who made it.
+pub(super) fn pin_receiver(with_issuer: bool, claims: &Value, proposal: &mut Proposal) {
+    let audience = match claims.get("aud") {
+        Some(Value::String(one)) => Some(quote(one)),
+        Some(Value::Array(many)) => {
+            let texts: Vec<&str> = many.iter().filter_map(Value::as_str).collect();
+            (!texts.is_empty()).then(|| list(texts))
+        }
+        _ => None,
+    };
+    proposal.signature.extend(audience.map(|audience| ("audience", audience)));
+    let issuer = claims.get("iss").and_then(Value::as_str).filter(|_| with_issuer);
+    proposal.signature.extend(issuer.map(|issuer| ("issuer", quote(issuer))));
 }
 
 /// The table for a token that no preset has.
@@ -133,8 +133,9 @@ fn propose(question: &PublishedQuestion<'_>, carried: &Carried) -> Result<Vec<Pr
     proposal.signature.push(("jwt_algorithms", format!("[{}]", quote(name))));
     place(carried, &mut proposal);
     state_key(question, token, &claims, &mut proposal)?;
-    carried.pin(true, &claims, &mut proposal);
+    pin_receiver(true, &claims, &mut proposal);
     state_body(question.body, &claims, &mut proposal);
+    remark(carried, &claims, &mut proposal);
     state_time(&claims, &mut proposal);
     let rules = events(question, carried);
     let with_event = |event| Proposal { event: Some(event), ..proposal.clone() };
@@ -222,6 +223,25 @@ fn state_body(body: &[u8], claims: &Value, proposal: &mut Proposal) {
     }
 }
 
+/// Says what the token leaves open.
+fn remark(carried: &Carried, claims: &Value, proposal: &mut Proposal) {
+    let names_body = proposal.signature.iter().any(|(key, _)| *key == "body_claim");
+    if !matches!(carried.place, Place::Json(_)) && !names_body {
+        proposal.remarks.push(
+            "The token says nothing of the body: whoever has one can send any body with it until it \
+             is too old."
+                .to_owned(),
+        );
+    }
+    if claims.get("aud").is_none() {
+        proposal.remarks.push(
+            "The token names no audience: one that the sender made for somebody else is as good, \
+             unless `claims` say whose events are wanted."
+                .to_owned(),
+        );
+    }
+}
+
 /// States where the time of the token is, unless it is where it should be.
 fn state_time(claims: &Value, proposal: &mut Proposal) {
     const TIMES: [&str; 5] = ["signedDate", "timestamp", "ts", "created", "time"];
@@ -233,17 +253,14 @@ fn state_time(claims: &Value, proposal: &mut Proposal) {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         Some((name, format_of(&text)?))
     });
-    match found {
-        Some((name, format)) => {
-            proposal.timestamp.push(("from", quote(&format!("claim:/{name}"))));
-            if format != TimeFormat::Unix {
-                proposal.timestamp.push(("format", quote(&format.to_string())));
-            }
-        }
-        None => {
-            proposal.remarks.push("The token does not say when it was made.".to_owned());
-            proposal.timestamp.push(("max_age", quote("off")));
-        }
+    let Some((name, format)) = found else {
+        proposal.remarks.push("The token does not say when it was made.".to_owned());
+        proposal.timestamp.push(("max_age", quote("off")));
+        return;
+    };
+    proposal.timestamp.push(("from", quote(&format!("claim:/{name}"))));
+    if format != TimeFormat::Unix {
+        proposal.timestamp.push(("format", quote(&format.to_string())));
     }
 }
 

@@ -136,10 +136,9 @@ fn source(preset: &Preset, published: &[u8], more: &str) -> Source {
     };
     let root = if preset.needs_root() { "x5c_root = \"root.pem\"\n" } else { "" };
     let audience = if is_jwt { "audience = \"https://hooks.example.com/x\"\n" } else { "" };
-    let issuer = match preset.texts_of("signature", "issuer").is_empty() && is_jwt {
-        true => "issuer = \"https://sts.windows.net/9c5b1c1e-0000-4000-8000-000000000000/\"\n",
-        false => "",
-    };
+    let is_open = is_jwt && preset.texts_of("signature", "issuer").is_empty();
+    let tenant = "issuer = \"https://sts.windows.net/9c5b1c1e-0000-4000-8000-000000000000/\"\n";
+    let issuer = if is_open { tenant } else { "" };
     let claims = preset.about.whose.first();
     let claims = claims.map(|name| format!("claims = {{ {name:?} = \"{OWNER}\" }}\n"));
     let claims = claims.unwrap_or_default();
