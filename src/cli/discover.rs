@@ -2,9 +2,9 @@
 
 use super::exit::{Exit, Stop};
 use super::print;
-use super::signing::{not_both_from_stdin, read_file};
+use super::signing::{not_both_from_stdin, read_file, read_key};
 use crate::request::RequestHead;
-use crate::senders::discover::{Found, KeyFile, Names, PublishedQuestion, discover, obstacles};
+use crate::senders::discover::{Found, Names, PublishedQuestion, discover, obstacles};
 use crate::senders::explain::read_head;
 use hookward_secret::Secret;
 use hookward_time::{Clock as _, SystemClock};
@@ -95,9 +95,7 @@ fn with_key(
     file: &Path,
     (secret, names): (Option<&Secret>, Names<'_>),
 ) -> Result<Found, Stop> {
-    let unfit = |what: String| Stop::new(Exit::Usage, format!("{}: {what}", file.display()));
-    let bytes = std::fs::read(file).map_err(|fault| unfit(fault.to_string()))?;
-    let key = KeyFile::read(bytes).map_err(unfit)?;
+    let key = read_key(file)?;
     let path = file.to_string_lossy();
     let names = Names { file: &path, is_in_file: true, ..names };
     let at = SystemClock::new().wall();

@@ -4,6 +4,7 @@ use super::complain;
 use super::exit::{Exit, Stop};
 use crate::cli::configuration::newest_secret;
 use crate::delivery::source::Source;
+use crate::senders::discover::KeyFile;
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 use hookward_secret::Secret;
 use hookward_verify::scheme::Place;
@@ -101,6 +102,16 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>, Stop> {
         std::fs::read(path)
     };
     read.map_err(|fault| Stop::new(Exit::Usage, format!("cannot read {}: {fault}", path.display())))
+}
+
+/// What a sender publishes, from a file.
+///
+/// # Errors
+/// When it cannot be read, or holds no key.
+pub fn read_key(path: &Path) -> Result<KeyFile, Stop> {
+    let unfit = |what: String| Stop::new(Exit::Usage, format!("{}: {what}", path.display()));
+    let bytes = std::fs::read(path).map_err(|fault| unfit(fault.to_string()))?;
+    KeyFile::read(bytes).map_err(unfit)
 }
 
 /// A stream can be read once only, and whoever came second would find it empty.

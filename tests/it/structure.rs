@@ -204,7 +204,6 @@ const LONG_FILES: &[&str] = &[
     "crates/hookward-verify/src/scheme.rs",
     "crates/hookward-verify/src/verify/mod.rs",
     "crates/hookward-verify/src/verify/signed.rs",
-    "src/senders/explain/mod.rs",
 ];
 
 #[test]

@@ -1,7 +1,13 @@
 //! What people have of a sender's keys: a public key, a key set, a certificate.
 
+use hookward_time::UnixMillis;
 use hookward_verify::certificates::{Certificate, PinnedRoot};
-use hookward_verify::keys::{KeySet, PublicKey};
+use hookward_verify::demand::{Demand, demand, keys_of_certificate};
+use hookward_verify::fault::Fault;
+use hookward_verify::keys::{KeySet, Keys, PublicKey};
+use hookward_verify::request::Request;
+use hookward_verify::sender::Sender;
+use hookward_verify::verify::{Genuine, verify, verify_with};
 
 /// A file with a key of a sender.
 #[derive(Debug)]
@@ -59,6 +65,34 @@ impl KeyFile {
         }
     }
 
+    /// Checks a delivery with this key, wherever the sender's configuration looks for one.
+    ///
+    /// # Errors
+    /// As [`verify`]; [`Fault::SecretUnavailable`], where the file holds a key of another kind.
+    pub(crate) fn verifies(
+        &self,
+        sender: &Sender,
+        head: Request<'_>,
+        body: &[u8],
+        at: UnixMillis,
+    ) -> Result<Genuine, Fault> {
+        match demand(sender, head, body, at)? {
+            Demand::Own => verify(sender, head, body),
+            Demand::Brought(keys) => verify_with(sender, &keys, head, body),
+            Demand::Published { .. } => {
+                let set = self.set().ok_or_else(|| lacks("a key set"))?;
+                verify_with(sender, &Keys::of_sets([(0, "0", set)]), head, body)
+            }
+            Demand::Certificate { .. } => {
+                let certificate = self.certificate().ok_or_else(|| lacks("a certificate"))?;
+                let own = sender.keys.as_ref();
+                let own = own.map_err(|why| Fault::SecretUnavailable(why.clone().into()))?;
+                let keys = keys_of_certificate(own, certificate, at)?;
+                verify_with(sender, &keys, head, body)
+            }
+        }
+    }
+
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -84,4 +118,8 @@ impl KeyFile {
             Holds::Nothing | Holds::Public | Holds::Set(_) => None,
         }
     }
+}
+
+fn lacks(what: &str) -> Fault {
+    Fault::SecretUnavailable(format!("the file of the key is not {what}").into())
 }

@@ -8,12 +8,10 @@ use crate::senders::discover::found::Found;
 use crate::senders::discover::table::Names;
 use hookward_secret::Secret;
 use hookward_time::UnixMillis;
-use hookward_verify::demand::{Demand, demand, keys_of_certificate};
 use hookward_verify::event::Event;
 use hookward_verify::fault::Fault;
-use hookward_verify::keys::Keys;
 use hookward_verify::sender::Sender;
-use hookward_verify::verify::{Genuine, verify, verify_with};
+use hookward_verify::verify::Genuine;
 use std::io;
 use std::path::Path;
 
@@ -57,28 +55,10 @@ impl PublishedQuestion<'_> {
     /// Checks the delivery with the key at hand, wherever the sender's configuration looks for one.
     ///
     /// # Errors
-    /// As [`verify`].
+    /// As [`KeyFile::verifies`].
     pub(crate) fn judge(&self, sender: &Sender) -> Result<Genuine, Fault> {
-        let (head, body) = (self.head.view(), self.body);
-        match demand(sender, head, body, self.at)? {
-            Demand::Own => verify(sender, head, body),
-            Demand::Brought(keys) => verify_with(sender, &keys, head, body),
-            Demand::Published { .. } => {
-                let set = self.key.set().ok_or_else(|| lacks("a key set"))?;
-                verify_with(sender, &Keys::of_sets([(0, "0", set)]), head, body)
-            }
-            Demand::Certificate { .. } => {
-                let certificate = self.key.certificate().ok_or_else(|| lacks("a certificate"))?;
-                let own = sender.keys.as_ref().map_err(|why| lacks(why))?;
-                let keys = keys_of_certificate(own, certificate, self.at)?;
-                verify_with(sender, &keys, head, body)
-            }
-        }
+        self.key.verifies(sender, self.head.view(), self.body, self.at)
     }
-}
-
-fn lacks(what: &str) -> Fault {
-    Fault::SecretUnavailable(format!("the file of the key is not {what}").into())
 }
 
 /// Whatever file or variable a table names, it is the key at hand.
