@@ -2,7 +2,7 @@
 //! a root of the tests.
 
 use super::{P256, token};
-use crate::support::{Delivery, Proxy, Sender, Setup, Upstream, unix_now};
+use crate::support::{Delivery, Proxy, Sender, Setup, Upstream, hookward, printed, unix_now};
 use data_encoding::BASE64;
 use rcgen::{BasicConstraints, CertificateParams, CustomExtension, IsCa, Issuer, KeyPair};
 use serde_json::json;
@@ -126,6 +126,28 @@ fn a_notification_of_the_app_store_reaches_the_receiver_as_it_came_and_once() {
     assert_eq!(seen[0].header("Hookward-Event-Id"), "u-1");
     assert_eq!(seen[0].header("Hookward-Event-Type"), "DID_RENEW");
     assert_eq!(seen[0].body, genuine.body, "signed data inside included");
+}
+
+#[test]
+fn a_notification_that_send_makes_with_a_key_and_its_certificates_is_taken() {
+    let erp = Upstream::start();
+    let chain = Chain::make(GOOD);
+    let (proxy, files) = proxy(&erp, &chain.root_pem);
+    let pem = |der: &Vec<u8>| {
+        format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", BASE64.encode(der))
+    };
+    let certificates: String = chain.certificates.iter().map(pem).collect();
+    let key = files.path().join("apple.pem");
+    std::fs::write(&key, format!("{P256}{certificates}")).unwrap();
+    let output = hookward()
+        .args(["send", "--source", "apple", "--type", "TEST", "--config"])
+        .arg(proxy.file())
+        .args(["--url", &format!("http://{}/apple", proxy.address), "--private-key"])
+        .arg(&key)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", printed(&output));
+    assert_eq!(erp.saw(1)[0].header("Hookward-Event-Type"), "TEST");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use super::{RSA, key_set};
 use crate::support::{Sender, Setup, Upstream, hookward, printed, stdout, unix_now};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 
 fn run(arguments: &[&str], more: &[&Path]) -> Output {
@@ -125,4 +125,72 @@ fn discover_prints_the_table_for_a_token_and_the_proxy_takes_the_delivery_with_i
     let response = Sender::to(&proxy).deliver(&delivery);
     assert_eq!(response.verdict(), (200, "delivered", String::new()));
     assert_eq!(erp.saw(1)[0].header("Hookward-Event-Id"), "e-1");
+    let explain = |more: &[&str], key: &[PathBuf]| {
+        let mut command = hookward();
+        command.args(["explain", "--source", "sender", "--config"]).arg(proxy.file());
+        command.arg("--headers").arg(file("head")).arg("--body").arg(file("body"));
+        command.args(more).args(key).output().unwrap()
+    };
+    let unfetched = explain(&[], &[]);
+    assert_eq!(unfetched.status.code(), Some(1), "{}", printed(&unfetched));
+    assert!(printed(&unfetched).contains("reason: secret_unavailable"), "{}", printed(&unfetched));
+    let judged = explain(&["--key"], &[file("set.json")]);
+    assert_eq!(judged.status.code(), Some(0), "{}", printed(&judged));
+    assert_eq!(site.asked("/set"), 1, "explain fetches nothing");
+}
+
+#[test]
+fn what_send_signs_with_a_key_pair_made_for_each_scheme_is_taken() {
+    let erp = Upstream::start();
+    let files = tempfile::tempdir().unwrap();
+    let schemes = [
+        ("es", "algorithm = \"jwt\", jwt_algorithms = [\"ES256\"], audience = \"me\""),
+        (
+            "ed",
+            "algorithm = \"jwt\", jwt_algorithms = [\"EdDSA\"], header = \"X-Token\", body_claim = \"h\"",
+        ),
+        ("curve", "algorithm = \"ed25519\", header = \"X-Sig\""),
+        ("dsa", "algorithm = \"ecdsa-p256-sha256\", header = \"X-Sig\", encoding = \"base64\""),
+    ];
+    let mut tables = String::new();
+    for (name, rule) in schemes {
+        let public = files.path().join(format!("{name}.pub"));
+        tables += &format!(
+            "[sources.{name}]\npath = \"/{name}\"\nsecrets = [{{ file = \"{}\" }}]\nsignature = {{ {rule} }}\n\
+             event = {{ id = [\"json:/id\"], type = [\"json:/type\"] }}\n\
+             [[sources.{name}.routes]]\nevents = [\"*\"]\nto = [\"erp\"]\n",
+            public.display()
+        );
+    }
+    let draft = files.path().join("draft.toml");
+    std::fs::write(&draft, format!("[upstreams.erp]\nurl = \"http://127.0.0.1:9\"\n{tables}"))
+        .unwrap();
+    for (name, _) in schemes {
+        let key = files.path().join(name);
+        let first =
+            run(&["sign", "--source", name, "--config"], &[&draft, Path::new("--new-key"), &key]);
+        assert_eq!(first.status.code(), Some(0), "{name}: {}", printed(&first));
+    }
+    let proxy = Setup::new().upstream("erp", &erp, "").table(&tables).start();
+    for (name, _) in schemes {
+        let url = format!("http://{}/{name}", proxy.address);
+        let send = |key: &str| {
+            let key = files.path().join(key);
+            let more = [proxy.file(), Path::new("--private-key"), &key];
+            run(&["send", "--source", name, "--url", &url, "--config"], &more)
+        };
+        let taken = send(name);
+        assert_eq!(taken.status.code(), Some(0), "{name}: {}", printed(&taken));
+        // Another key of the same kind.
+        let other = match name {
+            "es" => "dsa",
+            "dsa" => "es",
+            "ed" => "curve",
+            _ => "ed",
+        };
+        let refused = send(other);
+        assert_eq!(refused.status.code(), Some(1), "{name}: {}", printed(&refused));
+        assert!(printed(&refused).contains("signature_mismatch"), "{}", printed(&refused));
+    }
+    assert_eq!(erp.count(), schemes.len());
 }
