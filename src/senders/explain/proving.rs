@@ -22,13 +22,11 @@ impl Question<'_> {
             }
             Demand::Certificate { url } => format!("the key is in the certificate at {url}"),
         };
-        match self.key {
-            Some(key) => key.verifies(sender, head, self.body, self.at),
-            None => {
-                let what = format!("{what}, and nothing is fetched here: pass it with --key FILE");
-                Err(Fault::SecretUnavailable(what.into()))
-            }
-        }
+        let Some(key) = self.key else {
+            let what = format!("{what}, and nothing is fetched here: pass it with --key FILE");
+            return Err(Fault::SecretUnavailable(what.into()));
+        };
+        key.verifies(sender, head, self.body, self.at)
     }
 
     /// The same with the keys of the source.

@@ -152,16 +152,16 @@ fn what_send_signs_with_a_key_pair_made_for_each_scheme_is_taken() {
         ("curve", "algorithm = \"ed25519\", header = \"X-Sig\""),
         ("dsa", "algorithm = \"ecdsa-p256-sha256\", header = \"X-Sig\", encoding = \"base64\""),
     ];
-    let mut tables = String::new();
-    for (name, rule) in schemes {
+    let table = |(name, rule): (&str, &str)| {
         let public = files.path().join(format!("{name}.pub"));
-        tables += &format!(
+        format!(
             "[sources.{name}]\npath = \"/{name}\"\nsecrets = [{{ file = \"{}\" }}]\nsignature = {{ {rule} }}\n\
              event = {{ id = [\"json:/id\"], type = [\"json:/type\"] }}\n\
              [[sources.{name}.routes]]\nevents = [\"*\"]\nto = [\"erp\"]\n",
             public.display()
-        );
-    }
+        )
+    };
+    let tables = schemes.map(table).concat();
     let draft = files.path().join("draft.toml");
     std::fs::write(&draft, format!("[upstreams.erp]\nurl = \"http://127.0.0.1:9\"\n{tables}"))
         .unwrap();
