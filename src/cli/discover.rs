@@ -1,5 +1,6 @@
 //! `hookward discover`: an unknown sender's scheme, found out from one captured delivery.
 
+use super::configuration::time;
 use super::exit::{Exit, Stop};
 use super::print;
 use super::signing::{not_both_from_stdin, read_file, read_key};
@@ -7,8 +8,8 @@ use crate::request::RequestHead;
 use crate::senders::discover::{Found, Names, PublishedQuestion, discover, obstacles};
 use crate::senders::explain::read_head;
 use hookward_secret::Secret;
-use hookward_time::{Clock as _, SystemClock};
-use std::path::{Path, PathBuf};
+use hookward_time::{Clock as _, SystemClock, UnixMillis};
+use std::path::PathBuf;
 
 /// The path that a delivery is taken to have come to if its capture does not say.
 const UNKNOWN_PATH: &str = "/webhooks/sender";
@@ -16,14 +17,19 @@ const UNKNOWN_PATH: &str = "/webhooks/sender";
 /// Finds out an unknown sender's scheme from one captured delivery, and prints the table that
 /// verifies it
 #[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("proof").required(true).multiple(true)))]
 pub struct Arguments {
     /// Environment variable that holds the secret
-    #[arg(long, value_name = "VAR", required_unless_present = "key")]
+    #[arg(long, value_name = "VAR", group = "proof")]
     secret_env: Option<String>,
     /// What the sender publishes: a public key (PEM), a key set (JWKS) or a certificate, which may be
     /// the root of a chain
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", group = "proof")]
     key: Option<PathBuf>,
+    /// When the delivery arrived, for certificates that have expired since: RFC 3339 or unix seconds
+    /// [default: now]
+    #[arg(long, value_name = "TIME", value_parser = time, allow_hyphen_values = true)]
+    at: Option<UnixMillis>,
     /// Captured headers: an optional request line, then one `Name: value` a line
     #[arg(long, value_name = "FILE")]
     headers: PathBuf,
@@ -50,7 +56,14 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let variable = arguments.secret_env.as_deref().unwrap_or("SECRET");
     let names = Names::of_secret(&arguments.name, variable);
     let found = match (&arguments.key, secret) {
-        (Some(file), secret) => with_key(&head, &body, file, (secret.as_ref(), names))?,
+        (Some(file), secret) => {
+            let at = arguments.at.unwrap_or_else(|| SystemClock::new().wall());
+            let key = read_key(file)?;
+            let path = file.to_string_lossy();
+            let names = Names { file: &path, is_in_file: true, ..names };
+            let (head, body, secret) = (&head, body.as_slice(), secret.as_ref());
+            with_key(PublishedQuestion { head, body, key: &key, secret, names, at })?
+        }
         (None, Some(secret)) => with_secret(&head, &body, &secret, names)?,
         (None, None) => return Err(Stop::new(Exit::Usage, "--secret-env or --key is needed")),
     };
@@ -89,17 +102,8 @@ fn with_secret(
     })
 }
 
-fn with_key(
-    head: &RequestHead,
-    body: &[u8],
-    file: &Path,
-    (secret, names): (Option<&Secret>, Names<'_>),
-) -> Result<Found, Stop> {
-    let key = read_key(file)?;
-    let path = file.to_string_lossy();
-    let names = Names { file: &path, is_in_file: true, ..names };
-    let at = SystemClock::new().wall();
-    PublishedQuestion { head, body, key: &key, secret, names, at }
+fn with_key(question: PublishedQuestion<'_>) -> Result<Found, Stop> {
+    question
         .discover()
         .map_err(|why| not_found("nothing that was tried verifies the delivery with this key", why))
 }

@@ -108,6 +108,11 @@ fn discover_prints_the_table_for_a_token_and_the_proxy_takes_the_delivery_with_i
     let unknown = discover("other.json");
     assert_eq!(unknown.status.code(), Some(1), "{}", printed(&unknown));
     assert!(printed(&unknown).contains("names the key `k1`"), "{}", printed(&unknown));
+    let mut neither = hookward();
+    neither.arg("discover").arg("--headers").arg(file("head")).arg("--body").arg(file("body"));
+    let neither = neither.output().unwrap();
+    assert_eq!(neither.status.code(), Some(2), "{}", printed(&neither));
+    assert!(printed(&neither).contains("--secret-env <VAR>|--key <FILE>"), "{}", printed(&neither));
     let absent = discover("absent.json");
     assert_eq!(absent.status.code(), Some(2), "{}", printed(&absent));
 
@@ -193,4 +198,29 @@ fn what_send_signs_with_a_key_pair_made_for_each_scheme_is_taken() {
         assert!(printed(&refused).contains("signature_mismatch"), "{}", printed(&refused));
     }
     assert_eq!(erp.count(), schemes.len());
+}
+
+#[test]
+fn discover_judges_a_certificate_at_the_time_of_the_delivery() {
+    let vectors = include_str!("../../vectors/aws-sns.toml");
+    let vectors: toml::Table = vectors.parse().unwrap();
+    let vector = &vectors["vector"][0];
+    let files = tempfile::tempdir().unwrap();
+    let file = |name: &str| files.path().join(name);
+    std::fs::write(file("head"), "POST /sns HTTP/1.1\nContent-Type: text/plain\n").unwrap();
+    std::fs::write(file("body"), vector["body"].as_str().unwrap()).unwrap();
+    std::fs::write(file("sns.pem"), vector["published"].as_str().unwrap()).unwrap();
+    let discover = |more: &[&str]| {
+        let mut command = hookward();
+        command.arg("discover").arg("--headers").arg(file("head")).arg("--body").arg(file("body"));
+        command.arg("--key").arg(file("sns.pem")).args(more).output().unwrap()
+    };
+    let today = discover(&[]);
+    assert_eq!(today.status.code(), Some(1), "{}", printed(&today));
+    assert!(printed(&today).contains("has expired"), "{}", printed(&today));
+    let then = discover(&["--at", "2022-07-28T21:24:10Z"]);
+    assert_eq!(then.status.code(), Some(0), "{}", printed(&then));
+    for part in ["preset = \"aws-sns\"", "\"/TopicArn\" = \"arn:aws:sns:us-east-2:295079676684:"] {
+        assert!(stdout(&then).contains(part), "{part} in {}", stdout(&then));
+    }
 }

@@ -111,7 +111,9 @@ fn pin_owner(preset: &Preset, body: &[u8], claims: Option<&Value>, proposal: &mu
             Some(claims) => claims.pointer(&pointer)?.as_str()?.to_owned(),
             None => text_in(body, &pointer)?,
         };
-        Some(format!("{{ {} = {} }}", quote(name), quote(&value)))
+        let is_bare = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        let name = if is_bare { name.clone() } else { quote(name) };
+        Some(format!("{{ {name} = {} }}", quote(&value)))
     });
     proposal.signature.extend(pinned.map(|claims| ("claims", claims)));
 }
