@@ -109,6 +109,7 @@ async fn a_key_that_is_asked_for_by_its_id_comes_from_the_pinned_place_or_from_n
         ("error", Page::of(good.clone()).with_status(500)),
         ("moved", Page::of("").with_status(302).with_header("Location", &site.url("/good"))),
         ("large", Page::of(format!("{good}{}", " ".repeat(300 << 10)))),
+        ("slow", Page::of(good.clone()).after(Duration::from_secs(8))),
     ] {
         site.publish("/get", page);
         assert_eq!(world.judge(id).await, unavailable, "{id}");
@@ -124,7 +125,7 @@ async fn a_key_that_is_asked_for_by_its_id_comes_from_the_pinned_place_or_from_n
     let next = key_set("k2").replace(r#"{"keys":["#, r#"{"key":"#).replace("]}", "}");
     site.publish("/get", Page::of(next));
     assert_eq!(world.judge("k2").await, None, "the rotation");
-    assert_eq!(site.all_asked().len(), 6, "{:?}", site.all_asked());
+    assert_eq!(site.all_asked().len(), 7, "{:?}", site.all_asked());
 }
 
 #[tokio::test]
