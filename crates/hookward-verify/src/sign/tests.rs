@@ -185,7 +185,7 @@ fn a_message_of_sns_holds_its_signature_and_names_a_pinned_certificate() {
     let base = br#"{"Message":"m","SigningCertURL":"https://elsewhere.example/x.pem"}"#;
     let body = sample_body(&sns, Some(base), "id-1", "Notification", NOW).expect("a body");
     let signed = sign(&sns, &SigningKey::Private(&private), &request(&body)).expect("signed");
-    let body = signed.body.expect("the signature stands in the body");
+    let body = signed.body.expect("a body with its signature");
     let head = crate::verify::fixture::head(&signed.headers);
     let demand = crate::demand::demand(&sns, head.view(), &body, NOW).expect("a demand");
     let crate::demand::Demand::Certificate { url } = demand else { panic!("{demand:?}") };
@@ -217,7 +217,7 @@ fn a_token_brings_the_certificates_that_lie_beside_the_key() {
     assert!(matches!(&refused, Err(SignError::PrivateKey(why)) if why.contains("certificates")));
     let chained = Secret::from(format!("{leaf}{root_pem}{EC_PRIVATE_PEM}"));
     let signed = sign(&source, &SigningKey::Private(&chained), &request(b"{}")).expect("signed");
-    let body = signed.body.expect("the token stands in the body");
+    let body = signed.body.expect("a body with its token");
     let head = crate::verify::fixture::head(&signed.headers);
     let demand = crate::demand::demand(&source, head.view(), &body, NOW).expect("a chain");
     let crate::demand::Demand::Brought(keys) = demand else { panic!("{demand:?}") };

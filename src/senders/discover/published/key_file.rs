@@ -23,7 +23,7 @@ enum Holds {
     /// A PEM `PUBLIC KEY`.
     Public,
     Set(KeySet),
-    /// The certificate of whoever signs, or of the root that a chain has to end at. A root's key may be
+    /// The signer's certificate, or that of the root that a chain has to end at. A root's key may be
     /// one that signs no delivery.
     Certificate(Option<Certificate>),
 }

@@ -85,7 +85,7 @@ fn of_signature(
     let covers_body = wanted.contains(&"content-digest");
     if !covers_body {
         proposal.remarks.push(
-            "The signature does not cover the body (no `content-digest`): whoever has one delivery \
+            "The signature does not cover the body (no `content-digest`): anyone who has one delivery \
              can send any body with it until it is too old."
                 .to_owned(),
         );

@@ -18,7 +18,7 @@ use sha2::Digest as _;
 /// A token of a delivery, and where it is.
 pub(super) struct Carried {
     pub(super) place: Place,
-    /// What stands before it there.
+    /// The text before it there.
     prefix: String,
     pub(super) token: Token,
 }
@@ -228,8 +228,8 @@ fn remark(carried: &Carried, claims: &Value, proposal: &mut Proposal) {
     let names_body = proposal.signature.iter().any(|(key, _)| *key == "body_claim");
     if !matches!(carried.place, Place::Json(_)) && !names_body {
         proposal.remarks.push(
-            "The token says nothing of the body: whoever has one can send any body with it until it \
-             is too old."
+            "The token says nothing of the body: anyone who has one can send any body with it until \
+             it is too old."
                 .to_owned(),
         );
     }

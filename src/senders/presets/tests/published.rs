@@ -199,7 +199,7 @@ fn every_preset_with_published_keys_is_discovered_from_one_delivery() {
             let found =
                 question.discover().unwrap_or_else(|why| panic!("{}: {why:#?}", preset.name));
             assert_eq!(found.preset, Some(preset.name), "{}", found.table);
-            // Whose event it is stands in the table, so that nobody else's passes.
+            // The table says whose event it is, so that nobody else's passes.
             if let Some(owner) = preset.about.whose.first() {
                 assert!(
                     found.table.contains(owner) && found.table.contains(OWNER),
