@@ -1,11 +1,14 @@
 //! `hookward discover`: an unknown sender's scheme, found out from one captured delivery.
 
+use super::configuration::time;
 use super::exit::{CommandStop, Exit};
 use super::print;
-use super::signing::{not_both_from_stdin, read_file};
-use crate::senders::discover::{MemberNames, discover, obstacles};
+use super::signing::{not_both_from_stdin, read_file, read_key};
+use crate::request::RequestHead;
+use crate::senders::discover::{FoundScheme, MemberNames, PublishedQuestion, discover, obstacles};
 use crate::senders::explain::read_head;
 use hookward_secret::Secret;
+use hookward_time::{Clock as _, SystemClock, UnixMillis};
 use std::path::PathBuf;
 
 /// The path that a delivery is taken to have come to if its capture does not say.
@@ -14,10 +17,19 @@ const UNKNOWN_PATH: &str = "/webhooks/sender";
 /// Finds out an unknown sender's scheme from one captured delivery, and prints the table that
 /// verifies it
 #[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("proof").required(true).multiple(true)))]
 pub struct DiscoverArguments {
     /// Environment variable that holds the secret
-    #[arg(long, value_name = "VAR")]
-    secret_env: String,
+    #[arg(long, value_name = "VAR", group = "proof")]
+    secret_env: Option<String>,
+    /// What the sender publishes: a public key (PEM), a key set (JWKS) or a certificate, which may be
+    /// the root of a chain
+    #[arg(long, value_name = "FILE", group = "proof")]
+    key: Option<PathBuf>,
+    /// When the delivery arrived, for certificates that have expired since: RFC 3339 or unix seconds
+    /// [default: now]
+    #[arg(long, value_name = "TIME", value_parser = time, allow_hyphen_values = true)]
+    at: Option<UnixMillis>,
     /// Captured headers: an optional request line, then one `Name: value` a line
     #[arg(long, value_name = "FILE")]
     headers: PathBuf,
@@ -34,41 +46,73 @@ pub struct DiscoverArguments {
 /// # Errors
 /// When the variable or a file cannot be used.
 pub fn run(arguments: &DiscoverArguments) -> Result<Exit, CommandStop> {
-    let variable = &arguments.secret_env;
-    // What is no name may be the secret itself, typed in its place, so it is not printed back.
-    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    if variable.starts_with(|c: char| c.is_ascii_digit()) || !variable.chars().all(fits) {
-        let problem = "--secret-env takes the name of an environment variable, not the secret";
-        return Err(CommandStop::new(Exit::Usage, problem.to_owned()));
-    }
-    let secret = match std::env::var(variable) {
-        Ok(text) if !text.is_empty() => Secret::from(text),
-        Ok(_) => return Err(CommandStop::new(Exit::Usage, format!("{variable} is empty"))),
-        Err(_) => {
-            let problem = format!("{variable} is not in the environment, or not UTF-8");
-            return Err(CommandStop::new(Exit::Usage, problem));
-        }
-    };
+    let secret = arguments.secret_env.as_deref().map(secret).transpose()?;
     not_both_from_stdin(&arguments.headers, &arguments.body)?;
     let head = read_file(&arguments.headers)?;
     let head = read_head(&head, UNKNOWN_PATH).map_err(|fault| {
         CommandStop::new(Exit::Usage, format!("{}: {fault}", arguments.headers.display()))
     })?;
     let body = read_file(&arguments.body)?;
-    let names = MemberNames { source: &arguments.name, variable };
-    let Some(found) = discover(&head, &body, &secret, names) else {
-        let mut problem = "no header, text, key and algorithm that were tried together make this \
-                           signature; is it the secret of this very webhook, and the body byte \
-                           for byte?"
-            .to_owned();
-        for obstacle in obstacles(&head, &body, &secret) {
-            problem.push_str("\n  ");
-            problem.push_str(&obstacle);
+    let variable = arguments.secret_env.as_deref().unwrap_or("SECRET");
+    let names = MemberNames::of_secret(&arguments.name, variable);
+    let found = match (&arguments.key, secret) {
+        (Some(file), secret) => {
+            let at = arguments.at.unwrap_or_else(|| SystemClock::new().wall());
+            let key = read_key(file)?;
+            let path = file.to_string_lossy();
+            let names = MemberNames { file: &path, is_in_file: true, ..names };
+            let (head, body, secret) = (&head, body.as_slice(), secret.as_ref());
+            with_key(PublishedQuestion { head, body, key: &key, secret, names, at })?
         }
-        return Err(CommandStop::new(Exit::No, problem));
+        (None, Some(secret)) => with_secret(&head, &body, &secret, names)?,
+        (None, None) => {
+            return Err(CommandStop::new(Exit::Usage, "--secret-env or --key is needed"));
+        }
     };
     print(&found.table)?;
     Ok(Exit::Done)
+}
+
+/// The secret in an environment variable.
+fn secret(variable: &str) -> Result<Secret, CommandStop> {
+    // What is no name may be the secret itself, typed in its place, so it is not printed back.
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if variable.starts_with(|c: char| c.is_ascii_digit()) || !variable.chars().all(fits) {
+        let problem = "--secret-env takes the name of an environment variable, not the secret";
+        return Err(CommandStop::new(Exit::Usage, problem.to_owned()));
+    }
+    match std::env::var(variable) {
+        Ok(text) if !text.is_empty() => Ok(Secret::from(text)),
+        Ok(_) => Err(CommandStop::new(Exit::Usage, format!("{variable} is empty"))),
+        Err(_) => {
+            let problem = format!("{variable} is not in the environment, or not UTF-8");
+            Err(CommandStop::new(Exit::Usage, problem))
+        }
+    }
+}
+
+fn with_secret(
+    head: &RequestHead,
+    body: &[u8],
+    secret: &Secret,
+    names: MemberNames<'_>,
+) -> Result<FoundScheme, CommandStop> {
+    discover(head, body, secret, names).ok_or_else(|| {
+        let problem = "no header, text, key and algorithm that were tried together make this \
+                       signature; is it the secret of this very webhook, and the body byte for byte?";
+        not_found(problem, obstacles(head, body, secret))
+    })
+}
+
+fn with_key(question: PublishedQuestion<'_>) -> Result<FoundScheme, CommandStop> {
+    question
+        .discover()
+        .map_err(|why| not_found("nothing that was tried verifies the delivery with this key", why))
+}
+
+fn not_found(problem: &str, reasons: Vec<String>) -> CommandStop {
+    let reasons = reasons.into_iter().map(|reason| format!("\n  {reason}"));
+    CommandStop::new(Exit::No, format!("{problem}{}", reasons.collect::<String>()))
 }
 
 /// Reads a NAME: what a configuration takes for one.

@@ -2,7 +2,7 @@
 
 use super::configuration::{ConfigFile, source, tell_unreadable, time};
 use super::exit::{CommandStop, Exit};
-use super::signing::{not_both_from_stdin, read_file};
+use super::signing::{not_both_from_stdin, read_file, read_key};
 use super::{admin, print};
 use crate::config::ConfigPart;
 use crate::delivery::captures;
@@ -40,6 +40,9 @@ pub struct ExplainArguments {
         conflicts_with_all = ["headers", "body", "at"]
     )]
     last: Option<NonZeroUsize>,
+    /// What the sender publishes, for sources whose keys are fetched: a key set (JWKS) or a certificate
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
     /// Print the judgement as one JSON document
     #[arg(long)]
     json: bool,
@@ -66,7 +69,10 @@ pub fn run(arguments: &ExplainArguments) -> Result<Exit, CommandStop> {
     let at = arguments.at.or(at).unwrap_or_else(|| SystemClock::new().wall());
     let all: Vec<_> = config.sources.iter().collect();
     let max_body_bytes = config.server.limits.max_body_bytes;
-    let question = Question { source, all: &all, max_body_bytes, head: &head, body: &body, at };
+    let key = arguments.key.as_deref().map(read_key).transpose()?;
+    let key = key.as_ref();
+    let (head, body) = (&head, body.as_slice());
+    let question = Question { source, all: &all, key, max_body_bytes, head, body, at };
     let explanation = question.explain();
     if arguments.json {
         print(&format!("{}\n", explanation.to_json()))?;

@@ -10,7 +10,8 @@ use crate::config::{Config, ConfigPart};
 use crate::delivery::source::Source;
 use crate::senders::receiver::show::printable;
 use hookward_time::{Clock as _, SystemClock, UnixMillis};
-use hookward_verify::scheme::TimestampPlace;
+use hookward_verify::scheme::{Algorithm, TimestampPlace};
+use hookward_verify::sender::Sender;
 use hookward_verify::sign::{SignRequest, new_id, sample_body, sign};
 use std::path::PathBuf;
 
@@ -57,7 +58,6 @@ pub struct SendArguments {
 pub fn run(arguments: &SendArguments) -> Result<Exit, CommandStop> {
     let config = arguments.file.load(ConfigPart::Source(&arguments.source))?;
     let source = source(&config, &arguments.source)?;
-    let private_key = arguments.private_key.read()?;
     let at = SystemClock::new().wall();
     let id = arguments.id.clone().unwrap_or_else(new_id);
     let kind = arguments.kind.clone().unwrap_or_else(|| source.example_type());
@@ -90,7 +90,10 @@ pub fn run(arguments: &SendArguments) -> Result<Exit, CommandStop> {
         query: None,
         body: &body,
     };
-    let signed = sign(&source.sender, &key(source, private_key.as_ref())?, &request)
+    let private_key = arguments.private_key.read(source)?;
+    let placed = at_url(source, &url);
+    let sender = placed.as_ref().unwrap_or(&source.sender);
+    let signed = sign(sender, &key(source, private_key.as_ref())?, &request)
         .map_err(|fault| unsigned(source, &fault))?;
     let trust = trust(arguments, &config)?;
     for warning in config.certificate_ends().iter().filter_map(|end| end.warning(at)) {
@@ -116,6 +119,22 @@ pub fn run(arguments: &SendArguments) -> Result<Exit, CommandStop> {
         }
     }
     Ok(exit)
+}
+
+/// For RFC 9421: the sender who was given the URL that is posted to, if the configuration states none. What a
+/// signature of RFC 9421 covers of it is https, as the proxy takes it behind whatever ends TLS.
+fn at_url(source: &Source, url: &str) -> Option<Sender> {
+    let sender = &source.sender;
+    let is_needed = sender.scheme.signature.algorithm == Algorithm::HttpMessageSignatures
+        && sender.public_url.is_none();
+    let bare = url.split_once('?').map_or(url, |(bare, _)| bare);
+    let (_, rest) = bare.split_once("://").filter(|_| is_needed)?;
+    let placed = Sender {
+        secrets: sender.secrets.clone(),
+        preset: sender.preset.clone(),
+        ..Sender::without_secrets(sender.scheme.clone(), "it only signs")
+    };
+    Some(placed.with_public_url(format!("https://{rest}")))
 }
 
 /// Marks an event that is made up.

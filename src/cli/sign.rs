@@ -47,7 +47,7 @@ pub fn run(arguments: &SignArguments) -> Result<Exit, CommandStop> {
         None => Vec::new(),
     };
     complain_of_unused(source, arguments.id.as_deref(), arguments.kind.as_deref());
-    let private_key = arguments.private_key.read()?;
+    let private_key = arguments.private_key.read(source)?;
     let request = SignRequest {
         path: &source.path,
         id: arguments.id.as_deref(),

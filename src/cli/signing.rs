@@ -4,10 +4,11 @@ use super::complain;
 use super::exit::{CommandStop, Exit};
 use crate::cli::configuration::newest_secret;
 use crate::delivery::source::Source;
+use crate::senders::discover::KeyFile;
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 use hookward_secret::Secret;
 use hookward_verify::scheme::Place;
-use hookward_verify::sign::{SignError, SigningKey};
+use hookward_verify::sign::{SignError, SigningKey, new_key_pair};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -15,17 +16,25 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 pub struct PrivateKey {
     /// Private key, where the source holds public ones: PKCS #8 PEM as openssl genpkey makes it, or
-    /// the 32 bytes of an Ed25519 key in hex or base64
+    /// the 32 bytes of an Ed25519 key in hex or base64. Certificates of a token's chain follow in the
+    /// same file
     #[arg(long, value_name = "FILE")]
     private_key: Option<PathBuf>,
+    /// Make a key pair for the source and sign with it: the private key goes into FILE, which must not
+    /// exist, and the public one, for the source's `secrets`, into FILE.pub
+    #[arg(long, value_name = "FILE", conflicts_with = "private_key")]
+    new_key: Option<PathBuf>,
 }
 
 impl PrivateKey {
-    /// The key, if one is given.
+    /// The key, if one is given or made.
     ///
     /// # Errors
-    /// When the file cannot be read.
-    pub fn read(&self) -> Result<Option<Secret>, CommandStop> {
+    /// When the file cannot be read or written, or the source takes no key that can be made.
+    pub fn read(&self, source: &Source) -> Result<Option<Secret>, CommandStop> {
+        if let Some(path) = &self.new_key {
+            return make(source, path).map(Some);
+        }
         let Some(path) = &self.private_key else { return Ok(None) };
         let bytes = std::fs::read(path).map_err(|fault| {
             CommandStop::new(Exit::Usage, format!("cannot read {}: {fault}", path.display()))
@@ -38,6 +47,30 @@ impl PrivateKey {
     }
 }
 
+/// Makes a key pair for the source and writes both sides of it.
+fn make(source: &Source, path: &Path) -> Result<Secret, CommandStop> {
+    let pair =
+        new_key_pair(&source.sender.scheme.signature).map_err(|fault| unsigned(source, &fault))?;
+    let mut public = path.as_os_str().to_owned();
+    public.push(".pub");
+    write_new(path, pair.private.expose(), 0o600)?;
+    write_new(Path::new(&public), pair.public.as_bytes(), 0o644)?;
+    complain(&format!(
+        "hookward: note: the source takes this delivery with `secrets = [{{ file = \"{}\" }}]`\n",
+        Path::new(&public).display()
+    ));
+    Ok(pair.private)
+}
+
+/// Writes a file that must not exist yet.
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), CommandStop> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let opened = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    opened.and_then(|mut file| std::io::Write::write_all(&mut file, bytes)).map_err(|fault| {
+        CommandStop::new(Exit::Usage, format!("cannot write {}: {fault}", path.display()))
+    })
+}
+
 /// What signs deliveries of this source.
 ///
 /// # Errors
@@ -48,6 +81,14 @@ pub fn key<'a>(
 ) -> Result<SigningKey<'a>, CommandStop> {
     match private {
         Some(private) => Ok(SigningKey::Private(private)),
+        None if source.sender.has_published_keys() => {
+            let problem = format!(
+                "source `{}` has keys that its sender publishes; sign with a private key of your own \
+                 (--private-key FILE, or --new-key FILE)",
+                source.name
+            );
+            Err(CommandStop::new(Exit::Usage, problem))
+        }
         None => newest_secret(source).map(SigningKey::Shared),
     }
 }
@@ -66,6 +107,16 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>, CommandStop> {
     read.map_err(|fault| {
         CommandStop::new(Exit::Usage, format!("cannot read {}: {fault}", path.display()))
     })
+}
+
+/// What a sender publishes, from a file.
+///
+/// # Errors
+/// When it cannot be read, or holds no key.
+pub fn read_key(path: &Path) -> Result<KeyFile, CommandStop> {
+    let unfit = |what: String| CommandStop::new(Exit::Usage, format!("{}: {what}", path.display()));
+    let bytes = std::fs::read(path).map_err(|fault| unfit(fault.to_string()))?;
+    KeyFile::read(bytes).map_err(unfit)
 }
 
 /// A stream can be read once only, and whoever came second would find it empty.

@@ -1,5 +1,12 @@
 //! Senders that sign with keys they publish, between a stand-in for their site and an upstream.
 
+mod certificates;
+mod chains;
+mod entra;
+mod fetching;
+mod made;
+mod rotation;
+
 use crate::support::{
     Delivery, KeyServer, Page, Proxy, Sender, Setup, Upstream, eventually, get, hookward, instant,
     printed, rfc3339_in, unix_now,

@@ -111,7 +111,7 @@ pub mod handshake;
 pub mod json;
 pub mod jwt;
 pub mod keys;
-mod message_signatures;
+pub mod message_signatures;
 pub mod presets;
 pub mod reading;
 pub mod request;

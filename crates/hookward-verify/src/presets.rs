@@ -101,6 +101,10 @@ pub struct About {
     /// for, for `hookward sign`; `{id}` and `{type}` stand for those of the event.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
+    /// Members that say whose event it is, where everybody can have genuine ones; the source has to
+    /// state one of them in `signature.claims`.
+    #[serde(default)]
+    pub whose: Vec<String>,
     /// What else is to be minded.
     pub notes: Option<String>,
     /// Why `event.id` names one event, and the same one on each retry.
@@ -204,8 +208,15 @@ impl Preset {
     /// Whether its signatures are checked with keys that the sender publishes or brings along.
     #[must_use]
     pub fn has_published_keys(&self) -> bool {
+        let is_shared = self.texts_of("signature", "jwt_algorithms") == ["HS256"];
         self.fact("signature", "key_url").is_some()
-            || self.text_of("signature", "algorithm", "") == "jwt"
+            || self.text_of("signature", "algorithm", "") == "jwt" && !is_shared
+    }
+
+    /// Whether the source names the one root that the chain of its tokens has to end at.
+    #[must_use]
+    pub fn needs_root(&self) -> bool {
+        self.fact("signature", "x5c_markers").is_some()
     }
 
     /// One text or a list of them, as a list.

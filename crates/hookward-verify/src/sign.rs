@@ -26,28 +26,28 @@
 //! # }
 //! ```
 
-mod rsa;
+mod messages;
+mod pair;
+mod private;
 mod sample;
 mod token;
 
+pub use pair::{NewKeyPair, new_key_pair};
 pub use sample::{new_id, sample_body};
 
 use crate::fault::Fault;
 use crate::json::PayloadFault;
-use crate::keys::Key;
+use crate::keys::{Key, Method};
 use crate::presets;
 use crate::request::Request;
-use crate::scheme::{Algorithm, Encoding, Part, Place, TimestampPlace};
+use crate::scheme::{Algorithm, CertificateRule, Encoding, Part, Place, Template, TimestampPlace};
 use crate::sender::Sender;
 use crate::verify::freshness::print_time;
 use crate::verify::{Inputs, encode_signature};
-use ed25519_dalek::Signer as _;
 use hookward_secret::{NamedSecret, Secret};
 use hookward_time::UnixMillis;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use p256::ecdsa::signature::hazmat::PrehashSigner as _;
-use p256::pkcs8::der::SecretDocument;
-use p256::pkcs8::{DecodePrivateKey as _, ObjectIdentifier, PrivateKeyInfoRef};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use private::SenderKey;
 
 /// What signs.
 #[derive(Clone, Debug)]
@@ -55,7 +55,8 @@ pub enum SigningKey<'a> {
     /// A secret that both sides know.
     Shared(&'a NamedSecret),
     /// The private key that belongs to the receiver's public key: PKCS #8 as PEM, or for Ed25519 its
-    /// 32 bytes.
+    /// 32 bytes. Where a token has to bring its certificates along, they follow in the same PEM text,
+    /// the key's own first.
     Private(&'a Secret),
 }
 
@@ -79,7 +80,7 @@ pub struct SignRequest<'a> {
 impl SignRequest<'_> {
     /// The head of the request with these headers.
     fn head<'h>(&'h self, headers: &'h HeaderMap) -> Request<'h> {
-        Request { method: &Method::POST, path: self.path, query: self.query, headers }
+        Request { method: &http::Method::POST, path: self.path, query: self.query, headers }
     }
 }
 
@@ -104,6 +105,9 @@ pub enum SignError {
     /// The private key cannot be read, or does not fit the algorithm.
     #[error("the private key is not {0}")]
     PrivateKey(&'static str),
+    /// No key pair can be made for the scheme.
+    #[error("no key pair is made for it: {0}")]
+    KeyPair(&'static str),
     /// The scheme asks for something that is not there.
     #[error("the delivery lacks what the scheme signs: {0}")]
     Incomplete(String),
@@ -140,9 +144,7 @@ pub fn sign(
     let rule = &scheme.signature;
     let mut headers = unsigned_headers(source, request)?;
     if rule.algorithm == Algorithm::HttpMessageSignatures {
-        return Err(SignError::Incomplete(
-            "signatures of RFC 9421 are verified and not made here".to_owned(),
-        ));
+        return messages::sign(source, key, request, headers);
     }
     if rule.algorithm == Algorithm::Jwt {
         return token::sign(source, key, request, headers);
@@ -175,7 +177,7 @@ pub fn sign(
             insert(&mut headers, name, &line)?;
         }
         Some(Place::Json(pointer)) => {
-            if rule.algorithm != Algorithm::Token && rule.signed.covers_body() {
+            if rule.algorithm != Algorithm::Token && signs_whole_body(&rule.signed) {
                 return Err(SignError::Incomplete(
                     "a body that is signed as a whole cannot hold its own signature".to_owned(),
                 ));
@@ -188,10 +190,19 @@ pub fn sign(
             ));
         }
     }
-    let headers = headers.iter().map(|(name, value)| {
+    Ok(Signed { headers: header_lines(&headers), body })
+}
+
+/// Whether there is no place in the body that a signature of it could be put in.
+fn signs_whole_body(signed: &Template) -> bool {
+    signed.any(|part| matches!(part, Part::Body | Part::FormSorted))
+}
+
+fn header_lines(headers: &HeaderMap) -> Vec<(String, String)> {
+    let lines = headers.iter().map(|(name, value)| {
         (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
     });
-    Ok(Signed { headers: headers.collect(), body })
+    lines.collect()
 }
 
 /// The headers of the request without its signature.
@@ -209,6 +220,10 @@ fn unsigned_headers(source: &Sender, request: &SignRequest<'_>) -> Result<Header
         && let TimestampPlace::Header(name) = &rule.from
     {
         insert(&mut headers, name, &print_time(rule.format, request.at))?;
+    }
+    if let Some(CertificateRule { url: Place::Header(name), .. }) = &scheme.signature.certificate {
+        let url = scheme.signature.certificate.as_ref().map(CertificateRule::example_url);
+        insert(&mut headers, name, &url.unwrap_or_default())?;
     }
     let id = request.id.map_or_else(new_id, str::to_owned);
     for name in first_headers(&scheme.event.id) {
@@ -273,39 +288,28 @@ fn signature(
 ) -> Result<Vec<u8>, SignError> {
     let rule = &source.scheme.signature;
     match (key, rule.algorithm) {
-        (SigningKey::Shared(_), Algorithm::Ed25519) => Err(SignError::NoPrivateKey("ed25519")),
-        (SigningKey::Shared(_), Algorithm::EcdsaP256Sha256) => {
-            Err(SignError::NoPrivateKey("ecdsa-p256-sha256"))
-        }
-        (SigningKey::Shared(_), Algorithm::RsaSha1 | Algorithm::RsaSha256 | Algorithm::Jwt) => {
-            Err(SignError::NoPrivateKey("rsa"))
+        (SigningKey::Shared(_), algorithm) if algorithm.is_public_key() => {
+            Err(SignError::NoPrivateKey(name_of(algorithm)))
         }
         (SigningKey::Shared(secret), _) => {
             Ok(Key::new(secret, rule).map_err(SignError::Key)?.hash(pieces, body))
         }
         (SigningKey::Private(private), Algorithm::Ed25519) => {
-            let key = ed25519_key(private.expose()).ok_or(SignError::PrivateKey(
-                "a PKCS #8 PEM of an Ed25519 key, or the 32 bytes of one in hex or base64",
-            ))?;
             let text = crate::verify::signed_text(pieces, body);
-            Ok(key.sign(&text).to_bytes().to_vec())
+            SenderKey::read(private.expose())?.sign(Method::Ed25519, &text)
         }
         (SigningKey::Private(private), Algorithm::EcdsaP256Sha256) => {
-            let unfit = SignError::PrivateKey("a PKCS #8 PEM of a P-256 key");
-            let Ok(pem) = std::str::from_utf8(private.expose()) else { return Err(unfit) };
-            let Ok(key) = p256::ecdsa::SigningKey::from_pkcs8_pem(pem) else { return Err(unfit) };
-            let hash = crate::keys::sha256(&crate::verify::signed_text(pieces, body));
-            let signature: p256::ecdsa::Signature =
-                key.sign_prehash(&hash).map_err(|_| SignError::PrivateKey("able to sign"))?;
+            let text = crate::verify::signed_text(pieces, body);
+            let fixed = SenderKey::read(private.expose())?.sign(Method::EcdsaP256, &text)?;
+            let signature = p256::ecdsa::Signature::from_slice(&fixed)
+                .map_err(|_| SignError::PrivateKey("able to sign"))?;
             Ok(signature.to_der().as_bytes().to_vec())
         }
-        (SigningKey::Private(private), Algorithm::RsaSha256) => {
+        (SigningKey::Private(private), Algorithm::RsaSha1 | Algorithm::RsaSha256) => {
             let text = crate::verify::signed_text(&with_text(source, pieces), body).into_owned();
-            rsa::sign(private.expose(), rsa::Padding::Pkcs1, &text)
+            let method = rule.methods().next().unwrap_or(Method::RsaSha256);
+            SenderKey::read(private.expose())?.sign(method, &text)
         }
-        (SigningKey::Private(_), Algorithm::RsaSha1) => Err(SignError::PrivateKey(
-            "of use: nothing here makes signatures with SHA-1, which is broken",
-        )),
         (SigningKey::Private(_), _) => {
             Err(SignError::PrivateKey("of use: the scheme signs with a shared secret"))
         }
@@ -327,21 +331,8 @@ fn with_text<'p>(
     pieces.iter().map(plain).collect()
 }
 
-/// The 32 bytes of a key, or a PKCS #8 PEM with an Ed25519 key in it.
-fn ed25519_key(text: &[u8]) -> Option<ed25519_dalek::SigningKey> {
-    // RFC 8410: within the document the key is wrapped once more, as an OCTET STRING.
-    const WRAPPED: [u8; 2] = [0x04, 32];
-    const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
-    if let Ok(seed) = <&[u8; 32]>::try_from(text) {
-        return Some(ed25519_dalek::SigningKey::from_bytes(seed));
-    }
-    let (label, document) = SecretDocument::from_pem(std::str::from_utf8(text).ok()?).ok()?;
-    let info = document.decode_msg::<PrivateKeyInfoRef<'_>>().ok()?;
-    if label != "PRIVATE KEY" || info.algorithm.oid != ED25519 {
-        return None;
-    }
-    let seed = info.private_key.as_bytes().strip_prefix(&WRAPPED)?.try_into().ok()?;
-    Some(ed25519_dalek::SigningKey::from_bytes(seed))
+fn name_of(algorithm: Algorithm) -> &'static str {
+    Algorithm::NAMES.iter().find(|(_, one)| *one == algorithm).map_or("", |(name, _)| name)
 }
 
 fn token(source: &Sender, key: &SigningKey<'_>) -> String {

@@ -4,6 +4,7 @@ use crate::config::source::Draft;
 use crate::delivery::source::Source;
 use hookward_settings::problem::Severity;
 use hookward_settings::reading::TableReader;
+use hookward_verify::presets;
 use hookward_verify::scheme::{Algorithm, Place, Pointer};
 use hookward_verify::sender::KeySiteKind;
 
@@ -24,22 +25,27 @@ pub(super) fn tokens(source: &Source, table: &TableReader<'_>) {
                     as good; state `audience`";
         table.note(Severity::Warning, "signature.audience", what, None);
     }
+    // Who states a set of their own knows who signs with it; a preset's is everybody's.
+    if is_shared && rule.token.issuer.is_empty() && source.sender.preset.is_some() {
+        let what = "any `iss` is taken: the sender signs for its other customers with the same keys; \
+                    state `issuer`";
+        table.note(Severity::Warning, "signature.issuer", what, None);
+    }
 }
 
 /// Senders that everybody can have an account with need to be told whose events are wanted.
 pub(super) fn owners(source: &Source, draft: &Draft<'_>, table: &TableReader<'_>) {
     let rule = &source.sender.scheme.signature;
-    let wanted = match draft.preset.as_ref().map(|preset| preset.name) {
-        Some("aws-sns") => "/TopicArn",
-        Some("apple-app-store") => "/data/bundleId",
-        Some("google-pubsub") => "email",
-        _ => return,
-    };
-    let pointer = Pointer::parse(&format!("/{}", wanted.trim_start_matches('/')));
-    let is_stated = rule.claims.iter().any(|claim| Ok(&claim.pointer) == pointer.as_ref());
+    let preset = draft.preset.as_ref().and_then(|preset| presets::named(preset.name));
+    let wanted = preset.map_or(&[][..], |preset| &preset.about.whose);
+    let Some(first) = wanted.first() else { return };
+    let is_stated = wanted.iter().any(|wanted| {
+        let pointer = Pointer::parse(&format!("/{}", wanted.trim_start_matches('/')));
+        rule.claims.iter().any(|claim| Ok(&claim.pointer) == pointer.as_ref())
+    });
     if !is_stated && (rule.algorithm == Algorithm::Jwt || rule.certificate.is_some()) {
         let what = format!(
-            "`{wanted}` is not stated: a genuine event of anybody's account with the sender passes"
+            "`{first}` is not stated: a genuine event of anybody's account with the sender passes"
         );
         table.note(Severity::Warning, "signature.claims", &what, None);
     }

@@ -68,10 +68,30 @@ fn what_would_weaken_the_check_is_an_error() {
 }
 
 #[test]
+fn what_the_preset_asks_of_a_token_holds_beside_what_the_source_asks() {
+    let source = |claims: &str| {
+        let text = format!(
+            "[sources.s]\npath = \"/s\"\npreset = \"google-pubsub\"\nsignature = {{ claims = {claims} }}\n"
+        );
+        let (config, _) = load_with(&text, &TestSecrets::usual()).expect("a configuration");
+        let rule = &config.sources[0].sender.scheme.signature;
+        let claims = rule.claims.iter();
+        claims.map(|claim| format!("{} {:?}", claim.pointer, claim.values)).collect::<Vec<_>>()
+    };
+    let mut both = source("{ email = \"a@example.com\" }");
+    both.sort();
+    assert_eq!(both, ["/email [\"a@example.com\"]", "/email_verified [\"true\"]"]);
+    let own = source("{ email_verified = [\"true\", \"false\"] }");
+    assert_eq!(own, ["/email_verified [\"true\", \"false\"]"], "a source may say otherwise");
+}
+
+#[test]
 fn whose_event_it_may_be_is_asked_for() {
     for (keys, expected) in [
         ("preset = \"aws-sns\"", "`/TopicArn` is not stated"),
         ("preset = \"google-pubsub\"", "`email` is not stated"),
+        ("preset = \"azure-event-grid-entra\"", "`appid` is not stated"),
+        ("preset = \"azure-event-grid-entra\"", "any `iss` is taken"),
         ("preset = \"google-pubsub\"", "any `aud` is taken"),
         ("preset = \"google-pubsub\"", "the token says nothing of the body"),
         ("preset = \"paypal\"\nsecrets = [{ env = \"SECRET\" }]", "of the body a CRC-32 alone"),

@@ -59,6 +59,9 @@ pub(super) fn telling_headers(head: &RequestHead) -> impl Iterator<Item = (&Head
         .filter_map(|(name, value)| Some((name, std::str::from_utf8(value.as_bytes()).ok()?)))
 }
 
+/// The longest text that is tried as a signature: of an RSA key of 8,192 bits, in hex.
+const LONGEST_SIGNATURE: usize = 2048 + 64;
+
 /// Every text in headers and body that decodes to as many bytes as a signature has, the plainest
 /// reading first.
 pub(super) fn signatures(head: &RequestHead, body: &[u8]) -> Vec<Candidate> {
@@ -66,7 +69,7 @@ pub(super) fn signatures(head: &RequestHead, body: &[u8]) -> Vec<Candidate> {
     for (name, value) in telling_headers(head) {
         read_line(&Place::Header(name.clone()), value, &mut found);
     }
-    for (pointer, text) in strings_in(body) {
+    for (pointer, text) in strings_in(body, LONGEST_SIGNATURE) {
         read_line(&Place::Json(pointer), &text, &mut found);
     }
     found.sort_by_key(|candidate| {
@@ -128,6 +131,8 @@ fn decodings(text: &str) -> impl Iterator<Item = (Encoding, Vec<u8>)> {
     Encoding::NAMES.into_iter().filter_map(|(_, encoding)| {
         let bytes = decode_signature(encoding, text)?;
         let is_signature = matches!(bytes.len(), 20 | 32 | 48 | 64)
+            // Of RSA keys of 2,048, 3,072 and 4,096 bits.
+            || matches!(bytes.len(), 256 | 384 | 512)
             || p256::ecdsa::Signature::from_der(&bytes).is_ok();
         is_signature.then_some((encoding, bytes))
     })
@@ -189,8 +194,9 @@ pub(super) fn urls(head: &RequestHead) -> Vec<Option<String>> {
     [None].into_iter().chain(hosts.flat_map(of_host).map(Some)).collect()
 }
 
-/// The strings of a JSON body that stand no deeper than signatures do, with their pointers.
-fn strings_in(body: &[u8]) -> Vec<(Pointer, String)> {
+/// The strings of a JSON body that stand no deeper than signatures do and are shorter than `longest`,
+/// with their pointers.
+pub(super) fn strings_in(body: &[u8], longest: usize) -> Vec<(Pointer, String)> {
     const DEEPEST: usize = 5;
     const MOST: usize = 500;
     let mut found = Vec::new();
@@ -199,7 +205,7 @@ fn strings_in(body: &[u8]) -> Vec<(Pointer, String)> {
     while let Some((path, value, depth)) = open.pop() {
         let escape = |name: &str| name.replace('~', "~0").replace('/', "~1");
         match value {
-            serde_json::Value::String(text) if text.len() < 200 => {
+            serde_json::Value::String(text) if text.len() < longest => {
                 found.extend(Pointer::parse(&path).ok().map(|pointer| (pointer, text.clone())));
             }
             serde_json::Value::Object(members) if depth < DEEPEST => {

@@ -1,6 +1,7 @@
 //! Why nothing may have been found: what in the capture stands in the way.
 
-use super::{MemberNames, candidates, discover};
+use super::published::carries_one;
+use super::{MemberNames, candidates, carried_with, discover};
 use crate::request::RequestHead;
 use hookward_secret::Secret;
 use http::header;
@@ -8,7 +9,7 @@ use http::header;
 /// What to look at where [`discover`] finds nothing, in sentences, the surest first.
 #[must_use]
 pub fn obstacles(head: &RequestHead, body: &[u8], secret: &Secret) -> Vec<String> {
-    let names = MemberNames { source: "sender", variable: "SECRET" };
+    let names = MemberNames::of_secret("sender", "SECRET");
     let fits = |body: &[u8], secret: &Secret| discover(head, body, secret, names).is_some();
     let of_body = other_bodies(body).into_iter().find(|(_, other)| fits(other, secret));
     if let Some((what, _)) = of_body {
@@ -22,6 +23,11 @@ pub fn obstacles(head: &RequestHead, body: &[u8], secret: &Secret) -> Vec<String
     }
 
     let mut found = Vec::new();
+    if carries_one(head, body)
+        && let Err(why) = carried_with(head, body, secret, names)
+    {
+        found.extend(why);
+    }
     let declared = head.headers.get(header::CONTENT_LENGTH);
     let declared = declared.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if let Some(declared) = declared.filter(|declared| *declared != body.len()) {

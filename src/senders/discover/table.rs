@@ -12,6 +12,31 @@ pub struct MemberNames<'a> {
     pub source: &'a str,
     /// The environment variable that holds its secret.
     pub variable: &'a str,
+    /// The file that holds its public key or certificate; empty where the key is a secret.
+    pub file: &'a str,
+    /// Whether what verifies is in the file and not in the variable.
+    pub is_in_file: bool,
+}
+
+impl<'a> MemberNames<'a> {
+    /// Of a source whose secret is in a variable.
+    #[must_use]
+    pub const fn of_secret(source: &'a str, variable: &'a str) -> Self {
+        Self { source, variable, file: "", is_in_file: false }
+    }
+
+    /// The same names, for a table that needs the secret beside the file.
+    pub(super) const fn with_key_in_variable(self) -> Self {
+        Self { is_in_file: false, ..self }
+    }
+
+    /// The value of `secrets`.
+    pub(super) fn secrets(self) -> String {
+        if self.is_in_file {
+            return format!("[{{ file = {} }}]", quote(self.file));
+        }
+        format!("[{{ env = {} }}]", quote(self.variable))
+    }
 }
 
 /// A table to be printed; what is `None` is left to the preset, or to the defaults.
@@ -41,7 +66,7 @@ impl SchemeDraft<'_> {
         if let Some(preset) = self.preset {
             writeln!(out, "preset = {}", quote(preset))?;
         }
-        writeln!(out, "secrets = [{{ env = {} }}]", quote(names.variable))?;
+        writeln!(out, "secrets = {}", names.secrets())?;
         if let Some(url) = self.public_url {
             writeln!(out, "public_url = {}", quote(url))?;
         }
@@ -55,59 +80,67 @@ impl SchemeDraft<'_> {
             writeln!(out, "format = {}", quote(&rule.format.to_string()))?;
         }
         if let Some(rule) = self.event {
-            self.write_event(out, name, rule)?;
-        }
-        Ok(())
-    }
-
-    fn write_event(self, out: &mut String, name: &str, rule: &EventRule) -> std::fmt::Result {
-        writeln!(
-            out,
-            "\n# What the event is called is a guess: compare it with the sender's page."
-        )?;
-        writeln!(out, "[sources.{name}.event]")?;
-        for (key, places) in [("id", &rule.id), ("type", &rule.kind), ("time", &rule.time)] {
-            // An empty list undoes what the preset says.
-            if !places.is_empty() || self.preset.is_some() {
-                let places: Vec<_> = places.iter().map(|place| quote(&place.to_string())).collect();
-                writeln!(out, "{key} = [{}]", places.join(", "))?;
-            }
+            write_event(out, name, rule, self.preset.is_some())?;
         }
         Ok(())
     }
 }
 
+/// The `event` table of a source; an empty list undoes what its preset says.
+pub(super) fn write_event(
+    out: &mut String,
+    name: &str,
+    rule: &EventRule,
+    has_preset: bool,
+) -> std::fmt::Result {
+    writeln!(out, "\n# What the event is called is a guess: compare it with the sender's page.")?;
+    writeln!(out, "[sources.{name}.event]")?;
+    for (key, places) in [("id", &rule.id), ("type", &rule.kind), ("time", &rule.time)] {
+        if !places.is_empty() || has_preset {
+            let places: Vec<_> = places.iter().map(|place| quote(&place.to_string())).collect();
+            writeln!(out, "{key} = [{}]", places.join(", "))?;
+        }
+    }
+    Ok(())
+}
+
 fn write_signature(out: &mut String, name: &str, rule: &SignatureRule) -> std::fmt::Result {
     writeln!(out, "\n[sources.{name}.signature]")?;
-    let mut line = |key: &str, value: &str| writeln!(out, "{key} = {}", quote(value));
+    signature_keys(rule).iter().try_for_each(|(key, value)| writeln!(out, "{key} = {value}"))
+}
+
+/// The keys of a signature that are not the defaults, with their values as TOML.
+pub(super) fn signature_keys(rule: &SignatureRule) -> Vec<(&'static str, String)> {
+    let mut keys = Vec::new();
+    let mut line = |key: &'static str, value: &str| keys.push((key, quote(value)));
     if rule.algorithm != Algorithm::HmacSha256 {
-        line("algorithm", name_of(&Algorithm::NAMES, rule.algorithm))?;
+        line("algorithm", name_of(&Algorithm::NAMES, rule.algorithm));
     }
     for place in &rule.places {
         match place {
-            Place::Header(header) => line("header", header.as_str())?,
-            other => line("from", &other.to_string())?,
+            Place::Header(header) => line("header", header.as_str()),
+            other => line("from", &other.to_string()),
         }
     }
     if let Some(separator) = &rule.separator {
-        line("separator", separator)?;
+        line("separator", separator);
     }
     if !rule.prefix.is_empty() {
-        line("prefix", &rule.prefix)?;
+        line("prefix", &rule.prefix);
     }
     if rule.encoding != Encoding::Hex {
-        line("encoding", name_of(&Encoding::NAMES, rule.encoding))?;
+        line("encoding", name_of(&Encoding::NAMES, rule.encoding));
     }
     if rule.signed != Template(vec![Part::Body]) {
-        line("signed", &rule.signed.to_string())?;
+        line("signed", &rule.signed.to_string());
     }
     if rule.key != KeyForm::Text {
-        line("key", name_of(&KeyForm::NAMES, rule.key))?;
+        line("key", name_of(&KeyForm::NAMES, rule.key));
     }
     if !rule.key_prefix.is_empty() {
-        line("key_prefix", &rule.key_prefix)?;
+        line("key_prefix", &rule.key_prefix);
     }
-    Ok(())
+    keys
 }
 
 /// The keys of a signature that are not as the other one has them, one `key = value` each.
@@ -157,6 +190,6 @@ fn name_of<T: Copy + PartialEq>(names: &[(&'static str, T)], wanted: T) -> &'sta
     names.iter().find(|(_, one)| *one == wanted).map_or("", |(name, _)| name)
 }
 
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     toml::Value::from(text).to_string()
 }

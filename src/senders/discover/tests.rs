@@ -3,7 +3,8 @@
 use super::*;
 use crate::config::{Config, SecretReader};
 use crate::delivery::fixture::{head, signed_by, signed_with, source, template};
-use hookward_verify::scheme::{Encoding, KeyForm, TimeFormat};
+use crate::delivery::source::Source;
+use hookward_verify::scheme::{Algorithm, Encoding, KeyForm, TimeFormat};
 use hookward_verify::sign::SigningKey;
 use hookward_verify::verify::verify;
 use std::io;
@@ -11,7 +12,7 @@ use std::path::Path;
 
 const BODY: &[u8] = br#"{"eventName":"x","event_id":"evt_1","type":"order.paid","created_at":"2023-11-14T22:13:20Z"}"#;
 
-const NAMES: MemberNames<'_> = MemberNames { source: "new", variable: "THE_SECRET" };
+const NAMES: MemberNames<'_> = MemberNames::of_secret("new", "THE_SECRET");
 
 struct TheSecret(Secret);
 

@@ -60,7 +60,7 @@ pub(crate) fn preset_source(preset: &str, path: &str, public_url: Option<&str>) 
     with_token.or_else(|| parse(text("")))
 }
 
-/// Whatever the variable, this secret is in it.
+/// Whatever the variable or the file, this secret is in it.
 pub(super) struct OneSecret<'a>(pub(super) &'a Secret);
 
 impl SecretReader for OneSecret<'_> {
@@ -69,6 +69,6 @@ impl SecretReader for OneSecret<'_> {
     }
 
     fn file(&self, _: &Path) -> io::Result<Secret> {
-        Err(io::ErrorKind::NotFound.into())
+        Ok(self.0.clone())
     }
 }

@@ -276,7 +276,7 @@ impl Case<'_> {
 
     fn other_scheme(&self) -> Option<Mistake> {
         self.source.sender.secrets.iter().find_map(|secret| {
-            let names = MemberNames { source: self.source.name.as_str(), variable: "SECRET" };
+            let names = MemberNames::of_secret(self.source.name.as_str(), "SECRET");
             let found = discover::discover(self.head, self.body, &secret.text, names)?;
             if let Some(changes) = self.changes(&found.scheme) {
                 return Some(mistake("another scheme", changes));

@@ -9,6 +9,7 @@ mod arrival;
 mod captured;
 mod hints;
 mod mistakes;
+mod proving;
 mod restyled;
 mod rewritten;
 
@@ -23,13 +24,11 @@ use crate::delivery::route::UpstreamName;
 use crate::delivery::source::{Source, Unrouted};
 use crate::outcome::{Concern, Reason, Refusal};
 use crate::request::RequestHead;
+use crate::senders::discover::KeyFile;
 use hookward_time::UnixMillis;
-use hookward_verify::demand::{Demand, demand};
 use hookward_verify::event::Event;
-use hookward_verify::fault::Fault;
-use hookward_verify::keys::Keys;
 use hookward_verify::scheme::{Algorithm, Part, Place};
-use hookward_verify::verify::{Genuine, Lifetime, Piece, SignedText, timestamp_text, verify_with};
+use hookward_verify::verify::{Genuine, Lifetime, Piece, SignedText, timestamp_text};
 use http::HeaderName;
 use mistakes::{Case, other_time_format};
 use serde_json::json;
@@ -42,6 +41,8 @@ pub struct Question<'a> {
     pub source: &'a Source,
     /// Every source of the configuration, for their paths and for their secrets.
     pub all: &'a [&'a Source],
+    /// What the sender publishes, where the key is not the source's own.
+    pub key: Option<&'a KeyFile>,
     /// `server.max_body`, in bytes.
     pub max_body_bytes: usize,
     /// The captured head.
@@ -141,32 +142,6 @@ impl Question<'_> {
             story.mistake.is_none() && verdict == Judgement::Refused(Reason::SignatureMismatch);
         let hints = if is_unexplained { hints::of(head, body) } else { Vec::new() };
         Explanation { steps: story.steps, verdict, mistake: story.mistake, hints }
-    }
-
-    /// The check of a running proxy, with the keys that are at hand: none is fetched.
-    fn verified_with(&self, keys: &Keys) -> Result<Genuine, Fault> {
-        let (sender, head) = (&self.source.sender, self.head.view());
-        let missing = |what: String| Err(Fault::SecretUnavailable(what.into()));
-        match demand(sender, head, self.body, self.at)? {
-            Demand::Own => verify_with(sender, keys, head, self.body),
-            Demand::Brought(keys) => verify_with(sender, &keys, head, self.body),
-            Demand::Published { key_id } => missing(match key_id {
-                Some(id) => {
-                    format!("the key `{}` is published by the sender", escape(id.as_bytes()))
-                }
-                None => "the key is published by the sender".to_owned(),
-            }),
-            Demand::Certificate { url } => {
-                missing(format!("the key is in the certificate at {url}"))
-            }
-        }
-    }
-
-    fn verified(&self) -> Result<Genuine, Fault> {
-        match &self.source.sender.keys {
-            Err(why) => Err(Fault::SecretUnavailable(why.clone().into())),
-            Ok(keys) => self.verified_with(keys),
-        }
     }
 }
 

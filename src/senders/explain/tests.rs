@@ -11,6 +11,7 @@ use http::Method;
 use std::time::Duration;
 
 mod handshakes;
+mod published;
 
 const MAX_BODY: usize = 1000;
 
@@ -41,7 +42,8 @@ fn judge_alone(source: &Source, head: &RequestHead, body: &[u8]) -> Explanation 
 }
 
 fn judge_at(source: &Source, head: &RequestHead, body: &[u8], at: UnixMillis) -> Explanation {
-    Question { source, all: &[source], max_body_bytes: MAX_BODY, head, body, at }.explain()
+    Question { source, all: &[source], key: None, max_body_bytes: MAX_BODY, head, body, at }
+        .explain()
 }
 
 #[test]
@@ -149,6 +151,7 @@ fn the_source_that_has_the_path_is_named() {
     let told = Question {
         source: &source,
         all: &all,
+        key: None,
         max_body_bytes: MAX_BODY,
         head: &head,
         body: &body,
@@ -204,7 +207,8 @@ fn the_secret_is_blamed_only_where_a_signature_does_not_match() {
 }
 
 fn mistake(source: &Source, all: &[&Source], head: &RequestHead, body: &[u8]) -> &'static str {
-    let told = Question { source, all, max_body_bytes: MAX_BODY, head, body, at: NOW }.explain();
+    let told = Question { source, all, key: None, max_body_bytes: MAX_BODY, head, body, at: NOW }
+        .explain();
     let text = told.to_string();
     assert!(!told.is_forwarded(), "{text}");
     for secret in all.iter().flat_map(|source| &source.sender.secrets) {

@@ -30,6 +30,27 @@ What the columns mean:
   matters: try it on one real delivery first, `hookward explain` tells what differs.
 ";
 
+const PINS: &str = "
+## What is pinned for senders that publish their keys
+
+With a shared secret, a signature proves two things: who made the delivery, and that it is for you.
+A key that a sender publishes proves the first alone. The sender signs for all its customers, and
+anybody can become one, so the rest has to be pinned by the configuration:
+
+- **where keys come from**: a URL, or hosts and a path where the delivery itself names its certificate.
+  Otherwise a stranger's delivery would bring a stranger's key.
+- **the algorithm**: a token's own `alg` is never believed.
+- **the root** that a chain of certificates has to end at: any authority can sign some chain.
+- **the issuer**, where one set of keys signs for many, and **the audience**: a token for another
+  receiver is genuine too.
+- **whose event it is** (`claims`): anybody with an account can have genuine deliveries sent to your URL.
+
+`hookward check` warns of what is left open, and `hookward discover --key` writes what one delivery says.
+
+| preset | pinned by the preset | for you to state |
+|---|---|---|
+";
+
 /// The page on all senders, as Markdown.
 #[must_use]
 pub fn senders_page() -> String {
@@ -43,6 +64,7 @@ pub fn senders_page() -> String {
     for preset in all() {
         page.push_str(&row(preset));
     }
+    page.push_str(&pins());
     page.push_str("\n## Notes on each\n");
     for preset in all() {
         page.push_str(&notes(preset));
@@ -63,9 +85,18 @@ pub fn senders_page() -> String {
 fn row(preset: &Preset) -> String {
     let prefix = preset.text_of("signature", "prefix", "");
     let algorithm = preset.text_of("signature", "algorithm", "hmac-sha256");
-    let token = algorithm == "token";
-    let encoding = preset.text_of("signature", "encoding", if token { "text" } else { "hex" });
+    let token = matches!(algorithm, "token" | "jwt");
+    let own = match algorithm {
+        "token" => "text",
+        "jwt" => "base64url",
+        _ => "hex",
+    };
+    let encoding = match algorithm {
+        "jwt" => own,
+        _ => preset.text_of("signature", "encoding", own),
+    };
     let signed = match preset.text_of("signature", "signed", "{body}") {
+        _ if algorithm == "jwt" => signed_by_token(preset).to_owned(),
         _ if token => "–".to_owned(),
         long if long.len() > 60 => "see below".to_owned(),
         signed => code(signed),
@@ -83,7 +114,7 @@ fn row(preset: &Preset) -> String {
         } else {
             format!("{} {encoding}", code(prefix))
         },
-        age = match preset.fact("timestamp", "from") {
+        age = match preset.scheme.get("timestamp") {
             None => "–",
             Some(_) => preset.text_of("timestamp", "max_age", "5m"),
         },
@@ -92,6 +123,92 @@ fn row(preset: &Preset) -> String {
         horizon = horizon.unwrap_or_else(|| "–".to_owned()),
         facts = preset.about.confidence.label(),
     )
+}
+
+/// What a token proves of the request that carries it.
+fn signed_by_token(preset: &Preset) -> &'static str {
+    match (preset.fact("signature", "body_claim"), preset.fact("signature", "token_from")) {
+        (Some(_), _) => "the token, and a hash of the body in it",
+        (None, Some(_)) => "the token, which is the event",
+        (None, None) => "the token alone",
+    }
+}
+
+/// What must be pinned for senders that publish their keys, and why.
+fn pins() -> String {
+    let mut text = PINS.to_owned();
+    for preset in all().filter(|preset| preset.has_published_keys()) {
+        let (own, yours) = (pinned_by_preset(preset), pinned_by_user(preset));
+        let _ = writeln!(
+            text,
+            "| [`{0}`](#{0}) | {1} | {2} |",
+            preset.name,
+            own.join("; "),
+            yours.join("; ")
+        );
+    }
+    text
+}
+
+fn pinned_by_preset(preset: &Preset) -> Vec<String> {
+    let mut own = Vec::new();
+    let sites = preset.scheme.get("secrets").and_then(toml::Value::as_array);
+    for site in sites.into_iter().flatten() {
+        own.extend(
+            site.get("jwks")
+                .and_then(toml::Value::as_str)
+                .map(|url| format!("keys from {}", code(url))),
+        );
+    }
+    let hosts = preset.texts_of("signature", "key_hosts");
+    if !hosts.is_empty() {
+        let hosts: Vec<String> = hosts.into_iter().map(code).collect();
+        let path = code(preset.text_of("signature", "key_path", ""));
+        own.push(format!("certificates on {} under {path}", hosts.join(", ")));
+    }
+    for (key, what) in [
+        ("jwt_algorithms", "algorithm"),
+        ("issuer", "issuer"),
+        ("body_claim", "hash of the body in the claim"),
+        ("x5c_markers", "marks of the certificates"),
+    ] {
+        let texts: Vec<String> = preset.texts_of("signature", key).into_iter().map(code).collect();
+        if !texts.is_empty() {
+            own.push(format!("{what} {}", texts.join(", ")));
+        }
+    }
+    if let Some(claims) = preset.fact("signature", "claims") {
+        own.push(format!("claims {}", code(&claims.to_string())));
+    }
+    own
+}
+
+fn pinned_by_user(preset: &Preset) -> Vec<String> {
+    let is_jwt = preset.text_of("signature", "algorithm", "") == "jwt";
+    let has_set = preset.scheme.contains_key("secrets");
+    let mut yours = Vec::new();
+    if preset.needs_root() {
+        yours.push("`x5c_root`".to_owned());
+    }
+    if is_jwt && has_set {
+        if preset.texts_of("signature", "issuer").is_empty() {
+            yours.push("`issuer`".to_owned());
+        }
+        yours.push("`audience`".to_owned());
+    }
+    let whose: Vec<String> = preset.about.whose.iter().map(|name| code(name)).collect();
+    if !whose.is_empty() {
+        yours.push(format!("`claims` with {}", whose.join(" or ")));
+    }
+    if preset.needs_secret() {
+        let what = if is_jwt {
+            "where its keys are, with your credentials"
+        } else {
+            "the id of your webhook"
+        };
+        yours.push(format!("`secrets`: {what}"));
+    }
+    yours
 }
 
 fn notes(preset: &Preset) -> String {

@@ -94,6 +94,18 @@ impl Token {
         })
     }
 
+    /// Its `alg`, whatever it is.
+    #[must_use]
+    pub fn algorithm_name(&self) -> Option<&str> {
+        self.header.get("alg")?.as_str()
+    }
+
+    /// Its payload. Nothing in it is to be believed before the signature holds.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
     /// Its `kid`.
     #[must_use]
     pub fn key_id(&self) -> Option<&str> {

@@ -114,6 +114,24 @@ fn the_example_of_rfc_8037_verifies() {
     assert_eq!(kind(&jwt(&[JwtAlgorithm::EdDsa]), &keys, ED), malformed);
 }
 
+/// The example of PS256 at <https://jwt.io>, with the public key that is shown beside it.
+const PS256_KEY: &str = r#"{"kty":"RSA","n":"u1SU1LfVLPHCozMxH2Mo4lgOEePzNm0tRgeLezV6ffAt0gunVTLw7onLRnrq0_IzW7yWR7QkrmBL7jTKEn5u-qKhbwKfBstIs-bMY2Zkp18gnTxKLxoS2tFczGkPLPgizskuemMghRniWaoLcyehkd3qqGElvW_VDL5AaWTg0nLVkjRo9z-40RQzuVaE8AkAFmxZzow3x-VJYKdjykkJ0iT9wCS0DRTXu269V264Vf_3jvredZiKRkgwlL9xNAwxXFg0x_XFw005UWVRIkdgcKWTjpBP2dPwVZ4WWC-9aGVd-Gyn1o0CLelf4rEjGoXbAAEgAqeGUxrcIlbjXfbcmw","e":"AQAB"}"#;
+const PS256: &str = "eyJhbGciOiJQUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4gRG9lIiwiYWRtaW4iOnRydWUsImlhdCI6MTUxNjIzOTAyMn0.iOeNU4dAFFeBwNj6qdhdvm-IvDQrTa6R22lQVJVuWJxorJfeQww5Nwsra0PjaOYhAMj9jNMO5YLmud8U7iQ5gJK2zYyepeSuXhfSi8yjFZfRiSkelqSkU19I-Ja8aQBDbqXf2SAWA8mHF8VS3F08rgEaLCyv98fLLH4vSvsJGf6ueZSLKDVXz24rZRXGWtYYk_OYYTVgR1cg0BLCsuCvqZvHleImJKiWmtS0-CymMO4MMjCy_FIl6I56NqLE9C87tUVpo1mT-kbg5cHDD8I7MjCW5Iii5dethB4Vid3mZ6emKjVYgXrtkOQ-JyGMh6fnQxEFN1ft33GX2eRHluK9eg";
+
+#[test]
+fn the_example_of_jwt_io_with_rsa_pss_verifies_by_ps256_alone() {
+    let keys = keys(&[&set(&[PS256_KEY])]);
+    assert_eq!(kind(&jwt(&[JwtAlgorithm::Ps256]), &keys, PS256), None);
+    let mismatch = Some(FaultKind::SignatureMismatch);
+    assert_eq!(kind(&jwt(&[JwtAlgorithm::Rs256]), &keys, PS256), mismatch);
+    let (_, rest) = PS256.split_once('.').expect("three parts");
+    // The same signature said to be of PKCS #1 v1.5.
+    let renamed = format!("{}.{rest}", encoded(r#"{"alg":"RS256","typ":"JWT"}"#));
+    assert_eq!(kind(&jwt(&[JwtAlgorithm::Rs256]), &keys, &renamed), mismatch);
+    let other = PS256.replacen(".iOeN", ".jOeN", 1);
+    assert_eq!(kind(&jwt(&[JwtAlgorithm::Ps256]), &keys, &other), mismatch);
+}
+
 #[test]
 fn a_token_never_chooses_its_algorithm() {
     let keys = keys(&[&set(&[RS256_KEY, ES256_KEY])]);
@@ -122,6 +140,7 @@ fn a_token_never_chooses_its_algorithm() {
     assert_eq!(kind(&jwt(&[JwtAlgorithm::Es256]), &keys, &rs256), mismatch, "not configured");
     assert_eq!(kind(&jwt(&[JwtAlgorithm::Ps256]), &keys, &rs256), mismatch, "not configured");
     let sender = jwt(&[JwtAlgorithm::Rs256, JwtAlgorithm::Es256]);
+    // The first is the token of RFC 7519, section 6.1.
     for alg in ["none", "None", "NONE", "nOnE", "HS256", "RS512", "rs256", ""] {
         for signature in ["", RS256] {
             let token = format!("{}.{JOE}.{signature}", encoded(&format!(r#"{{"alg":"{alg}"}}"#)));

@@ -11,7 +11,9 @@ mod tests;
 
 use crate::fault::Fault;
 use crate::keys::{Key, Keys, Material, Method};
+use crate::request::Request;
 use crate::scheme::TimestampPlace;
+use crate::sender::Sender;
 use crate::verify::{Genuine, Inputs, Lifetime};
 use components::{base, body_is_digested};
 use fields::{Input, inputs_of, signatures_of};
@@ -61,6 +63,38 @@ impl Signature {
     pub(crate) fn key_id(&self) -> Option<&str> {
         self.input.key_id.as_deref()
     }
+}
+
+/// What each signature of a request says that it covers, unchecked: names of components, less those
+/// with parameters.
+///
+/// # Errors
+/// [`Fault::SignatureMissing`] and [`Fault::SignatureMalformed`], as for a signature that is checked.
+pub fn covered(sender: &Sender, head: Request<'_>) -> Result<Vec<Covered>, Fault> {
+    let inputs = Inputs::whole(sender, head, b"")?;
+    let covered = |signature: Signature| {
+        let plain = signature.input.components.into_iter().filter(|one| one.parameter.is_none());
+        Covered {
+            components: plain.map(|one| one.name).collect(),
+            is_dated: signature.input.created.is_some(),
+            algorithm: signature.input.algorithm,
+            key_id: signature.input.key_id,
+        }
+    };
+    Ok(read(&inputs)?.into_iter().map(covered).collect())
+}
+
+/// What a signature says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Covered {
+    /// The names of the components, without those that have parameters.
+    pub components: Vec<String>,
+    /// Whether it says when it was made.
+    pub is_dated: bool,
+    /// Its `alg`.
+    pub algorithm: Option<String>,
+    /// Its `keyid`.
+    pub key_id: Option<String>,
 }
 
 /// Checks that one of the request's signatures holds and covers what the source wants.
@@ -125,6 +159,15 @@ fn judge(
     Ok(Genuine::by(key, sent, fingerprint).with_lifetime(lifetime))
 }
 
+/// The text that a signature covers whose `Signature-Input` this is.
+///
+/// # Errors
+/// As [`check`], for what is absent or malformed.
+pub(crate) fn base_of(inputs: &Inputs<'_>, stated: &str) -> Result<Vec<u8>, Fault> {
+    let stated = inputs_of(stated).and_then(|mut all| all.pop());
+    base(inputs, &stated.ok_or_else(|| Fault::malformed("`Signature-Input` does not parse"))?)
+}
+
 /// Whether a key made a signature, by the one algorithm that it is for.
 fn made(key: &Key, stated: Option<&str>, text: &[u8], signature: &[u8]) -> bool {
     let agrees = |own: &str| stated.is_none_or(|stated| stated == own);
@@ -143,7 +186,7 @@ fn made(key: &Key, stated: Option<&str>, text: &[u8], signature: &[u8]) -> bool 
 }
 
 /// The algorithm's name in the RFC's registry; `None` for one that is not in it.
-const fn name_of(method: Method) -> Option<&'static str> {
+pub(crate) const fn name_of(method: Method) -> Option<&'static str> {
     match method {
         Method::PssSha512 => Some("rsa-pss-sha512"),
         Method::RsaSha256 => Some("rsa-v1_5-sha256"),

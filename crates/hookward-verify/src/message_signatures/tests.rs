@@ -98,6 +98,44 @@ fn the_examples_of_the_rfc_verify_and_no_altered_one_does() {
     }
 }
 
+/// Appendix B.1.2: the RSA key, in a set that says what it is for.
+const PSS_SET: &str = r#"{"keys":[{"kty":"RSA","kid":"test-key-rsa-pss","alg":"PS512","e":"AQAB","n":"r4tmm3r20Wd_PbqvP1s2-QEtvpuRaV8Yq40gjUR8y2Rjxa6dpG2GXHbPfvMs8ct-Lh1GH45x28Rw3Ry53mm-oAXjyQ86OnDkZ5N8lYbggD4O3w6M6pAvLkhk95AndTrifbIFPNU8PPMO7OyrFAHqgDsznjPFmTOtCEcN2Z1FpWgchwuYLPL-Wokqltd11nqqzi-bJ9cvSKADYdUAAN5WUtzdpiy6LbTgSxP7ociU4Tn0g5I6aDZJ7A8Lzo0KSyZYoA485mqcO0GVAdVw9lq4aOT9v6d-nb4bnNkQVklLQ3fVAvJm-xdDOp9LCNCN48V2pnDOkFV6-U9nV5oyc6XI2w"}]}"#;
+const B22: (&str, &str) = (
+    r#"sig-b22=("@authority" "content-digest" "@query-param";name="Pet");created=1618884473;keyid="test-key-rsa-pss";tag="header-example""#,
+    "sig-b22=:LjbtqUbfmvjj5C5kr1Ugj4PmLYvx9wVjZvD9GsTT4F7GrcQEdJzgI9qHxICagShLRiLMlAJjtq6N4CDfKtjvuJyE5qH7KT8UCMkSowOB4+ECxCmT8rtAmj/0PIXxi0A0nxKyB09RNrCQibbUjsLS/2YyFYXEu4TRJQzRw1rLEuEfY17SARYhpTlaqwZVtR8NV7+4UKkjqpcAoFqWFQh62s7Cl+H2fjBSpqfZUJcsIk4N6wiKYd4je2U/lankenQ99PZfB4jY3I5rSV2DSBVkSFsURIjYErOs0tFTQosMTAoxk//0RoKUqiYY8Bh0aaUEb0rQl3/XaVe4bXTugEjHSw==:",
+);
+const B23: (&str, &str) = (
+    r#"sig-b23=("date" "@method" "@path" "@query" "@authority" "content-type" "content-digest" "content-length");created=1618884473;keyid="test-key-rsa-pss""#,
+    "sig-b23=:bbN8oArOxYoyylQQUU6QYwrTuaxLwjAC9fbY2F6SVWvh0yBiMIRGOnMYwZ/5MR6fb0Kh1rIRASVxFkeGt683+qRpRRU5p2voTp768ZrCUb38K0fUxN0O0iC59DzYx8DFll5GmydPxSmme9v6ULbMFkl+V5B1TP/yPViV7KsLNmvKiLJH1pFkh/aYA2HXXZzNBXmIkoQoLd7YfW91kE9o/CCoC1xMy7JA1ipwvKvfrs65ldmlu9bpG6A9BmzhuzF8Eim5f8ui9eH8LZH896+QIF61ka39VBrohr9iyMUJpvRX2Zbhl5ZJzSRxpJyoEZAFL2FUo5fTIztsDZKEgM4cUA==:",
+);
+
+#[test]
+fn the_examples_of_the_rfc_with_rsa_pss_verify_with_the_body_and_no_other() {
+    let set = crate::keys::KeySet::from_json(PSS_SET.as_bytes()).expect("a set");
+    let keys = Keys::of_sets([(0, "0", &set)]);
+    for ((input, signature), components) in
+        [(B22, &["@authority", "content-digest"][..]), (B23, &["@method", "content-digest"])]
+    {
+        let sender = sender(SHARED, KeyForm::Base64, components);
+        let judge = |head: &Head, body: &[u8]| {
+            verify_check(&sender, &keys, head.view(), body).err().map(|fault| fault.kind())
+        };
+        let good = request(input, signature);
+        assert_eq!(judge(&good, BODY), None, "{input}");
+        let mismatch = Some(FaultKind::SignatureMismatch);
+        assert_eq!(judge(&good, br#"{"hello": "world!"}"#), mismatch, "another body");
+        let mut other = good.clone();
+        other.query = Some("param=Value&Pet=cat".to_owned());
+        assert_eq!(judge(&other, BODY), mismatch, "another query");
+        // Of the same key, by PKCS #1 v1.5 as a key that says nothing would be read.
+        let silent = PSS_SET.replace(r#""alg":"PS512","#, "");
+        let set = crate::keys::KeySet::from_json(silent.as_bytes()).expect("a set");
+        let keys = Keys::of_sets([(0, "0", &set)]);
+        let judged = verify_check(&sender, &keys, good.view(), BODY);
+        assert_eq!(judged.err().map(|fault| fault.kind()), mismatch);
+    }
+}
+
 #[test]
 fn what_the_configuration_names_has_to_be_covered() {
     for component in ["content-digest", "@target-uri", "@query", "x-other"] {

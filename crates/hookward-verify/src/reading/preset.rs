@@ -36,6 +36,22 @@ pub fn find(name: &str) -> Option<PresetFacts> {
     })
 }
 
+/// Keeps what the preset asks of a token beside what the source asks: `claims = { email = "…" }` must
+/// not undo that the e-mail has to be verified.
+fn underlay_claims(source: &mut DocumentTable, under: &DocumentTable, place: TextPlace) {
+    let own = match source.get_mut("signature").map(|node| &mut node.value) {
+        Some(Value::Table(signature)) => signature.get_mut("claims").map(|node| &mut node.value),
+        _ => None,
+    };
+    let preset = match under.get("signature").map(|node| &node.value) {
+        Some(Value::Table(signature)) => signature.get("claims").map(|node| &node.value),
+        _ => None,
+    };
+    if let (Some(Value::Table(own)), Some(Value::Table(preset))) = (own, preset) {
+        own.underlay(preset, place, 0);
+    }
+}
+
 /// Lays a preset's tables under those of a source. What the source states wins key by key; one of
 /// two keys that exclude each other takes the place of the preset's other one.
 pub fn underlay(source: &mut DocumentTable, preset: &PresetFacts, header: TextPlace) {
@@ -52,4 +68,5 @@ pub fn underlay(source: &mut DocumentTable, preset: &PresetFacts, header: TextPl
         signature.remove("token_from");
     }
     source.underlay(&under, header, 1);
+    underlay_claims(source, &under, header);
 }

@@ -37,7 +37,7 @@ pub(super) const CLAIMS: KeyDeclaration = key(
     "table of texts",
     "{}",
     "Claims that must have this value, or one of a list. A name that begins with `/` is a JSON Pointer \
-     into the token's payload or, without a token, into the signed body.",
+     into the token's payload or, without a token, into the signed body. Those of the preset hold too.",
 );
 pub(super) const BODY_CLAIM: KeyDeclaration = optional(
     "body_claim",

@@ -81,6 +81,15 @@ pub struct CertificateRule {
     pub path: PathPattern,
 }
 
+impl CertificateRule {
+    /// A URL that may be named, for deliveries that are made up.
+    #[must_use]
+    pub fn example_url(&self) -> String {
+        let host = self.hosts.first().map_or("", |host| host.0.as_str()).replace('*', "us-east-1");
+        format!("https://{host}{}", self.path.0.replace('*', "hookward"))
+    }
+}
+
 /// A host, with its port where that is not 443; `*` stands for three or more letters, digits or
 /// hyphens of one label.
 #[derive(Clone, Debug, PartialEq, Eq)]

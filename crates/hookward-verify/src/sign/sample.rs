@@ -1,7 +1,9 @@
 //! Sample events: bodies in which id, type and times stand where the scheme looks for them.
 
 use super::SignError;
-use crate::scheme::{Part, Place, Pointer, TimeFormat, TimestampPlace};
+use crate::demand::pinned;
+use crate::json::{Member, read_raw};
+use crate::scheme::{CertificateRule, Part, Place, Pointer, TimeFormat, TimestampPlace};
 use crate::sender::Sender;
 use crate::verify::freshness::print_time;
 use hookward_time::UnixMillis;
@@ -52,6 +54,15 @@ pub fn sample_body(
         };
         settings.push((pointer, value.unwrap_or_else(|| time.into())));
     }
+    let base = base.unwrap_or_default();
+    let url;
+    if let Some(rule) = &scheme.signature.certificate
+        && let Place::Json(pointer) = &rule.url
+        && !names_a_pinned_url(base, pointer, rule)
+    {
+        url = rule.example_url();
+        settings.push((pointer, url.as_str().into()));
+    }
     let is_set = |pointer: &Pointer, settings: &[(&Pointer, Value)]| {
         settings.iter().any(|(set, _)| *set == pointer)
     };
@@ -74,9 +85,9 @@ pub fn sample_body(
         }
     }
     if settings.is_empty() && defaults.is_empty() {
-        return Ok(base.unwrap_or(b"{}").to_vec());
+        return Ok(if base.is_empty() { b"{}" } else { base }.to_vec());
     }
-    let mut root = read(base.unwrap_or_default())?;
+    let mut root = read(base)?;
     for (pointer, value) in settings {
         put(&mut root, pointer, value)?;
     }
@@ -86,6 +97,12 @@ pub fn sample_body(
         }
     }
     Ok(root.to_string().into_bytes())
+}
+
+/// Whether the body names a certificate that may be fetched.
+fn names_a_pinned_url(body: &[u8], pointer: &Pointer, rule: &CertificateRule) -> bool {
+    let member = read_raw(body, &[pointer]).ok().and_then(|mut found| found.pop().flatten());
+    member.is_some_and(|raw| Member::of(raw).text().is_some_and(|url| pinned(url, rule).is_some()))
 }
 
 /// The JSON members that the first of `places` reads.

@@ -1,16 +1,14 @@
 //! Tokens as a sender would make them.
 
-use super::{SignError, SignRequest, Signed, SigningKey, insert, rsa, sample};
+use super::private::{SenderKey, certificates};
+use super::{SignError, SignRequest, Signed, SigningKey, header_lines, insert, sample};
 use crate::keys::{RunningHash, sha256};
 use crate::scheme::{JwtAlgorithm, Place, TimeFormat, TimestampPlace};
 use crate::sender::Sender;
 use crate::verify::encode_signature;
-use data_encoding::BASE64URL_NOPAD;
-use ed25519_dalek::Signer as _;
+use data_encoding::{BASE64, BASE64URL_NOPAD};
 use hookward_time::UnixMillis;
 use http::HeaderMap;
-use p256::ecdsa::signature::hazmat::PrehashSigner as _;
-use p256::pkcs8::DecodePrivateKey as _;
 use serde_json::{Map, Value, json};
 
 /// How long a token holds.
@@ -26,7 +24,11 @@ pub(super) fn sign(
     let rule = &source.scheme.signature;
     let algorithm = rule.token.algorithms.first().copied().unwrap_or(JwtAlgorithm::Rs256);
     let name = JwtAlgorithm::NAMES.iter().find(|(_, one)| *one == algorithm);
-    let header = json!({ "alg": name.map(|(name, _)| name), "typ": "JWT" });
+    let name = name.map(|(name, _)| name);
+    let header = match rule.token.root {
+        Some(_) => json!({ "alg": name, "typ": "JWT", "x5c": chain(key)? }),
+        None => json!({ "alg": name, "typ": "JWT" }),
+    };
     let payload = claims(source, request);
     let encode = |value: &Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());
     let signed = format!("{}.{}", encode(&header), encode(&payload));
@@ -40,10 +42,7 @@ pub(super) fn sign(
             return Err(SignError::Incomplete("the scheme has no place for a token".to_owned()));
         }
     }
-    let headers = headers.iter().map(|(name, value)| {
-        (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-    });
-    Ok(Signed { headers: headers.collect(), body })
+    Ok(Signed { headers: header_lines(&headers), body })
 }
 
 /// The payload: what the rule asks for, and the event where it is read from the token.
@@ -108,33 +107,32 @@ fn put(within: &mut Value, names: &[String], value: Value) {
     }
 }
 
+/// The certificates that lie beside the private key, for a token that has to bring them along.
+fn chain(key: &SigningKey<'_>) -> Result<Value, SignError> {
+    let SigningKey::Private(private) = key else { return Err(SignError::NoPrivateKey("jwt")) };
+    let chain = certificates(private.expose());
+    if chain.is_empty() {
+        return Err(SignError::PrivateKey(
+            "followed by its certificates (PEM), which the token has to bring along",
+        ));
+    }
+    Ok(chain.iter().map(|der| Value::from(BASE64.encode(der))).collect())
+}
+
 fn make(algorithm: JwtAlgorithm, key: &SigningKey<'_>, text: &[u8]) -> Result<Vec<u8>, SignError> {
-    let private = match (key, algorithm) {
-        (SigningKey::Shared(secret), JwtAlgorithm::Hs256) => {
+    match (key, algorithm.method()) {
+        (SigningKey::Shared(secret), None) => {
             let mut hash = RunningHash::hmac_sha256(secret.text.expose())
                 .ok_or(SignError::Key("is no key of HS256"))?;
             hash.update(text);
-            return Ok(hash.finish().into_bytes());
+            Ok(hash.finish().into_bytes())
         }
-        (SigningKey::Shared(_), _) => return Err(SignError::NoPrivateKey("jwt")),
-        (SigningKey::Private(private), _) => private.expose(),
-    };
-    match algorithm {
-        JwtAlgorithm::Rs256 => rsa::sign(private, rsa::Padding::Pkcs1, text),
-        JwtAlgorithm::Ps256 => rsa::sign(private, rsa::Padding::Pss, text),
-        JwtAlgorithm::Es256 => {
-            let unfit = || SignError::PrivateKey("a PKCS #8 PEM of a P-256 key");
-            let pem = std::str::from_utf8(private).map_err(|_| unfit())?;
-            let key = p256::ecdsa::SigningKey::from_pkcs8_pem(pem).map_err(|_| unfit())?;
-            let signature: p256::ecdsa::Signature =
-                key.sign_prehash(&sha256(text)).map_err(|_| unfit())?;
-            Ok(signature.to_bytes().to_vec())
+        (SigningKey::Shared(_), Some(_)) => Err(SignError::NoPrivateKey("jwt")),
+        (SigningKey::Private(private), Some(method)) => {
+            SenderKey::read(private.expose())?.sign(method, text)
         }
-        JwtAlgorithm::EdDsa => {
-            let key = super::ed25519_key(private)
-                .ok_or(SignError::PrivateKey("a PKCS #8 PEM of an Ed25519 key"))?;
-            Ok(key.sign(text).to_bytes().to_vec())
+        (SigningKey::Private(_), None) => {
+            Err(SignError::PrivateKey("of use: HS256 has a shared secret"))
         }
-        JwtAlgorithm::Hs256 => Err(SignError::PrivateKey("of use: HS256 has a shared secret")),
     }
 }

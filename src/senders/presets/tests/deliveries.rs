@@ -12,7 +12,7 @@ use hookward_time::UnixMillis;
 use hookward_verify::event::Event;
 use hookward_verify::fault::{Fault, FaultKind};
 use hookward_verify::presets::{Preset, all, named};
-use hookward_verify::scheme::{Algorithm, KeyForm, TimeFormat, TimestampPlace};
+use hookward_verify::scheme::{Algorithm, KeyForm, Place, TimeFormat, TimestampPlace};
 use hookward_verify::sign::{SignRequest, SigningKey, sample_body, sign};
 use hookward_verify::verify::{freshness, verify};
 use p256::elliptic_curve::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
@@ -36,7 +36,12 @@ fn a_delivery_that_is_altered_in_what_is_signed_is_refused() {
     for preset in signable() {
         let delivery = Delivery::of(preset);
         let rule = &delivery.source.sender.scheme.signature;
-        if rule.algorithm != Algorithm::Token && rule.signed.covers_body() {
+        let covers_body = match rule.algorithm {
+            Algorithm::Token => false,
+            Algorithm::Jwt => rule.covers(&Place::BodySha256),
+            _ => rule.signed.covers_body(),
+        };
+        if covers_body {
             // The letter is in every sample, and in a string or name of it.
             let altered = delivery.with_body(|body| {
                 let at = body.iter().position(|byte| *byte == b'e').expect("an e");

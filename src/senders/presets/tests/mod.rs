@@ -1,6 +1,7 @@
 mod deliveries;
 mod identities;
 mod offline;
+mod published;
 
 use super::*;
 use hookward_verify::presets::all;

@@ -34,7 +34,7 @@ fn every_preset_is_discovered_from_one_delivery() {
             host.clone_into(&mut head.host);
         }
         let secret = &source.sender.secrets[0].text;
-        let names = MemberNames { source: "found", variable: "S" };
+        let names = MemberNames::of_secret("found", "S");
         let table = discover(head, body, secret, names)
             .unwrap_or_else(|| panic!("{}: not discovered", preset.name))
             .table;
@@ -54,8 +54,15 @@ fn an_explanation_agrees_with_the_judgement_of_every_preset() {
         let Delivery { source, head, body, now } = &delivery;
         let routed = delivery.judge().is_ok_and(|event| source.route(&event.kind).is_some());
         let all = [source];
-        let question =
-            Question { source, all: &all, max_body_bytes: 1 << 20, head, body, at: *now };
+        let question = Question {
+            source,
+            all: &all,
+            key: None,
+            max_body_bytes: 1 << 20,
+            head,
+            body,
+            at: *now,
+        };
         let told = question.explain();
         assert_eq!(told.is_forwarded(), routed, "{}: {told}", preset.name);
         if source.sender.scheme.timestamp.is_some() && routed {
