@@ -84,19 +84,17 @@ fn paths(source: &Source, children: &[String]) -> Vec<Vec<String>> {
     let below = children.iter().map(|child| format!("{child}::"));
     let starts = ["crate::", "super::", "self::"].map(str::to_owned);
     for start in starts.into_iter().chain(below) {
-        let mut rest = code.as_str();
-        while let Some(at) = rest.find(&start) {
-            let before = rest[..at].chars().next_back();
+        for (at, _) in code.match_indices(&start) {
+            let before = code[..at].chars().next_back();
             let begins = before.is_none_or(|c| !c.is_alphanumeric() && c != '_' && c != ':');
-            let line = rest[..at].rsplit('\n').next().unwrap_or_default().trim_start();
+            let line = code[..at].rsplit('\n').next().unwrap_or_default().trim_start();
             let hands_on = line.starts_with("pub") && line.trim_end().ends_with("use");
             let is_above = start == "crate::" || start == "super::";
             if begins && (is_above || !hands_on) {
-                expand(&rest[at..], &mut Vec::new(), &mut |path| {
+                expand(&code[at..], &mut Vec::new(), &mut |path| {
                     paths.extend(absolute(&source.module, path));
                 });
             }
-            rest = &rest[at + start.len()..];
         }
     }
     paths

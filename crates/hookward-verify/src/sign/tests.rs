@@ -1,6 +1,7 @@
 //! Claims about what a sender would send.
 
 use super::*;
+use hookward_secret::Secret;
 use crate::scheme::TimeFormat;
 use crate::verify::fixture::{EC_PRIVATE_PEM, NOW, rsa_public_pem, secrets, source, template};
 

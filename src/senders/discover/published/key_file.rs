@@ -30,7 +30,7 @@ enum Holds {
 
 impl KeyFile {
     /// No file: the sender signs with a secret that its receiver knows.
-    pub(in super::super) const fn none() -> Self {
+    pub(crate) const fn none() -> Self {
         Self { bytes: Vec::new(), holds: Holds::Nothing }
     }
 
@@ -97,7 +97,7 @@ impl KeyFile {
         &self.bytes
     }
 
-    pub(in super::super) const fn is_public_key(&self) -> bool {
+    pub(crate) const fn is_public_key(&self) -> bool {
         matches!(self.holds, Holds::Public)
     }
 
