@@ -92,7 +92,9 @@ impl<T: Send + Sync + 'static> Waiter<T> {
             };
             match standings.into_iter().next() {
                 Some(Standing::InFlight { .. } | Standing::Claimed) => {}
-                Some(Standing::Delivered { since, .. }) => return Waited::Delivered { since },
+                Some(Standing::Delivered { since, .. } | Standing::Queued { since, .. }) => {
+                    return Waited::Delivered { since };
+                }
                 Some(Standing::Uncertain { left, note, .. }) => {
                     return Waited::Uncertain { left, note };
                 }

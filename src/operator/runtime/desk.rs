@@ -143,7 +143,11 @@ fn known(stood: &[(UpstreamName, Standing)]) -> Map<String, Value> {
         .iter()
         .filter_map(|(name, standing)| {
             let facts = match standing {
-                Standing::Absent | Standing::Claimed | Standing::Released { .. } => {
+                // The inbox says how it stands.
+                Standing::Queued { .. }
+                | Standing::Absent
+                | Standing::Claimed
+                | Standing::Released { .. } => {
                     return None;
                 }
                 Standing::InFlight { since } => {

@@ -71,7 +71,7 @@ pub(super) struct Loan {
 }
 
 enum Place {
-    Here(Session, u64),
+    Here(Box<Session>, u64),
     Queue,
 }
 
@@ -93,7 +93,7 @@ impl Pool {
             changed.as_mut().enable();
             match self.place()? {
                 Place::Here(session, epoch) => {
-                    let (pool, session) = (Arc::clone(self), Some(session));
+                    let (pool, session) = (Arc::clone(self), Some(*session));
                     return Ok(Loan { pool, session, epoch, is_busy: false });
                 }
                 Place::Queue => changed.await,
@@ -117,7 +117,7 @@ impl Pool {
         let mut state = self.state.lock();
         while let Some(session) = state.idle.pop() {
             if !session.is_closed() {
-                return Ok(Place::Here(session, state.epoch));
+                return Ok(Place::Here(Box::new(session), state.epoch));
             }
             state.open -= 1;
         }
@@ -232,6 +232,17 @@ impl Loan {
             self.pool.clear(self.epoch);
             let _broken = self.session.take();
         }
+        answer
+    }
+}
+
+impl Loan {
+    /// Runs a command that gives nothing. As of [`ask`](Self::ask).
+    pub(super) async fn run(&mut self, command: &str) -> Result<(), Fault> {
+        let Some(session) = &self.session else { return Ok(()) };
+        self.is_busy = true;
+        let answer = session.run(command).await;
+        self.is_busy = false;
         answer
     }
 }
