@@ -349,12 +349,13 @@ fn target(leg: &mut Leg) -> Target {
     match &mut leg.way {
         Way::Stored(_) => Target::new(to),
         Way::Live(live) => {
-            Target { to, live: Live::UnderWay(millis(live.since)), hold: live.lane.take() }
+            let (live, hold) = (Live::UnderWay(millis(live.since)), live.lane.take());
+            Target { to, live, hold, fence: None }
         }
         Way::Failed(met, lane) => {
             // Without a request there is nothing to count.
             let live = met.tried.map_or(Live::None, Live::Failed);
-            Target { to, live, hold: lane.take() }
+            Target { to, live, hold: lane.take(), fence: None }
         }
     }
 }

@@ -33,6 +33,7 @@ pub fn policies(upstreams: &[UpstreamSettings], uncertain_hold: Duration) -> Vec
             give_up_after: retry.give_up_after,
             refused_after: retry.refused_after,
             uncertain_hold,
+            ..Policy::default()
         };
         (upstream.name.to_string(), policy)
     };

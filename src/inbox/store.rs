@@ -79,7 +79,6 @@ impl Inbox {
             kind: event.event().kind.clone(),
             fingerprint: what.fingerprint,
             ttl: what.ttl,
-            keys: Vec::new(),
             order_key: what.order_key,
             on_dead: match what.on_dead {
                 OnDead::Skip => hookward_inbox::OnDead::Skip,
@@ -88,6 +87,7 @@ impl Inbox {
             head: what.head.encode(),
             body: what.body,
             targets: what.targets,
+            ..Accept::default()
         };
         let result = self.engine.accept(accept).await;
         let took = self.clock.monotonic().saturating_sub(began);

@@ -4,7 +4,8 @@ use crate::attempt::Known;
 use crate::clock::Millis;
 use crate::group::Group;
 use crate::index::{Entry, Stand};
-use crate::record::{End, Location, Note, Phase, Progress};
+use crate::progress::Progress;
+use crate::record::{End, Location, Note, Phase};
 use crate::tries::{Outcome, Tried};
 use crate::writer::{Done, Writer};
 
