@@ -59,6 +59,7 @@ fn crates_depend_downwards_only() {
         ),
         ("hookward-claims", &["hookward-names", "hookward-secret", "hookward-time"]),
         ("hookward-inbox", &[]),
+        ("hookward-inbox-postgres", &["hookward-claims", "hookward-inbox", "hookward-names"]),
     ]
     .into();
     for (name, may) in allowed {
