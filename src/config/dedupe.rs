@@ -54,6 +54,12 @@ pub enum StoreSettings {
 }
 
 impl StoreSettings {
+    /// Whether it can hold events that wait as well.
+    #[must_use]
+    pub const fn holds_inbox(&self) -> bool {
+        matches!(self, Self::Disk { .. } | Self::Postgres { .. })
+    }
+
     /// The word that `[dedupe].store` has for it.
     #[must_use]
     pub const fn name(&self) -> &'static str {

@@ -18,8 +18,8 @@ const FOLDER: &str = "inbox";
 /// `[inbox]`.
 #[derive(Clone, Debug)]
 pub struct InboxSettings {
-    /// Where it is.
-    pub folder: PathBuf,
+    /// Where it is; `None`: in the database of the store.
+    pub folder: Option<PathBuf>,
     /// Bytes of events that wait or are dead.
     pub max_bytes: u64,
     /// Bytes that stay free on the file system.
@@ -38,7 +38,8 @@ pub struct InboxSettings {
 pub(super) static KEYS: TableKeys = TableKeys {
     title: "[inbox]",
     about: "Where events wait that an upstream has not accepted yet, for routes with `delivery` \
-            `spill` or `queued`: the folder `inbox` in that of the store. Needs `store = \"disk\"`. \
+            `spill` or `queued`: with `store = \"disk\"` the folder `inbox` in that of the store, with \
+            `store = \"postgres\"` its database, which all instances share. Needs one of the two. \
             All of it needs a restart. See [inbox.md](inbox.md).",
     keys: &[
         key(
@@ -52,7 +53,7 @@ pub(super) static KEYS: TableKeys = TableKeys {
             "min_free",
             "size",
             r#""1GiB""#,
-            "Of the file system. If less is free, nothing more is taken in.",
+            "`disk` only, of the file system. If less is free, nothing more is taken in.",
         ),
         key("keep_dead", "duration", r#""30d""#, "How long an event is kept that was given up."),
         key(
@@ -74,7 +75,7 @@ pub(super) static KEYS: TableKeys = TableKeys {
 static FILE_KEYS: TableKeys =
     TableKeys { title: "", about: "", keys: &[optional("file", "path", "–", "A key.")] };
 
-/// Reads the table; `None` without `store = "disk"`.
+/// Reads the table; `None` with a store that holds no inbox.
 pub(super) fn read(
     table: Option<&TableReader<'_>>,
     root: &TableReader<'_>,
@@ -94,16 +95,27 @@ pub(super) fn read(
     let keep_dead = span("keep_dead", Duration::from_hours(24 * 30));
     let keep_delivered = span("keep_delivered", Duration::ZERO);
     let keys = table.and_then(|table| table.get("encrypt")).map(|item| keys(&item));
-    let StoreSettings::Disk { path } = &dedupe.store else {
-        if table.is_some() {
-            let what =
-                format!("needs `store = \"disk\"` in [dedupe]; it is \"{}\"", dedupe.store.name());
-            root.note(Severity::Error, "inbox", &what, None);
+    let folder = match &dedupe.store {
+        StoreSettings::Disk { path } => Some(path.join(FOLDER)),
+        StoreSettings::Postgres { .. } => {
+            if let Some(item) = table.and_then(|table| table.get("min_free")) {
+                item.warn("has no effect: the disk is the database's");
+            }
+            None
         }
-        return None;
+        StoreSettings::Memory | StoreSettings::Redis { .. } => {
+            if table.is_some() {
+                let is = dedupe.store.name();
+                let what = format!(
+                    "needs `store = \"disk\"` or `store = \"postgres\"` in [dedupe]; it is \"{is}\""
+                );
+                root.note(Severity::Error, "inbox", &what, None);
+            }
+            return None;
+        }
     };
     Some(InboxSettings {
-        folder: path.join(FOLDER),
+        folder,
         max_bytes,
         min_free,
         keep_dead,

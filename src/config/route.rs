@@ -34,7 +34,7 @@ pub(super) static KEYS: TableKeys = TableKeys {
             r#""sync""#,
             "`sync`: while the sender waits, and nothing is stored; `spill`: the same, but what does \
              not succeed is stored and sent later; `queued`: stored first. `spill` and `queued` need \
-             `store = \"disk\"`; see [inbox.md](inbox.md).",
+             `store = \"disk\"` or `\"postgres\"`; see [inbox.md](inbox.md).",
         ),
         optional(
             "order_key",
@@ -103,11 +103,12 @@ fn delivery(table: &TableReader<'_>, store: &StoreSettings) -> DeliveryMode {
                 item.contradicts("has no effect without `delivery = \"spill\"` or \"queued\"");
             }
         }
-    } else if let Some(item) = stated.filter(|_| !matches!(store, StoreSettings::Disk { .. }))
+    } else if let Some(item) = stated.filter(|_| !store.holds_inbox())
         && chosen.is_some()
     {
         item.contradicts(format!(
-            "stores events, which takes `store = \"disk\"` in [dedupe]; it is \"{}\"",
+            "stores events, which takes `store = \"disk\"` or `store = \"postgres\"` in [dedupe]; it is \
+             \"{}\"",
             store.name()
         ));
     }

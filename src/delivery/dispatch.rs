@@ -342,7 +342,7 @@ impl PendingDestination {
             Self::Theirs(waiter) => match waiter.wait(deadline - Instant::now()).await {
                 None => refused(Reason::InFlight.into()),
                 Some(Ok(end)) => Some(end.copy()),
-                Some(Err(Standing::Delivered { .. })) => None,
+                Some(Err(Standing::Delivered { .. } | Standing::Queued { .. })) => None,
                 Some(Err(Standing::Uncertain { left, note, .. })) => refused(
                     DestinationOutcome::refusal_of(&note)
                         .unwrap_or(Refusal::new(Reason::Uncertain).retry_after(left)),

@@ -18,7 +18,9 @@ use crate::request::Body;
 use crate::telemetry::metrics::Counted;
 use crate::upstream::UpstreamRequest;
 use hookward_claims::{Acceptance, Claim, Claims, Hold};
-use hookward_inbox::{AcceptTarget, Accepted, Attempt, EntryState, LaneHold, Live, Stored};
+use hookward_inbox::{
+    AcceptError, AcceptTarget, Accepted, Attempt, EntryState, LaneHold, Live, Stored,
+};
 use hookward_time::{Clock, UnixMillis};
 use http::HeaderValue;
 use parking_lot::Mutex;
@@ -83,6 +85,9 @@ enum Why {
     Closed(Refusal),
 }
 
+/// Earlier events of a key wait.
+struct LaneBusy;
+
 /// A request under way.
 struct UnderWay {
     since: UnixMillis,
@@ -132,10 +137,10 @@ pub(super) fn start(
                 Err(pending) => return *pending,
             };
             let (tell, told) = oneshot::channel();
-            let way = keeping.way(to, served, &claim);
             let late = Late::of(gate, to, report);
             let (to, served) = (to.clone(), Arc::clone(served));
-            legs.push(Leg { to, served, claim, tell, late, way });
+            // The task finds out which way.
+            legs.push(Leg { to, served, claim, tell, late, way: Way::Stored(Why::First) });
             PendingDestination::Ours(told)
         })
         .collect();
@@ -147,20 +152,34 @@ pub(super) fn start(
 
 impl Keeping {
     /// Begins the live attempt, where there is to be one.
-    fn way(self: &Arc<Self>, to: &UpstreamName, served: &Arc<ServedUpstream>, claim: &Slot) -> Way {
-        let Keep { inbox, event, order_key, delivery, .. } = &self.keep;
+    async fn way(
+        self: &Arc<Self>,
+        to: &UpstreamName,
+        served: &Arc<ServedUpstream>,
+        claim: &Slot,
+    ) -> Way {
+        let Keep { inbox, event, delivery, .. } = &self.keep;
         if let Some(refusal) = closed(Some(inbox), to, served) {
             return Way::Stored(Why::Closed(refusal));
         }
-        let state = inbox.state(event.source(), &event.event().id, to);
-        if *delivery == DeliveryMode::Queued || state == Some(EntryState::Dead) {
+        if *delivery == DeliveryMode::Queued {
             return Way::Stored(Why::First);
         }
-        let lane = order_key.as_ref().map(|key| inbox.hold_lane(event.source(), to, key));
-        match lane {
-            Some(None) => Way::Stored(Why::Behind),
-            lane => Way::Live(self.begin(to, served, claim, lane.flatten())),
+        let state = inbox.state(event.source(), &event.event().id, to).await;
+        if state == Some(EntryState::Dead) {
+            return Way::Stored(Why::First);
         }
+        match self.lane(to).await {
+            Err(LaneBusy) => Way::Stored(Why::Behind),
+            Ok(lane) => Way::Live(self.begin(to, served, claim, lane)),
+        }
+    }
+
+    /// Holds the order of the event's key, where it has one.
+    async fn lane(&self, to: &UpstreamName) -> Result<Option<LaneHold>, LaneBusy> {
+        let Keep { inbox, event, order_key, .. } = &self.keep;
+        let Some(key) = order_key else { return Ok(None) };
+        inbox.hold_lane(event.source(), to, key).await.map(Some).ok_or(LaneBusy)
     }
 
     fn begin(
@@ -197,7 +216,10 @@ impl Keeping {
     }
 
     /// Waits for the live attempts as long as there is time, stores what is left, and tells.
-    async fn see_through(self: Arc<Self>, legs: Vec<Leg>) {
+    async fn see_through(self: Arc<Self>, mut legs: Vec<Leg>) {
+        for leg in &mut legs {
+            leg.way = self.way(&leg.to, &leg.served, &leg.claim).await;
+        }
         let mut left = Vec::with_capacity(legs.len());
         for mut leg in legs {
             let Way::Live(mut live) = leg.way else {
@@ -223,11 +245,15 @@ impl Keeping {
         let targets = left.iter_mut().map(target).collect();
         match self.store(targets).await {
             Ok(accepted) => self.stored(left, accepted).await,
-            Err(()) => self.deliver_anyway(left).await,
+            Err(AcceptError::InDoubt(why)) => {
+                let refusal = Refusal::because(Reason::StoreUnavailable, why);
+                self.deliver_anyway(left, Some(refusal)).await;
+            }
+            Err(_) => self.deliver_anyway(left, None).await,
         }
     }
 
-    async fn store(&self, targets: Vec<AcceptTarget>) -> Result<Accepted, ()> {
+    async fn store(&self, targets: Vec<AcceptTarget>) -> Result<Accepted, AcceptError> {
         let Keep { inbox, event, .. } = &self.keep;
         let head = StoredHead {
             method: self.request.method.clone(),
@@ -242,13 +268,15 @@ impl Keeping {
             delivery: self.keep.delivery,
             fingerprint: self.keep.fingerprint,
             ttl: self.keep.ttl,
+            alias: self.keep.alias.clone(),
+            note: DestinationOutcome::Queued.note(),
             order_key: self.keep.order_key.clone(),
             on_dead: self.keep.on_dead,
             head,
             body: self.request.body.clone(),
             targets,
         };
-        inbox.accept(event, incoming).await.map_err(drop)
+        inbox.accept(event, incoming).await
     }
 
     /// The event is durable: now the sender may be told so.
@@ -280,7 +308,9 @@ impl Keeping {
                 fingerprint: self.keep.fingerprint,
                 ttl: self.keep.ttl,
             };
-            self.claims.accepted(acceptance).await;
+            if attempt.is_none() || !self.keep.inbox.knows_claims() {
+                self.claims.accepted(acceptance).await;
+            }
         }
         match (attempt, met.tried) {
             (Some(attempt), Some(tried)) => attempt.end(tried).await,
@@ -290,8 +320,8 @@ impl Keeping {
         drop(lane);
     }
 
-    /// The inbox has no room: as on a `sync` route.
-    async fn deliver_anyway(self: &Arc<Self>, legs: Vec<Leg>) {
+    /// As on a `sync` route. With `doubt` the event may be stored all the same, so nothing is begun.
+    async fn deliver_anyway(self: &Arc<Self>, legs: Vec<Leg>, doubt: Option<Refusal>) {
         for mut leg in legs {
             let live = match leg.way {
                 Way::Failed(met, _) => {
@@ -301,12 +331,10 @@ impl Keeping {
                 }
                 Way::Live(mut live) => {
                     // The hold went away with the event that was not stored.
-                    let Keep { inbox, event, order_key, .. } = &self.keep;
-                    let key = order_key.as_ref();
-                    live.lane = key.and_then(|key| inbox.hold_lane(event.source(), &leg.to, key));
+                    live.lane = self.lane(&leg.to).await.unwrap_or_default();
                     live
                 }
-                Way::Stored(ref why) => match self.begin_anyway(why, &leg) {
+                Way::Stored(ref why) => match self.begin_anyway(why, &leg, doubt.as_ref()).await {
                     Ok(live) => live,
                     Err(refusal) => {
                         let end = DestinationOutcome::Failed(refusal);
@@ -327,36 +355,36 @@ impl Keeping {
         }
     }
 
-    fn begin_anyway(self: &Arc<Self>, why: &Why, leg: &Leg) -> Result<UnderWay, Refusal> {
+    async fn begin_anyway(
+        self: &Arc<Self>,
+        why: &Why,
+        leg: &Leg,
+        doubt: Option<&Refusal>,
+    ) -> Result<UnderWay, Refusal> {
+        if let Some(refusal) = doubt {
+            return Err(refusal.clone());
+        }
         let full = || Refusal::new(Reason::InboxFull);
         match why {
             Why::Behind => return Err(full()),
             Why::Closed(refusal) => return Err(refusal.clone()),
             Why::First => {}
         }
-        let Keep { inbox, event, order_key, .. } = &self.keep;
-        let lane = match order_key {
-            Some(key) => Some(inbox.hold_lane(event.source(), &leg.to, key).ok_or_else(full)?),
-            None => None,
-        };
+        let lane = self.lane(&leg.to).await.map_err(|LaneBusy| full())?;
         Ok(self.begin(&leg.to, &leg.served, &leg.claim, lane))
     }
 }
 
 /// What the inbox is told of a destination.
 fn target(leg: &mut Leg) -> AcceptTarget {
-    let to = leg.to.to_string();
-    match &mut leg.way {
-        Way::Stored(_) => AcceptTarget::new(to),
-        Way::Live(live) => {
-            AcceptTarget { to, live: Live::UnderWay(millis(live.since)), hold: live.lane.take() }
-        }
-        Way::Failed(met, lane) => {
-            // Without a request there is nothing to count.
-            let live = met.tried.map_or(Live::None, Live::Failed);
-            AcceptTarget { to, live, hold: lane.take() }
-        }
-    }
+    let fence = leg.claim.lock().as_ref().and_then(Claim::fence).map(|fence| fence.0);
+    let (live, hold) = match &mut leg.way {
+        Way::Stored(_) => (Live::None, None),
+        Way::Live(live) => (Live::UnderWay(millis(live.since)), live.lane.take()),
+        // Without a request there is nothing to count.
+        Way::Failed(met, lane) => (met.tried.map_or(Live::None, Live::Failed), lane.take()),
+    };
+    AcceptTarget { to: leg.to.to_string(), live, hold, fence }
 }
 
 async fn settle(claim: &Slot, end: &DestinationOutcome) {

@@ -2,8 +2,9 @@
 //!
 //! [`InboxStore`] is what the rest of the process has of it: acceptance, looking, and what people change.
 //! [`Worker`] sends what is due, with the attempt that a live delivery makes. What is on disk, and when
-//! what is due, is the crate `hookward-inbox`'s. Knows neither TOML nor Prometheus' formats.
+//! what is due, is the crate `hookward-inbox`'s; what is in a database, `hookward-inbox-postgres`'s. Knows neither TOML nor Prometheus' formats.
 
+mod engine;
 mod head;
 mod opening;
 mod sending;
@@ -12,7 +13,7 @@ mod store;
 mod worker;
 
 pub use head::StoredHead;
-pub use opening::{Opening, policies};
+pub use opening::{InboxPlace, Opening, policies};
 pub use sending::Reserve;
 pub use store::{InboxStore, Incoming, WaitingEvent};
 pub use worker::Worker;

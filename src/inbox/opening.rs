@@ -1,26 +1,44 @@
 //! Opening the inbox, and what is said about what was found.
 
+use super::engine::Engine;
 use super::store::InboxStore;
 use crate::config::{InboxSettings, UpstreamSettings};
 use crate::telemetry::metrics::Metrics;
+use hookward_claims::PostgresDatabase;
 use hookward_inbox::{CipherKeys, Observer, OpenError, Policy, Recovery, Settings};
+use hookward_inbox_postgres::SharedInbox;
 use hookward_time::Clock;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Where an inbox is.
+pub enum InboxPlace {
+    /// In a folder of this process.
+    Folder(PathBuf),
+    /// In the database of the store, with that of other instances.
+    Database(PostgresDatabase),
+}
+
 /// What is needed to open an inbox.
 pub struct Opening<'a> {
-    /// Where it is, and what it may take.
+    /// What it may take.
     pub settings: &'a InboxSettings,
     /// How each destination is retried.
     pub policies: Vec<(String, Policy)>,
     /// The sources that are configured.
     pub sources: Vec<String>,
+    /// Where it is.
+    pub place: InboxPlace,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
 }
+
+/// How much longer than the upstream's `timeout` an instance has for an attempt that others may take
+/// over: the time to read the event, and to write how it ended.
+const TAKEOVER_MARGIN: Duration = Duration::from_secs(10);
 
 /// How each upstream is retried.
 #[must_use]
@@ -33,6 +51,7 @@ pub fn policies(upstreams: &[UpstreamSettings], uncertain_hold: Duration) -> Vec
             give_up_after: retry.give_up_after,
             refused_after: retry.refused_after,
             uncertain_hold,
+            takeover_after: uncertain_hold.max(upstream.timeout.saturating_add(TAKEOVER_MARGIN)),
         };
         (upstream.name.to_string(), policy)
     };
@@ -52,12 +71,12 @@ impl Observer for Heard {
 }
 
 impl InboxStore {
-    /// Reads the whole log; see [`hookward_inbox::Inbox::open`]. It blocks.
+    /// Reads the whole log of an inbox on a disk; see [`hookward_inbox::Inbox::open`]. That blocks.
     ///
     /// # Errors
     /// As there. Nothing was changed then.
-    pub fn open(opening: Opening<'_>) -> Result<Arc<Self>, OpenError> {
-        let Opening { settings, policies, sources, metrics, clock } = opening;
+    pub async fn open(opening: Opening<'_>) -> Result<Arc<Self>, OpenError> {
+        let Opening { settings, place, policies, sources, metrics, clock } = opening;
         let keys: Vec<[u8; 32]> =
             settings.keys.iter().filter_map(|key| key.expose().try_into().ok()).collect();
         let engine_settings = Settings {
@@ -73,12 +92,19 @@ impl InboxStore {
         };
         let wall = Arc::clone(&clock);
         let now = move || u64::try_from(wall.wall().0).unwrap_or_default();
-        let began = clock.monotonic();
-        let (engine, recovery) =
-            hookward_inbox::Inbox::open(&settings.folder, engine_settings, now)?;
-        let seconds = clock.monotonic().saturating_sub(began).as_secs_f64();
-        tell(settings, &recovery, seconds);
+        let engine = match place {
+            InboxPlace::Folder(folder) => {
+                let began = clock.monotonic();
+                let (log, recovery) = hookward_inbox::Inbox::open(&folder, engine_settings, now)?;
+                tell(&folder, &recovery, clock.monotonic().saturating_sub(began).as_secs_f64());
+                Engine::Log(log)
+            }
+            InboxPlace::Database(database) => {
+                Engine::Shared(SharedInbox::open(database, engine_settings, now).await?)
+            }
+        };
         let inbox = Arc::new(Self::new(engine, metrics, clock));
+        inbox.refresh().await;
         for stray in inbox.strays() {
             tracing::warn!("{stray}");
         }
@@ -98,10 +124,10 @@ impl InboxStore {
     }
 }
 
-fn tell(settings: &InboxSettings, recovery: &Recovery, seconds: f64) {
+fn tell(folder: &Path, recovery: &Recovery, seconds: f64) {
     let Recovery { entries, segments, torn, interrupted } = recovery;
     tracing::info!(
-        folder = %settings.folder.display(),
+        folder = %folder.display(),
         entries,
         segments,
         interrupted,

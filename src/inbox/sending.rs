@@ -86,8 +86,12 @@ async fn read(mut attempt: Attempt) -> Option<(Attempt, KeptEvent)> {
     });
     match reading.await.ok()? {
         (attempt, Ok(kept)) => Some((attempt, kept)),
-        (_, Err(fault)) => {
+        (_, Err(fault)) if fault.is_dead => {
             tracing::error!(%fault, "a stored event was set aside as dead");
+            None
+        }
+        (_, Err(fault)) => {
+            tracing::warn!(%fault, "a stored event is read again later");
             None
         }
     }
@@ -135,7 +139,6 @@ async fn conclude(
     let counter = &sending.gate.metrics.inbox_attempts;
     counter.with_label_values(&[to.as_str(), label(tried.outcome)]).inc();
     if matches!(met.end, DestinationOutcome::Accepted(_)) {
-        // First the claim: a crash between the two costs one more attempt, never a lost memory.
         let acceptance = Acceptance {
             source: &source,
             event_id: &event_id,
@@ -144,7 +147,10 @@ async fn conclude(
             fingerprint: event.fingerprint,
             ttl: event.ttl,
         };
-        sending.gate.claims.accepted(acceptance).await;
+        if !sending.inbox.knows_claims() {
+            // First the claim: a crash between the two costs one more attempt, never a lost memory.
+            sending.gate.claims.accepted(acceptance).await;
+        }
         attempt.end(tried).await;
         tracing::info!(
             source = source.as_str(),
@@ -158,7 +164,7 @@ async fn conclude(
     }
     attempt.end(tried).await;
     let (source_name, upstream) = (source.as_str(), to.as_str());
-    if sending.inbox.state(&source, &event_id, &to) == Some(EntryState::Dead) {
+    if sending.inbox.state(&source, &event_id, &to).await == Some(EntryState::Dead) {
         tracing::warn!(
             source = source_name,
             event_id = event_id.as_str(),

@@ -1,5 +1,6 @@
 //! The inbox as the rest of the process has it.
 
+use super::engine::Engine;
 use super::head::StoredHead;
 use crate::delivery::proof::Proven;
 use crate::delivery::route::{DeliveryMode, OnDead};
@@ -21,7 +22,7 @@ const STILL_FULL: Duration = Duration::from_mins(1);
 
 /// Events that wait, and everything that is done with them.
 pub struct InboxStore {
-    pub(super) engine: hookward_inbox::Inbox,
+    pub(super) engine: Engine,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Arc<dyn Clock>,
     /// Why the last event found no room, when, and with how many bytes in it.
@@ -36,6 +37,10 @@ pub struct Incoming {
     pub fingerprint: u64,
     /// How long it is remembered.
     pub ttl: Duration,
+    /// Another name under which the event must not come again.
+    pub alias: Option<String>,
+    /// What copies of it are told that wait.
+    pub note: String,
     /// Events with the same key reach a destination in the order of their acceptance.
     pub order_key: Option<String>,
     /// What a dead event does to those behind it.
@@ -58,11 +63,7 @@ pub struct WaitingEvent {
 }
 
 impl InboxStore {
-    pub(super) fn new(
-        engine: hookward_inbox::Inbox,
-        metrics: Arc<Metrics>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
+    pub(super) fn new(engine: Engine, metrics: Arc<Metrics>, clock: Arc<dyn Clock>) -> Self {
         Self { engine, metrics, clock, full: Mutex::default() }
     }
 
@@ -80,6 +81,8 @@ impl InboxStore {
             fingerprint: what.fingerprint,
             ttl: what.ttl,
             keys: Vec::new(),
+            alias: what.alias,
+            note: what.note,
             order_key: what.order_key,
             on_dead: what.on_dead,
             head: what.head.encode(),
@@ -99,6 +102,8 @@ impl InboxStore {
                     self.metrics.inbox_accepted.with_label_values(&[source, mode]).inc();
                 }
             }
+            // That is not for want of room.
+            Err(AcceptError::InDoubt(_)) => {}
             Err(error) => {
                 let now = self.clock.monotonic();
                 let is_news = self.full.lock().is_none();
@@ -121,29 +126,37 @@ impl InboxStore {
         (!is_over).then_some(why)
     }
 
-    /// What it has of an event for a destination, unless that is dead.
-    #[must_use]
-    pub fn stands(
+    /// What it has of an event for a destination, unless that is dead. One that shares its database
+    /// with the claims was asked when the event was claimed.
+    pub async fn stands(
         &self,
         source: &SourceName,
         id: &EventId,
         to: &UpstreamName,
     ) -> Option<WaitingEvent> {
-        let listed = self.engine.find(source.as_str(), id.as_str(), to.as_str())?;
+        if self.knows_claims() {
+            return None;
+        }
+        let listed = self.engine.find(source.as_str(), id.as_str(), to.as_str()).await?;
         let since = UnixMillis(i64::try_from(listed.accepted_at).unwrap_or(i64::MAX));
         let standing = WaitingEvent { since, fingerprint: listed.fingerprint };
         (listed.state != EntryState::Dead).then_some(standing)
     }
 
-    /// The word for how an event stands for a destination, and since when it is there.
+    /// Whether it notes by itself, for the claims, what was delivered from it.
     #[must_use]
-    pub fn standing(
+    pub fn knows_claims(&self) -> bool {
+        self.engine.knows_claims()
+    }
+
+    /// The word for how an event stands for a destination, and since when it is there.
+    pub async fn standing(
         &self,
         source: &SourceName,
         id: &EventId,
         to: &UpstreamName,
     ) -> Option<(&'static str, UnixMillis)> {
-        let listed = self.engine.find(source.as_str(), id.as_str(), to.as_str())?;
+        let listed = self.engine.find(source.as_str(), id.as_str(), to.as_str()).await?;
         let since = UnixMillis(i64::try_from(listed.accepted_at).unwrap_or(i64::MAX));
         let word = match listed.state {
             EntryState::Ready | EntryState::Waiting | EntryState::InFlight => "queued",
@@ -155,20 +168,23 @@ impl InboxStore {
     }
 
     /// The state of an event for a destination.
-    #[must_use]
-    pub fn state(
+    pub async fn state(
         &self,
         source: &SourceName,
         id: &EventId,
         to: &UpstreamName,
     ) -> Option<EntryState> {
-        self.engine.state(source.as_str(), id.as_str(), to.as_str())
+        self.engine.state(source.as_str(), id.as_str(), to.as_str()).await
     }
 
     /// Holds the order of a key for a live attempt; `None` if earlier events of it wait.
-    #[must_use]
-    pub fn hold_lane(&self, source: &SourceName, to: &UpstreamName, key: &str) -> Option<LaneHold> {
-        self.engine.hold_lane(source.as_str(), to.as_str(), key)
+    pub async fn hold_lane(
+        &self,
+        source: &SourceName,
+        to: &UpstreamName,
+        key: &str,
+    ) -> Option<LaneHold> {
+        self.engine.hold_lane(source.as_str(), to.as_str(), key).await
     }
 
     /// Whether a destination is paused.
@@ -184,43 +200,53 @@ impl InboxStore {
 
     /// Takes over another configuration, and says under which names events wait that it has not.
     pub fn configure(&self, policies: &[(String, Policy)], sources: &[String]) -> Vec<String> {
-        self.engine.configure(policies, Some(sources));
+        self.engine.configure(policies, sources);
         self.strays()
     }
 
     /// Entries that fit, by number, from `cursor` on.
-    pub async fn list(&self, filter: Filter, limit: usize, cursor: Option<u64>) -> Page {
-        self.looking(move |engine| engine.list(&filter, limit, cursor)).await.unwrap_or_default()
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn list(
+        &self,
+        filter: Filter,
+        limit: usize,
+        cursor: Option<u64>,
+    ) -> Result<Page, ChangeError> {
+        self.engine.list(filter, limit, cursor).await
     }
 
     /// One entry.
-    pub async fn show(&self, seq: u64) -> Option<Listed> {
-        self.looking(move |engine| engine.show(seq)).await.flatten()
+    ///
+    /// # Errors
+    /// As of [`list`](Self::list).
+    pub async fn show(&self, seq: u64) -> Result<Option<Listed>, ChangeError> {
+        self.engine.show(seq).await
     }
 
     /// The numbers of the entries that fit.
-    pub async fn select(&self, filter: Filter) -> Vec<u64> {
-        self.looking(move |engine| engine.select(&filter)).await.unwrap_or_default()
+    ///
+    /// # Errors
+    /// As of [`list`](Self::list).
+    pub async fn select(&self, filter: Filter) -> Result<Vec<u64>, ChangeError> {
+        self.engine.select(filter).await
     }
 
     /// Those of these numbers that there are.
-    pub async fn existing(&self, mut seqs: Vec<u64>) -> Vec<u64> {
+    ///
+    /// # Errors
+    /// As of [`list`](Self::list).
+    pub async fn existing(&self, mut seqs: Vec<u64>) -> Result<Vec<u64>, ChangeError> {
         seqs.sort_unstable();
         seqs.dedup();
-        let known = move |engine: &hookward_inbox::Inbox| {
-            seqs.retain(|seq| engine.show(*seq).is_some());
-            seqs
-        };
-        self.looking(known).await.unwrap_or_default()
-    }
-
-    /// Reads of the log block, so they are made where that holds nobody up.
-    async fn looking<T: Send + 'static>(
-        &self,
-        look: impl FnOnce(&hookward_inbox::Inbox) -> T + Send + 'static,
-    ) -> Option<T> {
-        let engine = self.engine.clone();
-        tokio::task::spawn_blocking(move || look(&engine)).await.ok()
+        let mut known = Vec::with_capacity(seqs.len());
+        for seq in seqs {
+            if self.show(seq).await?.is_some() {
+                known.push(seq);
+            }
+        }
+        Ok(known)
     }
 
     /// Makes entries due now. Gives how many were changed.
@@ -261,6 +287,11 @@ impl InboxStore {
     /// If the change is not durable.
     pub async fn resume(&self, to: &str) -> Result<(), ChangeError> {
         self.engine.resume(to).await
+    }
+
+    /// Counts anew what other instances may have changed, for [`stats`](Self::stats).
+    pub async fn refresh(&self) {
+        self.engine.refresh().await;
     }
 
     /// Counts.

@@ -61,7 +61,7 @@ impl Worker {
             if *stop.borrow_and_update() {
                 return;
             }
-            let is_short = self.take();
+            let is_short = self.take(&stop).await;
             let sleep = tokio::time::sleep(self.until_next(is_short));
             tokio::select! {
                 () = changed => {}
@@ -72,10 +72,10 @@ impl Worker {
     }
 
     /// Starts what is due and has room. Whether something had none.
-    fn take(self: &Arc<Self>) -> bool {
+    async fn take(self: &Arc<Self>, stop: &watch::Receiver<bool>) -> bool {
         let snapshot = self.gate.snapshot();
         let mut is_short = false;
-        let taken = self.inbox.engine.take_due(|to| {
+        let taking = self.inbox.engine.take_due(|to| {
             let upstream = snapshot.upstream(to);
             let upstream = upstream.filter(|upstream| !upstream.credentials.is_incomplete);
             let spare = upstream.map_or(0, |upstream| upstream.forwarder.room());
@@ -83,7 +83,11 @@ impl Worker {
             is_short |= room < AT_ONCE;
             room
         });
-        for attempt in taken {
+        for attempt in taking.await {
+            if *stop.borrow() {
+                attempt.give_back(Duration::ZERO);
+                continue;
+            }
             let Ok(place) = self.places_of(attempt.to()).try_acquire_owned() else {
                 attempt.give_back(LOOK_AGAIN);
                 continue;

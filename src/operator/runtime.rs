@@ -30,8 +30,8 @@ use async_trait::async_trait;
 use fixed::Fixed;
 use gauges::Gauges;
 use hookward_claims::{
-    ClaimStore, Claims, DiskStore, MemoryStore, PostgresStore, PostgresTls, RedisStore, RedisTls,
-    StoreError,
+    ClaimStore, Claims, DiskStore, MemoryStore, PostgresDatabase, PostgresStore, PostgresTls,
+    RedisStore, RedisTls, StoreError,
 };
 use hookward_inbox::OpenError;
 use hookward_secret::Secret;
@@ -72,6 +72,8 @@ fn list(faults: &[UpstreamFault]) -> String {
 pub struct Runtime {
     gate: Arc<SharedState>,
     edge: Arc<Edge>,
+    /// That of the store, where it is one that can hold an inbox.
+    database: Option<PostgresDatabase>,
     upstreams: ArcSwap<Upstreams>,
     /// `None` for a configuration that is no file, as the demo's.
     origin: Option<Origin>,
@@ -105,7 +107,7 @@ impl Runtime {
         for result in ["ok", "error"] {
             metrics.config_reloads.with_label_values(&[result]);
         }
-        let store = open_store(&config.dedupe, &clock).await?;
+        let (store, database) = open_store(&config.dedupe, &clock).await?;
         let claims: Arc<Claims<DestinationOutcome>> = Claims::new(store, clock.clone());
         let upstreams = Upstreams::new(&config.upstreams, &metrics, clock.clone())
             .map_err(StartError::Upstreams)?;
@@ -117,10 +119,13 @@ impl Runtime {
         let gauges = Gauges::of(&metrics);
         let token = config.admin.token.clone().map(Arc::new);
         let inbox = match &config.inbox {
-            Some(settings) if inboxes::is_wanted(settings) => {
-                Some(inboxes::open(&config, settings, &metrics, &clock)?)
-            }
-            _ => None,
+            Some(settings) => match inboxes::wanted(settings, database.as_ref()).await {
+                Some(place) => {
+                    Some(inboxes::open(&config, settings, place, &metrics, &clock).await?)
+                }
+                None => None,
+            },
+            None => None,
         };
         let snapshot = Snapshot::new(config, &*upstreams, &metrics, &clock, None);
         let gate = Arc::new(SharedState::new(clock, metrics, claims, snapshot));
@@ -130,6 +135,7 @@ impl Runtime {
         let runtime = Arc::new(Self {
             gate,
             edge,
+            database,
             upstreams: ArcSwap::new(upstreams),
             origin,
             fixed,
@@ -183,9 +189,9 @@ async fn refresh_keys(runtime: Weak<Runtime>) {
 async fn open_store(
     settings: &DedupeSettings,
     clock: &Arc<dyn Clock>,
-) -> Result<Arc<dyn ClaimStore>, StartError> {
+) -> Result<(Arc<dyn ClaimStore>, Option<PostgresDatabase>), StartError> {
     let clock = clock.clone();
-    Ok(match &settings.store {
+    let store: Arc<dyn ClaimStore> = match &settings.store {
         StoreSettings::Memory => Arc::new(MemoryStore::new(settings.capacity, clock)),
         StoreSettings::Disk { path } => Arc::new(DiskStore::open(path, settings.capacity, clock)?),
         StoreSettings::Redis { url, prefix, tls } => {
@@ -196,9 +202,12 @@ async fn open_store(
         StoreSettings::Postgres { url, tls } => {
             let tls =
                 tls.clone().map(|UpstreamTls { ca, client, sni }| PostgresTls { ca, client, sni });
-            Arc::new(PostgresStore::open(url, tls.as_ref(), clock, CONNECT_WITHIN).await?)
+            let store = PostgresStore::open(url, tls.as_ref(), clock, CONNECT_WITHIN).await?;
+            let database = store.database();
+            return Ok((Arc::new(store), Some(database)));
         }
-    })
+    };
+    Ok((store, None))
 }
 
 #[async_trait]

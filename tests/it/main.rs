@@ -32,6 +32,7 @@ mod forwarding;
 mod hardening;
 mod hostile;
 mod inbox;
+mod inbox_shared;
 mod listener;
 mod living;
 mod log;

@@ -26,6 +26,12 @@ impl<T: Send + Sync + 'static> Claim<T> {
         Self { held: Some(held) }
     }
 
+    /// Tells it from every other claim.
+    #[must_use]
+    pub fn fence(&self) -> Option<Fence> {
+        self.held.as_ref().map(|held| held.fence)
+    }
+
     /// Notes that the destination may have received the whole request from now on.
     pub fn sent(&self) {
         if let Some(held) = &self.held {

@@ -192,7 +192,11 @@ impl<T: Send + Sync + 'static> Claims<T> {
             // The store learns that this is another name of the event under way; or knows that
             // it is one of an event that has been delivered.
             let stands = self.ledger.look(&[target], within).await?.into_iter().next();
-            if let Some(ended @ (Standing::Delivered { .. } | Standing::Uncertain { .. })) = stands
+            if let Some(
+                ended @ (Standing::Delivered { .. }
+                | Standing::Queued { .. }
+                | Standing::Uncertain { .. }),
+            ) = stands
             {
                 return Ok(self.hold(target, &ended, terms));
             }
@@ -211,7 +215,8 @@ impl<T: Send + Sync + 'static> Claims<T> {
     fn hold(&self, target: Target, standing: &Standing, terms: Terms) -> Hold<T> {
         match *standing {
             Standing::Absent | Standing::Released { .. } => Hold::Absent,
-            Standing::Delivered { since, fingerprint } => {
+            Standing::Delivered { since, fingerprint }
+            | Standing::Queued { since, fingerprint } => {
                 Hold::Delivered { since, same_body: fingerprint == terms.fingerprint }
             }
             Standing::Uncertain { left, .. } => Hold::Uncertain { left },

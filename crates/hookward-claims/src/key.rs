@@ -44,6 +44,12 @@ impl ClaimKey {
         Self::digest(b"alias", source, alias, destination)
     }
 
+    /// The key of an order of events; never that of an event.
+    #[must_use]
+    pub fn of_lane(source: &SourceName, order_key: &str, destination: &UpstreamName) -> Self {
+        Self::digest(b"lane", source, order_key, destination)
+    }
+
     /// A key that is nobody's, for a trial.
     pub(super) fn of_trial() -> Self {
         Self(fastrand::u128(..).to_le_bytes())

@@ -112,7 +112,10 @@ pub use disk::DiskStore;
 pub use hold::{ClaimRequest, ClaimTerms, Claimable, Hold};
 pub use key::{ClaimKey, Fence};
 pub use memory::MemoryStore;
-pub use postgres::{PostgresStore, PostgresTls, postgres_url_fault, postgres_url_refuses_tls};
+pub use postgres::{
+    AnswerFault, PostgresDatabase, PostgresStore, PostgresTls, postgres_url_fault,
+    postgres_url_refuses_tls,
+};
 pub use redis::{RedisStore, RedisTls};
 pub use waiter::Waiter;
 
@@ -165,6 +168,13 @@ pub enum Standing {
         /// When it was accepted.
         since: UnixMillis,
         /// A hash of the body that was accepted.
+        fingerprint: u64,
+    },
+    /// The inbox in the same database has the event, and sees to it. It cannot be claimed.
+    Queued {
+        /// When it was stored.
+        since: UnixMillis,
+        /// A hash of the body that was stored.
         fingerprint: u64,
     },
     /// An earlier delivery may have been accepted.

@@ -7,7 +7,8 @@ use crate::event::{Accepted, Limit};
 use crate::frame;
 use crate::group::{Group, GroupStep};
 use crate::index::Stand;
-use crate::record::{AcceptRecord, EntryProgress, EventPart, Location, Phase};
+use crate::progress::EntryProgress;
+use crate::record::{AcceptRecord, EventPart, Location, Phase};
 use crate::record::{End, Note};
 use crate::shared::state;
 use crate::writer::{AcceptReply, Writer, WriterCommand};
@@ -86,7 +87,7 @@ impl Plan {
             on_dead: if record.holds { OnDead::Hold } else { OnDead::Skip },
             head: bytes(record.head),
             body: bytes(record.body),
-            targets: Vec::new(),
+            ..Accept::default()
         };
         Self {
             accept: Box::new(accept),
@@ -176,7 +177,7 @@ impl Writer {
             }
             Live::UnderWay(since) => Phase::InFlight { since: *since },
         };
-        let held = target.hold.as_ref().map(crate::inbox::LaneHold::place);
+        let held = target.hold.as_ref().map(crate::hold::LaneHold::place);
         let place = place.or(held).unwrap_or(seq);
         let to = target.to.clone();
         Ok(PlannedPart { seq, to, place, revives, revives_home, phase, progress })

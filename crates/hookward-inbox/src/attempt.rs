@@ -2,11 +2,13 @@
 
 use crate::event::StoredEvent;
 use crate::log::ReadError;
-use crate::record::{EntryProgress, Location, LogRecord};
+use crate::progress::EntryProgress;
+use crate::record::{Location, LogRecord};
 use crate::shared::Shared;
 use crate::tries::{Tried, TryOutcome};
 use crate::writer::WriterCommand;
 use parking_lot::Mutex;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,7 +24,45 @@ const UNSENT: Duration = Duration::from_secs(1);
 /// uncertain result once it was begun. Before that nothing was sent, and it is due again in a second.
 #[derive(Debug)]
 #[must_use = "an attempt that was begun and is dropped counts as uncertain"]
-pub struct Attempt {
+pub struct Attempt(AttemptKind);
+
+#[derive(Debug)]
+enum AttemptKind {
+    Logged(LoggedAttempt),
+    Remote(Box<dyn RemoteAttempt>),
+}
+
+/// An attempt with an entry that a store of another kind keeps. What becomes of one that is dropped
+/// is its own affair.
+pub trait RemoteAttempt: fmt::Debug + Send + Sync {
+    /// The number of the entry.
+    fn seq(&self) -> u64;
+
+    /// The name of the source.
+    fn source(&self) -> &str;
+
+    /// The name of the destination.
+    fn to(&self) -> &str;
+
+    /// Reads the event. It may block.
+    ///
+    /// # Errors
+    /// If it does not read; the attempt is then over.
+    fn read(&mut self) -> Result<StoredEvent, Unreadable>;
+
+    /// Hears that a request is about to be sent.
+    fn begin(&self);
+
+    /// Says how it ended. What is given back resolves when that is noted.
+    fn end(self: Box<Self>, tried: Tried) -> oneshot::Receiver<()>;
+
+    /// Gives it back: nothing was sent. The entry is due again after `wait`.
+    fn give_back(self: Box<Self>, wait: Duration);
+}
+
+/// An attempt with an entry of the log.
+#[derive(Debug)]
+struct LoggedAttempt {
     shared: Arc<Shared>,
     seq: u64,
     source: Arc<str>,
@@ -43,12 +83,14 @@ pub(crate) struct Known {
     pub(crate) progress: EntryProgress,
 }
 
-/// An entry that cannot be sent because its record does not read. It was set aside as dead.
+/// An entry that cannot be sent because its record does not read.
 #[derive(Debug, thiserror::Error)]
 #[error("entry {seq} cannot be read back: {why}")]
 pub struct Unreadable {
     /// The number of the entry.
     pub seq: u64,
+    /// It was set aside as dead; otherwise it is tried again.
+    pub is_dead: bool,
     /// Why.
     pub why: String,
 }
@@ -63,39 +105,92 @@ impl Attempt {
     ) -> Self {
         let known = Mutex::new(None);
         let is_begun = AtomicBool::new(false);
-        Self { shared, seq, source, to, began, known, is_begun, is_over: false }
+        let logged =
+            LoggedAttempt { shared, seq, source, to, began, known, is_begun, is_over: false };
+        Self(AttemptKind::Logged(logged))
+    }
+
+    /// One with an entry that is kept elsewhere.
+    pub fn remote(attempt: Box<dyn RemoteAttempt>) -> Self {
+        Self(AttemptKind::Remote(attempt))
     }
 
     /// One whose request is on its way already.
     pub(crate) fn under_way(self) -> Self {
-        self.is_begun.store(true, Ordering::Relaxed);
+        if let AttemptKind::Logged(logged) = &self.0 {
+            logged.is_begun.store(true, Ordering::Relaxed);
+        }
         self
     }
 
     /// The number of the entry.
     #[must_use]
     pub fn seq(&self) -> u64 {
-        self.seq
+        match &self.0 {
+            AttemptKind::Logged(logged) => logged.seq,
+            AttemptKind::Remote(remote) => remote.seq(),
+        }
     }
 
     /// The name of the source.
     #[must_use]
     pub fn source(&self) -> &str {
-        &self.source
+        match &self.0 {
+            AttemptKind::Logged(logged) => &logged.source,
+            AttemptKind::Remote(remote) => remote.source(),
+        }
     }
 
     /// The name of the destination.
     #[must_use]
     pub fn to(&self) -> &str {
-        &self.to
+        match &self.0 {
+            AttemptKind::Logged(logged) => &logged.to,
+            AttemptKind::Remote(remote) => remote.to(),
+        }
     }
 
-    /// Reads the event from the log. This blocks for a disk that has to be asked; mostly the
-    /// operating system still has it in memory.
+    /// Reads the event from where it is kept. This blocks for a disk that has to be asked; mostly the
+    /// operating system still has it in memory. That of a shared inbox asks its database.
     ///
     /// # Errors
-    /// If it does not read: the entry is then dead, and this attempt over.
+    /// If it does not read. This attempt is then over.
     pub fn read(&mut self) -> Result<StoredEvent, Unreadable> {
+        match &mut self.0 {
+            AttemptKind::Logged(logged) => logged.read(),
+            AttemptKind::Remote(remote) => remote.read(),
+        }
+    }
+
+    /// Notes that a request is about to be sent. After a crash the entry then waits for
+    /// `uncertain_hold`; without this it is sent again at once. Wait for it before the first byte. A
+    /// shared inbox has noted that when it gave the attempt out.
+    pub async fn begin(&self) {
+        match &self.0 {
+            AttemptKind::Logged(logged) => logged.begin().await,
+            AttemptKind::Remote(remote) => remote.begin(),
+        }
+    }
+
+    /// Says how it ended. The future resolves when that is noted.
+    pub fn end(self, tried: Tried) -> AttemptEnding {
+        match self.0 {
+            AttemptKind::Logged(logged) => logged.end(tried),
+            AttemptKind::Remote(remote) => AttemptEnding(remote.end(tried)),
+        }
+    }
+
+    /// Gives it back: nothing was sent. The entry is due again after `wait`.
+    pub fn give_back(self, wait: Duration) {
+        match self.0 {
+            AttemptKind::Logged(logged) => logged.give_back(wait),
+            AttemptKind::Remote(remote) => remote.give_back(wait),
+        }
+    }
+}
+
+impl LoggedAttempt {
+    fn read(&mut self) -> Result<StoredEvent, Unreadable> {
         match self.shared.event(self.seq) {
             Ok((event, known)) => {
                 *self.known.lock() = Some(known);
@@ -104,14 +199,12 @@ impl Attempt {
             Err(error) => {
                 self.is_over = true;
                 self.shared.send(WriterCommand::SetAside { seq: self.seq });
-                Err(Unreadable { seq: self.seq, why: error.to_string() })
+                Err(Unreadable { seq: self.seq, is_dead: true, why: error.to_string() })
             }
         }
     }
 
-    /// Notes in the log that a request is about to be sent. After a crash the entry then waits for
-    /// `uncertain_hold`; without this it is sent again at once. Wait for it before the first byte.
-    pub async fn begin(&self) {
+    async fn begin(&self) {
         self.is_begun.store(true, Ordering::Relaxed);
         let (done, noted) = oneshot::channel();
         self.shared.send(WriterCommand::Begin { seq: self.seq, at: self.began, done });
@@ -119,8 +212,7 @@ impl Attempt {
         _ = noted.await;
     }
 
-    /// Says how it ended. The future resolves when the log knows.
-    pub fn end(mut self, tried: Tried) -> AttemptEnding {
+    fn end(mut self, tried: Tried) -> AttemptEnding {
         self.is_over = true;
         let (done, over) = oneshot::channel();
         let known = self.known.lock().take();
@@ -128,14 +220,13 @@ impl Attempt {
         AttemptEnding(over)
     }
 
-    /// Gives it back: nothing was sent. The entry is due again after `wait`.
-    pub fn give_back(mut self, wait: Duration) {
+    fn give_back(mut self, wait: Duration) {
         self.is_over = true;
         self.shared.give_back(self.seq, wait);
     }
 }
 
-impl Drop for Attempt {
+impl Drop for LoggedAttempt {
     fn drop(&mut self) {
         if self.is_over {
             return;

@@ -15,6 +15,9 @@ pub enum ChangeError {
     /// The disk refused it. A part of it may be in force until a restart.
     #[error("the change could not be made durable: {0}")]
     Failed(Arc<io::Error>),
+    /// The database of a shared inbox does not answer. Nothing was asked to change.
+    #[error("the inbox does not answer: {0}")]
+    Unanswered(String),
     /// The inbox was closed.
     #[error("the inbox is closed")]
     Closed,
@@ -89,12 +92,7 @@ impl Writer {
             return None;
         }
         let mut known = self.shared.known(seq).ok()?;
-        let progress = &mut known.progress;
-        progress.failures = 0;
-        progress.refused = 0;
-        progress.budget_from = now;
-        progress.replays = progress.replays.saturating_add(1);
-        progress.as_new = if as_new { progress.replays } else { 0 };
+        known.progress.replayed(now, as_new);
         let phase = Phase::Queued { due: now };
         Some(Note::State { seq, home: known.home, phase, progress: known.progress })
     }

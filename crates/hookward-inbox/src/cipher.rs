@@ -14,10 +14,12 @@ pub struct CipherKeys {
     random: SystemRandom,
 }
 
-/// A payload that was encrypted with a key that is not there, or was changed.
+/// Why a payload does not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Locked {
+pub enum Locked {
+    /// It was encrypted with a key that is not there.
     NoSuchKey,
+    /// It is not as it was encrypted.
     Changed,
 }
 
@@ -35,8 +37,10 @@ impl CipherKeys {
         Some(Self { keys, random: SystemRandom::new() })
     }
 
-    /// Encrypts the buffer from `start` on. `None` if the system has no randomness.
-    pub(crate) fn seal(&self, buffer: &mut Vec<u8>, start: usize, kind: u8) -> Option<()> {
+    /// Encrypts the buffer from `start` on. `kind` says what it is: it is opened as nothing else.
+    /// `None` if the system has no randomness.
+    #[must_use]
+    pub fn seal(&self, buffer: &mut Vec<u8>, start: usize, kind: u8) -> Option<()> {
         let (id, key) = self.keys.first()?;
         let mut nonce = [0; NONCE_LEN];
         self.random.fill(&mut nonce).ok()?;
@@ -55,7 +59,10 @@ impl CipherKeys {
     }
 
     /// Decrypts a payload.
-    pub(crate) fn open(&self, sealed: &[u8], kind: u8) -> Result<Vec<u8>, Locked> {
+    ///
+    /// # Errors
+    /// If no key here fits, or it was changed.
+    pub fn open(&self, sealed: &[u8], kind: u8) -> Result<Vec<u8>, Locked> {
         let (rest, id) = sealed.split_last_chunk::<ID>().ok_or(Locked::Changed)?;
         let (rest, nonce) = rest.split_last_chunk::<NONCE_LEN>().ok_or(Locked::Changed)?;
         let id = u32::from_le_bytes(*id);

@@ -3,6 +3,7 @@
 use crate::clock::{Millis, millis};
 use crate::index::{Index, Stand, U48};
 use crate::policy::Policy;
+use crate::ramp::Ramp;
 use crate::record::Pause;
 use crate::tries::TryOutcome;
 use std::collections::{BTreeMap, VecDeque};
@@ -10,12 +11,6 @@ use std::time::Duration;
 
 /// Timers share a slot of 64 ms.
 const SLOT_BITS: u32 = 6;
-/// So many failures in a row make an outage.
-const OUTAGE: u32 = 3;
-/// A ramp that got this far is over.
-const RAMPED: u32 = 256;
-/// During an outage one attempt is made, then there is a gap of `first`, but not more than this.
-const LONGEST_GAP: Duration = Duration::from_secs(1);
 const PAUSES_KEPT: usize = 1_000;
 
 /// How many entries are in which state.
@@ -70,9 +65,7 @@ pub(crate) struct Backlog {
     pub(crate) ready_count: u64,
     ready: VecDeque<U48>,
     timers: BTreeMap<u64, Vec<U48>>,
-    failures_in_row: u32,
-    limit: Option<u32>,
-    not_before: Millis,
+    ramp: Ramp,
 }
 
 impl Backlog {
@@ -121,7 +114,7 @@ impl Backlog {
         self.ready = VecDeque::new();
         self.timers = BTreeMap::new();
         self.ready_count = 0;
-        self.not_before = 0;
+        self.ramp.go_on();
     }
 
     /// Makes ready what became due.
@@ -179,53 +172,31 @@ impl Backlog {
             return (pause.until != 0).then_some(pause.until);
         }
         let timer = self.timers.keys().next().map(|slot| slot << SLOT_BITS);
-        let ready = (self.ready_count > 0).then_some(now.max(self.not_before));
-        timer.into_iter().chain(ready).min().map(|due| due.max(self.not_before))
+        let ready = (self.ready_count > 0).then_some(now.max(self.ramp.not_before()));
+        timer.into_iter().chain(ready).min().map(|due| due.max(self.ramp.not_before()))
     }
 
     /// How many entries may be taken now, given so much room.
     pub(crate) fn allowed(&self, room: usize, now: Millis) -> usize {
-        if self.policy.is_none() || self.pause_at(now).is_some() || now < self.not_before {
+        if self.policy.is_none() || self.pause_at(now).is_some() {
             return 0;
         }
-        let Some(limit) = self.limit else { return room };
-        let limit = u64::from(limit).saturating_sub(self.counts.in_flight);
-        room.min(usize::try_from(limit).unwrap_or(room))
+        self.ramp.allowed(room, self.counts.in_flight, now)
     }
 
     /// Learns from an answer, of an attempt from here or of a live one.
     pub(crate) fn learn(&mut self, outcome: TryOutcome, now: Millis) {
-        if outcome.is_outage() {
-            self.failures_in_row = self.failures_in_row.saturating_add(1);
-            if self.failures_in_row >= OUTAGE {
-                let first = self.policy.as_ref().map_or(LONGEST_GAP, |policy| policy.first);
-                self.limit = Some(1);
-                self.not_before = now.saturating_add(millis(first.min(LONGEST_GAP)));
-            }
-        } else {
-            self.failures_in_row = 0;
-            self.not_before = 0;
-            self.limit = self.limit.map(|limit| limit * 2).filter(|limit| *limit < RAMPED);
-        }
+        self.ramp.learn(outcome, self.policy.as_ref(), now);
     }
 
     /// The pause that is in force.
     pub(crate) fn pause_at(&self, now: Millis) -> Option<&Pause> {
-        self.pauses
-            .iter()
-            .rev()
-            .find(|pause| pause.from <= now && (pause.until == 0 || now < pause.until))
+        self.pauses.iter().rev().find(|pause| pause.holds_at(now))
     }
 
     /// How long it was paused between two times.
     pub(crate) fn paused_between(&self, from: Millis, to: Millis) -> Millis {
-        self.pauses
-            .iter()
-            .map(|pause| {
-                let end = if pause.until == 0 { to } else { pause.until.min(to) };
-                end.saturating_sub(pause.from.max(from))
-            })
-            .sum()
+        self.pauses.iter().map(|pause| pause.within(from, to)).sum()
     }
 
     /// Forgets pauses that no budget can depend on any more.

@@ -4,7 +4,8 @@ use crate::attempt::Known;
 use crate::clock::Millis;
 use crate::group::Group;
 use crate::index::{Entry, Stand};
-use crate::record::{End, EntryProgress, Location, Note, Phase};
+use crate::progress::EntryProgress;
+use crate::record::{End, Location, Note, Phase};
 use crate::tries::{Tried, TryOutcome};
 use crate::writer::{Done, Writer};
 

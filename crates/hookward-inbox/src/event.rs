@@ -2,7 +2,7 @@
 
 use crate::attempt::Attempt;
 use crate::clock::Millis;
-use crate::inbox::LaneHold;
+use crate::hold::LaneHold;
 use crate::tries::{Tried, Try};
 use bytes::Bytes;
 use std::fmt;
@@ -25,6 +25,11 @@ pub struct Accept {
     pub ttl: Duration,
     /// Under these keys claims know the event; kept for the caller.
     pub keys: Vec<[u8; 16]>,
+    /// Another name under which the event must not come again; kept by a shared inbox, which notes
+    /// deliveries itself.
+    pub alias: Option<String>,
+    /// What copies are told that wait for the claim on another instance.
+    pub note: String,
     /// Events with the same key reach a destination in the order of their acceptance.
     pub order_key: Option<String>,
     /// What a dead event does to those behind it in that order.
@@ -47,13 +52,16 @@ pub struct AcceptTarget {
     /// The hold on its lane that the live attempt had. The event then takes the place in the order
     /// that the hold reserved.
     pub hold: Option<LaneHold>,
+    /// The fence of the claim under which it is handed in; a shared inbox ends that claim in the
+    /// same step. Absent: it is held under none.
+    pub fence: Option<u64>,
 }
 
 impl AcceptTarget {
     /// A destination that was not tried yet.
     #[must_use]
     pub fn new(to: impl Into<String>) -> Self {
-        Self { to: to.into(), live: Live::None, hold: None }
+        Self { to: to.into(), live: Live::None, hold: None, fence: None }
     }
 }
 
@@ -113,6 +121,9 @@ pub enum AcceptError {
     /// The disk refused it. It is not stored.
     #[error("the event could not be made durable: {0}")]
     Failed(Arc<io::Error>),
+    /// The database did not say whether it is stored. It must not be sent now.
+    #[error("whether the event is stored is not known: {0}")]
+    InDoubt(String),
     /// The inbox was closed.
     #[error("the inbox is closed")]
     Closed,

@@ -7,6 +7,7 @@ use crate::core::Core;
 use crate::disk::Disk;
 use crate::ending::interrupted;
 use crate::event::{Accept, AcceptError, Accepted, EntryState, Filter, Listed, Page};
+use crate::hold::LaneHold;
 use crate::lanes::LaneId;
 use crate::log::{Log, Shelf};
 use crate::policy::Policy;
@@ -158,7 +159,7 @@ impl Inbox {
         let place = core.next_seq.max(1);
         core.next_seq = place + 1;
         drop(core);
-        Some(LaneHold { shared: Arc::clone(&self.shared), id, to, place })
+        Some(LaneHold::new(place, LaneGuard { shared: Arc::clone(&self.shared), id, to }))
     }
 
     /// Whether events of a key wait or are under way at a destination.
@@ -333,23 +334,15 @@ impl Inbox {
     }
 }
 
-/// The order of a key, held for a live attempt. Dropping it lets the next one go.
+/// Lets the next one of a lane go.
 #[derive(Debug)]
-#[must_use = "the order is held for as long as this is there"]
-pub struct LaneHold {
+struct LaneGuard {
     shared: Arc<Shared>,
     id: LaneId,
     to: u16,
-    place: u64,
 }
 
-impl LaneHold {
-    pub(crate) fn place(&self) -> u64 {
-        self.place
-    }
-}
-
-impl Drop for LaneHold {
+impl Drop for LaneGuard {
     fn drop(&mut self) {
         let now = self.shared.clock.now();
         let mut core = self.shared.core.lock();

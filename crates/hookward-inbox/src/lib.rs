@@ -62,13 +62,16 @@ mod ending;
 mod event;
 mod frame;
 mod group;
+mod hold;
 mod inbox;
 mod index;
 mod lanes;
 mod log;
 mod names;
 mod policy;
+mod progress;
 mod query;
+mod ramp;
 mod record;
 mod recover;
 mod segment;
@@ -79,9 +82,9 @@ mod tries;
 mod usage;
 mod writer;
 
-pub use attempt::{Attempt, AttemptEnding, Unreadable};
+pub use attempt::{Attempt, AttemptEnding, RemoteAttempt, Unreadable};
 pub use changes::ChangeError;
-pub use cipher::CipherKeys;
+pub use cipher::{CipherKeys, Locked};
 pub use clock::{Millis, TimeSource};
 pub use destination::Ends;
 pub use disk::{Disk, System};
@@ -89,10 +92,13 @@ pub use event::{
     Accept, AcceptError, AcceptTarget, Accepted, EntryState, Filter, Limit, Listed, Live, OnDead,
     Page, Stored, StoredEvent,
 };
-pub use inbox::{Inbox, LaneHold};
+pub use hold::LaneHold;
+pub use inbox::Inbox;
 pub use policy::Policy;
+pub use progress::EntryProgress;
 pub use query::{DestinationStats, Stats};
-pub use record::End;
+pub use ramp::Ramp;
+pub use record::{End, Pause, Phase};
 pub use recover::{OpenError, Recovery, Torn};
 pub use settings::{Deaf, Observer, Random, Settings};
 pub use tries::{Tried, Try, TryOutcome};

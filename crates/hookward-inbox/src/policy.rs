@@ -1,12 +1,10 @@
 //! When an event is tried again, and when it is given up. No state, no clock.
 
 use crate::clock::{Millis, millis};
-use crate::record::{EntryProgress, Phase};
-use crate::tries::{Tried, Try, TryOutcome};
+use crate::progress::EntryProgress;
+use crate::record::Phase;
+use crate::tries::{Tried, TryOutcome};
 use std::time::Duration;
-
-/// How many finished requests an entry remembers.
-pub(crate) const TRIES_KEPT: usize = 20;
 
 /// How one destination is retried.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +19,9 @@ pub struct Policy {
     pub refused_after: u16,
     /// How long an event waits that the receiver may have accepted.
     pub uncertain_hold: Duration,
+    /// With a shared inbox: how long an instance has for an attempt before another one takes it for
+    /// dead and makes the next.
+    pub takeover_after: Duration,
 }
 
 impl Default for Policy {
@@ -31,6 +32,7 @@ impl Default for Policy {
             give_up_after: Duration::from_hours(72),
             refused_after: 5,
             uncertain_hold: Duration::from_secs(30),
+            takeover_after: Duration::from_secs(40),
         }
     }
 }
@@ -40,7 +42,9 @@ impl Policy {
     ///
     /// `ended` is the time now, `paused` how much of the time since the budget began does not count.
     /// `random` gives a number from zero to its argument, inclusive.
-    pub(crate) fn after_failure(
+    ///
+    /// Gives when it is due, or that it is dead.
+    pub fn after_failure(
         &self,
         progress: &mut EntryProgress,
         tried: &Tried,
@@ -79,20 +83,6 @@ impl Policy {
             Some(factor) => millis(self.first).saturating_mul(factor).min(longest),
             None => longest,
         }
-    }
-}
-
-impl EntryProgress {
-    /// Appends to the history, and counts what was sent.
-    pub(crate) fn note(&mut self, tried: &Tried) {
-        if tried.outcome != TryOutcome::Unreachable {
-            self.sent = self.sent.saturating_add(1);
-        }
-        if self.tries.len() >= TRIES_KEPT {
-            self.tries.remove(0);
-        }
-        let ms = u32::try_from(tried.took.as_millis()).unwrap_or(u32::MAX);
-        self.tries.push(Try { at: tried.at, outcome: tried.outcome, ms });
     }
 }
 

@@ -208,7 +208,9 @@ impl Shared {
 }
 
 impl Filter {
-    fn fits(&self, shown: &Listed) -> bool {
+    /// Whether the type and the id are those that are wanted.
+    #[must_use]
+    pub fn fits(&self, shown: &Listed) -> bool {
         self.kind.as_ref().is_none_or(|kind| *kind == shown.kind)
             && self.id.as_ref().is_none_or(|id| *id == shown.id)
     }

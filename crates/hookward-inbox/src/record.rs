@@ -5,7 +5,7 @@
 
 use crate::clock::Millis;
 use crate::codec::{RecordReader, RecordWriter};
-use crate::tries::{Try, TryOutcome};
+use crate::progress::EntryProgress;
 
 /// Where a frame begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,32 +14,34 @@ pub(crate) struct Location {
     pub(crate) offset: u32,
 }
 
-/// The state of an entry, as the log keeps it.
+/// The state of an entry, as a store keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    Queued { due: Millis },
-    InFlight { since: Millis },
-    Dead { at: Millis },
-    Delivered { until: Millis },
-    Discarded { until: Millis },
-}
-
-/// All that is known of an entry's attempts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct EntryProgress {
-    /// Requests that were sent.
-    pub(crate) sent: u32,
-    /// Failed ones since the budget began.
-    pub(crate) failures: u16,
-    /// Refused ones since the budget began.
-    pub(crate) refused: u16,
-    pub(crate) budget_from: Millis,
-    /// How often it was replayed.
-    pub(crate) replays: u16,
-    /// The number in the `Idempotency-Key` of the last replay `--as-new`; zero: none.
-    pub(crate) as_new: u16,
-    /// The latest ones, oldest first.
-    pub(crate) tries: Vec<Try>,
+pub enum Phase {
+    /// It is due then.
+    Queued {
+        /// When.
+        due: Millis,
+    },
+    /// It is being sent.
+    InFlight {
+        /// Since then.
+        since: Millis,
+    },
+    /// It was given up.
+    Dead {
+        /// When.
+        at: Millis,
+    },
+    /// Its destination has it; it is kept for a replay.
+    Delivered {
+        /// So long.
+        until: Millis,
+    },
+    /// It is never to be sent, which is remembered.
+    Discarded {
+        /// So long.
+        until: Millis,
+    },
 }
 
 /// One destination of an event.
@@ -91,11 +93,28 @@ pub enum End {
 
 /// A pause of a destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Pause {
-    pub(crate) to: String,
-    pub(crate) from: Millis,
+pub struct Pause {
+    /// The name of the destination.
+    pub to: String,
+    /// When it begins.
+    pub from: Millis,
     /// The end; zero: not known yet.
-    pub(crate) until: Millis,
+    pub until: Millis,
+}
+
+impl Pause {
+    /// Whether nothing is to be sent at this time.
+    #[must_use]
+    pub fn holds_at(&self, now: Millis) -> bool {
+        self.from <= now && (self.until == 0 || now < self.until)
+    }
+
+    /// How much of the time between these two it takes.
+    #[must_use]
+    pub fn within(&self, from: Millis, to: Millis) -> Millis {
+        let end = if self.until == 0 { to } else { self.until.min(to) };
+        end.saturating_sub(self.from.max(from))
+    }
 }
 
 /// A change.
@@ -317,43 +336,6 @@ impl Phase {
             4 => Self::Discarded { until: time },
             _ => return None,
         })
-    }
-}
-
-impl EntryProgress {
-    fn encode(&self, to: &mut RecordWriter<'_>) {
-        to.u32(self.sent);
-        to.u16(self.failures);
-        to.u16(self.refused);
-        to.u64(self.budget_from);
-        to.u16(self.replays);
-        to.u16(self.as_new);
-        to.u8(u8::try_from(self.tries.len()).unwrap_or(u8::MAX));
-        for tried in &self.tries {
-            to.u64(tried.at);
-            to.u16(tried.outcome.to_code());
-            to.u32(tried.ms);
-        }
-    }
-
-    fn decode(from: &mut RecordReader<'_>) -> Option<Self> {
-        let mut progress = Self {
-            sent: from.u32()?,
-            failures: from.u16()?,
-            refused: from.u16()?,
-            budget_from: from.u64()?,
-            replays: from.u16()?,
-            as_new: from.u16()?,
-            tries: Vec::new(),
-        };
-        for _ in 0..from.u8()? {
-            progress.tries.push(Try {
-                at: from.u64()?,
-                outcome: TryOutcome::from_code(from.u16()?),
-                ms: from.u32()?,
-            });
-        }
-        Some(progress)
     }
 }
 

@@ -39,6 +39,9 @@ pub struct Torn {
 /// Why an inbox cannot be opened. Nothing was changed on disk.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// The database of a shared inbox does not serve it.
+    #[error("{0}")]
+    Database(String),
     /// Another process has it open.
     #[error("{} is used by another process", .0.display())]
     InUse(PathBuf),

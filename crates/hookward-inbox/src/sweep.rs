@@ -220,7 +220,7 @@ impl Writer {
         seq: u64,
         entry: &Entry,
         at: Location,
-    ) -> Result<Option<Option<crate::record::EntryProgress>>, ReadError> {
+    ) -> Result<Option<Option<crate::progress::EntryProgress>>, ReadError> {
         if !entry.is_noted() {
             return Ok((entry.at == at).then_some(None));
         }

@@ -30,7 +30,7 @@ impl Course<'_> {
         let mut known = Vec::with_capacity(holds.len());
         for (hold, (to, _)) in holds.into_iter().zip(&route.destinations) {
             let kept = match &hold {
-                Hold::Won(_) | Hold::Absent => inbox.stands(&self.source.name, &event.id, to),
+                Hold::Won(_) | Hold::Absent => inbox.stands(&self.source.name, &event.id, to).await,
                 _ => None,
             };
             known.push(match (kept, hold) {

@@ -137,7 +137,10 @@ impl InboxRequest<'_> {
             }
         }
         let wants_discarded = filter.state == Some(EntryState::Discarded);
-        let mut page = self.inbox.list(filter.clone(), limit, cursor).await;
+        let mut page = match self.inbox.list(filter.clone(), limit, cursor).await {
+            Ok(page) => page,
+            Err(why) => return not_durable(&why),
+        };
         if !wants_discarded {
             page.events.retain(|event| event.state != EntryState::Discarded);
         }
@@ -146,8 +149,10 @@ impl InboxRequest<'_> {
     }
 
     async fn show(&self, seq: u64) -> HttpReply {
-        let Some(listed) = self.inbox.show(seq).await else {
-            return fault(404, "there is no entry of this number");
+        let listed = match self.inbox.show(seq).await {
+            Ok(Some(listed)) => listed,
+            Ok(None) => return fault(404, "there is no entry of this number"),
+            Err(why) => return not_durable(&why),
         };
         let tries: Vec<Value> = listed
             .tries
@@ -205,7 +210,10 @@ impl InboxRequest<'_> {
     /// The numbers that are meant. Discarded entries are past changing.
     async fn select(&self, selection: &Selection) -> Result<Vec<u64>, HttpReply> {
         let filter = match (&selection.seq, &selection.filter) {
-            (Some(seqs), None) => return Ok(self.inbox.existing(seqs.clone()).await),
+            (Some(seqs), None) => {
+                let existing = self.inbox.existing(seqs.clone()).await;
+                return existing.map_err(|why| not_durable(&why));
+            }
             (None, Some(filter)) => filter,
             _ => return Err(fault(400, "state either seq or filter")),
         };
@@ -217,10 +225,12 @@ impl InboxRequest<'_> {
             let text = text_of(value).ok_or_else(|| fault(400, &format!("{name} is a text")))?;
             narrow(&mut narrowed, name, &text).map_err(|why| fault(400, &why))?;
         }
-        let mut seqs = self.inbox.select(narrowed.clone()).await;
+        let refused = |why: ChangeError| not_durable(&why);
+        let mut seqs = self.inbox.select(narrowed.clone()).await.map_err(refused)?;
         if narrowed.state.is_none() {
             let discarded = Filter { state: Some(EntryState::Discarded), ..narrowed };
-            let discarded: HashSet<u64> = self.inbox.select(discarded).await.into_iter().collect();
+            let discarded = self.inbox.select(discarded).await.map_err(refused)?;
+            let discarded: HashSet<u64> = discarded.into_iter().collect();
             seqs.retain(|seq| !discarded.contains(seq));
         }
         Ok(seqs)

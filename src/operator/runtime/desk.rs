@@ -42,7 +42,7 @@ impl AdminBackend for Runtime {
         let mut stands = known(&stood);
         if let Some(inbox) = self.gate.inbox() {
             for name in &destinations {
-                let stored = inbox.standing(&source.into(), &event_id.into(), name);
+                let stored = inbox.standing(&source.into(), &event_id.into(), name).await;
                 if let Some((state, since)) = stored.filter(|_| !stands.contains_key(name.as_str()))
                 {
                     let facts = json!({ "state": state, "since": since.to_rfc3339() });
@@ -121,6 +121,9 @@ impl AdminBackend for Runtime {
         self.show_gauges();
         let store = self.gate.claims.store();
         let entries = store.entries(ASK_WITHIN).await.ok();
+        if let Some(inbox) = self.gate.inbox() {
+            inbox.refresh().await;
+        }
         let _turn = self.scraping.lock();
         if let Some(inbox) = self.gate.inbox() {
             inbox.show_figures();
@@ -143,7 +146,11 @@ fn known(stood: &[(UpstreamName, Standing)]) -> Map<String, Value> {
         .iter()
         .filter_map(|(name, standing)| {
             let facts = match standing {
-                Standing::Absent | Standing::Claimed | Standing::Released { .. } => {
+                // The inbox says how it stands.
+                Standing::Queued { .. }
+                | Standing::Absent
+                | Standing::Claimed
+                | Standing::Released { .. } => {
                     return None;
                 }
                 Standing::InFlight { since } => {

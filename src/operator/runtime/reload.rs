@@ -49,6 +49,7 @@ impl Runtime {
                 }
                 Ok((config, remarks)) => self
                     .take_over(config, origin)
+                    .await
                     .map(|mut reloaded| {
                         let notes = &mut reloaded.notes;
                         for note in &*notes {
@@ -89,7 +90,7 @@ impl Runtime {
         renewed.map_err(|problems: Vec<_>| problems.into_iter().map(|(_, text)| text).collect())
     }
 
-    fn take_over(&self, config: Config, origin: &Origin) -> Result<Reloaded, Vec<String>> {
+    async fn take_over(&self, config: Config, origin: &Origin) -> Result<Reloaded, Vec<String>> {
         let file = origin.path.to_string_lossy();
         let problem = |key: String, what: String| {
             Problem::new(Severity::Error, &file, what).key(key).to_string()
@@ -113,16 +114,23 @@ impl Runtime {
         let upstreams =
             upstreams.map_err(|faults| faults.into_iter().map(of_upstream).collect::<Vec<_>>())?;
 
+        let refused = |what: &str| vec![problem("inbox".to_owned(), what.to_owned())];
         let opened = match &config.inbox {
-            Some(settings) if self.gate.inbox().is_none() && inboxes::is_wanted(settings) => {
-                // The store cannot change without a restart, and the inbox is in its folder.
+            Some(settings) if self.gate.inbox().is_none() => {
                 let is_same_store = self.fixed.has_same_store(&config.dedupe);
-                if !is_same_store {
-                    let what = "the inbox needs another store, and that takes a restart";
-                    return Err(vec![problem("inbox".to_owned(), what.to_owned())]);
+                match inboxes::wanted(settings, self.database.as_ref()).await {
+                    // The store cannot change without a restart, and the inbox is with it.
+                    _ if !is_same_store && settings.is_used => {
+                        let what = "the inbox needs another store, and that takes a restart";
+                        return Err(refused(what));
+                    }
+                    Some(place) if is_same_store => {
+                        let clock = &self.gate.clock;
+                        let opened = inboxes::open(&config, settings, place, metrics, clock).await;
+                        Some(opened.map_err(|why| refused(&why.to_string()))?)
+                    }
+                    _ => None,
                 }
-                let opened = inboxes::open(&config, settings, metrics, &self.gate.clock);
-                Some(opened.map_err(|why| vec![problem("inbox".to_owned(), why.to_string())])?)
             }
             _ => None,
         };
@@ -154,7 +162,10 @@ impl Runtime {
         self.edge.take_over(listener);
         match (opened, self.gate.inbox()) {
             (Some(inbox), _) => inboxes::serve(&self.gate, &self.edge, inbox),
-            (None, Some(inbox)) => notes.extend(inbox.configure(&retries, &sources)),
+            (None, Some(inbox)) => {
+                inbox.refresh().await;
+                notes.extend(inbox.configure(&retries, &sources));
+            }
             (None, None) => {}
         }
         Ok(Reloaded { notes, changes })

@@ -38,6 +38,7 @@ impl Runtime {
             _ => Map::new(),
         };
         if let Some(inbox) = self.gate.inbox() {
+            inbox.refresh().await;
             members.insert("inbox".to_owned(), inbox.status());
         }
         members

@@ -29,6 +29,17 @@ fn events_are_stored_on_a_disk_or_not_at_all() {
     assert!(told.contains("store = \"disk\""), "{told}");
     let (code, told) = complaint(&shop("store = \"disk\""));
     assert_eq!(code, Some(0), "{told}");
+    let (code, told) = complaint(&shop("store = \"postgres\"\nurl = \"postgres://h@db/h\""));
+    assert_eq!(code, Some(0), "{told}");
+    let (code, told) = complaint(&shop("store = \"redis\""));
+    assert_eq!(code, Some(2), "{told}");
+    assert!(told.contains("or `store = \"postgres\"`"), "{told}");
+
+    let room = shop("store = \"postgres\"\nurl = \"postgres://h@db/h\"")
+        .table("[inbox]\nmin_free = \"2GiB\"");
+    let (code, told) = complaint(&room);
+    assert_eq!(code, Some(0), "{told}");
+    assert!(told.contains("inbox.min_free") && told.contains("has no effect"), "{told}");
 
     let without = Setup::new()
         .table("[inbox]\nmax_bytes = \"1GiB\"")

@@ -6,7 +6,7 @@ mod order;
 mod people;
 mod queued;
 mod spill;
-mod trials;
+pub mod trials;
 
 use crate::support::{
     Delivery, SHOP_SECRET, Setup, Upstream, eventually, hmac_sha256_hex, rfc3339_in,
@@ -32,6 +32,18 @@ pub fn on(folder: &Path) -> Setup {
     Setup::new()
         .dedupe(&format!("store = \"disk\"\npath = {:?}", folder.display().to_string()))
         .table("[inbox]\nmin_free = \"1B\"")
+}
+
+/// The state of an entry whose attempt a crash cut off, until it is sent again.
+pub const AFTER_CRASH: &str = "waiting";
+
+/// Room for one order, and not for two.
+pub const ROOM_FOR_ONE: &str = "1500B";
+
+/// All bytes that are stored.
+pub fn stored(folder: &Path) -> Vec<u8> {
+    let files = std::fs::read_dir(folder.join("data/inbox")).unwrap();
+    files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap_or_default()).collect()
 }
 
 /// An impatient retry, so that no test waits.

@@ -1,6 +1,6 @@
 //! `order_key`: events with the same key arrive in the order of their acceptance.
 
-use super::{SOON, at, drained, on, order};
+use super::{ROOM_FOR_ONE, SOON, at, drained, on, order};
 use crate::support::{Gate, Reply, Sender, Setup, Upstream, eventually};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -99,7 +99,7 @@ fn a_full_inbox_refuses_only_an_event_whose_key_still_waits() {
     let erp = Upstream::start();
     erp.next(Reply::Status(500));
     let proxy = on(folder.path())
-        .table("max_bytes = \"1500B\"")
+        .table(&format!("max_bytes = \"{ROOM_FOR_ONE}\""))
         .upstream("erp", &erp, "retry = { first = \"10m\", longest = \"10m\" }")
         .shop_to(&["erp"], "")
         .table("delivery = \"spill\"\norder_key = \"json:/order\"")

@@ -1,6 +1,6 @@
 //! `delivery = "queued"`: stored first.
 
-use super::{SOON, at, drained, kept};
+use super::{AFTER_CRASH, SOON, at, drained, kept, on};
 use crate::support::{Event, Gate, Reply, Sender, Upstream, eventually};
 use std::time::Duration;
 
@@ -80,7 +80,7 @@ fn an_attempt_that_a_crash_cut_off_waits_for_uncertain_hold_and_is_counted() {
     proxy.crash();
 
     let proxy = setup.start();
-    let waiting = [("upstream", "erp"), ("state", "waiting")];
+    let waiting = [("upstream", "erp"), ("state", AFTER_CRASH)];
     assert_eq!(proxy.metric("hookward_inbox_events", &waiting), 1, "not at once");
     drained(&proxy);
     let seen = erp.saw(2);
@@ -146,7 +146,7 @@ fn a_backlog_leaves_places_for_events_that_a_sender_waits_for() {
     let folder = tempfile::tempdir().unwrap();
     let erp = Upstream::start();
     erp.otherwise(Reply::after(Duration::from_millis(100), Reply::Status(200)));
-    let proxy = super::on(folder.path())
+    let proxy = on(folder.path())
         .upstream("erp", &erp, &format!("max_concurrent = 4\n{SOON}"))
         .shop_to(&["erp"], "")
         .table(

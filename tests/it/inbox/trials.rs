@@ -3,7 +3,8 @@
 
 use super::{SOON, at, drained, kept, on, order};
 use crate::support::{
-    Connection, Event, PATIENCE, Reply, Sender, Upstream, eventually, instant, resident_bytes,
+    Connection, Event, PATIENCE, Reply, Sender, Setup, Upstream, eventually, instant,
+    resident_bytes,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -12,12 +13,18 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-fn size(variable: &str, usual: usize) -> usize {
+pub fn size(variable: &str, usual: usize) -> usize {
     std::env::var(variable).map_or(usual, |text| text.parse().expect("a number"))
 }
 
-/// New events one after the other, each until it is told 2xx, as long as `over` does not say so.
-fn deliver_until(over: &AtomicBool, proxy: &Mutex<SocketAddr>, sender: usize) -> Vec<String> {
+/// New events one after the other, each until it is told 200, until `over` says that it is enough.
+/// Each is accepted within `patience`.
+pub fn deliver_until(
+    over: &AtomicBool,
+    proxy: &Mutex<SocketAddr>,
+    sender: usize,
+    patience: Duration,
+) -> Vec<String> {
     let mut told = Vec::new();
     for number in 0.. {
         if over.load(Ordering::Relaxed) {
@@ -36,7 +43,7 @@ fn deliver_until(over: &AtomicBool, proxy: &Mutex<SocketAddr>, sender: usize) ->
                 told.push(id);
                 break;
             }
-            assert!(instant().saturating_sub(start) < PATIENCE, "{id} is not accepted");
+            assert!(instant().saturating_sub(start) < patience, "{id} is not accepted");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -61,7 +68,7 @@ fn kills_at_random_under_load_lose_nothing_that_was_told_200() {
         let senders: Vec<_> = (0..SENDERS)
             .map(|sender| {
                 let (over, address) = (&over, &address);
-                scope.spawn(move || deliver_until(over, address, sender))
+                scope.spawn(move || deliver_until(over, address, sender, PATIENCE))
             })
             .collect();
         for _ in 0..kills {
@@ -89,14 +96,18 @@ fn kills_at_random_under_load_lose_nothing_that_was_told_200() {
 
 #[test]
 fn a_weekend_against_a_closed_port_arrives_whole_and_in_order_once_it_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    weekend(|erp| at(&erp.url(), folder.path(), "spill", SOON));
+}
+
+/// Stores events for a receiver that is away, and watches them arrive.
+pub fn weekend(setup: impl FnOnce(&Upstream) -> Setup) {
     const ORDERS: u64 = 50;
     const SENDERS: u64 = 10;
     let events = size("HOOKWARD_WEEKEND", 1_000) as u64;
-    let folder = tempfile::tempdir().unwrap();
     let erp = Upstream::start();
     erp.stop();
-    let proxy =
-        at(&erp.url(), folder.path(), "spill", SOON).table("order_key = \"json:/order\"").start();
+    let proxy = setup(&erp).table("order_key = \"json:/order\"").start();
     let to = proxy.address;
     std::thread::scope(|scope| {
         for sender in 0..SENDERS {
@@ -270,10 +281,15 @@ fn damage_is_refused_at_the_start_with_its_place_and_nothing_is_touched() {
 #[test]
 fn a_reload_that_drops_an_upstream_keeps_its_events_and_says_how_many() {
     let folder = tempfile::tempdir().unwrap();
+    dropped_upstream(|| on(folder.path()));
+}
+
+/// Takes an upstream away whose event waits, and gives it back.
+pub fn dropped_upstream(inbox: impl Fn() -> Setup) {
     let (erp, crm) = (Upstream::start(), Upstream::start());
     erp.otherwise(Reply::Status(500));
     let both = |to: &str| {
-        on(folder.path())
+        inbox()
             .upstream("crm", &crm, SOON)
             .table(&if to == "erp" {
                 format!("[upstreams.erp]\nurl = \"{}\"\n{SOON}", erp.url())

@@ -9,6 +9,10 @@ pub(super) struct ServerFault {
     /// The rest of a sentence that begins with the store and its address. Never a password.
     pub(super) problem: String,
     pub(super) remedy: Remedy,
+    /// The server's code; a call that it refused with one changed nothing.
+    pub(super) code: Option<String>,
+    /// Whether the server may have done what it was asked all the same.
+    pub(super) is_in_doubt: bool,
 }
 
 /// What may help.
@@ -27,14 +31,16 @@ pub(super) enum Remedy {
 
 impl ServerFault {
     pub(super) const fn new(problem: String) -> Self {
-        Self { problem, remedy: Remedy::None }
+        Self { problem, remedy: Remedy::None, code: None, is_in_doubt: false }
     }
 }
 
 impl From<tokio_postgres::Error> for ServerFault {
     fn from(error: tokio_postgres::Error) -> Self {
         if let Some(cause) = error.as_db_error() {
-            return Self { problem: said(cause), remedy: remedy(cause.code()) };
+            let code = Some(cause.code().code().to_owned());
+            let remedy = remedy(cause.code());
+            return Self { problem: said(cause), remedy, code, is_in_doubt: false };
         }
         // The library names what it was doing; what went wrong there is behind that.
         let mut problem = format!("does not serve: {error}");
@@ -43,7 +49,7 @@ impl From<tokio_postgres::Error> for ServerFault {
         {
             problem = format!("{problem}: {source}");
         }
-        Self { problem, remedy: Remedy::Reconnect }
+        Self { problem, remedy: Remedy::Reconnect, code: None, is_in_doubt: true }
     }
 }
 
@@ -71,6 +77,8 @@ fn remedy(code: &SqlState) -> Remedy {
         Remedy::MakeRoom
     } else if code == &SqlState::T_R_SERIALIZATION_FAILURE
         || code == &SqlState::T_R_DEADLOCK_DETECTED
+        // A table of events was dropped between two looks.
+        || code == &SqlState::UNDEFINED_TABLE
     {
         Remedy::Repeat
     } else {

@@ -7,6 +7,7 @@
 //!
 //! Every call is idempotent for its fence, so one that broke with its connection is tried again.
 
+mod database;
 mod fault;
 mod pool;
 mod schema;
@@ -20,6 +21,7 @@ use super::{
     Verdict,
 };
 use async_trait::async_trait;
+pub use database::{AnswerFault, PostgresDatabase};
 use fault::{Remedy, ServerFault};
 use hookward_secret::Secret;
 use hookward_time::Clock;
@@ -92,6 +94,12 @@ impl PostgresStore {
         Ok(Self { asking, counters: Counters::default(), clock, _upkeep: upkeep })
     }
 
+    /// The database, for what else is kept in it.
+    #[must_use]
+    pub fn database(&self) -> PostgresDatabase {
+        PostgresDatabase::new(Arc::clone(&self.asking))
+    }
+
     fn wall(&self) -> i64 {
         self.clock.wall().0
     }
@@ -99,20 +107,23 @@ impl PostgresStore {
 
 impl Asking {
     /// Asks the server, again where that may help, all of it `within`.
-    async fn ask(
+    async fn ask_for(
         &self,
         question: StatementKind,
         values: &[&(dyn ToSql + Sync)],
         within: Duration,
-    ) -> Result<Vec<Row>, StoreError> {
+    ) -> Result<Vec<Row>, ServerFault> {
         let attempts = async {
             let mut left = MOST_ATTEMPTS;
+            let mut was_in_doubt = false;
             loop {
                 left -= 1;
-                let fault = match self.ask_once(question, values).await {
+                let mut fault = match self.ask_once(question, values).await {
                     Ok(rows) => return Ok(rows),
                     Err(fault) => fault,
                 };
+                was_in_doubt |= fault.is_in_doubt;
+                fault.is_in_doubt = was_in_doubt;
                 match fault.remedy {
                     Remedy::Repeat | Remedy::Reconnect if left > 0 => {}
                     Remedy::MakeRoom if left > 0 => {
@@ -122,10 +133,20 @@ impl Asking {
                 }
             }
         };
-        if let Ok(answer) = tokio::time::timeout(within, attempts).await {
-            return answer.map_err(|fault: ServerFault| self.problem(fault.problem));
-        }
-        Err(self.problem(format_args!("did not answer within {} ms", within.as_millis())))
+        let late = || format!("did not answer within {} ms", within.as_millis());
+        let answer = tokio::time::timeout(within, attempts).await;
+        answer
+            .unwrap_or_else(|_| Err(ServerFault { is_in_doubt: true, ..ServerFault::new(late()) }))
+    }
+
+    async fn ask(
+        &self,
+        question: StatementKind,
+        values: &[&(dyn ToSql + Sync)],
+        within: Duration,
+    ) -> Result<Vec<Row>, StoreError> {
+        let answer = self.ask_for(question, values, within).await;
+        answer.map_err(|fault| self.problem(fault.problem))
     }
 
     async fn ask_once(

@@ -71,7 +71,7 @@ pub(super) struct Loan {
 }
 
 enum PoolSlot {
-    Here(Session, u64),
+    Here(Box<Session>, u64),
     Queue,
 }
 
@@ -93,7 +93,7 @@ impl Pool {
             changed.as_mut().enable();
             match self.place()? {
                 PoolSlot::Here(session, epoch) => {
-                    let (pool, session) = (Arc::clone(self), Some(session));
+                    let (pool, session) = (Arc::clone(self), Some(*session));
                     return Ok(Loan { pool, session, epoch, is_busy: false });
                 }
                 PoolSlot::Queue => changed.await,
@@ -117,7 +117,7 @@ impl Pool {
         let mut state = self.state.lock();
         while let Some(session) = state.idle.pop() {
             if !session.is_closed() {
-                return Ok(PoolSlot::Here(session, state.epoch));
+                return Ok(PoolSlot::Here(Box::new(session), state.epoch));
             }
             state.open -= 1;
         }
@@ -232,6 +232,17 @@ impl Loan {
             self.pool.clear(self.epoch);
             let _broken = self.session.take();
         }
+        answer
+    }
+}
+
+impl Loan {
+    /// Runs a command that gives nothing. As of [`ask`](Self::ask).
+    pub(super) async fn run(&mut self, command: &str) -> Result<(), ServerFault> {
+        let Some(session) = &self.session else { return Ok(()) };
+        self.is_busy = true;
+        let answer = session.run(command).await;
+        self.is_busy = false;
         answer
     }
 }

@@ -7,11 +7,12 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::path::Path;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::tls::MakeTlsConnect;
-use tokio_postgres::{Config, NoTls};
+use tokio_postgres::{AsyncMessage, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// A connection whose server acknowledges nothing for so long is broken.
@@ -189,6 +190,55 @@ pub(super) async fn connect(
             Ok((client, Driver::start(connection)))
         }
     }
+}
+
+/// Listens on the channel `hookward` until the connection ends.
+pub(super) async fn listen(
+    server: &PostgresServer,
+    heard: impl Fn(),
+) -> Result<(), tokio_postgres::Error> {
+    match &server.encryption {
+        Encryption::None => {
+            let (client, connection) = server.config.connect(NoTls).await?;
+            hear(&client, connection, heard).await
+        }
+        Encryption::Tls(tls) => {
+            let (client, connection) = server.config.connect(tls.clone()).await?;
+            hear(&client, connection, heard).await
+        }
+    }
+}
+
+async fn hear<S, T>(
+    client: &tokio_postgres::Client,
+    mut connection: tokio_postgres::Connection<S, T>,
+    heard: impl Fn(),
+) -> Result<(), tokio_postgres::Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut asking = std::pin::pin!(client.batch_execute("LISTEN hookward"));
+    let mut is_listening = false;
+    std::future::poll_fn(|context| {
+        loop {
+            if !is_listening && let Poll::Ready(answer) = asking.as_mut().poll(context) {
+                if let Err(error) = answer {
+                    return Poll::Ready(Err(error));
+                }
+                is_listening = true;
+                heard();
+            }
+            match connection.poll_message(context) {
+                Poll::Ready(Some(Ok(AsyncMessage::Notification(_)))) => heard(),
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                Poll::Ready(None) => return Poll::Ready(Ok(())),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    })
+    .await
 }
 
 /// The task that moves a connection's bytes; dropped, it ends, and the connection with it.

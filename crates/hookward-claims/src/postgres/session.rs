@@ -3,6 +3,8 @@
 use super::fault::ServerFault;
 use super::schema;
 use super::server::{self, Driver, PostgresServer};
+use parking_lot::Mutex;
+use std::collections::HashMap;
 use std::time::Duration;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
@@ -19,9 +21,11 @@ pub(super) enum StatementKind {
     Entries,
     MakeRoom,
     ClearOut,
+    /// What the inbox asks.
+    Other(&'static str),
 }
 
-/// The functions of the schema, each called by a statement that is prepared once a connection.
+/// The functions for claims, each called by a statement that is prepared with the connection.
 const QUESTIONS: [&str; 6] = [
     "SELECT * FROM hookward.claim($1, $2, $3, $4, $5, $6, $7, $8)",
     "SELECT hookward.settle($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -31,10 +35,24 @@ const QUESTIONS: [&str; 6] = [
     "SELECT hookward.clear_out()",
 ];
 
+impl StatementKind {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Claim => QUESTIONS[0],
+            Self::Settle => QUESTIONS[1],
+            Self::Forget => QUESTIONS[2],
+            Self::Entries => QUESTIONS[3],
+            Self::MakeRoom => QUESTIONS[4],
+            Self::ClearOut => QUESTIONS[5],
+            Self::Other(text) => text,
+        }
+    }
+}
+
 /// A connection to the server.
 pub(super) struct Session {
     client: Client,
-    statements: Vec<Statement>,
+    statements: Mutex<HashMap<&'static str, Statement>>,
     /// Moves the bytes as long as the session is there.
     _driver: Driver,
 }
@@ -45,11 +63,11 @@ impl Session {
         let dialing = async {
             let (mut client, driver) = server::connect(server).await?;
             schema::prepare(&mut client).await?;
-            let mut statements = Vec::with_capacity(QUESTIONS.len());
+            let mut statements = HashMap::with_capacity(QUESTIONS.len());
             for question in QUESTIONS {
-                statements.push(client.prepare(question).await?);
+                statements.insert(question, client.prepare(question).await?);
             }
-            Ok(Self { client, statements, _driver: driver })
+            Ok(Self { client, statements: Mutex::new(statements), _driver: driver })
         };
         tokio::time::timeout(DIAL_WITHIN, dialing).await.unwrap_or_else(|_| {
             Err(ServerFault::new(format!("did not let us in within {} s", DIAL_WITHIN.as_secs())))
@@ -62,10 +80,21 @@ impl Session {
         question: StatementKind,
         values: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, ServerFault> {
-        let Some(statement) = self.statements.get(question as usize) else {
-            return Err(ServerFault::new(format!("was never asked {question:?}")));
+        let text = question.text();
+        let known = self.statements.lock().get(text).cloned();
+        let statement = if let Some(statement) = known {
+            statement
+        } else {
+            let made = self.client.prepare(text).await?;
+            self.statements.lock().insert(text, made.clone());
+            made
         };
-        Ok(self.client.query(statement, values).await?)
+        Ok(self.client.query(&statement, values).await?)
+    }
+
+    /// Runs a command that gives nothing, in a transaction of its own or in none.
+    pub(super) async fn run(&self, command: &str) -> Result<(), ServerFault> {
+        Ok(self.client.batch_execute(command).await?)
     }
 
     /// Whether it is known to be broken.

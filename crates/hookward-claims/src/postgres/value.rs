@@ -49,6 +49,7 @@ pub(super) fn standing(row: &Row) -> Option<Standing> {
         Some(b'c') => Standing::Claimed,
         Some(b'f') => Standing::InFlight { since },
         Some(b'd') => Standing::Delivered { since, fingerprint },
+        Some(b'q') => Standing::Queued { since, fingerprint },
         Some(b'u') => Standing::Uncertain { since, left, note },
         Some(b'r') => Standing::Released { note },
         Some(_) => return None,

@@ -1,9 +1,9 @@
 //! Claims about what a sender would send.
 
 use super::*;
-use hookward_secret::Secret;
 use crate::scheme::TimeFormat;
 use crate::verify::fixture::{EC_PRIVATE_PEM, NOW, rsa_public_pem, secrets, source, template};
+use hookward_secret::Secret;
 
 fn request(body: &[u8]) -> SignRequest<'_> {
     SignRequest {

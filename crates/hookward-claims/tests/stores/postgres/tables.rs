@@ -3,7 +3,7 @@
 use super::{SHORT, claims, deliver, deliver_soon, open, target};
 use crate::postgres_server::PostgresServer;
 use crate::world::{Ask, Expect, WITHIN, connect, new_database, word};
-use hookward_claims::{ClaimStore, Fence, Health, Intent, Settled, Standing, Verdict};
+use hookward_claims::{ClaimKey, ClaimStore, Fence, Health, Intent, Settled, Standing, Verdict};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -30,8 +30,31 @@ async fn instances_that_start_at_once_set_the_tables_up_once() {
     }
     assert_eq!(
         sql(&url, "SELECT count(*) || ' ' || max(version) FROM hookward.schema").await,
-        "1 1"
+        "1 2"
     );
+}
+
+#[tokio::test]
+async fn tables_of_version_1_become_version_2_and_forget_nothing() {
+    let url = new_database().await;
+    let first = include_str!("../../../src/postgres/schema/1.sql");
+    let made = "CREATE SCHEMA hookward; CREATE TABLE hookward.schema (version integer, works_for integer); \
+                INSERT INTO hookward.schema VALUES (1, 1);";
+    connect(&url).await.batch_execute(&format!("{made} {first}")).await.unwrap();
+    let key = ClaimKey::of(&"shop".into(), &"1".into(), &"erp".into()).to_string();
+    let deliver = format!("SELECT hookward.settle('{key}', 7, 'd', 0, 0, 600000, '', 1000)");
+    sql(&url, &deliver).await;
+    // A connection of the earlier version, which goes on.
+    let earlier = connect(&url).await;
+    let claim = "SELECT count(stood) FROM hookward.claim(ARRAY[$1::text::uuid], ARRAY[NULL::uuid], \
+                 ARRAY[1000::bigint], ARRAY[1000::bigint], 1, false, 0, 1000)";
+    let claim = earlier.prepare(claim).await.unwrap();
+    let stands = earlier.query_one(&claim, &[&key]).await.unwrap().get::<_, i64>(0);
+    assert_eq!(stands, 1);
+    let known = Ask::event("1").one(&claims(&url).await).await;
+    assert_eq!(word(&known), "delivered, another body");
+    assert_eq!(sql(&url, "SELECT version FROM hookward.schema").await, "2");
+    assert_eq!(earlier.query_one(&claim, &[&key]).await.unwrap().get::<_, i64>(0), 1);
 }
 
 #[tokio::test]
