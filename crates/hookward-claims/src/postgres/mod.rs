@@ -12,12 +12,13 @@ mod pool;
 mod schema;
 mod server;
 mod session;
+mod transfer;
 mod upkeep;
 mod value;
 
 use super::{
-    ClaimStore, Counters, Fence, Health, Intent, Key, Settled, Standing, StoreError, Target,
-    Verdict,
+    Bookmark, ClaimStore, Counters, Fence, Health, Intent, Key, Known, KnownPage, Moved, Settled,
+    Standing, StoreError, Target, Verdict,
 };
 use async_trait::async_trait;
 use fault::{Fault, Remedy};
@@ -223,6 +224,14 @@ impl ClaimStore for PostgresStore {
 
     async fn entries(&self, within: Duration) -> Result<u64, StoreError> {
         self.asking.entries(within).await
+    }
+
+    async fn export(&self, from: &Bookmark, within: Duration) -> Result<KnownPage, StoreError> {
+        self.asking.export(from, within).await
+    }
+
+    async fn import(&self, known: &[Known], within: Duration) -> Result<Moved, StoreError> {
+        self.asking.import(known, within).await
     }
 
     async fn health(&self, within: Duration) -> Result<Health, StoreError> {

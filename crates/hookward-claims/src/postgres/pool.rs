@@ -227,6 +227,24 @@ impl Loan {
         };
         self.is_busy = true;
         let answer = session.ask(question, values).await;
+        self.judged(answer)
+    }
+
+    /// The same for a question that is not prepared.
+    pub(super) async fn run(
+        &mut self,
+        text: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Fault> {
+        let Some(session) = &self.session else {
+            return Err(Fault::new("does not serve: the connection is broken".to_owned()));
+        };
+        self.is_busy = true;
+        let answer = session.run(text, values).await;
+        self.judged(answer)
+    }
+
+    fn judged(&mut self, answer: Result<Vec<Row>, Fault>) -> Result<Vec<Row>, Fault> {
         self.is_busy = false;
         if answer.as_ref().is_err_and(|fault| fault.remedy == Remedy::Reconnect) {
             self.pool.clear(self.epoch);

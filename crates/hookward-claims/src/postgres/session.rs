@@ -68,6 +68,15 @@ impl Session {
         Ok(self.client.query(statement, values).await?)
     }
 
+    /// Asks what is asked so seldom that it is not worth a prepared statement.
+    pub(super) async fn run(
+        &self,
+        text: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Fault> {
+        Ok(self.client.query(text, values).await?)
+    }
+
     /// Whether it is known to be broken.
     pub(super) fn is_closed(&self) -> bool {
         self.client.is_closed()
