@@ -1,8 +1,10 @@
-//! `hookward dedupe` and `hookward health`: calls to the admin listener of a running process.
+//! `hookward dedupe` and `hookward health`: calls to the admin listener of a running process; `dedupe
+//! move` is in [`moving`].
 
 use super::client::{Client, no_answer, url};
 use super::configuration::{self, ConfigFile, reachable};
 use super::exit::{Exit, Stop};
+use super::moving::{self, MoveArguments};
 use super::print;
 use super::trust::{Authorities, Trust};
 use crate::config::{AdminSettings, Config, Part};
@@ -14,7 +16,7 @@ use std::time::Duration;
 /// How long the admin listener may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Shows or forgets what a running proxy knows of an event
+/// Shows, forgets or moves what is known of events
 #[derive(Debug, clap::Args)]
 pub struct DedupeArguments {
     #[command(subcommand)]
@@ -27,6 +29,9 @@ enum Action {
     Get(Event),
     /// Forgets the event, so that a re-send of it is forwarded; exit 1 if it is not known
     Forget(Event),
+    /// Copies what one store knows of events into another, with the time that is left to each;
+    /// it can be repeated
+    Move(MoveArguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -59,6 +64,7 @@ pub fn dedupe(arguments: &DedupeArguments) -> Result<Exit, Stop> {
     let (event, method) = match &arguments.action {
         Action::Get(event) => (event, http::Method::GET),
         Action::Forget(event) => (event, http::Method::DELETE),
+        Action::Move(arguments) => return moving::run(arguments),
     };
     let config = event.file.load(Part::Admin)?;
     configuration::source(&config, &event.source)?;

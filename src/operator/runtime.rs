@@ -177,10 +177,14 @@ async fn refresh_keys(runtime: Weak<Runtime>) {
     }
 }
 
-async fn open_store(
+/// Opens the store that is configured.
+///
+/// # Errors
+/// It is not there, or cannot be used.
+pub(crate) async fn open_store(
     settings: &DedupeSettings,
     clock: &Arc<dyn Clock>,
-) -> Result<Arc<dyn ClaimStore>, StartError> {
+) -> Result<Arc<dyn ClaimStore>, StoreError> {
     let clock = clock.clone();
     Ok(match &settings.store {
         StoreSettings::Memory => Arc::new(MemoryStore::new(settings.capacity, clock)),

@@ -13,6 +13,8 @@ pub enum Part<'a> {
     Source(&'a str),
     /// The admin listener: its token.
     Admin,
+    /// Where delivered ids are kept: the URL of the store.
+    Store,
     /// What stands in the file alone.
     File,
 }
@@ -28,6 +30,7 @@ impl Part<'_> {
                 )
             }
             Self::Admin => key.starts_with("admin."),
+            Self::Store => key.starts_with("dedupe."),
             Self::File => false,
         }
     }
@@ -47,6 +50,8 @@ mod tests {
             (Part::Source("shop"), "admin.token", false),
             (Part::Admin, "admin.token", true),
             (Part::Admin, "dedupe.url", false),
+            (Part::Store, "dedupe.url", true),
+            (Part::Store, "admin.token", false),
             (Part::File, "admin.token", false),
         ] {
             assert_eq!(part.needs(key), needed, "{part:?} {key}");

@@ -57,7 +57,8 @@ impl Asking {
         let rows = self.run(text, &[&after, &most], within).await?;
         let mut page = KnownPage::default();
         for row in &rows {
-            let read = if from.table == 0 { standing(row, &mut page) } else { alias(row, &mut page) };
+            let read =
+                if from.table == 0 { standing(row, &mut page) } else { alias(row, &mut page) };
             read.ok_or_else(|| self.unreadable())?;
         }
         let last = rows.last().filter(|_| rows.len() == PAGE);

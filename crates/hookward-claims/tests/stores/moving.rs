@@ -1,10 +1,10 @@
 //! What one store knows, copied into another: every store that outlives its process into every one.
 
 use crate::world::{Ask, Expect, Kind, TTL, WITHIN, World, word};
+use hookward_claims::Fence;
 use hookward_claims::{
     Copying, Ending, Hold, Intent, Key, Known, MemoryStore, Moved, Standing, Target, copy,
 };
-use hookward_claims::Fence;
 use hookward_time::{Clock, ManualClock, UnixMillis};
 use std::sync::Arc;
 use std::time::Duration;
