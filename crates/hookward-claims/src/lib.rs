@@ -114,7 +114,7 @@ pub use key::{Fence, Key};
 pub use memory::MemoryStore;
 pub use postgres::{PostgresStore, PostgresTls, postgres_url_fault, postgres_url_refuses_tls};
 pub use redis::{RedisStore, RedisTls};
-pub use transfer::{Bookmark, Copying, Known, KnownPage, Moved, copy};
+pub use transfer::{Bookmark, Copying, KnownFact, KnownPage, Moved, copy};
 pub use waiter::{Waited, Waiter};
 
 use async_trait::async_trait;
@@ -310,7 +310,7 @@ pub trait ClaimStore: Send + Sync {
     /// Takes over what another store knew, and says how much of it was new. What this store knows
     /// already stays as it is, but for an uncertain key that was delivered. A name, once taken, stays
     /// with its event.
-    async fn import(&self, _known: &[Known], _within: Duration) -> Result<Moved, StoreError> {
+    async fn import(&self, _known: &[KnownFact], _within: Duration) -> Result<Moved, StoreError> {
         let problem = "takes nothing over".to_owned();
         Err(StoreError { store: self.name(), problem })
     }

@@ -1,7 +1,9 @@
 //! What the stores of one process share: every call is answered by their [`Table`] at once.
 
 use super::table::{Recall, Table};
-use crate::{Bookmark, ClaimStore, Counters, Fence, Health, Intent, Key, Known, KnownPage, Moved};
+use crate::{
+    Bookmark, ClaimStore, Counters, Fence, Health, Intent, Key, KnownFact, KnownPage, Moved,
+};
 use crate::{Settled, Standing, StoreError, Target, Verdict, trial};
 use async_trait::async_trait;
 use std::time::Duration;
@@ -84,7 +86,7 @@ impl<S: LocalStore> ClaimStore for S {
         LocalStore::export(self, from)
     }
 
-    async fn import(&self, known: &[Known], _within: Duration) -> Result<Moved, StoreError> {
+    async fn import(&self, known: &[KnownFact], _within: Duration) -> Result<Moved, StoreError> {
         let mut new = Moved::default();
         for known in known {
             if self.table().adopt(known)? {

@@ -6,7 +6,7 @@
 
 use super::delivered::Delivery;
 use super::shards::Shards;
-use crate::{Fence, Intent, Key, Known, Settled, Standing, StoreError, Target, Verdict};
+use crate::{Fence, Intent, Key, KnownFact, Settled, Standing, StoreError, Target, Verdict};
 use hookward_time::{Clock, UnixMillis};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -168,9 +168,9 @@ impl<R: Recall> Table<R> {
     }
 
     /// Takes over what another store knew, unless as much is known here; whether it did.
-    pub(super) fn adopt(&self, known: &Known) -> Result<bool, StoreError> {
+    pub(super) fn adopt(&self, known: &KnownFact) -> Result<bool, StoreError> {
         match known {
-            Known::Alias { alias, to, left } => {
+            KnownFact::Alias { alias, to, left } => {
                 let _alias_is_ours = self.alias_locks.of(*alias).lock();
                 let is_new = self.recall.alias(*alias)?.is_none();
                 if is_new {
@@ -178,7 +178,7 @@ impl<R: Recall> Table<R> {
                 }
                 Ok(is_new)
             }
-            Known::Delivered { key, since, fingerprint, left } => {
+            KnownFact::Delivered { key, since, fingerprint, left } => {
                 let mut shard = self.shards.of(*key).lock();
                 let stands = self.standing(&shard, *key)?;
                 let is_new = matches!(stands, Standing::Absent | Standing::Uncertain { .. });
@@ -189,7 +189,7 @@ impl<R: Recall> Table<R> {
                 }
                 Ok(is_new)
             }
-            Known::Uncertain { key, since, left, note } => {
+            KnownFact::Uncertain { key, since, left, note } => {
                 let mut shard = self.shards.of(*key).lock();
                 let is_new = self.standing(&shard, *key)? == Standing::Absent;
                 if is_new {

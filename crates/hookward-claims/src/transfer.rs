@@ -9,7 +9,7 @@ pub(crate) const PAGE: usize = 1000;
 
 /// One thing that a store knows and that outlives the claim it came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Known {
+pub enum KnownFact {
     /// A destination accepted the event.
     Delivered {
         /// Of the event at the destination.
@@ -71,7 +71,7 @@ impl Bookmark {
 #[derive(Clone, Debug, Default)]
 pub struct KnownPage {
     /// What the store knows, in no order. Something can be in two pages.
-    pub known: Vec<Known>,
+    pub known: Vec<KnownFact>,
     /// Claims in flight that were passed over: how they will end is not known.
     pub in_flight: u64,
     /// Where to go on; `None` if there is no more.
@@ -90,11 +90,11 @@ pub struct Moved {
 }
 
 impl Moved {
-    pub(crate) fn count(&mut self, known: &Known) {
+    pub(crate) fn count(&mut self, known: &KnownFact) {
         match known {
-            Known::Delivered { .. } => self.delivered += 1,
-            Known::Uncertain { .. } => self.uncertain += 1,
-            Known::Alias { .. } => self.aliases += 1,
+            KnownFact::Delivered { .. } => self.delivered += 1,
+            KnownFact::Uncertain { .. } => self.uncertain += 1,
+            KnownFact::Alias { .. } => self.aliases += 1,
         }
     }
 

@@ -3,7 +3,7 @@
 use super::record::Record;
 use crate::delivered::Delivery;
 use crate::transfer::PAGE;
-use crate::{Bookmark, Key, Known, KnownPage};
+use crate::{Bookmark, Key, KnownFact, KnownPage};
 use hookward_time::UnixMillis;
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 use redb::{Table, TableDefinition, TableError, Value, WriteTransaction};
@@ -177,15 +177,15 @@ impl IdFile {
         match from.table {
             0 => self.page(from, DELIVERED, |key, (since, fingerprint, until)| {
                 let (since, left) = (UnixMillis(since), left(until, now)?);
-                Some(Known::Delivered { key, since, fingerprint, left })
+                Some(KnownFact::Delivered { key, since, fingerprint, left })
             }),
             1 => self.page(from, UNCERTAIN, |key, (since, until)| {
                 let (since, left) = (UnixMillis(since), left(until, now)?);
-                Some(Known::Uncertain { key, since, left, note: String::new() })
+                Some(KnownFact::Uncertain { key, since, left, note: String::new() })
             }),
             2 => self.page(from, LINKS, |alias, (to, until)| {
                 let (to, left) = (Key::from_bytes(to), left(until, now)?);
-                Some(Known::Alias { alias, to, left })
+                Some(KnownFact::Alias { alias, to, left })
             }),
             _ => Ok(KnownPage::default()),
         }
@@ -195,7 +195,7 @@ impl IdFile {
         &self,
         from: &Bookmark,
         table: TableDefinition<'_, Id, V>,
-        known: impl Fn(Key, V) -> Option<Known>,
+        known: impl Fn(Key, V) -> Option<KnownFact>,
     ) -> Result<KnownPage, redb::Error> {
         let table = self.database.begin_read()?.open_table(table)?;
         let start = if from.at.is_empty() { Unbounded } else { Excluded(*from.key().as_bytes()) };

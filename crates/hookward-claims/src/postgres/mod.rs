@@ -17,8 +17,8 @@ mod upkeep;
 mod value;
 
 use super::{
-    Bookmark, ClaimStore, Counters, Fence, Health, Intent, Key, Known, KnownPage, Moved, Settled,
-    Standing, StoreError, Target, Verdict,
+    Bookmark, ClaimStore, Counters, Fence, Health, Intent, Key, KnownFact, KnownPage, Moved,
+    Settled, Standing, StoreError, Target, Verdict,
 };
 use async_trait::async_trait;
 use fault::{Fault, Remedy};
@@ -230,7 +230,7 @@ impl ClaimStore for PostgresStore {
         self.asking.export(from, within).await
     }
 
-    async fn import(&self, known: &[Known], within: Duration) -> Result<Moved, StoreError> {
+    async fn import(&self, known: &[KnownFact], within: Duration) -> Result<Moved, StoreError> {
         self.asking.import(known, within).await
     }
 

@@ -5,7 +5,7 @@ use super::session::Question;
 use super::value::{DELIVERED, Id, UNCERTAIN, millis, short};
 use super::{Asking, MOST_ATTEMPTS};
 use crate::StoreError;
-use crate::transfer::{Bookmark, Known, KnownPage, Moved, PAGE};
+use crate::transfer::{Bookmark, KnownFact, KnownPage, Moved, PAGE};
 use hookward_time::UnixMillis;
 use std::time::Duration;
 use tokio_postgres::Row;
@@ -69,26 +69,26 @@ impl Asking {
 
     pub(super) async fn import(
         &self,
-        known: &[Known],
+        known: &[KnownFact],
         within: Duration,
     ) -> Result<Moved, StoreError> {
         let mut standings = Standings::default();
         let mut aliases = (Vec::new(), Vec::new(), Vec::new());
         for known in known {
-            let (Known::Delivered { left, .. }
-            | Known::Uncertain { left, .. }
-            | Known::Alias { left, .. }) = known;
+            let (KnownFact::Delivered { left, .. }
+            | KnownFact::Uncertain { left, .. }
+            | KnownFact::Alias { left, .. }) = known;
             let left = millis(*left);
             self.longest.note(left.unsigned_abs());
             match known {
-                Known::Delivered { key, since, fingerprint, .. } => {
+                KnownFact::Delivered { key, since, fingerprint, .. } => {
                     let body = fingerprint.cast_signed();
                     standings.push(Id(*key), DELIVERED, *since, body, left, String::new());
                 }
-                Known::Uncertain { key, since, note, .. } => {
+                KnownFact::Uncertain { key, since, note, .. } => {
                     standings.push(Id(*key), UNCERTAIN, *since, 0, left, short(note));
                 }
-                Known::Alias { alias, to, .. } => {
+                KnownFact::Alias { alias, to, .. } => {
                     aliases.0.push(Id(*alias));
                     aliases.1.push(Id(*to));
                     aliases.2.push(left);
@@ -175,10 +175,10 @@ fn standing(row: &Row, page: &mut KnownPage) -> Option<()> {
     let Ok(left) = u64::try_from(row.try_get::<_, i64>(4).ok()?) else { return Some(()) };
     let left = Duration::from_millis(left);
     match kind {
-        DELIVERED => page.known.push(Known::Delivered { key, since, fingerprint, left }),
+        DELIVERED => page.known.push(KnownFact::Delivered { key, since, fingerprint, left }),
         UNCERTAIN => {
             let note = row.try_get(5).ok()?;
-            page.known.push(Known::Uncertain { key, since, left, note });
+            page.known.push(KnownFact::Uncertain { key, since, left, note });
         }
         IN_FLIGHT => page.in_flight += 1,
         _ => {}
@@ -192,6 +192,6 @@ const IN_FLIGHT: i8 = b'f'.cast_signed();
 fn alias(row: &Row, page: &mut KnownPage) -> Option<()> {
     let (Id(alias), Id(to)) = (row.try_get(0).ok()?, row.try_get(1).ok()?);
     let left = u64::try_from(row.try_get::<_, i64>(2).ok()?).ok()?;
-    page.known.push(Known::Alias { alias, to, left: Duration::from_millis(left) });
+    page.known.push(KnownFact::Alias { alias, to, left: Duration::from_millis(left) });
     Some(())
 }

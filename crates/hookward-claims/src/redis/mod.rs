@@ -14,8 +14,8 @@ mod server;
 mod transfer;
 
 use super::{
-    Bookmark, ClaimStore, Counters, Fence, Health, Intent, Key, Known, KnownPage, Moved, Settled,
-    Standing, StoreError, Target, Verdict, trial,
+    Bookmark, ClaimStore, Counters, Fence, Health, Intent, Key, KnownFact, KnownPage, Moved,
+    Settled, Standing, StoreError, Target, Verdict, trial,
 };
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{
@@ -285,7 +285,7 @@ impl ClaimStore for RedisStore {
         self.export_page(from, within).await
     }
 
-    async fn import(&self, known: &[Known], within: Duration) -> Result<Moved, StoreError> {
+    async fn import(&self, known: &[KnownFact], within: Duration) -> Result<Moved, StoreError> {
         self.import_all(known, within).await
     }
 

@@ -1,7 +1,7 @@
 //! What a server knows, for another store, and the other way.
 
 use super::{ALIAS, Call, EVENT, RedisStore, count, millis, reply, short};
-use crate::transfer::{Bookmark, Known, KnownPage, Moved};
+use crate::transfer::{Bookmark, KnownFact, KnownPage, Moved};
 use crate::{Key, Standing, StoreError};
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ impl RedisStore {
             if is_events {
                 self.know(&mut page, key, value, left)?;
             } else if let Some(to) = value.strip_prefix(&self.start(0)).and_then(self::key) {
-                page.known.push(Known::Alias { alias: key, to, left });
+                page.known.push(KnownFact::Alias { alias: key, to, left });
             }
         }
         page.next = match (next.as_str(), is_events) {
@@ -58,10 +58,10 @@ impl RedisStore {
             Some(Standing::Delivered { since, fingerprint }) => {
                 // The last instant is included.
                 let left = left.saturating_sub(Duration::from_millis(1));
-                page.known.push(Known::Delivered { key, since, fingerprint, left });
+                page.known.push(KnownFact::Delivered { key, since, fingerprint, left });
             }
             Some(Standing::Uncertain { since, left, note }) => {
-                page.known.push(Known::Uncertain { key, since, left, note });
+                page.known.push(KnownFact::Uncertain { key, since, left, note });
             }
             Some(Standing::InFlight { .. }) => page.in_flight += 1,
             Some(_) => {}
@@ -75,7 +75,7 @@ impl RedisStore {
 
     pub(super) async fn import_all(
         &self,
-        known: &[Known],
+        known: &[KnownFact],
         within: Duration,
     ) -> Result<Moved, StoreError> {
         let mut new = Moved::default();
@@ -99,16 +99,18 @@ impl RedisStore {
     }
 
     /// The name, the value, and how long it is kept.
-    fn written(&self, known: &Known) -> (String, String, Duration) {
+    fn written(&self, known: &KnownFact) -> (String, String, Duration) {
         match known {
-            Known::Delivered { key, since, fingerprint, left } => {
+            KnownFact::Delivered { key, since, fingerprint, left } => {
                 let keep = left.saturating_add(Duration::from_millis(1));
                 (self.name(*key), format!("d {} {fingerprint}", since.0), keep)
             }
-            Known::Uncertain { key, since, left, note } => {
+            KnownFact::Uncertain { key, since, left, note } => {
                 (self.name(*key), format!("u {} {}", since.0, short(note)), *left)
             }
-            Known::Alias { alias, to, left } => (self.alias_name(*alias), self.name(*to), *left),
+            KnownFact::Alias { alias, to, left } => {
+                (self.alias_name(*alias), self.name(*to), *left)
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::world::{Ask, Expect, Kind, TTL, WITHIN, World, word};
 use hookward_claims::Fence;
 use hookward_claims::{
-    Copying, Ending, Hold, Intent, Key, Known, MemoryStore, Moved, Standing, Target, copy,
+    Copying, Ending, Hold, Intent, Key, KnownFact, MemoryStore, Moved, Standing, Target, copy,
 };
 use hookward_time::{Clock, ManualClock, UnixMillis};
 use std::sync::Arc;
@@ -95,13 +95,13 @@ async fn more_than_one_page_is_copied_whole() {
     for kind in [Kind::Disk, Kind::Redis, Kind::Postgres] {
         let (from, to) = (World::new(kind).await, World::new(Kind::Memory).await);
         let key = |number: u32| Key::of(&"shop".into(), &number.to_string().into(), &"erp".into());
-        let known: Vec<Known> = (0..2500)
+        let known: Vec<KnownFact> = (0..2500)
             .flat_map(|number| {
                 let (key, since, left) = (key(number), UnixMillis(i64::from(number)), TTL);
                 let alias = Key::of_alias(&"shop".into(), &number.to_string(), &"erp".into());
                 [
-                    Known::Delivered { key, since, fingerprint: number.into(), left },
-                    Known::Alias { alias, to: key, left },
+                    KnownFact::Delivered { key, since, fingerprint: number.into(), left },
+                    KnownFact::Alias { alias, to: key, left },
                 ]
             })
             .collect();
