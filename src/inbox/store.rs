@@ -5,6 +5,7 @@ use crate::delivery::proof::Proven;
 use crate::delivery::route::{Delivery, OnDead};
 use crate::telemetry::metrics::Metrics;
 use bytes::Bytes;
+use hookward_claims::Key;
 use hookward_inbox::{
     Accept, AcceptError, Accepted, ChangeError, Filter, LaneHold, Listed, Outcome, Page, Policy,
     State, Stats, Stored, Target,
@@ -73,13 +74,18 @@ impl Inbox {
     pub async fn accept(&self, event: &Proven, what: Incoming) -> Result<Accepted, AcceptError> {
         let began = self.clock.monotonic();
         let source = event.source().as_str();
+        let alias = what.head.alias.clone();
         let accept = Accept {
             source: source.to_owned(),
             id: event.event().id.as_str().to_owned(),
             kind: event.event().kind.clone(),
             fingerprint: what.fingerprint,
             ttl: what.ttl,
-            keys: Vec::new(),
+            keys: alias
+                .as_deref()
+                .map(|alias| alias_key(event.source(), alias))
+                .into_iter()
+                .collect(),
             order_key: what.order_key,
             on_dead: match what.on_dead {
                 OnDead::Skip => hookward_inbox::OnDead::Skip,
@@ -126,10 +132,18 @@ impl Inbox {
     /// What it has of an event for a destination, unless that is dead.
     #[must_use]
     pub fn stands(&self, source: &SourceName, id: &EventId, to: &UpstreamName) -> Option<Standing> {
-        let listed = self.engine.find(source.as_str(), id.as_str(), to.as_str())?;
-        let since = UnixMillis(i64::try_from(listed.accepted_at).unwrap_or(i64::MAX));
-        let standing = Standing { since, fingerprint: listed.fingerprint };
-        (listed.state != State::Dead).then_some(standing)
+        standing(&self.engine.find(source.as_str(), id.as_str(), to.as_str())?)
+    }
+
+    /// The same of whatever event came with this other name, unless that is dead.
+    #[must_use]
+    pub fn stands_by_alias(
+        &self,
+        source: &SourceName,
+        alias: &str,
+        to: &UpstreamName,
+    ) -> Option<Standing> {
+        standing(&self.engine.find_by_key(&alias_key(source, alias), to.as_str())?)
     }
 
     /// The word for how an event stands for a destination, and since when it is there.
@@ -219,16 +233,29 @@ impl Inbox {
     ///
     /// # Errors
     /// If the change is not durable.
-    pub async fn replay(&self, seqs: Vec<u64>, as_new: bool) -> Result<usize, ChangeError> {
-        self.engine.replay(seqs, as_new).await
+    pub async fn replay(
+        &self,
+        seqs: Vec<u64>,
+        as_new: bool,
+        by: &str,
+    ) -> Result<usize, ChangeError> {
+        self.engine.replay(seqs, as_new, by).await
     }
 
     /// Never sends these entries again. Gives how many were changed.
     ///
     /// # Errors
     /// If the change is not durable.
-    pub async fn discard(&self, seqs: Vec<u64>) -> Result<usize, ChangeError> {
-        self.engine.discard(seqs).await
+    pub async fn discard(&self, seqs: Vec<u64>, by: &str) -> Result<usize, ChangeError> {
+        self.engine.discard(seqs, by).await
+    }
+
+    /// Moves entries that wait to another destination. Gives how many were moved.
+    ///
+    /// # Errors
+    /// If the change is not durable.
+    pub async fn move_to(&self, seqs: Vec<u64>, to: &str, by: &str) -> Result<usize, ChangeError> {
+        self.engine.move_to(seqs, to, by).await
     }
 
     /// Erases an event at all destinations. Gives how many entries there were.
@@ -265,6 +292,17 @@ impl Inbox {
     pub fn close(&self) {
         self.engine.close();
     }
+}
+
+fn standing(listed: &Listed) -> Option<Standing> {
+    let since = UnixMillis(i64::try_from(listed.accepted_at).unwrap_or(i64::MAX));
+    let standing = Standing { since, fingerprint: listed.fingerprint };
+    (listed.state != State::Dead).then_some(standing)
+}
+
+/// What the inbox knows another name of an event by, at whatever destination.
+fn alias_key(source: &SourceName, alias: &str) -> [u8; 16] {
+    *Key::of_alias(source, alias, &UpstreamName::from("")).as_bytes()
 }
 
 impl fmt::Debug for Inbox {

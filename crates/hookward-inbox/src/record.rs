@@ -5,6 +5,7 @@
 
 use crate::clock::Millis;
 use crate::codec::{Reader, Writer};
+use crate::deeds::{self, Deed};
 use crate::tries::{Outcome, Try};
 
 /// Where a frame begins.
@@ -40,6 +41,8 @@ pub(crate) struct Progress {
     pub(crate) as_new: u16,
     /// The latest ones, oldest first.
     pub(crate) tries: Vec<Try>,
+    /// What people did with it, oldest first.
+    pub(crate) deeds: Vec<Deed>,
 }
 
 /// One destination of an event.
@@ -137,6 +140,9 @@ const ATTEMPT: u8 = 3;
 const GONE: u8 = 4;
 const SCRUBBED: u8 = 5;
 const PAUSES: u8 = 6;
+
+/// Set in the number of tries, of which there are few, where deeds follow them.
+const HAS_DEEDS: u8 = 0x80;
 
 impl Note {
     pub(crate) fn kind(&self) -> u8 {
@@ -328,11 +334,15 @@ impl Progress {
         to.u64(self.budget_from);
         to.u16(self.replays);
         to.u16(self.as_new);
-        to.u8(u8::try_from(self.tries.len()).unwrap_or(u8::MAX));
+        let has_deeds = if self.deeds.is_empty() { 0 } else { HAS_DEEDS };
+        to.u8(u8::try_from(self.tries.len()).unwrap_or(0) | has_deeds);
         for tried in &self.tries {
             to.u64(tried.at);
             to.u16(tried.outcome.to_code());
             to.u32(tried.ms);
+        }
+        if has_deeds != 0 {
+            deeds::encode(&self.deeds, to);
         }
     }
 
@@ -345,13 +355,18 @@ impl Progress {
             replays: from.u16()?,
             as_new: from.u16()?,
             tries: Vec::new(),
+            deeds: Vec::new(),
         };
-        for _ in 0..from.u8()? {
+        let count = from.u8()?;
+        for _ in 0..count & !HAS_DEEDS {
             progress.tries.push(Try {
                 at: from.u64()?,
                 outcome: Outcome::from_code(from.u16()?),
                 ms: from.u32()?,
             });
+        }
+        if count & HAS_DEEDS != 0 {
+            progress.deeds = deeds::decode(from)?;
         }
         Some(progress)
     }

@@ -185,7 +185,7 @@ impl Asked<'_> {
         }
         let (inbox, as_new) = (Arc::clone(&self.inbox), selection.as_new);
         let changed = to_its_end(async move {
-            if is_replay { inbox.replay(seqs, as_new).await } else { inbox.discard(seqs).await }
+            if is_replay { inbox.replay(seqs, as_new, "").await } else { inbox.discard(seqs, "").await }
         });
         let changed = match changed.await {
             Ok(changed) => changed,
