@@ -55,11 +55,6 @@ pub(super) fn judge<'a>(
                             `hookward explain` before relying on it";
                 table.note(Severity::Warning, "preset", what, None);
             }
-            if source.sender.replay_guard && source.uses_inbox() {
-                let what = "does not know the signature of an event that waits in the inbox: a \
-                            captured copy under another id is taken for another event";
-                table.note(Severity::Warning, "replay_guard", what, None);
-            }
             if source.mode == Mode::Shadow && source.routes.iter().any(Route::uses_inbox) {
                 let what = "nothing is stored: routes with `delivery` spill or queued work as sync";
                 table.note(Severity::Warning, "mode", what, None);

@@ -2,6 +2,7 @@
 
 mod configuration;
 mod credentials;
+mod guard;
 mod order;
 mod people;
 mod queued;
