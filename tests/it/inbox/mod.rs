@@ -1,5 +1,6 @@
 //! Events that wait: `delivery = "spill"` and `"queued"`.
 
+mod attestation;
 mod configuration;
 mod credentials;
 mod guard;
