@@ -73,7 +73,7 @@ pub fn dedupe(arguments: &DedupeArguments) -> Result<Exit, Stop> {
     let path = format!("/dedupe/{}/{}", segment(&event.source), segment(&event.id));
     let url = url_of(&admin, &path)?;
     let client = Client::new(Trust::Web, PATIENCE);
-    let (status, text) = call(&client, &method, &url, admin.token.as_ref(), None)
+    let (status, text) = call(&client, &method, &url, admin.own_token(), None)
         .map_err(|fault| no_answer(&url, &fault))?;
     match status {
         200..300 if method == http::Method::GET => {
@@ -95,10 +95,11 @@ pub fn dedupe(arguments: &DedupeArguments) -> Result<Exit, Stop> {
 /// The end of a command to which the listener said neither yes nor that it does not know.
 pub(super) fn refused(status: u16, why: &str) -> Stop {
     match status {
-        401 | 403 => Stop::new(
+        401 => Stop::new(
             Exit::Usage,
             format!("the admin listener refuses: {why}; [admin].token here has to be the proxy's"),
         ),
+        403 => Stop::new(Exit::Usage, format!("the admin listener refuses: {why}")),
         409 => Stop::new(Exit::No, why),
         503 => Stop::new(Exit::CannotServe, format!("the store does not answer: {why}")),
         _ => Stop::new(Exit::CannotServe, format!("the admin listener answered {status}: {why}")),
@@ -172,7 +173,7 @@ pub(super) fn ask(
     let url = url_of(admin, path)?;
     let client = Client::new(Trust::Web, PATIENCE);
     let mut request = http::Request::builder().method(method).uri(&url);
-    if let Some(token) = admin.token.as_ref() {
+    if let Some(token) = admin.own_token() {
         request = request.header(http::header::AUTHORIZATION, bearer(token));
     }
     let request = request.body(()).map_err(|fault| Stop::new(Exit::Usage, fault.to_string()))?;

@@ -11,7 +11,9 @@ mod status;
 
 pub use reload::Origin;
 
-use crate::config::{CertificateEnd, Config, DedupeSettings, StoreSettings, UpstreamTls};
+use crate::config::{
+    AdminToken, CertificateEnd, Config, DedupeSettings, StoreSettings, UpstreamTls,
+};
 use crate::delivery::answer::{Answer, End};
 use crate::delivery::gate::{Gate, Snapshot};
 use crate::delivery::lifecycle;
@@ -22,14 +24,13 @@ use crate::outcome::Refusal;
 use crate::request::{BodySource, RequestHead};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{UpstreamFault, Upstreams};
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use hookward_claims::{
     ClaimStore, Claims, DiskStore, MemoryStore, PostgresStore, PostgresTls, RedisStore, RedisTls,
     StoreError,
 };
 use hookward_inbox::OpenError;
-use hookward_secret::Secret;
 use hookward_time::Clock;
 use parking_lot::Mutex;
 use reload::Fixed;
@@ -79,7 +80,7 @@ pub struct Runtime {
     certificates: ArcSwap<Vec<CertificateEnd>>,
     gauges: Gauges,
     /// What the admin listener asks for.
-    token: ArcSwapOption<Secret>,
+    tokens: ArcSwap<Vec<AdminToken>>,
     /// One reload at a time, from the reading of the file on: the last one asked for is the one
     /// that stands.
     reloading: tokio::sync::Mutex<()>,
@@ -112,7 +113,7 @@ impl Runtime {
         let fixed = Fixed::of(&config);
         let certificates = config.certificate_ends();
         let gauges = Gauges::of(&metrics);
-        let token = config.admin.token.clone().map(Arc::new);
+        let tokens = ArcSwap::from_pointee(config.admin.tokens.clone());
         let inbox = match &config.inbox {
             Some(settings) if inboxes::is_wanted(settings) => {
                 Some(inboxes::open(&config, settings, &metrics, &clock)?)
@@ -133,7 +134,7 @@ impl Runtime {
             pending: ArcSwap::default(),
             certificates: ArcSwap::from_pointee(certificates),
             gauges,
-            token: ArcSwapOption::new(token),
+            tokens,
             reloading: tokio::sync::Mutex::default(),
             scraping: Mutex::default(),
         });

@@ -1,7 +1,7 @@
 //! A reload: all of a new configuration or nothing of it.
 //!
 //! Everything that can fail is tried before anything is changed. What then changes is one snapshot,
-//! the listener's limits and certificate, the log's level and format and the admin token; what
+//! the listener's limits and certificate, the log's level and format and the admin tokens; what
 //! needs a restart is said.
 
 use super::{Runtime, changes, inboxes};
@@ -62,7 +62,7 @@ impl Fixed {
             ("server.listen", self.listen != new.listen),
             ("server.threads", self.threads != new.threads),
             ("server.tls (on or off)", self.tls != new.tls),
-            ("admin.listen (and admin.token)", !self.same_admin_listener(new)),
+            ("admin.listen (and its tokens)", !self.same_admin_listener(new)),
             ("dedupe store", self.store != new.store),
             // Another store brings another inbox.
             ("inbox", self.store == new.store && self.inbox != new.inbox),
@@ -217,7 +217,7 @@ impl Runtime {
         notes.extend(origin.log.apply(&config.log).err());
         // A token that was left out for a listener on loopback must not open one that is not.
         if self.fixed.same_admin_listener(&new) {
-            self.token.store(config.admin.token.clone().map(Arc::new));
+            self.tokens.store(Arc::new(config.admin.tokens.clone()));
         }
         self.certificates.store(Arc::new(config.certificate_ends()));
         upstreams.start();

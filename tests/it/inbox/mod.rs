@@ -4,6 +4,7 @@ mod attestation;
 mod configuration;
 mod credentials;
 mod guard;
+mod moving;
 mod order;
 mod people;
 mod queued;
