@@ -5,7 +5,7 @@ use super::exit::{Exit, Stop};
 use super::print;
 use crate::config::{DedupeSettings, Part, StoreSettings};
 use crate::operator::runtime::open_store;
-use hookward_claims::{Copying, DiskStore, Moved, StoreError, copy};
+use hookward_claims::{Copying, DiskStore, StoreError, copy};
 use hookward_secret::Secret;
 use hookward_time::{Clock, SystemClock};
 use std::fmt::Write as _;
@@ -112,19 +112,14 @@ fn same_text(one: &Secret, other: &Secret) -> bool {
 fn report(copied: &Copying) -> String {
     let Copying { found, new, in_flight } = copied;
     let mut text = String::new();
-    let lines: [(&str, fn(&Moved) -> u64); 3] = [
-        ("delivered ids", |moved| moved.delivered),
-        ("uncertain ids", |moved| moved.uncertain),
-        ("other names of events", |moved| moved.aliases),
-    ];
-    for (what, of) in lines {
-        let (found, new) = (of(found), of(new));
+    for (what, found, new) in [
+        ("delivered ids", found.delivered, new.delivered),
+        ("uncertain ids", found.uncertain, new.uncertain),
+        ("other names of events", found.aliases, new.aliases),
+    ] {
+        let known = found.saturating_sub(new);
         // Writing to a String does not fail.
-        _ = writeln!(
-            text,
-            "{what}: {found} found, {new} moved, {} known there",
-            found.saturating_sub(new)
-        );
+        _ = writeln!(text, "{what}: {found} found, {new} moved, {known} known there");
     }
     if *in_flight > 0 {
         _ = writeln!(
@@ -139,6 +134,7 @@ fn report(copied: &Copying) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hookward_claims::Moved;
 
     #[test]
     fn a_report_says_what_was_new_and_what_was_left_out() {

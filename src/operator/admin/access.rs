@@ -26,15 +26,15 @@ pub struct Caller {
 /// The refusal of a request that may not be answered: without a bearer token, or with one that
 /// may not do that; or, where there is none because the listener is on a loopback address, by a name
 /// that is not this machine's.
-pub(super) fn admit(tokens: &[AdminToken], head: &RequestHead) -> Result<Caller, Reply> {
+pub(super) fn admit(tokens: &[AdminToken], head: &RequestHead) -> Result<Caller, Box<Reply>> {
     let client = head.client;
     if tokens.is_empty() {
         if !is_local_name(&head.host) {
-            return Err(fault(403, "use the address of this listener, or localhost, as the host"));
+            return Err(refused("use the address of this listener, or localhost, as the host"));
         }
         // A browser that names another page than ours is doing its bidding.
         if !comes_from_here(head) {
-            return Err(fault(403, "another page in a browser may not use this listener"));
+            return Err(refused("another page in a browser may not use this listener"));
         }
         return Ok(Caller { client, token: None, is_read_only: false });
     }
@@ -45,12 +45,17 @@ pub(super) fn admit(tokens: &[AdminToken], head: &RequestHead) -> Result<Caller,
             presented = Some(token);
         }
     }
-    let AdminToken { name, is_read_only, .. } = presented.ok_or_else(unauthorized)?;
+    let AdminToken { name, is_read_only, .. } =
+        presented.ok_or_else(|| Box::new(unauthorized()))?;
     if *is_read_only && ![Method::GET, Method::HEAD].contains(&head.method) {
         let title = format!("the token `{name}` may only read: it cannot change anything");
-        return Err(fault(403, &title));
+        return Err(refused(&title));
     }
     Ok(Caller { client, token: Some(name.clone()), is_read_only: *is_read_only })
+}
+
+fn refused(title: &str) -> Box<Reply> {
+    Box::new(fault(403, title))
 }
 
 /// Whether no page asks, or the one that this listener serves.

@@ -222,7 +222,7 @@ impl Admin {
                 }
                 let caller = match access::admit(&self.backend.tokens(), head) {
                     Ok(caller) => caller,
-                    Err(refused) => return refused,
+                    Err(refused) => return *refused,
                 };
                 if let Some(answered) = inbox::answer(&self.backend, head, &caller, body).await {
                     return answered;

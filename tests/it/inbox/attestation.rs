@@ -1,5 +1,5 @@
 //! The receivers of `docs/inbox.md`, which verify Hookward's signature with the official libraries of
-//! Standard Webhooks, as PyPI and npm have them.
+//! Standard Webhooks, as `PyPI` and npm have them.
 //!
 //! `scripts/setup test` brings the libraries. Where it could not, the tests say why, past the capture
 //! of their output; where it was not run, they fail.

@@ -17,7 +17,7 @@ fn to(name: &str, erp: &Upstream, folder: &Path) -> Setup {
 }
 
 fn events(proxy: &Proxy, query: &str) -> Vec<Value> {
-    let listed = get(proxy.admin, &format!("/inbox?{query}")).text().to_owned();
+    let listed = get(proxy.admin, &format!("/inbox?{query}")).text();
     let listed: Value = serde_json::from_str(&listed).unwrap();
     listed["events"].as_array().unwrap().clone()
 }

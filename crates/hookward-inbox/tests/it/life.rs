@@ -3,7 +3,7 @@
 use crate::support::{
     START, World, accept, all, deliver_due, end, event, run, seq, take, take_one,
 };
-use hookward_inbox::{Accept, Live, Outcome, Policy, State, Stored, Target, Tried};
+use hookward_inbox::{Accept, Filter, Inbox, Live, Outcome, Policy, State, Stored, Target, Tried};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 

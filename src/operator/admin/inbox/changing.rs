@@ -55,7 +55,7 @@ impl Asked<'_> {
         };
         let to = match self.destination(verb, &selection) {
             Ok(to) => to.to_owned(),
-            Err(refused) => return refused,
+            Err(refused) => return *refused,
         };
         let mut seqs = match self.select(verb, &selection).await {
             Ok(seqs) => seqs,
@@ -114,17 +114,19 @@ impl Asked<'_> {
     }
 
     /// Where events are moved to; empty where none are.
-    fn destination<'s>(&self, verb: Verb, selection: &'s Selection) -> Result<&'s str, Reply> {
+    fn destination<'s>(&self, verb: Verb, selection: &'s Selection) -> Result<&'s str, Box<Reply>> {
         match (verb, selection.to.as_deref()) {
             (Verb::Move, Some(to)) => {
                 let stats = self.inbox.stats();
                 let known = stats.destinations.iter().any(|one| one.is_configured && one.to == to);
                 known.then_some(to).ok_or_else(|| {
-                    fault(404, &format!("there is no upstream called {}", printable(to)))
+                    Box::new(fault(404, &format!("there is no upstream called {}", printable(to))))
                 })
             }
-            (Verb::Move, None) => Err(fault(400, "state to: the upstream that gets the events")),
-            (_, Some(_)) => Err(fault(400, "to is for a move")),
+            (Verb::Move, None) => {
+                Err(Box::new(fault(400, "state to: the upstream that gets the events")))
+            }
+            (_, Some(_)) => Err(Box::new(fault(400, "to is for a move"))),
             (_, None) => Ok(""),
         }
     }
