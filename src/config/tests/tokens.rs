@@ -12,8 +12,13 @@ fn secrets() -> TestSecrets {
     TestSecrets::default().with("A", A).with("ALIKE", A).with("B", B)
 }
 
+/// A source, since a file without one is of no use.
+const SOURCE: &str = "[sources.shop]\npath = \"/shop\"\npreset = \"opentiendas\"\n\
+    secrets = [{ env = \"A\" }]\nroutes = []\n";
+
 fn admin(keys: &str) -> AdminSettings {
-    load_with(&format!("[admin]\n{keys}"), &secrets()).expect("no errors").0.admin
+    let text = format!("[admin]\n{keys}\n{SOURCE}");
+    load_with(&text, &secrets()).expect("no errors").0.admin
 }
 
 #[test]
