@@ -5,7 +5,7 @@ CARGO ?= cargo
 # The lock file is part of what is tested.
 LOCKED := --locked
 
-.PHONY: run test fmt lint doc bench bench-load fuzz soak flood audit sbom deb package-test image setup clean
+.PHONY: run test fmt lint doc bench bench-load fuzz soak flood weekend audit sbom deb package-test image setup clean
 
 ## Build and run the demo: a proxy, two receivers, a dozen deliveries and what became of them.
 run:
@@ -69,6 +69,13 @@ soak:
 flood:
 	$(CARGO) build $(LOCKED) --release
 	$(CARGO) run $(LOCKED) --release --example flood -- target/release/hookward
+
+## What the inbox costs: an acceptance beside a flush, a healthy `spill` route beside a `sync` one, and 50,000
+## events in ten seconds against a closed port, which is opened then. docs/inbox.md has the figures.
+WEEKEND_EVENTS ?= 50000
+weekend:
+	$(CARGO) build $(LOCKED) --profile bench-load --bin hookward --example weekend
+	target/bench-load/examples/weekend target/bench-load/hookward $(WEEKEND_EVENTS)
 
 ## Advisories, licences, sources and duplicates of all dependencies. Apart from `test`, because the
 ## advisory database is on a host that not every machine reaches.

@@ -1,8 +1,10 @@
-//! `hookward dedupe` and `hookward health`: calls to the admin listener of a running process.
+//! `hookward dedupe` and `hookward health`: calls to the admin listener of a running process; `dedupe
+//! move` is in [`moving`].
 
 use super::client::{Client, no_answer, url};
 use super::configuration::{self, ConfigFile, reachable};
 use super::exit::{CommandStop, Exit};
+use super::moving::{self, MoveArguments};
 use super::print;
 use super::trust::{Authorities, Trust};
 use crate::config::{AdminSettings, Config, ConfigPart};
@@ -14,7 +16,7 @@ use std::time::Duration;
 /// How long the admin listener may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Shows or forgets what a running proxy knows of an event
+/// Shows, forgets or moves what is known of events
 #[derive(Debug, clap::Args)]
 pub struct DedupeArguments {
     #[command(subcommand)]
@@ -27,6 +29,9 @@ enum DedupeAction {
     Get(EventArguments),
     /// Forgets the event, so that a re-send of it is forwarded; exit 1 if it is not known
     Forget(EventArguments),
+    /// Copies what one store knows of events into another, with the time that is left to each;
+    /// it can be repeated
+    Move(MoveArguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -59,6 +64,7 @@ pub fn dedupe(arguments: &DedupeArguments) -> Result<Exit, CommandStop> {
     let (event, method) = match &arguments.action {
         DedupeAction::Get(event) => (event, http::Method::GET),
         DedupeAction::Forget(event) => (event, http::Method::DELETE),
+        DedupeAction::Move(arguments) => return moving::run(arguments),
     };
     let config = event.file.load(ConfigPart::Admin)?;
     configuration::source(&config, &event.source)?;
@@ -67,7 +73,7 @@ pub fn dedupe(arguments: &DedupeArguments) -> Result<Exit, CommandStop> {
     let path = format!("/dedupe/{}/{}", segment(&event.source), segment(&event.id));
     let url = url_of(&admin, &path)?;
     let client = Client::new(Trust::Web, PATIENCE);
-    let (status, text) = call(&client, &method, &url, admin.token.as_ref(), None)
+    let (status, text) = call(&client, &method, &url, admin.own_token(), None)
         .map_err(|fault| no_answer(&url, &fault))?;
     match status {
         200..300 if method == http::Method::GET => {
@@ -89,10 +95,11 @@ pub fn dedupe(arguments: &DedupeArguments) -> Result<Exit, CommandStop> {
 /// The end of a command to which the listener said neither yes nor that it does not know.
 pub(super) fn refused(status: u16, why: &str) -> CommandStop {
     match status {
-        401 | 403 => CommandStop::new(
+        401 => CommandStop::new(
             Exit::Usage,
             format!("the admin listener refuses: {why}; [admin].token here has to be the proxy's"),
         ),
+        403 => CommandStop::new(Exit::Usage, format!("the admin listener refuses: {why}")),
         409 => CommandStop::new(Exit::No, why),
         503 => CommandStop::new(Exit::CannotServe, format!("the store does not answer: {why}")),
         _ => CommandStop::new(
@@ -169,7 +176,7 @@ pub(super) fn ask(
     let url = url_of(admin, path)?;
     let client = Client::new(Trust::Web, PATIENCE);
     let mut request = http::Request::builder().method(method).uri(&url);
-    if let Some(token) = admin.token.as_ref() {
+    if let Some(token) = admin.own_token() {
         request = request.header(http::header::AUTHORIZATION, bearer(token));
     }
     let request =

@@ -35,6 +35,12 @@ impl ConfigFile {
         self.named().unwrap_or_else(|| DEFAULT.into())
     }
 
+    /// This file.
+    #[must_use]
+    pub fn of(file: &Path) -> Self {
+        Self { config: Some(file.to_path_buf()) }
+    }
+
     /// The same where it is named by `--config`, else this file.
     #[must_use]
     pub fn or(&self, file: Option<&PathBuf>) -> Self {

@@ -1,5 +1,8 @@
 //! `hookward inbox`, `hookward pause` and `hookward resume`: what people ask of the inbox.
 
+mod moving;
+
+use self::moving::MoveEvents;
 use super::admin::{call, refused, title, url_of, with_line_end};
 use super::client::{Client, no_answer};
 use super::configuration::ConfigFile;
@@ -33,6 +36,8 @@ enum InboxAction {
     Replay(Replay),
     /// Never sends events again
     Discard(ChangeArguments),
+    /// Moves events that wait for one upstream, as one that was renamed, to another
+    Move(MoveEvents),
     /// Erases the bytes of an event at once, on disk too
     Erase(Erase),
 }
@@ -179,8 +184,15 @@ pub fn inbox(arguments: &InboxArguments) -> Result<Exit, CommandStop> {
             print(&if show.json { said.text() } else { one(&said.body) })?;
             Ok(Exit::Done)
         }
-        InboxAction::Replay(replay) => change(&replay.change, "replay", replay.as_new),
-        InboxAction::Discard(discard) => change(discard, "discard", false),
+        InboxAction::Replay(replay) => {
+            let more = replay.as_new.then(|| ("as_new", true.into()));
+            change(&replay.change, "replay", more)
+        }
+        InboxAction::Discard(discard) => change(discard, "discard", None),
+        InboxAction::Move(moving) => {
+            let (change, to) = moving.as_change();
+            self::change(&change, "move", Some(("to", to.into())))
+        }
         InboxAction::Erase(erase) => {
             let segment = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
             let path = format!("/inbox/{}/{}", segment(&erase.source), segment(&erase.id));
@@ -219,7 +231,12 @@ fn of_upstream(name: &str, verb: &str) -> String {
     format!("/upstreams/{}/{verb}", utf8_percent_encode(name, NON_ALPHANUMERIC))
 }
 
-fn change(change: &ChangeArguments, verb: &str, as_new: bool) -> Result<Exit, CommandStop> {
+/// Asks for a change; `more` is a member that only this verb has.
+fn change(
+    change: &ChangeArguments,
+    verb: &str,
+    more: Option<(&str, Value)>,
+) -> Result<Exit, CommandStop> {
     let conditions: Map<String, Value> =
         change.conditions.stated().map(|(name, value)| (name.to_owned(), value.into())).collect();
     let mut body = json!({ "reason": change.reason, "dry_run": change.dry_run });
@@ -240,8 +257,8 @@ fn change(change: &ChangeArguments, verb: &str, as_new: bool) -> Result<Exit, Co
         if let Some(expect) = change.expect {
             body.insert("expect".to_owned(), expect.into());
         }
-        if as_new {
-            body.insert("as_new".to_owned(), true.into());
+        if let Some((name, value)) = more {
+            body.insert(name.to_owned(), value);
         }
     }
     let said = ask(&change.file, &Method::POST, &format!("/inbox/{verb}"), Some(&body))?.found()?;
@@ -288,7 +305,7 @@ fn ask(
     let url = url_of(&admin, path)?;
     let client = Client::new(Trust::Web, PATIENCE);
     let body = body.map(Value::to_string);
-    let (status, text) = call(&client, method, &url, admin.token.as_ref(), body)
+    let (status, text) = call(&client, method, &url, admin.own_token(), body)
         .map_err(|fault| no_answer(&url, &fault))?;
     let body = serde_json::from_str(&text).unwrap_or_default();
     Ok(Said { status, text, body })
@@ -365,6 +382,12 @@ fn one(event: &Value) -> String {
     for one in event.get("tries").and_then(Value::as_array).into_iter().flatten() {
         let (at, result, ms) = (cell(one, "at"), cell(one, "result"), cell(one, "ms"));
         let _ = writeln!(text, "  {at}  {result}  {ms} ms");
+    }
+    for one in event.get("changes").and_then(Value::as_array).into_iter().flatten() {
+        let (at, what, by) = (cell(one, "at"), cell(one, "what"), cell(one, "by"));
+        let from = one.get("from").filter(|from| !from.is_null());
+        let from = from.map(|_| format!(" from {}", cell(one, "from"))).unwrap_or_default();
+        let _ = writeln!(text, "  {at}  {what}{from} by {by}");
     }
     text
 }

@@ -13,6 +13,7 @@ pub mod exit;
 pub mod explain;
 pub mod inbox;
 pub mod manual;
+pub mod moving;
 mod output;
 pub mod presets;
 pub mod receiver;

@@ -133,7 +133,7 @@ fn shown(status: &Value, wrong: &[String], now: UnixMillis) -> String {
 /// The inbox, where there is one.
 fn inbox(out: &mut String, inbox: &Value) {
     let states = ["ready", "waiting", "in_flight", "dead"];
-    let rows: Vec<_> = members(&inbox["upstreams"])
+    let rows: Vec<_> = members(&inbox["events"])
         .map(|(name, counts)| {
             let [ready, waiting, in_flight, dead] =
                 states.map(|state| counts[state].as_u64().unwrap_or(0).to_string());

@@ -5,8 +5,8 @@
 mod published;
 mod shared;
 
+use super::Config;
 use super::source::Draft;
-use super::{Config, StoreSettings};
 use crate::delivery::route::{Route, TypeGlob};
 use crate::delivery::source::{Mode, Source};
 use hookward_secret::NamedSecret;
@@ -54,13 +54,6 @@ pub(super) fn judge<'a>(
                 let what = "rests on facts that could not be confirmed; judge a real delivery with \
                             `hookward explain` before relying on it";
                 table.note(Severity::Warning, "preset", what, None);
-            }
-            // PostgreSQL has names and waiting events in one place.
-            let is_apart = !matches!(config.dedupe.store, StoreSettings::Postgres { .. });
-            if source.sender.replay_guard && source.uses_inbox() && is_apart {
-                let what = "does not know the signature of an event that waits in the inbox: a \
-                            captured copy under another id is taken for another event";
-                table.note(Severity::Warning, "replay_guard", what, None);
             }
             if source.mode == Mode::Shadow && source.routes.iter().any(Route::uses_inbox) {
                 let what = "nothing is stored: routes with `delivery` spill or queued work as sync";

@@ -28,7 +28,7 @@ mod upstream;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use admin::{AdminSettings, LogFormat, LogSettings};
+pub use admin::{AdminSettings, AdminToken, LogFormat, LogSettings};
 pub use dedupe::{DedupeSettings, OnStoreError, StoreSettings};
 pub use fetch::FetchSettings;
 pub(crate) use hookward_settings::problem::nearest;

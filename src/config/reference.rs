@@ -10,11 +10,12 @@ use std::fmt::Write as _;
 
 /// Every table, in the order of the reference.
 #[must_use]
-pub fn tables() -> [&'static TableKeys; 22] {
+pub fn tables() -> [&'static TableKeys; 23] {
     [
         &server::KEYS,
         &server::TLS_KEYS,
         &admin::ADMIN_KEYS,
+        &admin::TOKEN_KEYS,
         &admin::LOG_KEYS,
         &dedupe::KEYS,
         &dedupe::TLS_KEYS,

@@ -282,7 +282,7 @@ impl<'a> Course<'a> {
         let taking = gate.claims.take(request);
         let holds = match gate.timed(Stage::Dedupe, taking).await {
             Ok(holds) => {
-                let holds = self.look_into_inbox(event, route, holds, terms.fingerprint).await;
+                let holds = self.look_into_inbox(event, route, holds, terms).await;
                 note_other_bodies(serving, event, &holds);
                 if holds.iter().all(|hold| matches!(hold, Hold::Delivered { .. })) {
                     return Err(Stop::well(Success::Duplicate));

@@ -140,17 +140,49 @@ impl Engine {
         }
     }
 
-    pub(super) async fn replay(&self, seqs: Vec<u64>, as_new: bool) -> Result<usize, ChangeError> {
+    /// The entry of an event that came with this other name. A database knows the names itself, with
+    /// the claims.
+    pub(super) fn find_by_key(&self, key: &[u8; 16], to: &str) -> Option<Listed> {
         match self {
-            Self::Log(log) => log.replay(seqs, as_new).await,
-            Self::Shared(shared) => shared.replay(seqs, as_new).await,
+            Self::Log(log) => log.find_by_key(key, to),
+            Self::Shared(_) => None,
         }
     }
 
-    pub(super) async fn discard(&self, seqs: Vec<u64>) -> Result<usize, ChangeError> {
+    pub(super) async fn replay(
+        &self,
+        seqs: Vec<u64>,
+        as_new: bool,
+        by: &str,
+    ) -> Result<usize, ChangeError> {
         match self {
-            Self::Log(log) => log.discard(seqs).await,
-            Self::Shared(shared) => shared.discard(seqs).await,
+            Self::Log(log) => log.replay(seqs, as_new, by).await,
+            Self::Shared(shared) => shared.replay(seqs, as_new, by).await,
+        }
+    }
+
+    pub(super) async fn discard(&self, seqs: Vec<u64>, by: &str) -> Result<usize, ChangeError> {
+        match self {
+            Self::Log(log) => log.discard(seqs, by).await,
+            Self::Shared(shared) => shared.discard(seqs, by).await,
+        }
+    }
+
+    /// Whether events can be moved from one destination to another.
+    pub(super) fn can_move(&self) -> bool {
+        matches!(self, Self::Log(_))
+    }
+
+    /// Moves none where [`can_move`](Self::can_move) says so.
+    pub(super) async fn move_to(
+        &self,
+        seqs: Vec<u64>,
+        to: &str,
+        by: &str,
+    ) -> Result<usize, ChangeError> {
+        match self {
+            Self::Log(log) => log.move_to(seqs, to, by).await,
+            Self::Shared(_) => Ok(0),
         }
     }
 

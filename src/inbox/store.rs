@@ -6,6 +6,7 @@ use crate::delivery::proof::Proven;
 use crate::delivery::route::{DeliveryMode, OnDead};
 use crate::telemetry::metrics::Metrics;
 use bytes::Bytes;
+use hookward_claims::ClaimKey;
 use hookward_inbox::{
     Accept, AcceptError, AcceptTarget, Accepted, ChangeError, EntryState, Filter, LaneHold, Listed,
     Page, Policy, Stats, Stored, TryOutcome,
@@ -74,13 +75,18 @@ impl InboxStore {
     pub async fn accept(&self, event: &Proven, what: Incoming) -> Result<Accepted, AcceptError> {
         let began = self.clock.monotonic();
         let source = event.source().as_str();
+        let alias = what.head.alias.clone();
         let accept = Accept {
             source: source.to_owned(),
             id: event.event().id.as_str().to_owned(),
             kind: event.event().kind.clone(),
             fingerprint: what.fingerprint,
             ttl: what.ttl,
-            keys: Vec::new(),
+            keys: alias
+                .as_deref()
+                .map(|alias| alias_key(event.source(), alias))
+                .into_iter()
+                .collect(),
             alias: what.alias,
             note: what.note,
             order_key: what.order_key,
@@ -137,10 +143,18 @@ impl InboxStore {
         if self.knows_claims() {
             return None;
         }
-        let listed = self.engine.find(source.as_str(), id.as_str(), to.as_str()).await?;
-        let since = UnixMillis(i64::try_from(listed.accepted_at).unwrap_or(i64::MAX));
-        let standing = WaitingEvent { since, fingerprint: listed.fingerprint };
-        (listed.state != EntryState::Dead).then_some(standing)
+        standing(&self.engine.find(source.as_str(), id.as_str(), to.as_str()).await?)
+    }
+
+    /// The same of whatever event came with this other name, unless that is dead.
+    #[must_use]
+    pub fn stands_by_alias(
+        &self,
+        source: &SourceName,
+        alias: &str,
+        to: &UpstreamName,
+    ) -> Option<WaitingEvent> {
+        standing(&self.engine.find_by_key(&alias_key(source, alias), to.as_str())?)
     }
 
     /// Whether it notes by itself, for the claims, what was delivered from it.
@@ -253,16 +267,35 @@ impl InboxStore {
     ///
     /// # Errors
     /// If the change is not durable.
-    pub async fn replay(&self, seqs: Vec<u64>, as_new: bool) -> Result<usize, ChangeError> {
-        self.engine.replay(seqs, as_new).await
+    pub async fn replay(
+        &self,
+        seqs: Vec<u64>,
+        as_new: bool,
+        by: &str,
+    ) -> Result<usize, ChangeError> {
+        self.engine.replay(seqs, as_new, by).await
     }
 
     /// Never sends these entries again. Gives how many were changed.
     ///
     /// # Errors
     /// If the change is not durable.
-    pub async fn discard(&self, seqs: Vec<u64>) -> Result<usize, ChangeError> {
-        self.engine.discard(seqs).await
+    pub async fn discard(&self, seqs: Vec<u64>, by: &str) -> Result<usize, ChangeError> {
+        self.engine.discard(seqs, by).await
+    }
+
+    /// Whether events can be moved from one destination to another.
+    #[must_use]
+    pub fn can_move(&self) -> bool {
+        self.engine.can_move()
+    }
+
+    /// Moves entries that wait to another destination. Gives how many were moved.
+    ///
+    /// # Errors
+    /// If the change is not durable.
+    pub async fn move_to(&self, seqs: Vec<u64>, to: &str, by: &str) -> Result<usize, ChangeError> {
+        self.engine.move_to(seqs, to, by).await
     }
 
     /// Erases an event at all destinations. Gives how many entries there were.
@@ -304,6 +337,17 @@ impl InboxStore {
     pub fn close(&self) {
         self.engine.close();
     }
+}
+
+fn standing(listed: &Listed) -> Option<WaitingEvent> {
+    let since = UnixMillis(i64::try_from(listed.accepted_at).unwrap_or(i64::MAX));
+    let standing = WaitingEvent { since, fingerprint: listed.fingerprint };
+    (listed.state != EntryState::Dead).then_some(standing)
+}
+
+/// What the inbox knows another name of an event by, at whatever destination.
+fn alias_key(source: &SourceName, alias: &str) -> [u8; 16] {
+    *ClaimKey::of_alias(source, alias, &UpstreamName::from("")).as_bytes()
 }
 
 impl fmt::Debug for InboxStore {

@@ -14,7 +14,9 @@ mod status;
 
 pub use origin::Origin;
 
-use crate::config::{CertificateEnd, Config, DedupeSettings, StoreSettings, UpstreamTls};
+use crate::config::{
+    AdminToken, CertificateEnd, Config, DedupeSettings, StoreSettings, UpstreamTls,
+};
 use crate::delivery::answer::{Answer, DestinationOutcome};
 use crate::delivery::gate::{SharedState, Snapshot};
 use crate::delivery::lifecycle;
@@ -25,7 +27,7 @@ use crate::outcome::Refusal;
 use crate::request::{BodySource, RequestHead};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{UpstreamFault, Upstreams};
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use fixed::Fixed;
 use gauges::Gauges;
@@ -34,7 +36,6 @@ use hookward_claims::{
     RedisStore, RedisTls, StoreError,
 };
 use hookward_inbox::OpenError;
-use hookward_secret::Secret;
 use hookward_time::Clock;
 use parking_lot::Mutex;
 use std::net::IpAddr;
@@ -84,7 +85,7 @@ pub struct Runtime {
     certificates: ArcSwap<Vec<CertificateEnd>>,
     gauges: Gauges,
     /// What the admin listener asks for.
-    token: ArcSwapOption<Secret>,
+    tokens: ArcSwap<Vec<AdminToken>>,
     /// One reload at a time, from the reading of the file on: the last one asked for is the one
     /// that stands.
     reloading: tokio::sync::Mutex<()>,
@@ -117,7 +118,7 @@ impl Runtime {
         let fixed = Fixed::of(&config);
         let certificates = config.certificate_ends();
         let gauges = Gauges::of(&metrics);
-        let token = config.admin.token.clone().map(Arc::new);
+        let tokens = ArcSwap::from_pointee(config.admin.tokens.clone());
         let inbox = match &config.inbox {
             Some(settings) => match inboxes::wanted(settings, database.as_ref()).await {
                 Some(place) => {
@@ -142,7 +143,7 @@ impl Runtime {
             pending: ArcSwap::default(),
             certificates: ArcSwap::from_pointee(certificates),
             gauges,
-            token: ArcSwapOption::new(token),
+            tokens,
             reloading: tokio::sync::Mutex::default(),
             scraping: Mutex::default(),
         });
@@ -186,10 +187,14 @@ async fn refresh_keys(runtime: Weak<Runtime>) {
     }
 }
 
-async fn open_store(
+/// Opens the store that is configured.
+///
+/// # Errors
+/// It is not there, or cannot be used.
+pub(crate) async fn open_store(
     settings: &DedupeSettings,
     clock: &Arc<dyn Clock>,
-) -> Result<(Arc<dyn ClaimStore>, Option<PostgresDatabase>), StartError> {
+) -> Result<(Arc<dyn ClaimStore>, Option<PostgresDatabase>), StoreError> {
     let clock = clock.clone();
     let store: Arc<dyn ClaimStore> = match &settings.store {
         StoreSettings::Memory => Arc::new(MemoryStore::new(settings.capacity, clock)),

@@ -51,4 +51,5 @@ mod spans;
 mod stores;
 mod structure;
 mod support;
+mod tokens;
 mod watching;

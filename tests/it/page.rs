@@ -149,6 +149,45 @@ fn the_page_asks_for_the_token_and_keeps_it_in_memory_alone() {
 }
 
 #[test]
+fn the_page_tells_who_may_only_read_and_offers_no_change() {
+    let Some(mut browser) = Browser::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let erp = Upstream::start();
+    let path = folder.path().join("data").display().to_string();
+    let proxy = Setup::new()
+        .admin("tokens = [{ name = \"grafana\", env = \"READ\", read_only = true }]")
+        .dedupe(&format!("store = \"disk\"\npath = {path:?}"))
+        .table("[inbox]\nmin_free = \"1B\"")
+        .upstream("erp", &erp, "retry = { first = \"10m\", longest = \"10m\", refused_after = 1 }")
+        .shop_to(&["erp"], "")
+        .table("delivery = \"spill\"")
+        .environment("READ", "a-token-that-may-only-read-things")
+        .start();
+    erp.next(Reply::Status(422));
+    assert_eq!(Sender::to(&proxy).deliver(&Event::order("evt-1").signed()).outcome(), "queued");
+    browser.open(&format!("http://{}/", proxy.admin));
+    browser.until("it asks", "document.getElementById('sign-in').open");
+    browser
+        .evaluate("document.getElementById('token').value = 'a-token-that-may-only-read-things'");
+    browser.evaluate("document.querySelector('#sign-in button').click()");
+    browser.until(
+        "it says so",
+        "document.getElementById('who').textContent.includes('grafana. This token may only read')",
+    );
+    browser.until("the inbox", "document.querySelectorAll('#inbox button').length === 2");
+    let pressable =
+        "[...document.querySelectorAll('#inbox button')].filter((b) => !b.disabled).length";
+    assert_eq!(browser.evaluate(pressable), json!(0));
+    let numbers =
+        "[...document.querySelectorAll('#inbox tbody td')].map((d) => d.textContent).slice(0, 5)";
+    assert_eq!(browser.evaluate(numbers), json!(["erp", "0", "0", "0", "1"]));
+    browser.evaluate("document.getElementById('lookup-id').value = 'evt-1'");
+    browser.evaluate("document.querySelector('#lookup button').click()");
+    browser.until("its state", "document.querySelector('#lookup-result button.danger')?.disabled");
+    browser.has_nothing_serious_for_axe();
+}
+
+#[test]
 fn the_page_finds_back_to_a_proxy_that_was_started_again() {
     let Some(mut browser) = Browser::start() else { return };
     let erp = Upstream::start();

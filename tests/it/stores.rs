@@ -5,6 +5,7 @@ mod disk;
 mod full_disk;
 mod instances;
 mod lookups;
+mod moving;
 mod postgres;
 mod redis;
 

@@ -99,6 +99,7 @@ mod redis;
 mod running;
 mod shards;
 mod table;
+mod transfer;
 mod trial;
 mod unsettled;
 mod waiter;
@@ -117,6 +118,7 @@ pub use postgres::{
     postgres_url_refuses_tls,
 };
 pub use redis::{RedisStore, RedisTls};
+pub use transfer::{Bookmark, Copying, KnownFact, KnownPage, Moved, copy};
 pub use waiter::Waiter;
 
 use async_trait::async_trait;
@@ -311,6 +313,21 @@ pub trait ClaimStore: Send + Sync {
 
     /// Whether the store answers and keeps what it promises.
     async fn health(&self, within: Duration) -> Result<Health, StoreError>;
+
+    /// A page of what the store knows of events that are not in flight, for another store to
+    /// [`import`](Self::import); see [`copy`].
+    async fn export(&self, _from: &Bookmark, _within: Duration) -> Result<KnownPage, StoreError> {
+        let problem = "keeps what it knows in its own process; it cannot be copied".to_owned();
+        Err(StoreError { store: self.name(), problem })
+    }
+
+    /// Takes over what another store knew, and says how much of it was new. What this store knows
+    /// already stays as it is, but for an uncertain key that was delivered. A name, once taken, stays
+    /// with its event.
+    async fn import(&self, _known: &[KnownFact], _within: Duration) -> Result<Moved, StoreError> {
+        let problem = "takes nothing over".to_owned();
+        Err(StoreError { store: self.name(), problem })
+    }
 
     /// Claims and settles a key that belongs to no event. A store that is read only answers every
     /// other call and refuses this one.

@@ -1,8 +1,10 @@
 //! What the stores of one process share: every call is answered by their [`Table`] at once.
 
 use super::table::{Recall, Table};
-use crate::{ClaimKey, ClaimStore, Counters, Fence, Health, Intent, Settled, Standing, StoreError};
-use crate::{Target, Verdict};
+use crate::{
+    Bookmark, ClaimKey, ClaimStore, Counters, Fence, Health, Intent, KnownFact, KnownPage, Moved,
+};
+use crate::{Settled, Standing, StoreError, Target, Verdict};
 use async_trait::async_trait;
 use std::time::Duration;
 
@@ -16,6 +18,12 @@ pub(super) trait LocalStore: Send + Sync {
     fn table(&self) -> &Table<Self::Recall>;
     async fn entries(&self) -> Result<u64, StoreError>;
     fn health(&self) -> Health;
+
+    /// See [`ClaimStore::export`].
+    fn export(&self, _from: &Bookmark) -> Result<KnownPage, StoreError> {
+        let problem = "is in the memory of the process that serves; it cannot be copied".to_owned();
+        Err(StoreError { store: LocalStore::name(self), problem })
+    }
 
     /// A claim and a settle of a key of its own; see [`ClaimStore::trial`].
     fn trial(&self) -> Result<(), StoreError> {
@@ -72,6 +80,25 @@ impl<S: LocalStore> ClaimStore for S {
 
     async fn health(&self, _within: Duration) -> Result<Health, StoreError> {
         Ok(LocalStore::health(self))
+    }
+
+    async fn export(&self, from: &Bookmark, _within: Duration) -> Result<KnownPage, StoreError> {
+        LocalStore::export(self, from)
+    }
+
+    async fn import(&self, known: &[KnownFact], _within: Duration) -> Result<Moved, StoreError> {
+        let mut new = Moved::default();
+        for known in known {
+            if self.table().adopt(known)? {
+                new.count(known);
+            }
+        }
+        match LocalStore::health(self) {
+            Health::Good => Ok(new),
+            Health::Degraded(problem) => {
+                Err(StoreError { store: LocalStore::name(self), problem: format!("at {problem}") })
+            }
+        }
     }
 
     async fn trial(&self, _within: Duration) -> Result<(), StoreError> {

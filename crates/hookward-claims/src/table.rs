@@ -6,7 +6,7 @@
 
 use super::delivered::DeliveredId;
 use super::shards::Shards;
-use crate::{ClaimKey, Fence, Intent, Settled, Standing, StoreError, Target, Verdict};
+use crate::{ClaimKey, Fence, Intent, KnownFact, Settled, Standing, StoreError, Target, Verdict};
 use hookward_time::{Clock, UnixMillis};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -165,6 +165,43 @@ impl<R: Recall> Table<R> {
         let (until, aliases) = (now.saturating_add(left), Vec::new());
         let held = HeldKey { state, since, until, aliases };
         self.shards.of(key).lock().hold(key, held, now);
+    }
+
+    /// Takes over what another store knew, unless as much is known here; whether it did.
+    pub(super) fn adopt(&self, known: &KnownFact) -> Result<bool, StoreError> {
+        match known {
+            KnownFact::Alias { alias, to, left } => {
+                let _alias_is_ours = self.alias_locks.of(*alias).lock();
+                let is_new = self.recall.alias(*alias)?.is_none();
+                if is_new {
+                    self.recall.link_delivered(*alias, *to, *left);
+                }
+                Ok(is_new)
+            }
+            KnownFact::Delivered { key, since, fingerprint, left } => {
+                let mut shard = self.shards.of(*key).lock();
+                let stands = self.standing(&shard, *key)?;
+                let is_new = matches!(stands, Standing::Absent | Standing::Uncertain { .. });
+                if is_new {
+                    let delivery = DeliveredId { since: *since, fingerprint: *fingerprint };
+                    self.recall.remember(*key, delivery, *left);
+                    shard.held.remove(key);
+                }
+                Ok(is_new)
+            }
+            KnownFact::Uncertain { key, since, left, note } => {
+                let mut shard = self.shards.of(*key).lock();
+                let is_new = self.standing(&shard, *key)? == Standing::Absent;
+                if is_new {
+                    self.recall.doubt(*key, *since, *left);
+                    let now = self.clock.monotonic();
+                    let (until, aliases) = (now.saturating_add(*left), Vec::new());
+                    let state = KeyState::Uncertain { note: note.clone() };
+                    shard.hold(*key, HeldKey { state, since: *since, until, aliases }, now);
+                }
+                Ok(is_new)
+            }
+        }
     }
 
     /// Makes a key absent unless it is in flight, and says how it stood.

@@ -3,14 +3,14 @@
 use crate::commons::{Commons, Uuid, WITHIN, failed, number, uuid};
 use crate::entry::{EntryRow, columns};
 use hookward_claims::ClaimKey;
-use hookward_inbox::{ChangeError, Millis};
+use hookward_inbox::{ChangeError, DeedKind, Millis};
 use hookward_names::{EventId, SourceName, UpstreamName};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 const READ: &str = concat!("SELECT ", columns!(), " FROM hookward.entries WHERE seq = ANY ($1)");
 const REPLAY: &str = "SELECT hookward.replay($1, $2, $3)";
-const DISCARD: &str = "SELECT unnest(hookward.discard($1))";
+const DISCARD: &str = "SELECT unnest(hookward.discard($1, $2, $3))";
 const ERASE: &str = "SELECT * FROM hookward.erase($1)";
 const RESTS: &str = "SELECT hookward.slots_with_rests()";
 pub(crate) const DROP_SLOT: &str = "SELECT hookward.drop_slot($1)";
@@ -25,7 +25,12 @@ const DROPS: u32 = 25;
 
 impl Commons {
     /// Makes entries due now, with a budget of their own; how many were changed.
-    pub(crate) async fn replay(&self, seqs: Vec<u64>, as_new: bool) -> Result<usize, ChangeError> {
+    pub(crate) async fn replay(
+        &self,
+        seqs: Vec<u64>,
+        as_new: bool,
+        by: &str,
+    ) -> Result<usize, ChangeError> {
         let mut changed = 0;
         for some in seqs.chunks(AT_ONCE) {
             let some: Vec<i64> = some.iter().copied().map(number).collect();
@@ -33,7 +38,7 @@ impl Commons {
             let now = self.now();
             let (mut wanted, mut before, mut after) = (Vec::new(), Vec::new(), Vec::new());
             for mut entry in rows.iter().filter_map(EntryRow::of) {
-                entry.progress.replayed(now, as_new);
+                entry.progress.replayed(now, as_new, by);
                 wanted.push(number(entry.seq));
                 before.push(entry.written);
                 after.push(entry.progress.to_bytes());
@@ -47,11 +52,20 @@ impl Commons {
     }
 
     /// Never sends these entries again; how many were changed. Their bytes leave with their slot.
-    pub(crate) async fn discard(&self, seqs: Vec<u64>) -> Result<usize, ChangeError> {
+    pub(crate) async fn discard(&self, seqs: Vec<u64>, by: &str) -> Result<usize, ChangeError> {
         let mut changed = 0;
         for some in seqs.chunks(AT_ONCE) {
             let some: Vec<i64> = some.iter().copied().map(number).collect();
-            let rows = self.change(DISCARD, &[&some]).await?;
+            let rows = self.change(READ, &[&some]).await?;
+            let now = self.now();
+            let (mut wanted, mut before, mut after) = (Vec::new(), Vec::new(), Vec::new());
+            for mut entry in rows.iter().filter_map(EntryRow::of) {
+                entry.progress.remember(now, DeedKind::Discarded, by);
+                wanted.push(number(entry.seq));
+                before.push(entry.written);
+                after.push(entry.progress.to_bytes());
+            }
+            let rows = self.change(DISCARD, &[&wanted, &before, &after]).await?;
             for row in &rows {
                 let to: String = row.try_get(0).unwrap_or_default();
                 self.count(&to, |ends| ends.discarded += 1);

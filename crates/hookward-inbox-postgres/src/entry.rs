@@ -86,6 +86,7 @@ impl EntryRow {
             fingerprint: self.fingerprint,
             next_attempt_at: (self.state == b'q').then_some(self.due),
             tries: self.progress.tries,
+            deeds: self.progress.deeds,
         }
     }
 }

@@ -133,16 +133,21 @@ impl SharedInbox {
     ///
     /// # Errors
     /// If the change was not committed.
-    pub async fn replay(&self, seqs: Vec<u64>, as_new: bool) -> Result<usize, ChangeError> {
-        self.commons.replay(seqs, as_new).await
+    pub async fn replay(
+        &self,
+        seqs: Vec<u64>,
+        as_new: bool,
+        by: &str,
+    ) -> Result<usize, ChangeError> {
+        self.commons.replay(seqs, as_new, by).await
     }
 
     /// Never sends these entries again. Gives how many were changed.
     ///
     /// # Errors
     /// If the change was not committed.
-    pub async fn discard(&self, seqs: Vec<u64>) -> Result<usize, ChangeError> {
-        self.commons.discard(seqs).await
+    pub async fn discard(&self, seqs: Vec<u64>, by: &str) -> Result<usize, ChangeError> {
+        self.commons.discard(seqs, by).await
     }
 
     /// Erases an event at all destinations: its entries, and the database's files that have its

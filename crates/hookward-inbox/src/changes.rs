@@ -1,7 +1,8 @@
-//! What people change: replay, discard, erase, pause, resume. Each is durable before it is answered.
+//! What people change: replay, discard, move, erase, pause, resume. Each is durable before it is answered.
 
 use crate::accepting::{Plan, PlannedPart};
 use crate::clock::Millis;
+use crate::deeds::{self, DeedKind};
 use crate::index::Stand;
 use crate::record::{End, Location, LogRecord, Note, Pause, Phase};
 use crate::writer::Writer;
@@ -26,8 +27,9 @@ pub enum ChangeError {
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, ChangeError>>;
 
 pub(crate) enum Change {
-    Replay { seqs: Vec<u64>, as_new: bool, reply: Reply<usize> },
-    Discard { seqs: Vec<u64>, reply: Reply<usize> },
+    Replay { seqs: Vec<u64>, as_new: bool, by: String, reply: Reply<usize> },
+    Discard { seqs: Vec<u64>, by: String, reply: Reply<usize> },
+    Move { seqs: Vec<u64>, to: String, by: String, reply: Reply<usize> },
     Erase { source: String, id: String, reply: Reply<usize> },
     Pause { to: String, until: Option<Millis>, reply: Reply<()> },
     Resume { to: String, reply: Reply<()> },
@@ -39,6 +41,7 @@ impl Change {
         match self {
             Self::Replay { reply, .. }
             | Self::Discard { reply, .. }
+            | Self::Move { reply, .. }
             | Self::Erase { reply, .. } => {
                 _ = reply.send(Err(refused));
             }
@@ -54,11 +57,14 @@ fn failed(error: &io::Error) -> ChangeError {
 impl Writer {
     pub(crate) fn change(&mut self, change: Change) {
         match change {
-            Change::Replay { seqs, as_new, reply } => {
-                _ = reply.send(self.replay(&seqs, as_new).map_err(|error| failed(&error)));
+            Change::Replay { seqs, as_new, by, reply } => {
+                _ = reply.send(self.replay(&seqs, as_new, &by).map_err(|error| failed(&error)));
             }
-            Change::Discard { seqs, reply } => {
-                _ = reply.send(self.discard(&seqs).map_err(|error| failed(&error)));
+            Change::Discard { seqs, by, reply } => {
+                _ = reply.send(self.discard(&seqs, &by).map_err(|error| failed(&error)));
+            }
+            Change::Move { seqs, to, by, reply } => {
+                _ = reply.send(self.move_to(&seqs, &to, &by).map_err(|error| failed(&error)));
             }
             Change::Erase { source, id, reply } => {
                 _ = reply.send(self.erase(&source, &id).map_err(|error| failed(&error)));
@@ -77,41 +83,43 @@ impl Writer {
         }
     }
 
-    fn replay(&mut self, seqs: &[u64], as_new: bool) -> io::Result<usize> {
-        let notes: Vec<Note> = seqs.iter().filter_map(|seq| self.replayed(*seq, as_new)).collect();
+    fn replay(&mut self, seqs: &[u64], as_new: bool, by: &str) -> io::Result<usize> {
+        let notes = seqs.iter().filter_map(|seq| self.replayed(*seq, as_new, by));
+        let notes: Vec<Note> = notes.collect();
         let changed = notes.len();
         self.write_durably(notes)?;
         Ok(changed)
     }
 
     /// Due now, with a budget of its own. What is being sent or was discarded stays as it is.
-    fn replayed(&mut self, seq: u64, as_new: bool) -> Option<Note> {
+    fn replayed(&self, seq: u64, as_new: bool, by: &str) -> Option<Note> {
         let now = self.shared.clock.now();
         let stand = self.shared.core.lock().index.get(seq)?.stand();
         if matches!(stand, Stand::InFlight | Stand::Discarded) {
             return None;
         }
         let mut known = self.shared.known(seq).ok()?;
-        known.progress.replayed(now, as_new);
+        known.progress.replayed(now, as_new, by);
         let phase = Phase::Queued { due: now };
         Some(Note::State { seq, home: known.home, phase, progress: known.progress })
     }
 
     /// Keeps of each entry that it was discarded, for the ttl of its event, and not its bytes.
-    fn discard(&mut self, seqs: &[u64]) -> io::Result<usize> {
-        let stubs: Vec<(Note, Plan)> = seqs.iter().filter_map(|seq| self.stub(*seq)).collect();
+    fn discard(&mut self, seqs: &[u64], by: &str) -> io::Result<usize> {
+        let stubs: Vec<(Note, Plan)> = seqs.iter().filter_map(|seq| self.stub(*seq, by)).collect();
         let changed = stubs.len();
         self.replace(stubs)?;
         Ok(changed)
     }
 
-    fn stub(&self, seq: u64) -> Option<(Note, Plan)> {
+    fn stub(&self, seq: u64, by: &str) -> Option<(Note, Plan)> {
         let now = self.shared.clock.now();
         let stand = self.shared.core.lock().index.get(seq)?.stand();
         if matches!(stand, Stand::Delivered | Stand::Discarded) {
             return None;
         }
-        let known = self.shared.known(seq).ok()?;
+        let mut known = self.shared.known(seq).ok()?;
+        deeds::append(&mut known.progress.deeds, now, DeedKind::Discarded, by);
         let payload = self.shared.shelf.read(known.home).ok()?;
         let Ok(LogRecord::Accept(record)) = payload.record() else { return None };
         let part = record.parts.iter().find(|part| part.seq == seq)?;

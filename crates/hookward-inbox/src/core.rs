@@ -8,6 +8,7 @@ use crate::clock::Millis;
 use crate::destination::Backlog;
 use crate::index::{Entry, EntrySize, Index, Stand, U48};
 use crate::lanes::{LaneId, Lanes};
+use crate::named::EventNames;
 use crate::names::NameTable;
 use crate::record::{AcceptRecord, End, EventPart, Location, Note, Pause, Phase};
 use crate::usage::Usage;
@@ -28,6 +29,8 @@ pub(crate) struct TakenEntry {
 #[derive(Debug, Default)]
 pub(crate) struct Core {
     pub(crate) names: NameTable,
+    /// Entries by other names of their events.
+    pub(crate) named: EventNames,
     pub(crate) index: Index,
     pub(crate) lanes: Lanes,
     pub(crate) destinations: Vec<Backlog>,
@@ -53,6 +56,11 @@ impl Core {
 
     pub(crate) fn hash(&self, source: &str, id: &str, to: &str) -> u32 {
         let [a, b, c, d, ..] = self.hasher.hash_one((source, id, to)).to_le_bytes();
+        u32::from_le_bytes([a, b, c, d])
+    }
+
+    pub(crate) fn key_hash(&self, key: &[u8; 16], to: &str) -> u32 {
+        let [a, b, c, d, ..] = self.hasher.hash_one((key, to, "key")).to_le_bytes();
         u32::from_le_bytes([a, b, c, d])
     }
 
@@ -93,7 +101,10 @@ impl Core {
         for part in &record.parts {
             self.next_seq = self.next_seq.max(part.seq + 1);
             if part.revives != 0 {
-                self.remove(part.revives, part.revives_home, End::Revived, now);
+                let old = self.index.get(part.revives).map(|entry| self.names.name(entry.to));
+                let is_moved = old.is_some_and(|old| *old != *part.to);
+                let end = if is_moved { End::Expired } else { End::Revived };
+                self.remove(part.revives, part.revives_home, end, now);
             }
             if self.index.get(part.seq).is_some() {
                 self.moved(part.seq, record.copied_from, at, share, now);
@@ -130,6 +141,10 @@ impl Core {
             self.lanes.join(entry.lane, part.place, part.seq);
         }
         self.index.insert(part.seq, entry);
+        for key in record.keys.as_chunks::<16>().0 {
+            let hash = self.key_hash(key, part.to);
+            self.named.insert(hash, part.seq, |seq| self.index.get(seq).is_some());
+        }
         self.usage.lives(at, size.bytes());
         self.live_bytes += size.bytes();
         if let Some(destination) = self.destination(to) {
@@ -157,6 +172,18 @@ impl Core {
         {
             segment.is_half_copied = true;
         }
+    }
+
+    /// The same numbers, each once, by their places in the orders of their keys.
+    pub(crate) fn in_order(&self, seqs: Vec<u64>) -> Vec<u64> {
+        let place = |seq: u64| {
+            let lane = self.index.get(seq).map_or(0, |entry| entry.lane);
+            self.lanes.place(lane, seq).unwrap_or(seq)
+        };
+        let mut placed: Vec<(u64, u64)> = seqs.into_iter().map(|seq| (place(seq), seq)).collect();
+        placed.sort_unstable();
+        placed.dedup();
+        placed.into_iter().map(|(_, seq)| seq).collect()
     }
 
     /// Applies a note. `at` is absent if the note could not be written yet.

@@ -2,6 +2,7 @@
 
 use crate::attempt::Attempt;
 use crate::clock::Millis;
+use crate::deeds::Deed;
 use crate::hold::LaneHold;
 use crate::tries::{Tried, Try};
 use bytes::Bytes;
@@ -23,7 +24,8 @@ pub struct Accept {
     pub fingerprint: u64,
     /// How long a discarded event is remembered.
     pub ttl: Duration,
-    /// Under these keys claims know the event; kept for the caller.
+    /// Other names of the event, as a signature that came with it; each is a key of 16 bytes that is
+    /// as good as random. An entry is found by them as long as it is there.
     pub keys: Vec<[u8; 16]>,
     /// Another name under which the event must not come again; kept by a shared inbox, which notes
     /// deliveries itself.
@@ -225,6 +227,8 @@ pub struct Listed {
     pub next_attempt_at: Option<Millis>,
     /// The last 20 tries, oldest first.
     pub tries: Vec<Try>,
+    /// What people did with it, oldest first; the last ten.
+    pub deeds: Vec<Deed>,
 }
 
 /// Which entries are meant. Every part that is there has to fit.

@@ -27,16 +27,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
-/// So many entries are changed with one flush; between two of them others have their turn.
-const AT_ONCE: usize = 1_000;
-
 /// Events that wait for their destinations, in a folder.
 ///
 /// Clones are handles to the same inbox. Once [`close`](Self::close) was called, or the last handle
 /// is dropped, the thread that writes ends.
 #[derive(Clone, Debug)]
 pub struct Inbox {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     thread: Arc<Thread>,
 }
 
@@ -145,6 +142,14 @@ impl Inbox {
         self.shared.show(seq, None)
     }
 
+    /// The entry of a destination whose event was handed in with this key, one of
+    /// [`Accept::keys`]. Reads the log if there may be one.
+    #[must_use]
+    pub fn find_by_key(&self, key: &[u8; 16], to: &str) -> Option<Listed> {
+        let seq = self.shared.find_by_key(key, to)?;
+        self.shared.show(seq, None)
+    }
+
     /// Holds the order of a key for a live attempt. `None` if an earlier event of that key waits or
     /// is being sent: then this one has to be stored, behind it.
     ///
@@ -237,19 +242,19 @@ impl Inbox {
 
     /// Makes entries due now, with a budget of their own: dead, delivered or waiting ones. One that
     /// is being sent or was discarded stays as it is. `as_new` asks the receiver to take it for a
-    /// new event. A delivered event that is replayed has no place in any order.
-    ///
-    /// Gives how many were changed, durably.
+    /// new event. A delivered event that is replayed has no place in any order. The history of each
+    /// says who it was, `by`; empty if nobody is named. Gives how many were changed, durably.
     ///
     /// # Errors
     /// If the change is not durable.
-    pub async fn replay(&self, seqs: Vec<u64>, as_new: bool) -> Result<usize, ChangeError> {
-        let mut changed = 0;
-        for some in seqs.chunks(AT_ONCE) {
-            let seqs = some.to_vec();
-            changed += self.change(|reply| Change::Replay { seqs, as_new, reply }).await?;
-        }
-        Ok(changed)
+    pub async fn replay(
+        &self,
+        seqs: Vec<u64>,
+        as_new: bool,
+        by: &str,
+    ) -> Result<usize, ChangeError> {
+        let by = || by.to_owned();
+        self.in_parts(&seqs, |seqs, reply| Change::Replay { seqs, as_new, by: by(), reply }).await
     }
 
     /// Never sends these entries again, and remembers for the ttl of their events that they were
@@ -257,13 +262,9 @@ impl Inbox {
     ///
     /// # Errors
     /// If the change is not durable.
-    pub async fn discard(&self, seqs: Vec<u64>) -> Result<usize, ChangeError> {
-        let mut changed = 0;
-        for some in seqs.chunks(AT_ONCE) {
-            let seqs = some.to_vec();
-            changed += self.change(|reply| Change::Discard { seqs, reply }).await?;
-        }
-        Ok(changed)
+    pub async fn discard(&self, seqs: Vec<u64>, by: &str) -> Result<usize, ChangeError> {
+        let by = || by.to_owned();
+        self.in_parts(&seqs, |seqs, reply| Change::Discard { seqs, by: by(), reply }).await
     }
 
     /// Erases an event at all destinations: when this resolves its bytes have been overwritten on
@@ -324,7 +325,7 @@ impl Inbox {
         self.thread.stop();
     }
 
-    async fn change<T>(
+    pub(crate) async fn change<T>(
         &self,
         change: impl FnOnce(oneshot::Sender<Result<T, ChangeError>>) -> Change,
     ) -> Result<T, ChangeError> {

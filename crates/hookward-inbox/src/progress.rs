@@ -2,10 +2,14 @@
 
 use crate::clock::Millis;
 use crate::codec::{RecordReader, RecordWriter};
+use crate::deeds::{self, Deed, DeedKind};
 use crate::tries::{Tried, Try, TryOutcome};
 
 /// How many finished requests an entry remembers.
 const TRIES_KEPT: usize = 20;
+
+/// Set in the number of tries, of which there are few, where deeds follow them.
+const HAS_DEEDS: u8 = 0x80;
 
 /// All that is known of an entry's attempts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +28,8 @@ pub struct EntryProgress {
     pub as_new: u16,
     /// The latest ones, oldest first.
     pub tries: Vec<Try>,
+    /// What people did with it, oldest first.
+    pub deeds: Vec<Deed>,
 }
 
 impl EntryProgress {
@@ -41,13 +47,19 @@ impl EntryProgress {
         Self::decode(&mut RecordReader(bytes))
     }
 
-    /// A budget of its own, from `now` on.
-    pub fn replayed(&mut self, now: Millis, as_new: bool) {
+    /// A budget of its own, from `now` on, given by somebody.
+    pub fn replayed(&mut self, now: Millis, as_new: bool, by: &str) {
         self.failures = 0;
         self.refused = 0;
         self.budget_from = now;
         self.replays = self.replays.saturating_add(1);
         self.as_new = if as_new { self.replays } else { 0 };
+        self.remember(now, DeedKind::Replayed, by);
+    }
+
+    /// Appends what somebody did to the history.
+    pub fn remember(&mut self, now: Millis, what: DeedKind, by: &str) {
+        deeds::append(&mut self.deeds, now, what, by);
     }
 
     pub(crate) fn encode(&self, to: &mut RecordWriter<'_>) {
@@ -57,11 +69,15 @@ impl EntryProgress {
         to.u64(self.budget_from);
         to.u16(self.replays);
         to.u16(self.as_new);
-        to.u8(u8::try_from(self.tries.len()).unwrap_or(u8::MAX));
+        let has_deeds = if self.deeds.is_empty() { 0 } else { HAS_DEEDS };
+        to.u8(u8::try_from(self.tries.len()).unwrap_or(0) | has_deeds);
         for tried in &self.tries {
             to.u64(tried.at);
             to.u16(tried.outcome.to_code());
             to.u32(tried.ms);
+        }
+        if has_deeds != 0 {
+            deeds::encode(&self.deeds, to);
         }
     }
 
@@ -74,13 +90,18 @@ impl EntryProgress {
             replays: from.u16()?,
             as_new: from.u16()?,
             tries: Vec::new(),
+            deeds: Vec::new(),
         };
-        for _ in 0..from.u8()? {
+        let count = from.u8()?;
+        for _ in 0..count & !HAS_DEEDS {
             progress.tries.push(Try {
                 at: from.u64()?,
                 outcome: TryOutcome::from_code(from.u16()?),
                 ms: from.u32()?,
             });
+        }
+        if count & HAS_DEEDS != 0 {
+            progress.deeds = deeds::decode(from)?;
         }
         Some(progress)
     }

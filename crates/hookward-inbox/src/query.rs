@@ -203,6 +203,7 @@ impl Shared {
             next_attempt_at: (entry.stand() == Stand::Queued && entry.is_scheduled())
                 .then(|| entry.due()),
             tries: known.progress.tries,
+            deeds: known.progress.deeds,
         })
     }
 }

@@ -5,7 +5,7 @@ use crate::core::Core;
 use crate::event::EntryState;
 use crate::index::{Entry, Stand};
 use crate::log::Shelf;
-use crate::record::{LogRecord, Phase};
+use crate::record::{AcceptRecord, LogRecord, Phase};
 use crate::writer::WriterCommand;
 use parking_lot::{Condvar, Mutex};
 use std::fmt;
@@ -87,13 +87,32 @@ impl Shared {
         candidates.into_iter().find(|(seq, _)| self.has_id(*seq, id))
     }
 
+    /// The latest entry of a destination whose event has this key.
+    pub(crate) fn find_by_key(&self, key: &[u8; 16], to: &str) -> Option<u64> {
+        let mut found = {
+            let core = self.core.lock();
+            let number = core.names.number(to)?;
+            let mut found = core.named.with_hash(core.key_hash(key, to));
+            found.retain(|seq| core.index.get(*seq).is_some_and(|entry| entry.to == number));
+            found
+        };
+        found.sort_unstable();
+        let has_key = |record: &AcceptRecord<'_>| record.keys.as_chunks().0.contains(key);
+        found.into_iter().rev().find(|seq| self.is_of(*seq, has_key))
+    }
+
     /// Whether the log says that an entry is of the event with this id.
     fn has_id(&self, seq: u64, id: &str) -> bool {
+        self.is_of(seq, |record| record.id == id)
+    }
+
+    /// Whether the event of an entry is such a one.
+    fn is_of(&self, seq: u64, is_such: impl Fn(&AcceptRecord<'_>) -> bool) -> bool {
         let is_it = || {
             let known = self.known(seq).ok()?;
             let payload = self.shelf.read(known.home).ok()?;
             match payload.record().ok()? {
-                LogRecord::Accept(record) => Some(record.id == id),
+                LogRecord::Accept(record) => Some(is_such(&record)),
                 LogRecord::Note(_) => None,
             }
         };

@@ -13,6 +13,8 @@ pub enum ConfigPart<'a> {
     Source(&'a str),
     /// The admin listener: its token.
     Admin,
+    /// Where delivered ids are kept: the URL of the store.
+    Store,
     /// What stands in the file alone.
     File,
 }
@@ -28,6 +30,7 @@ impl ConfigPart<'_> {
                 )
             }
             Self::Admin => key.starts_with("admin."),
+            Self::Store => key.starts_with("dedupe."),
             Self::File => false,
         }
     }
@@ -47,6 +50,8 @@ mod tests {
             (ConfigPart::Source("shop"), "admin.token", false),
             (ConfigPart::Admin, "admin.token", true),
             (ConfigPart::Admin, "dedupe.url", false),
+            (ConfigPart::Store, "dedupe.url", true),
+            (ConfigPart::Store, "admin.token", false),
             (ConfigPart::File, "admin.token", false),
         ] {
             assert_eq!(part.needs(key), needed, "{part:?} {key}");

@@ -35,7 +35,7 @@ fn an_empty_file_is_all_defaults() {
             && server.limits.min_body_rate.is_none()
     );
     assert_eq!(config.admin.listen, "127.0.0.1:9090".parse().expect("an address"));
-    assert!(config.admin.token.is_none());
+    assert!(config.admin.tokens.is_empty());
     assert_eq!((config.log.format, &*config.log.level), (LogFormat::Text, "info"));
     let dedupe = &config.dedupe;
     assert!(matches!(dedupe.store, StoreSettings::Memory));

@@ -13,6 +13,7 @@ fn secrets() -> TestSecrets {
         .with("SHOP_SECRET", secret)
         .with("ACME_VERIFY_TOKEN", secret)
         .with("HOOKWARD_ADMIN_TOKEN", secret)
+        .with("GRAFANA_TOKEN", "another-secret-of-more-than-16-bytes")
         .with("ERP_TOKEN", secret)
         .with("ERP_WHSEC", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
         .with_file("/etc/hookward/acme.secret", secret)
@@ -118,7 +119,10 @@ fn the_reference_shows_every_key() {
         for key in table.keys {
             let name = key.name;
             let shown = match (table.title, name) {
-                ("[[sources.NAME.routes]]" | "secret" | "published keys", _) => text.contains(name),
+                (
+                    "[[sources.NAME.routes]]" | "[[admin.tokens]]" | "secret" | "published keys",
+                    _,
+                ) => text.contains(name),
                 // Shown in words beside the key that it takes the place of.
                 ("[sources.NAME.signature]", "from") => text.contains("from = \"json:/signature\""),
                 // Their tables are shown, or their values in words.

@@ -8,6 +8,7 @@ mod published;
 mod reference;
 mod schema;
 mod secrets;
+mod tokens;
 
 use super::{Config, Loaded, Problem, SecretReader};
 use hookward_secret::Secret;

@@ -27,6 +27,11 @@ pub(super) fn with(table: &TableKeys, key: &str, value: &str) -> String {
         "[sources.NAME.timestamp]" if key != "from" => "from = \"header:X-T\"",
         "[sources.NAME.event]" if key != "id" => "id = [\"json:/id\"]",
         "[sources.NAME.handshake]" if key != "kind" => "kind = \"slack\"",
+        "[[admin.tokens]]" => match key {
+            "name" => "env = \"SECRET\"",
+            "env" | "file" | "value" => "name = \"grafana\"",
+            _ => "name = \"grafana\"\nenv = \"SECRET\"",
+        },
         "[[sources.NAME.routes]]" => match key {
             "events" => "to = [\"erp\"]",
             "to" => "events = [\"*\"]",
@@ -72,6 +77,7 @@ pub(super) fn with(table: &TableKeys, key: &str, value: &str) -> String {
         ("[server]", false),
         ("[server.tls]", false),
         ("[admin]", false),
+        ("[[admin.tokens]]", false),
         ("[log]", false),
         ("[dedupe]", false),
         ("[dedupe.tls]", false),

@@ -6,7 +6,7 @@ use crate::delivery::gate::ServedRoute;
 use crate::delivery::keeping::Keep;
 use crate::delivery::route::DeliveryMode;
 use crate::delivery::source::Mode;
-use hookward_claims::Hold;
+use hookward_claims::{ClaimTerms, Hold};
 use hookward_verify::event::{Event, read_place};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,20 +17,28 @@ const STORE_MARGIN: Duration = Duration::from_millis(250);
 
 impl Course<'_> {
     /// A destination for which the inbox has the event is as good as delivered to: whatever its age,
-    /// a copy is a duplicate. What was given up there counts for nothing.
+    /// a copy is a duplicate, and so is what comes with the signature of one that waits. What was
+    /// given up there counts for nothing.
     pub(super) async fn look_into_inbox(
         &self,
         event: &Event,
         route: &ServedRoute,
         holds: Vec<Hold<DestinationOutcome>>,
-        fingerprint: u64,
+        terms: ClaimTerms<'_>,
     ) -> Vec<Hold<DestinationOutcome>> {
+        let ClaimTerms { fingerprint, alias, .. } = terms;
         let inbox = self.gate.inbox().filter(|_| self.source.mode == Mode::Enforce);
         let Some(inbox) = inbox else { return holds };
         let mut known = Vec::with_capacity(holds.len());
         for (hold, (to, _)) in holds.into_iter().zip(&route.destinations) {
             let kept = match &hold {
-                Hold::Won(_) | Hold::Absent => inbox.stands(&self.source.name, &event.id, to).await,
+                Hold::Won(_) | Hold::Absent => {
+                    let source = &self.source.name;
+                    match (inbox.stands(source, &event.id, to).await, alias) {
+                        (None, Some(alias)) => inbox.stands_by_alias(source, alias, to),
+                        (kept, _) => kept,
+                    }
+                }
                 _ => None,
             };
             known.push(match (kept, hold) {

@@ -5,22 +5,25 @@
 //! | --- | --- |
 //! | `GET /inbox` | entries that fit a filter, one for each destination of an event |
 //! | `GET /inbox/{seq}` | one with its last attempts |
-//! | `POST /inbox/replay`, `POST /inbox/discard` | by number or by filter |
+//! | `POST /inbox/replay`, `POST /inbox/discard`, `POST /inbox/move` | by number or by filter; see `changing` |
 //! | `DELETE /inbox/{source}/{event id}` | erases the bytes at once, on disk too |
 //! | `POST /upstreams/{name}/pause`, `…/resume` | sends nothing there for a while |
 
-use super::{AdminBackend, HttpReply, document, fault, only, to_its_end};
+mod changing;
+
+use self::changing::Verb;
+use super::{AdminBackend, Caller, HttpReply, document, fault, only, to_its_end};
 use crate::delivery::report::printable;
 use crate::inbox::InboxStore;
 use crate::request::RequestHead;
-use hookward_inbox::{ChangeError, EntryState, Filter, Listed};
+use hookward_inbox::{ChangeError, Deed, DeedKind, EntryState, Filter, Listed};
 use hookward_time::UnixMillis;
 use http::Method;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Entries of one answer: the default, and the most that can be asked for.
@@ -40,6 +43,7 @@ const STATES: [(&str, EntryState); 6] = [
 pub(super) async fn answer(
     backend: &Arc<dyn AdminBackend>,
     head: &RequestHead,
+    caller: &Caller,
     body: &[u8],
 ) -> Option<HttpReply> {
     let path = head.path.as_str();
@@ -53,7 +57,7 @@ pub(super) async fn answer(
     let Some(inbox) = backend.inbox() else {
         return Some(fault(404, "there is no inbox: no route stores events"));
     };
-    let asked = InboxRequest { inbox, head, body };
+    let asked = InboxRequest { backend, inbox, head, caller, body };
     Some(match (in_inbox, of_upstream) {
         (Some(rest), _) => asked.in_inbox(rest.trim_start_matches('/')).await,
         (None, Some((name, verb))) => asked.of_upstream(name, verb).await,
@@ -62,23 +66,11 @@ pub(super) async fn answer(
 }
 
 struct InboxRequest<'a> {
+    backend: &'a Arc<dyn AdminBackend>,
     inbox: Arc<InboxStore>,
     head: &'a RequestHead,
+    caller: &'a Caller,
     body: &'a [u8],
-}
-
-/// The body of a replay or a discard.
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct Selection {
-    seq: Option<Vec<u64>>,
-    filter: Option<serde_json::Map<String, Value>>,
-    expect: Option<usize>,
-    reason: Option<String>,
-    #[serde(default)]
-    as_new: bool,
-    #[serde(default)]
-    dry_run: bool,
 }
 
 /// The body of a pause.
@@ -97,10 +89,12 @@ impl InboxRequest<'_> {
                 Some(refused) => refused,
                 None => self.list().await,
             },
-            "replay" | "discard" => match only(&[Method::POST], self.head) {
-                Some(refused) => refused,
-                None => self.change(rest == "replay").await,
-            },
+            _ if Verb::of(rest).is_some() => {
+                match (only(&[Method::POST], self.head), Verb::of(rest)) {
+                    (None, Some(verb)) => self.change(verb).await,
+                    (refused, _) => refused.unwrap_or_else(|| fault(404, "there is nothing here")),
+                }
+            }
             _ => match rest.split_once('/') {
                 Some((source, id)) => match only(&[Method::DELETE], self.head) {
                     Some(refused) => refused,
@@ -113,6 +107,11 @@ impl InboxRequest<'_> {
                 },
             },
         }
+    }
+
+    /// For audit lines: the address, and the name of the token.
+    fn who(&self) -> (IpAddr, Option<&str>) {
+        (self.caller.client, self.caller.token.as_deref())
     }
 
     async fn list(&self) -> HttpReply {
@@ -164,76 +163,10 @@ impl InboxRequest<'_> {
         let mut body = entry(&listed);
         if let Some(members) = body.as_object_mut() {
             members.insert("tries".to_owned(), tries.into());
+            let changes: Vec<Value> = listed.deeds.iter().map(deed).collect();
+            members.insert("changes".to_owned(), changes.into());
         }
         document(200, &body)
-    }
-
-    async fn change(&self, is_replay: bool) -> HttpReply {
-        let selection: Selection = match serde_json::from_slice(self.body) {
-            Ok(selection) => selection,
-            Err(why) => return fault(400, &format!("the body is not what is asked for: {why}")),
-        };
-        let seqs = match self.select(&selection).await {
-            Ok(seqs) => seqs,
-            Err(refused) => return refused,
-        };
-        let matched = seqs.len();
-        if selection.dry_run {
-            return document(200, &json!({ "matched": matched, "changed": 0 }));
-        }
-        if selection.expect.is_some_and(|expected| expected != matched) {
-            let title = format!("{matched} entries fit, and not as many as expected");
-            let body = json!({
-                "type": "about:blank", "title": title, "status": 409, "matched": matched,
-            });
-            return document(409, &body);
-        }
-        let (inbox, as_new) = (Arc::clone(&self.inbox), selection.as_new);
-        let changed = to_its_end(async move {
-            if is_replay { inbox.replay(seqs, as_new).await } else { inbox.discard(seqs).await }
-        });
-        let changed = match changed.await {
-            Ok(changed) => changed,
-            Err(why) => return not_durable(&why),
-        };
-        let (client, reason) = (self.head.client, reason(selection.reason.as_deref()));
-        let filter = selection.filter.map(Value::Object).unwrap_or_default().to_string();
-        let (filter, as_new) = (printable(&filter), selection.as_new);
-        if is_replay {
-            tracing::warn!(%client, reason, matched, changed, as_new, filter, "audit: events of the inbox were replayed");
-        } else {
-            tracing::warn!(%client, reason, matched, changed, filter, "audit: events of the inbox were discarded");
-        }
-        document(200, &json!({ "matched": matched, "changed": changed }))
-    }
-
-    /// The numbers that are meant. Discarded entries are past changing.
-    async fn select(&self, selection: &Selection) -> Result<Vec<u64>, HttpReply> {
-        let filter = match (&selection.seq, &selection.filter) {
-            (Some(seqs), None) => {
-                let existing = self.inbox.existing(seqs.clone()).await;
-                return existing.map_err(|why| not_durable(&why));
-            }
-            (None, Some(filter)) => filter,
-            _ => return Err(fault(400, "state either seq or filter")),
-        };
-        if selection.expect.is_none() && !selection.dry_run {
-            return Err(fault(400, "a filter needs expect: how many entries it fits"));
-        }
-        let mut narrowed = Filter::default();
-        for (name, value) in filter {
-            let text = text_of(value).ok_or_else(|| fault(400, &format!("{name} is a text")))?;
-            narrow(&mut narrowed, name, &text).map_err(|why| fault(400, &why))?;
-        }
-        let refused = |why: ChangeError| not_durable(&why);
-        let mut seqs = self.inbox.select(narrowed.clone()).await.map_err(refused)?;
-        if narrowed.state.is_none() {
-            let discarded = Filter { state: Some(EntryState::Discarded), ..narrowed };
-            let discarded = self.inbox.select(discarded).await.map_err(refused)?;
-            let discarded: HashSet<u64> = discarded.into_iter().collect();
-            seqs.retain(|seq| !discarded.contains(seq));
-        }
-        Ok(seqs)
     }
 
     async fn erase(&self, source: &str, id: &str) -> HttpReply {
@@ -245,9 +178,9 @@ impl InboxRequest<'_> {
         let erased = to_its_end(async move { inbox.erase(&in_source, &of_id).await }).await;
         match erased {
             Ok(erased) => {
-                let (client, event_id) = (self.head.client, printable(&id));
-                let source = printable(&source);
-                tracing::warn!(%client, source, event_id, erased, "audit: an event was erased from the inbox");
+                let (client, token) = self.who();
+                let (event_id, source) = (printable(&id), printable(&source));
+                tracing::warn!(%client, token, source, event_id, erased, "audit: an event was erased from the inbox");
                 if erased == 0 {
                     return fault(404, "the inbox has nothing of this event");
                 }
@@ -289,14 +222,14 @@ impl InboxRequest<'_> {
         if let Err(why) = changed.await {
             return not_durable(&why);
         }
-        let (client, upstream) = (self.head.client, &*name);
+        let ((client, token), upstream) = (self.who(), &*name);
         let reason = reason(pause.reason.as_deref());
         let until = until.map(time);
         if is_pause {
             let until = until.as_deref().unwrap_or("resumed");
-            tracing::warn!(%client, upstream, until, reason, "audit: an upstream was paused");
+            tracing::warn!(%client, token, upstream, until, reason, "audit: an upstream was paused");
         } else {
-            tracing::warn!(%client, upstream, reason, "audit: an upstream was resumed");
+            tracing::warn!(%client, token, upstream, reason, "audit: an upstream was resumed");
         }
         document(200, &json!({ "upstream": upstream, "paused": is_pause, "until": until }))
     }
@@ -354,6 +287,16 @@ fn not_durable(why: &ChangeError) -> HttpReply {
 
 fn time(at: u64) -> String {
     UnixMillis(i64::try_from(at).unwrap_or(i64::MAX)).to_rfc3339()
+}
+
+fn deed(deed: &Deed) -> Value {
+    let by = Some(deed.by.as_str()).filter(|by| !by.is_empty());
+    let (what, from) = match &deed.what {
+        DeedKind::Replayed => ("replayed", None),
+        DeedKind::Discarded => ("discarded", None),
+        DeedKind::Moved { from } => ("moved", Some(from)),
+    };
+    json!({ "at": time(deed.at), "what": what, "from": from, "by": by })
 }
 
 fn entry(listed: &Listed) -> Value {

@@ -16,8 +16,8 @@
 //! | `/inbox…`, `/upstreams/{name}/…` | see `inbox` |
 //! | `POST /reload` | as SIGHUP: 200, or 422 with all problems, the old configuration still serving |
 //!
-//! Source and event id are percent-encoded path segments. With a token, all but the first three and the files of the page ask
-//! for `Authorization: Bearer …`. Without one the listener is a loopback address, and the requests
+//! Source and event id are percent-encoded path segments. With tokens, all but the first three and the files of the page ask
+//! for `Authorization: Bearer …`, and one that may only read is refused what changes something. Without one the listener is a loopback address, and the requests
 //! that show or change something must name it as an address or as `localhost`: a web page that was
 //! made to resolve to the loopback address cannot use them.
 //!
@@ -33,7 +33,9 @@ mod inbox;
 mod page;
 mod reply;
 
+pub use self::access::Caller;
 use self::reply::{document, fault, only, text, unauthorized};
+use crate::config::AdminToken;
 use crate::delivery::captures::Capture;
 use crate::delivery::journal::RecentDeliveries;
 use crate::edge::{BodyMemory, HttpReply, Limits, Listener, Responder, Traffic};
@@ -44,7 +46,6 @@ use crate::telemetry::metrics::Metrics;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
 pub use clock_watch::ClockWatch;
-use hookward_secret::Secret;
 use hookward_time::Clock;
 use http::Method;
 use percent_encoding::percent_decode_str;
@@ -83,8 +84,16 @@ pub trait AdminBackend: Send + Sync + 'static {
         &self,
         source: &str,
         event_id: &str,
-        client: IpAddr,
+        caller: &Caller,
     ) -> Result<Forgotten, String>;
+
+    /// Whether a destination may have an event already, as far as the store knows.
+    ///
+    /// # Errors
+    /// A sentence on why the store did not answer.
+    async fn may_be_there(&self, _source: &str, _id: &str, _to: &str) -> Result<bool, String> {
+        Ok(false)
+    }
 
     /// Reads the configuration anew and takes over all of it or nothing. What cannot change without
     /// a restart is said in the notes.
@@ -93,9 +102,9 @@ pub trait AdminBackend: Send + Sync + 'static {
     /// Every problem of the new configuration; the old one goes on serving.
     async fn reload(&self) -> Result<Reloaded, Vec<String>>;
 
-    /// The bearer token that is asked for now; a reload may change it. `None` only where the
+    /// The bearer tokens that are taken now; a reload may change them. Empty only where the
     /// listener is on a loopback address.
-    fn token(&self) -> Option<Arc<Secret>>;
+    fn tokens(&self) -> Arc<Vec<AdminToken>>;
 
     /// The last deliveries.
     fn journal(&self) -> Arc<RecentDeliveries>;
@@ -211,24 +220,25 @@ impl Admin {
                 if let Some(file) = page::file(path) {
                     return only(&read, head).unwrap_or(file);
                 }
-                if let Some(refused) = access::check(self.backend.token().as_deref(), head) {
-                    return refused;
-                }
-                if let Some(answered) = inbox::answer(&self.backend, head, body).await {
+                let caller = match access::admit(&self.backend.tokens(), head) {
+                    Ok(caller) => caller,
+                    Err(refused) => return *refused,
+                };
+                if let Some(answered) = inbox::answer(&self.backend, head, &caller, body).await {
                     return answered;
                 }
-                self.answer_private(head, path).await
+                self.answer_private(head, path, caller).await
             }
         }
     }
 
     /// What is for the people who run the process.
-    async fn answer_private(&self, head: &RequestHead, path: &str) -> HttpReply {
+    async fn answer_private(&self, head: &RequestHead, path: &str, caller: Caller) -> HttpReply {
         let read = [Method::GET, Method::HEAD];
         match path {
             "/status" => match only(&read, head) {
                 Some(refused) => refused,
-                None => self.status().await,
+                None => self.status(caller).await,
             },
             "/deliveries" => {
                 only(&read, head).unwrap_or_else(|| deliveries::list(&self.backend.journal(), head))
@@ -237,7 +247,7 @@ impl Admin {
                 .unwrap_or_else(|| deliveries::stream(&self.backend.journal(), &self.viewers)),
             "/reload" => match only(&[Method::POST], head) {
                 Some(refused) => refused,
-                None => self.reload().await,
+                None => self.reload(&caller).await,
             },
             _ => {
                 if let Some(rest) = path.strip_prefix("/captures/") {
@@ -245,7 +255,7 @@ impl Admin {
                         .unwrap_or_else(|| captures::answer(&*self.backend, rest));
                 }
                 match path.strip_prefix("/dedupe/").and_then(|rest| rest.split_once('/')) {
-                    Some((source, event_id)) => self.dedupe(head, source, event_id).await,
+                    Some((source, event_id)) => self.dedupe(head, caller, source, event_id).await,
                     None => fault(404, "there is nothing here"),
                 }
             }
@@ -288,16 +298,21 @@ impl Admin {
         document(status, &body)
     }
 
-    async fn status(&self) -> HttpReply {
+    async fn status(&self, caller: Caller) -> HttpReply {
         let mut members = self.backend.status().await;
         let uptime = self.clock.monotonic().saturating_sub(self.started);
         members.insert("version".to_owned(), json!(env!("CARGO_PKG_VERSION")));
         members.insert("uptime_seconds".to_owned(), json!(uptime.as_secs()));
+        let token =
+            caller.token.map(|name| json!({ "name": name, "read_only": caller.is_read_only }));
+        members.insert("token".to_owned(), json!(token));
         document(200, &Value::Object(members))
     }
 
-    async fn reload(&self) -> HttpReply {
+    async fn reload(&self, caller: &Caller) -> HttpReply {
         let backend = Arc::clone(&self.backend);
+        let (client, token) = (caller.client, caller.token.as_deref());
+        tracing::warn!(%client, token, "audit: a reload was asked for");
         match to_its_end(async move { backend.reload().await }).await {
             Ok(Reloaded { notes, changes }) => {
                 document(200, &json!({ "reloaded": true, "changes": changes, "notes": notes }))
@@ -306,7 +321,13 @@ impl Admin {
         }
     }
 
-    async fn dedupe(&self, head: &RequestHead, source: &str, event_id: &str) -> HttpReply {
+    async fn dedupe(
+        &self,
+        head: &RequestHead,
+        caller: Caller,
+        source: &str,
+        event_id: &str,
+    ) -> HttpReply {
         let decode = |segment| percent_decode_str(segment).decode_utf8();
         let (Ok(source), Ok(event_id)) = (decode(source), decode(event_id)) else {
             return fault(400, "source and event id are percent-encoded UTF-8");
@@ -318,9 +339,9 @@ impl Admin {
             return refused;
         }
         let found = if head.method == Method::DELETE {
-            let (backend, client) = (Arc::clone(&self.backend), head.client);
+            let backend = Arc::clone(&self.backend);
             let (source, event_id) = (source.into_owned(), event_id.into_owned());
-            let forgotten = async move { backend.forget(&source, &event_id, client).await };
+            let forgotten = async move { backend.forget(&source, &event_id, &caller).await };
             match to_its_end(forgotten).await {
                 Ok(Forgotten::InFlight) => {
                     return fault(409, "the event is in flight; ask again when it has arrived");

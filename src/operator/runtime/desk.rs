@@ -1,17 +1,16 @@
 //! What the admin listener is told about a process that serves.
 
 use super::Runtime;
+use crate::config::AdminToken;
 use crate::delivery::captures::Capture;
 use crate::delivery::journal::RecentDeliveries;
 use crate::delivery::report::printable;
 use crate::delivery::route::UpstreamName;
 use crate::inbox::InboxStore;
-use crate::operator::admin::{AdminBackend, Forgotten, Reloaded};
+use crate::operator::admin::{AdminBackend, Caller, Forgotten, Reloaded};
 use async_trait::async_trait;
 use hookward_claims::{Health, Standing};
-use hookward_secret::Secret;
 use serde_json::{Map, Value, json};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,8 +57,9 @@ impl AdminBackend for Runtime {
         &self,
         source: &str,
         event_id: &str,
-        client: IpAddr,
+        caller: &Caller,
     ) -> Result<Forgotten, String> {
+        let (client, token) = (caller.client, caller.token.as_deref());
         let Some(destinations) = self.destinations_of(source) else {
             return Ok(Forgotten::Unknown);
         };
@@ -74,6 +74,7 @@ impl AdminBackend for Runtime {
                 source,
                 event_id = printable(event_id),
                 %client,
+                token,
                 "audit: an event was to be forgotten; where it is in flight it was not"
             );
             return Ok(Forgotten::InFlight);
@@ -83,6 +84,7 @@ impl AdminBackend for Runtime {
                 source,
                 event_id = printable(event_id),
                 %client,
+                token,
                 "audit: an event was to be forgotten that is not known"
             );
             return Ok(Forgotten::Unknown);
@@ -91,17 +93,24 @@ impl AdminBackend for Runtime {
             source,
             event_id = printable(event_id),
             %client,
+            token,
             "audit: an event was forgotten; its next delivery is forwarded"
         );
         Ok(Forgotten::Done)
+    }
+
+    async fn may_be_there(&self, source: &str, id: &str, to: &str) -> Result<bool, String> {
+        let claims = &self.gate.claims;
+        let stood = claims.inspect(&source.into(), &id.into(), &[to.into()], ASK_WITHIN).await;
+        Ok(!known(&stood.map_err(|fault| fault.to_string())?).is_empty())
     }
 
     async fn reload(&self) -> Result<Reloaded, Vec<String>> {
         self.renew().await
     }
 
-    fn token(&self) -> Option<Arc<Secret>> {
-        self.token.load_full()
+    fn tokens(&self) -> Arc<Vec<AdminToken>> {
+        self.tokens.load_full()
     }
 
     fn journal(&self) -> Arc<RecentDeliveries> {

@@ -1,7 +1,7 @@
 //! A reload: all of a new configuration or nothing of it.
 //!
 //! Everything that can fail is tried before anything is changed. What then changes is one snapshot,
-//! the listener's limits and certificate, the log's level and format and the admin token; what
+//! the listener's limits and certificate, the log's level and format and the admin tokens; what
 //! needs a restart is said.
 
 use super::fixed::Fixed;
@@ -146,7 +146,7 @@ impl Runtime {
         notes.extend(origin.log.apply(&config.log).err());
         // A token that was left out for a listener on loopback must not open one that is not.
         if self.fixed.same_admin_listener(&new) {
-            self.token.store(config.admin.token.clone().map(Arc::new));
+            self.tokens.store(Arc::new(config.admin.tokens.clone()));
         }
         self.certificates.store(Arc::new(config.certificate_ends()));
         upstreams.start();

@@ -1,18 +1,17 @@
 //! A server in the test's own process, with a door that records and answers as it is told.
 
 use super::{Behind, Bound, Edge, Running, start};
-use crate::config::{AdminSettings, ServerSettings};
+use crate::config::{AdminSettings, AdminToken, ServerSettings};
 use crate::delivery::answer::{Answer, Success};
 use crate::delivery::captures::Capture;
 use crate::delivery::journal::RecentDeliveries;
 use crate::edge::Door;
-use crate::operator::admin::{AdminBackend, Forgotten, Reloaded};
+use crate::operator::admin::{AdminBackend, Caller, Forgotten, Reloaded};
 use crate::outcome::{Reason, Refusal};
 use crate::request::{BodyError, BodySource, RequestHead};
 use crate::telemetry::metrics::Metrics;
 use async_trait::async_trait;
 use bytes::Bytes;
-use hookward_secret::Secret;
 use hookward_time::SystemClock;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -30,7 +29,7 @@ pub(crate) fn server_settings() -> ServerSettings {
 
 /// No token, on a free port.
 pub(crate) fn admin_settings() -> AdminSettings {
-    AdminSettings { listen: SocketAddr::from(([127, 0, 0, 1], 0)), token: None }
+    AdminSettings { listen: SocketAddr::from(([127, 0, 0, 1], 0)), tokens: Vec::new() }
 }
 
 /// What arrived behind the door.
@@ -123,7 +122,7 @@ impl Door for Recorder {
 
 /// A backend that is ready and knows one event, `a/b` of `shop`.
 pub(crate) struct Backend {
-    token: Option<Arc<Secret>>,
+    tokens: Arc<Vec<AdminToken>>,
 }
 
 #[async_trait]
@@ -140,13 +139,13 @@ impl AdminBackend for Backend {
         Ok((source == "shop" && event_id == "a/b").then(|| json!({ "erp": "delivered" })))
     }
 
-    async fn forget(&self, source: &str, event_id: &str, _: IpAddr) -> Result<Forgotten, String> {
+    async fn forget(&self, source: &str, event_id: &str, _: &Caller) -> Result<Forgotten, String> {
         let known = source == "shop" && event_id == "a/b";
         Ok(if known { Forgotten::Done } else { Forgotten::Unknown })
     }
 
-    fn token(&self) -> Option<Arc<Secret>> {
-        self.token.clone()
+    fn tokens(&self) -> Arc<Vec<AdminToken>> {
+        Arc::clone(&self.tokens)
     }
 
     fn journal(&self) -> Arc<RecentDeliveries> {
@@ -186,7 +185,7 @@ pub(crate) fn serve_with_admin(
     let edge = Edge::new(settings, &metrics).unwrap();
     let behind = Behind {
         door: Arc::clone(&door) as Arc<dyn Door>,
-        admin: Arc::new(Backend { token: admin.token.clone().map(Arc::new) }),
+        admin: Arc::new(Backend { tokens: Arc::new(admin.tokens.clone()) }),
         metrics: Arc::clone(&metrics),
         clock: Arc::new(SystemClock::new()),
     };

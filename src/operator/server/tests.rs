@@ -4,6 +4,7 @@ use super::testing::{
     Recorder, Sender, admin_settings, post, serve, serve_with_admin, server_settings,
 };
 use super::{Drained, Edge, until_signalled};
+use crate::config::AdminToken;
 use crate::telemetry::metrics::Counted;
 use hookward_secret::Secret;
 use serde_json::Value;
@@ -170,7 +171,11 @@ async fn the_admin_listener_answers_on_one_connection() {
 #[tokio::test]
 async fn with_a_token_only_probes_and_metrics_are_open() {
     let mut admin = admin_settings();
-    admin.token = Some(Secret::from("correct-horse".to_owned()));
+    admin.tokens = vec![AdminToken {
+        name: "token".to_owned(),
+        secret: Secret::from("correct-horse".to_owned()),
+        is_read_only: false,
+    }];
     let server = serve_with_admin(&server_settings(), &admin, Recorder::content());
     let mut probe = Sender::connect(server.running.admin_address()).await;
     for (line, open) in [

@@ -1,7 +1,10 @@
 //! Events that wait: `delivery = "spill"` and `"queued"`.
 
+mod attestation;
 mod configuration;
 mod credentials;
+mod guard;
+mod moving;
 mod order;
 mod people;
 mod queued;

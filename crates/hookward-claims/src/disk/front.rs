@@ -7,7 +7,7 @@ use super::record::JournalRecord;
 use super::start::{ID_FILE, JOURNALS, journal_path, read_journals, refuse_foreign, replay};
 use crate::delivered::DeliveredId;
 use crate::table::Restored;
-use crate::{ClaimKey, Counters};
+use crate::{Bookmark, ClaimKey, Counters, KnownPage};
 use hookward_time::{Clock, UnixMillis};
 use parking_lot::{Mutex, RwLock};
 use std::collections::HashMap;
@@ -175,6 +175,21 @@ impl Front {
         };
         let committed = self.file.read().as_ref().map_or(Ok(0), IdFile::entries)?;
         Ok(committed + waiting as u64)
+    }
+
+    /// A page of all that is known, once what has gathered is in the id file.
+    pub(super) fn export(&self, from: &Bookmark) -> Result<KnownPage, String> {
+        if *from == Bookmark::default() {
+            // One that failed before comes first, what has gathered since then second.
+            self.commit();
+            self.commit();
+        }
+        if let Some(trouble) = self.trouble() {
+            return Err(format!("at {trouble}"));
+        }
+        let file = self.file.read();
+        let Some(file) = file.as_ref() else { return Err("has no open id file".to_owned()) };
+        file.export(from, self.clock.wall()).map_err(|cause| cause.to_string())
     }
 
     /// What is wrong, as a sentence for people; `None` if nothing is.

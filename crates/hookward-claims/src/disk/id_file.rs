@@ -1,14 +1,17 @@
 //! The file that outlives the process: a `redb` database of delivered ids.
 
 use super::record::JournalRecord;
-use crate::ClaimKey;
 use crate::delivered::DeliveredId;
+use crate::transfer::PAGE;
+use crate::{Bookmark, ClaimKey, KnownFact, KnownPage};
 use hookward_time::UnixMillis;
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, ReadableTableMetadata};
-use redb::{Table, TableDefinition, TableError, WriteTransaction};
+use redb::{Table, TableDefinition, TableError, Value, WriteTransaction};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::ops::Bound::{Excluded, Unbounded};
 use std::path::Path;
+use std::time::Duration;
 
 /// Pages that are kept in memory. Most look-ups are for ids that are not there, anywhere in the
 /// file, so more of it would help little; the operating system keeps the rest.
@@ -168,6 +171,53 @@ impl IdFile {
         Ok(self.database.begin_read()?.open_table(DELIVERED)?.len()?)
     }
 
+    /// A page of what is still remembered `now`.
+    pub(super) fn export(
+        &self,
+        from: &Bookmark,
+        now: UnixMillis,
+    ) -> Result<KnownPage, redb::Error> {
+        match from.table {
+            0 => self.page(from, DELIVERED, |key, (since, fingerprint, until)| {
+                let (since, left) = (UnixMillis(since), left(until, now)?);
+                Some(KnownFact::Delivered { key, since, fingerprint, left })
+            }),
+            1 => self.page(from, UNCERTAIN, |key, (since, until)| {
+                let (since, left) = (UnixMillis(since), left(until, now)?);
+                Some(KnownFact::Uncertain { key, since, left, note: String::new() })
+            }),
+            2 => self.page(from, LINKS, |alias, (to, until)| {
+                let (to, left) = (ClaimKey::from_bytes(to), left(until, now)?);
+                Some(KnownFact::Alias { alias, to, left })
+            }),
+            _ => Ok(KnownPage::default()),
+        }
+    }
+
+    fn page<V: for<'a> Value<SelfType<'a> = V> + 'static>(
+        &self,
+        from: &Bookmark,
+        table: TableDefinition<'_, Id, V>,
+        known: impl Fn(ClaimKey, V) -> Option<KnownFact>,
+    ) -> Result<KnownPage, redb::Error> {
+        let table = self.database.begin_read()?.open_table(table)?;
+        let start = if from.at.is_empty() { Unbounded } else { Excluded(*from.key().as_bytes()) };
+        let mut page = KnownPage { known: Vec::new(), in_flight: 0, next: Some(from.after(None)) };
+        for (nth, entry) in table.range::<Id>((start, Unbounded))?.enumerate() {
+            let (key, value) = entry?;
+            let key = ClaimKey::from_bytes(key.value());
+            page.known.extend(known(key, value.value()));
+            if nth + 1 == PAGE {
+                page.next = Some(from.after(Some(key)));
+                break;
+            }
+        }
+        if page.next.as_ref().is_some_and(|next| next.table > 2) {
+            page.next = None;
+        }
+        Ok(page)
+    }
+
     /// Writes the records of journal `number` and, where `now` is given, removes what expired
     /// before, in one transaction that is flushed to the disk. True if more has expired than one
     /// transaction removes.
@@ -199,6 +249,11 @@ impl IdFile {
         };
         Ok(table.get(name)?.map(|entry| entry.value()))
     }
+}
+
+/// How long what is kept `until` is still kept; `None` if that is over.
+fn left(until: i64, now: UnixMillis) -> Option<Duration> {
+    u64::try_from(UnixMillis(until).millis_since(now)).ok().map(Duration::from_millis)
 }
 
 /// The first bytes of a file; fewer if there are not so many.

@@ -18,7 +18,7 @@ mod start;
 use super::delivered::{Delivered, DeliveredId};
 use super::local::{self, LocalStore};
 use super::table::{Recall, Table};
-use super::{ClaimKey, Counters, Health, StoreError};
+use super::{Bookmark, ClaimKey, Counters, Health, KnownPage, StoreError};
 use async_trait::async_trait;
 use front::Front;
 use hookward_time::{Clock, UnixMillis};
@@ -31,6 +31,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 const NAME: &str = "disk";
+
+/// The file that is locked as long as a process has the folder open.
+const LOCK: &str = "lock";
 
 /// The time between two commits: what a power cut can lose.
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
@@ -81,6 +84,15 @@ impl DiskStore {
             table.restore(restored);
         }
         Ok(Self { table, stop: Some(stop), committing: Some(committing), _lock: lock })
+    }
+}
+
+impl DiskStore {
+    /// Whether another process has the folder at `path` open.
+    #[must_use]
+    pub fn is_in_use(path: &Path) -> bool {
+        let lock = File::options().write(true).open(path.join(LOCK));
+        lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
     }
 }
 
@@ -165,6 +177,11 @@ impl LocalStore for DiskStore {
         self.table.recall().front.entries().map_err(|cause| error(cause.to_string()))
     }
 
+    /// Reads the file that outlives the process. Blocks, as long as a page takes.
+    fn export(&self, from: &Bookmark) -> Result<KnownPage, StoreError> {
+        self.table.recall().front.export(from).map_err(error)
+    }
+
     /// A claim reads the disk and writes nothing, so something is written besides.
     fn trial(&self) -> Result<(), StoreError> {
         let key = ClaimKey::of_trial();
@@ -191,7 +208,7 @@ fn lock_folder(path: &Path) -> Result<File, String> {
         .create(true)
         .truncate(false)
         .write(true)
-        .open(path.join("lock"))
+        .open(path.join(LOCK))
         .map_err(|error| format!("cannot be locked: {error}"))?;
     match lock.try_lock() {
         Ok(()) => Ok(lock),

@@ -66,7 +66,7 @@ impl PostgresDatabase {
         }
         let vacuuming = async {
             let mut loan = self.asking.pool.session().await?;
-            loan.run(&format!("VACUUM hookward.{table}")).await
+            loan.execute(&format!("VACUUM hookward.{table}")).await
         };
         let done = tokio::time::timeout(within, vacuuming).await;
         done.map_err(|_| "took too long".to_owned())?.map_err(|fault| fault.problem)

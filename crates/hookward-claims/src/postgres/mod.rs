@@ -13,12 +13,13 @@ mod pool;
 mod schema;
 mod server;
 mod session;
+mod transfer;
 mod upkeep;
 mod value;
 
 use super::{
-    ClaimKey, ClaimStore, Counters, Fence, Health, Intent, Settled, Standing, StoreError, Target,
-    Verdict,
+    Bookmark, ClaimKey, ClaimStore, Counters, Fence, Health, Intent, KnownFact, KnownPage, Moved,
+    Settled, Standing, StoreError, Target, Verdict,
 };
 use async_trait::async_trait;
 pub use database::{AnswerFault, PostgresDatabase};
@@ -244,6 +245,14 @@ impl ClaimStore for PostgresStore {
 
     async fn entries(&self, within: Duration) -> Result<u64, StoreError> {
         self.asking.entries(within).await
+    }
+
+    async fn export(&self, from: &Bookmark, within: Duration) -> Result<KnownPage, StoreError> {
+        self.asking.export(from, within).await
+    }
+
+    async fn import(&self, known: &[KnownFact], within: Duration) -> Result<Moved, StoreError> {
+        self.asking.import(known, within).await
     }
 
     async fn health(&self, within: Duration) -> Result<Health, StoreError> {

@@ -227,6 +227,24 @@ impl Loan {
         };
         self.is_busy = true;
         let answer = session.ask(question, values).await;
+        self.judged(answer)
+    }
+
+    /// The same for a question that is not prepared.
+    pub(super) async fn run(
+        &mut self,
+        text: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, ServerFault> {
+        let Some(session) = &self.session else {
+            return Err(ServerFault::new("does not serve: the connection is broken".to_owned()));
+        };
+        self.is_busy = true;
+        let answer = session.run(text, values).await;
+        self.judged(answer)
+    }
+
+    fn judged(&mut self, answer: Result<Vec<Row>, ServerFault>) -> Result<Vec<Row>, ServerFault> {
         self.is_busy = false;
         if answer.as_ref().is_err_and(|fault| fault.remedy == Remedy::Reconnect) {
             self.pool.clear(self.epoch);
@@ -238,10 +256,10 @@ impl Loan {
 
 impl Loan {
     /// Runs a command that gives nothing. As of [`ask`](Self::ask).
-    pub(super) async fn run(&mut self, command: &str) -> Result<(), ServerFault> {
+    pub(super) async fn execute(&mut self, command: &str) -> Result<(), ServerFault> {
         let Some(session) = &self.session else { return Ok(()) };
         self.is_busy = true;
-        let answer = session.run(command).await;
+        let answer = session.execute(command).await;
         self.is_busy = false;
         answer
     }

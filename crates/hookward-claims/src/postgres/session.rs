@@ -93,8 +93,17 @@ impl Session {
     }
 
     /// Runs a command that gives nothing, in a transaction of its own or in none.
-    pub(super) async fn run(&self, command: &str) -> Result<(), ServerFault> {
+    pub(super) async fn execute(&self, command: &str) -> Result<(), ServerFault> {
         Ok(self.client.batch_execute(command).await?)
+    }
+
+    /// Asks what is asked so seldom that it is not worth a prepared statement.
+    pub(super) async fn run(
+        &self,
+        text: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, ServerFault> {
+        Ok(self.client.query(text, values).await?)
     }
 
     /// Whether it is known to be broken.

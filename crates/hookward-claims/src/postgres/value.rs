@@ -6,7 +6,7 @@ use std::error::Error;
 use std::time::Duration;
 use tokio_postgres::Row;
 use tokio_postgres::types::private::BytesMut;
-use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
 /// Characters of a note.
 const LONGEST_NOTE: usize = 256;
@@ -30,6 +30,16 @@ impl ToSql for Id {
     }
 
     to_sql_checked!();
+}
+
+impl<'a> FromSql<'a> for Id {
+    fn from_sql(_type: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
+        Ok(Self(ClaimKey::from_bytes(raw.try_into()?)))
+    }
+
+    fn accepts(of: &Type) -> bool {
+        *of == Type::UUID
+    }
 }
 
 /// The kinds of rows that a claim can end in.

@@ -17,15 +17,7 @@ pub(super) struct Count {
 impl Count {
     /// Counts the keys that are `start` and a hexadecimal number.
     pub(super) fn of(start: &str) -> Self {
-        let mut pattern = String::with_capacity(start.len() + 1);
-        for character in start.chars() {
-            if matches!(character, '*' | '?' | '[' | ']' | '\\' | '^') {
-                pattern.push('\\');
-            }
-            pattern.push(character);
-        }
-        // Keys are hexadecimal numbers; a trial's is none, and is no event.
-        pattern.push_str("[0-9a-f]*");
+        let pattern = pattern(start);
         Self { pattern, cursor: FIRST.to_owned(), so_far: 0, whole: None }
     }
 
@@ -49,6 +41,20 @@ impl Count {
     pub(super) fn latest(&self) -> u64 {
         self.whole.unwrap_or(self.so_far)
     }
+}
+
+/// The pattern of keys that are `start` and a hexadecimal number.
+pub(super) fn pattern(start: &str) -> String {
+    let mut pattern = String::with_capacity(start.len() + 10);
+    for character in start.chars() {
+        if matches!(character, '*' | '?' | '[' | ']' | '\\' | '^') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    // Keys are hexadecimal numbers; a trial's is none, and is no event.
+    pattern.push_str("[0-9a-f]*");
+    pattern
 }
 
 /// Where a round starts, and what the last stretch says comes next.

@@ -11,10 +11,11 @@ mod count;
 mod line;
 mod reply;
 mod server;
+mod transfer;
 
 use super::{
-    ClaimKey, ClaimStore, Counters, Fence, Health, Intent, Settled, Standing, StoreError, Target,
-    Verdict,
+    Bookmark, ClaimKey, ClaimStore, Counters, Fence, Health, Intent, KnownFact, KnownPage, Moved,
+    Settled, Standing, StoreError, Target, Verdict,
 };
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{
@@ -34,6 +35,9 @@ use std::time::Duration;
 
 /// What stands between the prefix and an event's key.
 const EVENT: &str = "event:";
+
+/// What stands between the prefix and another name of an event.
+const ALIAS: &str = "alias:";
 
 /// What the name of a trial's key begins with in the place of an event's. It has a letter that no
 /// hexadecimal number has, so that it is never counted as an event.
@@ -73,6 +77,8 @@ struct Scripts {
     settle: Script,
     forget: Script,
     count: Script,
+    export: Script,
+    import: Script,
 }
 
 impl RedisStore {
@@ -100,6 +106,8 @@ impl RedisStore {
                 settle: Script::new(include_str!("settle.lua")),
                 forget: Script::new(include_str!("forget.lua")),
                 count: Script::new(include_str!("count.lua")),
+                export: Script::new(include_str!("export.lua")),
+                import: Script::new(include_str!("import.lua")),
             },
             count: tokio::sync::Mutex::new(Count::of(&format!("{prefix}{EVENT}"))),
             counters: Counters::default(),
@@ -183,7 +191,7 @@ impl RedisStore {
     }
 
     fn alias_name(&self, alias: ClaimKey) -> String {
-        format!("{}alias:{alias}", self.prefix)
+        format!("{}{ALIAS}{alias}", self.prefix)
     }
 }
 
@@ -268,6 +276,14 @@ impl ClaimStore for RedisStore {
         }
     }
 
+    async fn export(&self, from: &Bookmark, within: Duration) -> Result<KnownPage, StoreError> {
+        self.export_page(from, within).await
+    }
+
+    async fn import(&self, known: &[KnownFact], within: Duration) -> Result<Moved, StoreError> {
+        self.import_all(known, within).await
+    }
+
     /// Two destinations with an alias each, since a server can refuse what touches several keys.
     async fn trial(&self, within: Duration) -> Result<(), StoreError> {
         let began = self.clock.monotonic();
@@ -280,7 +296,7 @@ impl ClaimStore for RedisStore {
         script.arg(fence.0).arg("1").arg(self.clock.wall().0);
         for name in &names {
             script.key(format!("{}{EVENT}{name}", self.prefix));
-            script.arg(lease).arg(format!("{}alias:{name}", self.prefix)).arg(lease);
+            script.arg(lease).arg(format!("{}{ALIAS}{name}", self.prefix)).arg(lease);
         }
         let claimed: Vec<(String, i64)> =
             self.read(self.call(Call::Script(&script), left()).await?)?;

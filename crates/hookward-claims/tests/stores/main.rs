@@ -3,6 +3,7 @@
 //! * `suite`: what contract section 3 promises of claims, on memory, disk, a real Redis and a real
 //!   PostgreSQL.
 //! * `model`: random steps of two instances, compared with a model of a few lines.
+//! * `moving`: what one store knows, copied into another.
 //! * `disk`: restarts, kills, damage, a full disk.
 //! * `redis`, `postgres`: round trips, an outage, a slow network, a lost server.
 
@@ -12,6 +13,7 @@ mod again;
 mod disk;
 mod hop;
 mod model;
+mod moving;
 mod postgres;
 #[expect(unreachable_pub, reason = "the black-box tests have this file too")]
 mod postgres_server;

@@ -1,7 +1,7 @@
 //! SIGKILL at random moments under load.
 
 use crate::support::{World, all, event, run};
-use hookward_inbox::{Tried, TryOutcome};
+use hookward_inbox::{EntryState, Filter, Tried, TryOutcome};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -58,6 +58,13 @@ fn child() {
                 say(&format!("sent {id}"));
                 attempt.end(Tried::new(world.clock.now(), TryOutcome::Status(200))).await;
             }
+            // Moves are killed too.
+            if n.is_multiple_of(3) {
+                let mut waiting = inbox.select(&Filter::in_state(EntryState::Ready));
+                waiting.truncate(30);
+                let to = if n.is_multiple_of(2) { "erp" } else { "crm" };
+                inbox.move_to(waiting, to, "").await.unwrap();
+            }
             // Sweeps are killed too.
             if n.is_multiple_of(5) {
                 world.clock.pass(30_000);
@@ -104,7 +111,9 @@ fn what_was_acknowledged_survives_kills_at_any_moment() {
     }
     world.clock.pass(1_000_000_000);
     let (inbox, _) = world.try_open_in(folder).unwrap();
-    let left: BTreeSet<String> = all(&inbox).into_iter().map(|listed| listed.id).collect();
+    let listed = all(&inbox);
+    let left: BTreeSet<String> = listed.iter().map(|listed| listed.id.clone()).collect();
+    assert_eq!(left.len(), listed.len(), "each is there once, at one destination");
     let missing: Vec<&String> =
         accepted.iter().filter(|id| !left.contains(*id) && !sent.contains_key(*id)).collect();
     assert!(missing.is_empty(), "{} of {} are lost: {missing:?}", missing.len(), accepted.len());

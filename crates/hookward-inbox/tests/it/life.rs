@@ -3,7 +3,9 @@
 use crate::support::{
     START, World, accept, all, deliver_due, end, event, run, seq, take, take_one,
 };
-use hookward_inbox::{Accept, AcceptTarget, EntryState, Live, Policy, Stored, Tried, TryOutcome};
+use hookward_inbox::{
+    Accept, AcceptTarget, EntryState, Filter, Inbox, Live, Policy, Stored, Tried, TryOutcome,
+};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
@@ -326,4 +328,32 @@ fn an_encrypted_log_shows_nothing_and_reads_with_any_of_its_keys() {
     let inbox = world.open();
     world.clock.pass(2_000);
     assert_eq!(take_one(&inbox).0, "secret-id");
+}
+
+#[test]
+fn an_entry_is_found_by_the_keys_of_its_event_as_long_as_it_is_there() {
+    let mut world = World::new();
+    world.segment_bytes = 1_000;
+    let inbox = world.open();
+    let named = |id: &str, key: u8, to: &[&str]| Accept { keys: vec![[key; 16]], ..event(id, to) };
+    run(inbox.pause("erp", None)).unwrap();
+    accept(&inbox, named("e1", 7, &["erp", "crm"]));
+    accept(&inbox, named("e2", 8, &["erp"]));
+    let found = |inbox: &Inbox, key: u8, to: &str| {
+        inbox.find_by_key(&[key; 16], to).map(|listed| (listed.id, listed.to))
+    };
+    let e1 = |to: &str| Some(("e1".to_owned(), to.to_owned()));
+    assert_eq!((found(&inbox, 7, "erp"), found(&inbox, 7, "crm")), (e1("erp"), e1("crm")));
+    assert_eq!((found(&inbox, 8, "crm"), found(&inbox, 9, "erp")), (None, None));
+    assert_eq!(deliver_due(&inbox, START), ["e1"], "that for crm");
+    assert_eq!(found(&inbox, 7, "crm"), None);
+    world.clock.pass(30_000);
+    run(inbox.tidy());
+    inbox.close();
+    drop(inbox);
+    let inbox = world.open();
+    assert_eq!((found(&inbox, 7, "erp"), found(&inbox, 7, "crm")), (e1("erp"), None));
+    let filter = Filter { id: Some("e1".to_owned()), ..Filter::default() };
+    assert_eq!(run(inbox.move_to(inbox.select(&filter), "crm", "")).unwrap(), 1);
+    assert_eq!((found(&inbox, 7, "erp"), found(&inbox, 7, "crm")), (None, e1("crm")));
 }

@@ -12,6 +12,7 @@ mod faults;
 mod kill;
 mod life;
 mod model;
+mod moving;
 mod order;
 mod people;
 mod power;

@@ -3,8 +3,8 @@
 
 use crate::faults::snapshot;
 use crate::support::{World, accept, all, end, event, keyed, run, take};
-use hookward_inbox::{EntryState, Inbox, OnDead, Policy, Tried, TryOutcome};
-use std::collections::BTreeMap;
+use hookward_inbox::{EntryState, Filter, Inbox, OnDead, Policy, Tried, TryOutcome};
+use std::collections::{BTreeMap, BTreeSet};
 
 const TTL: u64 = 96 * 3_600_000;
 
@@ -26,18 +26,21 @@ struct Entry {
     sent: u32,
 }
 
-/// The entries, by event id.
+/// An event and where it is to go.
+type Name = (String, &'static str);
+
+/// The entries. Accepted are events for `erp`; a move brings them to `crm`.
 #[derive(Default)]
 struct Model {
-    entries: BTreeMap<String, Entry>,
+    entries: BTreeMap<Name, Entry>,
     order: u64,
     is_paused: bool,
 }
 
 impl Model {
-    fn due(&self, now: u64) -> Vec<String> {
-        let is_head = |entry: &Entry| {
-            !self.entries.values().any(|other| {
+    fn due(&self, now: u64) -> Vec<Name> {
+        let is_head = |to: &str, entry: &Entry| {
+            !self.entries.iter().any(|((_, at), other)| {
                 let is_ahead =
                     entry.key.is_some() && other.key == entry.key && other.place < entry.place;
                 let waits = match other.stand {
@@ -45,22 +48,24 @@ impl Model {
                     Stand::Dead => other.holds,
                     Stand::Discarded { .. } => false,
                 };
-                is_ahead && waits
+                *at == to && is_ahead && waits
             })
         };
         self.entries
             .iter()
-            .filter(|(_, entry)| {
+            .filter(|((_, to), entry)| {
                 let is_due = matches!(entry.stand, Stand::Queued { due } if due <= now);
-                is_due && !self.is_paused && is_head(entry)
+                let is_paused = self.is_paused && *to == "erp";
+                is_due && !is_paused && is_head(to, entry)
             })
-            .map(|(id, _)| id.clone())
+            .map(|(name, _)| name.clone())
             .collect()
     }
 
     fn accept(&mut self, id: &str, key: Option<u32>, holds: bool, now: u64) {
         self.order += 1;
-        let place = match self.entries.get(id) {
+        let name = (id.to_owned(), "erp");
+        let place = match self.entries.get(&name) {
             // Revived: it has the place of the dead one, if that has one.
             Some(dead) if dead.stand == Stand::Dead => dead.place,
             Some(_) => return,
@@ -75,11 +80,32 @@ impl Model {
             refused: 0,
             sent: 0,
         };
-        self.entries.insert(id.to_owned(), entry);
+        self.entries.insert(name, entry);
     }
 
-    fn fail(&mut self, id: &str, policy: &Policy, now: u64) {
-        let entry = self.entries.get_mut(id).unwrap();
+    fn of(&mut self, id: &str) -> impl Iterator<Item = &mut Entry> {
+        self.entries.iter_mut().filter(move |((event, _), _)| event == id).map(|(_, entry)| entry)
+    }
+
+    /// What waits elsewhere goes there, unless it is there already.
+    fn move_to(&mut self, to: &'static str, is_meant: impl Fn(&String) -> bool, now: u64) -> usize {
+        let waits = |entry: &Entry| matches!(entry.stand, Stand::Queued { .. });
+        let meant = self.entries.iter().filter(|((id, at), entry)| {
+            let is_there = self.entries.contains_key(&(id.clone(), to));
+            is_meant(id) && *at != to && waits(entry) && !is_there
+        });
+        let moving: Vec<Name> = meant.map(|(name, _)| name.clone()).collect();
+        for name in &moving {
+            let entry = self.entries.remove(name).unwrap();
+            let stand = Stand::Queued { due: now };
+            let moved = Entry { stand, failures: 0, refused: 0, sent: 0, ..entry };
+            self.entries.insert((name.0.clone(), to), moved);
+        }
+        moving.len()
+    }
+
+    fn fail(&mut self, name: &Name, policy: &Policy, now: u64) {
+        let entry = self.entries.get_mut(name).unwrap();
         entry.failures += 1;
         entry.refused += 1;
         entry.sent += 1;
@@ -94,36 +120,41 @@ impl Model {
 
 fn check(inbox: &Inbox, model: &Model, what: &str) {
     let mut listed = all(inbox);
-    listed.sort_by(|a, b| a.id.cmp(&b.id));
-    let found: Vec<(String, EntryState, u32)> = listed
+    listed.sort_by(|a, b| (&a.id, &a.to).cmp(&(&b.id, &b.to)));
+    let found: Vec<(String, String, EntryState, u32)> = listed
         .into_iter()
         .map(|entry| {
             let state =
                 if entry.state == EntryState::Ready { EntryState::Waiting } else { entry.state };
-            (entry.id, state, entry.attempts)
+            (entry.id, entry.to, state, entry.attempts)
         })
         .collect();
-    let expected: Vec<(String, EntryState, u32)> = model
+    let mut expected: Vec<(String, String, EntryState, u32)> = model
         .entries
         .iter()
-        .map(|(id, entry)| {
+        .map(|((id, to), entry)| {
             let state = match entry.stand {
                 Stand::Queued { .. } => EntryState::Waiting,
                 Stand::Dead => EntryState::Dead,
                 Stand::Discarded { .. } => EntryState::Discarded,
             };
-            (id.clone(), state, entry.sent)
+            (id.clone(), (*to).to_owned(), state, entry.sent)
         })
         .collect();
+    expected.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
     assert_eq!(found, expected, "{what}");
     let stats = inbox.stats();
     assert_eq!(stats.entries, expected.len(), "{what}");
-    if let Some(erp) = stats.destinations.iter().find(|stats| stats.to == "erp") {
-        let count = |state| expected.iter().filter(|(_, found, _)| *found == state).count() as u64;
-        assert_eq!(erp.ready + erp.waiting, count(EntryState::Waiting), "{what}");
-        assert_eq!((erp.dead, erp.in_flight), (count(EntryState::Dead), 0), "{what}");
-        assert_eq!(erp.bytes, stats.bytes, "{what}");
+    for at in &stats.destinations {
+        let count = |state| {
+            expected.iter().filter(|(_, to, found, _)| *to == at.to && *found == state).count()
+                as u64
+        };
+        assert_eq!(at.ready + at.waiting, count(EntryState::Waiting), "{what}");
+        assert_eq!((at.dead, at.in_flight), (count(EntryState::Dead), 0), "{what}");
     }
+    let bytes: u64 = stats.destinations.iter().map(|at| at.bytes).sum();
+    assert_eq!(bytes, stats.bytes, "{what}");
 }
 
 #[test]
@@ -150,10 +181,10 @@ fn steps(seed: u64) {
         let now = world.clock.now();
         let id = format!("e{}", random.u8(..40));
         let seqs = || {
-            let filter = hookward_inbox::Filter { id: Some(id.clone()), ..Default::default() };
+            let filter = Filter { id: Some(id.clone()), ..Filter::default() };
             inbox.select(&filter)
         };
-        match random.u8(..16) {
+        match random.u8(..18) {
             0..=4 => {
                 // The key and what a dead one does depend on the id, as a route and a body would say.
                 let n: u32 = id[1..].parse().unwrap();
@@ -168,45 +199,50 @@ fn steps(seed: u64) {
             }
             5..=9 => {
                 let mut taken = take(&inbox);
-                let mut ids: Vec<String> =
-                    taken.iter_mut().map(|attempt| attempt.read().unwrap().id).collect();
-                let in_turn = ids.clone();
-                ids.sort();
-                assert_eq!(ids, model.due(now), "{what}");
-                for (attempt, id) in taken.into_iter().zip(in_turn) {
+                let in_turn: Vec<Name> = taken
+                    .iter_mut()
+                    .map(|attempt| {
+                        let to = if attempt.to() == "erp" { "erp" } else { "crm" };
+                        (attempt.read().unwrap().id, to)
+                    })
+                    .collect();
+                let names: BTreeSet<Name> = in_turn.iter().cloned().collect();
+                assert_eq!(names, model.due(now).into_iter().collect(), "{what}");
+                assert_eq!(names.len(), in_turn.len(), "{what}");
+                for (attempt, name) in taken.into_iter().zip(in_turn) {
                     if random.bool() {
                         run(attempt.begin());
                     }
                     if random.u8(..3) == 0 {
                         end(attempt, Tried::new(now, TryOutcome::Status(200)));
-                        model.entries.remove(&id);
+                        model.entries.remove(&name);
                     } else {
                         end(attempt, Tried::new(now, TryOutcome::Status(404)));
-                        model.fail(&id, &world.policy, now);
+                        model.fail(&name, &world.policy, now);
                     }
                 }
             }
             10 => {
-                run(inbox.replay(seqs(), false)).unwrap();
-                if let Some(entry) = model.entries.get_mut(&id)
-                    && !matches!(entry.stand, Stand::Discarded { .. })
-                {
-                    entry.failures = 0;
-                    entry.refused = 0;
-                    entry.stand = Stand::Queued { due: now };
+                run(inbox.replay(seqs(), false, "ana")).unwrap();
+                for entry in model.of(&id) {
+                    if !matches!(entry.stand, Stand::Discarded { .. }) {
+                        entry.failures = 0;
+                        entry.refused = 0;
+                        entry.stand = Stand::Queued { due: now };
+                    }
                 }
             }
             11 => {
-                run(inbox.discard(seqs())).unwrap();
-                if let Some(entry) = model.entries.get_mut(&id)
-                    && !matches!(entry.stand, Stand::Discarded { .. })
-                {
-                    entry.stand = Stand::Discarded { until: now + TTL };
+                run(inbox.discard(seqs(), "ana")).unwrap();
+                for entry in model.of(&id) {
+                    if !matches!(entry.stand, Stand::Discarded { .. }) {
+                        entry.stand = Stand::Discarded { until: now + TTL };
+                    }
                 }
             }
             12 => {
                 run(inbox.erase("shop", &id)).unwrap();
-                model.entries.remove(&id);
+                model.entries.retain(|(event, _), _| *event != id);
             }
             13 => {
                 model.is_paused = random.bool();
@@ -216,7 +252,19 @@ fn steps(seed: u64) {
                     run(inbox.resume("erp")).unwrap();
                 }
             }
-            14 => {
+            14 | 15 => {
+                // Of one event, or of all.
+                let all = random.u8(..4) == 0;
+                let filter = if all {
+                    Filter::default()
+                } else {
+                    Filter { id: Some(id.clone()), ..Filter::default() }
+                };
+                let to = if random.u8(..4) == 0 { "erp" } else { "crm" };
+                let moved = run(inbox.move_to(inbox.select(&filter), to, "ana")).unwrap();
+                assert_eq!(moved, model.move_to(to, |event| all || *event == id, now), "{what}");
+            }
+            16 => {
                 world.clock.pass(random.u64(..40_000));
                 run(inbox.tidy());
             }

@@ -74,7 +74,7 @@ fn behind_a_dead_head_a_key_goes_on_or_waits_as_it_says() {
     assert_eq!((take(&inbox).len(), blocked(&inbox)), (0, 1));
     let head =
         inbox.select(&hookward_inbox::Filter { id: Some("h1".to_owned()), ..Default::default() });
-    assert_eq!(run(inbox.discard(head)).unwrap(), 1);
+    assert_eq!(run(inbox.discard(head, "ana")).unwrap(), 1);
     assert_eq!(blocked(&inbox), 0);
     assert_eq!(deliver_due(&inbox, world.clock.now()), ["h2"]);
 }
@@ -92,7 +92,7 @@ fn a_dead_head_that_is_replayed_or_revived_has_its_old_place() {
             if revive {
                 accept(&inbox, keyed("a1", "a", on_dead));
             } else {
-                run(inbox.replay(vec![first], false)).unwrap();
+                run(inbox.replay(vec![first], false, "ana")).unwrap();
             }
             inbox.close();
             drop(inbox);

@@ -1,7 +1,9 @@
 //! What people ask for and change.
 
 use crate::support::{START, World, accept, deliver_due, end, event, run, seq, take, take_one};
-use hookward_inbox::{AcceptTarget, EntryState, Filter, Live, Policy, Stored, Tried, TryOutcome};
+use hookward_inbox::{
+    AcceptTarget, DeedKind, EntryState, Filter, Live, Policy, Stored, Tried, TryOutcome,
+};
 use std::time::Duration;
 
 fn dead(world: &World, inbox: &hookward_inbox::Inbox, id: &str) -> u64 {
@@ -18,7 +20,7 @@ fn a_replay_has_a_budget_of_its_own_and_appends_to_the_history() {
     let inbox = world.open();
     let number = dead(&world, &inbox, "e1");
     world.clock.pass(3_600_000);
-    assert_eq!(run(inbox.replay(vec![number, 999], false)).unwrap(), 1);
+    assert_eq!(run(inbox.replay(vec![number, 999], false, "ana")).unwrap(), 1);
     let (_, mut attempt) = take_one(&inbox);
     let stored = attempt.read().unwrap();
     assert_eq!((stored.seq, stored.sent, stored.replays, stored.as_new), (number, 1, 1, None));
@@ -26,12 +28,17 @@ fn a_replay_has_a_budget_of_its_own_and_appends_to_the_history() {
     end(attempt, world.failed(404));
     let shown = inbox.show(number).unwrap();
     assert_eq!((shown.state, shown.attempts, shown.tries.len()), (EntryState::Waiting, 2, 2));
-    run(inbox.replay(vec![number], true)).unwrap();
+    let [deed] = &shown.deeds[..] else { panic!("{:?}", shown.deeds) };
+    assert_eq!((&deed.what, deed.by.as_str()), (&DeedKind::Replayed, "ana"));
+    run(inbox.replay(vec![number], true, "bo")).unwrap();
     inbox.close();
     drop(inbox);
     let inbox = world.open();
     let (_, mut attempt) = take_one(&inbox);
     assert_eq!(attempt.read().unwrap().as_new, Some(2));
+    let by: Vec<String> =
+        inbox.show(number).unwrap().deeds.into_iter().map(|deed| deed.by).collect();
+    assert_eq!(by, ["ana", "bo"], "the history says who it was, also after a restart");
 }
 
 #[test]
@@ -40,7 +47,7 @@ fn what_is_being_sent_is_not_replayed() {
     let inbox = world.open();
     let number = seq(&accept(&inbox, event("e1", &["erp"])));
     let (_, attempt) = take_one(&inbox);
-    assert_eq!(run(inbox.replay(vec![number], false)).unwrap(), 0);
+    assert_eq!(run(inbox.replay(vec![number], false, "ana")).unwrap(), 0);
     assert!(take(&inbox).is_empty());
     end(attempt, world.failed(200));
 }
@@ -52,7 +59,7 @@ fn a_delivered_event_can_be_replayed_while_its_bytes_are_kept() {
     let inbox = world.open();
     let number = seq(&accept(&inbox, event("e1", &["erp"])));
     assert_eq!(deliver_due(&inbox, START), ["e1"]);
-    run(inbox.replay(vec![number], false)).unwrap();
+    run(inbox.replay(vec![number], false, "ana")).unwrap();
     assert_eq!(deliver_due(&inbox, START), ["e1"]);
     assert_eq!(inbox.show(number).unwrap().attempts, 2);
 }
@@ -63,11 +70,11 @@ fn a_discarded_event_is_remembered_without_its_bytes_for_its_ttl() {
     let inbox = world.open();
     let number = seq(&accept(&inbox, event("e1", &["erp"])));
     accept(&inbox, event("e2", &["erp"]));
-    assert_eq!(run(inbox.discard(vec![number])).unwrap(), 1);
+    assert_eq!(run(inbox.discard(vec![number], "ana")).unwrap(), 1);
     assert_eq!(inbox.state("shop", "e1", "erp"), Some(EntryState::Discarded));
     let again = accept(&inbox, event("e1", &["erp"]));
     assert!(matches!(again.targets[..], [Stored::Already(EntryState::Discarded)]));
-    assert_eq!(run(inbox.replay(vec![number], false)).unwrap(), 0);
+    assert_eq!(run(inbox.replay(vec![number], false, "ana")).unwrap(), 0);
     inbox.close();
     drop(inbox);
     let inbox = world.open();
@@ -90,7 +97,7 @@ fn an_event_that_is_discarded_while_it_is_sent_is_sent_no_more() {
     let inbox = world.open();
     let number = seq(&accept(&inbox, event("e1", &["erp"])));
     let (_, attempt) = take_one(&inbox);
-    run(inbox.discard(vec![number])).unwrap();
+    run(inbox.discard(vec![number], "ana")).unwrap();
     end(attempt, world.failed(500));
     assert_eq!(inbox.state("shop", "e1", "erp"), Some(EntryState::Discarded));
     world.clock.pass(3_600_000);

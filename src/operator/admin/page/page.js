@@ -132,6 +132,9 @@ function showStatus() {
   verdict.textContent = said ? `${said[0].toUpperCase()}${said.slice(1)}.` : well;
   at("facts").textContent = `Version ${status.version}, up for ${span(status.uptime_seconds)}, configuration ${String(status.config_hash).slice(0, 12)}, ${status.dedupe?.entries ?? "?"} ids in the ${status.dedupe?.store} store`;
 
+  const token = status.token;
+  at("who").textContent = token ? `Signed in as ${token.name}.${token.read_only ? " This token may only read: nothing can be changed from this page." : ""}` : "";
+
   redraw(at("sources"), table(["Source", "State", "Last event", "Last refusal", "Routes"], sources.map(([name, source]) => row(
     name,
     source.ready ? word("good", "ready") : word("bad", "not ready: no secret can be read"),
@@ -191,26 +194,41 @@ async function change(path, body) {
   if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).title ?? `answered ${answer.status}`);
 }
 
+// A refusal stays to be read; the next refresh would wipe it away.
+async function changed(act) {
+  try {
+    await act();
+    await refresh();
+  } catch (fault) {
+    tell(fault.message);
+  }
+}
+
+// A control that changes something; nobody whose token may only read can press it.
+function control(attributes, text) {
+  return h("button", readOnly() ? { ...attributes, disabled: "", title: "Your token may only read." } : attributes, text);
+}
+
+const readOnly = () => status?.token?.read_only === true;
+
 function showInbox() {
   const inbox = status.inbox;
   at("inbox-section").hidden = !inbox;
   if (!inbox) return;
-  const rows = Object.entries(inbox.upstreams ?? {}).map(([name, counts]) => {
+  const rows = Object.entries(inbox.events ?? {}).map(([name, counts]) => {
     const paused = status.upstreams?.[name]?.paused;
     const act = async () => {
       const wish = paused ? "resume" : "pause";
       if (!(await confirmed(`${paused ? "Resume" : "Pause"} ${name}?`, paused ? "Waiting events are sent again, slowly at first." : "Nothing is sent to it until it is resumed.", paused ? "Resume" : "Pause"))) return;
-      await change(`upstreams/${encodeURIComponent(name)}/${wish}`, {}).catch((fault) => tell(fault.message));
-      refresh();
+      await changed(() => change(`upstreams/${encodeURIComponent(name)}/${wish}`, {}));
     };
     const replay = async () => {
       if (!(await confirmed(`Replay ${counts.dead} dead events of ${name}?`, "Each is sent again with a budget of its own.", `Replay ${counts.dead}`, true))) return;
-      await change("inbox/replay", { filter: { to: name, state: "dead" }, expect: counts.dead, reason: at("confirm-reason").value }).catch((fault) => tell(fault.message));
-      refresh();
+      await changed(() => change("inbox/replay", { filter: { to: name, state: "dead" }, expect: counts.dead, reason: at("confirm-reason").value }));
     };
     return row(name, counts.ready ?? 0, counts.waiting ?? 0, counts.in_flight ?? 0, counts.dead ?? 0,
-      h("button", { onclick: act, "aria-label": `${paused ? "Resume" : "Pause"} ${name}` }, paused ? "Resume" : "Pause"),
-      counts.dead ? h("button", { onclick: replay, "aria-label": `Replay the dead events of ${name}` }, "Replay dead") : "");
+      control({ onclick: act, "aria-label": `${paused ? "Resume" : "Pause"} ${name}` }, paused ? "Resume" : "Pause"),
+      counts.dead ? control({ onclick: replay, "aria-label": `Replay dead events of ${name}` }, "Replay dead") : "");
   });
   at("inbox").replaceChildren(
     h("p", { class: "quiet" }, `${inbox.bytes ?? 0} bytes on disk`),
@@ -363,7 +381,7 @@ async function lookUp(source, id) {
       if (gone.ok) result.replaceChildren(h("p", {}, "Forgotten: the next delivery of this event is forwarded."));
       else result.append(h("p", { class: "bad", role: "alert" }, (await gone.json()).title));
     };
-    result.replaceChildren(table(["Destination", "State", "Since"], rows, "No destination."), h("button", { class: "danger", onclick: forget }, "Forget"));
+    result.replaceChildren(table(["Destination", "State", "Since"], rows, "No destination."), control({ class: "danger", onclick: forget }, "Forget"));
   } catch (fault) {
     result.replaceChildren(h("p", { class: "bad" }, fault.message));
   }

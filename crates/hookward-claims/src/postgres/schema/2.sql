@@ -400,8 +400,9 @@ BEGIN
     RETURN changed;
 END $$;
 
--- Never sends these entries again, and remembers that for their ttl; how many.
-CREATE FUNCTION hookward.discard(wanted bigint[]) RETURNS text[]
+-- Never sends these entries again, and remembers that for their ttl; of which destinations. An attempt
+-- that has ended since they were read is no reason to send one again, so that history is left as it is.
+CREATE FUNCTION hookward.discard(wanted bigint[], before bytea[], after_ bytea[]) RETURNS text[]
 LANGUAGE plpgsql AS $$
 DECLARE
     entry   hookward.entries;
@@ -413,7 +414,8 @@ BEGIN
         CONTINUE WHEN entry.seq IS NULL;
         PERFORM hookward.lock_keys(ARRAY[entry.key, entry.lane]);
         UPDATE hookward.entries
-            SET state = 'n', due = hookward.now_ms() + ttl, lane = NULL, slot = 0, size = 0
+            SET state = 'n', due = hookward.now_ms() + ttl, lane = NULL, slot = 0, size = 0,
+                progress = CASE WHEN progress = before[i] THEN after_[i] ELSE progress END
             WHERE seq = wanted[i] AND state IN ('q', 'b', 'f', 'x');
         IF FOUND THEN
             changed := changed || entry.dest;

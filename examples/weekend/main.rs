@@ -1,0 +1,287 @@
+//! What the inbox costs: an acceptance beside a flush, a healthy `spill` route beside a `sync` one, and a
+//! weekend of events against a closed port beside live ones.
+//!
+//! Starts the binary that it is given, and receivers of its own. Every figure of the disk has that of
+//! a probe beside it: a file in the same folder that is written and flushed at the same time.
+//!
+//! ```console
+//! $ make weekend
+//! ```
+
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a tool that cannot measure says why and ends"
+)]
+
+mod sides;
+mod times;
+
+use hookward_inbox::{Accept, AcceptTarget, End, Inbox, Observer, Settings};
+use hookward_time::{Clock as _, SystemClock};
+use sides::{Connection, Proxy, Receiver, event, free_port, request};
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use times::{Probe, Times, p99_met};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+
+const SECRET: &str = "a-secret-of-the-weekend-for-measuring";
+/// Senders of the weekend; each has orders of its own, so that what it sends of one comes in order.
+const SENDERS: u64 = 40;
+const LIVE_PER_SECOND: u64 = 100;
+const LIVE_CONNECTIONS: u64 = 20;
+const WITHIN: Duration = Duration::from_secs(10);
+
+#[tokio::main]
+async fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let binary = arguments.next().expect("the path of the binary");
+    let events = arguments.next().map_or(50_000, |text| text.parse().expect("how many events"));
+    accepting().await;
+    healthy(&binary).await;
+    weekend(&binary, events).await;
+}
+
+// === an acceptance
+
+/// Notes how long flushes take.
+struct Flushes(Mutex<Vec<Duration>>);
+
+impl Observer for Flushes {
+    fn flushed(&self, took: Duration) {
+        self.0.lock().expect("nobody panics").push(took);
+    }
+
+    fn ended(&self, _to: &str, _end: End) {}
+}
+
+/// At 64 connections, and at 2,000 a second, where no acceptance waits for the machine.
+async fn accepting() {
+    for (what, every) in [("as fast as it goes", None), ("2,000/s", Some(32_u64))] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let flushes = Arc::new(Flushes(Mutex::default()));
+        let settings =
+            Settings { min_free: 0, observer: Arc::clone(&flushes) as _, ..Settings::default() };
+        let clock = SystemClock::new();
+        let now = move || u64::try_from(clock.wall().0).unwrap_or_default();
+        let (inbox, _) =
+            Inbox::open(&folder.path().join("inbox"), settings, now).expect("an inbox");
+        let probe = Probe::start(folder.path());
+        let (start, end) = (Instant::now(), Instant::now() + Duration::from_secs(5));
+        let tasks: Vec<_> = (0..64)
+            .map(|sender| tokio::spawn(accept_until(inbox.clone(), sender, every, end)))
+            .collect();
+        let mut times = Vec::new();
+        for task in tasks {
+            times.extend(task.await.expect("all are taken"));
+        }
+        let (took, probe) = (start.elapsed(), probe.stop());
+        let flushes = std::mem::take(&mut *flushes.0.lock().expect("nobody panics"));
+        let (met, flushes) = (p99_met(flushes.clone()), Times::of(flushes));
+        println!("accepting, 64 at once, {what}:");
+        println!("  {:.0} events/s", times.len() as f64 / took.as_secs_f64());
+        println!("  acceptances: {}", Times::of(times));
+        println!("  its flushes: {flushes}; of those that an event arrives in, p99 {met:.2?}");
+        println!("  the probe's: {probe}");
+    }
+}
+
+async fn accept_until(
+    inbox: Inbox,
+    sender: u64,
+    every: Option<u64>,
+    end: Instant,
+) -> Vec<Duration> {
+    let mut ticks = every.map(|every| interval(Duration::from_millis(every)));
+    sleep(Duration::from_micros(500 * sender)).await;
+    let (mut times, mut number) = (Vec::new(), 0_u64);
+    while Instant::now() < end {
+        if let Some(ticks) = &mut ticks {
+            ticks.tick().await;
+        }
+        number += 1;
+        let event = Accept {
+            source: "shop".to_owned(),
+            id: format!("{sender}-{number}"),
+            kind: "order.paid".to_owned(),
+            ttl: Duration::from_hours(96),
+            head: vec![b'h'; 200].into(),
+            body: vec![b'b'; 1000].into(),
+            targets: vec![AcceptTarget::new("erp")],
+            ..Accept::default()
+        };
+        let start = Instant::now();
+        drop(inbox.accept(event).await.expect("room"));
+        times.push(start.elapsed());
+    }
+    times
+}
+
+// === a healthy route
+
+async fn healthy(binary: &str) {
+    const EVENTS: u64 = 5_000;
+    const ROUNDS: usize = 9;
+    let receiver = Receiver::start(free_port().await).await;
+    let proxy = Proxy::start(binary, receiver.address, receiver.address);
+    let numbers = AtomicU64::new(0);
+    let cost = async |path: &str| {
+        let before = proxy.cpu_time();
+        let first = numbers.fetch_add(EVENTS, Ordering::Relaxed);
+        let senders: Vec<_> = (0..8)
+            .map(|sender| {
+                let (to, path) = (proxy.address, path.to_owned());
+                tokio::spawn(async move {
+                    let mut connection = Connection::open(to).await;
+                    for number in (first + sender..first + EVENTS).step_by(8) {
+                        let status =
+                            connection.exchange(&request(&path, &event(number, 0, 0))).await;
+                        assert_eq!(status, 200);
+                    }
+                })
+            })
+            .collect();
+        for sender in senders {
+            sender.await.expect("all are delivered");
+        }
+        proxy.cpu_time().saturating_sub(before).as_secs_f64() * 1e6 / EVENTS as f64
+    };
+    _ = (cost("/live").await, cost("/spill").await);
+    let (mut ratios, mut all) = (Vec::new(), [0.0, 0.0]);
+    for _ in 0..ROUNDS {
+        let (sync, spill) = (cost("/live").await, cost("/spill").await);
+        ratios.push(spill / sync);
+        all = [all[0] + sync, all[1] + spill];
+    }
+    ratios.sort_unstable_by(f64::total_cmp);
+    println!(
+        "a healthy route: sync {:.0} µs, spill {:.0} µs of the processor a delivery; ratio {:.3} over \
+         all, {:.3} in the middle of {ROUNDS} rounds",
+        all[0] / ROUNDS as f64,
+        all[1] / ROUNDS as f64,
+        all[1] / all[0],
+        ratios[ROUNDS / 2]
+    );
+}
+
+// === a weekend
+
+async fn weekend(binary: &str, events: u64) {
+    let (live, closed) = (Receiver::start(free_port().await).await, free_port().await);
+    let proxy = Proxy::start(binary, live.address, closed);
+    let alone = deliver_live(&proxy, 0, WITHIN).await;
+    println!("live deliveries alone: {}", Times::of(alone));
+
+    // What the machine takes for as many events that nobody stores.
+    let sending: Vec<_> = (0..SENDERS)
+        .map(|sender| tokio::spawn(send(proxy.address, "/spill", sender, events, 1)))
+        .collect();
+    let beside = deliver_live(&proxy, 3, WITHIN).await;
+    for sender in sending {
+        sender.await.expect("all are delivered");
+    }
+    println!("live deliveries beside {events} that are delivered at once: {}", Times::of(beside));
+
+    let (probe, start) = (Probe::start(proxy.directory.path()), Instant::now());
+    let memory = proxy.memory();
+    let sending: Vec<_> = (0..SENDERS)
+        .map(|sender| tokio::spawn(send(proxy.address, "/weekend", sender, events, 0)))
+        .collect();
+    let beside = deliver_live(&proxy, 1, WITHIN).await;
+    let mut told = Vec::new();
+    for sender in sending {
+        told.extend(sender.await.expect("all are queued"));
+    }
+    let took = start.elapsed();
+    println!("live deliveries beside the weekend: {}", Times::of(beside));
+    println!("{events} events queued in {took:.1?}: {}", Times::of(told));
+    println!("  the probe's flushes: {}", probe.stop());
+    println!("memory: {} MiB before, {} MiB with all of them waiting", memory, proxy.memory());
+
+    let (receiver, start) = (Receiver::start(closed).await, Instant::now());
+    let draining = deliver_live(&proxy, 2, Duration::from_secs(5)).await;
+    let mut highest = 0;
+    while receiver.count.load(Ordering::Relaxed) < events {
+        highest = highest.max(proxy.memory());
+        assert!(start.elapsed() < Duration::from_mins(5), "it is stuck");
+        sleep(Duration::from_millis(20)).await;
+    }
+    let took = start.elapsed();
+    sleep(Duration::from_secs(2)).await;
+    println!("live deliveries beside the drain: {}", Times::of(draining));
+    println!(
+        "drained in {took:.1?}, {:.0}/s; at most {} MiB of memory",
+        events as f64 / took.as_secs_f64(),
+        highest.max(proxy.memory())
+    );
+    assert_eq!(receiver.count.load(Ordering::Relaxed), events, "each once");
+    let seen = receiver.seen.lock().expect("nobody panics");
+    let ids: HashSet<(u64, u64)> = seen.iter().copied().collect();
+    assert_eq!(ids.len() as u64, events, "and none but once");
+    let mut last: HashMap<u64, u64> = HashMap::new();
+    for (order, step) in seen.iter() {
+        let before = last.insert(*order, *step);
+        assert!(before.is_none_or(|before| before < *step), "order {order}");
+    }
+    println!("each arrived once, in the order of its key");
+}
+
+/// Sends its share of the events in ten seconds; `phase` keeps their ids apart from those of others.
+async fn send(to: SocketAddr, path: &str, sender: u64, events: u64, phase: u64) -> Vec<Duration> {
+    let own: Vec<u64> = (sender..events).step_by(usize::try_from(SENDERS).expect("few")).collect();
+    let every = WITHIN / u32::try_from(own.len().max(1)).expect("few");
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let mut connection = Connection::open(to).await;
+    let mut times = Vec::with_capacity(own.len());
+    for (step, number) in own.into_iter().enumerate() {
+        ticks.tick().await;
+        // Five orders a sender.
+        let step = u64::try_from(step).expect("a number");
+        let number = number + phase * events;
+        let bytes = request(path, &event(number, sender * 5 + step % 5, step / 5));
+        let start = Instant::now();
+        assert_eq!(connection.exchange(&bytes).await, 200);
+        times.push(start.elapsed());
+    }
+    times
+}
+
+/// Live deliveries at a steady pace.
+async fn deliver_live(proxy: &Proxy, phase: u64, time: Duration) -> Vec<Duration> {
+    let end = Instant::now() + time;
+    let tasks: Vec<_> = (0..LIVE_CONNECTIONS)
+        .map(|index| {
+            let to = proxy.address;
+            tokio::spawn(async move {
+                let mut connection = Connection::open(to).await;
+                let every = Duration::from_millis(1000 * LIVE_CONNECTIONS / LIVE_PER_SECOND);
+                sleep(every * u32::try_from(index).expect("few") / 20).await;
+                let mut ticks = interval(every);
+                ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                let mut times = Vec::new();
+                while Instant::now() < end {
+                    ticks.tick().await;
+                    let number =
+                        1_000_000_000 * (phase + 1) + index * 1_000_000 + times.len() as u64;
+                    let bytes = request("/live", &event(number, 0, 0));
+                    let start = Instant::now();
+                    assert_eq!(connection.exchange(&bytes).await, 200);
+                    times.push(start.elapsed());
+                }
+                times
+            })
+        })
+        .collect();
+    let mut all = Vec::new();
+    for task in tasks {
+        all.extend(task.await.expect("every delivery is accepted"));
+    }
+    all
+}
