@@ -2,7 +2,7 @@
 
 use super::flight::Flight;
 use super::ledger::Ledger;
-use super::running::Settling;
+use super::running::StartedWork;
 use crate::{ClaimKey, Fence, Settled, Standing, Verdict};
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,7 +93,7 @@ pub(super) struct HeldClaim<T> {
 
 impl<T: Send + Sync + 'static> HeldClaim<T> {
     /// Starts what ends the claim; it goes on whether or not it is waited for.
-    fn end(self, verdict: Verdict, result: Option<Arc<T>>) -> Settling<()> {
+    fn end(self, verdict: Verdict, result: Option<Arc<T>>) -> StartedWork<()> {
         let ledger = Arc::clone(&self.ledger);
         ledger.run(self.conclude(verdict, result))
     }

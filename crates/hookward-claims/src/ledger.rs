@@ -2,7 +2,7 @@
 //! and each copy that waits share one.
 
 use super::flight::{Flight, Flights, Landing};
-use super::running::Settling;
+use super::running::StartedWork;
 use super::trial::Trials;
 use super::unsettled::Unsettled;
 use crate::{ClaimKey, ClaimStore, Fence, Intent, Settled, Standing, StoreError, Target, Verdict};
@@ -94,8 +94,8 @@ impl<T: Send + Sync + 'static> Ledger<T> {
     pub(super) fn run<V: Send + 'static>(
         &self,
         work: impl Future<Output = V> + Send + 'static,
-    ) -> Settling<V> {
-        Settling::start(work, self.runtime.as_ref())
+    ) -> StartedWork<V> {
+        StartedWork::start(work, self.runtime.as_ref())
     }
 
     /// Ends a claim in the store.

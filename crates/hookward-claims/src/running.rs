@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 
 /// Work that has been started. Waiting for it gives its output, or `None` if its task was killed;
 /// not waiting for it does not stop it.
-pub(super) enum Settling<V> {
+pub(super) enum StartedWork<V> {
     /// It did not have to wait.
     Done(Option<V>),
     /// It goes on in a task of its own.
@@ -16,7 +16,7 @@ pub(super) enum Settling<V> {
     Here(Pin<Box<dyn Future<Output = V> + Send>>),
 }
 
-impl<V: Send + 'static> Settling<V> {
+impl<V: Send + 'static> StartedWork<V> {
     /// Starts `work`: does at once what it can, and lets `runtime` do the rest.
     pub(super) fn start(
         work: impl Future<Output = V> + Send + 'static,
@@ -34,9 +34,9 @@ impl<V: Send + 'static> Settling<V> {
     }
 }
 
-impl<V> Unpin for Settling<V> {}
+impl<V> Unpin for StartedWork<V> {}
 
-impl<V> Future for Settling<V> {
+impl<V> Future for StartedWork<V> {
     type Output = Option<V>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<V>> {

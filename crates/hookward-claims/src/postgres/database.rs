@@ -1,6 +1,6 @@
 //! The database of a store, for what else is kept in it: the inbox.
 
-use super::Asking;
+use super::asking::Asking;
 use super::server;
 use super::session::StatementKind;
 use crate::StoreError;

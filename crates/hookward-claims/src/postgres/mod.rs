@@ -7,6 +7,7 @@
 //!
 //! Every call is idempotent for its fence, so one that broke with its connection is tried again.
 
+mod asking;
 mod database;
 mod fault;
 mod pool;
@@ -21,44 +22,23 @@ use super::{
     Bookmark, ClaimKey, ClaimStore, Counters, Fence, Health, Intent, KnownFact, KnownPage, Moved,
     Settled, Standing, StoreError, Target, Verdict,
 };
+use asking::Asking;
 use async_trait::async_trait;
 pub use database::{AnswerFault, PostgresDatabase};
-use fault::{Remedy, ServerFault};
 use hookward_secret::Secret;
 use hookward_time::Clock;
 use pool::Pool;
-use server::PostgresServer;
-pub use server::{postgres_url_fault, postgres_url_refuses_tls};
+use server::{NAME, PostgresServer};
+pub use server::{PostgresTls, postgres_url_fault, postgres_url_refuses_tls};
 use session::StatementKind;
-use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
-use upkeep::{Longest, Upkeep};
+use upkeep::Upkeep;
 use value::{Id, millis, short};
-
-const NAME: &str = "postgres";
-
-/// How often a question is asked at most. Two connections in a row can turn out to be broken when a
-/// server is restarted.
-const MOST_ATTEMPTS: u32 = 3;
 
 /// How long the note of a released claim can be read by copies that wait in other processes.
 const NOTE_KEPT: Duration = Duration::from_secs(5);
-
-/// What an encrypted connection believes and shows, where that is not the system's CAs, no client
-/// certificate, and the URL's host.
-#[derive(Clone, Debug, Default)]
-pub struct PostgresTls {
-    /// PEM file of the CAs to believe instead of the system's.
-    pub ca: Option<PathBuf>,
-    /// PEM files of the client certificate and its private key.
-    pub client: Option<(PathBuf, PathBuf)>,
-    /// The name to ask for and to check; `None`: the URL's host.
-    pub sni: Option<String>,
-}
 
 /// Claims in a PostgreSQL database that several processes share.
 pub struct PostgresStore {
@@ -66,12 +46,6 @@ pub struct PostgresStore {
     counters: Counters,
     clock: Arc<dyn Clock>,
     _upkeep: Upkeep,
-}
-
-/// The way to ask the server.
-struct Asking {
-    pool: Arc<Pool>,
-    longest: Longest,
 }
 
 impl PostgresStore {
@@ -89,7 +63,7 @@ impl PostgresStore {
         within: Duration,
     ) -> Result<Self, StoreError> {
         let pool = Pool::new(PostgresServer::of(url, tls)?, Arc::clone(&clock));
-        let asking = Arc::new(Asking { pool, longest: Longest::default() });
+        let asking = Arc::new(Asking::new(pool));
         asking.entries(within).await?;
         let upkeep = Upkeep::start(Arc::clone(&asking));
         Ok(Self { asking, counters: Counters::default(), clock, _upkeep: upkeep })
@@ -103,73 +77,6 @@ impl PostgresStore {
 
     fn wall(&self) -> i64 {
         self.clock.wall().0
-    }
-}
-
-impl Asking {
-    /// Asks the server, again where that may help, all of it `within`.
-    async fn ask_for(
-        &self,
-        question: StatementKind,
-        values: &[&(dyn ToSql + Sync)],
-        within: Duration,
-    ) -> Result<Vec<Row>, ServerFault> {
-        let attempts = async {
-            let mut left = MOST_ATTEMPTS;
-            let mut was_in_doubt = false;
-            loop {
-                left -= 1;
-                let mut fault = match self.ask_once(question, values).await {
-                    Ok(rows) => return Ok(rows),
-                    Err(fault) => fault,
-                };
-                was_in_doubt |= fault.is_in_doubt;
-                fault.is_in_doubt = was_in_doubt;
-                match fault.remedy {
-                    Remedy::Repeat | Remedy::Reconnect if left > 0 => {}
-                    Remedy::MakeRoom if left > 0 => {
-                        self.ask_once(StatementKind::MakeRoom, &[&self.longest.reach()]).await?;
-                    }
-                    _ => return Err(fault),
-                }
-            }
-        };
-        let late = || format!("did not answer within {} ms", within.as_millis());
-        let answer = tokio::time::timeout(within, attempts).await;
-        answer
-            .unwrap_or_else(|_| Err(ServerFault { is_in_doubt: true, ..ServerFault::new(late()) }))
-    }
-
-    async fn ask(
-        &self,
-        question: StatementKind,
-        values: &[&(dyn ToSql + Sync)],
-        within: Duration,
-    ) -> Result<Vec<Row>, StoreError> {
-        let answer = self.ask_for(question, values, within).await;
-        answer.map_err(|fault| self.problem(fault.problem))
-    }
-
-    async fn ask_once(
-        &self,
-        question: StatementKind,
-        values: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, ServerFault> {
-        self.pool.session().await?.ask(question, values).await
-    }
-
-    async fn entries(&self, within: Duration) -> Result<u64, StoreError> {
-        let rows = self.ask(StatementKind::Entries, &[], within).await?;
-        let counted = rows.first().and_then(|row| row.try_get::<_, i64>(0).ok());
-        counted.and_then(|counted| u64::try_from(counted).ok()).ok_or_else(|| self.unreadable())
-    }
-
-    fn unreadable(&self) -> StoreError {
-        self.problem("gave an answer that is not Hookward's; are its functions changed?")
-    }
-
-    fn problem(&self, what: impl fmt::Display) -> StoreError {
-        StoreError { store: NAME, problem: format!("at {} {what}", self.pool.server.address) }
     }
 }
 

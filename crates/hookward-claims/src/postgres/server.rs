@@ -1,12 +1,11 @@
 //! Which server, and how to reach it.
 
-use super::{NAME, PostgresTls};
 use crate::StoreError;
 use hookward_secret::Secret;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -14,6 +13,20 @@ use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{AsyncMessage, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
+
+pub(super) const NAME: &str = "postgres";
+
+/// What an encrypted connection believes and shows, where that is not the system's CAs, no client
+/// certificate, and the URL's host.
+#[derive(Clone, Debug, Default)]
+pub struct PostgresTls {
+    /// PEM file of the CAs to believe instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// PEM files of the client certificate and its private key.
+    pub client: Option<(PathBuf, PathBuf)>,
+    /// The name to ask for and to check; `None`: the URL's host.
+    pub sni: Option<String>,
+}
 
 /// A connection whose server acknowledges nothing for so long is broken.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(10);

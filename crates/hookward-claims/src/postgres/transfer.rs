@@ -1,9 +1,9 @@
 //! What a database knows, for another store, and the other way.
 
+use super::asking::{Asking, MOST_ATTEMPTS};
 use super::fault::{Remedy, ServerFault};
 use super::session::StatementKind;
 use super::value::{DELIVERED, Id, UNCERTAIN, millis, short};
-use super::{Asking, MOST_ATTEMPTS};
 use crate::StoreError;
 use crate::transfer::{Bookmark, KnownFact, KnownPage, Moved, PAGE};
 use hookward_time::UnixMillis;

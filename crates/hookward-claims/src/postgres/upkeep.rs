@@ -1,9 +1,8 @@
 //! What the tables need now and then: partitions for the time to come, and none for what is over.
 
-use super::Asking;
+use super::asking::Asking;
 use super::session::StatementKind;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
@@ -13,9 +12,6 @@ const EVERY: Duration = Duration::from_mins(10);
 /// After a failure.
 const AGAIN: Duration = Duration::from_secs(30);
 
-/// How much later than what we know of a row may leave: partitions are there so long before.
-const AHEAD: Duration = Duration::from_hours(48);
-
 /// The longest time that a question may take.
 const WITHIN: Duration = Duration::from_secs(10);
 
@@ -24,26 +20,6 @@ const MOST_DROPPED: usize = 32;
 
 /// Does what is needed until it is dropped.
 pub(super) struct Upkeep(JoinHandle<()>);
-
-/// The longest time that anything was to be kept so far, in ms.
-#[derive(Default)]
-pub(super) struct Longest(AtomicU64);
-
-impl Longest {
-    /// Takes note of how long something is to be kept.
-    pub(super) fn note(&self, keep: u64) {
-        if self.0.load(Ordering::Relaxed) < keep {
-            self.0.fetch_max(keep, Ordering::Relaxed);
-        }
-    }
-
-    /// How far ahead partitions have to reach, in ms.
-    pub(super) fn reach(&self) -> i64 {
-        let ahead = u64::try_from(AHEAD.as_millis()).unwrap_or(u64::MAX);
-        let reach = self.0.load(Ordering::Relaxed).saturating_add(ahead);
-        i64::try_from(reach).unwrap_or(i64::MAX)
-    }
-}
 
 impl Upkeep {
     pub(super) fn start(asking: Arc<Asking>) -> Self {
