@@ -1,7 +1,8 @@
 //! Who may see and change things on the admin listener.
 
-use super::{HttpReply, fault, unauthorized};
+use super::reply::{fault, unauthorized};
 use crate::config::AdminToken;
+use crate::edge::HttpReply;
 use crate::request::RequestHead;
 use hookward_secret::Secret;
 use http::Method;

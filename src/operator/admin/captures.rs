@@ -1,6 +1,8 @@
 //! `GET /captures/{source}` and `GET /captures/{source}/{id}`.
 
-use super::{AdminBackend, HttpReply, document, fault, text};
+use super::backend::AdminBackend;
+use super::reply::{document, fault, text};
+use crate::edge::HttpReply;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 

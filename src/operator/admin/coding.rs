@@ -1,6 +1,6 @@
 //! Answers with gzip, for scrapers that ask for it.
 
-use super::HttpReply;
+use crate::edge::HttpReply;
 use crate::request::RequestHead;
 use crate::upstream::ReplyBody;
 use flate2::Compression;

@@ -1,7 +1,8 @@
 //! `GET /deliveries` and `GET /deliveries/stream`.
 
-use super::{HttpReply, document, fault, text};
+use super::reply::{document, fault, text};
 use crate::delivery::journal::{DeliveryFilter, KEPT, RecentDeliveries};
+use crate::edge::HttpReply;
 use crate::request::RequestHead;
 use crate::upstream::{BrokenOff, ReplyBody};
 use bytes::Bytes;

@@ -9,35 +9,30 @@
 //! | `DELETE /inbox/{source}/{event id}` | erases the bytes at once, on disk too |
 //! | `POST /upstreams/{name}/pause`, `…/resume` | sends nothing there for a while |
 
+mod asking;
 mod changing;
 
-use self::changing::Verb;
-use super::{AdminBackend, Caller, HttpReply, document, fault, only, to_its_end};
+use super::access::Caller;
+use super::backend::AdminBackend;
+use super::reply::{document, fault, only};
+use super::work::to_its_end;
 use crate::delivery::report::printable;
-use crate::inbox::InboxStore;
+use crate::edge::HttpReply;
 use crate::request::RequestHead;
-use hookward_inbox::{ChangeError, Deed, DeedKind, EntryState, Filter, Listed};
+use asking::{InboxRequest, STATES, moment, narrow, not_durable, reason, text_of};
+use changing::Verb;
+use hookward_inbox::{Deed, DeedKind, EntryState, Filter, Listed};
 use hookward_time::UnixMillis;
 use http::Method;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Entries of one answer: the default, and the most that can be asked for.
 const LIMIT: usize = 100;
 const MOST: usize = 1_000;
-
-const STATES: [(&str, EntryState); 6] = [
-    ("ready", EntryState::Ready),
-    ("waiting", EntryState::Waiting),
-    ("in_flight", EntryState::InFlight),
-    ("dead", EntryState::Dead),
-    ("delivered", EntryState::Delivered),
-    ("discarded", EntryState::Discarded),
-];
 
 /// Answers what concerns the inbox; `None` if the path is somebody else's.
 pub(super) async fn answer(
@@ -63,14 +58,6 @@ pub(super) async fn answer(
         (None, Some((name, verb))) => asked.of_upstream(name, verb).await,
         (None, None) => return None,
     })
-}
-
-struct InboxRequest<'a> {
-    backend: &'a Arc<dyn AdminBackend>,
-    inbox: Arc<InboxStore>,
-    head: &'a RequestHead,
-    caller: &'a Caller,
-    body: &'a [u8],
 }
 
 /// The body of a pause.
@@ -107,11 +94,6 @@ impl InboxRequest<'_> {
                 },
             },
         }
-    }
-
-    /// For audit lines: the address, and the name of the token.
-    fn who(&self) -> (IpAddr, Option<&str>) {
-        (self.caller.client, self.caller.token.as_deref())
     }
 
     async fn list(&self) -> HttpReply {
@@ -235,54 +217,8 @@ impl InboxRequest<'_> {
     }
 }
 
-/// Takes one more condition.
-fn narrow(filter: &mut Filter, name: &str, value: &str) -> Result<(), String> {
-    let text = Some(value.to_owned());
-    let at = || moment(value).ok_or_else(|| format!("{name} is RFC 3339 or unix seconds"));
-    match name {
-        "source" => filter.source = text,
-        "to" => filter.to = text,
-        "type" => filter.kind = text,
-        "id" => filter.id = text,
-        "since" => filter.since = Some(at()?),
-        "until" => filter.until = Some(at()?),
-        "state" => {
-            let known = STATES.iter().find(|(word, _)| *word == value);
-            let words = STATES.map(|(word, _)| word).join(", ");
-            filter.state = Some(known.ok_or_else(|| format!("state is one of {words}"))?.1);
-        }
-        _ => return Err(format!("{} is nothing to filter by", printable(name))),
-    }
-    Ok(())
-}
-
-/// RFC 3339 or unix seconds, in milliseconds.
-fn moment(text: &str) -> Option<u64> {
-    if let Ok(seconds) = text.parse::<u64>() {
-        return seconds.checked_mul(1000);
-    }
-    let at: jiff::Timestamp = text.parse().ok()?;
-    u64::try_from(at.as_millisecond()).ok()
-}
-
-fn text_of(value: &Value) -> Option<Cow<'_, str>> {
-    match value {
-        Value::String(text) => Some(text.as_str().into()),
-        Value::Number(number) => Some(number.to_string().into()),
-        _ => None,
-    }
-}
-
 fn decoded(segment: &str) -> Option<Cow<'_, str>> {
     percent_decode_str(segment).decode_utf8().ok().filter(|text| !text.is_empty())
-}
-
-fn reason(stated: Option<&str>) -> String {
-    printable(stated.unwrap_or("none stated"))
-}
-
-fn not_durable(why: &ChangeError) -> HttpReply {
-    fault(503, &why.to_string())
 }
 
 fn time(at: u64) -> String {
@@ -313,28 +249,4 @@ fn entry(listed: &Listed) -> Value {
         "next_attempt_at": listed.next_attempt_at.map(time),
         "last_result": listed.tries.last().map(|last| last.outcome.to_string()),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_moment_is_rfc_3339_or_unix_seconds() {
-        assert_eq!(moment("1700000000"), Some(1_700_000_000_000));
-        assert_eq!(moment("2023-11-14T22:13:20Z"), Some(1_700_000_000_000));
-        assert_eq!(moment("2023-11-14T23:13:20.5+01:00"), Some(1_700_000_000_500));
-        for text in ["", "tomorrow", "-1", "2023-11-14"] {
-            assert_eq!(moment(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn an_unknown_condition_is_refused_and_not_ignored() {
-        let mut filter = Filter::default();
-        for (name, value) in [("stat", "dead"), ("state", "died"), ("since", "x")] {
-            assert!(narrow(&mut filter, name, value).is_err(), "{name}={value}");
-        }
-        assert_eq!(filter, Filter::default());
-    }
 }

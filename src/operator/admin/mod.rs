@@ -25,6 +25,7 @@
 //! the public listener applies (`crate::edge`).
 
 mod access;
+mod backend;
 mod captures;
 mod clock_watch;
 mod coding;
@@ -32,14 +33,12 @@ mod deliveries;
 mod inbox;
 mod page;
 mod reply;
+mod work;
 
-pub use self::access::Caller;
-use self::reply::{document, fault, only, text, unauthorized};
-use crate::config::AdminToken;
-use crate::delivery::captures::Capture;
-use crate::delivery::journal::RecentDeliveries;
+pub use access::Caller;
+pub use backend::{AdminBackend, Forgotten, Reloaded};
+
 use crate::edge::{BodyMemory, HttpReply, Limits, Listener, Responder, Traffic};
-use crate::inbox::InboxStore;
 use crate::outcome::Refusal;
 use crate::request::{BodySource, RequestHead};
 use crate::telemetry::metrics::Metrics;
@@ -49,99 +48,13 @@ pub use clock_watch::ClockWatch;
 use hookward_time::Clock;
 use http::Method;
 use percent_encoding::percent_decode_str;
+use reply::{document, fault, only, text};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
-
-/// What the admin listener knows of the rest of the process.
-#[async_trait]
-pub trait AdminBackend: Send + Sync + 'static {
-    /// Whether events can be taken now, the store above all; a sentence where it does less than
-    /// it promises.
-    ///
-    /// # Errors
-    /// A sentence that says what is missing.
-    async fn ready(&self) -> Result<Option<String>, String>;
-
-    /// The members of `/status` beside `version` and `uptime_seconds`: `config_hash` of the file that
-    /// was taken over last, `waits_for_restart` (the keys in it that are not in force yet),
-    /// `sources`, `upstreams`, `dedupe`.
-    async fn status(&self) -> serde_json::Map<String, Value>;
-
-    /// How the event stands with each destination; `None` if nothing is known of it.
-    ///
-    /// # Errors
-    /// A sentence on why the store did not answer.
-    async fn inspect(&self, source: &str, event_id: &str) -> Result<Option<Value>, String>;
-
-    /// Forgets the event, and writes the audit line.
-    ///
-    /// # Errors
-    /// A sentence on why the store did not answer.
-    async fn forget(
-        &self,
-        source: &str,
-        event_id: &str,
-        caller: &Caller,
-    ) -> Result<Forgotten, String>;
-
-    /// Whether a destination may have an event already, as far as the store knows.
-    ///
-    /// # Errors
-    /// A sentence on why the store did not answer.
-    async fn may_be_there(&self, _source: &str, _id: &str, _to: &str) -> Result<bool, String> {
-        Ok(false)
-    }
-
-    /// Reads the configuration anew and takes over all of it or nothing. What cannot change without
-    /// a restart is said in the notes.
-    ///
-    /// # Errors
-    /// Every problem of the new configuration; the old one goes on serving.
-    async fn reload(&self) -> Result<Reloaded, Vec<String>>;
-
-    /// The bearer tokens that are taken now; a reload may change them. Empty only where the
-    /// listener is on a loopback address.
-    fn tokens(&self) -> Arc<Vec<AdminToken>>;
-
-    /// The last deliveries.
-    fn journal(&self) -> Arc<RecentDeliveries>;
-
-    /// The refused deliveries of a source that were captured, newest first; `None` of one that is
-    /// not configured.
-    fn captures(&self, source: &str) -> Option<Vec<Arc<Capture>>>;
-
-    /// Where events wait, if there is such a place.
-    fn inbox(&self) -> Option<Arc<InboxStore>> {
-        None
-    }
-
-    /// Brings those figures up to date that are counted elsewhere, before `/metrics` is written.
-    async fn before_scrape(&self);
-}
-
-/// What came of a reload.
-#[derive(Clone, Debug, Default)]
-pub struct Reloaded {
-    /// What the person who asked should know.
-    pub notes: Vec<String>,
-    /// What changed: `sources`, `routes` and `upstreams`, each with the names of those `added`,
-    /// `removed` and `changed`.
-    pub changes: Value,
-}
-
-/// What came of forgetting an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Forgotten {
-    /// A re-send of it is forwarded.
-    Done,
-    /// Nothing was known of it.
-    Unknown,
-    /// It is on its way to a destination, which nobody can take back.
-    InFlight,
-}
+use work::to_its_end;
 
 /// How long `/readyz` waits for the store before that is the answer.
 const READY_WITHIN: Duration = Duration::from_secs(2);
@@ -372,18 +285,5 @@ impl Responder for Admin {
 
     fn refuse(&self, refusal: Refusal, _client: IpAddr) -> HttpReply {
         HttpReply::problem(&refusal)
-    }
-}
-
-/// Does what changes something in a task of its own: a connection that gives way half-way cannot undo
-/// it, and must not leave it half done.
-async fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
-    match tokio::spawn(work).await {
-        Ok(done) => done,
-        Err(fault) => match fault.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The process stops.
-            Err(_) => std::future::pending().await,
-        },
     }
 }

@@ -4,7 +4,8 @@
 //! them load from and speak to this listener alone, run nothing that stands in the document, and be
 //! framed by nobody.
 
-use super::{HttpReply, text};
+use super::reply::text;
+use crate::edge::HttpReply;
 use http::HeaderValue;
 use http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 

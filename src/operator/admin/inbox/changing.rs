@@ -1,9 +1,10 @@
 //! What people do with entries by number or by filter: replay, discard, move.
 
-use super::{
-    HttpReply, InboxRequest, document, fault, narrow, not_durable, reason, text_of, to_its_end,
-};
+use super::asking::{InboxRequest, narrow, not_durable, reason, text_of};
 use crate::delivery::report::printable;
+use crate::edge::HttpReply;
+use crate::operator::admin::reply::{document, fault};
+use crate::operator::admin::work::to_its_end;
 use hookward_inbox::{ChangeError, EntryState, Filter};
 use serde::Deserialize;
 use serde_json::{Value, json};

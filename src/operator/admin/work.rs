@@ -1,0 +1,16 @@
+//! Work that a connection cannot leave half done.
+
+/// Does what changes something in a task of its own: a connection that gives way half-way cannot undo
+/// it, and must not leave it half done.
+pub(super) async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> T {
+    match tokio::spawn(work).await {
+        Ok(done) => done,
+        Err(fault) => match fault.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The process stops.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
