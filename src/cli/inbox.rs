@@ -1,16 +1,19 @@
 //! `hookward inbox`, `hookward pause` and `hookward resume`: what people ask of the inbox.
 
+mod conditions;
 mod moving;
 
-use self::moving::MoveEvents;
 use super::admin::{call, refused, title, url_of, with_line_end};
 use super::client::{Client, no_answer};
 use super::configuration::ConfigFile;
 use super::exit::{CommandStop, Exit};
 use super::print;
 use super::trust::Trust;
+
 use crate::config::{AdminSettings, ConfigPart};
+use conditions::{ChangeArguments, Conditions};
 use http::Method;
+use moving::MoveEvents;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
@@ -42,32 +45,6 @@ enum InboxAction {
     Erase(Erase),
 }
 
-/// Which events are meant; every condition that is stated has to hold.
-#[derive(Debug, clap::Args)]
-struct Conditions {
-    /// Of this source
-    #[arg(long)]
-    source: Option<String>,
-    /// For this upstream
-    #[arg(long, value_name = "UPSTREAM")]
-    to: Option<String>,
-    /// In this state: ready, waiting, `in_flight`, dead or delivered
-    #[arg(long)]
-    state: Option<String>,
-    /// Of this event type
-    #[arg(long = "type", value_name = "TYPE")]
-    kind: Option<String>,
-    /// Of this event id
-    #[arg(long)]
-    id: Option<String>,
-    /// Accepted at this time or later: RFC 3339 or unix seconds
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
-    /// Accepted before this time
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
-}
-
 #[derive(Debug, clap::Args)]
 struct List {
     #[command(flatten)]
@@ -86,28 +63,6 @@ struct List {
 struct Show {
     /// Its number, as `list` says
     seq: u64,
-    /// Prints what the admin listener says
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    file: ConfigFile,
-}
-
-#[derive(Debug, clap::Args)]
-struct ChangeArguments {
-    /// Their numbers, as `list` says; or state conditions
-    seq: Vec<u64>,
-    #[command(flatten)]
-    conditions: Conditions,
-    /// How many events the conditions fit; nothing is changed if that is wrong
-    #[arg(long, value_name = "N")]
-    expect: Option<usize>,
-    /// For the audit line
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
-    /// Says how many would be changed, and changes none
-    #[arg(long)]
-    dry_run: bool,
     /// Prints what the admin listener says
     #[arg(long)]
     json: bool,
@@ -309,21 +264,6 @@ fn ask(
         .map_err(|fault| no_answer(&url, &fault))?;
     let body = serde_json::from_str(&text).unwrap_or_default();
     Ok(Said { status, text, body })
-}
-
-impl Conditions {
-    fn stated(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let all = [
-            ("source", &self.source),
-            ("to", &self.to),
-            ("state", &self.state),
-            ("type", &self.kind),
-            ("id", &self.id),
-            ("since", &self.since),
-            ("until", &self.until),
-        ];
-        all.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)))
-    }
 }
 
 const COLUMNS: [(&str, &str); 9] = [

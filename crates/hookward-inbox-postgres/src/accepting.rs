@@ -177,7 +177,7 @@ impl Commons {
             }
             let fence = *holders.get(nth)?;
             targets.push(match state {
-                b'f' => Stored::UnderWay(Attempt::remote(Box::new(SharedAttempt::begun(
+                b'f' => Stored::UnderWay(Attempt::of(Box::new(SharedAttempt::begun(
                     Arc::clone(self),
                     Sent {
                         seq,

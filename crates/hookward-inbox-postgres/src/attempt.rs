@@ -3,7 +3,7 @@
 use crate::commons::{Commons, Uuid, number, span};
 use crate::sealing::{open_content, open_name};
 use hookward_inbox::{
-    EntryProgress, Locked, Millis, Phase, RemoteAttempt, StoredEvent, Tried, TryOutcome, Unreadable,
+    EntryAttempt, EntryProgress, Locked, Millis, Phase, StoredEvent, Tried, TryOutcome, Unreadable,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -128,7 +128,7 @@ impl SharedAttempt {
     }
 }
 
-impl RemoteAttempt for SharedAttempt {
+impl EntryAttempt for SharedAttempt {
     fn seq(&self) -> u64 {
         self.seq
     }
@@ -191,8 +191,9 @@ impl RemoteAttempt for SharedAttempt {
         })
     }
 
-    fn begin(&self) {
+    fn begin(&self) -> Option<oneshot::Receiver<()>> {
         self.is_begun.store(true, Ordering::Relaxed);
+        None
     }
 
     fn end(mut self: Box<Self>, tried: Tried) -> oneshot::Receiver<()> {

@@ -122,6 +122,6 @@ impl Commons {
             size: entry.size,
             began: now,
         };
-        Some(Attempt::remote(Box::new(SharedAttempt::taken(Arc::clone(self), sent))))
+        Some(Attempt::of(Box::new(SharedAttempt::taken(Arc::clone(self), sent))))
     }
 }

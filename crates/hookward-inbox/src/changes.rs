@@ -1,58 +1,14 @@
 //! What people change: replay, discard, move, erase, pause, resume. Each is durable before it is answered.
 
-use crate::accepting::{Plan, PlannedPart};
 use crate::clock::Millis;
+use crate::command::{Change, failed};
 use crate::deeds::{self, DeedKind};
 use crate::index::Stand;
+use crate::plan::{Plan, PlannedPart};
 use crate::record::{End, Location, LogRecord, Note, Pause, Phase};
 use crate::writer::Writer;
 use std::io;
 use std::sync::Arc;
-use tokio::sync::oneshot;
-
-/// Why a change was not made durable.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum ChangeError {
-    /// The disk refused it. A part of it may be in force until a restart.
-    #[error("the change could not be made durable: {0}")]
-    Failed(Arc<io::Error>),
-    /// The database of a shared inbox does not answer. Nothing was asked to change.
-    #[error("the inbox does not answer: {0}")]
-    Unanswered(String),
-    /// The inbox was closed.
-    #[error("the inbox is closed")]
-    Closed,
-}
-
-pub(crate) type Reply<T> = oneshot::Sender<Result<T, ChangeError>>;
-
-pub(crate) enum Change {
-    Replay { seqs: Vec<u64>, as_new: bool, by: String, reply: Reply<usize> },
-    Discard { seqs: Vec<u64>, by: String, reply: Reply<usize> },
-    Move { seqs: Vec<u64>, to: String, by: String, reply: Reply<usize> },
-    Erase { source: String, id: String, reply: Reply<usize> },
-    Pause { to: String, until: Option<Millis>, reply: Reply<()> },
-    Resume { to: String, reply: Reply<()> },
-}
-
-impl Change {
-    pub(crate) fn refuse(self, error: &io::Error) {
-        let refused = failed(error);
-        match self {
-            Self::Replay { reply, .. }
-            | Self::Discard { reply, .. }
-            | Self::Move { reply, .. }
-            | Self::Erase { reply, .. } => {
-                _ = reply.send(Err(refused));
-            }
-            Self::Pause { reply, .. } | Self::Resume { reply, .. } => _ = reply.send(Err(refused)),
-        }
-    }
-}
-
-fn failed(error: &io::Error) -> ChangeError {
-    ChangeError::Failed(Arc::new(io::Error::new(error.kind(), error.to_string())))
-}
 
 impl Writer {
     pub(crate) fn change(&mut self, change: Change) {

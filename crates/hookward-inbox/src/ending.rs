@@ -1,13 +1,14 @@
 //! The start and the end of an attempt.
 
-use crate::attempt::Known;
 use crate::clock::Millis;
+use crate::command::Done;
 use crate::group::Group;
 use crate::index::{Entry, Stand};
+use crate::known::Known;
 use crate::progress::EntryProgress;
 use crate::record::{End, Location, Note, Phase};
 use crate::tries::{Tried, TryOutcome};
-use crate::writer::{Done, Writer};
+use crate::writer::Writer;
 
 impl Writer {
     pub(crate) fn begin(&mut self, group: &mut Group, seq: u64, at: Millis, done: Done) {

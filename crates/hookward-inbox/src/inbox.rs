@@ -1,8 +1,8 @@
 //! The handle that the rest of a program has.
 
 use crate::attempt::Attempt;
-use crate::changes::{Change, ChangeError};
 use crate::clock::{Millis, TimeSource};
+use crate::command::{Change, ChangeError, WriterCommand};
 use crate::core::Core;
 use crate::disk::Disk;
 use crate::ending::interrupted;
@@ -10,6 +10,7 @@ use crate::event::{Accept, AcceptError, Accepted, EntryState, Filter, Listed, Pa
 use crate::hold::LaneHold;
 use crate::lanes::LaneId;
 use crate::log::{Log, Shelf};
+use crate::logged::LoggedAttempt;
 use crate::policy::Policy;
 use crate::query::Stats;
 use crate::record::{Note, Phase};
@@ -17,7 +18,7 @@ use crate::recover::{OpenError, Recovery, refused, scan};
 use crate::settings::Settings;
 use crate::shared::{Shared, state};
 use crate::tries::TryOutcome;
-use crate::writer::{Writer, WriterCommand, WriterLimits};
+use crate::writer::{Writer, WriterLimits};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
@@ -187,7 +188,9 @@ impl Inbox {
         drop(core);
         named
             .into_iter()
-            .map(|(seq, source, to)| Attempt::new(Arc::clone(&self.shared), seq, source, to, now))
+            .map(|(seq, source, to)| {
+                LoggedAttempt::of(Arc::clone(&self.shared), seq, (source, to), now, false)
+            })
             .collect()
     }
 

@@ -54,6 +54,7 @@ mod changes;
 mod cipher;
 mod clock;
 mod codec;
+mod command;
 mod core;
 mod deeds;
 mod destination;
@@ -66,35 +67,43 @@ mod group;
 mod hold;
 mod inbox;
 mod index;
+mod known;
 mod lanes;
 mod log;
+mod logged;
 mod moving;
 mod named;
 mod names;
+mod plan;
 mod policy;
 mod progress;
 mod query;
 mod ramp;
+mod reading;
 mod record;
 mod recover;
 mod segment;
 mod settings;
 mod shared;
+mod stored_event;
 mod sweep;
+mod sweeping;
 mod tries;
 mod usage;
 mod writer;
+mod writing;
 
-pub use attempt::{Attempt, AttemptEnding, RemoteAttempt, Unreadable};
-pub use changes::ChangeError;
+pub use attempt::{Attempt, AttemptEnding, EntryAttempt, Unreadable};
+
 pub use cipher::{CipherKeys, Locked};
 pub use clock::{Millis, TimeSource};
+pub use command::ChangeError;
 pub use deeds::{Deed, DeedKind};
 pub use destination::Ends;
 pub use disk::{Disk, System};
 pub use event::{
     Accept, AcceptError, AcceptTarget, Accepted, EntryState, Filter, Limit, Listed, Live, OnDead,
-    Page, Stored, StoredEvent,
+    Page, Stored,
 };
 pub use hold::LaneHold;
 pub use inbox::Inbox;
@@ -105,4 +114,5 @@ pub use ramp::Ramp;
 pub use record::{End, Pause, Phase};
 pub use recover::{OpenError, Recovery, Torn};
 pub use settings::{Deaf, Observer, Random, Settings};
+pub use stored_event::StoredEvent;
 pub use tries::{Tried, Try, TryOutcome};

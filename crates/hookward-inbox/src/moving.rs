@@ -4,13 +4,13 @@
 //! supersedes: the log has either the one or the other, whenever the process ends. It keeps its
 //! place in the order of its key.
 
-use crate::accepting::{Plan, PlannedPart};
-use crate::changes::{Change, ChangeError, Reply};
 use crate::clock::Millis;
+use crate::command::{Change, ChangeError, Reply};
 use crate::deeds::{self, DeedKind};
 use crate::group::{Group, GroupStep};
 use crate::inbox::Inbox;
 use crate::index::Stand;
+use crate::plan::{Plan, PlannedPart};
 use crate::progress::EntryProgress;
 use crate::record::{End, Location, LogRecord, Note, Phase};
 use crate::writer::Writer;

@@ -1,12 +1,12 @@
 //! What the handles and the writing thread share.
 
 use crate::clock::{Millis, TimeSource, millis};
+use crate::command::WriterCommand;
 use crate::core::Core;
 use crate::event::EntryState;
 use crate::index::{Entry, Stand};
 use crate::log::Shelf;
 use crate::record::{AcceptRecord, LogRecord, Phase};
-use crate::writer::WriterCommand;
 use parking_lot::{Condvar, Mutex};
 use std::fmt;
 use std::sync::Arc;

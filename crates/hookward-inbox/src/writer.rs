@@ -1,22 +1,18 @@
 //! The thread that writes: it gathers what was asked for into groups, makes each durable with one
 //! flush, and applies it to the core. Nobody else changes the log.
 
-use crate::attempt::Known;
-use crate::changes::Change;
 use crate::clock::{Millis, millis};
-use crate::event::{Accept, AcceptError, Accepted};
+use crate::command::WriterCommand;
 use crate::group::{Group, refusal};
 use crate::log::Log;
 use crate::record::{End, Location, Note, Pause};
 use crate::settings::{Observer, Random};
 use crate::shared::Shared;
 use crate::sweep::Sweep;
-use crate::tries::Tried;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
 
 /// A group is not larger than this and one event.
 const GROUP_BYTES: usize = 8 << 20;
@@ -24,38 +20,6 @@ const GROUP_BYTES: usize = 8 << 20;
 const FLUSH_AFTER: Duration = Duration::from_secs(1);
 /// How often the writer looks around when nothing arrives.
 const TICK: Duration = Duration::from_millis(200);
-
-pub(crate) type Done = oneshot::Sender<()>;
-pub(crate) type AcceptReply = oneshot::Sender<Result<Accepted, AcceptError>>;
-
-/// What the writer is asked to do.
-pub(crate) enum WriterCommand {
-    Accept {
-        accept: Box<Accept>,
-        at: Millis,
-        reply: AcceptReply,
-    },
-    Begin {
-        seq: u64,
-        at: Millis,
-        done: Done,
-    },
-    End {
-        seq: u64,
-        tried: Tried,
-        known: Option<Known>,
-        done: Option<Done>,
-    },
-    /// The record of an entry does not read.
-    SetAside {
-        seq: u64,
-    },
-    Change(Change),
-    /// Look around now.
-    Tick {
-        done: Done,
-    },
-}
 
 pub(crate) struct WriterLimits {
     pub(crate) max_bytes: u64,

@@ -1,6 +1,6 @@
 //! `hookward inbox move`.
 
-use super::{ChangeArguments, Conditions};
+use super::conditions::{ChangeArguments, Conditions};
 use crate::cli::configuration::ConfigFile;
 
 #[derive(Debug, clap::Args)]

@@ -1,0 +1,198 @@
+//! Writing a group: it is flushed if somebody waits for that, and then applied.
+
+use crate::command::Done;
+use crate::core::Core;
+use crate::group::{Group, GroupStep, refusal, subject};
+use crate::plan::Plan;
+use crate::record::{Note, Phase};
+use crate::writer::{Writer, instant};
+use std::collections::BTreeMap;
+use std::io;
+use tokio::sync::oneshot;
+
+impl Writer {
+    pub(crate) fn push(&mut self, group: &mut Group, note: Note, done: Option<Done>) {
+        let before = group.bytes.len();
+        let subject = subject(&note);
+        if let Ok((at, size)) = self.log.note(&mut group.bytes, &note) {
+            group.touched.extend(subject);
+            group.steps.push(GroupStep::Note { note, at, size, done });
+        } else {
+            group.bytes.truncate(before);
+            self.keep_in_memory(note);
+        }
+    }
+
+    /// Writes notes that are to be durable before anything else is done.
+    pub(crate) fn write_durably(&mut self, notes: Vec<Note>) -> io::Result<()> {
+        self.make_room()?;
+        let mut group = Group { must_flush: true, ..Group::default() };
+        for note in notes {
+            self.push(&mut group, note, None);
+        }
+        self.commit_group(group)
+    }
+
+    /// Writes copies of accept records and of notes durably.
+    pub(crate) fn write_copies(&mut self, copies: Vec<Plan>, notes: Vec<Note>) -> io::Result<()> {
+        self.make_room()?;
+        let mut group = Group { must_flush: true, ..Group::default() };
+        for plan in copies {
+            let (at, size) = self.log.accept(&mut group.bytes, &plan.record())?;
+            let (reply, _) = oneshot::channel();
+            group.steps.push(GroupStep::Accept { plan: Box::new(plan), at, size, reply });
+        }
+        for note in notes {
+            let (at, size) = self.log.note(&mut group.bytes, &note)?;
+            group.steps.push(GroupStep::Copy { note, at, size });
+        }
+        self.commit_group(group)
+    }
+
+    /// Replaces accept records by others.
+    pub(crate) fn replace(&mut self, replaced: Vec<(Note, Plan)>) -> io::Result<()> {
+        self.make_room()?;
+        let mut group = Group { must_flush: true, ..Group::default() };
+        for (gone, plan) in replaced {
+            let gone_at = self.log.note(&mut group.bytes, &gone)?;
+            let (at, size) = self.log.accept(&mut group.bytes, &plan.record())?;
+            group.steps.push(GroupStep::Replace { gone, gone_at, plan: Box::new(plan), at, size });
+        }
+        self.commit_group(group)
+    }
+
+    pub(crate) fn commit(&mut self, group: Group) {
+        _ = self.commit_group(group);
+    }
+
+    /// Writes, flushes if somebody waits for that, and applies.
+    pub(crate) fn commit_group(&mut self, group: Group) -> io::Result<()> {
+        if group.steps.is_empty() {
+            return Ok(());
+        }
+        let written = self.log.write(&group.bytes);
+        let result = match written {
+            Ok(()) if group.must_flush => self.flush(),
+            other => other,
+        };
+        match result {
+            Ok(()) => {
+                self.apply(group.steps);
+                Ok(())
+            }
+            Err(error) => {
+                self.trouble(&format!("the inbox cannot write: {error}"));
+                if self.log.active().is_none() {
+                    self.flush_failed();
+                }
+                self.give_up(group.steps, &error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Flushes; every note so far is durable then, or has to be written anew.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        let began = instant();
+        let result = self.log.flush();
+        match &result {
+            Ok(()) => {
+                self.unflushed.clear();
+                self.flushed_at = Some(instant());
+                self.observer.flushed(began.elapsed());
+            }
+            Err(_) => self.flush_failed(),
+        }
+        result
+    }
+
+    pub(crate) fn flush_failed(&mut self) {
+        for (seq, note) in std::mem::take(&mut self.unflushed) {
+            self.unwritten.entry(seq).or_insert(note);
+        }
+    }
+
+    pub(crate) fn apply(&mut self, steps: Vec<GroupStep>) {
+        let now = self.shared.clock.now();
+        let is_flushed = self.log.is_flushed();
+        let mut answers = Vec::new();
+        let mut core = self.shared.core.lock();
+        for step in steps {
+            match step {
+                GroupStep::Accept { plan, at, size, reply } => {
+                    core.accept(&plan.record(), at, size, now);
+                    answers.push((plan, reply));
+                }
+                GroupStep::Note { note, at, size, done } => {
+                    self.tell_end(&core, &note);
+                    core.note(&note, Some((at, size)), now);
+                    if let Some(seq) = subject(&note) {
+                        self.unwritten.remove(&seq);
+                        if !is_flushed {
+                            remember(&mut self.unflushed, seq, note);
+                        }
+                    }
+                    done.map(|done| done.send(()));
+                }
+                GroupStep::Replace { gone, gone_at, plan, at, size } => {
+                    subject(&gone).map(|seq| self.unwritten.remove(&seq));
+                    core.note(&gone, Some(gone_at), now);
+                    core.accept(&plan.record(), at, size, now);
+                }
+                GroupStep::Copy { note, at, size } => core.relocate(&note, at, size),
+            }
+        }
+        drop(core);
+        for (plan, reply) in answers {
+            _ = reply.send(Ok(self.answer(*plan, now)));
+        }
+        self.shared.wake.notify_waiters();
+    }
+
+    pub(crate) fn tell_end(&self, core: &Core, note: &Note) {
+        if let Note::Gone { seq, end, .. } = note
+            && let Some(entry) = core.index.get(*seq)
+        {
+            self.observer.ended(&core.names.name(entry.to), *end);
+        }
+    }
+
+    /// The group is not durable: events are refused, notes are kept in memory.
+    pub(crate) fn give_up(&mut self, steps: Vec<GroupStep>, error: &io::Error) {
+        let error = refusal(error);
+        for step in steps {
+            match step {
+                GroupStep::Accept { reply, .. } => _ = reply.send(Err(error.clone())),
+                GroupStep::Note { note, done, .. } => {
+                    self.keep_in_memory(note);
+                    done.map(|done| done.send(()));
+                }
+                // The original is still there.
+                GroupStep::Replace { .. } | GroupStep::Copy { .. } => {}
+            }
+        }
+        self.shared.wake.notify_waiters();
+    }
+
+    pub(crate) fn keep_in_memory(&mut self, note: Note) {
+        let now = self.shared.clock.now();
+        let mut core = self.shared.core.lock();
+        self.tell_end(&core, &note);
+        core.note(&note, None, now);
+        drop(core);
+        if let Some(seq) = subject(&note) {
+            remember(&mut self.unwritten, seq, note);
+        }
+    }
+}
+
+/// Keeps the latest note of an entry. The start of an attempt leaves in force what was known before.
+pub(crate) fn remember(notes: &mut BTreeMap<u64, Note>, seq: u64, note: Note) {
+    if let Note::Attempt { at, .. } = note
+        && let Some(Note::State { phase, .. }) = notes.get_mut(&seq)
+    {
+        *phase = Phase::InFlight { since: at };
+    } else {
+        notes.insert(seq, note);
+    }
+}
