@@ -1,10 +1,11 @@
 //! The framing of a chunked body, judged on its raw bytes as they pass.
 //!
 //! Readers differ about line feeds in chunk extensions, chunks without a size and what may follow a
-//! chunk; a request could hide in the difference. Pingora decodes the same bytes, so a body passes
-//! only if both find it well-formed. A function of bytes: no socket, no time.
+//! chunk; a request could hide in the difference. Pingora decodes the same bytes of a request, so its
+//! body passes only if both find it well-formed. The bodies of answers are decoded here alone. A
+//! function of bytes: no socket, no time.
 //!
-//! Specification: RFC 9112 section 7.1, without its leniencies.
+//! Specification: RFC 9112 section 7.1, without its leniencies; of an answer, a size may be padded.
 
 use super::head::{MAX_HEADER_LINES, is_token};
 
@@ -28,6 +29,8 @@ pub struct Scanner {
     at: At,
     excess: usize,
     trailer_lines: usize,
+    /// Old servers write a size before they know it, in a field of spaces.
+    may_pad_size: bool,
 }
 
 /// Where in a body the next byte stands.
@@ -52,22 +55,41 @@ const CHUNK_START: At = At::Size { digits: 0, size: 0 };
 
 impl Default for Scanner {
     fn default() -> Self {
-        Self { at: CHUNK_START, excess: 0, trailer_lines: 0 }
+        Self { at: CHUNK_START, excess: 0, trailer_lines: 0, may_pad_size: false }
     }
 }
 
 impl Scanner {
+    /// For the body of an answer.
+    pub fn of_answer() -> Self {
+        Self { may_pad_size: true, ..Self::default() }
+    }
+
     /// Looks at the next bytes; how many of them belong to this body, which is fewer than there are
     /// only where it ends.
     ///
     /// # Errors
     /// At the first byte that a stricter or a laxer reader could take for something else.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<usize, Malformed> {
+        self.decode(bytes, |_| ())
+    }
+
+    /// As [`Self::feed`], and gives what of them is data.
+    ///
+    /// # Errors
+    /// As [`Self::feed`]; what came before the fault was given.
+    pub fn decode(
+        &mut self,
+        bytes: &[u8],
+        mut data: impl FnMut(&[u8]),
+    ) -> Result<usize, Malformed> {
         let mut rest = bytes;
         while self.at != At::End {
             if let At::Data { left } = self.at {
                 let here = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
-                rest = rest.get(here..).unwrap_or_default();
+                let (piece, behind) = rest.split_at_checked(here).unwrap_or((rest, &[]));
+                data(piece);
+                rest = behind;
                 self.excess = self.excess.saturating_sub(EARNED_BY_BYTE.saturating_mul(here));
                 let left = left.saturating_sub(u64::try_from(here).unwrap_or(u64::MAX));
                 self.at = if left == 0 { At::DataReturn } else { At::Data { left } };
@@ -111,6 +133,7 @@ impl Scanner {
                 At::SpaceBehindSize { size }
             }
             (At::Size { size, .. } | At::Extension { size }, b'\r') => At::SizeLineFeed { size },
+            (At::SpaceBehindSize { size }, b'\r') if self.may_pad_size => At::SizeLineFeed { size },
             (At::Extension { size }, _) if is_text => At::Extension { size },
             (At::SizeLineFeed { size: 0 }, b'\n') => At::TrailerStart,
             (At::SizeLineFeed { size }, b'\n') => At::Data { left: size },
@@ -199,6 +222,16 @@ mod tests {
     }
 
     #[test]
+    fn the_size_of_an_answers_chunk_may_be_padded() {
+        let body = b"5  \r\nhello\r\n0\t\r\n\r\nHTTP";
+        let mut data = Vec::new();
+        let mut scanner = Scanner::of_answer();
+        let seen = scanner.decode(body, |piece| data.extend_from_slice(piece));
+        assert_eq!((seen, scanner.is_at_end(), &data[..]), (Ok(20), true, &b"hello"[..]));
+        assert!(Scanner::of_answer().feed(b"5 5\r\nhello").is_err());
+    }
+
+    #[test]
     fn framing_may_not_outgrow_data() {
         let one_byte_each = "1\r\nx\r\n".repeat(100_000) + "0\r\n\r\n";
         assert_eq!(end_of(one_byte_each.as_bytes()), Ok(Some(one_byte_each.len())));
@@ -247,14 +280,18 @@ mod tests {
             let mut scanner = Scanner::default();
             let mut seen = 0;
             let mut in_pieces = Ok(None);
+            let mut data = Vec::new();
             for piece in body.chunks(cut) {
-                match scanner.feed(piece) {
+                match scanner.decode(piece, |piece| data.extend_from_slice(piece)) {
                     Ok(here) => seen += here,
                     Err(fault) => { in_pieces = Err(fault); break }
                 }
                 if scanner.is_at_end() { in_pieces = Ok(Some(seen)); break }
             }
             prop_assert_eq!(in_pieces, whole);
+            if broken.is_none() {
+                prop_assert_eq!(data, chunks.concat());
+            }
         }
     }
 }

@@ -4,6 +4,8 @@
 //! serving while a name cannot be resolved. An address that is out of service is asked last, not
 //! never, because a wrong verdict on all of them must not cost an event.
 
+use super::connection::Connection;
+use super::evidence::bound_segments;
 use super::experience::Impression;
 use super::idle::{Idle, IdlePool};
 use super::tls::TlsMaterial;
@@ -11,7 +13,6 @@ use crate::config::{HealthCheck, UpstreamSettings, UpstreamUrl};
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use parking_lot::Mutex;
-use pingora::protocols::http::v1::client::HttpSession;
 use pingora::upstreams::peer::{HttpPeer, Peer as _};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -177,6 +178,7 @@ impl Address {
         // An empty name would switch all checks of the certificate off.
         let sni = tls.and_then(|tls| tls.sni.clone()).unwrap_or_else(|| url.host.clone());
         let mut fresh = HttpPeer::new(socket, url.secure, sni);
+        bound_segments(&mut fresh.options);
         if let Some(tls) = tls {
             fresh.options.ca.clone_from(&tls.ca);
             fresh.client_cert_key.clone_from(&tls.client);
@@ -199,9 +201,8 @@ impl Address {
     }
 
     /// Whether the other side of a connection showed the certificate that is pinned, if one is.
-    pub(super) fn accepts(&self, session: &HttpSession) -> bool {
-        let shown = session.digest().ssl_digest.as_ref().map(|tls| &tls.cert_digest);
-        self.pin.as_ref().is_none_or(|pin| shown == Some(pin))
+    pub(super) fn accepts(&self, connection: &Connection) -> bool {
+        self.pin.as_ref().is_none_or(|pin| connection.shows(pin))
     }
 
     /// Whether it is sent to while others could be.

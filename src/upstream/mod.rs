@@ -8,8 +8,11 @@
 //! the sender used; the query is passed on.
 
 mod address;
+mod answer_body;
+mod answer_head;
 mod background;
 mod breaker;
+mod connection;
 mod destination;
 mod evidence;
 mod exchange;
@@ -18,6 +21,7 @@ mod gate;
 mod idle;
 mod pin;
 mod reply;
+mod request_head;
 #[cfg(test)]
 mod tests;
 mod tls;
