@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod delivery;
 pub mod edge;
+pub mod field_lines;
 pub mod inbox;
 pub mod operator;
 pub mod outcome;

@@ -4,9 +4,10 @@ use hookward::delivery::headers::{
     Passing, VerifiedFacts, for_upstream, idempotency_key, printable,
 };
 use hookward::delivery::trace::Trace;
+use hookward::field_lines::FieldLines;
 use hookward::request::RequestHead;
 use hookward_time::UnixMillis;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
 use percent_encoding::percent_decode_str;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -27,13 +28,13 @@ pub(crate) fn run(data: &[u8]) {
     let (id, kind) = (String::from_utf8_lossy(id), String::from_utf8_lossy(kind));
     // Line ends cannot stand in the input's own lines; they are what an injection needs.
     let [id, kind] = [id, kind].map(|text| text.replace('^', "\r\n"));
-    let mut headers = HeaderMap::new();
+    let mut headers = FieldLines::default();
     for line in lines.split(|byte| *byte == b'\n').take(50) {
         let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
         let name = HeaderName::from_bytes(&line[..colon]);
         let value = HeaderValue::from_bytes(line[colon + 1..].trim_ascii());
         if let (Ok(name), Ok(value)) = (name, value) {
-            headers.append(name, value);
+            headers.push(&name, &value);
         }
     }
     let head = RequestHead {

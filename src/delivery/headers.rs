@@ -11,6 +11,7 @@ pub use passing::{Passing, is_withheld, withheld};
 use hookward_verify::request::folded;
 
 use crate::delivery::trace::Trace;
+use crate::field_lines::FieldLines;
 use crate::request::RequestHead;
 use hookward_time::UnixMillis;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -80,7 +81,7 @@ pub fn for_upstream(
 ) -> HeaderMap {
     let trusted = head.via.is_some();
     let circumstances = Circumstances { trusted, traced: trace.inherited };
-    let mut headers = end_to_end(&head.headers, |name| passing.takes(name, circumstances));
+    let mut headers = end_to_end_lines(&head.headers, |name| passing.takes(name, circumstances));
     passing.join_equal(&mut headers);
     if let Some(event) = event {
         headers.insert(HOOKWARD_SOURCE, value(&printable(event.source)));
@@ -94,7 +95,8 @@ pub fn for_upstream(
         X_FORWARDED_PROTO,
         HeaderValue::from_static(if head.secure { "https" } else { "http" }),
     );
-    let outer_host = head.headers.get(X_FORWARDED_HOST).filter(|_| trusted).cloned();
+    let outer_host = head.headers.get(X_FORWARDED_HOST).filter(|_| trusted);
+    let outer_host = outer_host.and_then(|host| HeaderValue::from_bytes(host).ok());
     headers.insert(X_FORWARDED_HOST, outer_host.unwrap_or_else(|| value(&printable(&head.host))));
     headers.insert(TRACEPARENT, value(&trace.parent));
     headers
@@ -150,23 +152,41 @@ pub fn is_hop_by_hop(name: &HeaderName) -> bool {
 /// hop-by-hop ones, what looks like one to some reader, and those that `Connection` names.
 #[must_use]
 pub fn end_to_end(headers: &HeaderMap, keep: impl Fn(&HeaderName) -> bool) -> HeaderMap {
-    let nominated: Vec<&[u8]> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .collect();
-    let is_nominated = |name: &HeaderName| {
-        nominated.iter().any(|token| token.eq_ignore_ascii_case(name.as_str().as_bytes()))
-    };
+    let options = headers.get_all(header::CONNECTION).iter().map(HeaderValue::as_bytes);
+    let nominated = nominated(options);
     let mut kept = HeaderMap::with_capacity(headers.keys_len() + 12);
     for (name, value) in headers {
-        let is_end_to_end = !HOP_BY_HOP.contains(&folded(name.as_str()).as_ref());
-        if is_end_to_end && !is_nominated(name) && keep(name) {
+        if !is_hop_by_hop(name) && !names(&nominated, name) && keep(name) {
             kept.append(name.clone(), value.clone());
         }
     }
     kept
+}
+
+/// As [`end_to_end`], of the header lines of a request.
+fn end_to_end_lines(lines: &FieldLines, keep: impl Fn(&HeaderName) -> bool) -> HeaderMap {
+    let nominated = nominated(lines.get_all(header::CONNECTION));
+    let mut kept = HeaderMap::with_capacity(lines.len() + 12);
+    for (name, value) in lines.shared() {
+        if let Ok(name) = HeaderName::from_bytes(name)
+            && let Ok(value) = HeaderValue::from_maybe_shared(value)
+            && !is_hop_by_hop(&name)
+            && !names(&nominated, &name)
+            && keep(&name)
+        {
+            kept.append(name, value);
+        }
+    }
+    kept
+}
+
+/// The headers that lines of `Connection` name.
+fn nominated<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Vec<&'a [u8]> {
+    lines.flat_map(|line| line.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii).collect()
+}
+
+fn names(tokens: &[&[u8]], name: &HeaderName) -> bool {
+    tokens.iter().any(|token| token.eq_ignore_ascii_case(name.as_str().as_bytes()))
 }
 
 /// The chain of addresses: the sender's alone, or what a trusted proxy says and that proxy.
@@ -176,7 +196,7 @@ fn forwarded_for(head: &RequestHead) -> HeaderValue {
     };
     let mut chain = Vec::new();
     for line in head.headers.get_all(X_FORWARDED_FOR) {
-        chain.extend_from_slice(line.as_bytes());
+        chain.extend_from_slice(line);
         chain.extend_from_slice(b", ");
     }
     if chain.is_empty() && head.client != proxy {
@@ -249,9 +269,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn head(lines: &[(&'static str, &'static str)]) -> RequestHead {
-        let mut headers = HeaderMap::new();
+        let mut headers = FieldLines::default();
         for (name, value) in lines {
-            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+            headers.push(&HeaderName::from_static(name), &HeaderValue::from_static(value));
         }
         RequestHead {
             method: Method::POST,

@@ -5,7 +5,8 @@
 //!
 //! <https://www.w3.org/TR/trace-context/>
 
-use http::{HeaderMap, HeaderName};
+use crate::field_lines::{FieldLines, plain};
+use http::HeaderName;
 
 /// The header's name.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -25,9 +26,9 @@ impl Trace {
     /// A new one is marked as sampled: a destination whose sampler follows its parent would
     /// otherwise record none of the events that come from here.
     #[must_use]
-    pub fn of(headers: &HeaderMap) -> Self {
-        let mut lines = headers.get_all(TRACEPARENT).iter();
-        match (lines.next().and_then(|line| line.to_str().ok()), lines.next()) {
+    pub fn of(headers: &FieldLines) -> Self {
+        let mut lines = headers.get_all(TRACEPARENT);
+        match (lines.next().and_then(plain), lines.next()) {
             (Some(parent), None) if is_traceparent(parent) => {
                 Self { parent: parent.to_owned(), inherited: true }
             }
@@ -85,9 +86,9 @@ mod tests {
     const GOOD: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     fn of(values: &[&str]) -> Trace {
-        let mut headers = HeaderMap::new();
+        let mut headers = FieldLines::default();
         for value in values {
-            headers.append(TRACEPARENT, HeaderValue::from_str(value).unwrap());
+            headers.push(&TRACEPARENT, &HeaderValue::from_str(value).unwrap());
         }
         Trace::of(&headers)
     }

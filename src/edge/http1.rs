@@ -10,6 +10,7 @@ use super::chunk_watch::{ChunkWatch, Released};
 use super::head::{self, Judged, Scanner, Span};
 use super::respond::{self, Framing};
 use super::{Connection, Limits, Listener, client};
+use crate::field_lines::FieldLines;
 use crate::outcome::{Reason, Refusal};
 use crate::request::RequestHead;
 use bytes::{Buf, BytesMut};
@@ -209,7 +210,7 @@ impl Connection<'_> {
         limits: &Limits,
     ) -> RequestHead {
         let parsed = session.req_header();
-        let mut headers = parsed.headers.clone();
+        let mut headers = FieldLines::from(&parsed.headers);
         let sender = client::identify(self.peer, self.tls, &mut headers, &limits.trusted_proxies);
         RequestHead {
             method: parsed.method.clone(),

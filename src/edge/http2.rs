@@ -12,6 +12,7 @@ use super::respond::{self, Framing};
 use super::traffic::Open;
 use super::{Connection, Limits, Listener, client, head};
 use crate::edge::head::MAX_HEADER_LINES;
+use crate::field_lines::FieldLines;
 use crate::outcome::{Reason, Refusal};
 use crate::request::RequestHead;
 use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST};
@@ -267,7 +268,7 @@ fn judge(
     {
         return Err(head::unexpected());
     }
-    let mut headers = parsed.headers.clone();
+    let mut headers = FieldLines::from(&parsed.headers);
     join_cookies(&mut headers);
     let sender = client::identify(peer, true, &mut headers, &limits.trusted_proxies);
     let head = RequestHead {
@@ -286,12 +287,12 @@ fn judge(
 
 /// Makes one line of the pieces that a cookie may come in on HTTP/2, as HTTP/1 knows one line only
 /// (RFC 9113 section 8.2.3).
-fn join_cookies(headers: &mut HeaderMap) {
-    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+fn join_cookies(headers: &mut FieldLines) {
+    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).collect();
     if crumbs.len() > 1
         && let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
     {
-        headers.insert(COOKIE, whole);
+        headers.set(&COOKIE, &whole);
     }
 }
 

@@ -5,6 +5,7 @@
 //! to choose from. So names are compared [folded](folded), and of those that are alike only the one
 //! that was judged goes on.
 
+use crate::field_lines::FieldLines;
 use crate::outcome::{Reason, Refusal};
 use hookward_verify::request::folded;
 use hookward_verify::scheme::Scheme;
@@ -131,9 +132,9 @@ impl Passing {
     ///
     /// # Errors
     /// [`Reason::BadRequest`].
-    pub fn judge_connection(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        let lines = headers.get_all(header::CONNECTION).iter();
-        let mut options = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    pub fn judge_connection(&self, headers: &FieldLines) -> Result<(), Refusal> {
+        let lines = headers.get_all(header::CONNECTION);
+        let mut options = lines.flat_map(|line| line.split(|byte| *byte == b','));
         let names_one = options.any(|option| {
             let option = String::from_utf8_lossy(option.trim_ascii()).to_ascii_lowercase();
             let option = folded(&option);
@@ -222,6 +223,10 @@ mod tests {
             headers.append(name, HeaderValue::from_str(value).unwrap());
         }
         headers
+    }
+
+    fn lines(of: &[(&str, &str)]) -> FieldLines {
+        FieldLines::from(&headers(of))
     }
 
     fn takes(passing: &Passing, name: &str, trusted: bool) -> bool {
@@ -313,12 +318,12 @@ mod tests {
                 name.replace('-', "_"),
                 format!("keep-alive,{name} , x"),
             ] {
-                let headers = headers(&[("connection", "close"), ("connection", &line)]);
-                let refused = passing.judge_connection(&headers).unwrap_err();
+                let lines = lines(&[("connection", "close"), ("connection", &line)]);
+                let refused = passing.judge_connection(&lines).unwrap_err();
                 assert_eq!(refused.reason, Reason::BadRequest, "{line}");
             }
         }
-        let usual = headers(&[("connection", "keep-alive, TE, Upgrade, x-other, content-type")]);
+        let usual = lines(&[("connection", "keep-alive, TE, Upgrade, x-other, content-type")]);
         assert!(passing.judge_connection(&usual).is_ok());
     }
 
@@ -350,7 +355,7 @@ mod tests {
         assert_eq!(form.sender.scheme.headers(), ["x-sig", "content-type", "x-hook-secret"]);
         let passing = Passing::of(&form.sender.scheme, &[]);
         assert!(!takes(&passing, "x_hook_secret", false));
-        let named = headers(&[("connection", "content-type")]);
+        let named = lines(&[("connection", "content-type")]);
         assert!(passing.judge_connection(&named).is_err());
     }
 }
