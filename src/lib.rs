@@ -12,6 +12,7 @@ pub mod field_lines;
 pub mod inbox;
 pub mod operator;
 pub mod outcome;
+pub mod outgoing_lines;
 pub mod published;
 pub mod request;
 pub mod senders;

@@ -20,7 +20,7 @@ use crate::upstream::UpstreamRequest;
 use hookward_claims::{Acceptance, Claim, Claims, Ending, Hold};
 use hookward_inbox::{Accepted, Attempt, LaneHold, Live, State, Stored, Target};
 use hookward_time::{Clock, UnixMillis};
-use http::HeaderValue;
+use http::HeaderMap;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -172,7 +172,7 @@ impl Keeping {
     ) -> UnderWay {
         let since = self.clock.wall();
         let mut request = self.request.clone();
-        request.headers.insert(HOOKWARD_ATTEMPT, HeaderValue::from_static("1"));
+        request.headers.set(&HOOKWARD_ATTEMPT, b"1");
         let event = &self.keep.event;
         let names = (event.source().as_str(), event.event().id.as_str());
         served.credentials.apply(&mut request.headers, &request.body, Some(names), since);
@@ -234,7 +234,7 @@ impl Keeping {
             path: self.request.sender_path.clone(),
             query: self.request.query.clone(),
             route_path: self.request.route_path.clone(),
-            headers: self.request.headers.clone(),
+            headers: HeaderMap::from(&self.request.headers),
             verified_at: self.verified_at,
             alias: self.keep.alias.clone(),
         };

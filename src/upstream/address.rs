@@ -5,7 +5,6 @@
 //! never, because a wrong verdict on all of them must not cost an event.
 
 use super::connection::Connection;
-use super::evidence::bound_segments;
 use super::experience::Impression;
 use super::idle::{Idle, IdlePool};
 use super::tls::TlsMaterial;
@@ -178,7 +177,6 @@ impl Address {
         // An empty name would switch all checks of the certificate off.
         let sni = tls.and_then(|tls| tls.sni.clone()).unwrap_or_else(|| url.host.clone());
         let mut fresh = HttpPeer::new(socket, url.secure, sni);
-        bound_segments(&mut fresh.options);
         if let Some(tls) = tls {
             fresh.options.ca.clone_from(&tls.ca);
             fresh.client_cert_key.clone_from(&tls.client);

@@ -148,7 +148,7 @@ fn ends_in_chunked(codings: &[u8]) -> bool {
 /// Framing and date are the listener's, and nothing behind us speaks in Hookward's name, in no
 /// spelling that some reader takes for it.
 fn is_for_the_sender(name: &HeaderName) -> bool {
-    if *name == CONTENT_LENGTH || *name == DATE || is_hop_by_hop(name) {
+    if *name == CONTENT_LENGTH || *name == DATE || is_hop_by_hop(name.as_str()) {
         return false;
     }
     let name = folded(name.as_str());

@@ -8,11 +8,12 @@ use super::exchange::{Fault, Outgoing, Progress, describe_connecting, exchange};
 use super::pin::OTHER_CERTIFICATE;
 use super::request_head;
 use crate::config::{HealthCheck, UpstreamSettings};
+use crate::outgoing_lines::OutgoingLines;
 use bytes::Bytes;
 use hookward_names::UpstreamName;
 use hookward_time::written;
+use http::Method;
 use http::header::{CONNECTION, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method};
 use pingora::connectors::TransportConnector;
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,9 +105,9 @@ async fn check(
 ) -> Result<(), String> {
     let deadline = Instant::now() + health.timeout;
     let too_late = || format!("no answer within {}", written(health.timeout));
-    let mut headers = HeaderMap::new();
-    headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    headers.insert(USER_AGENT, HeaderValue::from_static("hookward-health"));
+    let mut headers = OutgoingLines::default();
+    headers.push(&CONNECTION, b"close");
+    headers.push(&USER_AGENT, b"hookward-health");
     let request = UpstreamRequest {
         method: Method::GET,
         route_path: Some(health.path.clone()),

@@ -8,37 +8,15 @@
 //!   arrived; or
 //! - no byte of it was acknowledged, and the other side reset (RST), and the request was two
 //!   segments or more: a process that had read all of them would have had them acknowledged.
-//!
-//! A request that is longer than a segment can be is two by itself; a shorter one is written as two.
 
 use pingora::protocols::SocketDigest;
 use pingora::protocols::l4::ext::TCP_INFO;
-use pingora::upstreams::peer::PeerOptions;
-use std::sync::Arc;
-
-/// The largest segment that is asked for: what Ethernet carries. Paths with larger packets are mostly
-/// those inside of one machine, where the kernel hands segments on without cutting anything, and so
-/// most requests are two segments there too.
-const SEGMENT_BYTES: u32 = 1460;
-
-/// Sees to it that no connection has larger segments. Without it a request is written as two where it
-/// need not be, so a kernel that does not do it is no fault.
-pub(super) fn bound_segments(options: &mut PeerOptions) {
-    options.upstream_tcp_sock_tweak_hook = Some(Arc::new(|socket| {
-        if let Err(fault) = socket2::SockRef::from(socket).set_tcp_mss(SEGMENT_BYTES) {
-            tracing::debug!(%fault, "the size of segments cannot be bounded");
-        }
-        Ok(())
-    }));
-}
 
 /// A connection's counters of sent and acknowledged bytes, before a request was written on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Counters {
     sent: u64,
     acknowledged: u64,
-    /// What a segment holds at most.
-    segment: usize,
 }
 
 /// A connection that was idle, as the kernel knows it before a request is written on it. One system
@@ -69,30 +47,19 @@ impl Counters {
     /// zeros would prove anything. A connection that had an exchange before has sent something and
     /// was told so, so zeros are not believed.
     fn told_by(info: &TCP_INFO) -> Option<Self> {
-        let counters = Self {
-            sent: info.tcpi_bytes_sent,
-            acknowledged: info.tcpi_bytes_acked,
-            segment: usize::try_from(info.tcpi_snd_mss).unwrap_or(usize::MAX),
-        };
+        let counters = Self { sent: info.tcpi_bytes_sent, acknowledged: info.tcpi_bytes_acked };
         (counters.sent > 0 && counters.acknowledged > 1).then_some(counters)
     }
 
-    /// Whether so many bytes have to be written as two segments to be two.
-    pub(super) const fn fit_in_one(self, bytes: usize) -> bool {
-        bytes <= self.segment
-    }
-
-    /// Whether a request of so many bytes that was written since cannot have been accepted.
-    /// `apart`: as two segments, however short it is.
-    pub(super) fn prove_unaccepted(self, now: Self, end: End, bytes: usize, apart: bool) -> bool {
+    /// Whether a request that was written since cannot have been accepted, as the kernel counts `now`.
+    pub(super) const fn prove_unaccepted(self, now: Self, end: End, request: Segments) -> bool {
         let nothing_left = now.sent == self.sent;
         let nothing_acknowledged = now.acknowledged == self.acknowledged;
         nothing_left
             || nothing_acknowledged
                 && match end {
                     End::Closed => true,
-                    // The size of a segment may have changed while it was written.
-                    End::Reset => apart || !self.fit_in_one(bytes) && !now.fit_in_one(bytes),
+                    End::Reset => matches!(request, Segments::TwoOrMore),
                     End::Other => false,
                 }
     }
@@ -109,49 +76,42 @@ pub(super) enum End {
     Other,
 }
 
+/// How a request went out. On a reused connection its head is a segment of its own, and so is what
+/// follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Segments {
+    /// The head alone.
+    One,
+    /// Head and body.
+    TwoOrMore,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn only_these_are_evidence() {
-        let before = Counters { sent: 79, acknowledged: 80, segment: 1448 };
-        let (apart, at_once) = (true, false);
-        for (sent, acknowledged, end, bytes, apart, unaccepted) in [
-            (79, 80, End::Other, 74, at_once, true),
-            (79, 80, End::Closed, 74, apart, true),
-            (153, 80, End::Closed, 74, at_once, true),
-            (153, 80, End::Closed, 74, apart, true),
-            (153, 80, End::Reset, 74, apart, true),
-            (153, 80, End::Reset, 74, at_once, false),
-            (1527, 80, End::Reset, 1448, at_once, false),
-            (1528, 80, End::Reset, 1449, at_once, true),
-            (1528, 80, End::Other, 1449, at_once, false),
-            (153, 80, End::Other, 74, apart, false),
-            (153, 81, End::Closed, 74, apart, false),
-            (153, 154, End::Closed, 74, apart, false),
-            (153, 154, End::Reset, 74, apart, false),
+        use Segments::{One, TwoOrMore};
+        let before = Counters { sent: 79, acknowledged: 80 };
+        for (sent, acknowledged, end, request, unaccepted) in [
+            (79, 80, End::Other, One, true),
+            (79, 80, End::Closed, TwoOrMore, true),
+            (153, 80, End::Closed, One, true),
+            (153, 80, End::Closed, TwoOrMore, true),
+            (153, 80, End::Reset, TwoOrMore, true),
+            (153, 80, End::Reset, One, false),
+            (153, 80, End::Other, TwoOrMore, false),
+            (153, 81, End::Closed, TwoOrMore, false),
+            (153, 154, End::Closed, TwoOrMore, false),
+            (153, 154, End::Reset, TwoOrMore, false),
         ] {
-            let now = Counters { sent, acknowledged, ..before };
+            let now = Counters { sent, acknowledged };
             assert_eq!(
-                before.prove_unaccepted(now, end, bytes, apart),
+                before.prove_unaccepted(now, end, request),
                 unaccepted,
-                "{now:?} {end:?} {bytes} {apart}"
+                "{now:?} {end:?} {request:?}"
             );
         }
-    }
-
-    #[test]
-    fn what_was_two_segments_at_one_time_only_is_not_believed_to_have_been_two() {
-        let smaller = Counters { sent: 79, acknowledged: 80, segment: 1200 };
-        let larger = Counters { segment: 1448, sent: 1379, ..smaller };
-        assert!(!smaller.prove_unaccepted(larger, End::Reset, 1300, false));
-        assert!(!Counters { sent: 79, ..larger }.prove_unaccepted(
-            Counters { sent: 1379, ..smaller },
-            End::Reset,
-            1300,
-            false
-        ));
-        assert!(smaller.prove_unaccepted(larger, End::Reset, 1500, false));
     }
 }

@@ -33,6 +33,7 @@ pub use upstreams::{UpstreamFault, Upstreams};
 
 use crate::delivery::proof::Permit;
 use crate::inbox::StoredHead;
+use crate::outgoing_lines::OutgoingLines;
 use crate::request::RequestHead;
 use bytes::Bytes;
 use hookward_names::UpstreamName;
@@ -57,7 +58,7 @@ pub struct UpstreamRequest {
     pub query: Option<String>,
     /// End-to-end headers; without `Host`, `Content-Length` and hop-by-hop ones, which the
     /// connection adds.
-    pub headers: HeaderMap,
+    pub headers: OutgoingLines,
     /// The body, shared and not copied.
     pub body: Bytes,
     /// Keeps others from making one.
@@ -71,7 +72,7 @@ impl UpstreamRequest {
         _: Permit,
         head: &RequestHead,
         route_path: Option<String>,
-        headers: HeaderMap,
+        headers: OutgoingLines,
         body: Bytes,
     ) -> Self {
         Self {
@@ -91,7 +92,7 @@ impl UpstreamRequest {
         _: Permit,
         head: StoredHead,
         route_path: Option<String>,
-        headers: HeaderMap,
+        headers: OutgoingLines,
         body: Bytes,
     ) -> Self {
         let StoredHead { method, path: sender_path, query, .. } = head;

@@ -2,7 +2,6 @@
 
 use super::UpstreamRequest;
 use http::HeaderValue;
-use http::header::{CONTENT_LENGTH, HOST};
 use std::io::Write as _;
 
 /// What request line, `Host` and `Content-Length` take beside path and host.
@@ -25,10 +24,9 @@ pub(super) fn written(
     if parts.any(|byte| byte <= b' ' || byte == 0x7f) {
         return Err(UNSENDABLE_PATH);
     }
-    let lines: usize =
-        request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let lines = request.headers.as_bytes();
     let target = path.len() + query.map_or(0, str::len);
-    let mut head = Vec::with_capacity(FIXED_BYTES + target + host.len() + lines + more);
+    let mut head = Vec::with_capacity(FIXED_BYTES + target + host.len() + lines.len() + more);
     head.extend_from_slice(request.method.as_str().as_bytes());
     head.push(b' ');
     head.extend_from_slice(path.as_bytes());
@@ -39,24 +37,17 @@ pub(super) fn written(
     head.extend_from_slice(b" HTTP/1.1\r\nHost: ");
     head.extend_from_slice(host.as_bytes());
     head.extend_from_slice(b"\r\n");
-    for (name, value) in &request.headers {
-        if name != HOST && name != CONTENT_LENGTH {
-            capitalize(&mut head, name.as_str());
-            head.extend_from_slice(b": ");
-            head.extend_from_slice(value.as_bytes());
-            head.extend_from_slice(b"\r\n");
-        }
+    if ["host", "content-length"].iter().any(|name| request.headers.contains(name)) {
+        let is_ours = |name: &[u8]| {
+            name.eq_ignore_ascii_case(b"host") || name.eq_ignore_ascii_case(b"content-length")
+        };
+        let mut headers = request.headers.clone();
+        headers.retain(|name| !is_ours(name));
+        head.extend_from_slice(headers.as_bytes());
+    } else {
+        head.extend_from_slice(lines);
     }
     // Writing to a Vec does not fail.
     let _ = write!(head, "Content-Length: {}\r\n\r\n", request.body.len());
     Ok(head)
-}
-
-/// A header's name as people write it: `x-acme-signature` is `X-Acme-Signature`. The case means
-/// nothing in HTTP, but not everybody who reads headers knows that.
-fn capitalize(head: &mut Vec<u8>, name: &str) {
-    let mut starts = true;
-    head.extend(name.bytes().map(|byte| {
-        if std::mem::replace(&mut starts, byte == b'-') { byte.to_ascii_uppercase() } else { byte }
-    }));
 }

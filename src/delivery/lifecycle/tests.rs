@@ -223,6 +223,8 @@ async fn a_store_that_does_not_answer_ends_a_delivery_or_is_done_without() {
             assert_eq!(stage.order("1").await.verdict(), verdict);
         }
         assert_eq!(stage.upstreams.asked().len(), requests, "{choice}");
+        // What is owed to the store is told in a task.
+        all_wait().await;
         assert!(stage.gate.claims.store().counters().errors() >= 2, "{choice}");
         stage.store.breaks(false);
         if choice == "forward" {
