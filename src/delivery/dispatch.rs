@@ -1,8 +1,9 @@
 //! From a verified event to its destinations: forward, settle, wait, and one answer for all.
 //!
-//! Each destination is forwarded to by a task of its own that outlives the sender's connection and
-//! settles its claim whatever the sender does; the sender's side only waits for the tasks, until
-//! its `respond_within` is over. Knows neither Pingora nor how a signature is checked.
+//! A forwarding outlives the sender's connection and settles its claim whatever the sender does; the
+//! sender's side only waits for its end, until its `respond_within` is over. Where there are several
+//! destinations, each has a task of its own; a single one gets one when its sender does not wait any
+//! more. Knows neither Pingora nor how a signature is checked.
 
 #[cfg(test)]
 mod tests;
@@ -11,6 +12,7 @@ use crate::delivery::answer::{Answer, End, Success};
 use crate::delivery::attempt;
 use crate::delivery::gate::{Gate, ServedRoute, ServedUpstream};
 use crate::delivery::headers::{self, Passing, VerifiedFacts};
+use crate::delivery::in_place::InPlace;
 use crate::delivery::keeping::{self, Keep};
 use crate::delivery::proof::Warrant;
 use crate::delivery::report::{DestinationReport, Report, millis};
@@ -66,8 +68,8 @@ pub async fn forward(
     let forwards = holds.iter().any(|hold| matches!(hold, Hold::Won(_) | Hold::Unguarded));
     let in_flight = Arc::new(Counted::on(&gate.metrics.in_flight, i64::from(forwards)));
     let started = gate.clock.monotonic();
-    // All tasks are started before any is waited for. Waiting in route order is then as quick as
-    // waiting for all at once, and the first failure that is found is the one to be told.
+    // All that are several are started before any is waited for. Waiting in route order is then as
+    // quick as waiting for all at once, and the first failure that is found is the one to be told.
     let pending: Vec<_> = if let Some(keep) = &dispatch.keep {
         keeping::start(gate, &dispatch, keep, holds, &in_flight, report)
     } else {
@@ -112,6 +114,7 @@ pub async fn forward(
 /// What is being waited for. The end is `None` where the destination had the event before.
 pub(super) enum Pending {
     Ours(oneshot::Receiver<End>),
+    Here(InPlace),
     Theirs(Waiter<End>),
     Known(Option<End>),
 }
@@ -194,6 +197,9 @@ fn start(
         _in_flight: in_flight.clone(),
     };
     let late = Late::of(gate, upstream, report);
+    if dispatch.route.destinations.len() == 1 {
+        return Pending::Here(InPlace::new(carriage.carry(), move |end| late.log(end)));
+    }
     let (tell, told) = oneshot::channel();
     tokio::spawn(async move {
         // A sender that hung up is told nothing; its retry will be.
@@ -322,14 +328,18 @@ impl Pending {
     /// What came of it, or that the sender has to come again to learn it.
     async fn wait(self, deadline: Instant) -> Option<End> {
         let refused = |refusal: Refusal| Some(End::Failed(refusal));
+        // It is gone without a word: it panicked, and its claim is held in doubt.
+        let broke_off = || Refusal::because(Reason::Uncertain, "the forwarding broke off");
         match self {
             Self::Known(end) => end,
+            Self::Here(forwarding) => match timeout_at(deadline, forwarding).await {
+                Ok(Some(end)) => Some(end),
+                Ok(None) => refused(broke_off()),
+                Err(_) => refused(Reason::StillWorking.into()),
+            },
             Self::Ours(told) => match timeout_at(deadline, told).await {
                 Ok(Ok(end)) => Some(end),
-                // The task is gone without a word: it panicked, and its claim is held in doubt.
-                Ok(Err(_)) => {
-                    refused(Refusal::because(Reason::Uncertain, "the forwarding broke off"))
-                }
+                Ok(Err(_)) => refused(broke_off()),
                 Err(_) => refused(Reason::StillWorking.into()),
             },
             Self::Theirs(waiter) => match waiter.wait(deadline - Instant::now()).await {
