@@ -1,7 +1,7 @@
 //! A connection to a destination, as bytes: how a request goes out, and what has come and was not
 //! looked at yet. Connecting and TLS are Pingora's.
 
-use super::evidence::{Segments, Standing};
+use super::evidence::Standing;
 use bytes::{Bytes, BytesMut};
 use pingora::protocols::{ALPN, SocketDigest, Stream};
 use std::io::{self, IoSlice};
@@ -45,14 +45,14 @@ impl Connection {
         Standing::of(self.socket.as_deref())
     }
 
-    /// Writes a request to its end, in as many segments at least.
+    /// Writes a request to its end. `apart` sends the head as a segment of its own.
     pub(super) async fn write(
         &mut self,
         mut head: Vec<u8>,
         body: &Bytes,
-        segments: Segments,
+        apart: bool,
     ) -> io::Result<()> {
-        if matches!(segments, Segments::TwoOrMore) {
+        if apart {
             self.stream.write_all(&head).await?;
             self.stream.flush().await?;
             self.stream.write_all(body).await?;

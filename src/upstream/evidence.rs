@@ -8,6 +8,9 @@
 //!   arrived; or
 //! - no byte of it was acknowledged, and the other side reset (RST), and the request was two
 //!   segments or more: a process that had read all of them would have had them acknowledged.
+//!
+//! A request that is longer than a segment can be is two by itself; a shorter one is written as two,
+//! its head and its body.
 
 use pingora::protocols::SocketDigest;
 use pingora::protocols::l4::ext::TCP_INFO;
@@ -17,6 +20,8 @@ use pingora::protocols::l4::ext::TCP_INFO;
 pub(super) struct Counters {
     sent: u64,
     acknowledged: u64,
+    /// What a segment holds at most.
+    segment: usize,
 }
 
 /// A connection that was idle, as the kernel knows it before a request is written on it. One system
@@ -47,19 +52,30 @@ impl Counters {
     /// zeros would prove anything. A connection that had an exchange before has sent something and
     /// was told so, so zeros are not believed.
     fn told_by(info: &TCP_INFO) -> Option<Self> {
-        let counters = Self { sent: info.tcpi_bytes_sent, acknowledged: info.tcpi_bytes_acked };
+        let counters = Self {
+            sent: info.tcpi_bytes_sent,
+            acknowledged: info.tcpi_bytes_acked,
+            segment: usize::try_from(info.tcpi_snd_mss).unwrap_or(usize::MAX),
+        };
         (counters.sent > 0 && counters.acknowledged > 1).then_some(counters)
     }
 
-    /// Whether a request that was written since cannot have been accepted, as the kernel counts `now`.
-    pub(super) const fn prove_unaccepted(self, now: Self, end: End, request: Segments) -> bool {
+    /// Whether so many bytes have to be written as two segments to be two.
+    pub(super) const fn fit_in_one(self, bytes: usize) -> bool {
+        bytes <= self.segment
+    }
+
+    /// Whether a request of so many bytes that was written since cannot have been accepted.
+    /// `apart`: as two segments, however short it is.
+    pub(super) fn prove_unaccepted(self, now: Self, end: End, bytes: usize, apart: bool) -> bool {
         let nothing_left = now.sent == self.sent;
         let nothing_acknowledged = now.acknowledged == self.acknowledged;
         nothing_left
             || nothing_acknowledged
                 && match end {
                     End::Closed => true,
-                    End::Reset => matches!(request, Segments::TwoOrMore),
+                    // The size of a segment may have changed while it was written.
+                    End::Reset => apart || !self.fit_in_one(bytes) && !now.fit_in_one(bytes),
                     End::Other => false,
                 }
     }
@@ -76,42 +92,49 @@ pub(super) enum End {
     Other,
 }
 
-/// How a request went out. On a reused connection its head is a segment of its own, and so is what
-/// follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Segments {
-    /// The head alone.
-    One,
-    /// Head and body.
-    TwoOrMore,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn only_these_are_evidence() {
-        use Segments::{One, TwoOrMore};
-        let before = Counters { sent: 79, acknowledged: 80 };
-        for (sent, acknowledged, end, request, unaccepted) in [
-            (79, 80, End::Other, One, true),
-            (79, 80, End::Closed, TwoOrMore, true),
-            (153, 80, End::Closed, One, true),
-            (153, 80, End::Closed, TwoOrMore, true),
-            (153, 80, End::Reset, TwoOrMore, true),
-            (153, 80, End::Reset, One, false),
-            (153, 80, End::Other, TwoOrMore, false),
-            (153, 81, End::Closed, TwoOrMore, false),
-            (153, 154, End::Closed, TwoOrMore, false),
-            (153, 154, End::Reset, TwoOrMore, false),
+        let before = Counters { sent: 79, acknowledged: 80, segment: 1448 };
+        let (apart, at_once) = (true, false);
+        for (sent, acknowledged, end, bytes, apart, unaccepted) in [
+            (79, 80, End::Other, 74, at_once, true),
+            (79, 80, End::Closed, 74, apart, true),
+            (153, 80, End::Closed, 74, at_once, true),
+            (153, 80, End::Closed, 74, apart, true),
+            (153, 80, End::Reset, 74, apart, true),
+            (153, 80, End::Reset, 74, at_once, false),
+            (1527, 80, End::Reset, 1448, at_once, false),
+            (1528, 80, End::Reset, 1449, at_once, true),
+            (1528, 80, End::Other, 1449, at_once, false),
+            (153, 80, End::Other, 74, apart, false),
+            (153, 81, End::Closed, 74, apart, false),
+            (153, 154, End::Closed, 74, apart, false),
+            (153, 154, End::Reset, 74, apart, false),
         ] {
-            let now = Counters { sent, acknowledged };
+            let now = Counters { sent, acknowledged, ..before };
             assert_eq!(
-                before.prove_unaccepted(now, end, request),
+                before.prove_unaccepted(now, end, bytes, apart),
                 unaccepted,
-                "{now:?} {end:?} {request:?}"
+                "{now:?} {end:?} {bytes} {apart}"
             );
         }
+    }
+
+    #[test]
+    fn what_was_two_segments_at_one_time_only_is_not_believed_to_have_been_two() {
+        let smaller = Counters { sent: 79, acknowledged: 80, segment: 1200 };
+        let larger = Counters { segment: 1448, sent: 1379, ..smaller };
+        assert!(!smaller.prove_unaccepted(larger, End::Reset, 1300, false));
+        assert!(!Counters { sent: 79, ..larger }.prove_unaccepted(
+            Counters { sent: 1379, ..smaller },
+            End::Reset,
+            1300,
+            false
+        ));
+        assert!(smaller.prove_unaccepted(larger, End::Reset, 1500, false));
     }
 }

@@ -5,7 +5,7 @@
 
 use super::answer_head::{AnswerHead, NotHttp};
 use super::connection::Connection;
-use super::evidence::{Counters, End, Segments};
+use super::evidence::{Counters, End};
 use bytes::{Buf as _, Bytes};
 use http::Method;
 use pingora::BError;
@@ -67,12 +67,10 @@ pub(super) async fn exchange(
     progress: &mut Progress,
 ) -> Result<AnswerHead, Fault> {
     let Outgoing { method, head, body } = request;
+    let bytes = head.len().saturating_add(body.len());
     // Where there is no evidence to be had, one write is enough.
-    let segments = match before {
-        Some(_) if !body.is_empty() => Segments::TwoOrMore,
-        Some(_) | None => Segments::One,
-    };
-    let written = timeout_at(deadline, connection.write(head, body, segments)).await;
+    let apart = !body.is_empty() && before.is_some_and(|before| before.fit_in_one(bytes));
+    let written = timeout_at(deadline, connection.write(head, body, apart)).await;
     progress.sent_whole = matches!(written, Ok(Ok(())));
     let (write_error, read_until) = match written {
         Ok(Ok(())) => (None, deadline),
@@ -95,7 +93,7 @@ pub(super) async fn exchange(
     };
     if let Some(before) = before
         && let Some(now) = connection.standing().counters
-        && before.prove_unaccepted(now, end, segments)
+        && before.prove_unaccepted(now, end, bytes, apart)
     {
         return Err(Fault::Stale(detail));
     }
