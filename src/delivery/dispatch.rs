@@ -26,6 +26,7 @@ use crate::upstream::UpstreamRequest;
 use hookward_claims::{Claim, Ending, Hold, Waited, Waiter};
 use hookward_names::{EventId, SourceName};
 use hookward_time::{Clock, UnixMillis};
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -87,7 +88,7 @@ pub async fn forward(
     for (upstream, pending) in names.zip(pending) {
         let met = pending.wait(dispatch.deadline).await;
         report.destinations.push(DestinationReport {
-            name: upstream.to_string(),
+            name: upstream.clone(),
             result: label(met.as_ref()),
             duration: gate.clock.monotonic().saturating_sub(started),
         });
@@ -119,14 +120,15 @@ pub(super) enum Pending {
     Known(Option<End>),
 }
 
-fn label(end: Option<&End>) -> String {
-    match end {
-        None => "delivered before".to_owned(),
-        Some(End::Accepted(reply)) => reply.status.to_string(),
-        Some(End::Queued) => "queued".to_owned(),
-        Some(End::Stored) => "stored before".to_owned(),
-        Some(End::Failed(refusal)) => refusal.reason.label().to_owned(),
-    }
+fn label(end: Option<&End>) -> Cow<'static, str> {
+    Cow::Borrowed(match end {
+        None => "delivered before",
+        Some(End::Accepted(reply)) if reply.status == 200 => "200",
+        Some(End::Accepted(reply)) => return reply.status.to_string().into(),
+        Some(End::Queued) => "queued",
+        Some(End::Stored) => "stored before",
+        Some(End::Failed(refusal)) => refusal.reason.label(),
+    })
 }
 
 /// What is waited for where nothing is to be sent; else the claim to send with.
@@ -299,7 +301,7 @@ impl Late {
     pub(super) fn log(&self, end: &End) {
         let source = self.source.as_ref().map_or("", SourceName::as_str);
         let event_id = self.event_id.as_ref().map_or("", EventId::as_str);
-        let (upstream, result) = (self.upstream.as_str(), label(Some(end)));
+        let (upstream, result) = (self.upstream.as_str(), &*label(Some(end)));
         let duration_ms = millis(self.clock.monotonic().saturating_sub(self.started));
         match end {
             End::Failed(refusal) => tracing::warn!(

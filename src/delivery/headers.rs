@@ -189,14 +189,19 @@ pub fn printable(text: &str) -> Cow<'_, str> {
 /// [`printable`], then between quotes, with `"` and `\` escaped.
 #[must_use]
 pub fn idempotency_key(source: &str, event_id: &str) -> String {
-    let text = percent_encoded(&format!("{source}:{event_id}"), |_| true);
-    let mut key = String::with_capacity(text.len() + 2);
+    let mut key = String::with_capacity(source.len() + event_id.len() + 3);
     key.push('"');
-    for character in text.chars() {
-        if matches!(character, '"' | '\\') {
-            key.push('\\');
+    for part in [source, ":", event_id] {
+        if part.bytes().all(|byte| stays(byte) && !matches!(byte, b'"' | b'\\')) {
+            key.push_str(part);
+            continue;
         }
-        key.push(character);
+        for character in percent_encoded(part, |_| true).chars() {
+            if matches!(character, '"' | '\\') {
+                key.push('\\');
+            }
+            key.push(character);
+        }
     }
     key.push('"');
     key

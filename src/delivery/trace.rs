@@ -7,6 +7,8 @@
 
 use crate::field_lines::{FieldLines, plain};
 use http::HeaderName;
+use std::fmt::Write as _;
+use std::sync::Arc;
 
 /// The header's name.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -15,10 +17,13 @@ pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {
     /// The whole `traceparent` for the destinations.
-    pub parent: String,
+    pub parent: Arc<str>,
     /// Whether the sender gave it; if not, its `tracestate` belongs to no trace and is dropped.
     pub inherited: bool,
 }
+
+/// Of a `traceparent` of level 1.
+const PARENT_LENGTH: usize = 55;
 
 impl Trace {
     /// The trace that the sender named in one well-formed `traceparent`, else a new one.
@@ -30,12 +35,15 @@ impl Trace {
         let mut lines = headers.get_all(TRACEPARENT);
         match (lines.next().and_then(plain), lines.next()) {
             (Some(parent), None) if is_traceparent(parent) => {
-                Self { parent: parent.to_owned(), inherited: true }
+                Self { parent: parent.into(), inherited: true }
             }
-            _ => Self {
-                parent: format!("00-{:032x}-{:016x}-01", fastrand::u128(1..), fastrand::u64(1..)),
-                inherited: false,
-            },
+            _ => {
+                let mut parent = String::with_capacity(PARENT_LENGTH);
+                let (trace, span) = (fastrand::u128(1..), fastrand::u64(1..));
+                // Writing to a String does not fail.
+                let _ = write!(parent, "00-{trace:032x}-{span:016x}-01");
+                Self { parent: parent.into(), inherited: false }
+            }
         }
     }
 
