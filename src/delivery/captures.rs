@@ -139,7 +139,8 @@ fn message(source: &Source, head: &RequestHead, body: &[u8]) -> Bytes {
     }
     text.put_slice(b" HTTP/1.1\r\n");
     for (name, value) in head.headers.iter() {
-        text.put_slice(name);
+        // In lower case, whichever version of HTTP they came over.
+        text.extend(name.iter().map(u8::to_ascii_lowercase));
         text.put_slice(b": ");
         let shown = if is_token(source, name) { MASK.as_bytes() } else { value };
         text.put_slice(shown);

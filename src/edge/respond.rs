@@ -1,6 +1,6 @@
-//! Answers, as bytes on a connection.
+//! Answers, before either version of HTTP writes them.
 //!
-//! Owns framing, the headers that every answer has and the problem document of a refusal. Decides
+//! Owns which headers an answer has, how its body ends and the problem document of a refusal. Decides
 //! nothing: status, title and wait come from [`crate::outcome`].
 
 use crate::delivery::answer::{Answer, Conclusion};
@@ -8,18 +8,18 @@ use crate::outcome::{Reason, Refusal};
 use crate::upstream::ReplyBody;
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, RETRY_AFTER, TE, TRAILER,
+    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderName, RETRY_AFTER, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, HeaderValue, Method, Version};
-use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::protocols::http::ServerSession;
+use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::time::timeout;
 
-const OUTCOME: HeaderName = HeaderName::from_static("hookward-outcome");
+pub(super) const OUTCOME: HeaderName = HeaderName::from_static("hookward-outcome");
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// What a listener sends back: an [`Answer`] with everything written out.
@@ -103,99 +103,60 @@ struct Problem {
     reason: &'static str,
 }
 
-/// What of a request decides how its answer is framed.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Framing {
-    version: Version,
-    is_head: bool,
-}
-
-impl Framing {
-    /// For a request that could not be read.
-    pub(super) const UNKNOWN: Self = Self { version: Version::HTTP_11, is_head: false };
-
-    /// For the request with this head.
-    pub(super) fn of(head: &RequestHeader) -> Self {
-        Self { version: head.version, is_head: head.method == Method::HEAD }
-    }
-}
-
 /// The answer did not get out whole; the connection is of no further use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unsent;
 
-/// Writes an answer whole; each single write may take `limit`.
-pub(super) async fn write(
-    session: &mut ServerSession,
-    reply: Reply,
-    framing: Framing,
-    limit: Duration,
-) -> Result<(), Unsent> {
-    let Reply { status, mut headers, body } = reply;
-    let declared = headers.remove(CONTENT_LENGTH);
-    for name in [CONNECTION, TRANSFER_ENCODING, UPGRADE, TE, TRAILER] {
-        headers.remove(name);
-    }
-    for name in ["keep-alive", "proxy-connection"] {
-        headers.remove(name);
-    }
-    let may_have_body = status != 204 && status != 304;
-    let has_body = may_have_body && !framing.is_head;
-    match &body {
-        _ if !may_have_body => {}
-        ReplyBody::Whole(bytes) => {
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+/// How the end of an answer's body is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BodyEnds {
+    /// There is none, and nothing says so.
+    Never,
+    /// After so many bytes.
+    After(usize),
+    /// Where the version of HTTP says it: with the last chunk, the frame or the connection.
+    Itself,
+}
+
+impl Reply {
+    /// How its body ends. `Content-Length` counts only for a body that is streamed.
+    pub(super) fn ends(&self) -> BodyEnds {
+        match &self.body {
+            _ if matches!(self.status, 204 | 304) => BodyEnds::Never,
+            ReplyBody::Whole(bytes) => BodyEnds::After(bytes.len()),
+            ReplyBody::Streamed { .. } => {
+                let declared = self.headers.get(CONTENT_LENGTH).and_then(|n| n.to_str().ok());
+                declared.and_then(|n| n.parse().ok()).map_or(BodyEnds::Itself, BodyEnds::After)
+            }
         }
-        ReplyBody::Streamed { .. } => match declared {
-            Some(length) => {
-                headers.insert(CONTENT_LENGTH, length);
-            }
-            None if framing.version == Version::HTTP_11 => {
-                headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-            }
-            // HTTP/2 frames by itself; for HTTP/1.0 the end is the end of the connection.
-            None => {}
-        },
     }
 
-    let mut head = ResponseHeader::build(status, Some(headers.len() + 2)).map_err(|_| Unsent)?;
-    for (name, value) in &headers {
-        // HTTP/1 does not mind the case, but people who read along do.
-        let appended = match name {
-            _ if *name == OUTCOME => head.append_header("Hookward-Outcome", value.clone()),
-            _ if *name == RETRY_AFTER => head.append_header("Retry-After", value.clone()),
-            _ => head.append_header(name.clone(), value.clone()),
-        };
-        appended.map_err(|_| Unsent)?;
-    }
-    within(limit, session.write_response_header(Box::new(head))).await?;
-    match body {
-        ReplyBody::Whole(bytes) => {
-            let bytes = if has_body { bytes } else { Bytes::new() };
-            within(limit, session.write_response_body(bytes, true)).await
-        }
-        ReplyBody::Streamed { first, mut rest } => {
-            if !has_body {
-                return within(limit, session.write_response_body(Bytes::new(), true)).await;
-            }
-            within(limit, session.write_response_body(first, false)).await?;
-            while let Some(piece) = rest.recv().await {
-                // An upstream that breaks off must not look like one that was finished.
-                let piece = piece.map_err(|_| Unsent)?;
-                within(limit, session.write_response_body(piece, false)).await?;
-            }
-            within(limit, session.write_response_body(Bytes::new(), true)).await
-        }
+    /// The headers that go on: framing, date and connection are the listener's.
+    pub(super) fn kept(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        self.headers.iter().filter(|(name, _)| !is_ours(name))
     }
 }
 
-async fn within<T>(
+fn is_ours(name: &HeaderName) -> bool {
+    const OURS: [HeaderName; 7] =
+        [CONTENT_LENGTH, DATE, CONNECTION, TRANSFER_ENCODING, UPGRADE, TE, TRAILER];
+    OURS.contains(name) || matches!(name.as_str(), "keep-alive" | "proxy-connection")
+}
+
+/// Writes `write`, which may take `limit`.
+pub(super) async fn within<T, E>(
     limit: Duration,
-    write: impl Future<Output = pingora::Result<T>>,
+    write: impl Future<Output = Result<T, E>>,
 ) -> Result<T, Unsent> {
-    match timeout(limit, write).await {
-        Ok(Ok(written)) => Ok(written),
-        Ok(Err(_)) | Err(_) => Err(Unsent),
+    let mut write = pin!(write);
+    // Most writes are done at once, and need neither a timer nor the time.
+    let at_once = poll_fn(|context| Poll::Ready(write.as_mut().poll(context))).await;
+    match at_once {
+        Poll::Ready(written) => written.map_err(|_| Unsent),
+        Poll::Pending => match timeout(limit, write).await {
+            Ok(Ok(written)) => Ok(written),
+            Ok(Err(_)) | Err(_) => Err(Unsent),
+        },
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::connection::Connection;
 use crate::edge::chunks::Scanner;
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Buf as _, Bytes};
 use std::io;
 
 /// What is read at once, and what a piece is at most.
@@ -79,13 +79,14 @@ impl AnswerBody {
                     return Ok(Some(unread.split_to(here).freeze()));
                 }
                 Self::Chunks(scanner) => {
-                    let mut data = BytesMut::with_capacity(unread.len());
-                    let seen = scanner
-                        .decode(unread, |piece| data.extend_from_slice(piece))
+                    let (seen, data) = scanner
+                        .decode(unread)
                         .map_err(|fault| io::Error::new(io::ErrorKind::InvalidData, fault))?;
-                    unread.advance(seen);
-                    if !data.is_empty() {
-                        return Ok(Some(data.freeze()));
+                    let framing = seen.saturating_sub(data.len());
+                    let mut piece = unread.split_to(seen);
+                    if piece.len() > framing {
+                        piece.advance(framing);
+                        return Ok(Some(piece.freeze()));
                     }
                 }
                 Self::UntilEnd => return Ok(Some(unread.split().freeze())),

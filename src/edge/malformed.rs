@@ -1,0 +1,37 @@
+//! The refusals of what is not well-formed HTTP, and what a token is.
+
+use crate::outcome::{Malformed, Reason, Refusal};
+
+pub(super) fn bad(detail: &'static str) -> Refusal {
+    Refusal::because(Reason::BadRequest, detail)
+}
+
+pub(super) fn unexpected() -> Refusal {
+    Refusal::malformed(Malformed::Expectation, "an Expect that is not 100-continue")
+}
+
+pub(super) fn too_large(detail: &'static str) -> Refusal {
+    Refusal::malformed(Malformed::HeadTooLarge, detail)
+}
+
+/// `tchar` of RFC 9110 section 5.6.2.
+pub(super) const fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        )
+}
