@@ -6,6 +6,7 @@
 //! <https://www.w3.org/TR/trace-context/>
 
 use crate::field_lines::{FieldLines, plain};
+use data_encoding::HEXLOWER;
 use http::HeaderName;
 
 /// The header's name.
@@ -32,10 +33,7 @@ impl Trace {
             (Some(parent), None) if is_traceparent(parent) => {
                 Self { parent: parent.to_owned(), inherited: true }
             }
-            _ => Self {
-                parent: format!("00-{:032x}-{:016x}-01", fastrand::u128(1..), fastrand::u64(1..)),
-                inherited: false,
-            },
+            _ => Self { parent: new_parent(), inherited: false },
         }
     }
 
@@ -57,6 +55,18 @@ impl Trace {
         let flags = self.parent.get(53..55).and_then(|hex| u8::from_str_radix(hex, 16).ok());
         flags.is_some_and(|flags| flags & 1 == 1)
     }
+}
+
+/// A `traceparent` that nobody has had before.
+fn new_parent() -> String {
+    let (trace, span) = (fastrand::u128(1..).to_be_bytes(), fastrand::u64(1..).to_be_bytes());
+    let mut parent = String::with_capacity("00-".len() + 32 + "-".len() + 16 + "-01".len());
+    parent.push_str("00-");
+    HEXLOWER.encode_append(&trace, &mut parent);
+    parent.push('-');
+    HEXLOWER.encode_append(&span, &mut parent);
+    parent.push_str("-01");
+    parent
 }
 
 /// `00-<32 hex>-<16 hex>-<2 hex>`, lower case, neither id all zeros. Later versions may be longer;
