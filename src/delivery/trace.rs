@@ -6,8 +6,8 @@
 //! <https://www.w3.org/TR/trace-context/>
 
 use crate::field_lines::{FieldLines, plain};
+use data_encoding::HEXLOWER;
 use http::HeaderName;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 /// The header's name.
@@ -22,9 +22,6 @@ pub struct Trace {
     pub inherited: bool,
 }
 
-/// Of a `traceparent` of level 1.
-const PARENT_LENGTH: usize = 55;
-
 impl Trace {
     /// The trace that the sender named in one well-formed `traceparent`, else a new one.
     ///
@@ -37,13 +34,7 @@ impl Trace {
             (Some(parent), None) if is_traceparent(parent) => {
                 Self { parent: parent.into(), inherited: true }
             }
-            _ => {
-                let mut parent = String::with_capacity(PARENT_LENGTH);
-                let (trace, span) = (fastrand::u128(1..), fastrand::u64(1..));
-                // Writing to a String does not fail.
-                let _ = write!(parent, "00-{trace:032x}-{span:016x}-01");
-                Self { parent: parent.into(), inherited: false }
-            }
+            _ => Self { parent: new_parent().into(), inherited: false },
         }
     }
 
@@ -65,6 +56,18 @@ impl Trace {
         let flags = self.parent.get(53..55).and_then(|hex| u8::from_str_radix(hex, 16).ok());
         flags.is_some_and(|flags| flags & 1 == 1)
     }
+}
+
+/// A `traceparent` that nobody has had before.
+fn new_parent() -> String {
+    let (trace, span) = (fastrand::u128(1..).to_be_bytes(), fastrand::u64(1..).to_be_bytes());
+    let mut parent = String::with_capacity("00-".len() + 32 + "-".len() + 16 + "-01".len());
+    parent.push_str("00-");
+    HEXLOWER.encode_append(&trace, &mut parent);
+    parent.push('-');
+    HEXLOWER.encode_append(&span, &mut parent);
+    parent.push_str("-01");
+    parent
 }
 
 /// `00-<32 hex>-<16 hex>-<2 hex>`, lower case, neither id all zeros. Later versions may be longer;

@@ -15,7 +15,24 @@ pub(super) fn too_large(detail: &'static str) -> Refusal {
 }
 
 /// `tchar` of RFC 9110 section 5.6.2.
-pub(super) const fn is_token(byte: u8) -> bool {
+pub(super) fn is_token(byte: u8) -> bool {
+    static TOKENS: [bool; 256] = tokens();
+    TOKENS.get(usize::from(byte)).is_some_and(|is_one| *is_one)
+}
+
+const fn tokens() -> [bool; 256] {
+    let mut all = [false; 256];
+    let mut rest: &mut [bool] = &mut all;
+    let mut byte = 0_u8;
+    while let Some((first, behind)) = rest.split_first_mut() {
+        *first = is_token_byte(byte);
+        byte = byte.wrapping_add(1);
+        rest = behind;
+    }
+    all
+}
+
+const fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,

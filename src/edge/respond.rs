@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::LazyLock;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -39,14 +40,15 @@ impl From<Answer> for Reply {
         let Answer { conclusion, headers, body, is_bare } = answer;
         let mut reply = match conclusion {
             Conclusion::Refused(refusal) if is_bare => {
+                let body = ReplyBody::Whole(Bytes::new());
                 let mut reply =
-                    Self { headers, ..Self::problem(&refusal) }.with_problem_headers(&refusal);
+                    Self { status: refusal.status(), headers, body }.with_problem_headers(&refusal);
                 reply.headers.remove(CONTENT_TYPE);
-                reply.body = ReplyBody::Whole(Bytes::new());
                 reply
             }
             Conclusion::Refused(refusal) => {
-                Self { headers, ..Self::problem(&refusal) }.with_problem_headers(&refusal)
+                let body = ReplyBody::Whole(document(&refusal));
+                Self { status: refusal.status(), headers, body }.with_problem_headers(&refusal)
             }
             Conclusion::Good { status, .. } => Self { status, headers, body },
         };
@@ -58,21 +60,9 @@ impl From<Answer> for Reply {
 impl Reply {
     /// The problem document of a refusal, without an outcome.
     pub(crate) fn problem(refusal: &Refusal) -> Self {
-        let facets = refusal.reason.facets();
-        let problem = Problem {
-            kind: "about:blank",
-            title: facets.title,
-            status: refusal.status(),
-            reason: facets.label,
-        };
-        // Strings and numbers serialise; an empty body would be all that is lost.
-        let body = serde_json::to_vec(&problem).unwrap_or_default();
-        Self {
-            status: problem.status,
-            headers: HeaderMap::new(),
-            body: ReplyBody::Whole(Bytes::from(body)),
-        }
-        .with_problem_headers(refusal)
+        let body = ReplyBody::Whole(document(refusal));
+        Self { status: refusal.status(), headers: HeaderMap::new(), body }
+            .with_problem_headers(refusal)
     }
 
     fn with_problem_headers(mut self, refusal: &Refusal) -> Self {
@@ -91,6 +81,27 @@ impl Reply {
         }
         self
     }
+}
+
+/// The problem document of a refusal. One that has the status of its reason, as nearly all have, is
+/// made once.
+fn document(refusal: &Refusal) -> Bytes {
+    static USUAL: LazyLock<[Bytes; Reason::ALL.len()]> =
+        LazyLock::new(|| Reason::ALL.map(|reason| serialized(reason, reason.facets().status)));
+    let status = refusal.status();
+    let is_usual = status == refusal.reason.facets().status;
+    match USUAL.get(refusal.reason as usize).filter(|_| is_usual) {
+        Some(usual) => usual.clone(),
+        None => serialized(refusal.reason, status),
+    }
+}
+
+fn serialized(reason: Reason, status: u16) -> Bytes {
+    let facets = reason.facets();
+    let problem =
+        Problem { kind: "about:blank", title: facets.title, status, reason: facets.label };
+    // Strings and numbers serialise; an empty body would be all that is lost.
+    Bytes::from(serde_json::to_vec(&problem).unwrap_or_default())
 }
 
 /// RFC 9457, with `reason` as its extension member.
@@ -182,6 +193,19 @@ mod tests {
             text(&reply),
             r#"{"type":"about:blank","title":"The request is not well-formed HTTP.","status":400,"reason":"bad_request"}"#
         );
+    }
+
+    #[test]
+    fn the_document_says_the_status_that_the_answer_has() {
+        let passed_on = Refusal::passing_on(599, "told");
+        let usual = Reason::ALL.map(Refusal::from);
+        for refusal in usual.into_iter().chain([passed_on]) {
+            let (reason, status) = (refusal.reason, refusal.status());
+            let reply = Reply::from(Answer::refused(refusal));
+            let document: serde_json::Value = serde_json::from_str(&text(&reply)).unwrap();
+            assert_eq!((reply.status, &document["status"]), (status, &status.into()));
+            assert_eq!(document["reason"], reason.label());
+        }
     }
 
     #[test]
