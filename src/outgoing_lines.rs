@@ -7,7 +7,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use std::fmt;
 
 /// Header lines in the order in which they go out: `Name: value`, each with its line end. Names are
-/// spelled as people write them. Several lines may have one name.
+/// spelled as people write them. Several lines may have one name. There is no `Host` and no
+/// `Content-Length` among them: authority and framing are the connection's to say.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct OutgoingLines(Vec<u8>);
 
@@ -18,7 +19,7 @@ impl OutgoingLines {
         Self(Vec::with_capacity(bytes))
     }
 
-    /// Adds a line behind the others.
+    /// Adds a line behind the others; none of `Host` or `Content-Length`.
     pub fn push(&mut self, name: &HeaderName, value: &[u8]) {
         self.push_written(name.as_str().as_bytes(), |line| line.extend_from_slice(value));
     }
@@ -26,6 +27,9 @@ impl OutgoingLines {
     /// Adds a line of this name, which is a token, with the value that `write` appends. A value that
     /// could end its line early would be a defect here, and is left empty rather than sent.
     pub fn push_written(&mut self, name: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
+        if is_of_connection(name) {
+            return;
+        }
         capitalize(&mut self.0, name);
         self.0.extend_from_slice(b": ");
         let start = self.0.len();
@@ -86,6 +90,10 @@ impl OutgoingLines {
         // No value holds a line feed.
         self.0.split_inclusive(|byte| *byte == b'\n')
     }
+}
+
+fn is_of_connection(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"host") || name.eq_ignore_ascii_case(b"content-length")
 }
 
 /// Name and value of a line.
@@ -174,7 +182,18 @@ mod tests {
         );
     }
 
-    const NAMES: [&str; 4] = ["host", "x-a", "x-b", "content-type"];
+    #[test]
+    fn what_is_the_connections_to_say_is_not_among_them() {
+        let mut lines = OutgoingLines::default();
+        for of_connection in ["host", "content-length"] {
+            lines.push(&name(of_connection), b"1");
+            lines.set(&name(of_connection), b"1");
+        }
+        lines.push_written(b"HOST", |value| value.extend_from_slice(b"1"));
+        assert_eq!(lines, OutgoingLines::default());
+    }
+
+    const NAMES: [&str; 4] = ["hosts", "x-a", "x-b", "content-type"];
 
     proptest! {
         #[test]

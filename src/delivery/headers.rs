@@ -85,7 +85,7 @@ pub fn for_upstream(
     let circumstances = Circumstances { trusted, traced: trace.inherited };
     let mut lines = OutgoingLines::with_capacity(ROOM_BYTES);
     take_over(&mut lines, &head.headers, |name| passing.takes(name, circumstances));
-    passing.join_equal(&mut lines);
+    passing.join_equal(&mut lines, &head.headers);
     if let Some(event) = event {
         lines.push(&HOOKWARD_SOURCE, printable(event.source).as_bytes());
         lines.push(&HOOKWARD_EVENT_ID, printable(event.event_id).as_bytes());

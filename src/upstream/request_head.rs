@@ -37,16 +37,7 @@ pub(super) fn written(
     head.extend_from_slice(b" HTTP/1.1\r\nHost: ");
     head.extend_from_slice(host.as_bytes());
     head.extend_from_slice(b"\r\n");
-    if ["host", "content-length"].iter().any(|name| request.headers.contains(name)) {
-        let is_ours = |name: &[u8]| {
-            name.eq_ignore_ascii_case(b"host") || name.eq_ignore_ascii_case(b"content-length")
-        };
-        let mut headers = request.headers.clone();
-        headers.retain(|name| !is_ours(name));
-        head.extend_from_slice(headers.as_bytes());
-    } else {
-        head.extend_from_slice(lines);
-    }
+    head.extend_from_slice(lines);
     // Writing to a Vec does not fail.
     let _ = write!(head, "Content-Length: {}\r\n\r\n", request.body.len());
     Ok(head)

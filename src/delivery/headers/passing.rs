@@ -177,10 +177,9 @@ impl Passing {
 
     /// Makes one line of equal ones that were judged as one: `a` twice is `a` to us, and `a,a` to
     /// readers that join lines.
-    pub(super) fn join_equal(&self, lines: &mut OutgoingLines) {
+    pub(super) fn join_equal(&self, lines: &mut OutgoingLines, arrived: &FieldLines) {
         for judged in self.judged.iter().filter(|judged| judged.is_one) {
-            let is_one = |(name, _): &(&[u8], _)| name.eq_ignore_ascii_case(judged.name.as_ref());
-            if lines.iter().filter(is_one).nth(1).is_some()
+            if arrived.get_all(&judged.name).nth(1).is_some()
                 && let Some(value) = lines.get(&judged.name).map(<[u8]>::to_vec)
             {
                 lines.set(&judged.name, &value);
@@ -343,7 +342,7 @@ mod tests {
             ("x-other", "b"),
         ]);
         let mut joined = OutgoingLines::from(&lines);
-        passing.join_equal(&mut joined);
+        passing.join_equal(&mut joined, &FieldLines::from(&lines));
         let lines = HeaderMap::from(&joined);
         assert_eq!(lines.get_all("webhook-id").iter().count(), 1);
         // Each of them was judged, and each may be the one that holds.
