@@ -4,7 +4,7 @@
 //! serving while a name cannot be resolved. An address that is out of service is asked last, not
 //! never, because a wrong verdict on all of them must not cost an event.
 
-use super::connection::Connection;
+use super::connection::UpstreamConnection;
 use super::experience::Impression;
 use super::idle::{Idle, IdlePool};
 use super::tls::TlsMaterial;
@@ -199,7 +199,7 @@ impl Address {
     }
 
     /// Whether the other side of a connection showed the certificate that is pinned, if one is.
-    pub(super) fn accepts(&self, connection: &Connection) -> bool {
+    pub(super) fn accepts(&self, connection: &UpstreamConnection) -> bool {
         self.pin.as_ref().is_none_or(|pin| connection.shows(pin))
     }
 

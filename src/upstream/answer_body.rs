@@ -1,6 +1,6 @@
 //! The body of an answer, piece by piece as it comes, up to the end that its head has announced.
 
-use super::connection::Connection;
+use super::connection::UpstreamConnection;
 use crate::edge::chunks::Scanner;
 use bytes::{Buf as _, Bytes};
 use std::io;
@@ -13,7 +13,7 @@ const UNKNOWN_PIECE_BYTES: usize = 16 * 1024;
 
 /// How the end of a body is told (RFC 9112 section 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Framing {
+pub(super) enum BodyEnd {
     /// By so many bytes.
     Length(u64),
     /// By a chunk without data.
@@ -34,11 +34,11 @@ pub(super) enum AnswerBody {
 }
 
 impl AnswerBody {
-    pub(super) fn framed(framing: Framing) -> Self {
+    pub(super) fn framed(framing: BodyEnd) -> Self {
         match framing {
-            Framing::Length(length) => Self::Left(length),
-            Framing::Chunked => Self::Chunks(Box::new(Scanner::of_answer())),
-            Framing::UntilEnd => Self::UntilEnd,
+            BodyEnd::Length(length) => Self::Left(length),
+            BodyEnd::Chunked => Self::Chunks(Box::new(Scanner::of_answer())),
+            BodyEnd::UntilEnd => Self::UntilEnd,
         }
     }
 
@@ -55,7 +55,10 @@ impl AnswerBody {
     ///
     /// # Errors
     /// The connection ended too early or broke, or the chunks are none.
-    pub(super) async fn piece(&mut self, connection: &mut Connection) -> io::Result<Option<Bytes>> {
+    pub(super) async fn piece(
+        &mut self,
+        connection: &mut UpstreamConnection,
+    ) -> io::Result<Option<Bytes>> {
         loop {
             if self.is_done() {
                 return Ok(None);

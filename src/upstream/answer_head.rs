@@ -3,7 +3,7 @@
 //!
 //! Specification: RFC 9112 sections 4, 6.3 and 9.3.
 
-use super::answer_body::Framing;
+use super::answer_body::BodyEnd;
 use crate::delivery::headers::is_hop_by_hop;
 use hookward_verify::request::folded;
 use http::header::{CONTENT_LENGTH, DATE};
@@ -27,7 +27,7 @@ pub(super) struct AnswerHead {
     /// What the sender may be given of the headers.
     pub(super) headers: HeaderMap,
     /// How the body ends.
-    pub(super) framing: Framing,
+    pub(super) framing: BodyEnd,
     /// Neither side wants the connection closed after this answer.
     pub(super) keeps_alive: bool,
     /// For how many seconds the other side keeps an idle connection, if it says so.
@@ -55,7 +55,7 @@ impl AnswerHead {
     fn of(response: &Response<'_, '_>, asked: &Method) -> Result<Self, NotHttp> {
         let status = response.code.ok_or(NotHttp)?;
         let is_http_11 = response.version == Some(1);
-        let mut said = Said::default();
+        let mut said = LineFacts::default();
         let mut headers = HeaderMap::new();
         for line in response.headers.iter() {
             said.hear(line.name, line.value)?;
@@ -68,11 +68,11 @@ impl AnswerHead {
             }
         }
         let framing = match (status, said.transfer_coding, said.length) {
-            (100..200 | 204 | 304, ..) => Framing::Length(0),
-            _ if asked == Method::HEAD => Framing::Length(0),
-            (_, Some(coding), _) if ends_in_chunked(coding) => Framing::Chunked,
-            (_, None, Some(length)) => Framing::Length(length),
-            _ => Framing::UntilEnd,
+            (100..200 | 204 | 304, ..) => BodyEnd::Length(0),
+            _ if asked == Method::HEAD => BodyEnd::Length(0),
+            (_, Some(coding), _) if ends_in_chunked(coding) => BodyEnd::Chunked,
+            (_, None, Some(length)) => BodyEnd::Length(length),
+            _ => BodyEnd::UntilEnd,
         };
         // One that says two lengths, or codes for a reader that does not know codings, is not trusted
         // with another request.
@@ -80,14 +80,14 @@ impl AnswerHead {
         let keeps_alive = !said.closes
             && !is_doubtful
             && (is_http_11 || said.keeps_alive)
-            && !matches!(framing, Framing::UntilEnd);
+            && !matches!(framing, BodyEnd::UntilEnd);
         Ok(Self { status, headers, framing, keeps_alive, idle_seconds: said.idle_seconds })
     }
 }
 
 /// What the lines say of the connection and of the body's end.
 #[derive(Default)]
-struct Said<'a> {
+struct LineFacts<'a> {
     /// Values of `Connection`.
     connection: Vec<&'a [u8]>,
     closes: bool,
@@ -98,7 +98,7 @@ struct Said<'a> {
     idle_seconds: Option<u64>,
 }
 
-impl<'a> Said<'a> {
+impl<'a> LineFacts<'a> {
     fn hear(&mut self, name: &str, value: &'a [u8]) -> Result<(), NotHttp> {
         if name.eq_ignore_ascii_case("connection") {
             self.connection.push(value);
@@ -189,19 +189,19 @@ mod tests {
 
     #[test]
     fn a_body_has_one_end_to_all_readers_or_the_answer_is_none() {
-        let (none, all) = (Ok(Framing::Length(0)), Ok(Framing::UntilEnd));
+        let (none, all) = (Ok(BodyEnd::Length(0)), Ok(BodyEnd::UntilEnd));
         for (lines, expected) in [
-            ("200 OK\r\nContent-Length: 5", Ok(Framing::Length(5))),
-            ("200 OK\r\nContent-Length: 5, 5\r\ncontent-length: 5", Ok(Framing::Length(5))),
+            ("200 OK\r\nContent-Length: 5", Ok(BodyEnd::Length(5))),
+            ("200 OK\r\nContent-Length: 5, 5\r\ncontent-length: 5", Ok(BodyEnd::Length(5))),
             ("200 OK\r\nContent-Length: 5, 6", Err(NotHttp)),
             ("200 OK\r\nContent-Length: 5\r\nContent-Length: 6", Err(NotHttp)),
             ("200 OK\r\nContent-Length: +5", Err(NotHttp)),
             ("200 OK\r\nContent-Length: -1", Err(NotHttp)),
             ("200 OK\r\nContent-Length: 5,", Err(NotHttp)),
             ("200 OK\r\nContent-Length: 99999999999999999999", Err(NotHttp)),
-            ("200 OK\r\nTransfer-Encoding: chunked", Ok(Framing::Chunked)),
-            ("200 OK\r\nTransfer-Encoding: gzip, Chunked", Ok(Framing::Chunked)),
-            ("200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5", Ok(Framing::Chunked)),
+            ("200 OK\r\nTransfer-Encoding: chunked", Ok(BodyEnd::Chunked)),
+            ("200 OK\r\nTransfer-Encoding: gzip, Chunked", Ok(BodyEnd::Chunked)),
+            ("200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5", Ok(BodyEnd::Chunked)),
             ("200 OK\r\nTransfer-Encoding: gzip\r\nContent-Length: 5", all),
             ("200 OK", all),
             ("204 No Content\r\nContent-Length: 5", none),
@@ -213,7 +213,7 @@ mod tests {
         }
         let asked =
             AnswerHead::parse(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", &Method::HEAD);
-        assert_eq!(asked.unwrap().unwrap().0.framing, Framing::Length(0));
+        assert_eq!(asked.unwrap().unwrap().0.framing, BodyEnd::Length(0));
     }
 
     #[test]

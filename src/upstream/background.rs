@@ -3,7 +3,7 @@
 
 use super::UpstreamRequest;
 use super::address::{Address, Endpoint};
-use super::connection::Connection;
+use super::connection::UpstreamConnection;
 use super::exchange::{Fault, Outgoing, Progress, describe_connecting, exchange};
 use super::pin::OTHER_CERTIFICATE;
 use super::request_head;
@@ -120,7 +120,7 @@ async fn check(
     let head = request_head::written(&request, &endpoint.host, None, 0)?;
     let connected = timeout_at(deadline, connector.new_stream(&address.fresh)).await;
     let stream = connected.map_err(|_| too_late())?.map_err(|e| describe_connecting(&e))?;
-    let mut connection = Connection::over(stream);
+    let mut connection = UpstreamConnection::over(stream);
     if !connection.speaks_http1() {
         return Err("the other side speaks another protocol".to_owned());
     }

@@ -13,14 +13,14 @@ const JOINED_BYTES: usize = 32 * 1024;
 
 /// A connection that is in use.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct UpstreamConnection {
     stream: Stream,
     socket: Option<Arc<SocketDigest>>,
     /// What has come and belongs to nothing yet.
     pub(super) unread: BytesMut,
 }
 
-impl Connection {
+impl UpstreamConnection {
     pub(super) fn over(stream: Stream) -> Self {
         Self { socket: stream.get_socket_digest(), stream, unread: BytesMut::new() }
     }

@@ -9,7 +9,7 @@ use super::address::{Address, Endpoint, any_healthy};
 use super::answer_body::AnswerBody;
 use super::background;
 use super::breaker::Breaker;
-use super::connection::Connection;
+use super::connection::UpstreamConnection;
 use super::evidence::{Counters, Standing};
 use super::exchange::{self, Fault, Outgoing, Progress};
 use super::experience::{Experience, LastResult};
@@ -360,10 +360,10 @@ impl Destination {
         address: &Address,
         may_reuse: bool,
         deadline: Instant,
-    ) -> Result<(Connection, Option<Counters>), String> {
+    ) -> Result<(UpstreamConnection, Option<Counters>), String> {
         if may_reuse && let Some(stream) = address.idle.take() {
             let socket = stream.id();
-            let connection = Connection::over(stream);
+            let connection = UpstreamConnection::over(stream);
             // The other side may have ended it, which nobody has read yet. Without the kernel's word
             // the socket is asked, which knows of a reset only.
             let Standing { is_open, counters } = connection.standing();
@@ -376,7 +376,7 @@ impl Destination {
         let until = deadline.min(Instant::now() + self.settings.connect_timeout);
         let connected = timeout_at(until, connector.new_stream(&address.fresh)).await;
         let connection = match connected {
-            Ok(Ok(stream)) => Connection::over(stream),
+            Ok(Ok(stream)) => UpstreamConnection::over(stream),
             Ok(Err(error)) => return Err(exchange::describe_connecting(&error)),
             Err(_) => return Err("not connected in time".to_owned()),
         };

@@ -4,7 +4,7 @@
 //! Knows neither addresses nor what becomes of the answer.
 
 use super::answer_head::{AnswerHead, NotHttp};
-use super::connection::Connection;
+use super::connection::UpstreamConnection;
 use super::evidence::{Counters, End};
 use bytes::{Buf as _, Bytes};
 use http::Method;
@@ -60,7 +60,7 @@ pub(super) struct Outgoing<'a> {
 /// the request was written to its end (a destination may answer before). `before`: of a reused
 /// connection.
 pub(super) async fn exchange(
-    connection: &mut Connection,
+    connection: &mut UpstreamConnection,
     before: Option<Counters>,
     request: Outgoing<'_>,
     deadline: Instant,
@@ -109,7 +109,10 @@ enum HeadError {
 }
 
 /// Reads to the end of the first head that is not informational.
-async fn read_head(connection: &mut Connection, asked: &Method) -> Result<AnswerHead, HeadError> {
+async fn read_head(
+    connection: &mut UpstreamConnection,
+    asked: &Method,
+) -> Result<AnswerHead, HeadError> {
     for _ in 0..MAX_INFORMATIONAL {
         let head = read_one_head(connection, asked).await?;
         match head.status {
@@ -124,7 +127,7 @@ async fn read_head(connection: &mut Connection, asked: &Method) -> Result<Answer
 }
 
 async fn read_one_head(
-    connection: &mut Connection,
+    connection: &mut UpstreamConnection,
     asked: &Method,
 ) -> Result<AnswerHead, HeadError> {
     loop {

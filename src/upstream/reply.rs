@@ -7,7 +7,7 @@
 use super::address::{Address, Pending};
 use super::answer_body::AnswerBody;
 use super::answer_head::AnswerHead;
-use super::connection::Connection;
+use super::connection::UpstreamConnection;
 use super::{BrokenOff, ReplyBody, UpstreamAnswer};
 use bytes::{Bytes, BytesMut};
 use http::header;
@@ -32,7 +32,7 @@ const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// An answer whose head is there.
 pub(super) struct Arrived {
-    pub(super) connection: Connection,
+    pub(super) connection: UpstreamConnection,
     pub(super) head: AnswerHead,
     pub(super) body: AnswerBody,
     /// The request was written to its end, so the connection is in a known state afterwards.
