@@ -35,7 +35,8 @@ pub(crate) fn run(data: &[u8]) {
     let mut second = httparse::Request::new(&mut fields);
     let parsed = second.parse(head);
     assert_eq!(parsed, Ok(httparse::Status::Complete(head.len())), "both find the same end");
-    assert_eq!(second.version, Some(u8::from(!judged.is_http_10)));
+    let is_http_10 = judged.version == http::Version::HTTP_10;
+    assert_eq!(second.version, Some(u8::from(!is_http_10)));
     let target = second.path.expect("a target");
     let local = target
         .split_once("://")
@@ -60,7 +61,7 @@ pub(crate) fn run(data: &[u8]) {
     assert_eq!(judged.declared.is_some(), lengths.len() == 1);
     assert!(codings.iter().all(|coding| coding.eq_ignore_ascii_case(b"chunked")));
     let hosts = values("host");
-    assert!(hosts.len() == 1 || (judged.is_http_10 && hosts.is_empty()));
+    assert!(hosts.len() == 1 || (is_http_10 && hosts.is_empty()));
     assert!(judged.path.starts_with('/') && !judged.path.contains(['\r', '\n', '\0', '#', '?']));
     assert!(second.headers.len() <= 100);
 }

@@ -11,7 +11,7 @@ use super::target::{judge_host, judge_target};
 use crate::field_lines::FieldLines;
 use crate::outcome::{Malformed, Reason, Refusal};
 use bytes::Bytes;
-use http::Method;
+use http::{Method, Version, header};
 use std::ops::Range;
 
 /// Header lines in a request; more is no webhook.
@@ -115,8 +115,8 @@ pub struct Judged {
     pub query: Option<String>,
     /// `Host` as received; empty if an HTTP/1.0 request has none.
     pub host: String,
-    /// HTTP/1.0, which knows neither `100 Continue` nor chunks.
-    pub is_http_10: bool,
+    /// HTTP/1.1, or HTTP/1.0, which knows neither `100 Continue` nor chunks.
+    pub version: Version,
     /// `Content-Length`, where there is one.
     pub declared: Option<usize>,
     /// Whether the body comes in chunks.
@@ -155,13 +155,18 @@ pub fn judge(head: &Bytes) -> Result<Judged, Refusal> {
         None => false,
     };
     let is_chunked = fields.transfer_encoding.is_some();
-    let closes = is_http_10 || fields.closes;
+    let mut options = lines
+        .get_all(header::CONNECTION)
+        .flat_map(|line| line.split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii);
+    let closes = is_http_10 || options.any(|option| option.eq_ignore_ascii_case(b"close"));
+    drop(options);
     Ok(Judged {
         method,
         path,
         query,
         host,
-        is_http_10,
+        version: if is_http_10 { Version::HTTP_10 } else { Version::HTTP_11 },
         declared,
         is_chunked,
         expects_continue,
@@ -220,7 +225,6 @@ struct Fields<'a> {
     transfer_encoding: Option<&'a [u8]>,
     transfer_encoding_twice: bool,
     expect: Option<&'a [u8]>,
-    closes: bool,
 }
 
 impl<'a> Fields<'a> {
@@ -237,7 +241,7 @@ impl<'a> Fields<'a> {
         }
         let value = value.get(1..).unwrap_or_default();
         // Without an early end, so that many bytes are looked at together.
-        let is_control = |byte: u8| byte.is_ascii_control() & (byte != b'\t');
+        let is_control = |byte: u8| byte.is_ascii_control() && byte != b'\t';
         if value.iter().fold(false, |found, byte| found | is_control(*byte)) {
             return Err(bad("a control character in a header value"));
         }
@@ -251,9 +255,6 @@ impl<'a> Fields<'a> {
             self.transfer_encoding_twice |= self.transfer_encoding.replace(value).is_some();
         } else if name.eq_ignore_ascii_case(b"expect") {
             self.expect = Some(value);
-        } else if name.eq_ignore_ascii_case(b"connection") {
-            let mut options = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-            self.closes |= options.any(|option| option.eq_ignore_ascii_case(b"close"));
         }
         Ok((0..colon, start..start + value.len()))
     }

@@ -11,7 +11,7 @@ use super::{Connection, Limits, Listener, client};
 use crate::outcome::{Reason, Refusal};
 use crate::request::RequestHead;
 use bytes::{Buf, BytesMut};
-use http::Method;
+use http::{Method, Version};
 use pingora::protocols::Stream;
 use pingora::server::ShutdownWatch;
 use std::net::IpAddr;
@@ -165,7 +165,7 @@ impl Connection<'_> {
             declared => Announced::Length(declared.unwrap_or(0)),
         };
         let awaits_continue = judged.expects_continue && buffer.is_empty();
-        let (closes, is_http_10) = (judged.closes, judged.is_http_10);
+        let (closes, is_http_10) = (judged.closes, judged.version == Version::HTTP_10);
         let is_head = judged.method == Method::HEAD;
 
         let head = self.request_head(judged, limits);
@@ -177,13 +177,13 @@ impl Connection<'_> {
         } else {
             listener.responder.respond(head, &mut body).await
         };
-        let is_read = body.is_read();
-        let stays = is_read && !closes && !self.is_draining();
+        let body_is_read = body.is_read();
+        let stays = body_is_read && !closes && !self.is_draining();
         let asked = AnswerTerms { is_head, is_http_10, stays };
         if wire_answer::write(stream, reply, asked, limits.write_timeout).await.is_err() {
             return AfterExchange::Closed;
         }
-        if !is_read {
+        if !body_is_read {
             linger(stream, limits.max_body_bytes).await;
         } else if !stays {
             // However this ends, the connection is closed now.

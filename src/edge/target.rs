@@ -33,9 +33,10 @@ pub(super) fn judge_target(
     };
     let path = if path.is_empty() { "/" } else { path };
     // What this one refuses could not be sent on.
-    let rooted = match local.starts_with('/') {
-        true => head.slice_ref(local.as_bytes()),
-        false => Bytes::from(format!("/{local}")),
+    let rooted = if local.starts_with('/') {
+        head.slice_ref(local.as_bytes())
+    } else {
+        Bytes::from(format!("/{local}"))
     };
     if PathAndQuery::from_maybe_shared(rooted).is_err() {
         return Err(bad("the request target is not one to a second parser"));
