@@ -158,8 +158,10 @@ impl BodySource for WireBody<'_> {
         &mut self,
         seen: &mut (dyn for<'chunk> FnMut(&'chunk [u8]) + Send),
     ) -> Result<Body, BodyError> {
-        if self.progress == BodyProgress::Read {
-            return Ok(Body::default());
+        match self.progress {
+            BodyProgress::Unread => {}
+            BodyProgress::Read => return Ok(Body::default()),
+            BodyProgress::Broken => return Err(BodyError::Broken),
         }
         // Until it is read to its end, nobody knows where the next request starts.
         self.progress = BodyProgress::Broken;
