@@ -7,6 +7,7 @@
 
 use crate::field_lines::{FieldLines, plain};
 use http::HeaderName;
+use std::sync::Arc;
 
 /// The header's name.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -15,7 +16,7 @@ pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {
     /// The whole `traceparent` for the destinations.
-    pub parent: String,
+    pub parent: Arc<str>,
     /// Whether the sender gave it; if not, its `tracestate` belongs to no trace and is dropped.
     pub inherited: bool,
 }
@@ -30,9 +31,9 @@ impl Trace {
         let mut lines = headers.get_all(TRACEPARENT);
         match (lines.next().and_then(plain), lines.next()) {
             (Some(parent), None) if is_traceparent(parent) => {
-                Self { parent: parent.to_owned(), inherited: true }
+                Self { parent: parent.into(), inherited: true }
             }
-            _ => Self { parent: new_parent(), inherited: false },
+            _ => Self { parent: new_parent().into(), inherited: false },
         }
     }
 
@@ -111,7 +112,7 @@ mod tests {
     #[test]
     fn a_valid_traceparent_is_passed_on_as_it_came() {
         for text in &[GOOD, "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more"] {
-            assert_eq!(of(&[text]).parent, *text);
+            assert_eq!(*of(&[text]).parent, **text);
         }
         assert_eq!(of(&[GOOD]).id(), "4bf92f3577b34da6a3ce929d0e0e4736");
     }
@@ -130,7 +131,7 @@ mod tests {
         ] {
             let made = of(values);
             assert!(is_traceparent(&made.parent) && !made.inherited, "{made:?}");
-            assert!(values.iter().all(|value| made.parent != *value));
+            assert!(values.iter().all(|value| *made.parent != **value));
         }
     }
 }
