@@ -6,6 +6,7 @@
 //! <https://www.w3.org/TR/trace-context/>
 
 use crate::field_lines::{FieldLines, plain};
+use data_encoding::HEXLOWER;
 use http::HeaderName;
 use std::sync::Arc;
 
@@ -61,18 +62,12 @@ impl Trace {
 fn new_parent() -> String {
     let (trace, span) = (fastrand::u128(1..).to_be_bytes(), fastrand::u64(1..).to_be_bytes());
     let mut parent = String::with_capacity("00-".len() + 32 + "-".len() + 16 + "-01".len());
-    let digits = |byte: &u8| [byte >> 4, byte & 15].map(hex_digit);
     parent.push_str("00-");
-    parent.extend(trace.iter().flat_map(digits));
+    HEXLOWER.encode_append(&trace, &mut parent);
     parent.push('-');
-    parent.extend(span.iter().flat_map(digits));
+    HEXLOWER.encode_append(&span, &mut parent);
     parent.push_str("-01");
     parent
-}
-
-/// Of a number below 16.
-const fn hex_digit(digit: u8) -> char {
-    (if digit < 10 { b'0' + digit } else { b'a' + digit - 10 }) as char
 }
 
 /// `00-<32 hex>-<16 hex>-<2 hex>`, lower case, neither id all zeros. Later versions may be longer;
@@ -112,7 +107,7 @@ mod tests {
     #[test]
     fn a_valid_traceparent_is_passed_on_as_it_came() {
         for text in &[GOOD, "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more"] {
-            assert_eq!(&*of(&[text]).parent, *text);
+            assert_eq!(*of(&[text]).parent, **text);
         }
         assert_eq!(of(&[GOOD]).id(), "4bf92f3577b34da6a3ce929d0e0e4736");
     }

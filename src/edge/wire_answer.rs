@@ -3,10 +3,11 @@
 use super::respond::{BodyEnds, OUTCOME, Reply, Unsent, within};
 use crate::upstream::{BrokenOff, ReplyBody};
 use bytes::Bytes;
+use http::StatusCode;
 use http::header::{self, HeaderName};
-use http::{HeaderValue, StatusCode};
 use pingora::protocols::Stream;
 use pingora::protocols::http::date::get_cached_date;
+use std::io::Write as _;
 use std::time::Duration;
 use tokio::io::{AsyncWriteExt as _, Result};
 use tokio::sync::mpsc::Receiver;
@@ -77,7 +78,9 @@ fn head(reply: &Reply, ends: BodyEnds, asked: AnswerTerms) -> Option<Vec<u8>> {
     }
     match ends {
         BodyEnds::After(length) => {
-            line(&mut out, "Content-Length", HeaderValue::from(length).as_bytes());
+            out.extend_from_slice(b"Content-Length: ");
+            // Writing to memory does not fail.
+            let _ = write!(out, "{length}\r\n");
         }
         BodyEnds::Itself if !asked.is_http_10 => line(&mut out, "Transfer-Encoding", b"chunked"),
         BodyEnds::Itself | BodyEnds::Never => {}
