@@ -13,6 +13,7 @@ use hookward::config::{Config, SecretReader};
 use hookward::delivery::gate::{SharedState, Snapshot};
 use hookward::delivery::lifecycle;
 use hookward::delivery::source::Source;
+use hookward::field_lines::FieldLines;
 use hookward::outcome::Outcome;
 use hookward::request::{Body, BodyError, BodySource, RequestHead};
 use hookward::telemetry::metrics::Metrics;
@@ -24,7 +25,7 @@ use hookward_names::UpstreamName;
 use hookward_secret::Secret;
 use hookward_time::{Clock, SystemClock};
 use hookward_verify::sign::{SignRequest, SigningKey, sign};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
@@ -60,7 +61,7 @@ impl Forwarder for Accepts {
     async fn forward(&self, _: UpstreamRequest) -> Forwarded {
         Forwarded::Answered(UpstreamAnswer {
             status: 200,
-            headers: HeaderMap::new(),
+            headers: http::HeaderMap::new(),
             body: ReplyBody::Whole(bytes::Bytes::new()),
         })
     }
@@ -101,11 +102,11 @@ fn delivery(source: &Source, clock: &dyn Clock, number: u64) -> (RequestHead, Re
     };
     let key = SigningKey::Shared(source.sender.secrets.first().expect("a secret"));
     let signed = sign(&source.sender, &key, &request).expect("signed");
-    let mut headers = HeaderMap::new();
+    let mut headers = FieldLines::default();
     for (name, value) in signed.headers {
-        headers.append(
-            HeaderName::try_from(name).expect("a name"),
-            HeaderValue::try_from(value).expect("a value"),
+        headers.push(
+            &HeaderName::try_from(name).expect("a name"),
+            &HeaderValue::try_from(value).expect("a value"),
         );
     }
     let head = RequestHead {
@@ -161,7 +162,8 @@ pub fn admission(criterion: &mut Criterion) {
     for (name, prefix, digit) in forged {
         let (mut head, body) = delivery(&source, &*clock, 0);
         let value = format!("{prefix}{}", digit.repeat(64));
-        head.headers.insert("x-signature", HeaderValue::try_from(value).expect("a value"));
+        let signature = HeaderName::from_static("x-signature");
+        head.headers.set(&signature, &HeaderValue::try_from(value).expect("a value"));
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 let mut body = Ready(body.0.clone());

@@ -1,8 +1,9 @@
 //! What arrived, before anybody has judged it: nothing in here is to be believed.
 
+use crate::field_lines::FieldLines;
 use bytes::Bytes;
 use hookward_verify::request::Request;
-use http::{HeaderMap, Method, header};
+use http::{Method, header};
 use std::net::IpAddr;
 
 /// The head of a request on the listener, strictly parsed but not verified.
@@ -14,8 +15,8 @@ pub struct RequestHead {
     pub path: String,
     /// The query exactly as received, without its `?`; `None` if there was no `?`.
     pub query: Option<String>,
-    /// The headers; several lines of one name are several values, in order.
-    pub headers: HeaderMap,
+    /// The header lines, in order.
+    pub headers: FieldLines,
     /// The sender's address: of the connection, or what a trusted proxy says it is.
     pub client: IpAddr,
     /// The trusted proxy at the other end of the connection, whose `Forwarded` and `X-Forwarded-*`
@@ -34,8 +35,8 @@ impl RequestHead {
     /// `identity`. A list may be empty or have empty elements (RFC 9110 section 5.6.1.2).
     #[must_use]
     pub fn has_plain_body(&self) -> bool {
-        let lines = self.headers.get_all(header::CONTENT_ENCODING).iter();
-        let codings = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+        let lines = self.headers.get_all(header::CONTENT_ENCODING);
+        let codings = lines.flat_map(|line| line.split(|byte| *byte == b','));
         codings
             .map(<[u8]>::trim_ascii)
             .all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity"))

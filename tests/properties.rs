@@ -9,6 +9,7 @@
 use hookward::config::{Config, SecretReader, StoreSettings};
 use hookward::delivery::source::Source;
 use hookward::edge::Door;
+use hookward::field_lines::FieldLines;
 use hookward::operator::runtime::Runtime;
 use hookward::request::{Body, BodyError, BodySource, RequestHead};
 use hookward_secret::{NamedSecret, Secret};
@@ -16,7 +17,7 @@ use hookward_time::{Clock, SystemClock, UnixMillis};
 use hookward_verify::scheme::{Part, TimestampPlace};
 use hookward_verify::sign::{SignRequest, SigningKey, sample_body, sign};
 use hookward_verify::verify::verify;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
 use proptest::prelude::*;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
@@ -67,11 +68,13 @@ fn source(preset: &str, secret: &str) -> Source {
     configuration(preset, secret, "127.0.0.1:9").sources.remove(0)
 }
 
+const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+
 fn head(lines: &[(String, String)]) -> RequestHead {
-    let mut headers = HeaderMap::new();
+    let mut headers = FieldLines::default();
     for (name, value) in lines {
         let name = HeaderName::try_from(name).expect("a name");
-        headers.append(name, HeaderValue::try_from(value).expect("a value"));
+        headers.push(&name, &HeaderValue::try_from(value).expect("a value"));
     }
     RequestHead {
         method: Method::POST,
@@ -140,7 +143,8 @@ fn one_flipped_bit_of_anything_signed_is_never_delivered() {
                 assert!(met.is_err(), "{preset}: bit {bit} of the body");
             }
         }
-        for (name, value) in &request.headers {
+        for (name, value) in request.headers.iter() {
+            let name = &HeaderName::from_bytes(name).expect("a name");
             let is_signed = rule.signed.any(|part| matches!(part, Part::Header(n) if n == name))
                 || (source.sender.scheme.signs_timestamp()
                     && source.sender.scheme.timestamp.as_ref().is_some_and(
@@ -153,13 +157,13 @@ fn one_flipped_bit_of_anything_signed_is_never_delivered() {
                 continue;
             }
             for bit in 0..value.len() * 8 {
-                let mut altered = value.as_bytes().to_vec();
+                let mut altered = value.to_vec();
                 altered[bit / 8] ^= 1 << (bit % 8);
-                let same = altered.eq_ignore_ascii_case(value.as_bytes())
+                let same = altered.eq_ignore_ascii_case(value)
                     && rule.encoding == hookward_verify::scheme::Encoding::Hex;
                 let Ok(altered) = HeaderValue::from_bytes(&altered) else { continue };
                 let mut request = request.clone();
-                request.headers.insert(name.clone(), altered);
+                request.headers.set(name, &altered);
                 let met = verify(&source.sender, request.view(), &body);
                 assert!(met.is_err() || same, "{preset}: bit {bit} of {name}");
             }
@@ -183,12 +187,12 @@ fn a_public_key_is_no_secret_to_sign_with() {
         let known = NamedSecret { label: "0".to_owned(), text: Secret::from(known) };
         let (mut request, body) = signed(&symmetric, &SigningKey::Shared(&known));
         assert!(verify(&real.sender, request.view(), &body).is_err());
-        let line = request.headers["webhook-signature"].to_str().unwrap().to_owned();
+        let line = request.headers.text("webhook-signature").unwrap().to_owned();
         let mac = line.strip_prefix("v1,").expect("a signature").to_owned();
         let twice = data_encoding::BASE64.decode(mac.as_bytes()).unwrap().repeat(2);
         for forged in [mac, data_encoding::BASE64.encode(&twice)] {
             let value = HeaderValue::try_from(format!("v1a,{forged}")).unwrap();
-            request.headers.insert("webhook-signature", value);
+            request.headers.set(&WEBHOOK_SIGNATURE, &value);
             assert!(verify(&real.sender, request.view(), &body).is_err());
         }
     }
@@ -199,12 +203,12 @@ fn a_long_list_of_signatures_costs_no_more_than_a_short_one() {
     let source = source("standard-webhooks-ed25519", "ED25519");
     let private = Secret::new(PRIVATE_KEY.to_vec());
     let (request, body) = signed(&source, &SigningKey::Private(&private));
-    let good = request.headers["webhook-signature"].to_str().unwrap().to_owned();
+    let good = request.headers.text("webhook-signature").unwrap().to_owned();
     let other = format!("v1a,{} ", data_encoding::BASE64.encode(&[1; 64]));
     for (before, accepted) in [(0, true), (7, true), (8, false), (100, false)] {
         let mut request = request.clone();
         let value = HeaderValue::try_from(format!("{}{good}", other.repeat(before))).unwrap();
-        request.headers.insert("webhook-signature", value);
+        request.headers.set(&WEBHOOK_SIGNATURE, &value);
         assert_eq!(
             verify(&source.sender, request.view(), &body).is_ok(),
             accepted,
@@ -319,7 +323,7 @@ fn no_id_type_or_header_breaks_the_request_that_an_upstream_reads() {
                 if let Ok(value) = HeaderValue::from_bytes(&value)
                     && !ours.contains(&name.as_str())
                 {
-                    head.headers.append(name, value);
+                    head.headers.push(&name, &value);
                 }
                 wire.lock().unwrap().clear();
                 let answer = runtime.block_on(served.deliver(head, &mut Ready(body.clone())));

@@ -12,6 +12,7 @@
 
 use hookward::config::{Config, SecretReader};
 use hookward::delivery::source::Source;
+use hookward::field_lines::FieldLines;
 use hookward::outcome::Refusal;
 use hookward::request::RequestHead;
 use hookward_secret::Secret;
@@ -22,7 +23,7 @@ use hookward_verify::fault::Fault;
 use hookward_verify::keys::{KeySet, Keys};
 use hookward_verify::presets;
 use hookward_verify::verify::{verify, verify_with};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
 use serde::Deserialize;
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -134,10 +135,10 @@ fn judge(preset: &str, vector: &Vector) -> Result<(), Fault> {
 }
 
 fn head(vector: &Vector) -> RequestHead {
-    let mut headers = HeaderMap::new();
+    let mut headers = FieldLines::default();
     for (name, value) in &vector.headers {
         let name = HeaderName::try_from(name.as_str()).expect("a header name");
-        headers.append(name, HeaderValue::from_str(value).expect("a header value"));
+        headers.push(&name, &HeaderValue::from_str(value).expect("a header value"));
     }
     let method = vector.method.as_deref().unwrap_or("POST");
     RequestHead {

@@ -4,9 +4,10 @@ use hookward::delivery::headers::{
     Passing, VerifiedFacts, for_upstream, idempotency_key, printable,
 };
 use hookward::delivery::trace::Trace;
+use hookward::field_lines::FieldLines;
 use hookward::request::RequestHead;
 use hookward_time::UnixMillis;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
 use percent_encoding::percent_decode_str;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -27,13 +28,13 @@ pub(crate) fn run(data: &[u8]) {
     let (id, kind) = (String::from_utf8_lossy(id), String::from_utf8_lossy(kind));
     // Line ends cannot stand in the input's own lines; they are what an injection needs.
     let [id, kind] = [id, kind].map(|text| text.replace('^', "\r\n"));
-    let mut headers = HeaderMap::new();
+    let mut headers = FieldLines::default();
     for line in lines.split(|byte| *byte == b'\n').take(50) {
         let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
         let name = HeaderName::from_bytes(&line[..colon]);
         let value = HeaderValue::from_bytes(line[colon + 1..].trim_ascii());
         if let (Ok(name), Ok(value)) = (name, value) {
-            headers.append(name, value);
+            headers.push(&name, &value);
         }
     }
     let head = RequestHead {
@@ -56,14 +57,12 @@ pub(crate) fn run(data: &[u8]) {
     let sent = for_upstream(&head, &Passing::default(), Some(&facts), &Trace::of(&head.headers));
 
     let mut wire = b"POST / HTTP/1.1\r\n".to_vec();
-    for (name, value) in &sent {
-        wire.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
-    }
+    wire.extend_from_slice(sent.as_bytes());
     wire.extend_from_slice(b"\r\n");
     let mut fields = [httparse::EMPTY_HEADER; 128];
     let mut read = httparse::Request::new(&mut fields);
     assert_eq!(read.parse(&wire), Ok(httparse::Status::Complete(wire.len())));
-    assert_eq!(read.headers.len(), sent.len(), "no line more and none less");
+    assert_eq!(read.headers.len(), sent.iter().count(), "no line more and none less");
     let one = |name: &str| {
         let mut named = read.headers.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
         let field = named.next().expect("ours is there");
@@ -80,7 +79,7 @@ pub(crate) fn run(data: &[u8]) {
         assert_eq!(decoded, text.as_str(), "{text:?} became {value:?}");
     }
     for name in ["transfer-encoding", "content-length", "connection", "host", "expect"] {
-        assert!(!sent.contains_key(name), "{name} is not the sender's to say");
+        assert!(!sent.contains(name), "{name} is not the sender's to say");
     }
     assert_eq!(one("idempotency-key"), idempotency_key("shop", &id));
     let key = unquoted(one("idempotency-key"));

@@ -140,7 +140,7 @@ fn from_proxy(
 
 fn is_masked(source: &Source, head: &RequestHead) -> bool {
     source.sender.scheme.signature.algorithm == Algorithm::Token
-        && head.headers.values().any(|value| value.as_bytes() == captures::MASK.as_bytes())
+        && head.headers.iter().any(|(_, value)| value == captures::MASK.as_bytes())
 }
 
 fn nothing_captured(source: &Source, list: &serde_json::Value) -> String {

@@ -66,7 +66,7 @@ pub fn run(arguments: &SignArguments) -> Result<Exit, CommandStop> {
     let preset = source.sender.preset.as_deref().and_then(presets::named);
     let lines = signed.headers.iter().map(|(name, value)| {
         let spelling = preset.and_then(|preset| preset.spelling(name)).map(str::to_owned);
-        format!("{}: {value}\n", spelling.unwrap_or_else(|| capitalized(name).into_owned()))
+        format!("{}: {value}\n", spelling.unwrap_or_else(|| capitalized(name)))
     });
     print(&lines.collect::<String>())?;
     Ok(Exit::Done)

@@ -79,7 +79,7 @@ pub fn handshake_in_body(
 /// The length that the head declares.
 #[must_use]
 pub fn declared_bytes(head: &RequestHead) -> Option<usize> {
-    head.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    head.headers.text(header::CONTENT_LENGTH)?.parse().ok()
 }
 
 /// A compressed body is not what was signed. A length that is over the limit is said first, as it

@@ -10,7 +10,6 @@ use crate::request::RequestHead;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use hookward_time::UnixMillis;
 use hookward_verify::scheme::{Algorithm, Place};
-use http::HeaderName;
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -129,7 +128,7 @@ impl CaptureRing {
 
 /// The request as `message/http`.
 fn message(source: &Source, head: &RequestHead, body: &[u8]) -> Bytes {
-    let lines: usize = head.headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 4).sum();
+    let lines: usize = head.headers.iter().map(|(n, v)| n.len() + v.len() + 4).sum();
     let mut text = BytesMut::with_capacity(head.path.len() + 256 + lines + body.len());
     text.put_slice(head.method.as_str().as_bytes());
     text.put_slice(b" ");
@@ -139,10 +138,11 @@ fn message(source: &Source, head: &RequestHead, body: &[u8]) -> Bytes {
         text.put_slice(without_verify_token(query).as_bytes());
     }
     text.put_slice(b" HTTP/1.1\r\n");
-    for (name, value) in &head.headers {
-        text.put_slice(name.as_str().as_bytes());
+    for (name, value) in head.headers.iter() {
+        // In lower case, whichever version of HTTP they came over.
+        text.extend(name.iter().map(u8::to_ascii_lowercase));
         text.put_slice(b": ");
-        let shown = if is_token(source, name) { MASK.as_bytes() } else { value.as_bytes() };
+        let shown = if is_token(source, name) { MASK.as_bytes() } else { value };
         text.put_slice(shown);
         text.put_slice(b"\r\n");
     }
@@ -152,11 +152,14 @@ fn message(source: &Source, head: &RequestHead, body: &[u8]) -> Bytes {
 }
 
 /// Whether a header is compared with the secret itself.
-fn is_token(source: &Source, name: &HeaderName) -> bool {
+fn is_token(source: &Source, name: &[u8]) -> bool {
     let rule = &source.sender.scheme.signature;
     let mut places = rule.places.iter().flat_map(Place::singles);
     rule.algorithm == Algorithm::Token
-        && places.any(|place| matches!(place, Place::Header(header) if header == name))
+        && places.any(|place| match place {
+            Place::Header(header) => header.as_str().as_bytes().eq_ignore_ascii_case(name),
+            _ => false,
+        })
 }
 
 /// Meta's handshake brings the verify token in the query.
@@ -171,8 +174,9 @@ fn without_verify_token(query: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::field_lines::FieldLines;
     use crate::senders::discover::preset_source;
-    use http::{HeaderMap, Method};
+    use http::{HeaderName, Method};
 
     fn source(name: &str, preset: &'static str, capture: usize) -> Source {
         let mut source = preset_source(preset, "/a", None).unwrap();
@@ -182,8 +186,8 @@ mod tests {
     }
 
     fn head() -> RequestHead {
-        let mut headers = HeaderMap::new();
-        headers.insert("x-gitlab-token", "the-secret".parse().unwrap());
+        let mut headers = FieldLines::default();
+        headers.push(&HeaderName::from_static("x-gitlab-token"), &"the-secret".parse().unwrap());
         RequestHead {
             method: Method::POST,
             path: "/a".to_owned(),

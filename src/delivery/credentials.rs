@@ -4,11 +4,12 @@
 //! is made anew for each attempt.
 
 use crate::delivery::headers::{self, printable};
+use crate::outgoing_lines::OutgoingLines;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use hookward_secret::Secret;
 use hookward_time::UnixMillis;
 use hookward_verify::request::folded;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 use sha2::Sha256;
 
 const ID: HeaderName = HeaderName::from_static("webhook-id");
@@ -57,14 +58,14 @@ impl Credentials {
         let is_ours = folded.starts_with("hookward-")
             || folded.starts_with(STANDARD_WEBHOOKS)
             || ["host", "content-length", "idempotency-key"].contains(&folded.as_ref());
-        is_ours || headers::is_hop_by_hop(name)
+        is_ours || headers::is_hop_by_hop(name.as_str())
     }
 
     /// Sets them on a request at `now`. What the sender has under these names, or under names that
     /// some readers take for the same, goes. `event` is source and event id, where they are proven.
     pub fn apply(
         &self,
-        request: &mut HeaderMap,
+        request: &mut OutgoingLines,
         body: &[u8],
         event: Option<(&str, &str)>,
         now: UnixMillis,
@@ -73,7 +74,7 @@ impl Credentials {
             drop_lookalikes(request, |folded_name| folded_name == folded(name.as_str()));
         }
         for (name, value) in &self.headers {
-            request.append(name.clone(), value.clone());
+            request.push(name, value.as_bytes());
         }
         if self.keys.is_empty() {
             return;
@@ -88,9 +89,7 @@ impl Credentials {
             self.keys.iter().map(|key| key.sign(&id, &timestamp, body)).collect();
         let values = [(ID, &*id), (TIMESTAMP, &timestamp), (SIGNATURE, &signatures.join(" "))];
         for (name, text) in values {
-            if let Ok(value) = HeaderValue::from_str(text) {
-                request.insert(name, value);
-            }
+            request.push(&name, text.as_bytes());
         }
     }
 }
@@ -108,17 +107,17 @@ impl AttestationKey {
     }
 }
 
-fn drop_lookalikes(headers: &mut HeaderMap, is_one: impl Fn(&str) -> bool) {
-    let gone: Vec<HeaderName> =
-        headers.keys().filter(|name| is_one(&folded(name.as_str()))).cloned().collect();
-    for name in gone {
-        headers.remove(name);
-    }
+fn drop_lookalikes(lines: &mut OutgoingLines, is_one: impl Fn(&str) -> bool) {
+    lines.retain(|name| {
+        let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+        !is_one(&folded(&name))
+    });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderMap;
 
     fn key(text: &str) -> AttestationKey {
         AttestationKey::of(&Secret::from(text.to_owned())).unwrap()
@@ -136,9 +135,9 @@ mod tests {
 
     #[test]
     fn the_senders_headers_of_these_names_and_lookalikes_go() {
-        let mut request = HeaderMap::new();
+        let mut request = OutgoingLines::default();
         for name in ["authorization", "x_tenant", "webhook_id", "webhook-signature", "x-other"] {
-            request.insert(HeaderName::from_static(name), HeaderValue::from_static("theirs"));
+            request.push(&HeaderName::from_static(name), b"theirs");
         }
         let own = |name, value| (HeaderName::from_static(name), HeaderValue::from_static(value));
         let credentials = Credentials::new(
@@ -146,6 +145,7 @@ mod tests {
             vec![key("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), key("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")],
         );
         credentials.apply(&mut request, b"{}", Some(("shop", "a%b")), UnixMillis(1_000_999));
+        let request = HeaderMap::from(&request);
         let mut names: Vec<_> = request.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         let expected = [

@@ -1,8 +1,9 @@
 //! From a verified event to its destinations: forward, settle, wait, and one answer for all.
 //!
-//! Each destination is forwarded to by a task of its own that outlives the sender's connection and
-//! settles its claim whatever the sender does; the sender's side only waits for the tasks, until
-//! its `respond_within` is over. Knows neither Pingora nor how a signature is checked.
+//! A forwarding outlives the sender's connection and settles its claim whatever the sender does; the
+//! sender's side only waits for its end, until its `respond_within` is over. Where there are several
+//! destinations, each has a task of its own; a single one gets one when its sender does not wait any
+//! more. Knows neither Pingora nor how a signature is checked.
 
 #[cfg(test)]
 mod tests;
@@ -11,6 +12,7 @@ use crate::delivery::answer::{Answer, DestinationOutcome, Success};
 use crate::delivery::attempt;
 use crate::delivery::gate::{ServedRoute, ServedUpstream, SharedState};
 use crate::delivery::headers::{self, Passing, VerifiedFacts};
+use crate::delivery::in_place::InPlace;
 use crate::delivery::keeping::{self, Keep};
 use crate::delivery::proof::Warrant;
 use crate::delivery::report::{DestinationReport, Report, millis};
@@ -24,6 +26,7 @@ use crate::upstream::UpstreamRequest;
 use hookward_claims::{Claim, Hold, Standing, Waiter};
 use hookward_names::{EventId, SourceName};
 use hookward_time::{Clock, UnixMillis};
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -66,8 +69,8 @@ pub async fn forward(
     let forwards = holds.iter().any(|hold| matches!(hold, Hold::Won(_) | Hold::Unguarded));
     let in_flight = Arc::new(Counted::on(&gate.metrics.in_flight, i64::from(forwards)));
     let started = gate.clock.monotonic();
-    // All tasks are started before any is waited for. Waiting in route order is then as quick as
-    // waiting for all at once, and the first failure that is found is the one to be told.
+    // All that are several are started before any is waited for. Waiting in route order is then as
+    // quick as waiting for all at once, and the first failure that is found is the one to be told.
     let pending: Vec<_> = if let Some(keep) = &dispatch.keep {
         keeping::start(gate, &dispatch, keep, holds, &in_flight, report)
     } else {
@@ -85,7 +88,7 @@ pub async fn forward(
     for (upstream, pending) in names.zip(pending) {
         let met = pending.wait(dispatch.deadline).await;
         report.destinations.push(DestinationReport {
-            name: upstream.to_string(),
+            name: upstream.clone(),
             result: label(met.as_ref()),
             duration: gate.clock.monotonic().saturating_sub(started),
         });
@@ -114,20 +117,22 @@ pub async fn forward(
 /// What is being waited for. The end is `None` where the destination had the event before.
 pub(super) enum PendingDestination {
     Ours(oneshot::Receiver<DestinationOutcome>),
+    Here(InPlace),
     Theirs(Waiter<DestinationOutcome>),
     Known(Option<DestinationOutcome>),
 }
 
-fn label(end: Option<&DestinationOutcome>) -> String {
-    match end {
-        None => "delivered before".to_owned(),
-        Some(DestinationOutcome::Accepted(reply)) => reply.status.to_string(),
-        Some(DestinationOutcome::Queued) => "queued".to_owned(),
-        Some(DestinationOutcome::Stored) => "stored before".to_owned(),
+fn label(end: Option<&DestinationOutcome>) -> Cow<'static, str> {
+    Cow::Borrowed(match end {
+        None => "delivered before",
+        Some(DestinationOutcome::Accepted(reply)) if reply.status == 200 => "200",
+        Some(DestinationOutcome::Accepted(reply)) => return reply.status.to_string().into(),
+        Some(DestinationOutcome::Queued) => "queued",
+        Some(DestinationOutcome::Stored) => "stored before",
         Some(DestinationOutcome::Failed(refusal) | DestinationOutcome::Uncertain(refusal)) => {
-            refusal.reason.label().to_owned()
+            refusal.reason.label()
         }
-    }
+    })
 }
 
 /// What is waited for where nothing is to be sent; else the claim to send with.
@@ -200,6 +205,9 @@ fn start(
         _in_flight: in_flight.clone(),
     };
     let late = Late::of(gate, upstream, report);
+    if dispatch.route.destinations.len() == 1 {
+        return PendingDestination::Here(InPlace::new(carriage.carry(), move |end| late.log(end)));
+    }
     let (tell, told) = oneshot::channel();
     tokio::spawn(async move {
         // A sender that hung up is told nothing; its retry will be.
@@ -298,7 +306,7 @@ impl Late {
     pub(super) fn log(&self, end: &DestinationOutcome) {
         let source = self.source.as_ref().map_or("", SourceName::as_str);
         let event_id = self.event_id.as_ref().map_or("", EventId::as_str);
-        let (upstream, result) = (self.upstream.as_str(), label(Some(end)));
+        let (upstream, result) = (self.upstream.as_str(), &*label(Some(end)));
         let duration_ms = millis(self.clock.monotonic().saturating_sub(self.started));
         match end {
             DestinationOutcome::Failed(refusal) | DestinationOutcome::Uncertain(refusal) => {
@@ -329,14 +337,18 @@ impl PendingDestination {
     /// What came of it, or that the sender has to come again to learn it.
     async fn wait(self, deadline: Instant) -> Option<DestinationOutcome> {
         let refused = |refusal: Refusal| Some(DestinationOutcome::Failed(refusal));
+        // It is gone without a word: it panicked, and its claim is held in doubt.
+        let broke_off = || Refusal::because(Reason::Uncertain, "the forwarding broke off");
         match self {
             Self::Known(end) => end,
+            Self::Here(forwarding) => match timeout_at(deadline, forwarding).await {
+                Ok(Some(end)) => Some(end),
+                Ok(None) => refused(broke_off()),
+                Err(_) => refused(Reason::StillWorking.into()),
+            },
             Self::Ours(told) => match timeout_at(deadline, told).await {
                 Ok(Ok(end)) => Some(end),
-                // The task is gone without a word: it panicked, and its claim is held in doubt.
-                Ok(Err(_)) => {
-                    refused(Refusal::because(Reason::Uncertain, "the forwarding broke off"))
-                }
+                Ok(Err(_)) => refused(broke_off()),
                 Err(_) => refused(Reason::StillWorking.into()),
             },
             Self::Theirs(waiter) => match waiter.wait(deadline - Instant::now()).await {

@@ -1,6 +1,7 @@
 //! Sources and requests for tests, spelled as a configuration would spell them.
 
 use crate::delivery::source::Source;
+use crate::field_lines::FieldLines;
 use crate::request::RequestHead;
 use hookward_secret::{NamedSecret, Secret};
 use hookward_time::UnixMillis;
@@ -10,7 +11,7 @@ use hookward_verify::scheme::{
 };
 use hookward_verify::sender::Sender;
 use hookward_verify::sign::{SignRequest, SigningKey, sign};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -83,11 +84,11 @@ impl Source {
 
 /// A `POST` to the source with these header lines.
 pub(crate) fn head<N: AsRef<str>, V: AsRef<[u8]>>(lines: &[(N, V)]) -> RequestHead {
-    let mut headers = HeaderMap::new();
+    let mut headers = FieldLines::default();
     for (name, value) in lines {
-        headers.append(
-            HeaderName::try_from(name.as_ref()).expect("a name"),
-            HeaderValue::from_bytes(value.as_ref()).expect("a value"),
+        headers.push(
+            &HeaderName::try_from(name.as_ref()).expect("a name"),
+            &HeaderValue::from_bytes(value.as_ref()).expect("a value"),
         );
     }
     RequestHead {

@@ -11,12 +11,15 @@ pub use passing::{Passing, is_withheld, withheld};
 use hookward_verify::request::folded;
 
 use crate::delivery::trace::Trace;
+use crate::field_lines::FieldLines;
+use crate::outgoing_lines::{OutgoingLines, capitalize};
 use crate::request::RequestHead;
 use hookward_time::UnixMillis;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderName};
 use passing::Circumstances;
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::io::Write as _;
 
 /// Name of the source.
 pub const HOOKWARD_SOURCE: HeaderName = HeaderName::from_static("hookward-source");
@@ -77,114 +80,96 @@ pub fn for_upstream(
     passing: &Passing,
     event: Option<&VerifiedFacts<'_>>,
     trace: &Trace,
-) -> HeaderMap {
+) -> OutgoingLines {
     let trusted = head.via.is_some();
     let circumstances = Circumstances { trusted, traced: trace.inherited };
-    let mut headers = end_to_end(&head.headers, |name| passing.takes(name, circumstances));
-    passing.join_equal(&mut headers);
+    let mut lines = OutgoingLines::with_capacity(ROOM_BYTES);
+    take_over(&mut lines, &head.headers, |name| passing.takes(name, circumstances));
+    passing.join_equal(&mut lines, &head.headers);
     if let Some(event) = event {
-        headers.insert(HOOKWARD_SOURCE, value(&printable(event.source)));
-        headers.insert(HOOKWARD_EVENT_ID, value(&printable(event.event_id)));
-        headers.insert(HOOKWARD_EVENT_TYPE, value(&printable(event.event_type)));
-        headers.insert(HOOKWARD_VERIFIED_AT, value(&event.verified_at.to_rfc3339()));
-        headers.insert(IDEMPOTENCY_KEY, value(&idempotency_key(event.source, event.event_id)));
+        lines.push(&HOOKWARD_SOURCE, printable(event.source).as_bytes());
+        lines.push(&HOOKWARD_EVENT_ID, printable(event.event_id).as_bytes());
+        lines.push(&HOOKWARD_EVENT_TYPE, printable(event.event_type).as_bytes());
+        lines.push(&HOOKWARD_VERIFIED_AT, event.verified_at.to_rfc3339().as_bytes());
+        lines.push(&IDEMPOTENCY_KEY, idempotency_key(event.source, event.event_id).as_bytes());
     }
-    headers.insert(X_FORWARDED_FOR, forwarded_for(head));
-    headers.insert(
-        X_FORWARDED_PROTO,
-        HeaderValue::from_static(if head.secure { "https" } else { "http" }),
-    );
-    let outer_host = head.headers.get(X_FORWARDED_HOST).filter(|_| trusted).cloned();
-    headers.insert(X_FORWARDED_HOST, outer_host.unwrap_or_else(|| value(&printable(&head.host))));
-    headers.insert(TRACEPARENT, value(&trace.parent));
-    headers
-}
-
-/// Names that most requests to a destination have, as [`capitalized`] makes them: they need no memory of
-/// their own.
-const FREQUENT: [&str; 20] = [
-    "Accept",
-    "Accept-Encoding",
-    "Content-Type",
-    "Hookward-Event-Id",
-    "Hookward-Event-Type",
-    "Hookward-Source",
-    "Hookward-Verified-At",
-    "Idempotency-Key",
-    "Traceparent",
-    "Tracestate",
-    "User-Agent",
-    "Webhook-Id",
-    "Webhook-Signature",
-    "Webhook-Timestamp",
-    "X-Event-Id",
-    "X-Forwarded-For",
-    "X-Forwarded-Host",
-    "X-Forwarded-Proto",
-    "X-Signature",
-    "X-Webhook-Signature",
-];
-
-/// A header's name as people write it: `x-acme-signature` is `X-Acme-Signature`. The case means
-/// nothing in HTTP, but not everybody who reads headers knows that.
-#[must_use]
-pub fn capitalized(name: &str) -> Cow<'static, str> {
-    if let Some(known) = FREQUENT.iter().find(|known| known.eq_ignore_ascii_case(name)) {
-        return Cow::Borrowed(known);
+    lines.push_written(X_FORWARDED_FOR.as_ref(), |value| forwarded_for(head, value));
+    lines.push(&X_FORWARDED_PROTO, if head.secure { b"https" } else { b"http" });
+    match head.headers.get(X_FORWARDED_HOST).filter(|_| trusted) {
+        Some(outer_host) => lines.push(&X_FORWARDED_HOST, outer_host),
+        None => lines.push(&X_FORWARDED_HOST, printable(&head.host).as_bytes()),
     }
-    let mut capitalized = String::with_capacity(name.len());
-    let mut starts = true;
-    capitalized.extend(name.chars().map(|c| {
-        if std::mem::replace(&mut starts, c == '-') { c.to_ascii_uppercase() } else { c }
-    }));
-    Cow::Owned(capitalized)
+    lines.push(&TRACEPARENT, trace.parent.as_bytes());
+    lines
 }
 
-/// Whether a header speaks of one connection, also to readers that take `_` for `-`.
+/// What the lines of most requests take, those of credentials and attempts included.
+const ROOM_BYTES: usize = 1024;
+
+/// A header's name as it goes out.
 #[must_use]
-pub fn is_hop_by_hop(name: &HeaderName) -> bool {
-    HOP_BY_HOP.contains(&folded(name.as_str()).as_ref())
+pub fn capitalized(name: &str) -> String {
+    let mut spelled = Vec::with_capacity(name.len());
+    capitalize(&mut spelled, name.as_bytes());
+    String::from_utf8(spelled).unwrap_or_default()
 }
 
-/// The headers that concern the other end of the message, of those that `keep` wants: without
-/// hop-by-hop ones, what looks like one to some reader, and those that `Connection` names.
+/// Whether a header, its name in lower case, speaks of one connection, also to readers that take `_`
+/// for `-`.
 #[must_use]
-pub fn end_to_end(headers: &HeaderMap, keep: impl Fn(&HeaderName) -> bool) -> HeaderMap {
-    let nominated: Vec<&[u8]> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .collect();
-    let is_nominated = |name: &HeaderName| {
-        nominated.iter().any(|token| token.eq_ignore_ascii_case(name.as_str().as_bytes()))
-    };
-    let mut kept = HeaderMap::with_capacity(headers.keys_len() + 12);
-    for (name, value) in headers {
-        let is_end_to_end = !HOP_BY_HOP.contains(&folded(name.as_str()).as_ref());
-        if is_end_to_end && !is_nominated(name) && keep(name) {
-            kept.append(name.clone(), value.clone());
+pub fn is_hop_by_hop(name: &str) -> bool {
+    HOP_BY_HOP.contains(&folded(name).as_ref())
+}
+
+/// Adds the lines that concern the other end of the message, of those that `keep` wants, which is
+/// asked with the name in lower case: without hop-by-hop ones, what looks like one to some reader,
+/// and those that `Connection` names.
+fn take_over(lines: &mut OutgoingLines, from: &FieldLines, keep: impl Fn(&str) -> bool) {
+    let options =
+        from.get_all(header::CONNECTION).flat_map(|line| line.split(|byte| *byte == b','));
+    let nominated: Vec<&[u8]> = options.map(<[u8]>::trim_ascii).collect();
+    let mut name_buffer = [0; SHORT_NAME_BYTES];
+    for (name, value) in from.iter() {
+        let is_nominated = || nominated.iter().any(|token| token.eq_ignore_ascii_case(name));
+        let is_kept = |name: &str| !is_hop_by_hop(name) && !is_nominated() && keep(name);
+        if in_lower_case(name, &mut name_buffer, is_kept) {
+            lines.push_written(name, |line| line.extend_from_slice(value));
         }
     }
-    kept
 }
 
-/// The chain of addresses: the sender's alone, or what a trusted proxy says and that proxy.
-fn forwarded_for(head: &RequestHead) -> HeaderValue {
-    let Some(proxy) = head.via else {
-        return value(&head.client.to_string());
+/// Names up to this need no memory of their own to be looked at in lower case.
+const SHORT_NAME_BYTES: usize = 64;
+
+/// What `judge` says of a name in lower case; no to one that is no text.
+fn in_lower_case(
+    name: &[u8],
+    buffer: &mut [u8; SHORT_NAME_BYTES],
+    judge: impl FnOnce(&str) -> bool,
+) -> bool {
+    if let Some(short) = buffer.get_mut(..name.len()) {
+        short.copy_from_slice(name);
+        short.make_ascii_lowercase();
+        return std::str::from_utf8(short).is_ok_and(judge);
+    }
+    std::str::from_utf8(name).is_ok_and(|name| judge(&name.to_ascii_lowercase()))
+}
+
+/// Writes the chain of addresses: the sender's alone, or what a trusted proxy says and that proxy.
+fn forwarded_for(head: &RequestHead, value: &mut Vec<u8>) {
+    let start = value.len();
+    for line in head.headers.get_all(X_FORWARDED_FOR).filter(|_| head.via.is_some()) {
+        value.extend_from_slice(line);
+        value.extend_from_slice(b", ");
+    }
+    // Writing to a Vec does not fail.
+    let _ = match head.via {
+        None => write!(value, "{}", head.client),
+        Some(proxy) if value.len() == start && head.client != proxy => {
+            write!(value, "{}, {proxy}", head.client)
+        }
+        Some(proxy) => write!(value, "{proxy}"),
     };
-    let mut chain = Vec::new();
-    for line in head.headers.get_all(X_FORWARDED_FOR) {
-        chain.extend_from_slice(line.as_bytes());
-        chain.extend_from_slice(b", ");
-    }
-    if chain.is_empty() && head.client != proxy {
-        chain.extend_from_slice(head.client.to_string().as_bytes());
-        chain.extend_from_slice(b", ");
-    }
-    chain.extend_from_slice(proxy.to_string().as_bytes());
-    HeaderValue::from_bytes(&chain).unwrap_or_else(|_| value(&head.client.to_string()))
 }
 
 /// `text` with `%` and whatever cannot stand in a header percent-encoded: decoding gives `text` back,
@@ -204,14 +189,19 @@ pub fn printable(text: &str) -> Cow<'_, str> {
 /// [`printable`], then between quotes, with `"` and `\` escaped.
 #[must_use]
 pub fn idempotency_key(source: &str, event_id: &str) -> String {
-    let text = percent_encoded(&format!("{source}:{event_id}"), |_| true);
-    let mut key = String::with_capacity(text.len() + 2);
+    let mut key = String::with_capacity(source.len() + event_id.len() + 3);
     key.push('"');
-    for character in text.chars() {
-        if matches!(character, '"' | '\\') {
-            key.push('\\');
+    for part in [source, ":", event_id] {
+        if part.bytes().all(|byte| stays(byte) && !matches!(byte, b'"' | b'\\')) {
+            key.push_str(part);
+            continue;
         }
-        key.push(character);
+        for character in percent_encoded(part, |_| true).chars() {
+            if matches!(character, '"' | '\\') {
+                key.push('\\');
+            }
+            key.push(character);
+        }
     }
     key.push('"');
     key
@@ -236,22 +226,16 @@ fn percent_encoded(text: &str, keep: impl Fn(u8) -> bool) -> String {
     encoded
 }
 
-/// A value made of printable bytes; anything else would be a defect here, and is left empty
-/// rather than sent.
-fn value(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::Method;
+    use http::{HeaderMap, HeaderValue, Method};
     use proptest::prelude::*;
 
     fn head(lines: &[(&'static str, &'static str)]) -> RequestHead {
-        let mut headers = HeaderMap::new();
+        let mut headers = FieldLines::default();
         for (name, value) in lines {
-            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+            headers.push(&HeaderName::from_static(name), &HeaderValue::from_static(value));
         }
         RequestHead {
             method: Method::POST,
@@ -277,7 +261,8 @@ mod tests {
 
     fn sent(head: &RequestHead) -> HeaderMap {
         let facts = facts("evt_1", "order.created");
-        for_upstream(head, &Passing::default(), Some(&facts), &Trace::of(&head.headers))
+        let trace = Trace::of(&head.headers);
+        HeaderMap::from(&for_upstream(head, &Passing::default(), Some(&facts), &trace))
     }
 
     #[test]
@@ -296,29 +281,6 @@ mod tests {
             assert_eq!(headers[name], expected, "{name}");
         }
         assert_eq!(headers.len(), 9, "{headers:?}");
-    }
-
-    #[test]
-    fn a_name_is_capitalized_alike_whether_it_is_frequent_or_not() {
-        for (name, expected) in [
-            ("x-acme-signature", "X-Acme-Signature"),
-            ("traceparent", "Traceparent"),
-            ("x--2nd-a", "X--2nd-A"),
-            ("-a", "-A"),
-        ] {
-            assert_eq!(capitalized(name), expected);
-        }
-        for known in FREQUENT {
-            let mut starts = true;
-            for byte in known.bytes() {
-                assert_eq!(
-                    byte.is_ascii_uppercase(),
-                    starts && byte.is_ascii_alphabetic(),
-                    "{known}"
-                );
-                starts = byte == b'-';
-            }
-        }
     }
 
     #[test]
@@ -424,7 +386,8 @@ mod tests {
         fn any_id_and_type_make_valid_headers_that_decode_back(id in ".*", kind in ".*") {
             let head = head(&[]);
             let (facts, trace) = (facts(&id, &kind), Trace::of(&head.headers));
-            let headers = for_upstream(&head, &Passing::default(), Some(&facts), &trace);
+            let lines = for_upstream(&head, &Passing::default(), Some(&facts), &trace);
+            let headers = HeaderMap::from(&lines);
             for (name, text) in [(HOOKWARD_EVENT_ID, &id), (HOOKWARD_EVENT_TYPE, &kind)] {
                 let line = headers[&name].to_str().unwrap();
                 prop_assert_eq!(line, line.trim());

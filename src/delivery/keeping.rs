@@ -22,7 +22,7 @@ use hookward_inbox::{
     AcceptError, AcceptTarget, Accepted, Attempt, EntryState, LaneHold, Live, Stored,
 };
 use hookward_time::{Clock, UnixMillis};
-use http::HeaderValue;
+use http::HeaderMap;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
@@ -191,7 +191,7 @@ impl Keeping {
     ) -> UnderWay {
         let since = self.clock.wall();
         let mut request = self.request.clone();
-        request.headers.insert(HOOKWARD_ATTEMPT, HeaderValue::from_static("1"));
+        request.headers.set(&HOOKWARD_ATTEMPT, b"1");
         let event = &self.keep.event;
         let names = (event.source().as_str(), event.event().id.as_str());
         served.credentials.apply(&mut request.headers, &request.body, Some(names), since);
@@ -260,7 +260,7 @@ impl Keeping {
             path: self.request.sender_path.clone(),
             query: self.request.query.clone(),
             route_path: self.request.route_path.clone(),
-            headers: self.request.headers.clone(),
+            headers: HeaderMap::from(&self.request.headers),
             verified_at: self.verified_at,
             alias: self.keep.alias.clone(),
         };

@@ -17,6 +17,7 @@ pub mod dispatch;
 pub(crate) mod fixture;
 pub mod gate;
 pub mod headers;
+mod in_place;
 pub mod journal;
 pub mod keeping;
 pub mod lifecycle;

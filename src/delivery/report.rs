@@ -12,8 +12,10 @@ use crate::delivery::trace::Trace;
 use crate::outcome::{Concern, Level, Outcome};
 use crate::request::Body;
 use crate::telemetry::metrics::SourceMetrics;
+use hookward_names::UpstreamName;
 use hookward_time::{Clock, UnixMillis};
 use hookward_verify::event::Event;
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -93,9 +95,9 @@ impl Report {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DestinationReport {
     /// The upstream.
-    pub name: String,
+    pub name: UpstreamName,
     /// A status, `delivered before`, or a reason's label.
-    pub result: String,
+    pub result: Cow<'static, str>,
     /// How long it took.
     pub duration: Duration,
 }
@@ -105,7 +107,7 @@ impl DestinationReport {
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
         let Self { name, result, duration } = self;
-        serde_json::json!({ "name": name, "result": result, "ms": millis(*duration) })
+        serde_json::json!({ "name": name.as_str(), "result": result, "ms": millis(*duration) })
     }
 }
 
@@ -343,8 +345,8 @@ mod tests {
     #[test]
     fn destinations_are_listed_with_name_result_and_time() {
         let list = [DestinationReport {
-            name: "erp".to_owned(),
-            result: "2xx".to_owned(),
+            name: "erp".into(),
+            result: "2xx".into(),
             duration: Duration::from_micros(1500),
         }];
         assert_eq!(destinations_json(&list), r#"[{"ms":1.5,"name":"erp","result":"2xx"}]"#);

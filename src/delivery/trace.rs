@@ -5,7 +5,10 @@
 //!
 //! <https://www.w3.org/TR/trace-context/>
 
-use http::{HeaderMap, HeaderName};
+use crate::field_lines::{FieldLines, plain};
+use data_encoding::HEXLOWER;
+use http::HeaderName;
+use std::sync::Arc;
 
 /// The header's name.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -14,7 +17,7 @@ pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {
     /// The whole `traceparent` for the destinations.
-    pub parent: String,
+    pub parent: Arc<str>,
     /// Whether the sender gave it; if not, its `tracestate` belongs to no trace and is dropped.
     pub inherited: bool,
 }
@@ -25,16 +28,13 @@ impl Trace {
     /// A new one is marked as sampled: a destination whose sampler follows its parent would
     /// otherwise record none of the events that come from here.
     #[must_use]
-    pub fn of(headers: &HeaderMap) -> Self {
-        let mut lines = headers.get_all(TRACEPARENT).iter();
-        match (lines.next().and_then(|line| line.to_str().ok()), lines.next()) {
+    pub fn of(headers: &FieldLines) -> Self {
+        let mut lines = headers.get_all(TRACEPARENT);
+        match (lines.next().and_then(plain), lines.next()) {
             (Some(parent), None) if is_traceparent(parent) => {
-                Self { parent: parent.to_owned(), inherited: true }
+                Self { parent: parent.into(), inherited: true }
             }
-            _ => Self {
-                parent: format!("00-{:032x}-{:016x}-01", fastrand::u128(1..), fastrand::u64(1..)),
-                inherited: false,
-            },
+            _ => Self { parent: new_parent().into(), inherited: false },
         }
     }
 
@@ -56,6 +56,18 @@ impl Trace {
         let flags = self.parent.get(53..55).and_then(|hex| u8::from_str_radix(hex, 16).ok());
         flags.is_some_and(|flags| flags & 1 == 1)
     }
+}
+
+/// A `traceparent` that nobody has had before.
+fn new_parent() -> String {
+    let (trace, span) = (fastrand::u128(1..).to_be_bytes(), fastrand::u64(1..).to_be_bytes());
+    let mut parent = String::with_capacity("00-".len() + 32 + "-".len() + 16 + "-01".len());
+    parent.push_str("00-");
+    HEXLOWER.encode_append(&trace, &mut parent);
+    parent.push('-');
+    HEXLOWER.encode_append(&span, &mut parent);
+    parent.push_str("-01");
+    parent
 }
 
 /// `00-<32 hex>-<16 hex>-<2 hex>`, lower case, neither id all zeros. Later versions may be longer;
@@ -85,9 +97,9 @@ mod tests {
     const GOOD: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     fn of(values: &[&str]) -> Trace {
-        let mut headers = HeaderMap::new();
+        let mut headers = FieldLines::default();
         for value in values {
-            headers.append(TRACEPARENT, HeaderValue::from_str(value).unwrap());
+            headers.push(&TRACEPARENT, &HeaderValue::from_str(value).unwrap());
         }
         Trace::of(&headers)
     }
@@ -95,7 +107,7 @@ mod tests {
     #[test]
     fn a_valid_traceparent_is_passed_on_as_it_came() {
         for text in &[GOOD, "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more"] {
-            assert_eq!(of(&[text]).parent, *text);
+            assert_eq!(*of(&[text]).parent, **text);
         }
         assert_eq!(of(&[GOOD]).id(), "4bf92f3577b34da6a3ce929d0e0e4736");
     }
@@ -114,7 +126,7 @@ mod tests {
         ] {
             let made = of(values);
             assert!(is_traceparent(&made.parent) && !made.inherited, "{made:?}");
-            assert!(values.iter().all(|value| made.parent != *value));
+            assert!(values.iter().all(|value| *made.parent != **value));
         }
     }
 }

@@ -1,109 +1,45 @@
-//! Reading a request body whole, within size, time and memory.
+//! Reading a request body whole, within size, time and memory: what both versions of HTTP share, and
+//! HTTP/2. HTTP/1 is in [`wire_body`](super::wire_body).
 
 use crate::edge::limits::{Limits, READ_BUFFER_BYTES, SLOW_START};
 use crate::edge::memory::{BodyMemory, Share};
 use crate::request::{Body, BodyError, BodySource};
 use async_trait::async_trait;
-use bytes::Bytes;
+use bytes::{BufMut as _, Bytes};
+use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::AsyncReadExt as _;
 use tokio::time::{Instant, timeout_at};
 
 /// What a body that comes in several pieces gets at least, up to its declared length.
 const LEAST_ROOM_BYTES: usize = 512;
 
-/// What a head says of the body behind it, and what reading it takes.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Announced {
-    /// Its length in bytes, where the head says it.
-    pub(super) declared: Option<usize>,
-    /// The sender holds the body back until it is told `100 Continue`.
-    pub(super) awaits_continue: bool,
-    /// What the session reserves to read it.
-    pub(super) read_buffer_bytes: usize,
+/// What a body may use.
+pub(super) struct Allowance<'a> {
+    pub(super) limits: &'a Limits,
+    pub(super) memory: &'a Arc<BodyMemory>,
+    /// The address that its memory is counted for.
+    pub(super) payer: Option<IpAddr>,
 }
 
-impl Announced {
-    /// On HTTP/1, with `here` bytes of it read already. Chunks are read from their first byte on.
-    pub(super) fn on_http1(declared: Option<usize>, here: usize, awaits_continue: bool) -> Self {
-        let to_come = declared.map_or(READ_BUFFER_BYTES, |bytes| bytes.saturating_sub(here));
-        Self { declared, awaits_continue, read_buffer_bytes: to_come.min(READ_BUFFER_BYTES) }
-    }
-
-    /// On HTTP/2. There is no `100 Continue`, which Pingora cannot send there, and its windows bound
-    /// what waits to be read.
-    pub(super) fn on_http2(declared: Option<usize>) -> Self {
-        Self { declared, ..Self::default() }
-    }
-}
-
-/// The body of the request that `session` is at.
-pub(super) struct SessionBody<'a> {
-    session: &'a mut ServerSession,
-    limits: &'a Limits,
-    memory: &'a Arc<BodyMemory>,
-    payer: Option<IpAddr>,
-    announced: Announced,
-    is_broken: bool,
-}
-
-impl<'a> SessionBody<'a> {
-    /// `payer`: the address that its memory is counted for.
-    pub(super) fn new(
-        session: &'a mut ServerSession,
-        limits: &'a Limits,
-        memory: &'a Arc<BodyMemory>,
-        payer: Option<IpAddr>,
-        announced: Announced,
-    ) -> Self {
-        Self { session, limits, memory, payer, announced, is_broken: false }
-    }
-
-    /// Whether the connection is exactly behind this body, so that another request may follow.
-    /// Pingora also calls a body done whose framing broke.
-    pub(super) fn is_read(&mut self) -> bool {
-        !self.is_broken && self.session.is_body_done()
-    }
-
-    async fn read_within_limits(
-        &mut self,
-        seen: &mut (dyn FnMut(&[u8]) + Send),
-    ) -> Result<Body, BodyError> {
+impl Allowance<'_> {
+    /// Nothing of a body that has this length, if the head declares one.
+    ///
+    /// # Errors
+    /// It is over `max_body`.
+    pub(super) fn room(&self, declared: Option<usize>) -> Result<Pieces, BodyError> {
         let max = self.limits.max_body_bytes;
-        let Announced { declared, awaits_continue, read_buffer_bytes } = self.announced;
         if declared.is_some_and(|bytes| bytes > max) {
             return Err(BodyError::TooLarge);
         }
-        if self.session.is_body_done() {
-            return Ok(Body::default());
-        }
-        let started = Instant::now();
-        let mut share = self.memory.share(self.payer);
-        share.grow(read_buffer_bytes)?;
-        let mut pieces = Pieces::new(share, declared, max);
-        if awaits_continue {
-            let allowed = timeout_at(started + self.limits.body_timeout, self.send_continue());
-            allowed.await.map_err(|_| BodyError::TimedOut)?.map_err(|_| BodyError::Broken)?;
-        }
-        loop {
-            let deadline = started + self.time_for(pieces.len());
-            let piece = match timeout_at(deadline, self.session.read_request_body()).await {
-                Err(_) => return Err(BodyError::TimedOut),
-                Ok(Err(_)) => return Err(BodyError::Broken),
-                Ok(Ok(None)) => return Ok(pieces.into_body()),
-                // Pingora shows a chunk boundary as an empty piece.
-                Ok(Ok(Some(piece))) if piece.is_empty() => continue,
-                Ok(Ok(Some(piece))) => piece,
-            };
-            pieces.push(&piece)?;
-            seen(&piece);
-        }
+        Ok(Pieces::new(self.memory.share(self.payer), declared, max))
     }
 
     /// How long after the start the next byte may come when `received` bytes are there.
-    fn time_for(&self, received: usize) -> Duration {
+    pub(super) fn time_for(&self, received: usize) -> Duration {
         let whole = self.limits.body_timeout;
         match self.limits.min_body_rate {
             None | Some(0) => whole,
@@ -114,14 +50,23 @@ impl<'a> SessionBody<'a> {
             }
         }
     }
+}
 
-    async fn send_continue(&mut self) -> pingora::Result<()> {
-        // Pingora gives up keep-alive for any answer that precedes the end of the body, this
-        // interim one included.
-        self.session.set_close_on_response_before_downstream_finish(false);
-        let sent = self.session.write_continue_response().await;
-        self.session.set_close_on_response_before_downstream_finish(true);
-        sent
+/// The body of the request that an HTTP/2 `session` is at. There is no `100 Continue`, which Pingora
+/// cannot send there, and its windows bound what waits to be read.
+pub(super) struct SessionBody<'a> {
+    session: &'a mut ServerSession,
+    allowance: Allowance<'a>,
+    declared: Option<usize>,
+}
+
+impl<'a> SessionBody<'a> {
+    pub(super) const fn new(
+        session: &'a mut ServerSession,
+        allowance: Allowance<'a>,
+        declared: Option<usize>,
+    ) -> Self {
+        Self { session, allowance, declared }
     }
 }
 
@@ -131,15 +76,29 @@ impl BodySource for SessionBody<'_> {
         &mut self,
         seen: &mut (dyn for<'chunk> FnMut(&'chunk [u8]) + Send),
     ) -> Result<Body, BodyError> {
-        let read = self.read_within_limits(seen).await;
-        self.is_broken |= read.is_err();
-        read
+        let mut pieces = self.allowance.room(self.declared)?;
+        if self.session.is_body_done() {
+            return Ok(Body::default());
+        }
+        let started = Instant::now();
+        loop {
+            let deadline = started + self.allowance.time_for(pieces.len());
+            let piece = match timeout_at(deadline, self.session.read_request_body()).await {
+                Err(_) => return Err(BodyError::TimedOut),
+                Ok(Err(_)) => return Err(BodyError::Broken),
+                Ok(Ok(None)) => return Ok(pieces.into_body()),
+                Ok(Ok(Some(piece))) if piece.is_empty() => continue,
+                Ok(Ok(Some(piece))) => piece,
+            };
+            pieces.push(&piece)?;
+            seen(&piece);
+        }
     }
 }
 
 /// What has arrived, in room that is paid for before it is reserved. Each piece is copied: one that
 /// is kept may hold the whole buffer that it was cut from.
-struct Pieces {
+pub(super) struct Pieces {
     share: Share,
     declared: Option<usize>,
     max: usize,
@@ -151,12 +110,50 @@ impl Pieces {
         Self { share, declared, max, bytes: Vec::new() }
     }
 
-    const fn len(&self) -> usize {
+    /// How many bytes have arrived.
+    pub(super) const fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    fn push(&mut self, piece: &[u8]) -> Result<(), BodyError> {
-        let needed = self.len() + piece.len();
+    /// Adds bytes that were read already.
+    pub(super) fn push(&mut self, piece: &[u8]) -> Result<(), BodyError> {
+        self.make_room(piece.len(), LEAST_ROOM_BYTES)?;
+        self.bytes.extend_from_slice(piece);
+        Ok(())
+    }
+
+    /// As [`Self::push`], of a body whose rest is read from a stream.
+    pub(super) fn begin(&mut self, piece: &[u8]) -> Result<(), BodyError> {
+        self.make_room(piece.len(), READ_BUFFER_BYTES)?;
+        self.bytes.extend_from_slice(piece);
+        Ok(())
+    }
+
+    /// Adds what `stream` has next, at most up to the declared length; how many bytes those are, and
+    /// none at its end.
+    pub(super) async fn read_from(
+        &mut self,
+        stream: &mut Stream,
+    ) -> Result<std::io::Result<usize>, BodyError> {
+        let left = self.declared.unwrap_or(self.max).saturating_sub(self.len());
+        self.make_room(left.min(1), READ_BUFFER_BYTES)?;
+        let room = self.bytes.capacity() - self.len();
+        Ok(stream.read_buf(&mut (&mut self.bytes).limit(room.min(left))).await)
+    }
+
+    /// What has arrived from the byte with this number on.
+    pub(super) fn since(&self, start: usize) -> &[u8] {
+        self.bytes.get(start..).unwrap_or_default()
+    }
+
+    /// Counts room that is reserved elsewhere to read this body.
+    pub(super) fn pay(&mut self, bytes: usize) -> Result<(), BodyError> {
+        self.share.grow(bytes)
+    }
+
+    /// Makes room for so many bytes more, and reserves at least `least` for a body of that length.
+    fn make_room(&mut self, more: usize, least: usize) -> Result<(), BodyError> {
+        let needed = self.len() + more;
         if needed > self.max {
             return Err(BodyError::TooLarge);
         }
@@ -164,15 +161,14 @@ impl Pieces {
         if needed > room {
             // Twice what has arrived, so that a body is copied a few times and not once a piece.
             let most = self.declared.unwrap_or(self.max).max(needed);
-            let larger = room.saturating_mul(2).max(LEAST_ROOM_BYTES).max(needed).min(most);
+            let larger = room.saturating_mul(2).max(least).max(needed).min(most);
             self.share.grow(larger - room)?;
             self.bytes.reserve_exact(larger - self.bytes.len());
         }
-        self.bytes.extend_from_slice(piece);
         Ok(())
     }
 
-    fn into_body(self) -> Body {
+    pub(super) fn into_body(self) -> Body {
         Body { bytes: Bytes::from(self.bytes), held: Some(Box::new(self.share)) }
     }
 }

@@ -1,13 +1,12 @@
 //! Who the sender is, behind proxies that are trusted to say so.
 
-use http::header::{FORWARDED, HeaderName};
-use http::{HeaderMap, HeaderValue};
+use crate::field_lines::{FieldLines, plain};
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const FORWARDED_PREFIX: &str = "x-forwarded-";
+const FORWARDED_FOR: &str = "x-forwarded-for";
+const FORWARDED_PROTO: &str = "x-forwarded-proto";
+const FORWARDED_PREFIX: &[u8] = b"x-forwarded-";
 
 /// A sender, as far as the connection and trusted proxies tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,19 +26,18 @@ pub(super) struct ClientAddress {
 pub(super) fn identify(
     peer: IpAddr,
     tls: bool,
-    headers: &mut HeaderMap,
+    headers: &mut FieldLines,
     trusted: &[IpNet],
 ) -> ClientAddress {
     if !is_trusted(peer, trusted) {
-        let ignored = headers.contains_key(FORWARDED_FOR);
+        let ignored = headers.contains(FORWARDED_FOR);
         remove_forwarding(headers);
         return ClientAddress { address: peer, via: None, ignored, secure: tls };
     }
     let secure = headers
         .get_all(FORWARDED_PROTO)
-        .iter()
         .next_back()
-        .and_then(|value| last_item(value))
+        .and_then(last_item)
         .map_or(tls, |scheme| scheme.eq_ignore_ascii_case("https"));
     let address = rightmost_untrusted(peer, headers, trusted);
     ClientAddress { address, via: Some(peer), ignored: false, secure }
@@ -57,11 +55,10 @@ pub(super) fn accountable(address: IpAddr, trusted: &[IpNet]) -> Option<IpAddr> 
 
 /// Each proxy appends whom it got the request from, so the entries are believed from the right,
 /// for as long as the one to the right of it is trusted.
-fn rightmost_untrusted(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+fn rightmost_untrusted(peer: IpAddr, headers: &FieldLines, trusted: &[IpNet]) -> IpAddr {
     let mut address = peer;
-    let lines = headers.get_all(FORWARDED_FOR);
-    for line in lines.iter().rev() {
-        for item in line.to_str().unwrap_or_default().rsplit(',') {
+    for line in headers.get_all(FORWARDED_FOR).rev() {
+        for item in plain(line).unwrap_or_default().rsplit(',') {
             let Some(hop) = parse_address(item.trim()) else {
                 return address;
             };
@@ -83,31 +80,28 @@ fn parse_address(item: &str) -> Option<IpAddr> {
         .map(|address| address.to_canonical())
 }
 
-fn last_item(value: &HeaderValue) -> Option<&str> {
-    value.to_str().ok()?.rsplit(',').next().map(str::trim)
+fn last_item(value: &[u8]) -> Option<&str> {
+    plain(value)?.rsplit(',').next().map(str::trim)
 }
 
-fn remove_forwarding(headers: &mut HeaderMap) {
-    headers.remove(FORWARDED);
-    let names: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| name.as_str().starts_with(FORWARDED_PREFIX))
-        .cloned()
-        .collect();
-    for name in names {
-        headers.remove(name);
-    }
+fn remove_forwarding(headers: &mut FieldLines) {
+    headers.retain(|name| {
+        let start = name.get(..FORWARDED_PREFIX.len()).unwrap_or_default();
+        !start.eq_ignore_ascii_case(FORWARDED_PREFIX) && !name.eq_ignore_ascii_case(b"forwarded")
+    });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::{HeaderName, HeaderValue};
 
     fn sender(peer: &str, tls: bool, lines: &[(&str, &str)]) -> (String, bool, usize) {
         let trusted = ["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()];
-        let mut headers = HeaderMap::new();
+        let mut headers = FieldLines::default();
         for (name, value) in lines {
-            headers.append(HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
+            let value: HeaderValue = value.parse().unwrap();
+            headers.push(&HeaderName::try_from(*name).unwrap(), &value);
         }
         let sender = identify(peer.parse().unwrap(), tls, &mut headers, &trusted);
         (sender.address.to_string(), sender.secure, headers.len())

@@ -6,7 +6,7 @@
 //! [`Frames`] measures them.
 
 use super::frames::Frames;
-use super::head;
+use super::malformed;
 use super::watched::{Watch, Watched};
 use crate::outcome::{Reason, Refusal};
 use pingora::protocols::Stream;
@@ -78,7 +78,7 @@ impl Watch for FrameWatch {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.is_flooded {
-            return Poll::Ready(Err(self.give_up(head::bad(FLOOD))));
+            return Poll::Ready(Err(self.give_up(malformed::bad(FLOOD))));
         }
         let filled = buffer.filled().len();
         let read = Pin::new(stream).poll_read(context, buffer)?;
@@ -93,10 +93,10 @@ impl Watch for FrameWatch {
         }
         let bytes = buffer.filled().get(filled..).unwrap_or_default();
         if self.frames.receive(bytes, Instant::now()).is_err() {
-            return Poll::Ready(Err(self.give_up(head::bad(FLOOD))));
+            return Poll::Ready(Err(self.give_up(malformed::bad(FLOOD))));
         }
         if self.frames.has_fragment() {
-            return Poll::Ready(Err(self.give_up(head::bad(FRAGMENT))));
+            return Poll::Ready(Err(self.give_up(malformed::bad(FRAGMENT))));
         }
         self.set_alarm();
         Poll::Ready(Ok(()))

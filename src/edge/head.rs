@@ -1,16 +1,27 @@
 //! The head of an HTTP/1 request, judged on its raw bytes before anybody interprets it.
 //!
 //! Owns everything that makes a request ambiguous: line ends, framing headers, `Host`, the forms of
-//! a request target. Pingora parses the same bytes afterwards, so a request passes only if both
-//! find it well-formed. Pure functions of bytes: no socket, no time.
+//! a request target. No other parser reads the head afterwards; the tests and the fuzz target hold
+//! what passes against a second one. Pure functions of bytes: no socket, no time.
 //!
 //! Specification: RFC 9112 (message syntax), RFC 9110 section 7.2 (`Host`) and 10.1.1 (`Expect`).
 
+use super::malformed::{bad, is_token, too_large, unexpected};
+use super::target::{judge_host, judge_target};
+use crate::field_lines::FieldLines;
 use crate::outcome::{Malformed, Reason, Refusal};
-use http::uri::Authority;
+use bytes::Bytes;
+use http::{Method, Version, header};
+use std::ops::Range;
 
 /// Header lines in a request; more is no webhook.
 pub(super) const MAX_HEADER_LINES: usize = 100;
+
+/// Bytes in the name of a header, which is as many as the `http` crate takes.
+const MAX_NAME_BYTES: usize = 65_535;
+
+/// Header lines that most requests do not have more of.
+const USUAL_LINES: usize = 16;
 
 /// Empty lines before a request line that are skipped: RFC 9112 section 2.2 asks for one, and some
 /// clients end a body with a stray one.
@@ -49,7 +60,7 @@ impl HeadScanner {
     /// As soon as the bytes so far cannot become a head that is let in.
     pub fn feed(&mut self, buffer: &[u8]) -> Result<Option<Span>, Refusal> {
         while let Some(distance) =
-            buffer.get(self.scanned..).and_then(|rest| rest.iter().position(|byte| *byte == b'\n'))
+            buffer.get(self.scanned..).and_then(|rest| memchr::memchr(b'\n', rest))
         {
             let line_feed = self.scanned + distance;
             self.scanned = line_feed + 1;
@@ -93,42 +104,50 @@ impl HeadScanner {
     }
 }
 
-/// What a well-formed head says about itself, less what Pingora parses as well.
+/// What a well-formed head says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JudgedHead {
+    /// The method, anything but `CONNECT`.
+    pub method: Method,
     /// The path exactly as received; starts with `/`.
     pub path: String,
     /// The query exactly as received, without its `?`.
     pub query: Option<String>,
     /// `Host` as received; empty if an HTTP/1.0 request has none.
     pub host: String,
-    /// HTTP/1.0, which knows neither `100 Continue` nor chunks.
-    pub is_http_10: bool,
+    /// HTTP/1.1, or HTTP/1.0, which knows neither `100 Continue` nor chunks.
+    pub version: Version,
     /// `Content-Length`, where there is one.
     pub declared: Option<usize>,
     /// Whether the body comes in chunks.
     pub is_chunked: bool,
     /// Whether the sender waits for `100 Continue` before it sends the body.
     pub expects_continue: bool,
+    /// Whether the connection ends with the answer: the sender says so, or speaks HTTP/1.0.
+    pub closes: bool,
+    /// All header lines, in the buffer of the head.
+    pub lines: FieldLines,
 }
 
 /// Judges a whole head, from the request line to the closing empty line.
 ///
 /// # Errors
 /// `bad_request` with the status that HTTP has for the fault, or `method_not_allowed` for `CONNECT`.
-pub fn judge(head: &[u8]) -> Result<JudgedHead, Refusal> {
-    let mut lines =
-        head.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    let request_line = lines.next().unwrap_or_default();
-    let (target, is_http_10) = judge_request_line(request_line)?;
+pub fn judge(head: &Bytes) -> Result<JudgedHead, Refusal> {
+    let mut spans = lines_of(head);
+    let request_line = head.get(spans.next().unwrap_or_default()).unwrap_or_default();
+    let (method, target, is_http_10) = judge_request_line(request_line)?;
 
     let mut fields = HeadFields::default();
-    for line in lines.take_while(|line| !line.is_empty()) {
-        fields.take(line)?;
+    let mut lines = FieldLines::within(head.clone(), USUAL_LINES);
+    for span in spans.take_while(|span| !span.is_empty()) {
+        let (name, value) = fields.take(head.get(span.clone()).unwrap_or_default())?;
+        let absolute = |part: Range<usize>| span.start + part.start..span.start + part.end;
+        lines.mark(absolute(name), absolute(value));
     }
 
-    let host = fields.host(is_http_10)?;
-    let (path, query) = judge_target(target, &host)?;
+    let host = fields.host(head, is_http_10)?;
+    let (path, query) = judge_target(head, target, &host)?;
     let declared = fields.framing(is_http_10)?;
     let expects_continue = match fields.expect {
         Some(value) if value.eq_ignore_ascii_case(b"100-continue") => !is_http_10,
@@ -136,10 +155,37 @@ pub fn judge(head: &[u8]) -> Result<JudgedHead, Refusal> {
         None => false,
     };
     let is_chunked = fields.transfer_encoding.is_some();
-    Ok(JudgedHead { path, query, host, is_http_10, declared, is_chunked, expects_continue })
+    let mut options = lines
+        .get_all(header::CONNECTION)
+        .flat_map(|line| line.split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii);
+    let closes = is_http_10 || options.any(|option| option.eq_ignore_ascii_case(b"close"));
+    drop(options);
+    Ok(JudgedHead {
+        method,
+        path,
+        query,
+        host,
+        version: if is_http_10 { Version::HTTP_10 } else { Version::HTTP_11 },
+        declared,
+        is_chunked,
+        expects_continue,
+        closes,
+        lines,
+    })
 }
 
-fn judge_request_line(line: &[u8]) -> Result<(&[u8], bool), Refusal> {
+/// Where each line lies, without its end.
+fn lines_of(head: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let ends = memchr::memchr_iter(b'\n', head).chain([head.len()]);
+    ends.scan(0, |next, end| {
+        let start = std::mem::replace(next, end + 1);
+        let line = head.get(start..end).unwrap_or_default();
+        Some(start..start + line.strip_suffix(b"\r").unwrap_or(line).len())
+    })
+}
+
+fn judge_request_line(line: &[u8]) -> Result<(Method, &[u8], bool), Refusal> {
     let mut parts = line.split(|byte| *byte == b' ');
     let (Some(method), Some(target), Some(version), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
@@ -165,50 +211,8 @@ fn judge_request_line(line: &[u8]) -> Result<(&[u8], bool), Refusal> {
     if method == b"CONNECT" {
         return Err(Refusal::because(Reason::MethodNotAllowed, "CONNECT"));
     }
-    Ok((target, is_http_10))
-}
-
-fn judge_target(target: &[u8], host: &str) -> Result<(String, Option<String>), Refusal> {
-    let target = judge_target_bytes(target)?;
-    let local = if target.starts_with('/') {
-        target
-    } else {
-        let rest = strip_scheme(target)
-            .ok_or_else(|| bad("the request target is neither a path nor an http URL"))?;
-        let (authority, local) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-        if !authority.eq_ignore_ascii_case(host) {
-            return Err(bad("the request target names another host than Host"));
-        }
-        local
-    };
-    let (path, query) = match local.split_once('?') {
-        Some((path, query)) => (path, Some(query.to_owned())),
-        None => (local, None),
-    };
-    let path = if path.is_empty() { "/" } else { path };
-    Ok((path.to_owned(), query))
-}
-
-/// A target of characters that every receiver takes.
-///
-/// Other bytes have to be percent-encoded in a URL (RFC 3986 section 2). Node and PHP refuse what is not
-/// ASCII, Puma and Tomcat `"`, `<` and `>`, all of which every client encodes that follows the URL
-/// standard. Passed on, such a delivery would be refused as often as it is retried. A fragment is never
-/// sent. The rest of what RFC 3986 leaves out (`[]\^{|}` and the backtick) is in use and passes.
-///
-/// # Errors
-/// `bad_request`.
-pub(super) fn judge_target_bytes(target: &[u8]) -> Result<&str, Refusal> {
-    let passes = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'"' | b'<' | b'>');
-    match std::str::from_utf8(target) {
-        Ok(text) if target.iter().all(passes) => Ok(text),
-        _ => Err(bad("the request target has a character that must be percent-encoded")),
-    }
-}
-
-fn strip_scheme(target: &str) -> Option<&str> {
-    let (scheme, rest) = target.split_once("://")?;
-    (scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https")).then_some(rest)
+    let method = Method::from_bytes(method).map_err(|_| bad("the method is not a token"))?;
+    Ok((method, target, is_http_10))
 }
 
 /// The header fields that decide about framing and identity.
@@ -224,19 +228,24 @@ struct HeadFields<'a> {
 }
 
 impl<'a> HeadFields<'a> {
-    fn take(&mut self, line: &'a [u8]) -> Result<(), Refusal> {
-        let Some(colon) = line.iter().position(|byte| *byte == b':') else {
-            return Err(bad("a header line without a colon"));
+    /// Where the line's name and value lie in it.
+    fn take(&mut self, line: &'a [u8]) -> Result<(Range<usize>, Range<usize>), Refusal> {
+        // Also refuses a folded line and a space before the colon, which others read differently.
+        let colon = match line.iter().position(|byte| !is_token(*byte)) {
+            Some(end @ 1..) if line.get(end) == Some(&b':') => end,
+            _ => return Err(bad("a header line without a token and a colon")),
         };
         let (name, value) = line.split_at(colon);
-        // Also refuses a folded line and a space before the colon, which others read differently.
-        if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
-            return Err(bad("a header name that is not a token"));
+        if name.len() > MAX_NAME_BYTES {
+            return Err(bad("a header name that is too long"));
         }
         let value = value.get(1..).unwrap_or_default();
-        if value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
+        // Without an early end, so that many bytes are looked at together.
+        let is_control = |byte: u8| byte.is_ascii_control() && byte != b'\t';
+        if value.iter().fold(false, |found, byte| found | is_control(*byte)) {
             return Err(bad("a control character in a header value"));
         }
+        let start = line.len() - value.trim_ascii_start().len();
         let value = value.trim_ascii();
         if name.eq_ignore_ascii_case(b"host") {
             self.host_twice |= self.host.replace(value).is_some();
@@ -247,17 +256,17 @@ impl<'a> HeadFields<'a> {
         } else if name.eq_ignore_ascii_case(b"expect") {
             self.expect = Some(value);
         }
-        Ok(())
+        Ok((0..colon, start..start + value.len()))
     }
 
-    fn host(&self, is_http_10: bool) -> Result<String, Refusal> {
+    fn host(&self, head: &Bytes, is_http_10: bool) -> Result<String, Refusal> {
         let value = match self.host {
             _ if self.host_twice => return Err(bad("Host stands twice")),
             Some(value) => value,
             None if is_http_10 => return Ok(String::new()),
             None => return Err(bad("Host is missing")),
         };
-        judge_host(value)
+        judge_host(head.slice_ref(value))
     }
 
     fn framing(&self, is_http_10: bool) -> Result<Option<usize>, Refusal> {
@@ -289,53 +298,6 @@ pub(super) fn content_length(value: &[u8]) -> Result<usize, Refusal> {
         .filter(|_| digits)
         .and_then(|text| text.parse().ok())
         .ok_or_else(|| bad("a Content-Length that is not a number of bytes"))
-}
-
-/// `Host` or `:authority`: a name or an address, perhaps with a port, and no user.
-///
-/// # Errors
-/// `bad_request`.
-pub(super) fn judge_host(value: &[u8]) -> Result<String, Refusal> {
-    let authority =
-        Authority::try_from(value).map_err(|_| bad("Host is not a host with an optional port"))?;
-    if authority.as_str().contains('@') {
-        return Err(bad("Host names a user"));
-    }
-    Ok(authority.as_str().to_owned())
-}
-
-pub(super) fn bad(detail: &'static str) -> Refusal {
-    Refusal::because(Reason::BadRequest, detail)
-}
-
-pub(super) fn unexpected() -> Refusal {
-    Refusal::malformed(Malformed::Expectation, "an Expect that is not 100-continue")
-}
-
-pub(super) fn too_large(detail: &'static str) -> Refusal {
-    Refusal::malformed(Malformed::HeadTooLarge, detail)
-}
-
-/// `tchar` of RFC 9110 section 5.6.2.
-pub(super) const fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
 }
 
 #[cfg(test)]

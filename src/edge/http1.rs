@@ -1,20 +1,18 @@
-//! The life of an HTTP/1 connection.
+//! The life of an HTTP/1 connection, from the bytes of its stream to those of its answers.
 //!
-//! The head is read and judged here, on raw bytes and against our own deadline; then the very same
-//! bytes are handed to a Pingora session, which parses them, reads the body and frames the answer.
-//! Pingora alone would buffer up to 1 MiB of header with no deadline over the whole, and let several
-//! ambiguities pass.
+//! A head is read against our own deadline into a buffer that grows only when bytes come, judged as raw
+//! bytes, and kept as those. No other parser comes after it.
 
-use super::body::{Announced, SessionBody};
-use super::chunk_watch::{ChunkWatch, Released};
+use super::body::Allowance;
 use super::head::{self, HeadScanner, JudgedHead, Span};
-use super::respond::{self, Framing};
+use super::wire_answer::{self, AnswerTerms};
+use super::wire_body::{Announced, WireBody};
 use super::{Connection, Limits, Listener, client};
 use crate::outcome::{Reason, Refusal};
 use crate::request::RequestHead;
 use bytes::{Buf, BytesMut};
+use http::{Method, Version};
 use pingora::protocols::Stream;
-use pingora::protocols::http::ServerSession;
 use pingora::server::ShutdownWatch;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -52,27 +50,40 @@ pub(super) async fn serve(mut connection: Connection<'_>, mut stream: Stream) {
             Ok(span) => span,
             Err(NoHead::Gone) => return,
             Err(NoHead::Refused(refusal)) => {
-                let refused = refuse(connection.listener, stream, refusal, connection.peer);
+                let refused = refuse(connection.listener, &mut stream, refusal, connection.peer);
                 return Box::pin(refused).await;
             }
         };
         // Boxed, so that a connection that waits does not hold the room of one that works.
-        match Box::pin(connection.exchange(stream, &mut buffer, span, &limits)).await {
-            Some(reusable) => stream = reusable,
-            None => return,
+        let after = Box::pin(connection.exchange(&mut stream, &mut buffer, span, &limits)).await;
+        if after == AfterExchange::Closed {
+            return;
         }
     }
 }
 
 /// Answers what did not become a request, and closes.
-pub(super) async fn refuse(listener: &Listener, stream: Stream, refusal: Refusal, peer: IpAddr) {
+pub(super) async fn refuse(
+    listener: &Listener,
+    stream: &mut Stream,
+    refusal: Refusal,
+    peer: IpAddr,
+) {
     let limits = listener.limits.load_full();
     let reply = listener.responder.refuse(refusal, peer);
-    let mut session = ServerSession::new_http1(stream);
-    let sent = respond::write(&mut session, reply, Framing::UNKNOWN, limits.write_timeout).await;
+    let sent =
+        wire_answer::write(stream, reply, AnswerTerms::UNREADABLE, limits.write_timeout).await;
     if sent.is_ok() {
-        linger(session, limits.max_body_bytes).await;
+        linger(stream, limits.max_body_bytes).await;
     }
+}
+
+/// What becomes of a connection after an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AfterExchange {
+    /// It is exactly behind the request, and another may follow.
+    Open,
+    Closed,
 }
 
 /// Why there is no head.
@@ -128,91 +139,68 @@ impl Connection<'_> {
         }
     }
 
-    /// Answers the request whose head is `span` of `buffer`. The stream comes back if another
-    /// request may follow, and what is there of it already is left in `buffer`.
+    /// Answers the request whose head is `span` of `buffer`. What is there of the next request is left
+    /// in `buffer`.
     async fn exchange(
         &self,
-        stream: Stream,
+        stream: &mut Stream,
         buffer: &mut BytesMut,
         span: Span,
         limits: &Limits,
-    ) -> Option<Stream> {
+    ) -> AfterExchange {
         let listener = self.listener;
         let _request = listener.traffic.request();
-        let judged = match head::judge(buffer.get(span.start..span.end).unwrap_or_default()) {
+        buffer.advance(span.start);
+        let head = buffer.split_to(span.end - span.start).freeze();
+        let judged = match head::judge(&head) {
             Ok(judged) => judged,
             Err(refusal) => {
                 refuse(listener, stream, refusal, self.peer).await;
-                return None;
+                return AfterExchange::Closed;
             }
         };
-        let is_chunked = judged.is_chunked;
-        let here = buffer.len() - span.end;
-        let awaits_continue = judged.expects_continue && here == 0;
-        let announced = if is_chunked || judged.declared.is_some() {
-            Announced::on_http1(judged.declared, here, awaits_continue)
-        } else {
-            Announced::default()
+        drop(head);
+        let announced = match judged.declared {
+            _ if judged.is_chunked => Announced::Chunks,
+            declared => Announced::Length(declared.unwrap_or(0)),
         };
+        let awaits_continue = judged.expects_continue && buffer.is_empty();
+        let (closes, is_http_10) = (judged.closes, judged.version == Version::HTTP_10);
+        let is_head = judged.method == Method::HEAD;
 
-        buffer.advance(span.start);
-        let stream = if is_chunked {
-            ChunkWatch::over(stream, buffer.split_off(span.end - span.start))
-        } else {
-            stream
-        };
-        let mut session = ServerSession::new_http1(stream);
-        session.set_pipelining_enabled(true);
-        session.set_read_timeout(None); // ours covers the whole body
-        session.set_pipelined_prefix(std::mem::take(buffer));
-        // The head is whole, so this waits only if Pingora should read it differently.
-        if !matches!(timeout(limits.header_timeout, session.read_request()).await, Ok(Ok(true))) {
-            let refusal = head::bad("not a head to the second parser");
-            let reply = listener.responder.refuse(refusal, self.peer);
-            session.set_keepalive(None);
-            let sent =
-                respond::write(&mut session, reply, Framing::UNKNOWN, limits.write_timeout).await;
-            if sent.is_ok() {
-                linger(session, limits.max_body_bytes).await;
-            }
-            return None;
-        }
-        if judged.is_http_10 {
-            session.set_keepalive(None);
-        }
-
-        let head = self.request_head(&session, judged, limits);
+        let head = self.request_head(judged, limits);
         let payer = client::accountable(head.client, &limits.trusted_proxies);
-        let mut body = SessionBody::new(&mut session, limits, &listener.memory, payer, announced);
+        let allowance = Allowance { limits, memory: &listener.memory, payer };
+        let mut body = WireBody::new(stream, buffer, allowance, announced, awaits_continue);
         let reply = if self.is_draining() {
             listener.responder.refuse(Refusal::new(Reason::ShuttingDown), head.client)
         } else {
             listener.responder.respond(head, &mut body).await
         };
-        let is_body_read = body.is_read();
-        if !is_body_read || self.is_draining() {
-            session.set_keepalive(None);
+        let body_is_read = body.is_read();
+        let stays = body_is_read && !closes && !self.is_draining();
+        let asked = AnswerTerms { is_head, is_http_10, stays };
+        if wire_answer::write(stream, reply, asked, limits.write_timeout).await.is_err() {
+            return AfterExchange::Closed;
         }
-        let framing = Framing::of(session.req_header());
-        respond::write(&mut session, reply, framing, limits.write_timeout).await.ok()?;
-        if !is_body_read {
-            linger(session, limits.max_body_bytes).await;
-            return None;
+        if !body_is_read {
+            linger(stream, limits.max_body_bytes).await;
+        } else if !stays {
+            // However this ends, the connection is closed now.
+            drop(timeout(limits.write_timeout, AsyncWriteExt::shutdown(stream)).await);
         }
-        reclaim(session, buffer, is_chunked, limits).await
+        if announced == Announced::Chunks || span.end > FIRST_READ_BYTES {
+            // What a large request took is not kept for the time until the next.
+            *buffer = BytesMut::from(buffer.as_ref());
+        }
+        if stays { AfterExchange::Open } else { AfterExchange::Closed }
     }
 
-    fn request_head(
-        &self,
-        session: &ServerSession,
-        judged: JudgedHead,
-        limits: &Limits,
-    ) -> RequestHead {
-        let parsed = session.req_header();
-        let mut headers = parsed.headers.clone();
+    fn request_head(&self, judged: JudgedHead, limits: &Limits) -> RequestHead {
+        let mut headers = judged.lines;
         let sender = client::identify(self.peer, self.tls, &mut headers, &limits.trusted_proxies);
         RequestHead {
-            method: parsed.method.clone(),
+            method: judged.method,
             path: judged.path,
             query: judged.query,
             headers,
@@ -234,18 +222,11 @@ fn header_timeout() -> NoHead {
     NoHead::Refused(Refusal::new(Reason::HeaderTimeout))
 }
 
-/// Says that nothing more comes, and reads on for a while what the sender still sends. Pingora would
-/// read it into a large buffer that is counted nowhere, and does not always know where the request
-/// ends, so only the sender's own end is one.
-async fn linger(session: ServerSession, max_bytes: usize) {
-    let ServerSession::H1(session) = session else {
-        return;
-    };
-    let Some(Released { mut stream, .. }) = ChunkWatch::released(session.into_inner()) else {
-        return;
-    };
+/// Says that nothing more comes, and reads on for a while what the sender still sends. Where the
+/// request ends is in doubt here, so only the sender's own end is one.
+async fn linger(stream: &mut Stream, max_bytes: usize) {
     let read_on = async {
-        AsyncWriteExt::shutdown(&mut stream).await?;
+        AsyncWriteExt::shutdown(stream).await?;
         let mut scratch = BytesMut::with_capacity(LINGER_BYTES);
         let mut left = max_bytes;
         loop {
@@ -261,25 +242,4 @@ async fn linger(session: ServerSession, max_bytes: usize) {
     };
     // However this ends, the connection is closed now.
     drop(timeout(LINGER, read_on).await);
-}
-
-/// The connection behind an exchange that is over, with the bytes that came after it in `buffer`;
-/// nothing if its end is in doubt.
-async fn reclaim(
-    session: ServerSession,
-    buffer: &mut BytesMut,
-    is_chunked: bool,
-    limits: &Limits,
-) -> Option<Stream> {
-    let finished = timeout(limits.write_timeout, session.finish()).await;
-    let (stream, next) = finished.ok()?.ok()??.into_parts();
-    let next = next.unwrap_or_default();
-    if !is_chunked {
-        *buffer = next;
-        return Some(stream);
-    }
-    let released = ChunkWatch::released(stream)?;
-    *buffer = released.behind;
-    // Both readers have to find the same end.
-    (released.is_at_end && next.is_empty()).then_some(released.stream)
 }

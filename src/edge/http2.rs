@@ -4,19 +4,22 @@
 //! the judgement of a head are ours, as Pingora has no timeout on this side. What a sender may do
 //! to a connection without asking for anything is watched in [`frame_watch`](super::frame_watch).
 
-use super::body::{Announced, SessionBody};
+use super::body::{Allowance, SessionBody};
 use super::frame_watch::FrameWatch;
 use super::http1::drains;
 use super::memory::PARTS;
-use super::respond::{self, Framing};
+use super::respond::{BodyEnds, HttpReply, Unsent, within};
 use super::traffic::Open;
-use super::{Connection, Limits, Listener, client, head};
+use super::{Connection, Limits, Listener, client, head, malformed, target};
 use crate::edge::head::MAX_HEADER_LINES;
+use crate::field_lines::FieldLines;
 use crate::outcome::{Reason, Refusal};
 use crate::request::RequestHead;
+use crate::upstream::ReplyBody;
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST};
 use http::{HeaderMap, HeaderValue, Method};
-use pingora::http::RequestHeader;
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{
     H2Accept, H2Options, HttpSession, default_h2_options, handshake,
@@ -107,7 +110,7 @@ pub(super) async fn serve(mut connection: Connection<'_>, stream: Stream) {
             }
             Ok(Some(H2Accept::Rejected)) => {
                 // Pingora has answered or reset it; here it is counted and logged.
-                connection.refuse(head::bad("an HTTP/2 request with an ambiguous head"));
+                connection.refuse(malformed::bad("an HTTP/2 request with an ambiguous head"));
                 malformed += 1;
                 if malformed >= MAX_MALFORMED {
                     break;
@@ -196,7 +199,7 @@ impl StreamRequest {
         let _request = self.listener.traffic.request();
         let limits = self.listener.limits.load_full();
         let mut session = ServerSession::new_http2(session);
-        let framing = Framing::of(session.req_header());
+        let is_head = session.req_header().method == Method::HEAD;
         let judged = if *self.shutdown.borrow() {
             Err(Refusal::new(Reason::ShuttingDown))
         } else {
@@ -206,13 +209,13 @@ impl StreamRequest {
             Ok((head, declared)) => {
                 let memory = &self.listener.memory;
                 let payer = client::accountable(head.client, &limits.trusted_proxies);
-                let announced = Announced::on_http2(declared);
-                let mut body = SessionBody::new(&mut session, &limits, memory, payer, announced);
+                let allowance = Allowance { limits: &limits, memory, payer };
+                let mut body = SessionBody::new(&mut session, allowance, declared);
                 self.listener.responder.respond(head, &mut body).await
             }
             Err(refusal) => self.listener.responder.refuse(refusal, self.peer),
         };
-        if respond::write(&mut session, reply, framing, limits.write_timeout).await.is_err() {
+        if answer(&mut session, reply, is_head, limits.write_timeout).await.is_err() {
             // A reset, so that what there is of the answer is not taken for all of it.
             session.shutdown().await;
             return;
@@ -220,6 +223,43 @@ impl StreamRequest {
         drop(timeout(GOODBYE, read_on(&mut session, limits.max_body_bytes)).await);
         // The answer is out; an error here is the sender's leaving.
         drop(session.finish().await);
+    }
+}
+
+/// Writes an answer whole; each single write may take `limit`.
+async fn answer(
+    session: &mut ServerSession,
+    reply: HttpReply,
+    is_head: bool,
+    limit: Duration,
+) -> Result<(), Unsent> {
+    let ends = reply.ends();
+    let mut head =
+        ResponseHeader::build(reply.status, Some(reply.headers.len() + 2)).map_err(|_| Unsent)?;
+    for (name, value) in reply.kept() {
+        head.append_header(name, value.clone()).map_err(|_| Unsent)?;
+    }
+    if let BodyEnds::After(length) = ends {
+        head.append_header(CONTENT_LENGTH, HeaderValue::from(length)).map_err(|_| Unsent)?;
+    }
+    within(limit, session.write_response_header(Box::new(head))).await?;
+    let has_body = ends != BodyEnds::Never && !is_head;
+    match reply.body {
+        ReplyBody::Streamed { first, mut rest } if has_body => {
+            within(limit, session.write_response_body(first, false)).await?;
+            while let Some(piece) = rest.recv().await {
+                // An upstream that breaks off must not look like one that was finished.
+                let piece = piece.map_err(|_| Unsent)?;
+                within(limit, session.write_response_body(piece, false)).await?;
+            }
+            within(limit, session.write_response_body(Bytes::new(), true)).await
+        }
+        ReplyBody::Whole(bytes) if has_body => {
+            within(limit, session.write_response_body(bytes, true)).await
+        }
+        ReplyBody::Whole(_) | ReplyBody::Streamed { .. } => {
+            within(limit, session.write_response_body(Bytes::new(), true)).await
+        }
     }
 }
 
@@ -243,17 +283,17 @@ fn judge(
         return Err(Refusal::because(Reason::MethodNotAllowed, "CONNECT"));
     }
     if parsed.headers.len() > MAX_HEADER_LINES {
-        return Err(head::too_large("more than 100 header lines"));
+        return Err(malformed::too_large("more than 100 header lines"));
     }
     let host = match parsed.uri.authority() {
         Some(authority) => authority.as_str().as_bytes(),
         None => parsed.headers.get(HOST).map(HeaderValue::as_bytes).unwrap_or_default(),
     };
-    let host = head::judge_host(host)?;
+    let host = target::judge_host(Bytes::copy_from_slice(host))?;
     let target = parsed.uri.path_and_query().map_or("", |target| target.as_str());
-    let target = head::judge_target_bytes(target.as_bytes())?;
+    let target = target::judge_target_bytes(target.as_bytes())?;
     if !target.starts_with('/') {
-        return Err(head::bad(":path is not a path"));
+        return Err(malformed::bad(":path is not a path"));
     }
     let (path, query) = match target.split_once('?') {
         Some((path, query)) => (path, Some(query.to_owned())),
@@ -265,9 +305,9 @@ fn judge(
         .get(EXPECT)
         .is_some_and(|v| !v.as_bytes().eq_ignore_ascii_case(b"100-continue"))
     {
-        return Err(head::unexpected());
+        return Err(malformed::unexpected());
     }
-    let mut headers = parsed.headers.clone();
+    let mut headers = FieldLines::from(&parsed.headers);
     join_cookies(&mut headers);
     let sender = client::identify(peer, true, &mut headers, &limits.trusted_proxies);
     let head = RequestHead {
@@ -286,12 +326,12 @@ fn judge(
 
 /// Makes one line of the pieces that a cookie may come in on HTTP/2, as HTTP/1 knows one line only
 /// (RFC 9113 section 8.2.3).
-fn join_cookies(headers: &mut HeaderMap) {
-    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+fn join_cookies(headers: &mut FieldLines) {
+    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).collect();
     if crumbs.len() > 1
         && let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
     {
-        headers.insert(COOKIE, whole);
+        headers.set(&COOKIE, &whole);
     }
 }
 
@@ -300,7 +340,7 @@ fn declared_length(headers: &HeaderMap) -> Result<Option<usize>, Refusal> {
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(value), None) => head::content_length(value.as_bytes()).map(Some),
-        (Some(_), Some(_)) => Err(head::bad("Content-Length stands twice")),
+        (Some(_), Some(_)) => Err(malformed::bad("Content-Length stands twice")),
     }
 }
 

@@ -8,18 +8,17 @@
 //!
 //! | file | owns |
 //! | --- | --- |
-//! | `head` | what a well-formed HTTP/1 head is |
+//! | `head`, `target`, `malformed` | what a well-formed HTTP/1 head is, and its refusals |
 //! | `http1`, `http2` | the life of a connection |
-//! | `chunks`, `chunk_watch` | what well-formed chunks are, and seeing to it while Pingora decodes them |
+//! | `chunks` | what well-formed chunks are, and the data in them |
 //! | `frames`, `frame_watch` | what an HTTP/2 sender may do without asking for anything |
-//! | `watched` | a connection that one of the watches reads first |
-//! | `body` | reading a body within size, time and memory |
-//! | `respond` | framing of answers, the problem document |
+//! | `watched` | a connection that a watch reads first |
+//! | `body`, `wire_body` | reading a body within size, time and memory, over HTTP/2 and HTTP/1 |
+//! | `respond`, `wire_answer` | what an answer consists of, and its bytes on HTTP/1 |
 //! | `client` | who the sender is, behind trusted proxies |
 //! | `limits`, `memory`, `traffic`, `places` | what senders may use, and what they use now |
 
 mod body;
-mod chunk_watch;
 pub mod chunks;
 mod client;
 mod fragment;
@@ -29,11 +28,15 @@ pub mod head;
 mod http1;
 mod http2;
 mod limits;
+mod malformed;
 mod memory;
 mod places;
 mod respond;
+mod target;
 mod traffic;
 mod watched;
+mod wire_answer;
+mod wire_body;
 
 pub use limits::{Limits, READ_BUFFER_BYTES, SLOW_START};
 pub use memory::{BodyMemory, Share};
@@ -175,7 +178,7 @@ impl Listener {
 
     /// Tells a connection over a limit to come again, and closes it. With TLS it is only closed: a
     /// handshake is what an overloaded machine cannot spare.
-    async fn turn_away(&self, stream: Stream, peer: IpAddr) {
+    async fn turn_away(&self, mut stream: Stream, peer: IpAddr) {
         if self.tls.load().is_some() {
             return;
         }
@@ -183,7 +186,7 @@ impl Listener {
             return;
         };
         let refusal = Refusal::because(Reason::Overloaded, "too many connections");
-        http1::refuse(self, stream, refusal, peer).await;
+        http1::refuse(self, &mut stream, refusal, peer).await;
     }
 }
 

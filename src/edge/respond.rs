@@ -1,6 +1,6 @@
-//! Answers, as bytes on a connection.
+//! Answers, before either version of HTTP writes them.
 //!
-//! Owns framing, the headers that every answer has and the problem document of a refusal. Decides
+//! Owns which headers an answer has, how its body ends and the problem document of a refusal. Decides
 //! nothing: status, title and wait come from [`crate::outcome`].
 
 use crate::delivery::answer::{Answer, Conclusion};
@@ -8,18 +8,19 @@ use crate::outcome::{Reason, Refusal};
 use crate::upstream::ReplyBody;
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, RETRY_AFTER, TE, TRAILER,
+    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderName, RETRY_AFTER, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, HeaderValue, Method, Version};
-use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::protocols::http::ServerSession;
+use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::LazyLock;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::time::timeout;
 
-const OUTCOME: HeaderName = HeaderName::from_static("hookward-outcome");
+pub(super) const OUTCOME: HeaderName = HeaderName::from_static("hookward-outcome");
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// What a listener sends back: an [`Answer`] with everything written out.
@@ -39,14 +40,15 @@ impl From<Answer> for HttpReply {
         let Answer { conclusion, headers, body, is_bare } = answer;
         let mut reply = match conclusion {
             Conclusion::Refused(refusal) if is_bare => {
+                let body = ReplyBody::Whole(Bytes::new());
                 let mut reply =
-                    Self { headers, ..Self::problem(&refusal) }.with_problem_headers(&refusal);
+                    Self { status: refusal.status(), headers, body }.with_problem_headers(&refusal);
                 reply.headers.remove(CONTENT_TYPE);
-                reply.body = ReplyBody::Whole(Bytes::new());
                 reply
             }
             Conclusion::Refused(refusal) => {
-                Self { headers, ..Self::problem(&refusal) }.with_problem_headers(&refusal)
+                let body = ReplyBody::Whole(document(&refusal));
+                Self { status: refusal.status(), headers, body }.with_problem_headers(&refusal)
             }
             Conclusion::Good { status, .. } => Self { status, headers, body },
         };
@@ -58,21 +60,9 @@ impl From<Answer> for HttpReply {
 impl HttpReply {
     /// The problem document of a refusal, without an outcome.
     pub(crate) fn problem(refusal: &Refusal) -> Self {
-        let facets = refusal.reason.facets();
-        let problem = ProblemBody {
-            kind: "about:blank",
-            title: facets.title,
-            status: refusal.status(),
-            reason: facets.label,
-        };
-        // Strings and numbers serialise; an empty body would be all that is lost.
-        let body = serde_json::to_vec(&problem).unwrap_or_default();
-        Self {
-            status: problem.status,
-            headers: HeaderMap::new(),
-            body: ReplyBody::Whole(Bytes::from(body)),
-        }
-        .with_problem_headers(refusal)
+        let body = ReplyBody::Whole(document(refusal));
+        Self { status: refusal.status(), headers: HeaderMap::new(), body }
+            .with_problem_headers(refusal)
     }
 
     fn with_problem_headers(mut self, refusal: &Refusal) -> Self {
@@ -93,6 +83,27 @@ impl HttpReply {
     }
 }
 
+/// The problem document of a refusal. One that has the status of its reason, as nearly all have, is
+/// made once.
+fn document(refusal: &Refusal) -> Bytes {
+    static USUAL: LazyLock<[Bytes; Reason::ALL.len()]> =
+        LazyLock::new(|| Reason::ALL.map(|reason| serialized(reason, reason.facets().status)));
+    let status = refusal.status();
+    let is_usual = status == refusal.reason.facets().status;
+    match USUAL.get(refusal.reason as usize).filter(|_| is_usual) {
+        Some(usual) => usual.clone(),
+        None => serialized(refusal.reason, status),
+    }
+}
+
+fn serialized(reason: Reason, status: u16) -> Bytes {
+    let facets = reason.facets();
+    let problem =
+        ProblemBody { kind: "about:blank", title: facets.title, status, reason: facets.label };
+    // Strings and numbers serialise; an empty body would be all that is lost.
+    Bytes::from(serde_json::to_vec(&problem).unwrap_or_default())
+}
+
 /// RFC 9457, with `reason` as its extension member.
 #[derive(Serialize)]
 struct ProblemBody {
@@ -103,99 +114,60 @@ struct ProblemBody {
     reason: &'static str,
 }
 
-/// What of a request decides how its answer is framed.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Framing {
-    version: Version,
-    is_head: bool,
-}
-
-impl Framing {
-    /// For a request that could not be read.
-    pub(super) const UNKNOWN: Self = Self { version: Version::HTTP_11, is_head: false };
-
-    /// For the request with this head.
-    pub(super) fn of(head: &RequestHeader) -> Self {
-        Self { version: head.version, is_head: head.method == Method::HEAD }
-    }
-}
-
 /// The answer did not get out whole; the connection is of no further use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unsent;
 
-/// Writes an answer whole; each single write may take `limit`.
-pub(super) async fn write(
-    session: &mut ServerSession,
-    reply: HttpReply,
-    framing: Framing,
-    limit: Duration,
-) -> Result<(), Unsent> {
-    let HttpReply { status, mut headers, body } = reply;
-    let declared = headers.remove(CONTENT_LENGTH);
-    for name in [CONNECTION, TRANSFER_ENCODING, UPGRADE, TE, TRAILER] {
-        headers.remove(name);
-    }
-    for name in ["keep-alive", "proxy-connection"] {
-        headers.remove(name);
-    }
-    let may_have_body = status != 204 && status != 304;
-    let has_body = may_have_body && !framing.is_head;
-    match &body {
-        _ if !may_have_body => {}
-        ReplyBody::Whole(bytes) => {
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+/// How the end of an answer's body is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BodyEnds {
+    /// There is none, and nothing says so.
+    Never,
+    /// After so many bytes.
+    After(usize),
+    /// Where the version of HTTP says it: with the last chunk, the frame or the connection.
+    Itself,
+}
+
+impl HttpReply {
+    /// How its body ends. `Content-Length` counts only for a body that is streamed.
+    pub(super) fn ends(&self) -> BodyEnds {
+        match &self.body {
+            _ if matches!(self.status, 204 | 304) => BodyEnds::Never,
+            ReplyBody::Whole(bytes) => BodyEnds::After(bytes.len()),
+            ReplyBody::Streamed { .. } => {
+                let declared = self.headers.get(CONTENT_LENGTH).and_then(|n| n.to_str().ok());
+                declared.and_then(|n| n.parse().ok()).map_or(BodyEnds::Itself, BodyEnds::After)
+            }
         }
-        ReplyBody::Streamed { .. } => match declared {
-            Some(length) => {
-                headers.insert(CONTENT_LENGTH, length);
-            }
-            None if framing.version == Version::HTTP_11 => {
-                headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-            }
-            // HTTP/2 frames by itself; for HTTP/1.0 the end is the end of the connection.
-            None => {}
-        },
     }
 
-    let mut head = ResponseHeader::build(status, Some(headers.len() + 2)).map_err(|_| Unsent)?;
-    for (name, value) in &headers {
-        // HTTP/1 does not mind the case, but people who read along do.
-        let appended = match name {
-            _ if *name == OUTCOME => head.append_header("Hookward-Outcome", value.clone()),
-            _ if *name == RETRY_AFTER => head.append_header("Retry-After", value.clone()),
-            _ => head.append_header(name.clone(), value.clone()),
-        };
-        appended.map_err(|_| Unsent)?;
-    }
-    within(limit, session.write_response_header(Box::new(head))).await?;
-    match body {
-        ReplyBody::Whole(bytes) => {
-            let bytes = if has_body { bytes } else { Bytes::new() };
-            within(limit, session.write_response_body(bytes, true)).await
-        }
-        ReplyBody::Streamed { first, mut rest } => {
-            if !has_body {
-                return within(limit, session.write_response_body(Bytes::new(), true)).await;
-            }
-            within(limit, session.write_response_body(first, false)).await?;
-            while let Some(piece) = rest.recv().await {
-                // An upstream that breaks off must not look like one that was finished.
-                let piece = piece.map_err(|_| Unsent)?;
-                within(limit, session.write_response_body(piece, false)).await?;
-            }
-            within(limit, session.write_response_body(Bytes::new(), true)).await
-        }
+    /// The headers that go on: framing, date and connection are the listener's.
+    pub(super) fn kept(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        self.headers.iter().filter(|(name, _)| !is_ours(name))
     }
 }
 
-async fn within<T>(
+fn is_ours(name: &HeaderName) -> bool {
+    const OURS: [HeaderName; 7] =
+        [CONTENT_LENGTH, DATE, CONNECTION, TRANSFER_ENCODING, UPGRADE, TE, TRAILER];
+    OURS.contains(name) || matches!(name.as_str(), "keep-alive" | "proxy-connection")
+}
+
+/// Writes `write`, which may take `limit`.
+pub(super) async fn within<T, E>(
     limit: Duration,
-    write: impl Future<Output = pingora::Result<T>>,
+    write: impl Future<Output = Result<T, E>>,
 ) -> Result<T, Unsent> {
-    match timeout(limit, write).await {
-        Ok(Ok(written)) => Ok(written),
-        Ok(Err(_)) | Err(_) => Err(Unsent),
+    let mut write = pin!(write);
+    // Most writes are done at once, and need neither a timer nor the time.
+    let at_once = poll_fn(|context| Poll::Ready(write.as_mut().poll(context))).await;
+    match at_once {
+        Poll::Ready(written) => written.map_err(|_| Unsent),
+        Poll::Pending => match timeout(limit, write).await {
+            Ok(Ok(written)) => Ok(written),
+            Ok(Err(_)) | Err(_) => Err(Unsent),
+        },
     }
 }
 
@@ -222,6 +194,19 @@ mod tests {
             text(&reply),
             r#"{"type":"about:blank","title":"The request is not well-formed HTTP.","status":400,"reason":"bad_request"}"#
         );
+    }
+
+    #[test]
+    fn the_document_says_the_status_that_the_answer_has() {
+        let passed_on = Refusal::passing_on(599, "told");
+        let usual = Reason::ALL.map(Refusal::from);
+        for refusal in usual.into_iter().chain([passed_on]) {
+            let (reason, status) = (refusal.reason, refusal.status());
+            let reply = HttpReply::from(Answer::refused(refusal));
+            let document: serde_json::Value = serde_json::from_str(&text(&reply)).unwrap();
+            assert_eq!((reply.status, &document["status"]), (status, &status.into()));
+            assert_eq!(document["reason"], reason.label());
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! A connection that somebody watches while Pingora or `h2` use it.
+//! A connection that somebody watches while `h2` uses it.
 //!
-//! Neither has a hook for the bytes that it reads, so what has to be judged on bytes is judged in
-//! between: [`ChunkWatch`](super::chunk_watch) and [`FrameWatch`](super::frame_watch) say what.
+//! It has no hook for the bytes that it reads, so what has to be judged on bytes is judged in
+//! between: [`FrameWatch`](super::frame_watch) says what.
 
 use async_trait::async_trait;
 use pingora::protocols::raw_connect::ProxyDigest;

@@ -10,13 +10,14 @@ use crate::delivery::headers::{
     HOOKWARD_ATTEMPT, HOOKWARD_QUEUED_AT, HOOKWARD_REPLAY, IDEMPOTENCY_KEY, idempotency_key,
 };
 use crate::delivery::proof::KeptEvent;
+use crate::outgoing_lines::OutgoingLines;
 use crate::request::MemoryShare;
 use crate::upstream::UpstreamRequest;
 use hookward_claims::Acceptance;
 use hookward_inbox::{Attempt, EntryState, StoredEvent};
 use hookward_names::{EventId, SourceName, UpstreamName};
 use hookward_time::UnixMillis;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderName;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -102,13 +103,9 @@ fn headers(
     event: &StoredEvent,
     upstream: &ServedUpstream,
     now: UnixMillis,
-) -> HeaderMap {
-    let mut headers = head.headers.clone();
-    let mut set = |name: HeaderName, text: &str| {
-        if let Ok(value) = HeaderValue::from_str(text) {
-            headers.insert(name, value);
-        }
-    };
+) -> OutgoingLines {
+    let mut headers = OutgoingLines::from(&head.headers);
+    let mut set = |name: HeaderName, text: &str| headers.set(&name, text.as_bytes());
     set(HOOKWARD_ATTEMPT, &event.sent.saturating_add(1).to_string());
     let accepted_at = UnixMillis(i64::try_from(event.accepted_at).unwrap_or(i64::MAX));
     set(HOOKWARD_QUEUED_AT, &accepted_at.to_rfc3339());

@@ -4,6 +4,7 @@
 //! serving while a name cannot be resolved. An address that is out of service is asked last, not
 //! never, because a wrong verdict on all of them must not cost an event.
 
+use super::connection::UpstreamConnection;
 use super::experience::Impression;
 use super::idle::{Idle, IdlePool};
 use super::tls::TlsMaterial;
@@ -11,7 +12,6 @@ use crate::config::{HealthCheck, UpstreamSettings, UpstreamUrl};
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use parking_lot::Mutex;
-use pingora::protocols::http::v1::client::HttpSession;
 use pingora::upstreams::peer::{HttpPeer, Peer as _};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -199,9 +199,8 @@ impl Address {
     }
 
     /// Whether the other side of a connection showed the certificate that is pinned, if one is.
-    pub(super) fn accepts(&self, session: &HttpSession) -> bool {
-        let shown = session.digest().ssl_digest.as_ref().map(|tls| &tls.cert_digest);
-        self.pin.as_ref().is_none_or(|pin| shown == Some(pin))
+    pub(super) fn accepts(&self, connection: &UpstreamConnection) -> bool {
+        self.pin.as_ref().is_none_or(|pin| connection.shows(pin))
     }
 
     /// Whether it is sent to while others could be.

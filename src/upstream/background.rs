@@ -3,18 +3,18 @@
 
 use super::UpstreamRequest;
 use super::address::{Address, Endpoint};
-use super::exchange::{
-    ExchangeFault, Progress, describe, describe_connecting, exchange, request_header,
-};
+use super::connection::UpstreamConnection;
+use super::exchange::{ExchangeFault, Outgoing, Progress, describe_connecting, exchange};
 use super::pin::OTHER_CERTIFICATE;
+use super::request_head;
 use crate::config::{HealthCheck, UpstreamSettings};
+use crate::outgoing_lines::OutgoingLines;
 use bytes::Bytes;
 use hookward_names::UpstreamName;
 use hookward_time::written;
+use http::Method;
 use http::header::{CONNECTION, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method};
-use pingora::connectors::http::Connector;
-use pingora::protocols::http::client::HttpSession as AnySession;
+use pingora::connectors::TransportConnector;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -27,7 +27,7 @@ const LOOK_UP_PAUSE: Duration = Duration::from_secs(1);
 pub(super) fn start(
     settings: &UpstreamSettings,
     endpoints: &[Arc<Endpoint>],
-    connector: &Arc<Connector>,
+    connector: &Arc<TransportConnector>,
 ) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     for endpoint in endpoints {
@@ -67,7 +67,7 @@ async fn check_again(
     upstream: UpstreamName,
     endpoint: Arc<Endpoint>,
     health: HealthCheck,
-    connector: Arc<Connector>,
+    connector: Arc<TransportConnector>,
 ) {
     loop {
         let mut checks = JoinSet::new();
@@ -101,13 +101,13 @@ async fn check(
     endpoint: &Endpoint,
     address: &Address,
     health: &HealthCheck,
-    connector: &Connector,
+    connector: &TransportConnector,
 ) -> Result<(), String> {
     let deadline = Instant::now() + health.timeout;
     let too_late = || format!("no answer within {}", written(health.timeout));
-    let mut headers = HeaderMap::new();
-    headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    headers.insert(USER_AGENT, HeaderValue::from_static("hookward-health"));
+    let mut headers = OutgoingLines::default();
+    headers.push(&CONNECTION, b"close");
+    headers.push(&USER_AGENT, b"hookward-health");
     let request = UpstreamRequest {
         method: Method::GET,
         route_path: Some(health.path.clone()),
@@ -117,20 +117,22 @@ async fn check(
         body: Bytes::new(),
         _sealed: (),
     };
-    let header = request_header(&request, &endpoint.host, None).map_err(|e| describe(&e))?;
-    let connected = timeout_at(deadline, connector.get_http_session(&address.fresh)).await;
-    let (session, _) = connected.map_err(|_| too_late())?.map_err(|e| describe_connecting(&e))?;
-    let AnySession::H1(mut session) = session else {
+    let head = request_head::written(&request, &endpoint.host, None, 0)?;
+    let connected = timeout_at(deadline, connector.new_stream(&address.fresh)).await;
+    let stream = connected.map_err(|_| too_late())?.map_err(|e| describe_connecting(&e))?;
+    let mut connection = UpstreamConnection::over(stream);
+    if !connection.speaks_http1() {
         return Err("the other side speaks another protocol".to_owned());
-    };
-    if !address.accepts(&session) {
+    }
+    if !address.accepts(&connection) {
         return Err(OTHER_CERTIFICATE.to_owned());
     }
     let mut progress = Progress::default();
-    let answer = exchange(&mut session, None, header, &request, deadline, &mut progress).await;
+    let outgoing = Outgoing { method: &request.method, head, body: &request.body };
+    let answer = exchange(&mut connection, None, outgoing, deadline, &mut progress).await;
     match answer {
-        Ok(status) if status.is_success() => Ok(()),
-        Ok(status) => Err(format!("it answered {}", status.as_u16())),
+        Ok(head) if (200..300).contains(&head.status) => Ok(()),
+        Ok(head) => Err(format!("it answered {}", head.status)),
         Err(ExchangeFault::TimedOut) => Err(too_late()),
         Err(ExchangeFault::Broken(detail) | ExchangeFault::Stale(detail)) => Err(detail),
     }

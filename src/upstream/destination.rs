@@ -6,22 +6,22 @@
 //! only one.
 
 use super::address::{Address, Endpoint, any_healthy};
+use super::answer_body::AnswerBody;
 use super::background;
 use super::breaker::CircuitBreaker;
+use super::connection::UpstreamConnection;
 use super::evidence::{SocketCounters, SocketState};
-use super::exchange::{self, ExchangeFault, Progress};
+use super::exchange::{self, ExchangeFault, Outgoing, Progress};
 use super::experience::{Experience, LastResult};
 use super::gate::ConcurrencyLimit;
 use super::pin::OTHER_CERTIFICATE;
 use super::reply::{ArrivedReply, Held};
-use super::{Forwarded, Spare, UpstreamRequest};
+use super::{Forwarded, Spare, UpstreamRequest, request_head};
 use crate::config::{Balance, UpstreamSettings};
 use crate::telemetry::metrics::{UpstreamMetrics, UpstreamResult};
 use hookward_names::UpstreamName;
 use hookward_time::{Clock, written};
-use pingora::connectors::http::Connector;
-use pingora::protocols::http::client::HttpSession as AnySession;
-use pingora::protocols::http::v1::client::HttpSession;
+use pingora::connectors::TransportConnector;
 use pingora::upstreams::peer::Peer as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -110,7 +110,7 @@ impl Destination {
     }
 
     /// Starts its background tasks, once, on the current runtime.
-    pub(super) fn start(&self, connector: &Arc<Connector>) {
+    pub(super) fn start(&self, connector: &Arc<TransportConnector>) {
         self.background
             .get_or_init(|| background::start(&self.settings, &self.endpoints, connector));
     }
@@ -156,7 +156,7 @@ impl Destination {
     /// Sends `request` within `timeout` and counts how it went.
     pub(super) async fn forward(
         &self,
-        connector: &Arc<Connector>,
+        connector: &Arc<TransportConnector>,
         request: &UpstreamRequest,
         place: Option<Spare>,
     ) -> Forwarded {
@@ -194,7 +194,7 @@ impl Destination {
     /// so that nobody waits there for what will be refused.
     async fn admit(
         &self,
-        connector: &Arc<Connector>,
+        connector: &Arc<TransportConnector>,
         request: &UpstreamRequest,
         reserved: Option<Spare>,
     ) -> Forwarded {
@@ -240,7 +240,7 @@ impl Destination {
     /// Asks one address after the other until one takes the request.
     async fn attempts(
         &self,
-        connector: &Arc<Connector>,
+        connector: &Arc<TransportConnector>,
         request: &UpstreamRequest,
         mut place: Option<OwnedSemaphorePermit>,
         deadline: Instant,
@@ -253,7 +253,7 @@ impl Destination {
             let unkept = usize::from(self.settings.keep_alive.is_none());
             for may_reuse in [true, false].into_iter().skip(unkept) {
                 let connected = self.connect(connector, &address, may_reuse, deadline).await;
-                let (mut session, before) = match connected {
+                let (mut connection, before) = match connected {
                     Ok(connected) => connected,
                     Err(fault) => {
                         detail = format!("{}: {fault}", address.socket);
@@ -265,29 +265,23 @@ impl Destination {
                     }
                 };
                 let pending = address.begin();
-                let header = exchange::request_header(request, &endpoint.host, url_path).map_err(
-                    |error| Forwarded::Broken {
-                        sent_whole: false,
-                        detail: exchange::describe(&error),
-                    },
+                let more = request.body.len();
+                let head = request_head::written(request, &endpoint.host, url_path, more).map_err(
+                    |why| Forwarded::Broken { sent_whole: false, detail: why.to_owned() },
                 )?;
+                let outgoing = Outgoing { method: &request.method, head, body: &request.body };
                 let mut progress = Progress::default();
-                let outcome = exchange::exchange(
-                    &mut session,
-                    before,
-                    header,
-                    request,
-                    deadline,
-                    &mut progress,
-                )
-                .await;
+                let exchanging =
+                    exchange::exchange(&mut connection, before, outgoing, deadline, &mut progress);
+                let outcome = exchanging.await;
                 let sent_whole = progress.sent_whole;
                 match outcome {
-                    Ok(status) => {
-                        address.answered(!status.is_server_error());
+                    Ok(head) => {
+                        address.answered(head.status < 500);
                         return Ok(ArrivedReply {
-                            session,
-                            status,
+                            body: AnswerBody::framed(head.framing),
+                            connection,
+                            head,
                             request_complete: sent_whole,
                             address: Arc::clone(&address),
                             keep_alive: self.settings.keep_alive,
@@ -364,33 +358,37 @@ impl Destination {
     /// A connection, and of one that was idle what the kernel counted before.
     async fn connect(
         &self,
-        connector: &Connector,
+        connector: &TransportConnector,
         address: &Address,
         may_reuse: bool,
         deadline: Instant,
-    ) -> Result<(HttpSession, Option<SocketCounters>), String> {
+    ) -> Result<(UpstreamConnection, Option<SocketCounters>), String> {
         if may_reuse && let Some(stream) = address.idle.take() {
             let socket = stream.id();
-            let session = HttpSession::new_with_options(stream, &address.fresh);
+            let connection = UpstreamConnection::over(stream);
             // The other side may have ended it, which nobody has read yet. Without the kernel's word
             // the socket is asked, which knows of a reset only.
-            let SocketState { is_open, counters } = SocketState::of(session.digest());
+            let SocketState { is_open, counters } = connection.standing();
             if is_open.unwrap_or_else(|| address.fresh.matches_fd(socket))
-                && address.accepts(&session)
+                && address.accepts(&connection)
             {
-                return Ok((session, counters));
+                return Ok((connection, counters));
             }
         }
         let until = deadline.min(Instant::now() + self.settings.connect_timeout);
-        match timeout_at(until, connector.get_http_session(&address.fresh)).await {
-            Ok(Ok((AnySession::H1(session), _))) if address.accepts(&session) => {
-                Ok((session, None))
-            }
-            Ok(Ok((AnySession::H1(_), _))) => Err(OTHER_CERTIFICATE.to_owned()),
-            Ok(Ok(_)) => Err("the other side speaks another protocol".to_owned()),
-            Ok(Err(error)) => Err(exchange::describe_connecting(&error)),
-            Err(_) => Err("not connected in time".to_owned()),
+        let connected = timeout_at(until, connector.new_stream(&address.fresh)).await;
+        let connection = match connected {
+            Ok(Ok(stream)) => UpstreamConnection::over(stream),
+            Ok(Err(error)) => return Err(exchange::describe_connecting(&error)),
+            Err(_) => return Err("not connected in time".to_owned()),
+        };
+        if !connection.speaks_http1() {
+            return Err("the other side speaks another protocol".to_owned());
         }
+        if !address.accepts(&connection) {
+            return Err(OTHER_CERTIFICATE.to_owned());
+        }
+        Ok((connection, None))
     }
 }
 

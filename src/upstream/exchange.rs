@@ -3,21 +3,21 @@
 //! Owns the order of writing and reading and the question how much the other side may have seen.
 //! Knows neither addresses nor what becomes of the answer.
 
-use super::UpstreamRequest;
-use super::evidence::{ConnectionEnd, Segments, SocketCounters};
-use crate::delivery::headers::capitalized;
-use http::header::{CONTENT_LENGTH, HOST};
-use http::{HeaderValue, StatusCode, Version};
-use pingora::http::RequestHeader;
-use pingora::protocols::http::v1::client::HttpSession;
-use pingora::{BError, ErrorType};
-use std::borrow::Cow;
+use super::answer_head::{AnswerHead, NotHttp};
+use super::connection::UpstreamConnection;
+use super::evidence::{ConnectionEnd, SocketCounters};
+use bytes::{Buf as _, Bytes};
+use http::Method;
+use pingora::BError;
 use std::io;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// Pieces in which a body is handed to the connection.
-const SLICE_BYTES: usize = 64 * 1024;
+/// What is read at once of a head, and of the short body behind it.
+const HEAD_ROOM_BYTES: usize = 2 * 1024;
+
+/// The longest head, as long as Pingora's.
+const MAX_HEAD_BYTES: usize = 1024 * 1024;
 
 /// How long an answer is waited for after the other side stopped taking the request: it was
 /// written before, so it is there or will not come.
@@ -47,130 +47,138 @@ pub(super) struct Progress {
     pub(super) sent_whole: bool,
 }
 
-/// Writes `request` and reads up to the end of the answer's head. Afterwards the session's
-/// response header is there, and `progress` says whether the request was written to its end (a
-/// destination may answer before). `before`: of a reused connection.
+/// A request as it goes out.
+pub(super) struct Outgoing<'a> {
+    /// What was asked, for the end of the answer depends on it.
+    pub(super) method: &'a Method,
+    /// Request line and header lines, with the empty line.
+    pub(super) head: Vec<u8>,
+    pub(super) body: &'a Bytes,
+}
+
+/// Writes a request and reads up to the end of the answer's head. Afterwards `progress` says whether
+/// the request was written to its end (a destination may answer before). `before`: of a reused
+/// connection.
 pub(super) async fn exchange(
-    session: &mut HttpSession,
+    connection: &mut UpstreamConnection,
     before: Option<SocketCounters>,
-    header: RequestHeader,
-    request: &UpstreamRequest,
+    request: Outgoing<'_>,
     deadline: Instant,
     progress: &mut Progress,
-) -> Result<StatusCode, ExchangeFault> {
-    let written = timeout_at(deadline, write(session, header, &request.body)).await;
+) -> Result<AnswerHead, ExchangeFault> {
+    let Outgoing { method, head, body } = request;
+    let bytes = head.len().saturating_add(body.len());
+    // Where there is no evidence to be had, one write is enough.
+    let apart = !body.is_empty() && before.is_some_and(|before| before.fit_in_one(bytes));
+    let written = timeout_at(deadline, connection.write(head, body, apart)).await;
     progress.sent_whole = matches!(written, Ok(Ok(())));
     let (write_error, read_until) = match written {
         Ok(Ok(())) => (None, deadline),
         Ok(Err(error)) => (Some(error), deadline.min(Instant::now() + EARLY_ANSWER_WAIT)),
         Err(_) => (None, Instant::now() + LAST_LOOK),
     };
-    let read_error = match timeout_at(read_until, read_head(session)).await {
-        Ok(Ok(status)) => return Ok(status),
+    let read_error = match timeout_at(read_until, read_head(connection, method)).await {
+        Ok(Ok(head)) => return Ok(head),
         Ok(Err(error)) => Some(error),
         Err(_) if write_error.is_none() => return Err(ExchangeFault::TimedOut),
         Err(_) => None,
     };
     let end = ending(write_error.as_ref(), read_error.as_ref());
     let detail = match (write_error, read_error) {
-        (_, Some(HeadError::Invalid(detail))) => return Err(ExchangeFault::Broken(detail)),
-        (Some(error), _) | (None, Some(HeadError::Connection(error))) => describe(&error),
+        (_, Some(HeadError::Invalid(detail))) => {
+            return Err(ExchangeFault::Broken(detail.to_owned()));
+        }
+        (Some(error), _) => format!("writing the request: {error}"),
+        (None, Some(HeadError::Ended)) => "the connection was closed without an answer".to_owned(),
+        (None, Some(HeadError::Io(error))) => format!("reading the answer: {error}"),
         (None, None) => String::new(),
     };
-    let segments = if request.body.is_empty() { Segments::One } else { Segments::TwoOrMore };
-    if before.is_some_and(|before| before.prove_unaccepted(session.digest(), end, segments)) {
+    if let Some(before) = before
+        && let Some(now) = connection.standing().counters
+        && before.prove_unaccepted(now, end, bytes, apart)
+    {
         return Err(ExchangeFault::Stale(detail));
     }
     Err(ExchangeFault::Broken(detail))
 }
 
-/// The head of the request as it goes out: one `Host`, one `Content-Length`.
-pub(super) fn request_header(
-    request: &UpstreamRequest,
-    host: &HeaderValue,
-    url_path: Option<&str>,
-) -> Result<RequestHeader, BError> {
-    let path = request.route_path.as_deref().or(url_path).unwrap_or(&request.sender_path);
-    let mut target = String::with_capacity(path.len() + 64);
-    target.push_str(path);
-    if let Some(query) = &request.query {
-        target.push(if path.contains('?') { '&' } else { '?' });
-        target.push_str(query);
-    }
-    let mut header = RequestHeader::build(
-        request.method.clone(),
-        target.as_bytes(),
-        Some(request.headers.len() + 2),
-    )?;
-    header.set_version(Version::HTTP_11);
-    header.append_header(HOST, host.clone())?;
-    for (name, value) in &request.headers {
-        if name != HOST && name != CONTENT_LENGTH {
-            match capitalized(name.as_str()) {
-                Cow::Borrowed(name) => header.append_header(name, value.clone())?,
-                Cow::Owned(name) => header.append_header(name, value.clone())?,
-            };
-        }
-    }
-    header.append_header(CONTENT_LENGTH, HeaderValue::from(request.body.len()))?;
-    Ok(header)
-}
-
-async fn write(
-    session: &mut HttpSession,
-    header: RequestHeader,
-    body: &[u8],
-) -> Result<(), BError> {
-    session.write_request_header(Box::new(header)).await?;
-    for slice in body.chunks(SLICE_BYTES) {
-        session.write_body(slice).await?;
-    }
-    session.finish_body().await?;
-    Ok(())
-}
-
 #[derive(Debug)]
 enum HeadError {
-    Connection(BError),
-    Invalid(String),
+    /// The end of the stream.
+    Ended,
+    Io(io::Error),
+    Invalid(&'static str),
 }
 
 /// Reads to the end of the first head that is not informational.
-async fn read_head(session: &mut HttpSession) -> Result<StatusCode, HeadError> {
+async fn read_head(
+    connection: &mut UpstreamConnection,
+    asked: &Method,
+) -> Result<AnswerHead, HeadError> {
     for _ in 0..MAX_INFORMATIONAL {
-        session.read_response().await.map_err(|error| match error.etype() {
-            ErrorType::InvalidHTTPHeader => HeadError::Invalid("the answer is not HTTP".into()),
-            _ => HeadError::Connection(error),
-        })?;
-        match session.get_status() {
+        let head = read_one_head(connection, asked).await?;
+        match head.status {
             // Nobody asked for another protocol.
-            Some(StatusCode::SWITCHING_PROTOCOLS) => {
-                return Err(HeadError::Invalid("the answer switches protocols".into()));
-            }
-            Some(status) if status.is_informational() => {}
-            Some(status) if status.as_u16() < 600 => return Ok(status),
-            _ => return Err(HeadError::Invalid("the answer has no known status".into())),
+            101 => return Err(HeadError::Invalid("the answer switches protocols")),
+            100..200 => {}
+            200..600 => return Ok(head),
+            _ => return Err(HeadError::Invalid("the answer has no known status")),
         }
     }
-    Err(HeadError::Invalid("informational answers without end".into()))
+    Err(HeadError::Invalid("informational answers without end"))
 }
 
-/// An error of an exchange as one line for the log. What was read stands in the context of some,
-/// so it is left out.
-pub(super) fn describe(error: &BError) -> String {
-    match &innermost(error).cause {
-        Some(cause) => format!("{}: {cause}", error.etype().as_str()),
-        None => error.etype().as_str().to_owned(),
+async fn read_one_head(
+    connection: &mut UpstreamConnection,
+    asked: &Method,
+) -> Result<AnswerHead, HeadError> {
+    loop {
+        let unread = &mut connection.unread;
+        if !unread.is_empty() {
+            let parsed = AnswerHead::parse(unread, asked);
+            if let Some((head, length)) =
+                parsed.map_err(|NotHttp| HeadError::Invalid("the answer is not HTTP"))?
+            {
+                unread.advance(length);
+                return Ok(head);
+            }
+            if unread.len() >= MAX_HEAD_BYTES {
+                return Err(HeadError::Invalid("the head of the answer is too long"));
+            }
+        }
+        let room = HEAD_ROOM_BYTES.max(connection.unread.len());
+        if connection.read(room).await.map_err(HeadError::Io)? == 0 {
+            return Err(HeadError::Ended);
+        }
     }
 }
 
-/// An error of connecting as one line for the log, where the context holds the reason and nothing
-/// was read yet.
+/// How the connection ended, by the errors that it gave. A reset is reported once, to whichever
+/// operation comes first; after it, reading gives the end of the stream too.
+fn ending(write: Option<&io::Error>, read: Option<&HeadError>) -> ConnectionEnd {
+    let (is_end, read) = match read {
+        Some(HeadError::Ended) => (true, None),
+        // A TCP stream ends with zero bytes; a TLS stream that nobody said goodbye on with this.
+        Some(HeadError::Io(error)) => (error.kind() == io::ErrorKind::UnexpectedEof, Some(error)),
+        Some(HeadError::Invalid(_)) | None => (false, None),
+    };
+    let is_reset = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionReset;
+    if [write, read].into_iter().flatten().any(is_reset) {
+        ConnectionEnd::Reset
+    } else if is_end {
+        ConnectionEnd::Closed
+    } else {
+        ConnectionEnd::Other
+    }
+}
+
+/// An error of connecting as one line for the log. Nothing was read yet, so its context is ours.
 pub(super) fn describe_connecting(error: &BError) -> String {
-    match &error.context {
-        Some(context) => format!("{}: {}", describe(error), context.as_str()),
-        None => describe(error),
-    }
+    let innermost = innermost(error);
+    let kind = innermost.etype().as_str();
+    let cause = innermost.cause.as_ref().map_or_else(String::new, |cause| format!(": {cause}"));
+    let context = error.context.as_ref().map_or_else(String::new, |c| format!(": {}", c.as_str()));
+    format!("{kind}{cause}{context}")
 }
 
 /// The last error in the chain that is one of Pingora's.
@@ -186,36 +194,4 @@ fn innermost(error: &BError) -> &pingora::Error {
         }
     }
     innermost
-}
-
-/// How the connection ended, by the errors that it gave. A reset is reported once, to whichever
-/// operation comes first; after it, reading gives the end of the stream too.
-fn ending(write: Option<&BError>, read: Option<&HeadError>) -> ConnectionEnd {
-    let read = match read {
-        Some(HeadError::Connection(error)) => Some(error),
-        Some(HeadError::Invalid(_)) | None => None,
-    };
-    if [write, read].into_iter().flatten().any(is_reset) {
-        ConnectionEnd::Reset
-    } else if read.is_some_and(is_end_of_stream) {
-        ConnectionEnd::Closed
-    } else {
-        ConnectionEnd::Other
-    }
-}
-
-fn io_cause(error: &BError) -> Option<&io::Error> {
-    innermost(error).cause.as_ref()?.downcast_ref::<io::Error>()
-}
-
-fn is_reset(error: &BError) -> bool {
-    io_cause(error).is_some_and(|io| io.kind() == io::ErrorKind::ConnectionReset)
-}
-
-/// A TCP stream ends with zero bytes; a TLS stream that nobody said goodbye on with this kind.
-fn is_end_of_stream(error: &BError) -> bool {
-    match io_cause(error) {
-        Some(io) => io.kind() == io::ErrorKind::UnexpectedEof,
-        None => *error.etype() == ErrorType::ConnectionClosed,
-    }
 }

@@ -8,8 +8,11 @@
 //! the sender used; the query is passed on.
 
 mod address;
+mod answer_body;
+mod answer_head;
 mod background;
 mod breaker;
+mod connection;
 mod destination;
 mod evidence;
 mod exchange;
@@ -19,6 +22,7 @@ mod gate;
 mod idle;
 mod pin;
 mod reply;
+mod request_head;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -31,6 +35,7 @@ pub use upstreams::Upstreams;
 
 use crate::delivery::proof::Permit;
 use crate::inbox::StoredHead;
+use crate::outgoing_lines::OutgoingLines;
 use crate::request::RequestHead;
 use bytes::Bytes;
 use hookward_names::UpstreamName;
@@ -55,7 +60,7 @@ pub struct UpstreamRequest {
     pub query: Option<String>,
     /// End-to-end headers; without `Host`, `Content-Length` and hop-by-hop ones, which the
     /// connection adds.
-    pub headers: HeaderMap,
+    pub headers: OutgoingLines,
     /// The body, shared and not copied.
     pub body: Bytes,
     /// Keeps others from making one.
@@ -69,7 +74,7 @@ impl UpstreamRequest {
         _: Permit,
         head: &RequestHead,
         route_path: Option<String>,
-        headers: HeaderMap,
+        headers: OutgoingLines,
         body: Bytes,
     ) -> Self {
         Self {
@@ -89,7 +94,7 @@ impl UpstreamRequest {
         _: Permit,
         head: StoredHead,
         route_path: Option<String>,
-        headers: HeaderMap,
+        headers: OutgoingLines,
         body: Bytes,
     ) -> Self {
         let StoredHead { method, path: sender_path, query, .. } = head;

@@ -5,12 +5,12 @@
 //! the connection can serve again.
 
 use super::address::{Address, PendingRequest};
+use super::answer_body::AnswerBody;
+use super::answer_head::AnswerHead;
+use super::connection::UpstreamConnection;
 use super::{BrokenOff, ReplyBody, UpstreamAnswer};
-use crate::delivery::headers::end_to_end;
 use bytes::{Bytes, BytesMut};
-use hookward_verify::request::folded;
-use http::{HeaderMap, StatusCode, header};
-use pingora::protocols::http::v1::client::HttpSession;
+use http::header;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -32,8 +32,9 @@ const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// An answer whose head is there.
 pub(super) struct ArrivedReply {
-    pub(super) session: HttpSession,
-    pub(super) status: StatusCode,
+    pub(super) connection: UpstreamConnection,
+    pub(super) head: AnswerHead,
+    pub(super) body: AnswerBody,
     /// The request was written to its end, so the connection is in a known state afterwards.
     pub(super) request_complete: bool,
     /// Where its connection goes back to.
@@ -50,13 +51,12 @@ impl ArrivedReply {
     /// Makes the answer of it. A 2xx that breaks off or stalls after its head stays a 2xx: the
     /// destination took the event. Its body is then empty, or cut where it was being streamed.
     pub(super) async fn into_answer(mut self, deadline: Instant) -> UpstreamAnswer {
-        let status = self.status.as_u16();
-        let mut headers =
-            self.session.resp_header().map(|head| kept_headers(&head.headers)).unwrap_or_default();
-        if !self.status.is_success() {
+        let status = self.head.status;
+        let mut headers = std::mem::take(&mut self.head.headers);
+        if !(200..300).contains(&status) {
             let told = self.first_bytes(deadline).await;
-            if self.request_complete && self.session.is_body_done() {
-                self.release().await;
+            if self.request_complete && self.body.is_done() {
+                self.release();
             } else if self.request_complete {
                 tokio::spawn(self.drain());
             }
@@ -64,7 +64,7 @@ impl ArrivedReply {
         }
         let body = match self.collect(deadline).await {
             Collected::Whole(body) => {
-                self.release().await;
+                self.release();
                 ReplyBody::Whole(body)
             }
             Collected::More(first) => self.stream(first, deadline),
@@ -85,7 +85,8 @@ impl ArrivedReply {
         let mut first = BytesMut::new();
         let until = deadline.min(Instant::now() + DRAIN_TIME);
         while first.len() < self.error_bytes {
-            let Ok(Ok(Some(piece))) = timeout_at(until, self.session.read_body_bytes()).await
+            let Ok(Ok(Some(piece))) =
+                timeout_at(until, self.body.piece(&mut self.connection)).await
             else {
                 break;
             };
@@ -100,7 +101,7 @@ impl ArrivedReply {
         let mut first = Bytes::new();
         let mut collected = BytesMut::new();
         loop {
-            match timeout_at(until, self.session.read_body_bytes()).await {
+            match timeout_at(until, self.body.piece(&mut self.connection)).await {
                 Ok(Ok(Some(piece))) if collected.is_empty() && first.is_empty() => first = piece,
                 Ok(Ok(Some(piece))) => {
                     if collected.is_empty() {
@@ -137,7 +138,7 @@ impl ArrivedReply {
         deadline: Instant,
     ) {
         loop {
-            match timeout_at(deadline, self.session.read_body_bytes()).await {
+            match timeout_at(deadline, self.body.piece(&mut self.connection)).await {
                 Ok(Ok(Some(piece))) if piece.is_empty() => {}
                 Ok(Ok(Some(piece))) => {
                     if !matches!(timeout_at(deadline, sender.send(Ok(piece))).await, Ok(Ok(()))) {
@@ -146,7 +147,7 @@ impl ArrivedReply {
                 }
                 Ok(Ok(None)) => {
                     ending.0 = None;
-                    self.release().await;
+                    self.release();
                     return;
                 }
                 Ok(Err(_)) | Err(_) => return,
@@ -158,29 +159,29 @@ impl ArrivedReply {
     async fn drain(mut self) {
         let whole = async {
             let mut read = 0;
-            while let Ok(Some(piece)) = self.session.read_body_bytes().await {
+            while let Ok(Some(piece)) = self.body.piece(&mut self.connection).await {
                 read += piece.len();
                 if read > DRAIN_BYTES {
                     return false;
                 }
             }
-            self.session.is_body_done()
+            self.body.is_done()
         };
         if timeout(DRAIN_TIME, whole).await == Ok(true) {
-            self.release().await;
+            self.release();
         }
     }
 
-    /// Gives the connection back, if both sides are through with their message.
-    async fn release(mut self) {
-        let head = self.session.resp_header().map(|head| &head.headers);
-        let idle = self.keep_alive.and_then(|longest| idle_time(head, longest));
-        if let (true, Some(idle)) = (self.request_complete, idle) {
-            // Not one that either side wants to close.
-            self.session.respect_keepalive();
-            if let Some(stream) = self.session.reuse().await {
-                self.address.idle.keep(stream, idle);
-            }
+    /// Gives the connection back, if both sides are through with their message and nothing came
+    /// behind the answer.
+    fn release(self) {
+        let serves_again = self.request_complete
+            && self.head.keeps_alive
+            && self.body.is_done()
+            && self.connection.unread.is_empty();
+        let idle = self.keep_alive.and_then(|longest| idle_time(self.head.idle_seconds, longest));
+        if let Some(idle) = idle.filter(|_| serves_again) {
+            self.address.idle.keep(self.connection.into_stream(), idle);
         }
     }
 }
@@ -207,27 +208,11 @@ impl Drop for StreamEnding {
     }
 }
 
-/// What the sender may be given of the headers. Framing and date are the listener's, and nothing
-/// behind us speaks in Hookward's name, in no spelling that some reader takes for it.
-fn kept_headers(headers: &HeaderMap) -> HeaderMap {
-    end_to_end(headers, |name| {
-        let name = folded(name.as_str());
-        *name != *"content-length" && *name != *"date" && !name.starts_with("hookward-")
-    })
-}
-
 /// How long to keep an idle connection: `longest`, and a second less than the destination says it
 /// does (`Keep-Alive: timeout=5`), so that it is rarely closed while a request is on its way.
 /// `None`: not at all.
-fn idle_time(headers: Option<&HeaderMap>, longest: Duration) -> Option<Duration> {
-    let stated = headers?
-        .get("keep-alive")
-        .and_then(|value| value.to_str().ok())
-        .into_iter()
-        .flat_map(|value| value.split(','))
-        .filter_map(|parameter| parameter.trim().strip_prefix("timeout="))
-        .find_map(|seconds| seconds.trim().parse().ok());
-    match stated {
+fn idle_time(stated_seconds: Option<u64>, longest: Duration) -> Option<Duration> {
+    match stated_seconds {
         Some(seconds) => {
             Some(Duration::from_secs(seconds).saturating_sub(Duration::from_secs(1)).min(longest))
                 .filter(|idle| !idle.is_zero())
@@ -239,25 +224,18 @@ fn idle_time(headers: Option<&HeaderMap>, longest: Duration) -> Option<Duration>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     #[test]
     fn an_idle_connection_is_given_up_before_the_destination_does() {
-        for (line, expected) in [
+        for (stated, expected) in [
             (None, Some(20)),
-            (Some("timeout=5, max=1000"), Some(4)),
-            (Some("max=10, timeout=3"), Some(2)),
-            (Some("timeout=600"), Some(20)),
-            (Some("timeout=1"), None),
-            (Some("timeout=0"), None),
-            (Some("timeout=soon"), Some(20)),
+            (Some(5), Some(4)),
+            (Some(600), Some(20)),
+            (Some(1), None),
+            (Some(0), None),
         ] {
-            let mut headers = HeaderMap::new();
-            if let Some(line) = line {
-                headers.insert("keep-alive", HeaderValue::from_static(line));
-            }
-            let idle = idle_time(Some(&headers), Duration::from_secs(20));
-            assert_eq!(idle, expected.map(Duration::from_secs), "{line:?}");
+            let idle = idle_time(stated, Duration::from_secs(20));
+            assert_eq!(idle, expected.map(Duration::from_secs), "{stated:?}");
         }
     }
 }

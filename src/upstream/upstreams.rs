@@ -12,8 +12,7 @@ use crate::telemetry::metrics::Metrics;
 use hookward_names::UpstreamName;
 use hookward_time::Clock;
 use http::HeaderValue;
-use pingora::connectors::ConnectorOptions;
-use pingora::connectors::http::Connector;
+use pingora::connectors::{ConnectorOptions, TransportConnector};
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::catch_unwind;
@@ -25,7 +24,7 @@ const IDLE_CONNECTIONS: usize = 1024;
 
 /// The upstreams of a configuration.
 pub struct Upstreams {
-    connector: Arc<Connector>,
+    connector: Arc<TransportConnector>,
     pool: IdlePool,
     /// In the order of the configuration.
     destinations: Vec<Arc<Destination>>,
@@ -177,7 +176,7 @@ impl Forwarders for Upstreams {
 /// A destination with the pool that its connections come from.
 struct Connected {
     destination: Arc<Destination>,
-    connector: Arc<Connector>,
+    connector: Arc<TransportConnector>,
 }
 
 #[async_trait::async_trait]
@@ -209,10 +208,10 @@ impl fmt::Debug for Upstreams {
 /// The pool. It reads the system's CAs, and panics on one that it cannot parse; then it is made
 /// without them, which fails the handshakes of upstreams that have no CA of their own, and only
 /// those.
-fn connector() -> Connector {
+fn connector() -> TransportConnector {
     let connector = |ca_file| {
         let options = ConnectorOptions::new(IDLE_CONNECTIONS);
-        Connector::new(Some(ConnectorOptions { ca_file, ..options }))
+        TransportConnector::new(Some(ConnectorOptions { ca_file, ..options }))
     };
     catch_unwind(|| connector(None)).unwrap_or_else(|_| {
         tracing::error!("the system's CA certificates cannot be read; none of them is believed");

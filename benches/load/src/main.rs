@@ -2,8 +2,10 @@
 //!
 //! `hookward-load run HOOKWARD DOCS` starts everything as processes of their own, measures in
 //! interleaved rounds and writes `performance.md`, `performance.json` and two plots into DOCS.
-//! The other commands are those processes: `upstream PORT` and `pass-through PORT UPSTREAM`.
+//! `hookward-load compare ROUNDS HOOKWARD...` measures the smallest case alone, with several builds.
+//! The other commands are the processes: `upstream PORT` and `pass-through PORT UPSTREAM`.
 
+mod compare;
 mod connection;
 mod event;
 mod goals;
@@ -27,7 +29,7 @@ use std::path::Path;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const USAGE: &str =
-    "usage: hookward-load run HOOKWARD DOCS [ROUNDS] | upstream PORT | pass-through PORT UPSTREAM";
+    "usage: hookward-load run HOOKWARD DOCS [ROUNDS] | upstream PORT | pass-through PORT UPSTREAM | compare ROUNDS HOOKWARD...";
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -38,6 +40,9 @@ fn main() {
         ["run", hookward, docs] => measure::run(Path::new(hookward), Path::new(docs), 5),
         ["run", hookward, docs, rounds] => {
             measure::run(Path::new(hookward), Path::new(docs), rounds.parse().expect("a number"));
+        }
+        ["compare", rounds, ref binaries @ ..] => {
+            compare::run(binaries, rounds.parse().expect("a number"));
         }
         _ => {
             eprintln!("{USAGE}");

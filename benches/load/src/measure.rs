@@ -173,6 +173,12 @@ fn measure_costs(subjects: &[Subject], rounds: usize) -> (Costs, Vec<f64>) {
     (costs, hashes)
 }
 
+/// What a delivery of 1 KiB costs, in microseconds.
+pub fn cost_of_delivery(subject: &Subject) -> f64 {
+    let (name, kind, path, body_bytes) = (name_of(SIZES[0]), Kind::Fresh, "/shop", SIZES[0]);
+    cost_of(&Case { subject: subject.key, name, kind, path, body_bytes }, subject)
+}
+
 /// CPU time of the subject per request, in microseconds.
 fn cost_of(case: &Case, subject: &Subject) -> f64 {
     let connections = if case.body_bytes > 64 * 1024 { 8 } else { 64 };

@@ -17,7 +17,7 @@
 //! a sender or a file says; it can jump. *Monotonic* time measures how long something takes; it never
 //! goes back.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -47,8 +47,13 @@ impl UnixMillis {
     /// RFC 3339 in UTC with milliseconds, as in `2026-03-16T10:20:30.123Z`.
     #[must_use]
     pub fn to_rfc3339(self) -> String {
-        jiff::Timestamp::from_millisecond(self.0)
-            .map_or_else(|_| self.0.to_string(), |instant| format!("{instant:.3}"))
+        let Ok(instant) = jiff::Timestamp::from_millisecond(self.0) else {
+            return self.0.to_string();
+        };
+        let mut text = String::with_capacity("2026-03-16T10:20:30.001Z".len());
+        // Writing to a String does not fail.
+        let _ = write!(text, "{instant:.3}");
+        text
     }
 }
 

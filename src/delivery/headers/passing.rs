@@ -5,10 +5,12 @@
 //! to choose from. So names are compared [folded](folded), and of those that are alike only the one
 //! that was judged goes on.
 
+use crate::field_lines::FieldLines;
 use crate::outcome::{Reason, Refusal};
+use crate::outgoing_lines::OutgoingLines;
 use hookward_verify::request::folded;
 use hookward_verify::scheme::Scheme;
-use http::header::{self, HeaderMap, HeaderName};
+use http::header::{self, HeaderName};
 
 /// What is ours to say, also where a trusted proxy has said it: its word is merged into ours. And the
 /// variable `HTTP_PROXY`, which CGI programs take for the proxy of their own requests (httpoxy).
@@ -131,9 +133,9 @@ impl Passing {
     ///
     /// # Errors
     /// [`Reason::BadRequest`].
-    pub fn judge_connection(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        let lines = headers.get_all(header::CONNECTION).iter();
-        let mut options = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    pub fn judge_connection(&self, headers: &FieldLines) -> Result<(), Refusal> {
+        let lines = headers.get_all(header::CONNECTION);
+        let mut options = lines.flat_map(|line| line.split(|byte| *byte == b','));
         let names_one = options.any(|option| {
             let option = String::from_utf8_lossy(option.trim_ascii()).to_ascii_lowercase();
             let option = folded(&option);
@@ -146,9 +148,9 @@ impl Passing {
         Ok(())
     }
 
-    /// Whether a header goes on.
-    pub(super) fn takes(&self, name: &HeaderName, circumstances: Circumstances) -> bool {
-        let folded = folded(name.as_str());
+    /// Whether a header goes on, its name in lower case.
+    pub(super) fn takes(&self, name: &str, circumstances: Circumstances) -> bool {
+        let folded = folded(name);
         let folded = folded.as_ref();
         if folded.starts_with("hookward-") || NEVER.contains(&folded) {
             return false;
@@ -157,10 +159,10 @@ impl Passing {
         if alike.peek().is_some() {
             return alike.any(|judged| judged.name == *name);
         }
-        if self.passed.contains(name) {
+        if self.passed.iter().any(|passed| passed == name) {
             return true;
         }
-        let is_itself = folded == name.as_str();
+        let is_itself = folded == name;
         if folded == "tracestate" {
             return circumstances.traced && is_itself;
         }
@@ -175,12 +177,12 @@ impl Passing {
 
     /// Makes one line of equal ones that were judged as one: `a` twice is `a` to us, and `a,a` to
     /// readers that join lines.
-    pub(super) fn join_equal(&self, headers: &mut HeaderMap) {
+    pub(super) fn join_equal(&self, lines: &mut OutgoingLines, arrived: &FieldLines) {
         for judged in self.judged.iter().filter(|judged| judged.is_one) {
-            if headers.get_all(&judged.name).iter().nth(1).is_some()
-                && let Some(value) = headers.remove(&judged.name)
+            if arrived.get_all(&judged.name).nth(1).is_some()
+                && let Some(value) = lines.get(&judged.name).map(<[u8]>::to_vec)
             {
-                headers.insert(judged.name.clone(), value);
+                lines.set(&judged.name, &value);
             }
         }
     }
@@ -192,7 +194,7 @@ mod tests {
     use crate::delivery::fixture::{source, template};
     use crate::delivery::source::Source;
     use hookward_verify::scheme::TimeFormat;
-    use http::HeaderValue;
+    use http::{HeaderMap, HeaderValue};
 
     /// Reads headers in every place that a scheme has for them.
     fn reader() -> Source {
@@ -224,9 +226,13 @@ mod tests {
         headers
     }
 
+    fn lines(of: &[(&str, &str)]) -> FieldLines {
+        FieldLines::from(&headers(of))
+    }
+
     fn takes(passing: &Passing, name: &str, trusted: bool) -> bool {
         let circumstances = Circumstances { trusted, traced: true };
-        passing.takes(&HeaderName::from_bytes(name.as_bytes()).unwrap(), circumstances)
+        passing.takes(name, circumstances)
     }
 
     #[test]
@@ -273,11 +279,13 @@ mod tests {
                 assert!(!takes(&passing, name, trusted), "{name}");
             }
         }
-        let kept = crate::delivery::headers::end_to_end(
-            &headers(&[("transfer_encoding", "chunked"), ("keep_alive", "1"), ("x-kept", "1")]),
+        let mut kept = OutgoingLines::default();
+        crate::delivery::headers::take_over(
+            &mut kept,
+            &lines(&[("transfer_encoding", "chunked"), ("keep_alive", "1"), ("x-kept", "1")]),
             |name| passing.takes(name, Circumstances { trusted: true, traced: true }),
         );
-        assert_eq!(kept, headers(&[("x-kept", "1")]));
+        assert_eq!(kept.as_bytes(), b"X-Kept: 1\r\n");
     }
 
     #[test]
@@ -313,19 +321,19 @@ mod tests {
                 name.replace('-', "_"),
                 format!("keep-alive,{name} , x"),
             ] {
-                let headers = headers(&[("connection", "close"), ("connection", &line)]);
-                let refused = passing.judge_connection(&headers).unwrap_err();
+                let lines = lines(&[("connection", "close"), ("connection", &line)]);
+                let refused = passing.judge_connection(&lines).unwrap_err();
                 assert_eq!(refused.reason, Reason::BadRequest, "{line}");
             }
         }
-        let usual = headers(&[("connection", "keep-alive, TE, Upgrade, x-other, content-type")]);
+        let usual = lines(&[("connection", "keep-alive, TE, Upgrade, x-other, content-type")]);
         assert!(passing.judge_connection(&usual).is_ok());
     }
 
     #[test]
     fn equal_lines_that_were_judged_as_one_go_on_as_one() {
         let passing = Passing::of(&reader().sender.scheme, &[]);
-        let mut lines = headers(&[
+        let lines = headers(&[
             ("webhook-id", "a"),
             ("webhook-id", "a"),
             ("webhook-signature", "v1"),
@@ -333,7 +341,9 @@ mod tests {
             ("x-other", "b"),
             ("x-other", "b"),
         ]);
-        passing.join_equal(&mut lines);
+        let mut joined = OutgoingLines::from(&lines);
+        passing.join_equal(&mut joined, &FieldLines::from(&lines));
+        let lines = HeaderMap::from(&joined);
         assert_eq!(lines.get_all("webhook-id").iter().count(), 1);
         // Each of them was judged, and each may be the one that holds.
         assert_eq!(lines.get_all("webhook-signature").iter().count(), 2);
@@ -350,7 +360,7 @@ mod tests {
         assert_eq!(form.sender.scheme.headers(), ["x-sig", "content-type", "x-hook-secret"]);
         let passing = Passing::of(&form.sender.scheme, &[]);
         assert!(!takes(&passing, "x_hook_secret", false));
-        let named = headers(&[("connection", "content-type")]);
+        let named = lines(&[("connection", "content-type")]);
         assert!(passing.judge_connection(&named).is_err());
     }
 }

@@ -45,8 +45,9 @@ async fn nothing_is_said_of_an_event_that_is_not_proven() {
     let stage = stage();
     stage.deliver(Delivery::to("/shop", &order("1")).with("Hookward-Event-Id", "forged")).await;
     let request = stage.upstreams.requests().pop().unwrap();
-    assert!(!request.headers.keys().any(|name| name.as_str().starts_with("hookward-")));
-    assert!(!request.headers.contains_key("idempotency-key"));
+    let headers = http::HeaderMap::from(&request.headers);
+    assert!(!headers.keys().any(|name| name.as_str().starts_with("hookward-")));
+    assert!(!headers.contains_key("idempotency-key"));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 fn whole(head: &str) -> Result<JudgedHead, Refusal> {
     let span = HeadScanner::new(32 * 1024).feed(head.as_bytes())?.expect("a whole head");
-    judge(&head.as_bytes()[span.start..span.end])
+    judge(&Bytes::copy_from_slice(&head.as_bytes()[span.start..span.end]))
 }
 
 /// A head with one more line, and the status that it is refused with (0: let in).
@@ -88,13 +88,53 @@ fn a_head_that_two_parsers_could_read_differently_is_refused() {
         ("POST http://a/x?\u{e9} HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         ("POST ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         ("POST http://a/x HTTP/1.1\r\nHost: a\r\n\r\n", 0),
-        ("POST HTTPS://A/x HTTP/1.1\r\nHost: a\r\n\r\n", 0),
+        ("POST HTTPS://a/x HTTP/1.1\r\nHost: a\r\n\r\n", 0),
+        ("POST http://A/x HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        ("POST http:///x HTTP/1.0\r\n\r\n", 400),
+        ("POST http://a\\b/x HTTP/1.1\r\nHost: a\\b\r\n\r\n", 400),
+        ("POST /a`b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         ("POST http://b/x HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         ("POST http://u@a/x HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     ] {
         let met = whole(head).map_or_else(|refusal| refusal.status(), |_| 0);
         assert_eq!(met, status, "{head:?}");
     }
+}
+
+#[test]
+fn what_no_parser_behind_takes_is_refused_by_its_length() {
+    let name = |length| format!("POST / HTTP/1.1\r\nHost: a\r\n{}: b\r\n\r\n", "x".repeat(length));
+    let target = |length| format!("POST /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(length));
+    let judged = |head: String| judge(&Bytes::from(head)).map_err(|refusal| refusal.status());
+    assert!(judged(name(MAX_NAME_BYTES)).is_ok());
+    assert_eq!(judged(name(MAX_NAME_BYTES + 1)), Err(400));
+    assert!(judged(target(65_000)).is_ok());
+    assert_eq!(judged(target(66_000)), Err(400));
+}
+
+#[test]
+fn a_connection_ends_where_the_sender_says_so() {
+    for (lines, closes) in [
+        ("HTTP/1.1\r\nHost: a\r\n", false),
+        ("HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n", false),
+        ("HTTP/1.1\r\nHost: a\r\nConnection: closed\r\n", false),
+        ("HTTP/1.1\r\nHost: a\r\nConnection: Close\r\n", true),
+        ("HTTP/1.1\r\nHost: a\r\nConnection: TE ,close\r\n", true),
+        ("HTTP/1.1\r\nHost: a\r\nconnection: TE\r\nConnection: close\r\n", true),
+        ("HTTP/1.0\r\nConnection: keep-alive\r\n", true),
+    ] {
+        assert_eq!(whole(&format!("GET / {lines}\r\n")).unwrap().closes, closes, "{lines}");
+    }
+}
+
+#[test]
+fn lines_are_found_where_a_second_parser_finds_them() {
+    let head = "\r\nPUT /a HTTP/1.1\r\nHost: a\r\nX-A:1\r\nx-a:\t 2 \t\r\nEmpty:\r\nB:  \r\n\r\n";
+    let judged = whole(head).unwrap();
+    let expected: [(&[u8], &[u8]); 5] =
+        [(b"Host", b"a"), (b"X-A", b"1"), (b"x-a", b"2"), (b"Empty", b""), (b"B", b"")];
+    assert!(judged.lines.iter().eq(expected), "{:?}", judged.lines);
+    assert_eq!(judged.method, Method::PUT);
 }
 
 #[test]
@@ -168,6 +208,6 @@ proptest! {
     #[test]
     fn no_bytes_make_judging_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = HeadScanner::new(100).feed(&bytes);
-        let _ = judge(&bytes);
+        let _ = judge(&Bytes::from(bytes));
     }
 }

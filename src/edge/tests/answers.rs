@@ -77,6 +77,57 @@ async fn a_body_that_breaks_off_does_not_look_finished() {
 }
 
 #[tokio::test]
+async fn a_streamed_body_is_never_longer_than_declared_and_a_shorter_one_ends_the_connection() {
+    let server = start(|head| {
+        let mut answer = with_body(streamed(vec![Ok(b"second")]));
+        let length = head.path.trim_start_matches('/');
+        answer.headers.insert(CONTENT_LENGTH, HeaderValue::from_str(length).unwrap());
+        answer
+    });
+    let mut sender = server.connect().await;
+    for _ in 0..2 {
+        sender.send(post("/8", "", b"x")).await;
+        assert_eq!(sender.receive().await.body, b"first,se");
+    }
+    sender.send(post("/13", "", b"x")).await;
+    let mut all = String::new();
+    sender.stream.read_to_string(&mut all).await.unwrap();
+    assert!(
+        all.contains("Content-Length: 13\r\n") && all.ends_with("\r\n\r\nfirst,second"),
+        "{all}"
+    );
+}
+
+#[tokio::test]
+async fn an_answer_has_these_bytes_and_arrives_in_one_piece() {
+    let server = start(|_| {
+        let mut answer = with_body(ReplyBody::Whole(Bytes::from_static(b"body")));
+        answer.headers.insert("x-upstream", HeaderValue::from_static("a"));
+        answer.headers.insert("content-type", HeaderValue::from_static("text/plain"));
+        answer
+    });
+    for (lines, connection) in [("", "keep-alive"), ("Connection: close\r\n", "close")] {
+        let mut sender = server.connect().await;
+        sender.send(post("/in", lines, b"x")).await;
+        let mut bytes = [0; 1024];
+        let read = sender.stream.read(&mut bytes).await.unwrap();
+        let text = std::str::from_utf8(&bytes[..read]).unwrap();
+        let (before, date) = text.split_once("Date: ").unwrap();
+        let (date, behind) = date.split_once(" GMT\r\n").unwrap();
+        assert_eq!(
+            before,
+            "HTTP/1.1 200 OK\r\nx-upstream: a\r\nContent-Type: text/plain\r\n\
+             Hookward-Outcome: delivered\r\nContent-Length: 4\r\n"
+        );
+        assert_eq!(date.len(), "Fri, 27 Nov 2026 03:00:00".len());
+        assert_eq!(behind, format!("Connection: {connection}\r\n\r\nbody"));
+        if connection == "close" {
+            assert_eq!(sender.stream.read(&mut bytes).await.unwrap(), 0);
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_upstream_cannot_decide_about_framing_or_connection() {
     let server = start(|_| {
         let mut answer = with_body(ReplyBody::Whole(Bytes::from_static(b"body")));

@@ -100,8 +100,8 @@ async fn the_pieces_of_a_cookie_become_one_line() {
     assert!(sender.send(frame(HEADERS, WHOLE, 1, &crumbs)).await);
     assert_eq!(sender.end_of(1).await, answer(200));
     let Seen::Request { head, .. } = &server.door.seen()[0] else { panic!("a request") };
-    let lines: Vec<_> = head.headers.get_all("cookie").iter().collect();
-    assert_eq!(lines, ["a=1; b=2; c=3"]);
+    let lines: Vec<_> = head.headers.get_all("cookie").collect();
+    assert_eq!(lines, [b"a=1; b=2; c=3"]);
 }
 
 #[tokio::test]
@@ -154,7 +154,7 @@ async fn trailers_are_no_headers_and_no_second_head() {
     assert!(sender.send(trailed(1, &[("x-signature", "forged")])).await);
     assert_eq!(sender.end_of(1).await, answer(200));
     let Seen::Request { head, body } = &server.door.seen()[0] else { panic!("a request") };
-    assert!(!head.headers.contains_key("x-signature"));
+    assert!(!head.headers.contains("x-signature"));
     assert_eq!(*body, Ok("hello".into()));
     // Pseudo-headers of trailers are not even kept.
     for (n, line) in [(1, (":path", "/other")), (2, (":authority", "other"))] {

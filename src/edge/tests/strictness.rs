@@ -103,8 +103,8 @@ async fn method_path_query_headers_and_sender_arrive_as_they_were_sent() {
     assert_eq!(head.path, "/a%2Fb//c");
     assert_eq!(head.query.as_deref(), Some("d=%20&e"));
     assert_eq!(head.host, "TEST");
-    assert_eq!(head.headers.get_all("x-a").iter().collect::<Vec<_>>(), ["1", "2"]);
-    assert!(!head.headers.contains_key("x-forwarded-for"));
+    assert_eq!(head.headers.get_all("x-a").collect::<Vec<_>>(), [b"1", b"2"]);
+    assert!(!head.headers.contains("x-forwarded-for"));
     assert_eq!(head.client, sender.stream.local_addr().unwrap().ip());
     assert!(!head.secure);
 }
@@ -232,7 +232,7 @@ async fn what_stands_behind_the_last_chunk_becomes_no_header() {
     for seen in server.door.seen() {
         let Seen::Request { head, body } = seen else { panic!("a request") };
         assert_eq!(body, Ok(Bytes::from_static(b"ok")));
-        assert!(!head.headers.contains_key("x-trailer"));
+        assert!(!head.headers.contains("x-trailer"));
     }
 }
 

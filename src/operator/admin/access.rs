@@ -61,18 +61,18 @@ fn refused(title: &str) -> Box<HttpReply> {
 
 /// Whether no page asks, or the one that this listener serves.
 fn comes_from_here(head: &RequestHead) -> bool {
-    head.headers.get_all(ORIGIN).iter().all(|origin| {
-        let host = origin.as_bytes().strip_prefix(b"http://");
+    head.headers.get_all(ORIGIN).all(|origin| {
+        let host = origin.strip_prefix(b"http://");
         host.is_some_and(|host| host.eq_ignore_ascii_case(head.host.as_bytes()))
     })
 }
 
 fn presents(head: &RequestHead, token: &Secret) -> bool {
-    let mut values = head.headers.get_all(AUTHORIZATION).iter();
+    let mut values = head.headers.get_all(AUTHORIZATION);
     let (Some(value), None) = (values.next(), values.next()) else {
         return false;
     };
-    let Some((scheme, presented)) = value.as_bytes().split_at_checked("Bearer ".len()) else {
+    let Some((scheme, presented)) = value.split_at_checked("Bearer ".len()) else {
         return false;
     };
     scheme.eq_ignore_ascii_case(b"Bearer ")
@@ -91,12 +91,13 @@ fn is_local_name(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::{HeaderMap, Method};
+    use crate::field_lines::FieldLines;
+    use http::Method;
 
     fn head(host: &str, authorization: &[&str]) -> RequestHead {
-        let mut headers = HeaderMap::new();
+        let mut headers = FieldLines::default();
         for value in authorization {
-            headers.append(AUTHORIZATION, value.parse().unwrap());
+            headers.push(&AUTHORIZATION, &value.parse().unwrap());
         }
         RequestHead {
             method: Method::GET,
@@ -175,7 +176,7 @@ mod tests {
             ("null", 403),
         ] {
             let mut head = head("127.0.0.1:9090", &[]);
-            head.headers.insert(ORIGIN, origin.parse().unwrap());
+            head.headers.set(&ORIGIN, &origin.parse().unwrap());
             assert_eq!(status(&[], &head), expected, "{origin}");
         }
     }

@@ -1,6 +1,7 @@
 //! Answers with gzip, for scrapers that ask for it.
 
 use crate::edge::HttpReply;
+use crate::field_lines::plain;
 use crate::request::RequestHead;
 use crate::upstream::ReplyBody;
 use flate2::Compression;
@@ -28,8 +29,8 @@ pub(super) fn coded(head: &RequestHead, mut reply: HttpReply) -> HttpReply {
 
 /// Whether `Accept-Encoding` names gzip with a weight that is not 0 (RFC 9110 section 12.5.3).
 fn takes_gzip(head: &RequestHead) -> bool {
-    let lines = head.headers.get_all(ACCEPT_ENCODING).iter();
-    let codings = lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
+    let lines = head.headers.get_all(ACCEPT_ENCODING);
+    let codings = lines.filter_map(plain).flat_map(|line| line.split(','));
     codings.into_iter().any(|coding| {
         let mut parts = coding.split(';').map(str::trim);
         let is_gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));

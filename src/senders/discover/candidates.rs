@@ -52,11 +52,12 @@ const ORDINARY: [&str; 24] = [
 ];
 
 /// The headers that the sender's protocol may have put there, with their texts.
-pub(super) fn telling_headers(head: &RequestHead) -> impl Iterator<Item = (&HeaderName, &str)> {
+pub(super) fn telling_headers(head: &RequestHead) -> impl Iterator<Item = (HeaderName, &str)> {
     head.headers
         .iter()
+        .filter_map(|(name, value)| Some((HeaderName::from_bytes(name).ok()?, value)))
         .filter(|(name, _)| !ORDINARY.contains(&name.as_str()))
-        .filter_map(|(name, value)| Some((name, std::str::from_utf8(value.as_bytes()).ok()?)))
+        .filter_map(|(name, value)| Some((name, std::str::from_utf8(value).ok()?)))
 }
 
 /// The longest text that is tried as a signature: of an RSA key of 8,192 bits, in hex.
@@ -188,7 +189,7 @@ pub(super) fn tokens(head: &RequestHead) -> Vec<(Place, String, Encoding)> {
 
 /// No URL first, then what the request says about its own.
 pub(super) fn urls(head: &RequestHead) -> Vec<Option<String>> {
-    let forwarded = head.headers.get("x-forwarded-host").and_then(|host| host.to_str().ok());
+    let forwarded = head.headers.text("x-forwarded-host");
     let hosts = forwarded.into_iter().chain([head.host.as_str()]).filter(|host| !host.is_empty());
     let of_host = |host| ["https", "http"].map(|scheme| format!("{scheme}://{host}{}", head.path));
     [None].into_iter().chain(hosts.flat_map(of_host).map(Some)).collect()

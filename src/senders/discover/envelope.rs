@@ -46,17 +46,17 @@ const TIMES: [&str; 9] = [
 /// body says by a word that may mean the thing that the event is about: the id of a thing comes
 /// again with every change of it, and those would pass for repetitions.
 pub(super) fn guess(head: &RequestHead, body: &[u8], signed: &Template) -> EventRule {
-    let header = |name: Option<&HeaderName>| name.cloned().map(Place::Header);
+    let header = |name: Option<HeaderName>| name.map(Place::Header);
     let json = |pointers: &[&str]| {
         let there = pointers.iter().find(|pointer| text_at(body, pointer).is_some())?;
         Pointer::parse(there).ok().map(Place::Json)
     };
     // The body's word, unless the header that says it plainly says another.
-    let json_beside = |pointers: &[&str], plain: Option<&HeaderName>| {
+    let json_beside = |pointers: &[&str], plain: Option<HeaderName>| {
         let there = pointers.iter().find(|pointer| text_at(body, pointer).is_some())?;
-        let agrees = plain.and_then(|name| head.headers.get(name)).is_none_or(|value| {
-            text_at(body, there).is_some_and(|text| text.as_bytes() == value.as_bytes())
-        });
+        let agrees = plain
+            .and_then(|name| head.headers.get(name))
+            .is_none_or(|value| text_at(body, there).is_some_and(|text| text.as_bytes() == value));
         Pointer::parse(there).ok().map(Place::Json).filter(|_| agrees)
     };
     let typed_body =

@@ -77,7 +77,7 @@ fn schemes_that_no_preset_has_are_found() {
         let mut source = base.with_rule(|rule| rule.signed = template(signed));
         source.sender.scheme.signature.key_prefix = String::new();
         let (mut head, body) = signed_by(&source, BODY);
-        head.headers.insert("user-agent", http::HeaderValue::from_static("Sender/1.0"));
+        head.headers.set(&http::header::USER_AGENT, &http::HeaderValue::from_static("Sender/1.0"));
         let found = find(&head, &body, first_secret(&source));
         let found =
             found.unwrap_or_else(|| panic!("{signed} {:?}", source.sender.scheme.signature));
@@ -232,7 +232,11 @@ fn the_strongest_signature_that_fits_is_the_one_to_check() {
         for pair in [[one, other], [other, one]] {
             let mut both = head::<&str, &str>(&[]);
             for source in pair {
-                both.headers.extend(signed_by(source, body).0.headers);
+                for (name, value) in signed_by(source, body).0.headers.iter() {
+                    let name = http::HeaderName::from_bytes(name).expect("a name");
+                    let value = http::HeaderValue::from_bytes(value).expect("a value");
+                    both.headers.push(&name, &value);
+                }
             }
             let found = find(&both, body, first_secret(one)).expect("found");
             assert_eq!(
@@ -334,7 +338,7 @@ fn headers_are_taken_for_what_their_names_say() {
         let (mut head, body) = signed_by(&source, body.as_bytes());
         for (name, value) in lines {
             let name = http::HeaderName::try_from(name).expect("a name");
-            head.headers.insert(name, http::HeaderValue::from_static(value));
+            head.headers.set(&name, &http::HeaderValue::from_static(value));
         }
         let event = find(&head, &body, first_secret(&source)).expect("found").scheme.event;
         let text =
@@ -348,7 +352,8 @@ fn headers_are_taken_for_what_their_names_say() {
 fn the_event_is_guessed_from_what_names_one() {
     let source = source("X-Unheard-Of");
     let (mut head, body) = signed_by(&source, BODY);
-    head.headers.insert("x-delivery", http::HeaderValue::from_static("d-1"));
+    let name = http::HeaderName::from_static("x-delivery");
+    head.headers.set(&name, &http::HeaderValue::from_static("d-1"));
     let event = find(&head, &body, first_secret(&source)).expect("found").scheme.event;
     let texts = |places: &[hookward_verify::scheme::Place]| {
         places.iter().map(ToString::to_string).collect::<Vec<_>>()

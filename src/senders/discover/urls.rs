@@ -5,7 +5,7 @@ use crate::request::RequestHead;
 /// URLs that the sender may have been given: `own` and its usual misspellings, then what the request
 /// itself says.
 pub(crate) fn public_urls(head: &RequestHead, own: Option<&str>) -> Vec<String> {
-    let forwarded = head.headers.get("x-forwarded-host").and_then(|host| host.to_str().ok());
+    let forwarded = head.headers.text("x-forwarded-host");
     let hosts = forwarded.into_iter().chain([head.host.as_str()]).filter(|host| !host.is_empty());
     let mut urls: Vec<String> = own.map(str::to_owned).into_iter().collect();
     urls.extend(hosts.map(|host| format!("https://{host}{}", head.path)));

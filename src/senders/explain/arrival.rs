@@ -57,7 +57,7 @@ impl Question<'_> {
             return Err(Refusal::because(Reason::UnknownSource, self.astray()));
         }
         // A capture without a length had one on the wire, unless it came in chunks.
-        let is_chunked = head.headers.contains_key(header::TRANSFER_ENCODING);
+        let is_chunked = head.headers.contains(header::TRANSFER_ENCODING);
         let declared = arrival::declared_bytes(head).or((!is_chunked).then_some(body.len()));
         let passing = Passing::of(&source.sender.scheme, &source.pass_headers);
         let admit = || passing.judge_connection(&head.headers);

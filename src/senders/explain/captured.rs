@@ -3,8 +3,9 @@
 //! Reads what `hookward receiver --capture` writes, what `hookward sign` and `curl -v` print: an
 //! optional request line, then one `Name: value` a line.
 
+use crate::field_lines::FieldLines;
 use crate::request::RequestHead;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// Reads the head of a request. Without a request line it is a `POST` to `path`. Of a whole request
@@ -17,7 +18,7 @@ pub fn read_head(text: &[u8], path: &str) -> Result<RequestHead, String> {
         method: Method::POST,
         path: path.to_owned(),
         query: None,
-        headers: HeaderMap::new(),
+        headers: FieldLines::default(),
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
         via: None,
         ignored_forwarding: false,
@@ -48,7 +49,7 @@ pub fn read_head(text: &[u8], path: &str) -> Result<RequestHead, String> {
         if name == http::header::HOST {
             head.host = String::from_utf8_lossy(value.as_bytes()).into_owned();
         }
-        head.headers.append(name, value);
+        head.headers.push(&name, &value);
     }
     Ok(head)
 }
@@ -124,14 +125,14 @@ mod tests {
         let head = read_head(text, "/other").expect("a head");
         assert_eq!((head.path.as_str(), head.query.as_deref()), ("/a/b", Some("c=d")));
         assert_eq!(head.host, "x.example");
-        let values: Vec<_> = head.headers.get_all("x-sig").iter().collect();
-        assert_eq!(values, ["v1=a: b", "v1=c"]);
+        let values: Vec<_> = head.headers.get_all("x-sig").collect();
+        assert_eq!(values, [&b"v1=a: b"[..], b"v1=c"]);
 
         let head = read_head(b"X-Sig: abc\nX-Empty:\n", "/other").expect("a head");
         assert_eq!((head.path.as_str(), head.query), ("/other", None));
-        assert_eq!(head.headers["x-empty"], "");
+        assert_eq!(head.headers.text("x-empty"), Some(""));
         let head = read_head(b"> GET /x HTTP/1.1\n> X-Sig: abc\n", "/").expect("a head");
-        assert_eq!((head.method, head.headers["x-sig"].as_bytes()), (Method::GET, &b"abc"[..]));
+        assert_eq!((&head.method, head.headers.text("x-sig")), (&Method::GET, Some("abc")));
     }
 
     #[test]
@@ -145,12 +146,12 @@ mod tests {
             let head = read_head(text, "/other").expect("a head");
             assert_eq!((head.method, head.path.as_str()), (Method::POST, "/a"));
             assert_eq!((head.query.as_deref(), head.host.as_str()), (Some("b"), "x.example"));
-            let values: Vec<_> = head.headers.get_all("x-sig").iter().collect();
-            assert_eq!(values, ["abc"], "{}", text.escape_ascii());
+            let values: Vec<_> = head.headers.get_all("x-sig").collect();
+            assert_eq!(values, [b"abc"], "{}", text.escape_ascii());
         }
         // Between headers alone an empty line is a slip.
         let head = read_head(b"X-A: 1\n\nX-Sig: abc\n", "/other").expect("a head");
-        assert_eq!(head.headers["x-sig"], "abc");
+        assert_eq!(head.headers.text("x-sig"), Some("abc"));
     }
 
     #[test]

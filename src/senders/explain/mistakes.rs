@@ -5,6 +5,7 @@
 
 use super::rewritten;
 use crate::delivery::source::Source;
+use crate::field_lines::plain;
 use crate::request::RequestHead;
 use crate::senders::discover::{self, MemberNames, fits, preset_source, source_of};
 use hookward_secret::{NamedSecret, Secret};
@@ -86,7 +87,7 @@ impl Case<'_> {
             Place::Header(name) => Some(self.head.headers.get_all(name)),
             _ => None,
         });
-        let texts = values.flatten().filter_map(|value| value.to_str().ok());
+        let texts = values.flatten().filter_map(plain);
         let items = texts.flat_map(|text| match rule.separator.as_deref() {
             Some(separator) => text.split(separator).map(str::trim).collect::<Vec<_>>(),
             None => vec![text],
@@ -109,7 +110,7 @@ impl Case<'_> {
 
     fn other_header(&self) -> Option<Mistake> {
         let places = &self.source.sender.scheme.signature.places;
-        self.head.headers.keys().find_map(|name| {
+        self.head.headers.names().into_iter().find_map(|name| {
             let place = Place::Header(name.clone());
             let mut scheme = self.scheme();
             scheme.signature.places = vec![place.clone()];

@@ -198,7 +198,7 @@ impl Story<'_> {
                     let shown = match rule.algorithm {
                         // A token may be the secret itself, or good again until it expires.
                         Algorithm::Token | Algorithm::Jwt => format!("({} bytes)", value.len()),
-                        _ => cut(&escape(value.as_bytes()), 200),
+                        _ => cut(&escape(value), 200),
                     };
                     lines.push(format!("{name}: {shown}"));
                 }
@@ -225,7 +225,8 @@ impl Story<'_> {
 
     /// What there is in place of what is missing: a header that was renamed, or dropped on the way.
     fn header_names(&self) -> String {
-        let names: Vec<_> = self.question.head.headers.keys().map(HeaderName::as_str).collect();
+        let names = self.question.head.headers.names();
+        let names: Vec<_> = names.iter().map(HeaderName::as_str).collect();
         match names.as_slice() {
             [] => "the request has no headers at all".to_owned(),
             names => format!("the headers that it has: {}", cut(&names.join(", "), 500)),

@@ -7,7 +7,8 @@ use crate::delivery::route::{Route, TypeGlob};
 use crate::senders::discover::preset_source;
 use hookward_verify::scheme::{Encoding, Handshake, HandshakeKind, KeyForm, TimeFormat};
 use hookward_verify::{Scheme, Sender};
-use http::Method;
+use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderValue, Method};
 use std::time::Duration;
 
 mod handshakes;
@@ -109,10 +110,9 @@ fn what_is_refused_before_the_signature_is_refused_in_the_order_of_the_proxy() {
     let mut request = good.clone();
     request.path = "/other".to_owned();
     request.method = Method::PUT;
-    let length = http::HeaderValue::from_static("1001");
-    request.headers.insert("content-length", length);
-    request.headers.append("content-encoding", http::HeaderValue::from_static("identity"));
-    request.headers.append("content-encoding", http::HeaderValue::from_static("gzip"));
+    request.headers.set(&CONTENT_LENGTH, &HeaderValue::from_static("1001"));
+    request.headers.push(&CONTENT_ENCODING, &HeaderValue::from_static("identity"));
+    request.headers.push(&CONTENT_ENCODING, &HeaderValue::from_static("gzip"));
 
     let says = |head: &RequestHead, body: &[u8], reason: Reason, hint: &str| {
         let told = judge_alone(&source, head, body);
@@ -126,14 +126,14 @@ fn what_is_refused_before_the_signature_is_refused_in_the_order_of_the_proxy() {
     request.path = source.path.clone();
     says(&request, &large, Reason::MethodNotAllowed, "the source takes POST only");
     request.method = Method::POST;
-    request.headers.insert("connection", http::HeaderValue::from_static("close, x-sig"));
+    request.headers.set(&CONNECTION, &HeaderValue::from_static("close, x-sig"));
     says(&request, &large, Reason::BadRequest, "Connection names a header");
     request.headers.remove("connection");
     says(&request, &large, Reason::BodyTooLarge, "1001 bytes of body; `max_body` is 1000");
     request.headers.remove("content-length");
     says(&request, &large, Reason::BodyTooLarge, "`max_body`");
     // The length of what comes in chunks is not known before it is read.
-    request.headers.insert("transfer-encoding", http::HeaderValue::from_static("chunked"));
+    request.headers.set(&TRANSFER_ENCODING, &HeaderValue::from_static("chunked"));
     says(&request, &large, Reason::ContentEncoding, "not the bytes that were signed");
     request.headers.remove("content-encoding");
     says(&request, &large, Reason::BodyTooLarge, "`max_body`");
@@ -174,7 +174,7 @@ fn what_a_capture_does_not_tell_is_said() {
     assert!(told.is_forwarded() && told.to_string().contains("not looked at: whether `allow`"));
 
     // An editor that adds a line end, and a capture that says how long the body was.
-    head.headers.insert("content-length", body.len().into());
+    head.headers.set(&CONTENT_LENGTH, &body.len().into());
     let longer = [&body[..], b"\n"].concat();
     let told = judge_alone(&source, &head, &longer).to_string();
     assert!(told.contains("is not the one that arrived"), "{told}");

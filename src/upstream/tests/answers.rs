@@ -49,6 +49,41 @@ async fn bodies_come_whole_however_they_are_framed() {
 }
 
 #[tokio::test]
+async fn chunks_that_are_none_break_an_answer_off_and_cost_the_connection() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\nabc",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\nabc",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\nabc\n0\n\n",
+    ] {
+        let raw = RawUpstream::answering(answer).await;
+        let bench = Bench::of(&[raw.settings("erp")]);
+        for connections in 1..=2 {
+            let given = bench.answer("{}").await;
+            assert_eq!(given.status, 200, "the event was accepted: {answer}");
+            assert_eq!(read(given.body).await, (Vec::new(), true), "{answer}");
+            assert_eq!(raw.connections(), connections, "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_comes_behind_an_answer_is_never_the_answer_to_the_next_request() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 500 No\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\nHTTP/1.1 500 No\r\n\r\n",
+        "HTTP/1.1 204 OK\r\nContent-Length: 2\r\n\r\nok",
+    ] {
+        let raw = RawUpstream::answering(answer).await;
+        let bench = Bench::of(&[raw.settings("erp")]);
+        for connections in 1..=3 {
+            assert!((200..300).contains(&bench.answer("{}").await.status), "{answer}");
+            assert_eq!(raw.connections(), connections, "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_the_end_of_the_connection_ends_is_whole() {
     let raw = RawUpstream::serving(|mut connection| async move {
         connection.request().await;

@@ -63,6 +63,20 @@ async fn what_is_not_an_answer_in_http_is_broken() {
 }
 
 #[tokio::test]
+async fn a_head_without_end_is_read_up_to_a_bound() {
+    let raw = RawUpstream::serving(|mut connection| async move {
+        connection.request().await;
+        connection.say("HTTP/1.1 200 OK\r\nX-Long: ").await;
+        connection.say(vec![b'a'; 3 << 20]).await;
+        connection.request().await;
+    })
+    .await;
+    let forwarded = Bench::of(&[raw.settings("erp")]).send("{}").await;
+    let Forwarded::Broken { sent_whole: true, detail } = forwarded else { panic!("{forwarded:?}") };
+    assert_eq!(detail, "the head of the answer is too long");
+}
+
+#[tokio::test]
 async fn a_reset_is_broken_and_not_asked_again() {
     let raw = RawUpstream::serving(|mut connection| async move {
         connection.request().await;

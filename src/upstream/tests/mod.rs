@@ -13,10 +13,11 @@ use super::{
     Forwarded, Forwarder, Forwarders as _, ReplyBody, UpstreamAnswer, UpstreamRequest, Upstreams,
 };
 use crate::config::UpstreamSettings;
+use crate::outgoing_lines::OutgoingLines;
 use crate::telemetry::metrics::Metrics;
 use bytes::Bytes;
 use hookward_time::{Clock, SystemClock};
-use http::{HeaderMap, Method};
+use http::Method;
 use pingora::protocols::SocketDigest;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -69,7 +70,7 @@ fn request(body: impl Into<Bytes>) -> UpstreamRequest {
         route_path: None,
         sender_path: "/webhooks/shop".into(),
         query: None,
-        headers: HeaderMap::new(),
+        headers: OutgoingLines::default(),
         body: body.into(),
         _sealed: (),
     }

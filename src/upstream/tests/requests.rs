@@ -3,7 +3,8 @@
 use super::raw::RawUpstream;
 use super::{Bench, OK, pattern, request};
 use crate::upstream::{Forwarded, ReplyBody};
-use http::{HeaderName, HeaderValue};
+use http::HeaderName;
+use http::header::{CONTENT_LENGTH, HOST};
 
 #[tokio::test]
 async fn the_request_goes_out_byte_for_byte() {
@@ -11,12 +12,10 @@ async fn the_request_goes_out_byte_for_byte() {
     let bench = Bench::of(&[raw.settings("erp")]);
     let mut request = request("{}");
     request.query = Some("a=1&b=%20".into());
-    request
-        .headers
-        .insert(HeaderName::from_static("x-signature"), HeaderValue::from_static("sha256=00"));
+    request.headers.push(&HeaderName::from_static("x-signature"), b"sha256=00");
     // Whatever the headers say, framing and authority are the connection's.
-    request.headers.insert("content-length", HeaderValue::from_static("999"));
-    request.headers.insert("host", HeaderValue::from_static("elsewhere"));
+    request.headers.push(&CONTENT_LENGTH, b"999");
+    request.headers.push(&HOST, b"elsewhere");
     let answer = bench.erp().forward(request).await;
     let Forwarded::Answered(answer) = answer else { panic!("{answer:?}") };
     assert_eq!(answer.status, 200);

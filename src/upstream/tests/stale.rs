@@ -88,7 +88,9 @@ async fn busy(mut turns: usize) {
 
 #[tokio::test]
 async fn a_request_that_was_read_on_a_reused_connection_is_never_sent_again() {
-    for (how, size) in [Close::Fin, Close::Reset].into_iter().flat_map(|h| [(h, 2), (h, 1 << 20)]) {
+    // Written apart, a little longer than a segment of most paths, and than one of this.
+    let sizes = [2, 1400, 64 * 1024, 1 << 20];
+    for (how, size) in [Close::Fin, Close::Reset].into_iter().flat_map(|h| sizes.map(|s| (h, s))) {
         let raw = RawUpstream::serving(move |mut connection| async move {
             connection.request().await;
             connection.say(OK).await;

@@ -1,11 +1,12 @@
 //! What a sender sends, and what it met.
 
 use crate::delivery::answer::Answer;
+use crate::field_lines::FieldLines;
 use crate::request::{Body, BodyError, BodySource, RequestHead};
 use crate::upstream::ReplyBody;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
 
 /// A request that has not been sent yet.
 #[derive(Clone)]
@@ -20,7 +21,7 @@ impl Delivery {
             method: Method::POST,
             path: path.to_owned(),
             query: None,
-            headers: HeaderMap::new(),
+            headers: FieldLines::default(),
             client: "203.0.113.7".parse().unwrap(),
             via: None,
             ignored_forwarding: false,
@@ -33,7 +34,7 @@ impl Delivery {
 
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         let name = HeaderName::try_from(name).unwrap();
-        self.head.headers.insert(name, HeaderValue::try_from(value).unwrap());
+        self.head.headers.set(&name, &HeaderValue::try_from(value).unwrap());
         self
     }
 

@@ -67,7 +67,7 @@ fn proposals(
 }
 
 fn has_either(head: &RequestHead) -> bool {
-    head.headers.contains_key("signature-input")
+    head.headers.contains("signature-input")
 }
 
 fn of_signature(

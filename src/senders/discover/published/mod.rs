@@ -26,7 +26,7 @@ use crate::request::RequestHead;
 /// Whether the delivery carries a proof that tells its own algorithm: a token, or a signature of
 /// RFC 9421.
 pub(super) fn carries_one(head: &RequestHead, body: &[u8]) -> bool {
-    !tokens::carried(head, body).is_empty() || head.headers.contains_key("signature-input")
+    !tokens::carried(head, body).is_empty() || head.headers.contains("signature-input")
 }
 
 /// Looks for one kind of proof, and adds why it found none.

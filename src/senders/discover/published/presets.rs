@@ -126,7 +126,7 @@ fn text_in(body: &[u8], pointer: &str) -> Option<String> {
 
 fn is_there(question: &PublishedQuestion<'_>, place: &Place) -> bool {
     match place {
-        Place::Header(name) => question.head.headers.contains_key(name),
+        Place::Header(name) => question.head.headers.contains(name),
         Place::Json(pointer) => text_in(question.body, &pointer.to_string()).is_some(),
         _ => false,
     }

@@ -61,7 +61,7 @@ fn made(sender: &Sender, private: Option<&str>, body: &str) -> (RequestHead, Vec
     "/x".clone_into(&mut request.path);
     "hooks.example.com".clone_into(&mut request.host);
     let host = http::HeaderValue::from_static("hooks.example.com");
-    request.headers.insert("host", host);
+    request.headers.set(&http::header::HOST, &host);
     (request, signed.body.unwrap_or_else(|| body.as_bytes().to_vec()))
 }
 
@@ -189,7 +189,7 @@ fn rsa_signatures_are_found_with_the_certificate_that_the_delivery_names() {
     let found = ask(&delivery, RSA_PUBLIC).expect("found with the key alone");
     assert!(found.table.contains("secrets = [{ file = \"key.pem\" }]"), "{}", found.table);
     let url = http::HeaderValue::from_static("https://keys.sender.example/certs/a1.pem");
-    delivery.0.headers.insert("x-cert-url", url);
+    delivery.0.headers.set(&http::HeaderName::from_static("x-cert-url"), &url);
     let found = ask(&delivery, &certificate).expect("found");
     for part in [
         "key_url = \"header:x-cert-url\"",
