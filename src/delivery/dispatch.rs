@@ -8,51 +8,26 @@
 #[cfg(test)]
 mod tests;
 
+pub use crate::delivery::outbound::Dispatch;
+
 use crate::delivery::answer::{Answer, DestinationOutcome, Success};
 use crate::delivery::attempt;
-use crate::delivery::gate::{ServedRoute, ServedUpstream, SharedState};
-use crate::delivery::headers::{self, Passing, VerifiedFacts};
+use crate::delivery::gate::{ServedUpstream, SharedState};
 use crate::delivery::in_place::InPlace;
-use crate::delivery::keeping::{self, Keep};
-use crate::delivery::proof::Warrant;
-use crate::delivery::report::{DestinationReport, Report, millis};
+use crate::delivery::keeping;
+use crate::delivery::outbound::{closed, request};
+use crate::delivery::pending::{Late, PendingDestination, label, ours};
+use crate::delivery::report::{DestinationReport, Report};
 use crate::delivery::route::UpstreamName;
-use crate::delivery::trace::Trace;
 use crate::inbox::InboxStore;
-use crate::outcome::{Reason, Refusal};
-use crate::request::{Body, RequestHead};
+use crate::outcome::Refusal;
+use crate::request::Body;
 use crate::telemetry::metrics::Counted;
 use crate::upstream::UpstreamRequest;
-use hookward_claims::{Claim, Hold, Standing, Waiter};
-use hookward_names::{EventId, SourceName};
-use hookward_time::{Clock, UnixMillis};
-use std::borrow::Cow;
+use hookward_claims::{Claim, Hold};
+use hookward_time::Clock;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
-
-/// An event on its way.
-pub struct Dispatch<'a> {
-    /// The route that takes it.
-    pub route: &'a ServedRoute,
-    /// The request.
-    pub head: &'a RequestHead,
-    /// Which of its headers go on.
-    pub passing: &'a Passing,
-    /// Why it may be forwarded. Destinations are told of the event what it proves.
-    pub warrant: Warrant,
-    /// When its signature was found good.
-    pub verified_at: UnixMillis,
-    /// Its body, shared by all destinations.
-    pub body: Arc<Body>,
-    /// The trace that upstreams see.
-    pub trace: &'a Trace,
-    /// When the sender's patience ends.
-    pub deadline: Instant,
-    /// How the event is stored, on a route that may do so.
-    pub keep: Option<Keep>,
-}
 
 /// Sends the event wherever it is ours to send, waits for the others' outcomes, and makes one
 /// answer of all. `holds` says how each destination stands, in their order.
@@ -114,64 +89,6 @@ pub async fn forward(
     }
 }
 
-/// What is being waited for. The end is `None` where the destination had the event before.
-pub(super) enum PendingDestination {
-    Ours(oneshot::Receiver<DestinationOutcome>),
-    Here(InPlace),
-    Theirs(Waiter<DestinationOutcome>),
-    Known(Option<DestinationOutcome>),
-}
-
-fn label(end: Option<&DestinationOutcome>) -> Cow<'static, str> {
-    Cow::Borrowed(match end {
-        None => "delivered before",
-        Some(DestinationOutcome::Accepted(reply)) if reply.status == 200 => "200",
-        Some(DestinationOutcome::Accepted(reply)) => return reply.status.to_string().into(),
-        Some(DestinationOutcome::Queued) => "queued",
-        Some(DestinationOutcome::Stored) => "stored before",
-        Some(DestinationOutcome::Failed(refusal) | DestinationOutcome::Uncertain(refusal)) => {
-            refusal.reason.label()
-        }
-    })
-}
-
-/// What is waited for where nothing is to be sent; else the claim to send with.
-pub(super) fn ours(
-    hold: Hold<DestinationOutcome>,
-) -> Result<Option<Claim<DestinationOutcome>>, Box<PendingDestination>> {
-    match hold {
-        Hold::Won(claim) => Ok(Some(claim)),
-        Hold::Unguarded => Ok(None),
-        Hold::InFlight(waiter) => Err(Box::new(PendingDestination::Theirs(waiter))),
-        Hold::Delivered { .. } => Err(Box::new(PendingDestination::Known(None))),
-        Hold::Uncertain { left } => {
-            let refusal = Refusal::new(Reason::Uncertain).retry_after(left);
-            Err(Box::new(PendingDestination::Known(Some(DestinationOutcome::Failed(refusal)))))
-        }
-        Hold::Absent => {
-            let refusal = Refusal::because(Reason::StoreUnavailable, "the store claimed nothing");
-            Err(Box::new(PendingDestination::Known(Some(DestinationOutcome::Failed(refusal)))))
-        }
-    }
-}
-
-/// Why nothing may be sent to a destination now: an operator has paused it, or a credential of it
-/// cannot be read.
-pub(super) fn closed(
-    inbox: Option<&Arc<InboxStore>>,
-    upstream: &UpstreamName,
-    served: &ServedUpstream,
-) -> Option<Refusal> {
-    let why = if served.credentials.is_incomplete {
-        "a credential for it cannot be read"
-    } else if inbox.is_some_and(|inbox| inbox.is_paused(upstream)) {
-        "it is paused"
-    } else {
-        return None;
-    };
-    Some(Refusal::because(Reason::UpstreamUnreachable, format!("{upstream}: {why}")))
-}
-
 fn start(
     gate: &SharedState,
     dispatch: &Dispatch<'_>,
@@ -230,25 +147,6 @@ fn show_credentials(
     served.credentials.apply(&mut request.headers, &request.body, event, gate.clock.wall());
 }
 
-/// The request as every destination of the event gets it, credentials apart.
-pub(super) fn request(dispatch: &Dispatch<'_>) -> UpstreamRequest {
-    let Dispatch { head, passing, route, warrant, verified_at, trace, body, .. } = dispatch;
-    let facts = warrant.proven().map(|proven| VerifiedFacts {
-        source: proven.source().as_str(),
-        event_id: proven.event().id.as_str(),
-        event_type: &proven.event().kind,
-        verified_at: *verified_at,
-    });
-    let headers = headers::for_upstream(head, passing, facts.as_ref(), trace);
-    UpstreamRequest::of_event(
-        warrant.permit(),
-        head,
-        route.path.clone(),
-        headers,
-        body.bytes.clone(),
-    )
-}
-
 /// One event on its way to one destination, with everything that has to live until it is settled.
 struct Carriage {
     served: Arc<ServedUpstream>,
@@ -279,93 +177,5 @@ impl Carriage {
             met.end.settle(claim).await;
         }
         met.end
-    }
-}
-
-/// What is said of a forward that ended when its sender did not wait any more. The delivery's own
-/// line was written before, and without this nobody would read how it ended.
-pub(super) struct Late {
-    source: Option<SourceName>,
-    event_id: Option<EventId>,
-    upstream: UpstreamName,
-    clock: Arc<dyn Clock>,
-    started: Duration,
-}
-
-impl Late {
-    pub(super) fn of(gate: &SharedState, upstream: &UpstreamName, report: &Report) -> Self {
-        Self {
-            source: report.source.clone(),
-            event_id: report.event.as_ref().map(|event| event.event().id.clone()),
-            upstream: upstream.clone(),
-            clock: gate.clock.clone(),
-            started: gate.clock.monotonic(),
-        }
-    }
-
-    pub(super) fn log(&self, end: &DestinationOutcome) {
-        let source = self.source.as_ref().map_or("", SourceName::as_str);
-        let event_id = self.event_id.as_ref().map_or("", EventId::as_str);
-        let (upstream, result) = (self.upstream.as_str(), &*label(Some(end)));
-        let duration_ms = millis(self.clock.monotonic().saturating_sub(self.started));
-        match end {
-            DestinationOutcome::Failed(refusal) | DestinationOutcome::Uncertain(refusal) => {
-                tracing::warn!(
-                    source,
-                    event_id,
-                    upstream,
-                    result,
-                    duration_ms,
-                    detail = &*refusal.detail,
-                    "late end: the sender did not wait for it"
-                )
-            }
-            DestinationOutcome::Queued | DestinationOutcome::Stored => {}
-            DestinationOutcome::Accepted(_) => tracing::info!(
-                source,
-                event_id,
-                upstream,
-                result,
-                duration_ms,
-                "late end: the sender did not wait for it"
-            ),
-        }
-    }
-}
-
-impl PendingDestination {
-    /// What came of it, or that the sender has to come again to learn it.
-    async fn wait(self, deadline: Instant) -> Option<DestinationOutcome> {
-        let refused = |refusal: Refusal| Some(DestinationOutcome::Failed(refusal));
-        // It is gone without a word: it panicked, and its claim is held in doubt.
-        let broke_off = || Refusal::because(Reason::Uncertain, "the forwarding broke off");
-        match self {
-            Self::Known(end) => end,
-            Self::Here(forwarding) => match timeout_at(deadline, forwarding).await {
-                Ok(Some(end)) => Some(end),
-                Ok(None) => refused(broke_off()),
-                Err(_) => refused(Reason::StillWorking.into()),
-            },
-            Self::Ours(told) => match timeout_at(deadline, told).await {
-                Ok(Ok(end)) => Some(end),
-                Ok(Err(_)) => refused(broke_off()),
-                Err(_) => refused(Reason::StillWorking.into()),
-            },
-            Self::Theirs(waiter) => match waiter.wait(deadline - Instant::now()).await {
-                None => refused(Reason::InFlight.into()),
-                Some(Ok(end)) => Some(end.copy()),
-                Some(Err(Standing::Delivered { .. } | Standing::Queued { .. })) => None,
-                Some(Err(Standing::Uncertain { left, note, .. })) => refused(
-                    DestinationOutcome::refusal_of(&note)
-                        .unwrap_or(Refusal::new(Reason::Uncertain).retry_after(left)),
-                ),
-                Some(Err(Standing::Released { note })) => refused(
-                    DestinationOutcome::refusal_of(&note).unwrap_or(Reason::InFlight.into()),
-                ),
-                Some(Err(Standing::Absent | Standing::Claimed | Standing::InFlight { .. })) => {
-                    refused(Reason::InFlight.into())
-                }
-            },
-        }
     }
 }

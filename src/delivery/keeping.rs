@@ -4,15 +4,17 @@
 //! until it is time to store, stores in one record what has not succeeded by then, and only then tells
 //! the sender. What the inbox cannot take is delivered as on a `sync` route.
 
+pub use crate::delivery::outbound::Keep;
+
 use crate::delivery::answer::DestinationOutcome;
 use crate::delivery::attempt::{self, Met, millis};
-use crate::delivery::dispatch::{self, Dispatch, Late, PendingDestination, closed, ours};
 use crate::delivery::gate::{ServedUpstream, SharedState};
 use crate::delivery::headers::HOOKWARD_ATTEMPT;
-use crate::delivery::proof::Proven;
+use crate::delivery::outbound::{self, Dispatch, closed};
+use crate::delivery::pending::{Late, PendingDestination, ours};
 use crate::delivery::report::Report;
-use crate::delivery::route::{DeliveryMode, OnDead, UpstreamName};
-use crate::inbox::{InboxStore, Incoming, StoredHead};
+use crate::delivery::route::{DeliveryMode, UpstreamName};
+use crate::inbox::{Incoming, StoredHead};
 use crate::outcome::{Reason, Refusal};
 use crate::request::Body;
 use crate::telemetry::metrics::Counted;
@@ -25,32 +27,8 @@ use hookward_time::{Clock, UnixMillis};
 use http::HeaderMap;
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
-
-/// How an event is stored.
-#[derive(Clone, Debug)]
-pub struct Keep {
-    /// Where.
-    pub inbox: Arc<InboxStore>,
-    /// The event.
-    pub event: Proven,
-    /// `spill` or `queued`.
-    pub delivery: DeliveryMode,
-    /// Events with the same key reach a destination in the order of their acceptance.
-    pub order_key: Option<String>,
-    /// What a dead event does to those behind it.
-    pub on_dead: OnDead,
-    /// A hash of the body.
-    pub fingerprint: u64,
-    /// How long the event is remembered once it is delivered.
-    pub ttl: Duration,
-    /// Another name under which the event must not come again.
-    pub alias: Option<String>,
-    /// What has not succeeded by then is stored.
-    pub store_by: Instant,
-}
+use tokio::time::timeout_at;
 
 /// A claim that the task of a live attempt settles on a 2xx, and that is settled here otherwise.
 type Slot = Arc<Mutex<Option<Claim<DestinationOutcome>>>>;
@@ -119,7 +97,7 @@ pub(super) fn start(
 ) -> Vec<PendingDestination> {
     let keeping = Arc::new(Keeping {
         keep: keep.clone(),
-        request: dispatch::request(dispatch),
+        request: outbound::request(dispatch),
         verified_at: dispatch.verified_at,
         clock: gate.clock.clone(),
         claims: gate.claims.clone(),

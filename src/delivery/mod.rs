@@ -21,6 +21,8 @@ mod in_place;
 pub mod journal;
 pub mod keeping;
 pub mod lifecycle;
+mod outbound;
+mod pending;
 pub mod proof;
 pub mod report;
 pub mod route;

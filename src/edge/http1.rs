@@ -5,15 +5,15 @@
 
 use super::body::Allowance;
 use super::head::{self, HeadScanner, JudgedHead, Span};
+use super::listener::{Connection, Listener, drains};
 use super::wire_answer::{self, AnswerTerms};
 use super::wire_body::{Announced, WireBody};
-use super::{Connection, Limits, Listener, client};
+use super::{Limits, client};
 use crate::outcome::{Reason, Refusal};
 use crate::request::RequestHead;
 use bytes::{Buf, BytesMut};
 use http::{Method, Version};
 use pingora::protocols::Stream;
-use pingora::server::ShutdownWatch;
 use std::net::IpAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -211,11 +211,6 @@ impl Connection<'_> {
             secure: sender.secure,
         }
     }
-}
-
-/// Waits for the signal to stop, or for the end of the one who would give it.
-pub(super) async fn drains(shutdown: &mut ShutdownWatch) {
-    drop(shutdown.wait_for(|is_draining| *is_draining).await);
 }
 
 fn header_timeout() -> NoHead {

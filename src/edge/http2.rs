@@ -6,11 +6,11 @@
 
 use super::body::{Allowance, SessionBody};
 use super::frame_watch::FrameWatch;
-use super::http1::drains;
+use super::listener::{Connection, Listener, drains};
 use super::memory::PARTS;
 use super::respond::{BodyEnds, HttpReply, Unsent, within};
 use super::traffic::Open;
-use super::{Connection, Limits, Listener, client, head, malformed, target};
+use super::{Limits, client, head, malformed, target};
 use crate::edge::head::MAX_HEADER_LINES;
 use crate::field_lines::FieldLines;
 use crate::outcome::{Reason, Refusal};

@@ -28,6 +28,7 @@ pub mod head;
 mod http1;
 mod http2;
 mod limits;
+mod listener;
 mod malformed;
 mod memory;
 mod places;
@@ -39,6 +40,7 @@ mod wire_answer;
 mod wire_body;
 
 pub use limits::{Limits, READ_BUFFER_BYTES, SLOW_START};
+pub(crate) use listener::{Listener, Responder};
 pub use memory::{BodyMemory, Share};
 pub(crate) use respond::HttpReply;
 pub use traffic::Traffic;
@@ -47,15 +49,14 @@ use crate::delivery::answer::Answer;
 use crate::outcome::{Reason, Refusal};
 use crate::request::{BodySource, RequestHead};
 use crate::telemetry::metrics::Counted;
-use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
+use listener::Connection;
 use pingora::apps::ServerApp;
 use pingora::listeners::tls::Acceptor;
 use pingora::protocols::l4::stream::Stream as TransportStream;
 use pingora::protocols::{ALPN, Stream};
 use pingora::server::ShutdownWatch;
 use places::Places;
-use prometheus::IntGauge;
 use rustls::ServerConfig;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -70,16 +71,6 @@ pub trait Door: Send + Sync + 'static {
     /// Counts and logs what never became a request: bad framing, a header that did not arrive, a
     /// connection over a limit.
     fn refuse(&self, refusal: Refusal, client: IpAddr) -> Answer;
-}
-
-/// What stands behind any listener.
-#[async_trait]
-pub(crate) trait Responder: Send + Sync + 'static {
-    /// Answers a request.
-    async fn respond(&self, head: RequestHead, body: &mut dyn BodySource) -> HttpReply;
-
-    /// Answers what never became a request.
-    fn refuse(&self, refusal: Refusal, client: IpAddr) -> HttpReply;
 }
 
 /// The public side: a [`Door`] whose answers are written out.
@@ -99,35 +90,7 @@ impl Responder for Public {
 /// Connections over a limit that are told so at the same time; further ones are just closed.
 const TOLD_AT_ONCE: usize = 64;
 
-/// The application that Pingora's listening service hands its connections to.
-pub(crate) struct Listener {
-    responder: Arc<dyn Responder>,
-    limits: Arc<ArcSwap<Limits>>,
-    memory: Arc<BodyMemory>,
-    traffic: Arc<Traffic>,
-    connections: Option<IntGauge>,
-    tls: Arc<ArcSwapOption<ServerConfig>>,
-    places: Option<Arc<Places>>,
-}
-
 impl Listener {
-    /// A listener whose open connections show in `traffic` and on `connections`.
-    pub(crate) fn new(
-        responder: Arc<dyn Responder>,
-        limits: Arc<ArcSwap<Limits>>,
-        memory: Arc<BodyMemory>,
-        traffic: Arc<Traffic>,
-        connections: Option<IntGauge>,
-        tls: Arc<ArcSwapOption<ServerConfig>>,
-    ) -> Self {
-        Self { responder, limits, memory, traffic, connections, tls, places: None }
-    }
-
-    /// With this many places for connections, of which the oldest gives way to a new one.
-    pub(crate) fn with_places(self, max: usize) -> Self {
-        Self { places: Some(Places::new(max)), ..self }
-    }
-
     /// Serves until another connection needs the place.
     async fn serve_giving_way(
         self: &Arc<Self>,
@@ -204,21 +167,6 @@ impl ServerApp for Listener {
             }
         }
         None
-    }
-}
-
-/// A connection that was let in.
-struct Connection<'a> {
-    listener: &'a Arc<Listener>,
-    peer: IpAddr,
-    tls: bool,
-    accepted: Instant,
-    shutdown: ShutdownWatch,
-}
-
-impl Connection<'_> {
-    fn is_draining(&self) -> bool {
-        *self.shutdown.borrow()
     }
 }
 
