@@ -56,9 +56,10 @@ pub(super) static ADMIN_KEYS: TableKeys = TableKeys {
         optional(
             "token",
             "secret",
-            "no token is asked for",
-            "A bearer token, asked for by all but `/metrics`, `/healthz` and `/readyz`. Must be \
-             there unless the address is loopback; if it cannot be read, nothing starts.",
+            "no token is required",
+            "A bearer token, required for everything but `/metrics`, `/healthz` and `/readyz`. It \
+             must be set unless the address is loopback. If it cannot be read, Hookward does not \
+             start.",
         ),
     ],
 };
@@ -79,8 +80,8 @@ pub(super) static LOG_KEYS: TableKeys = TableKeys {
             "upstream_error_bytes",
             "integer",
             "0",
-            "How much of the body of an upstream's 4xx or 5xx is shown in the line of a delivery, \
-             escaped; at most 4096 bytes. Receivers may repeat personal data in it.",
+            "How many bytes of an upstream's 4xx or 5xx body a delivery's log line shows, \
+             escaped; at most 4096. The body may contain personal data.",
         ),
     ],
 };

@@ -20,7 +20,7 @@ static HEADER_KEYS: TableKeys = TableKeys {
         optional("env", "name", "–", "The environment variable that holds it."),
         optional("file", "path", "–", "The file that holds it."),
         optional("value", "text", "–", "The value itself."),
-        optional("prefix", "text", "nothing", "Put before it."),
+        optional("prefix", "text", "nothing", "Text to put before it."),
     ],
 };
 

@@ -93,7 +93,7 @@ const REDIS_PREFIX: &str = "hookward:";
 
 pub(super) static KEYS: TableKeys = TableKeys {
     title: "[dedupe]",
-    about: "Where delivered event ids are kept, so that a retry is not delivered again.",
+    about: "Where Hookward remembers delivered event ids, so that it does not deliver a retry again.",
     keys: &[
         key(
             "store",
@@ -115,34 +115,37 @@ pub(super) static KEYS: TableKeys = TableKeys {
             "path",
             "path",
             r#""hookward-data""#,
-            "`disk` only: the directory, from the working directory if it is relative.",
+            "`disk` only: the directory, relative to the working directory.",
         ),
         key(
             "url",
             "text or secret",
             r#""redis://127.0.0.1:6379/0""#,
             "`redis`: `redis://` or `rediss://` (TLS). `postgres`, which has no default: \
-             `postgres://user@host/database`, with `?sslmode=require` for TLS. With a password in \
-             it, better as `{ env = … }` or `{ file = … }`.",
+             `postgres://user@host/database`, with `?sslmode=require` for TLS. If it contains a \
+             password, use `{ env = … }` or `{ file = … }`.",
         ),
         key("prefix", "text", r#""hookward:""#, "`redis` only: put before every key."),
         optional(
             "tls",
             "table",
             "the system's CAs, no client certificate",
-            "`redis` with a `rediss://` URL, and `postgres`, which it makes use TLS.",
+            "For `redis` with a `rediss://` URL, and for `postgres`, where this table turns TLS \
+             on.",
         ),
         key(
             "on_store_error",
             "word",
             r#""reject""#,
-            "`reject`: 503, the sender retries; `forward`: deliver without asking the store, and count it.",
+            "`reject`: answer 503, so that the sender retries; `forward`: deliver without the \
+             store, and count it.",
         ),
         key(
             "uncertain_hold",
             "duration",
             r#""30s""#,
-            "How long copies of an event are refused whose fate at the upstream is not known.",
+            "How long copies of an event are refused if it is unknown whether the upstream \
+             accepted it.",
         ),
     ],
 };
@@ -155,11 +158,11 @@ pub(super) static TLS_KEYS: TableKeys = TableKeys {
             "ca",
             "path",
             "the system's CAs",
-            "PEM file of the CAs to believe instead of the system's.",
+            "PEM file of the CAs to trust instead of the system's.",
         ),
         optional("cert", "path", "no client certificate", "PEM file of the client certificate."),
         optional("key", "path", "no client certificate", "PEM file of its private key."),
-        optional("sni", "name", "the URL's host", "The name to ask for and to check."),
+        optional("sni", "name", "the URL's host", "The server name to request and verify."),
     ],
 };
 

@@ -18,20 +18,20 @@ pub struct FetchSettings {
 
 pub(super) static KEYS: TableKeys = TableKeys {
     title: "[fetch]",
-    about: "How keys that senders publish are fetched: by https only, without redirects, at most \
-            256 KiB within 5 seconds.",
+    about: "How Hookward fetches keys that senders publish: by https only, without redirects, at \
+            most 256 KiB within 5 seconds.",
     keys: &[
         optional(
             "ca",
             "path",
-            "the system's CAs alone",
-            "PEM file of authorities that are trusted beside the system's.",
+            "only the system's CAs",
+            "PEM file of CAs to trust in addition to the system's.",
         ),
         optional(
             "proxy",
             "URL",
-            "none; the environment is not asked",
-            "The HTTP proxy to go through, as `http://proxy:3128`.",
+            "none; the environment is ignored",
+            "The HTTP proxy to use, such as `http://proxy:3128`.",
         ),
     ],
 };

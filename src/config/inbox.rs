@@ -37,36 +37,36 @@ pub struct InboxSettings {
 
 pub(super) static KEYS: TableKeys = TableKeys {
     title: "[inbox]",
-    about: "Where events wait that an upstream has not accepted yet, for routes with `delivery` \
-            `spill` or `queued`: the folder `inbox` in that of the store. Needs `store = \"disk\"`. \
-            All of it needs a restart. See [inbox.md](inbox.md).",
+    about: "Where events wait until an upstream accepts them, for routes with `delivery` `spill` \
+            or `queued`: the folder `inbox` in that of the store. Needs `store = \"disk\"`. All \
+            of it needs a restart. See [inbox.md](inbox.md).",
     keys: &[
         key(
             "max_bytes",
             "size",
             r#""10GiB""#,
-            "Events that wait or are dead, with their headers. When it is full, its routes work as \
-             `sync` does.",
+            "Waiting and dead events, including their headers. When the inbox is full, its routes \
+             work like `sync`.",
         ),
         key(
             "min_free",
             "size",
             r#""1GiB""#,
-            "Of the file system. If less is free, nothing more is taken in.",
+            "Free space to leave on the file system. With less, the inbox accepts nothing more.",
         ),
-        key("keep_dead", "duration", r#""30d""#, "How long an event is kept that was given up."),
+        key("keep_dead", "duration", r#""30d""#, "How long to keep dead events."),
         key(
             "keep_delivered",
             "duration",
             r#""0s""#,
-            "How long the bytes of a delivered event stay, for a replay.",
+            "How long to keep the bytes of a delivered event for a replay.",
         ),
         optional(
             "encrypt",
             "file or list of files",
             "not encrypted",
-            "`{ file = … }` with a key of 32 bytes, as they are or as hex or base64: AES-256-GCM. \
-             Several in a list, the newest first; it encrypts, and all of them decrypt.",
+            "`{ file = … }` with a key of 32 bytes, raw or as hex or base64, for AES-256-GCM. Or \
+             a list, newest first: the first key encrypts, and all of them decrypt.",
         ),
     ],
 };

@@ -9,15 +9,16 @@ use url::Url;
 
 pub(super) static KEYS: TableKeys = TableKeys {
     title: "published keys",
-    about: "Among a source's `secrets`, in place of a secret: where the sender publishes its keys. \
-            https only; see [keys that senders publish](schemes.md#keys-that-senders-publish).",
+    about: "An entry of a source's `secrets` that says where the sender publishes its keys. https \
+            only; see [keys that senders publish](schemes.md#keys-that-senders-publish).",
     keys: &[
         optional("jwks", "URL", "–", "A JSON Web Key Set."),
         optional(
             "jwk_by_id",
             "URL",
             "–",
-            "Where a POST with `client_id`, `secret` and `key_id` is answered with one key (Plaid).",
+            "A URL that answers a POST with `client_id`, `secret` and `key_id` with one key \
+             (Plaid).",
         ),
         optional("client_id", "secret", "–", "Goes with `jwk_by_id`."),
         optional("secret", "secret", "–", "Goes with `jwk_by_id`."),
@@ -25,7 +26,7 @@ pub(super) static KEYS: TableKeys = TableKeys {
             "name",
             "text",
             "its index, 0 for the newest",
-            "What labels it in `hookward_secret_matches_total`.",
+            "Its label in `hookward_secret_matches_total`.",
         ),
     ],
 };

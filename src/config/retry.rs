@@ -27,31 +27,32 @@ impl Default for Retry {
 
 pub(super) static KEYS: TableKeys = TableKeys {
     title: "[upstreams.NAME.retry]",
-    about: "How events from the inbox are tried again: routes with `delivery` `spill` or `queued`.",
+    about: "How attempts from the inbox are repeated, for routes with `delivery` `spill` or `queued`.",
     keys: &[
         key(
             "first",
             "duration",
             r#""2s""#,
-            "The longest first wait, doubled with each failure. Each wait is a random part of it.",
+            "The upper limit of the first wait. It doubles with every failure. Each wait is a \
+             random part of it.",
         ),
         key(
             "longest",
             "duration",
             r#""15m""#,
-            "The longest wait, and the most that a `Retry-After` is respected for.",
+            "The longest wait. A longer `Retry-After` is cut to it.",
         ),
         key(
             "give_up_after",
             "duration",
             r#""72h""#,
-            "So long after its acceptance an event is given up. Time paused does not count.",
+            "How long after its acceptance an event is given up. Paused time does not count.",
         ),
         key(
             "refused_after",
             "integer",
             "5",
-            "So many answers of 4xx other than 408, 425 and 429, and the event is given up. One 410 \
+            "After how many 4xx answers other than 408, 425 and 429 an event is given up. One 410 \
              is enough.",
         ),
     ],

@@ -10,45 +10,45 @@ use hookward_settings::value::RequestPath;
 
 pub(super) static KEYS: TableKeys = TableKeys {
     title: "[[sources.NAME.routes]]",
-    about: "Which events go where. Routes are asked in order, and the first match wins.",
+    about: "Which events go where. Routes are tried in order, and the first match wins.",
     keys: &[
         required(
             "events",
             "list of patterns",
-            "Event types; `*` matches any run of characters, `.` included.",
+            "Event types. `*` matches any run of characters, including `.`.",
         ),
         required(
             "to",
             "list of upstreams",
-            "Each gets its own copy and its own claim, so that only what failed is sent again.",
+            "Each gets its own copy and its own claim, so that only failed copies are sent again.",
         ),
         optional(
             "path",
             "path",
-            "the path of the upstream's URL if it has one, else the path that the sender used",
-            "What the upstreams are asked for.",
+            "the path of the upstream's URL if it has one, otherwise the path that the sender used",
+            "The path to request.",
         ),
         key(
             "delivery",
             "word",
             r#""sync""#,
-            "`sync`: while the sender waits, and nothing is stored; `spill`: the same, but what does \
-             not succeed is stored and sent later; `queued`: stored first. `spill` and `queued` need \
-             `store = \"disk\"`; see [inbox.md](inbox.md).",
+            "`sync`: while the sender waits, without storing anything; `spill`: the same, but an \
+             event that does not succeed is stored and sent later; `queued`: stored first. \
+             `spill` and `queued` need `store = \"disk\"`; see [inbox.md](inbox.md).",
         ),
         optional(
             "order_key",
             "place",
             "no order",
-            "`spill` and `queued`: events with the same text here reach an upstream in the order of \
-             their acceptance.",
+            "`spill` and `queued`: events with the same text at this place reach an upstream in \
+             the order in which they were accepted.",
         ),
         key(
             "on_dead",
             "word",
             r#""skip""#,
-            "With `order_key`: behind an event that was given up, `skip` lets its key go on; `hold` \
-             makes it wait until that event is replayed or discarded.",
+            "With `order_key`: after an event was given up, `skip` lets later events of its key \
+             continue; `hold` makes them wait until it is replayed or discarded.",
         ),
     ],
 };

@@ -32,31 +32,31 @@ pub(super) static KEYS: TableKeys = TableKeys {
         optional(
             "preset",
             "name",
-            "the scheme is spelled out below",
-            "The built-in facts about a sender; every key that stands here overrides the preset's. \
+            "the scheme is described below",
+            "The built-in facts about a sender. Every key that you set overrides the preset's. \
              `hookward presets` lists them.",
         ),
         optional(
             "secrets",
             "list of secrets",
-            "they have to be there, unless the request brings or names its key",
-            "Newest first; a signature by any of them is good. Or where the sender [publishes its \
-             keys](#published-keys).",
+            "required, unless the request carries or names its key",
+            "Newest first. A signature by any of them is good. An entry can also say where the \
+             sender [publishes its keys](#published-keys).",
         ),
         key(
             "respond_within",
             "duration",
             r#""10s""#,
-            "The sender's patience, less a margin; counted from the last byte of the request's \
-             body. With a preset, the preset's if it has one.",
+            "How long the sender waits for an answer, less a margin, counted from the last byte \
+             of the request's body. With a preset, the preset's value if it has one.",
         ),
         key(
             "answers",
             "word",
             r#""full""#,
-            "`bare` answers with the status alone, for a sender that takes nothing else: no body, \
-             no headers of the receiver, any success as 200. With a preset, the preset's if it \
-             has one.",
+            "`bare` answers with the status only, for a sender that accepts nothing else: no \
+             body, none of the receiver's headers, any success as 200. With a preset, the \
+             preset's value if it has one.",
         ),
         key(
             "unrouted",
@@ -69,43 +69,44 @@ pub(super) static KEYS: TableKeys = TableKeys {
             "mode",
             "word",
             r#""enforce""#,
-            "`shadow` judges, counts and logs as `enforce` does, and forwards anyway: for a \
-             cut-over in front of a live receiver.",
+            "`shadow` judges, counts and logs like `enforce`, but forwards anyway: for \
+             introducing Hookward in front of a live receiver.",
         ),
-        optional("allow", "list of CIDRs", "any address", "Sender addresses that are let in."),
+        optional("allow", "list of CIDRs", "any address", "Sender addresses that are allowed."),
         optional(
             "rate_limit",
             "rate",
             "no limit",
-            "`\"100/s\"` or `\"600/m\"`: a bucket that holds one period's worth; judged before the \
-             body is read.",
+            "`\"100/s\"` or `\"600/m\"`: a bucket that holds one period's worth, checked before \
+             the body is read.",
         ),
         optional(
             "pass_headers",
             "list of header names",
-            "none of them passes",
-            "Headers that receivers may obey as a proxy's word, and that are withheld for that \
-             reason: see [Headers that are withheld](#headers-that-are-withheld).",
+            "none",
+            "Headers to pass on that Hookward otherwise withholds, because receivers may take \
+             them as instructions from a proxy: see [Headers that are \
+             withheld](#headers-that-are-withheld).",
         ),
         optional(
             "capture",
             "integer",
             "none",
-            "The last so many refused deliveries of this source stay in memory, whole, for \
-             `hookward explain --last`: 1 to 500, those of all sources together at most 32 MiB.",
+            "How many of the source's last refused deliveries to keep in memory for `hookward \
+             explain --last`: 1 to 500. All sources together keep at most 32 MiB.",
         ),
         optional(
             "replay_guard",
             "word",
             "off",
-            "`\"signature\"`: a signature of a delivered event is a duplicate whatever id it comes \
-             with; for senders whose id is not signed.",
+            "`\"signature\"`: the signature of a delivered event is a duplicate, whatever its id. \
+             For senders that do not sign the id.",
         ),
         optional(
             "public_url",
             "URL",
             "`{url}` cannot be used",
-            "What the sender was given, to the letter; needed by `{url}` in `signed`.",
+            "The exact URL that you gave to the sender; needed by `{url}` in `signed`.",
         ),
         optional(
             "dedupe_ttl",

@@ -151,70 +151,70 @@ pub(super) static KEYS: TableKeys = TableKeys {
         optional(
             "url",
             "URL",
-            "`urls` must be there",
-            "Where it is, `http` or `https`. A path in it is what it is asked for, unless the \
-             route has one.",
+            "required without `urls`",
+            "Its address, `http` or `https`. If the URL has a path, requests use it, unless the \
+             route has its own.",
         ),
         optional(
             "urls",
             "list of URLs",
-            "`url` must be there",
-            "Several addresses of the same app, balanced; all of one scheme and path.",
+            "required without `url`",
+            "Several load-balanced addresses of the same app, all with the same scheme and path.",
         ),
-        key("timeout", "duration", r#""30s""#, "The whole exchange, all attempts."),
-        key("connect_timeout", "duration", r#""1s""#, "One connection attempt, TLS included."),
+        key("timeout", "duration", r#""30s""#, "The whole exchange, including all attempts."),
+        key("connect_timeout", "duration", r#""1s""#, "One connection attempt, including TLS."),
         key(
             "keep_alive",
             "duration",
             r#""4s""#,
-            "How long an idle connection to it is kept. Keep it shorter than the app does, or the app \
-             may close a connection just as a request arrives on it. `\"off\"`: each request has its \
-             own connection. `operations.md` lists what common servers use.",
+            "How long to keep an idle connection. Choose less than the app uses, or the app may \
+             close a connection just as a request arrives on it. `\"off\"`: a new connection for \
+             each request. `operations.md` lists the times of common servers.",
         ),
         optional("tls", "table", "the system's CAs, no client certificate", "`https` only."),
         key(
             "balance",
             "word",
             r#""round-robin""#,
-            "`round-robin`: each address in its turn; `least-pending`: the one with the fewest \
+            "`round-robin`: each address in turn; `least-pending`: the address with the fewest \
              events under way.",
         ),
-        key("resolve_every", "duration", r#""30s""#, "How often host names are looked up again."),
+        key("resolve_every", "duration", r#""30s""#, "How often to resolve host names again."),
         optional(
             "max_concurrent",
             "integer",
             "no limit",
-            "Events being forwarded at once, so that a burst does not crush the app.",
+            "How many events are forwarded at once. Protects the app from bursts.",
         ),
         key(
             "max_waiting",
             "integer",
             "1000",
-            "Events that wait for one of `max_concurrent` to end; any further is answered 503.",
+            "How many events may wait because of `max_concurrent`. Further ones are answered 503.",
         ),
         optional("health", "table", "none", "Active checks of every address."),
         optional(
             "eject_after",
             "integer",
             "never",
-            "So many failed exchanges in a row take an address out of the balance.",
+            "How many failed exchanges in a row take an address out of load balancing.",
         ),
         key("eject_for", "duration", r#""10s""#, "How long an address stays out."),
-        optional("breaker", "table", "none", "Answers at once while the app is known to be down."),
-        optional("retry", "table", "all at their defaults", "Attempts that no sender waits for."),
+        optional("breaker", "table", "none", "Answers at once while the app is down."),
+        optional("retry", "table", "all at their defaults", "Attempts from the inbox."),
         optional(
             "headers",
             "table of header values",
             "none",
-            "Set on every request to it, each `{ env = … }`, `{ file = … }` or `{ value = … }`, with \
-             `prefix` put before it. The sender's headers of these names do not pass. See \
+            "Headers to set on every request, each `{ env = … }`, `{ file = … }` or `{ value = … \
+             }`, with an optional `prefix`. The sender's headers of these names are dropped. See \
              [What the receiver can check](inbox.md#what-the-receiver-can-check).",
         ),
         optional(
             "sign",
             "table",
             "not signed",
-            "Every request to it is signed by Standard Webhooks, made anew for each attempt.",
+            "Signs every request by Standard Webhooks, anew for each attempt.",
         ),
     ],
 };
@@ -227,33 +227,53 @@ pub(super) static TLS_KEYS: TableKeys = TableKeys {
             "ca",
             "path",
             "the system's CAs",
-            "PEM file of the CAs to believe instead; or of the upstream's own self-signed \
+            "PEM file of the CAs to trust instead; or of the upstream's own self-signed \
              certificate, which is then the only one accepted.",
         ),
         optional("cert", "path", "no client certificate", "PEM file of the client certificate."),
         optional("key", "path", "no client certificate", "PEM file of its private key."),
-        optional("sni", "name", "the URL's host", "The name to ask for and to check."),
+        optional("sni", "name", "the URL's host", "The server name to request and verify."),
     ],
 };
 
 pub(super) static HEALTH_KEYS: TableKeys = TableKeys {
     title: "[upstreams.NAME.health]",
-    about: "A `GET` that every address has to answer with 2xx.",
+    about: "A `GET` that every address must answer with 2xx.",
     keys: &[
-        required("path", "path", "What is asked for."),
-        key("interval", "duration", r#""5s""#, "From one check to the next."),
-        key("timeout", "duration", r#""2s""#, "One check."),
-        key("healthy_after", "integer", "2", "Good checks in a row that make it healthy again."),
-        key("unhealthy_after", "integer", "3", "Bad checks in a row that make it unhealthy."),
+        required("path", "path", "The path to request."),
+        key("interval", "duration", r#""5s""#, "Time from one check to the next."),
+        key("timeout", "duration", r#""2s""#, "How long one check may take."),
+        key(
+            "healthy_after",
+            "integer",
+            "2",
+            "How many good checks in a row make an address healthy again.",
+        ),
+        key(
+            "unhealthy_after",
+            "integer",
+            "3",
+            "How many bad checks in a row make an address unhealthy.",
+        ),
     ],
 };
 
 pub(super) static BREAKER_KEYS: TableKeys = TableKeys {
     title: "[upstreams.NAME.breaker]",
-    about: "While it is open, events are answered 503 with `Retry-After` at once.",
+    about: "While the breaker is open, events are answered 503 with `Retry-After` at once.",
     keys: &[
-        key("failures", "integer", "5", "Failed exchanges in a row, over all addresses."),
-        key("open_for", "duration", r#""10s""#, "How long it stays open before one is tried."),
+        key(
+            "failures",
+            "integer",
+            "5",
+            "How many failed exchanges in a row, over all addresses, open it.",
+        ),
+        key(
+            "open_for",
+            "duration",
+            r#""10s""#,
+            "How long it stays open before one event is tried.",
+        ),
     ],
 };
 

@@ -14,27 +14,27 @@ use std::path::{Path, PathBuf};
 /// The keys of a secret.
 pub static KEYS: TableKeys = TableKeys {
     title: "secret",
-    about: "Wherever a secret is wanted, exactly one of `env`, `file` and `value`.",
+    about: "A secret has exactly one of `env`, `file` and `value`.",
     keys: &[
-        optional("env", "name", "–", "The environment variable that holds it."),
+        optional("env", "name", "–", "The environment variable that contains it."),
         optional(
             "file",
             "path",
             "–",
-            "The file that holds it; a line end at its end is not part of it. Read again on \
-             reload.",
+            "The file that contains it. A final line end is not part of it. Read again on reload.",
         ),
         optional(
             "value",
             "text",
             "–",
-            "The secret itself. Warned of: whoever reads the configuration has it.",
+            "The secret itself. Causes a warning, because everyone who can read the configuration \
+             has it.",
         ),
         optional(
             "name",
             "text",
             "its index, 0 for the newest",
-            "What labels it in `hookward_secret_matches_total`; for a source's secrets only.",
+            "Its label in `hookward_secret_matches_total`; for a source's secrets only.",
         ),
     ],
 };

@@ -16,21 +16,21 @@ use std::sync::Arc;
 pub(super) const JWT_ALGORITHMS: Key = optional(
     "jwt_algorithms",
     "list of words",
-    "it has to be there with `algorithm = \"jwt\"`",
-    "What the `alg` of a token may be, for `algorithm = \"jwt\"`: `RS256`, `PS256`, `ES256`, `EdDSA`; \
-     `HS256` alone, with a shared secret. It is never taken from the token.",
+    "required with `algorithm = \"jwt\"`",
+    "The algorithms that a token may use, for `algorithm = \"jwt\"`: `RS256`, `PS256`, `ES256`, \
+     `EdDSA`; or `HS256` alone, with a shared secret. The token never decides.",
 );
 pub(super) const AUDIENCE: Key = optional(
     "audience",
     "text or list of texts",
     "any audience",
-    "What the `aud` of a token has to name.",
+    "The value that the token's `aud` must contain.",
 );
 pub(super) const ISSUER: Key = optional(
     "issuer",
     "text or list of texts",
     "any issuer",
-    "What the `iss` of a token has to be.",
+    "The value that the token's `iss` must have.",
 );
 pub(super) const CLAIMS: Key = key(
     "claims",
@@ -42,34 +42,34 @@ pub(super) const CLAIMS: Key = key(
 pub(super) const BODY_CLAIM: Key = optional(
     "body_claim",
     "text",
-    "the token says nothing of the body",
-    "The claim that holds the SHA-256 of the body, as `encoding` says.",
+    "the token does not cover the body",
+    "The claim with the SHA-256 of the body, encoded as `encoding` says.",
 );
 pub(super) const TOKEN_FROM: Key = optional(
     "token_from",
     "place",
-    "`header`, else `Authorization` after `Bearer `",
+    "`header`, otherwise `Authorization` after `Bearer `",
     "Where the token is: `json:/POINTER` or `header:NAME`.",
 );
 pub(super) const X5C_ROOT: Key = optional(
     "x5c_root",
     "path",
-    "the token brings no certificates",
-    "The certificate (PEM or DER) that the chain in the token's `x5c` has to end at.",
+    "the token carries no certificates",
+    "The certificate (PEM or DER) at which the chain in the token's `x5c` must end.",
 );
 pub(super) const X5C_MARKERS: Key = optional(
     "x5c_markers",
     "list of texts",
-    "no marks are asked for",
-    "Two object identifiers: the extension that the token's certificate must carry, and that of the \
-     one above it.",
+    "no extensions are required",
+    "Two object identifiers: an extension that the token's certificate must have, and one that \
+     the certificate above it must have.",
 );
 pub(super) const COMPONENTS: Key = optional(
     "components",
     "list of texts",
-    "it has to be there with `algorithm = \"http-message-signatures\"`",
-    "What a signature of RFC 9421 has to cover: `@method`, `@target-uri`, `@authority`, `@path`, `@query`, \
-     `content-digest`, names of headers.",
+    "required with `algorithm = \"http-message-signatures\"`",
+    "What an RFC 9421 signature must cover: `@method`, `@target-uri`, `@authority`, `@path`, \
+     `@query`, `content-digest`, names of headers.",
 );
 pub(super) const KEY_URL: Key = optional(
     "key_url",
@@ -80,15 +80,15 @@ pub(super) const KEY_URL: Key = optional(
 pub(super) const KEY_HOSTS: Key = optional(
     "key_hosts",
     "list of hosts",
-    "`key_url` is left out",
-    "The hosts that the URL may name, with a port if it is not 443; `*` stands for three or more \
+    "none, without `key_url`",
+    "The hosts that the URL may name, with a port if it is not 443. `*` matches three or more \
      letters, digits or hyphens of one label.",
 );
 pub(super) const KEY_PATH: Key = optional(
     "key_path",
     "path",
-    "`key_url` is left out",
-    "The path that the URL has to have; `*` stands for letters, digits, hyphens and underscores.",
+    "none, without `key_url`",
+    "The path that the URL must have. `*` matches letters, digits, hyphens and underscores.",
 );
 
 /// What a token must say; `None` if something of it is wrong.

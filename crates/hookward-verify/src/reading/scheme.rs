@@ -18,43 +18,44 @@ use std::time::Duration;
 /// The keys of the `signature` table.
 pub static SIGNATURE_KEYS: TableKeys = TableKeys {
     title: "[sources.NAME.signature]",
-    about: "How a signature is made and where it stands. The request never chooses any of it.",
+    about: "How a signature is made and where it is. The request never chooses any of this.",
     keys: &[
         key(
             "algorithm",
             "word",
             r#""hmac-sha256""#,
             "`hmac-sha1`, `hmac-sha256`, `hmac-sha384`, `hmac-sha512`; `sha256` or `sha1` of a \
-             signed text with `{secret}` in it; `ed25519`, `ecdsa-p256-sha256` (the secrets then \
-             hold public keys); `rsa-sha256`, `rsa-sha1` (PKCS #1 v1.5, with a public key or with the \
-             certificate that `key_url` names); `jwt` (a JSON Web Token); `http-message-signatures` (RFC 9421); `token` (the header holds \
-             the secret itself).",
+             signed text with `{secret}` in it; `ed25519`, `ecdsa-p256-sha256` (the secrets are \
+             then public keys); `rsa-sha256`, `rsa-sha1` (PKCS #1 v1.5, with a public key or with \
+             the certificate that `key_url` names); `jwt` (a JSON Web Token); \
+             `http-message-signatures` (RFC 9421); `token` (the header contains the secret \
+             itself).",
         ),
         optional(
             "header",
             "header name or list of them",
-            "`from` must be there",
-            "Where signatures stand; one header with a match is enough.",
+            "required without `from`",
+            "The headers with signatures. One header with a match is enough.",
         ),
         optional(
             "from",
             "place or list of them",
-            "`header` must be there",
-            "In place of `header`, for a signature in the body: `json:/POINTER`; also \
+            "required without `header`",
+            "Instead of `header`, for a signature in the body: `json:/POINTER`; also \
              `header:NAME`.",
         ),
         optional(
             "separator",
             "text",
             "the header is one item",
-            "Splits the header into items; spaces around them are cut.",
+            "Splits the header into items and trims spaces around them.",
         ),
-        key("prefix", "text", r#""""#, "An item that starts so holds a signature."),
+        key("prefix", "text", r#""""#, "An item that starts with this contains a signature."),
         key(
             "prefix_optional",
             "boolean",
             "false",
-            "Whether an item without the prefix holds a signature as well.",
+            "Whether an item without the prefix contains a signature as well.",
         ),
         key("encoding", "word", r#""hex""#, "`hex`, `base64` or `base64url`."),
         key(
@@ -64,32 +65,31 @@ pub static SIGNATURE_KEYS: TableKeys = TableKeys {
             "What is signed: `{body}`, `{timestamp}` (as received), `{secret}`, `{header:NAME}`, \
              `{json:/POINTER}`, `{json-raw:/POINTER}` (as it is written in the body), `{method}`, \
              `{url}` (the `public_url` and the query; `{url:any-port}`, `{url:decoded}` as some \
-             senders write it), `{path}`, `{query}`, `{query:NAME}`, \
-             `{form}` (the body's form fields, sorted and run together), `{listed:PREFIX}` (the \
-             headers that an item names), and `{lower:…}` around \
-             one of them. See `schemes.md`.",
+             senders write it), `{path}`, `{query}`, `{query:NAME}`, `{form}` (the body's form \
+             fields, sorted and concatenated), `{listed:PREFIX}` (the headers that an item \
+             names), and `{lower:…}` around one of them. See `schemes.md`.",
         ),
         key(
             "key",
             "word",
             r#""text""#,
-            "How a secret becomes key bytes: `text`, `hex`, `base64`. A public key in PEM is read as \
-             it is.",
+            "How a secret becomes key bytes: `text`, `hex`, `base64`. A public key in PEM is read \
+             directly.",
         ),
-        key("key_prefix", "text", r#""""#, "Cut off the secret first, where it is there."),
+        key("key_prefix", "text", r#""""#, "Removed from the start of the secret, if present."),
         key("require", "table of texts", "{}", "Headers that must have exactly this value."),
         optional(
             "fallback_prefix",
             "text",
-            "no other version is taken",
-            "Where no item has `prefix`, an item that starts so holds a signature of \
+            "no other version is accepted",
+            "If no item has `prefix`, an item that starts with this contains a signature of \
              `fallback_signed`: an older version that some deliveries carry alone.",
         ),
         optional(
             "fallback_signed",
             "text with placeholders",
-            "`fallback_prefix` is left out",
-            "What is signed then. Both keys stand together.",
+            "none, without `fallback_prefix`",
+            "The signed text for `fallback_prefix`. Set both keys or neither.",
         ),
         published::JWT_ALGORITHMS,
         published::AUDIENCE,
@@ -114,27 +114,27 @@ pub static TIMESTAMP_KEYS: TableKeys = TableKeys {
         optional(
             "from",
             "place",
-            "it has to be there; a token's `iat` with `algorithm = \"jwt\"`",
+            "required; with `algorithm = \"jwt\"`, the token's `iat`",
             "`header:NAME`, `item:PREFIX` (an item of the signature header), `item:#N` (its Nth \
              item, from 0), `json:/POINTER`, or `claim:/POINTER` of a token.",
         ),
         key("format", "word", r#""unix""#, "`unix`, `unix-ms` or `rfc3339`."),
         key("max_age", "duration", r#""5m""#, "How old it may be, inclusive; `\"off\"`: any age."),
-        key("max_ahead", "duration", r#""1m""#, "How far ahead of our clock it may lie."),
+        key("max_ahead", "duration", r#""1m""#, "How far ahead of Hookward's clock it may be."),
     ],
 };
 
 /// The keys of the `event` table.
 pub static EVENT_KEYS: TableKeys = TableKeys {
     title: "[sources.NAME.event]",
-    about: "Where the event's id, type and time stand. In each list the first place that is there \
-            and not empty wins.",
+    about: "Where the event's id, type and time are. In each list the first place that exists and \
+            is not empty wins.",
     keys: &[
         required(
             "id",
             "list of places",
             "The event id, the same on every retry: `json:/POINTER`, `header:NAME`, or \
-             `body-sha256` for events that carry none.",
+             `body-sha256` for events without an id.",
         ),
         optional(
             "type",
@@ -159,7 +159,7 @@ pub static HANDSHAKE_KEYS: TableKeys = TableKeys {
         required(
             "kind",
             "word",
-            "Which protocol's: `slack`, `meta`, `zoom`, `x`, `okta`, `dropbox`, `xero`, \
+            "The protocol: `slack`, `meta`, `zoom`, `x`, `okta`, `dropbox`, `xero`, \
              `asana`, `discord`, `discord-events`, `mandrill`, `microsoft`, `notion`, `monday`, \
              `trello`, `vtex`, `salesforce`, `ebay`, `woocommerce`, `line`, `exact-online`, \
              `twitch`, `front`, `cloudevents`, `event-grid`, `adobe-sign`,
@@ -169,7 +169,7 @@ pub static HANDSHAKE_KEYS: TableKeys = TableKeys {
             "verify_token",
             "secret",
             "none",
-            "The token that the protocol lets the receiver choose (`meta`, `ebay`).",
+            "The token, in protocols that let the receiver choose one (`meta`, `ebay`).",
         ),
     ],
 };
@@ -430,8 +430,7 @@ fn max_age(item: &Item<'_>) -> Option<Option<Duration>> {
 fn event(table: &TableReader<'_>) -> Option<EventRule> {
     let id = table.require("id", "a list of places as [\"json:/id\"]");
     let id = id.and_then(|item| {
-        let allowed = "a list of places as [\"json:/id\"], or [\"body-sha256\"] for events \
-                       without an id";
+        let allowed = "a list of places as [\"json:/id\"], or [\"body-sha256\"] for events without an id";
         let places = item.each(allowed, Item::form)?;
         if matches!(&item.node.value, hookward_settings::document::Value::List(items) if items.is_empty()) {
             item.refuse("empty: no event could be told from another", allowed);
