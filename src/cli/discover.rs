@@ -1,4 +1,4 @@
-//! `hookward discover`: an unknown sender's scheme, found out from one captured delivery.
+//! `hookward discover`: works out an unknown sender's scheme from one captured delivery.
 
 use super::exit::{Exit, Stop};
 use super::print;
@@ -8,17 +8,17 @@ use crate::senders::explain::read_head;
 use hookward_secret::Secret;
 use std::path::PathBuf;
 
-/// The path that a delivery is taken to have come to if its capture does not say.
+/// The path to assume if the capture has none.
 const UNKNOWN_PATH: &str = "/webhooks/sender";
 
-/// Finds out an unknown sender's scheme from one captured delivery, and prints the table that
+/// Works out an unknown sender's scheme from one captured delivery, and prints the table that
 /// verifies it
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Environment variable that holds the secret
+    /// Environment variable with the secret
     #[arg(long, value_name = "VAR")]
     secret_env: String,
-    /// Captured headers: an optional request line, then one `Name: value` a line
+    /// Captured headers: an optional request line, then one `Name: value` per line
     #[arg(long, value_name = "FILE")]
     headers: PathBuf,
     /// Captured body, byte for byte; - is stdin
@@ -29,13 +29,13 @@ pub struct Arguments {
     name: String,
 }
 
-/// Ends with 1 if no scheme fits.
+/// Exits with 1 if no scheme fits.
 ///
 /// # Errors
 /// When the variable or a file cannot be used.
 pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     let variable = &arguments.secret_env;
-    // What is no name may be the secret itself, typed in its place, so it is not printed back.
+    // Text that is not a name may be the secret itself, typed by mistake, so it is not printed.
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if variable.starts_with(|c: char| c.is_ascii_digit()) || !variable.chars().all(fits) {
         let problem = "--secret-env takes the name of an environment variable, not the secret";
@@ -71,12 +71,12 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Stop> {
     Ok(Exit::Done)
 }
 
-/// Reads a NAME: what a configuration takes for one.
+/// Reads a NAME that is valid in a configuration.
 fn source_name(text: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     if !text.is_empty() && text.len() <= 64 && text.chars().all(fits) {
         Ok(text.to_owned())
     } else {
-        Err("a source is named by 1 to 64 letters, digits, `_` and `-`".to_owned())
+        Err("the name of a source has 1 to 64 letters, digits, `_` and `-`".to_owned())
     }
 }

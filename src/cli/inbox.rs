@@ -1,4 +1,4 @@
-//! `hookward inbox`, `hookward pause` and `hookward resume`: what people ask of the inbox.
+//! `hookward inbox`, `hookward pause` and `hookward resume`: operators' requests to the inbox.
 
 use super::admin::{call, refused, title, url_of, with_line_end};
 use super::client::{Client, no_answer};
@@ -13,10 +13,10 @@ use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// A replay of many events is flushed many times.
+/// A replay of many events needs many flushes.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Shows and changes what waits in the inbox of a running proxy
+/// Shows and changes events in the inbox of a running proxy
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -25,40 +25,40 @@ pub struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Lists events, one line for each destination
+    /// Lists events, one line per destination
     List(List),
-    /// Shows one, with its last attempts
+    /// Shows one event with its last attempts
     Show(Show),
-    /// Makes events due now, with a budget of their own
+    /// Makes events due now, with a new retry budget
     Replay(Replay),
-    /// Never sends events again
+    /// Discards events, so that they are never sent again
     Discard(Change),
-    /// Erases the bytes of an event at once, on disk too
+    /// Erases the bytes of an event at once, including on disk
     Erase(Erase),
 }
 
-/// Which events are meant; every condition that is stated has to hold.
+/// Which events to select; all given conditions must be true.
 #[derive(Debug, clap::Args)]
 struct Conditions {
-    /// Of this source
+    /// Only this source
     #[arg(long)]
     source: Option<String>,
-    /// For this upstream
+    /// Only this upstream
     #[arg(long, value_name = "UPSTREAM")]
     to: Option<String>,
-    /// In this state: ready, waiting, `in_flight`, dead or delivered
+    /// Only this state: ready, waiting, `in_flight`, dead or delivered
     #[arg(long)]
     state: Option<String>,
-    /// Of this event type
+    /// Only this event type
     #[arg(long = "type", value_name = "TYPE")]
     kind: Option<String>,
-    /// Of this event id
+    /// Only this event id
     #[arg(long)]
     id: Option<String>,
-    /// Accepted at this time or later: RFC 3339 or unix seconds
+    /// Only accepted at this time or later: RFC 3339 or unix seconds
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
-    /// Accepted before this time
+    /// Only accepted before this time
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
 }
@@ -67,10 +67,10 @@ struct Conditions {
 struct List {
     #[command(flatten)]
     conditions: Conditions,
-    /// At most so many
+    /// Show at most this many
     #[arg(long, default_value_t = 100)]
     limit: usize,
-    /// Prints what the admin listener says
+    /// Print the answer of the admin listener as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -79,9 +79,9 @@ struct List {
 
 #[derive(Debug, clap::Args)]
 struct Show {
-    /// Its number, as `list` says
+    /// Number of the event, as shown by `list`
     seq: u64,
-    /// Prints what the admin listener says
+    /// Print the answer of the admin listener as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -90,20 +90,20 @@ struct Show {
 
 #[derive(Debug, clap::Args)]
 struct Change {
-    /// Their numbers, as `list` says; or state conditions
+    /// Numbers of the events, as shown by `list`; or use conditions
     seq: Vec<u64>,
     #[command(flatten)]
     conditions: Conditions,
-    /// How many events the conditions fit; nothing is changed if that is wrong
+    /// How many events you expect the conditions to match; if the number is wrong, nothing changes
     #[arg(long, value_name = "N")]
     expect: Option<usize>,
-    /// For the audit line
+    /// Reason for the audit line
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// Says how many would be changed, and changes none
+    /// Print how many events would change, without changing any
     #[arg(long)]
     dry_run: bool,
-    /// Prints what the admin listener says
+    /// Print the answer of the admin listener as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -114,7 +114,7 @@ struct Change {
 struct Replay {
     #[command(flatten)]
     change: Change,
-    /// With an Idempotency-Key of its own, so that the receiver takes it for a new event
+    /// Use a new Idempotency-Key, so that the receiver treats it as a new event
     #[arg(long)]
     as_new: bool,
 }
@@ -129,15 +129,15 @@ struct Erase {
     file: ConfigFile,
 }
 
-/// Sends nothing to an upstream of a running proxy; its events wait
+/// Stops sending to an upstream of a running proxy; its events wait
 #[derive(Debug, clap::Args)]
 pub struct PauseArguments {
-    /// Its name
+    /// Name of the upstream
     upstream: String,
-    /// When the pause ends by itself: RFC 3339 or unix seconds
+    /// When the pause ends on its own: RFC 3339 or unix seconds
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
-    /// For the audit line
+    /// Reason for the audit line
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]
@@ -147,16 +147,16 @@ pub struct PauseArguments {
 /// Ends the pause of an upstream
 #[derive(Debug, clap::Args)]
 pub struct ResumeArguments {
-    /// Its name
+    /// Name of the upstream
     upstream: String,
-    /// For the audit line
+    /// Reason for the audit line
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]
     file: ConfigFile,
 }
 
-/// Does what is asked for.
+/// Runs the command.
 ///
 /// # Errors
 /// When the configuration cannot be used, or the listener does not answer or refuses.
@@ -194,7 +194,7 @@ pub fn inbox(arguments: &Arguments) -> Result<Exit, Stop> {
 /// Pauses an upstream.
 ///
 /// # Errors
-/// As of [`inbox`].
+/// Like [`inbox`].
 pub fn pause(arguments: &PauseArguments) -> Result<Exit, Stop> {
     let body = json!({ "until": arguments.until, "reason": arguments.reason });
     let path = of_upstream(&arguments.upstream, "pause");
@@ -206,7 +206,7 @@ pub fn pause(arguments: &PauseArguments) -> Result<Exit, Stop> {
 /// Resumes an upstream.
 ///
 /// # Errors
-/// As of [`inbox`].
+/// Like [`inbox`].
 pub fn resume(arguments: &ResumeArguments) -> Result<Exit, Stop> {
     let body = json!({ "reason": arguments.reason });
     let path = of_upstream(&arguments.upstream, "resume");
@@ -227,12 +227,12 @@ fn change(change: &Change, verb: &str, as_new: bool) -> Result<Exit, Stop> {
         (false, true) => ("seq", json!(change.seq)),
         (true, false) => ("filter", Value::Object(conditions)),
         _ => {
-            let what = "name events by number, or by conditions such as --state dead --to erp";
+            let what = "select events by number, or by conditions such as --state dead --to erp";
             return Err(Stop::new(Exit::Usage, what));
         }
     };
     if members.0 == "filter" && change.expect.is_none() && !change.dry_run {
-        let what = "conditions need --expect N; --dry-run says how many events they fit";
+        let what = "conditions need --expect N; --dry-run shows how many events they match";
         return Err(Stop::new(Exit::Usage, what));
     }
     if let Some(body) = body.as_object_mut() {
@@ -254,7 +254,7 @@ fn change(change: &Change, verb: &str, as_new: bool) -> Result<Exit, Stop> {
     Ok(Exit::Done)
 }
 
-/// What the admin listener said.
+/// The answer of the admin listener.
 struct Said {
     status: u16,
     text: String,
@@ -262,9 +262,9 @@ struct Said {
 }
 
 impl Said {
-    /// What was asked for, or why there is none.
+    /// The requested result, or why there is none.
     fn found(self) -> Result<Self, Stop> {
-        let why = || title(&self.text).unwrap_or_else(|| "it is not known there".to_owned());
+        let why = || title(&self.text).unwrap_or_else(|| "the proxy does not know it".to_owned());
         match self.status {
             200..300 => Ok(self),
             400 => Err(Stop::new(Exit::Usage, why())),

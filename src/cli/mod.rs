@@ -1,7 +1,7 @@
-//! The commands: one file each, with what it takes, what it prints and how it ends.
+//! The commands: one file each, with its arguments, its output and its exit code.
 //!
-//! Results go to stdout, problems to stderr. Commands judge nothing themselves; they read
-//! arguments, call the library and show what it says.
+//! Results go to stdout, problems to stderr. Commands decide nothing themselves; they read
+//! arguments, call the library and print its results.
 
 pub mod admin;
 pub mod check;
@@ -60,12 +60,12 @@ enum Command {
     Reload(reload::Arguments),
 }
 
-/// Parses the arguments (the program's name first) and runs the command that they name.
+/// Parses the arguments (the program's name first) and runs the command.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(problem) => {
-            // Help and version are results; `clap` knows which stream is theirs.
+            // Help and version are results; `clap` knows which stream they belong to.
             _ = problem.print();
             let exit = if problem.use_stderr() { Exit::Usage } else { Exit::Done };
             return exit.into();
@@ -94,18 +94,19 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     ended.map_or_else(stopped, ExitCode::from)
 }
 
-/// Says why a command ended before it had a result.
+/// Reports why a command ended without a result.
 fn stopped(Stop { exit, problem }: Stop) -> ExitCode {
     complain(&format!("hookward: {problem}\n"));
     exit.into()
 }
 
-/// Writes problems to stderr; if that fails there is nobody left to tell.
+/// Writes problems to stderr. A failure to write is ignored, because there is nowhere left to
+/// report it.
 fn complain(text: &str) {
     _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// Writes a result to stdout. A reader that went away, as `head` does, is no problem of ours.
+/// Writes a result to stdout. A reader that closes the pipe early, like `head`, is not an error.
 ///
 /// # Errors
 /// When stdout cannot be written to.

@@ -1,4 +1,4 @@
-//! What `sign` and `send` have in common: the key to sign with and the body to sign.
+//! Shared by `sign` and `send`: the key and the body.
 
 use super::complain;
 use super::exit::{Exit, Stop};
@@ -11,17 +11,17 @@ use hookward_verify::sign::{SignError, SigningKey};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-/// A private key, for the schemes whose source holds public keys only.
+/// A private key, for schemes whose source has only public keys.
 #[derive(Debug, clap::Args)]
 pub struct PrivateKey {
-    /// Private key, where the source holds public ones: PKCS #8 PEM as openssl genpkey makes it, or
-    /// the 32 bytes of an Ed25519 key in hex or base64
+    /// Private key, if the source has only the public one: PKCS #8 PEM from openssl genpkey, or the
+    /// 32 bytes of an Ed25519 key in hex or base64
     #[arg(long, value_name = "FILE")]
     private_key: Option<PathBuf>,
 }
 
 impl PrivateKey {
-    /// The key, if one is given.
+    /// The key, if given.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -63,7 +63,7 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>, Stop> {
     read.map_err(|fault| Stop::new(Exit::Usage, format!("cannot read {}: {fault}", path.display())))
 }
 
-/// A stream can be read once only, and whoever came second would find it empty.
+/// Only one of two files can be stdin, because a stream can be read only once.
 ///
 /// # Errors
 /// When both paths are `-`.
@@ -75,8 +75,7 @@ pub fn not_both_from_stdin(headers: &Path, body: &Path) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Says which of `--id` and `--type` change nothing, because what they name stands in a body that is
-/// given.
+/// Reports which of `--id` and `--type` have no effect, because the given body contains the value.
 pub fn complain_of_unused(source: &Source, id: Option<&str>, kind: Option<&str>) {
     let event = &source.sender.scheme.event;
     let of_type: Vec<&Place> = headers(&event.kind).collect();
@@ -92,7 +91,7 @@ pub fn complain_of_unused(source: &Source, id: Option<&str>, kind: Option<&str>)
     }
 }
 
-/// The headers among these places, which can be set without touching the body.
+/// The headers among these places: they can be set without changing the body.
 fn headers(places: &[Place]) -> impl Iterator<Item = &Place> {
     let singles = places.iter().flat_map(Place::singles);
     singles.filter(|place| matches!(place, Place::Header(_)))
