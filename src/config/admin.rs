@@ -94,8 +94,7 @@ pub(super) fn read(table: Option<&TableReader<'_>>) -> AdminSettings {
     if token.is_none() && listen.is_some_and(|address| !address.ip().is_loopback()) {
         table.missing(
             "token",
-            "{ env = \"…\" } or { file = \"…\" }; it may be left out only where `listen` is \
-             loopback",
+            "{ env = \"…\" } or { file = \"…\" }; optional only if `listen` is loopback",
         );
     }
     AdminSettings {
@@ -112,7 +111,7 @@ fn token(item: &Item<'_>) -> Option<Secret> {
         Found::Unreadable(why) => {
             if item.reading.needs(&item.key) {
                 item.contradicts(format!(
-                    "{why}; the admin listener is not opened without its token"
+                    "{why}; the admin listener does not open without its token"
                 ));
             }
             None
@@ -142,7 +141,8 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// The filter's own parser takes a misspelt level for the name of a module, so it is not asked.
 fn level(item: &Item<'_>) -> Option<String> {
-    let allowed = "off, error, warn, info, debug, trace; per module as \"info,hookward=debug\"";
+    let allowed =
+        "off, error, warn, info, debug, trace; per module, such as \"info,hookward=debug\"";
     let text = item.text(allowed)?;
     for directive in text.split(',') {
         let (module, level) = directive.rsplit_once('=').unwrap_or(("hookward", directive));

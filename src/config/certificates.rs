@@ -103,7 +103,7 @@ pub(super) fn check_pair(cert: (&Item<'_>, &Path), key: (&Item<'_>, &Path)) {
     warn_of_end(cert.0, chain.iter().flatten().filter_map(not_after).min());
     let Some(private) = private_key(key.0, key.1) else { return };
     let Ok(signer) = rustls::crypto::ring::sign::any_supported_type(&private) else {
-        return key.0.contradicts("holds a private key of a kind that is not supported");
+        return key.0.contradicts("contains an unsupported kind of private key");
     };
     // `Unknown` means that the key cannot tell, which is no fault.
     let mismatch = rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch);
@@ -112,7 +112,7 @@ pub(super) fn check_pair(cert: (&Item<'_>, &Path), key: (&Item<'_>, &Path)) {
             key.0.contradicts("is not the private key of the first certificate in `cert`");
         }
         Some(Err(rustls::Error::InvalidCertificate(_))) => {
-            cert.0.contradicts("holds a certificate that cannot be read");
+            cert.0.contradicts("contains a certificate that cannot be read");
         }
         _ => {}
     }
@@ -127,7 +127,7 @@ pub(super) fn check_authorities(item: &Item<'_>, path: &Path) {
     warn_of_end(item, chain.iter().filter_map(not_after).max());
     let mut store = RootCertStore::empty();
     if chain.into_iter().any(|certificate| store.add(certificate).is_err()) {
-        item.contradicts("holds a certificate that cannot be read");
+        item.contradicts("contains a certificate that cannot be read");
     }
 }
 
@@ -135,7 +135,7 @@ fn chain(item: &Item<'_>, path: &Path) -> Option<Vec<CertificateDer<'static>>> {
     let chain = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<_, _>>);
     match chain {
         Ok(chain) if Vec::is_empty(&chain) => {
-            item.contradicts("holds no certificate in PEM form");
+            item.contradicts("contains no certificate in PEM form");
             None
         }
         Ok(chain) => Some(chain),
@@ -156,7 +156,7 @@ fn private_key(item: &Item<'_>, path: &Path) -> Option<PrivateKeyDer<'static>> {
 fn reason(fault: &pem::Error, wanted: &str) -> String {
     match fault {
         pem::Error::Io(fault) => format!("cannot be read: {}", plain(fault)),
-        pem::Error::NoItemsFound => format!("holds no {wanted} in PEM form"),
+        pem::Error::NoItemsFound => format!("contains no {wanted} in PEM form"),
         _ => "is damaged: not PEM".to_owned(),
     }
 }

@@ -10,8 +10,11 @@ use http::{HeaderName, HeaderValue};
 use std::cell::Cell;
 
 /// The keys of this table are names that the user chooses.
-static HEADERS: TableKeys =
-    TableKeys { title: "", about: "header names as { X-Tenant = { value = \"42\" } }", keys: &[] };
+static HEADERS: TableKeys = TableKeys {
+    title: "",
+    about: "header names such as { X-Tenant = { value = \"42\" } }",
+    keys: &[],
+};
 
 static HEADER_KEYS: TableKeys = TableKeys {
     title: "",
@@ -45,7 +48,7 @@ pub(super) fn read(table: &TableReader<'_>) -> Credentials {
         if matches!(&secrets.node.value, Value::List(list) if list.is_empty()) {
             secrets.refuse("empty: nothing is signed", "at least one secret");
         }
-        secrets.each("a list of secrets as [{ env = \"ERP_WHSEC\" }]", |item| {
+        secrets.each("a list of secrets such as [{ env = \"ERP_WHSEC\" }]", |item| {
             signing_key(item, &is_incomplete)
         })
     });
@@ -66,11 +69,12 @@ fn header(
         return None;
     };
     if Credentials::is_reserved(&header) {
-        item.clone().hidden().refuse("a header that is not yours to set", allowed);
+        item.clone().hidden().refuse("a header that you cannot set", allowed);
         return None;
     }
     let table = item.clone().hidden().table(&HEADER_KEYS)?;
-    let prefix = table.get("prefix").map_or(Some(""), |item| item.text("a text as \"Bearer \""));
+    let prefix =
+        table.get("prefix").map_or(Some(""), |item| item.text("a text such as \"Bearer \""));
     let value = match table.get("value") {
         // A tenant's number is no secret, so it is not warned of.
         Some(value) if table.get("env").is_none() && table.get("file").is_none() => {
@@ -81,7 +85,7 @@ fn header(
     let mut bytes = prefix?.as_bytes().to_vec();
     bytes.extend_from_slice(value.expose());
     let Ok(mut value) = HeaderValue::from_bytes(&bytes) else {
-        item.clone().hidden().contradicts("cannot stand in a header");
+        item.clone().hidden().contradicts("is not valid in a header");
         return None;
     };
     value.set_sensitive(true);
@@ -94,7 +98,8 @@ fn found(item: &Item<'_>, found: Found, is_incomplete: &Cell<bool>) -> Option<Se
         Found::Unreadable(why) => {
             is_incomplete.set(true);
             if item.reading.needs(&item.key) {
-                let what = format!("{why}; until it can be read, nothing is sent to the upstream");
+                let what =
+                    format!("{why}; until it can be read, Hookward sends nothing to the upstream");
                 item.clone().hidden().warn(what);
             }
             None

@@ -231,13 +231,14 @@ fn read_store(table: &TableReader<'_>, store: Option<Store>) -> StoreSettings {
     let url = match table.get_hidden("url") {
         Some(item) => store_url(&item, store),
         None if store == Some(Store::Postgres) => {
-            table.missing("url", "a URL as \"postgres://hookward@db/hookward\"");
+            table.missing("url", "a URL such as \"postgres://hookward@db/hookward\"");
             None
         }
         None => Some(Secret::from(REDIS_URL.to_owned())),
     };
-    let prefix =
-        table.get("prefix").map_or(Some(REDIS_PREFIX), |item| item.text("a text as \"hookward:\""));
+    let prefix = table
+        .get("prefix")
+        .map_or(Some(REDIS_PREFIX), |item| item.text("a text such as \"hookward:\""));
     let tls = tls(table, store, url.as_ref());
     match (store, path, url, prefix) {
         (Some(Store::Disk), Some(path), ..) => StoreSettings::Disk { path },
@@ -254,10 +255,10 @@ fn tls(table: &TableReader<'_>, store: Option<Store>, url: Option<&Secret>) -> O
     let tls = client_tls(&item, &TLS_KEYS);
     let is_plain = url.is_some_and(|url| !url.expose().starts_with(b"rediss:"));
     if store == Some(Store::Redis) && is_plain {
-        item.contradicts("has no effect on redis://; state a rediss:// URL, or leave `tls` out");
+        item.contradicts("has no effect on redis://; use a rediss:// URL, or remove `tls`");
     }
     if store == Some(Store::Postgres) && url.is_some_and(postgres_url_refuses_tls) {
-        item.contradicts("the URL says sslmode=disable; leave one of the two out");
+        item.contradicts("the URL says sslmode=disable; remove one of the two");
     }
     tls
 }
@@ -279,12 +280,12 @@ fn path(item: &Item<'_>) -> Option<PathBuf> {
 fn store_url(item: &Item<'_>, store: Option<Store>) -> Option<Secret> {
     let allowed = match store {
         Some(Store::Postgres) => {
-            "postgres:// with a host, as \"postgres://hookward@db/hookward\", or { env = \"…\" } or \
-             { file = \"…\" } that holds such a URL"
+            "postgres:// with a host, such as \"postgres://hookward@db/hookward\", or { env = \
+             \"…\" } or { file = \"…\" } with such a URL"
         }
         _ => {
-            "redis:// or rediss:// with a host, as \"redis://127.0.0.1:6379/0\", or \
-             { env = \"…\" } or { file = \"…\" } that holds such a URL"
+            "redis:// or rediss:// with a host, such as \"redis://127.0.0.1:6379/0\", or { env = \
+             \"…\" } or { file = \"…\" } with such a URL"
         }
     };
     let url = if matches!(item.node.value, hookward_settings::document::Value::Table(_)) {
@@ -295,7 +296,7 @@ fn store_url(item: &Item<'_>, store: Option<Store>) -> Option<Secret> {
             Found::Secret(_) if !item.reading.needs(&item.key) => return None,
             Found::Secret(secret) => secret,
             Found::Unreadable(why) if wanted => {
-                item.contradicts(format!("{why}; there is no store without its URL"));
+                item.contradicts(format!("{why}; the store needs its URL"));
                 return None;
             }
             Found::Unreadable(_) => return None,
@@ -304,8 +305,7 @@ fn store_url(item: &Item<'_>, store: Option<Store>) -> Option<Secret> {
         let text = item.text(allowed)?;
         if Url::parse(text).is_ok_and(|url| url.password().is_some()) {
             item.warn(
-                "a password in the configuration is known to whoever reads the file; use env or \
-                 file",
+                "everyone who can read the configuration knows this password; use env or file",
             );
         }
         Secret::from(text.to_owned())
@@ -331,7 +331,7 @@ fn redis_url_fault(url: &Secret) -> Option<&'static str> {
         matches!(url.scheme(), "redis" | "rediss") && url.host_str().is_some_and(|h| !h.is_empty())
     };
     if parsed.as_ref().is_some_and(|url| url.scheme().contains("sentinel")) {
-        return Some("a Sentinel's URL; Sentinels are not asked for the primary");
+        return Some("a Sentinel's URL, which is not supported");
     }
     (!parsed.as_ref().is_some_and(fits)).then_some("not a Redis URL")
 }

@@ -42,7 +42,7 @@ pub(super) fn read(table: Option<&TableReader<'_>>) -> FetchSettings {
     if let Some((item, path)) = &ca {
         certificates::check_authorities(item, path);
     }
-    let allowed = "the URL of an HTTP proxy as \"http://proxy:3128\"";
+    let allowed = "the URL of an HTTP proxy, such as \"http://proxy:3128\"";
     let proxy = table.get("proxy").and_then(|item| {
         let text = item.text(allowed)?;
         let sound = Url::parse(text)

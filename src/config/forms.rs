@@ -8,7 +8,7 @@ use std::time::Duration;
 impl Form for RateLimit {
     const NAME: &'static str = "a rate";
     const ALLOWED: &'static str =
-        "a whole number from 1 to 4294967295 per second or minute as \"100/s\" or \"600/m\"";
+        "a whole number from 1 to 4294967295 per second or minute, such as \"100/s\" or \"600/m\"";
 
     fn parse(text: &str) -> Result<Self, Fault> {
         let (number, unit) = text.split_once('/').ok_or("not a rate")?;
@@ -36,8 +36,8 @@ impl Form for RateLimit {
 
 impl Form for UpstreamUrl {
     const NAME: &'static str = "a URL";
-    const ALLOWED: &'static str =
-        "http:// or https:// with a host, perhaps a port and a path, as \"http://127.0.0.1:9001\"";
+    const ALLOWED: &'static str = "http:// or https:// with a host, optionally a port and a path, such as \
+         \"http://127.0.0.1:9001\"";
 
     fn parse(text: &str) -> Result<Self, Fault> {
         let url = plain_url(text)?;
@@ -50,7 +50,7 @@ impl Form for UpstreamUrl {
         };
         let port = url.port().unwrap_or(if secure { 443 } else { 80 });
         if port == 0 {
-            return Err("port 0 is no port to connect to".into());
+            return Err("port 0 cannot be connected to".into());
         }
         let path = Some(url.path()).filter(|&path| path != "/").map(ToOwned::to_owned);
         Ok(Self { secure, host, port, path, authority })

@@ -140,7 +140,7 @@ fn one_key(item: &Item<'_>) -> Option<Secret> {
     };
     let key = key_bytes(bytes.expose());
     if key.is_none() && needed {
-        item.contradicts("does not hold 32 bytes, as they are or as hex or base64");
+        item.contradicts("does not contain 32 bytes, raw or as hex or base64");
     }
     key
 }

@@ -54,7 +54,7 @@ pub(super) fn read(item: &Item<'_>) -> Option<Site> {
     match (set, by_id) {
         (Some(set), None) => {
             for more in [client_id, secret].into_iter().flatten() {
-                more.refuse("stated beside `jwks`", "`jwks` alone");
+                more.refuse("set in addition to `jwks`", "`jwks` alone");
             }
             Some(Site::Good(https(&set)?, KeySiteKind::Set))
         }
@@ -62,7 +62,7 @@ pub(super) fn read(item: &Item<'_>) -> Option<Site> {
             let url = https(&by_id);
             let credential = |item: Option<Item<'_>>, name: &str| {
                 if item.is_none() {
-                    table.missing(name, "a secret as { env = \"PLAID_SECRET\" }");
+                    table.missing(name, "a secret such as {  env = \"PLAID_SECRET\" }");
                 }
                 secrets::read(&item?)
             };
@@ -78,7 +78,7 @@ pub(super) fn read(item: &Item<'_>) -> Option<Site> {
             }
         }
         (_, Some(by_id)) => {
-            by_id.refuse("stated beside `jwks`", "one of jwks, jwk_by_id");
+            by_id.refuse("set in addition to `jwks`", "one of jwks, jwk_by_id");
             None
         }
         (None, None) => None,
@@ -86,14 +86,14 @@ pub(super) fn read(item: &Item<'_>) -> Option<Site> {
 }
 
 fn https(item: &Item<'_>) -> Option<Url> {
-    let allowed = "an https:// URL as \"https://www.googleapis.com/oauth2/v3/certs\"";
+    let allowed = "an https:// URL such as \"https://www.googleapis.com/oauth2/v3/certs\"";
     let text = item.text(allowed)?;
     let url = Url::parse(text).ok().filter(|url| {
         let plain = url.username().is_empty() && url.password().is_none();
         url.scheme() == "https" && url.has_host() && plain && url.fragment().is_none()
     });
     if url.is_none() {
-        item.refuse("not a URL that keys are fetched from", allowed);
+        item.refuse("not a URL for fetching keys", allowed);
     }
     url
 }

@@ -35,7 +35,12 @@ pub(super) fn judge<'a>(
     doubled_paths(config, drafts, reading);
     if drafts.is_empty() && !reading.has_errors() {
         let severity = if reading.serves() { Severity::Error } else { Severity::Warning };
-        root.note(severity, "sources", "there are none: every request would be answered 404", None);
+        root.note(
+            severity,
+            "sources",
+            "no source is defined: every request would be answered 404",
+            None,
+        );
     }
     shared::judge(config, drafts, reading);
     for source in &config.sources {
@@ -51,17 +56,18 @@ pub(super) fn judge<'a>(
             published::owners(source, draft, &table);
             routes(source, &table);
             if draft.preset.as_ref().is_some_and(|preset| preset.unconfirmed) {
-                let what = "rests on facts that could not be confirmed; judge a real delivery with \
-                            `hookward explain` before relying on it";
+                let what = "based on facts that could not be confirmed; check a real delivery \
+                            with `hookward explain` before you rely on it";
                 table.note(Severity::Warning, "preset", what, None);
             }
             if source.sender.replay_guard && source.uses_inbox() {
-                let what = "does not know the signature of an event that waits in the inbox: a \
-                            captured copy under another id is taken for another event";
+                let what = "does not know the signatures of events that wait in the inbox: a \
+                            captured copy under another id counts as another event";
                 table.note(Severity::Warning, "replay_guard", what, None);
             }
             if source.mode == Mode::Shadow && source.routes.iter().any(Route::uses_inbox) {
-                let what = "nothing is stored: routes with `delivery` spill or queued work as sync";
+                let what =
+                    "nothing is stored: routes with `delivery` spill or queued work like sync";
                 table.note(Severity::Warning, "mode", what, None);
             }
             if source.mode == Mode::Shadow {
@@ -83,16 +89,16 @@ fn listeners(config: &Config, root: &TableReader<'_>) {
                 || admin.ip().is_unspecified())
     };
     if let Some(public) = config.server.listen.iter().find(|public| overlap(public)) {
-        let what = format!("{admin} is taken by server.listen, {public}");
+        let what = format!("{admin} is also in server.listen, {public}");
         root.note(Severity::Error, "admin.listen", &what, None);
     }
     if config.server.body_memory_bytes < config.server.max_body_bytes + READ_BUFFER_BYTES {
-        let what = "less than `max_body` and the 64 KiB that it is read into: a body of that size \
-                    is always answered 503";
+        let what = "less than `max_body` plus the read buffer of 64 KiB: a body of that size is \
+                    always answered 503";
         root.note(Severity::Warning, "server.body_memory", what, None);
     }
     if config.server.trusted_proxies.iter().any(|range| range.prefix_len() == 0) {
-        let what = "every sender may say which address it has; `allow` then keeps nobody out";
+        let what = "every sender can claim any address, so `allow` keeps no one out";
         root.note(Severity::Warning, "server.trusted_proxies", what, None);
     }
 }
@@ -115,7 +121,7 @@ fn doubled_paths<'a>(config: &Config, drafts: &'a [Draft<'_>], reading: &'a Read
         let earlier = config.sources.iter().take(index).find(|other| other.path == source.path);
         let draft = drafts.iter().find(|draft| *draft.name == *source.name.as_str());
         if let (Some(earlier), Some(draft)) = (earlier, draft) {
-            let what = format!("is the path of sources.{} as well", earlier.name);
+            let what = format!("is also the path of sources.{}", earlier.name);
             draft.reader(reading).note(Severity::Error, "path", &what, None);
         }
     }
@@ -127,11 +133,11 @@ fn contradictions(source: &Source, table: &TableReader<'_>) {
     let signed = &signature.signed;
     let has_timestamp = source.sender.scheme.timestamp.is_some() || table.states("timestamp");
     if signed.any(|part| *part == Part::Timestamp) && !has_timestamp {
-        let what = "{timestamp} is used, but there is no timestamp table to say where it stands";
+        let what = "{timestamp} is used, but no timestamp table says where it is";
         table.note(Severity::Error, "signature.signed", what, None);
     }
     if signed.any(|part| matches!(part, Part::Url(_))) && source.sender.public_url.is_none() {
-        let what = "{url} is used, but `public_url` does not say what the sender was given";
+        let what = "{url} is used, but `public_url` is not set";
         table.note(Severity::Error, "signature.signed", what, None);
     }
     if let Some(handshake) = &source.sender.scheme.handshake {
@@ -140,8 +146,8 @@ fn contradictions(source: &Source, table: &TableReader<'_>) {
             kind.known_key().is_some_and(|known| known.as_bytes() == secret.text.expose())
         };
         if let Some(index) = source.sender.secrets.iter().position(is_known) {
-            let what = "the key that the sender uses before there is a secret, which everybody \
-                        knows: with it anybody's events would be genuine";
+            let what = "this is the sender's public key for set-up requests: everyone knows it, \
+                        so anyone could forge events";
             table.note(Severity::Error, &format!("secrets[{index}]"), what, None);
         }
         // Only a handshake goes unanswered for it; deliveries do not need the token.
@@ -160,8 +166,8 @@ fn contradictions(source: &Source, table: &TableReader<'_>) {
     }
     let hash = matches!(signature.algorithm, Algorithm::Sha256 | Algorithm::Sha1);
     if hash && !signed.any(|part| *part == Part::Secret) {
-        let what = "a plain hash without {secret} in it can be made by anybody";
-        let allowed = "a text with {secret} as \"{secret}{body}\"";
+        let what = "anyone can make a plain hash without {secret} in it";
+        let allowed = "a text with {secret}, such as \"{secret}{body}\"";
         table.note(Severity::Error, "signature.signed", what, Some(allowed));
     }
     if source.sender.replay_guard && signature.algorithm == Algorithm::Token {
@@ -212,8 +218,8 @@ fn memory(
         && ttl < horizon
     {
         let what = format!(
-            "{} is less than the {} for which {} goes on retrying towards sources.{name}: a late \
-             retry of a delivered event would be forwarded again",
+            "{} is less than the {} for which {} keeps retrying to sources.{name}: a late retry \
+             of a delivered event would be forwarded again",
             written(ttl),
             written(horizon),
             preset.name,
@@ -231,8 +237,8 @@ fn patience(config: &Config, source: &Source, table: &TableReader<'_>) {
         && source.respond_within < slowest.timeout
     {
         let what = format!(
-            "after {} the sender is told to come again, while upstream {} may work on for its {}; \
-             the retry then learns how it ended",
+            "after {} the sender is told to retry, while upstream {} may take up to {}; the retry \
+             then learns how it ended",
             written(source.respond_within),
             slowest.name,
             written(slowest.timeout),
@@ -245,8 +251,8 @@ fn patience(config: &Config, source: &Source, table: &TableReader<'_>) {
 fn coverage(source: &Source, table: &TableReader<'_>) {
     let signature = &source.sender.scheme.signature;
     if signature.algorithm == Algorithm::Token {
-        let what = "a token signs nothing: whoever has seen one request has it, and can send any \
-                    event with any id, type and time";
+        let what = "a token signs nothing: anyone who has seen one request has the token, and can \
+                    send any event with any id, type and time";
         table.note(Severity::Warning, "signature.algorithm", what, None);
         return;
     }
@@ -254,25 +260,25 @@ fn coverage(source: &Source, table: &TableReader<'_>) {
         published::tokens(source, table);
     } else if signature.algorithm == Algorithm::HttpMessageSignatures {
         if !signature.components.iter().any(|name| name == "content-digest") {
-            let what = "`content-digest` need not be covered: whoever has captured one delivery can send \
-                        another body with its signature";
+            let what = "the signature need not cover `content-digest`: anyone who has captured \
+                        one delivery can send another body with its signature";
             table.note(Severity::Warning, "signature.components", what, None);
         }
     } else if signature.signed.any(|part| *part == Part::Crc32) {
-        let what = "of the body a CRC-32 alone is signed: whoever has captured one delivery can make \
-                    another body that it fits";
+        let what = "only a CRC-32 of the body is signed: anyone who has captured one delivery can \
+                    make another body with the same CRC-32";
         table.note(Severity::Warning, "signature.signed", what, None);
     } else if !signature.signed_texts().all(Template::covers_body) {
-        let what = "the body is not signed: whoever has captured one delivery can send another \
+        let what = "the body is not signed: anyone who has captured one delivery can send another \
                     body with its signature";
         table.note(Severity::Warning, "signature.signed", what, None);
     }
     let tell = |key, places: &[String], attack: &str| {
         let (severity, rest) = if source.sender.replay_guard {
             let ttl = written(source.dedupe_ttl);
-            (Severity::Note, format!("`replay_guard` holds that off for {ttl}"))
+            (Severity::Note, format!("`replay_guard` prevents this for {ttl}"))
         } else {
-            (Severity::Warning, "`replay_guard = \"signature\"` holds that off".to_owned())
+            (Severity::Warning, "`replay_guard = \"signature\"` prevents this".to_owned())
         };
         let verb = match places {
             [] => return,
@@ -280,8 +286,8 @@ fn coverage(source: &Source, table: &TableReader<'_>) {
             _ => "are",
         };
         let what = format!(
-            "{} {verb} not signed: whoever has captured one delivery can send it again {attack}; \
-             {rest}",
+            "{} {verb} not signed: anyone who has captured one delivery can send it again \
+             {attack}; {rest}",
             places.join(", ")
         );
         table.note(severity, key, &what, None);
@@ -308,7 +314,7 @@ fn freshness(source: &Source, draft: &Draft<'_>, table: &TableReader<'_>) {
     }
     let severity = if draft.preset.is_some() { Severity::Note } else { Severity::Warning };
     let what = format!(
-        "there is none: an old delivery is accepted like a new one, and anyone who kept one can \
+        "not set: an old delivery is accepted like a new one, and anyone who has kept one can \
          replay it once its id is forgotten, after {}",
         written(source.dedupe_ttl)
     );
@@ -321,7 +327,7 @@ fn body_limit(config: &Config, draft: &Draft<'_>, table: &TableReader<'_>) {
     let limit = config.server.max_body_bytes;
     if let Some(largest) = preset.largest_body.filter(|&bytes| bytes > limit as u64) {
         let what = format!(
-            "{} sends bodies of up to {}; those over `server.max_body` ({}) are answered 413",
+            "{} sends bodies of up to {}; bodies over `server.max_body` ({}) are answered 413",
             preset.title,
             size(largest),
             size(limit as u64),
@@ -360,7 +366,7 @@ fn strength(source: &Source, table: &TableReader<'_>) {
     for (index, secret) in shared::positioned(source) {
         if key_bytes(secret, signature) < LEAST_SECRET_BYTES {
             let key = format!("secrets[{index}]");
-            let what = "under 16 bytes: it can be guessed by whoever has captured one delivery";
+            let what = "less than 16 bytes: anyone who has captured one delivery can guess it";
             table.note(Severity::Warning, &key, what, None);
         }
     }
@@ -379,7 +385,7 @@ fn key_bytes(secret: &NamedSecret, signature: &SignatureRule) -> usize {
 
 fn routes(source: &Source, table: &TableReader<'_>) {
     if source.routes.is_empty() && table.get("routes").is_none() {
-        let what = "there are none: its events are verified and go nowhere";
+        let what = "no route is defined: events are verified and then dropped";
         table.note(Severity::Warning, "routes", what, None);
     }
     let any_type = |glob: &TypeGlob| glob.matches("");
@@ -387,8 +393,7 @@ fn routes(source: &Source, table: &TableReader<'_>) {
         for (index, route) in source.routes.iter().enumerate() {
             if !route.events.iter().any(any_type) {
                 let key = format!("routes[{index}]");
-                let what = "the events of this source have no type, so only \"*\" matches them; \
-                            state `event.type`";
+                let what = "the events of this source have no type, so only \"*\" matches them; set `event.type`";
                 table.note(Severity::Warning, &key, what, None);
             }
         }

@@ -100,8 +100,9 @@ static ROOT_KEYS: TableKeys = TableKeys {
 
 /// The keys of these tables are names that the user chooses.
 static UPSTREAMS: TableKeys =
-    TableKeys { title: "", about: "tables as [upstreams.NAME]", keys: &[] };
-static SOURCES: TableKeys = TableKeys { title: "", about: "tables as [sources.NAME]", keys: &[] };
+    TableKeys { title: "", about: "tables such as [upstreams.NAME]", keys: &[] };
+static SOURCES: TableKeys =
+    TableKeys { title: "", about: "tables such as [sources.NAME]", keys: &[] };
 
 impl Config {
     /// Reads a file to serve from it. Its path is shown in problems as it is given here.

@@ -73,7 +73,7 @@ pub(super) fn read(item: &Item<'_>) -> Option<Retry> {
             .unwrap_or(default.refused_after),
     };
     if retry.first > retry.longest {
-        item.warn("`first` is longer than `longest`, which holds");
+        item.warn("`first` is longer than `longest`, so `longest` applies");
     }
     Some(retry)
 }

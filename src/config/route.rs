@@ -55,14 +55,14 @@ pub(super) static KEYS: TableKeys = TableKeys {
 
 /// Reads the routes of a source. `upstreams`: every name that a route may send to.
 pub(super) fn read(item: &Item<'_>, upstreams: &[&str], store: &StoreSettings) -> Vec<Route> {
-    let allowed = "tables as [[sources.NAME.routes]]";
+    let allowed = "tables such as [[sources.NAME.routes]]";
     let Some(items) = item.list(allowed) else { return Vec::new() };
     let mut routes: Vec<Route> = Vec::new();
     for item in &items {
         let Some(table) = item.table(&KEYS) else { continue };
-        let events = table.require("events", "a list of event types as [\"order.*\"]");
+        let events = table.require("events", "a list of event types such as [\"order.*\"]");
         let events = events.and_then(|item| globs(&item, &routes));
-        let to = table.require("to", "a list of upstreams as [\"erp\"]");
+        let to = table.require("to", "a list of upstreams such as [\"erp\"]");
         let to = to.and_then(|item| destinations(&item, upstreams));
         let path = table.get("path").and_then(|item| item.form::<RequestPath>());
         let delivery = delivery(&table, store);
@@ -112,26 +112,26 @@ fn delivery(table: &TableReader<'_>, store: &StoreSettings) -> Delivery {
 }
 
 fn globs(item: &Item<'_>, earlier: &[Route]) -> Option<Vec<TypeGlob>> {
-    let allowed = "a list of event types as [\"order.*\", \"review.created\"]";
+    let allowed = "a list of event types such as [\"order.*\", \"review.created\"]";
     let items = item.list(allowed)?;
     if items.is_empty() {
-        item.refuse("empty: the route takes nothing", allowed);
+        item.refuse("empty: the route matches nothing", allowed);
         return None;
     }
     let mut globs = Vec::new();
     let mut shadowed = Vec::new();
     for item in &items {
-        let Some(text) = item.text("an event type as \"order.created\" or \"order.*\"") else {
+        let Some(text) = item.text("an event type such as \"order.created\" or \"order.*\"") else {
             continue;
         };
         if text.is_empty() {
-            item.refuse("empty", "an event type as \"order.created\" or \"order.*\"");
+            item.refuse("empty", "an event type such as \"order.created\" or \"order.*\"");
             continue;
         }
         let glob = TypeGlob::new(text);
         let covering = earlier.iter().enumerate().find_map(|(index, route)| {
             let cover = route.events.iter().find(|cover| cover.covers(&glob))?;
-            Some(format!("routes[{index}] takes all of it before, with {:?}", cover.as_str()))
+            Some(format!("routes[{index}] already takes all of it, with {:?}", cover.as_str()))
         });
         shadowed.extend(covering.map(|covering| (item, covering)));
         globs.push(glob);
@@ -149,10 +149,10 @@ fn globs(item: &Item<'_>, earlier: &[Route]) -> Option<Vec<TypeGlob>> {
 }
 
 fn destinations(item: &Item<'_>, upstreams: &[&str]) -> Option<Vec<UpstreamName>> {
-    let allowed = "a list of upstreams as [\"erp\"]";
+    let allowed = "a list of upstreams such as [\"erp\"]";
     let items = item.list(allowed)?;
     if items.is_empty() {
-        item.refuse("empty: the events go nowhere", allowed);
+        item.refuse("empty: the events would go nowhere", allowed);
         return None;
     }
     let mut names: Vec<UpstreamName> = Vec::new();

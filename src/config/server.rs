@@ -222,11 +222,11 @@ pub(super) fn read(table: Option<&TableReader<'_>>) -> ServerSettings {
 
 /// A list of address ranges.
 pub(super) fn ranges(item: &Item<'_>) -> Option<Vec<IpNet>> {
-    item.each("a list of CIDR ranges as [\"203.0.113.0/24\"]", Item::form)
+    item.each("a list of CIDR ranges such as [\"203.0.113.0/24\"]", Item::form)
 }
 
 fn listen(item: &Item<'_>) -> Option<Vec<SocketAddr>> {
-    let allowed = "a list of addresses as [\"127.0.0.1:8080\"]";
+    let allowed = "a list of addresses such as [\"127.0.0.1:8080\"]";
     let items = item.list(allowed)?;
     if items.is_empty() {
         item.refuse("empty", allowed);
@@ -245,7 +245,7 @@ fn listen(item: &Item<'_>) -> Option<Vec<SocketAddr>> {
 fn max_header(item: &Item<'_>) -> Option<usize> {
     let size = item.form::<Size>()?.0;
     if size > LARGEST_HEADER_BYTES {
-        item.refuse("too large", "a size as \"32KiB\", at most 1 MiB");
+        item.refuse("too large", "a size such as \"32KiB\", at most 1 MiB");
     }
     Some(size)
 }

@@ -190,14 +190,14 @@ pub(super) fn read<'a>(
     let unrouted = [("accept", Unrouted::Accept), ("reject", Unrouted::Reject)];
     let answers = [("full", Answers::Full), ("bare", Answers::Bare)];
     let modes = [("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
-    let path = table.require("path", "the request path as \"/webhooks/shop\"");
+    let path = table.require("path", "the request path, such as \"/webhooks/shop\"");
     let path = path.and_then(|item| item.form::<RequestPath>());
     let public_url = table.get("public_url").and_then(|item| item.form::<PublicUrl>());
     let (scheme, no_token) = read_scheme(draft, &table);
     if let Some(why) = no_token {
         let what = format!(
             "{why}; until it can be read, the handshake is answered 503 secret_unavailable; \
-             deliveries go on"
+             deliveries work"
         );
         table.note(Severity::Warning, "handshake", &what, None);
     }
@@ -269,7 +269,7 @@ fn read_scheme(draft: &Draft<'_>, table: &TableReader<'_>) -> (Option<Scheme>, O
         && !is_token(table)
     {
         let what = format!(
-            "{} does not publish the header of its signature, so it has to be stated; `hookward \
+            "{} does not publish the header of its signature, so you must set it; `hookward \
              discover` finds it from one captured delivery and its secret",
             preset.name
         );
@@ -292,8 +292,8 @@ fn allow(item: &Item<'_>) -> Option<Vec<ipnet::IpNet>> {
     let ranges = server::ranges(item)?;
     if matches!(&item.node.value, Value::List(items) if items.is_empty()) {
         item.refuse(
-            "empty: nobody would be let in",
-            "a list of CIDR ranges; left out, any address",
+            "empty: no sender would be allowed",
+            "a list of CIDR ranges; without the key, any address",
         );
     }
     Some(ranges)
@@ -302,7 +302,7 @@ fn allow(item: &Item<'_>) -> Option<Vec<ipnet::IpNet>> {
 /// Only what is withheld can be let pass: any other name would promise something that is not done.
 fn pass_headers(item: &Item<'_>) -> Option<Vec<HeaderName>> {
     let allowed = headers::withheld().collect::<Vec<_>>().join(", ");
-    item.each("a list of header names as [\"X-HTTP-Method-Override\"]", |item| {
+    item.each("a list of header names such as [\"X-HTTP-Method-Override\"]", |item| {
         let name = item.form::<HeaderName>()?;
         if headers::is_withheld(&name) {
             return Some(name);

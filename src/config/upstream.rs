@@ -283,7 +283,7 @@ pub(super) fn read(name: &str, table: &TableReader<'_>) -> Option<UpstreamSettin
     if let (Some(item), Some(urls), Some(_)) = (table.get("tls"), &urls, &tls)
         && urls.iter().any(|url| !url.secure)
     {
-        item.contradicts("has no effect on http; state an https URL, or leave `tls` out");
+        item.contradicts("has no effect on http; use an https URL, or remove `tls`");
     }
     let default = UpstreamSettings::new(name, urls.unwrap_or_default());
     let duration = |name, default| table.get(name).and_then(|i| i.form()).unwrap_or(default);
@@ -337,14 +337,14 @@ fn urls(table: &TableReader<'_>) -> Option<Vec<UpstreamUrl>> {
             None
         }
         (Some(_), Some(urls)) => {
-            urls.refuse("stated beside `url`", allowed);
+            urls.refuse("set in addition to `url`", allowed);
             None
         }
     }
 }
 
 fn several_urls(item: &Item<'_>) -> Option<Vec<UpstreamUrl>> {
-    let allowed = "a list of URLs as [\"http://10.0.0.1:9001\", \"http://10.0.0.2:9001\"]";
+    let allowed = "a list of URLs such as [\"http://10.0.0.1:9001\", \"http://10.0.0.2:9001\"]";
     let items = item.list(allowed)?;
     if items.is_empty() {
         item.refuse("empty", allowed);
@@ -358,7 +358,7 @@ fn several_urls(item: &Item<'_>) -> Option<Vec<UpstreamUrl>> {
         }
         if urls.first().is_some_and(|first| (first.secure, &first.path) != (url.secure, &url.path))
         {
-            item.contradicts("differs from the first in its scheme or its path");
+            item.contradicts("differs from the first in scheme or path");
         }
         urls.push(url);
     }
@@ -384,7 +384,7 @@ pub(super) fn client_tls(item: &Item<'_>, keys: &'static TableKeys) -> Option<Up
     needs(&table, "cert", "key");
     needs(&table, "key", "cert");
     let sni = table.get("sni").and_then(|item| {
-        let allowed = "a host name as \"erp.internal\"";
+        let allowed = "a host name such as \"erp.internal\"";
         let name = item.text(allowed)?;
         if !matches!(ServerName::try_from(name), Ok(ServerName::DnsName(_))) {
             item.refuse("not a host name", allowed);

@@ -81,7 +81,7 @@ fn a_command_for_one_source_needs_no_other_secret_token_or_certificate() {
 fn the_secret_of_the_source_itself_has_to_be_there_and_fit() {
     let directory = directory();
     for (source, problem) in
-        [("other", "the secret is empty"), ("unfit", "no key can be made of it")]
+        [("other", "the secret is empty"), ("unfit", "it cannot be used as a key")]
     {
         let output = run(&["sign", "--source", source], directory.path());
         assert_eq!(output.status.code(), Some(2), "{}", printed(&output));
@@ -130,7 +130,7 @@ fn what_is_signed_or_judged_without_an_unreadable_secret_says_so() {
     for output in [&signed, &judged] {
         let said = String::from_utf8_lossy(&output.stderr);
         let expected =
-            "sources.shop.secrets[0] is left out: its file \"new.secret\" cannot be read";
+            "sources.shop.secrets[0] is ignored: its file \"new.secret\" cannot be read";
         assert!(said.contains(expected), "{}", printed(output));
     }
     assert_eq!(signed.status.code(), Some(0), "{}", printed(&signed));

@@ -174,7 +174,7 @@ impl<'a> Item<'a> {
             },
             Value::Integer(digits, 10) => {
                 let what = match F::BARE {
-                    "" => format!("{} is written as text", F::NAME),
+                    "" => format!("{} is a string", F::NAME),
                     what => what.to_owned(),
                 };
                 crate::value::Fault { what, suggestion: F::from_number(digits) }

@@ -56,7 +56,7 @@ pub fn read(item: &Item<'_>) -> Option<Found> {
 
 /// As [`read`] in a table that has keys beside those of a secret; `keys` declares all of them.
 pub fn read_beside(item: &Item<'_>, keys: &'static TableKeys) -> Option<Found> {
-    let allowed = "exactly one of env, file, value as { env = \"SHOP_SECRET\" }";
+    let allowed = "exactly one of env, file, value, such as {  env = \"SHOP_SECRET\" }";
     if let Value::Text(text) = &item.node.value {
         let name = if is_usual_name(text) { text } else { "…" };
         let problem = item.clone().hidden().problem(Severity::Error, "not a table but a string");
@@ -67,7 +67,7 @@ pub fn read_beside(item: &Item<'_>, keys: &'static TableKeys) -> Option<Found> {
     let table = item.clone().hidden().table(keys)?;
     let (env, file, value) = (table.get("env"), table.get("file"), table.get("value"));
     if [&env, &file, &value].into_iter().flatten().count() > 1 {
-        item.refuse("stated in more than one way", allowed);
+        item.refuse("set in more than one way", allowed);
         return None;
     }
     let found = if let Some(env) = env {
@@ -76,9 +76,7 @@ pub fn read_beside(item: &Item<'_>, keys: &'static TableKeys) -> Option<Found> {
         from_file(&file)?
     } else if let Some(value) = value {
         let text = value.text("the secret as text")?;
-        value.warn(
-            "a secret in the configuration is known to whoever reads the file; use env or file",
-        );
+        value.warn("everyone who can read the configuration knows this secret; use env or file");
         Found::Secret(Secret::from(text.to_owned()))
     } else {
         item.refuse("no secret", allowed);
@@ -90,7 +88,7 @@ pub fn read_beside(item: &Item<'_>, keys: &'static TableKeys) -> Option<Found> {
         if !item.reading.needs(&item.key) {
             return Some(Found::Unreadable("the secret is empty".to_owned()));
         }
-        item.contradicts("the secret is empty: anybody could sign with it");
+        item.contradicts("the secret is empty: anyone could sign with it");
         return None;
     }
     if let Found::Secret(secret) = &found {
@@ -100,18 +98,18 @@ pub fn read_beside(item: &Item<'_>, keys: &'static TableKeys) -> Option<Found> {
 }
 
 fn from_environment(item: &Item<'_>) -> Option<Found> {
-    let allowed = "the name of an environment variable as \"SHOP_SECRET\"";
+    let allowed = "the name of an environment variable, such as \"SHOP_SECRET\"";
     let name = item.text(allowed)?;
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if name.is_empty() || !name.chars().all(fits) || name.starts_with(|c: char| c.is_ascii_digit())
     {
-        item.refuse("not a name that a variable can have", allowed);
+        item.refuse("not a valid variable name", allowed);
         return None;
     }
     let shown = if is_usual_name(name) {
         format!("variable {name}")
     } else {
-        "variable it names".to_owned()
+        "variable that it names".to_owned()
     };
     Some(match item.reading.secrets.environment(name) {
         Some(secret) => Found::Secret(secret),
@@ -125,8 +123,8 @@ fn from_file(item: &Item<'_>) -> Option<Found> {
         Ok(secret) => {
             if let Some(mode) = item.reading.secrets.writable_by_others(&path) {
                 item.warn(format!(
-                    "others than its owner may write its file (mode {mode:04o}), and so replace the \
-                     secret; `chmod go-w` forbids it"
+                    "users other than the owner may write its file (mode {mode:04o}) and so \
+                     replace the secret; use `chmod go-w`"
                 ));
             }
             let text = without_byte_order_mark(item, secret.expose());
@@ -137,7 +135,7 @@ fn from_file(item: &Item<'_>) -> Option<Found> {
             let name =
                 if may_be_shown(stated, &fault) { format!(" {stated:?}") } else { String::new() };
             let relative = Path::new(stated).is_relative();
-            let from = if relative { " from the directory of this file" } else { "" };
+            let from = if relative { ", relative to this file" } else { "" };
             Found::Unreadable(format!("its file{name} cannot be read{from}: {}", plain(&fault)))
         }
     })
@@ -177,8 +175,8 @@ fn without_byte_order_mark<'s>(item: &Item<'_>, bytes: &'s [u8]) -> &'s [u8] {
     }
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
         item.warn(
-            "its file begins with a byte order mark of UTF-16, which is left in the secret, as \
-             every other byte is; save the file as UTF-8",
+            "its file begins with a byte order mark of UTF-16, which stays part of the secret; \
+             save the file as UTF-8",
         );
     }
     bytes
@@ -197,8 +195,8 @@ fn warn_of_space(item: &Item<'_>, bytes: &[u8]) {
         let problem = item.clone().hidden().problem(
             Severity::Warning,
             format!(
-                "the secret {place} with white space, which is part of it: if the sender's has none, \
-                 every signature is refused"
+                "the secret {place} with white space, which is part of it: if the sender's secret \
+                 has none, every signature will be refused"
             ),
         );
         item.reading.note(problem);
@@ -213,7 +211,7 @@ fn without_line_end(bytes: &[u8]) -> Secret {
 /// Why a file cannot be read, without its path.
 pub fn plain(fault: &io::Error) -> String {
     match fault.kind() {
-        io::ErrorKind::NotFound => "there is none".to_owned(),
+        io::ErrorKind::NotFound => "it does not exist".to_owned(),
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
         io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
         io::ErrorKind::InvalidData => "it is not UTF-8".to_owned(),

@@ -52,7 +52,8 @@ pub struct Span(pub Duration);
 
 impl Form for Span {
     const NAME: &'static str = "a duration";
-    const ALLOWED: &'static str = "a duration as \"5s\", \"4500ms\" or \"24h\", at most 10 years";
+    const ALLOWED: &'static str =
+        "a duration such as \"5s\", \"4500ms\" or \"24h\", at most 10 years";
 
     fn parse(text: &str) -> Result<Self, Fault> {
         let duration = humantime::parse_duration(text).map_err(|_| Fault {
@@ -73,7 +74,7 @@ impl Form for Span {
 impl Form for Duration {
     const NAME: &'static str = Span::NAME;
     const ALLOWED: &'static str =
-        "a duration as \"5s\", \"4500ms\" or \"24h\", over zero and at most 10 years";
+        "a duration such as \"5s\", \"4500ms\" or \"24h\", over zero and at most 10 years";
 
     fn parse(text: &str) -> Result<Self, Fault> {
         match Span::parse(text)?.0 {
@@ -92,8 +93,9 @@ pub struct Size(pub usize);
 
 impl Form for Size {
     const NAME: &'static str = "a size";
-    const BARE: &'static str = "a size is written as text, with its unit";
-    const ALLOWED: &'static str = "a size as \"1MiB\" or \"64KiB\", over zero and at most 1 PiB";
+    const BARE: &'static str = "a size is a string with a unit";
+    const ALLOWED: &'static str =
+        "a size such as \"1MiB\" or \"64KiB\", over zero and at most 1 PiB";
 
     fn parse(text: &str) -> Result<Self, Fault> {
         let bytes = text.parse::<bytesize::ByteSize>().map_err(|_| Fault::from("not a size"))?;
@@ -121,7 +123,7 @@ pub struct ByteRate(pub u64);
 
 impl Form for ByteRate {
     const NAME: &'static str = "a byte rate";
-    const ALLOWED: &'static str = "a size per second as \"1KiB/s\"";
+    const ALLOWED: &'static str = "a size per second, such as \"1KiB/s\"";
 
     fn parse(text: &str) -> Result<Self, Fault> {
         let size = text.strip_suffix("/s").ok_or("not a byte rate")?;
@@ -132,7 +134,7 @@ impl Form for ByteRate {
 impl Form for SocketAddr {
     const NAME: &'static str = "an address";
     const ALLOWED: &'static str =
-        "IP:PORT as \"127.0.0.1:8080\", \"0.0.0.0:8080\" or \"[::]:8080\"";
+        "IP:PORT, such as \"127.0.0.1:8080\", \"0.0.0.0:8080\" or \"[::]:8080\"";
 
     fn parse(text: &str) -> Result<Self, Fault> {
         text.parse().map_err(|_| {
@@ -162,7 +164,7 @@ impl Form for SocketAddr {
 impl Form for IpNet {
     const NAME: &'static str = "an address range";
     const ALLOWED: &'static str =
-        "a CIDR range as \"203.0.113.0/24\" or \"2001:db8::/32\", or a single address";
+        "a CIDR range such as \"203.0.113.0/24\" or \"2001:db8::/32\", or a single address";
 
     fn parse(text: &str) -> Result<Self, Fault> {
         if let Ok(address) = text.parse::<IpAddr>() {
@@ -173,7 +175,7 @@ impl Form for IpNet {
             return Ok(range);
         }
         Err(Fault {
-            what: "bits set behind the prefix".to_owned(),
+            what: "bits are set after the prefix".to_owned(),
             suggestion: Some(format!("\"{}\"", range.trunc())),
         })
     }
@@ -181,7 +183,7 @@ impl Form for IpNet {
 
 impl Form for HeaderName {
     const NAME: &'static str = "a header name";
-    const ALLOWED: &'static str = "a header name as \"X-Signature\"";
+    const ALLOWED: &'static str = "a header name such as \"X-Signature\"";
 
     fn parse(text: &str) -> Result<Self, Fault> {
         text.parse().map_err(|_| "not a header name".into())
@@ -193,8 +195,8 @@ pub struct PublicUrl(pub String);
 
 impl Form for PublicUrl {
     const NAME: &'static str = "a URL";
-    const ALLOWED: &'static str = "the whole http:// or https:// URL that the sender was given, \
-                                   as \"https://hooks.example.com/webhooks/shop\"";
+    const ALLOWED: &'static str = "the whole http:// or https:// URL that you gave to the sender, \
+                                   such as \"https://hooks.example.com/webhooks/shop\"";
 
     fn parse(text: &str) -> Result<Self, Fault> {
         plain_url(text)?;
@@ -219,13 +221,13 @@ pub fn plain_url(text: &str) -> Result<Url, Fault> {
         return Err(Fault { what: "neither http nor https".to_owned(), suggestion });
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("credentials have no place in this URL".into());
+        return Err("this URL must not contain credentials".into());
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err("a query or fragment has no place in this URL".into());
+        return Err("this URL must not have a query or fragment".into());
     }
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err("a space or a character that is not ASCII must be percent-encoded".into());
+        return Err("a space or a non-ASCII character must be percent-encoded".into());
     }
     Ok(url)
 }
@@ -235,8 +237,8 @@ pub struct RequestPath(pub String);
 
 impl Form for RequestPath {
     const NAME: &'static str = "a path";
-    const ALLOWED: &'static str = "visible ASCII from `/` on, without `?`, `#`, `\"`, `<` and `>`, \
-                                   as \"/webhooks/shop\"";
+    const ALLOWED: &'static str = "visible ASCII that starts with `/`, without `?`, `#`, `\"`, \
+                                   `<` and `>`, such as \"/webhooks/shop\"";
 
     fn parse(text: &str) -> Result<Self, Fault> {
         if !text.starts_with('/') {
@@ -249,11 +251,12 @@ impl Form for RequestPath {
             });
         }
         if text.contains(['?', '#']) {
-            return Err("a query or fragment is no part of a path".into());
+            return Err("a path has no query or fragment".into());
         }
         // The listener refuses a target with any of these, and so do receivers.
         if !text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>".contains(&byte)) {
-            let what = "a space, a quote, `<`, `>` and what is not ASCII must be percent-encoded";
+            let what =
+                "a space, a quote, `<`, `>` and non-ASCII characters must be percent-encoded";
             return Err(what.into());
         }
         Ok(Self(text.to_owned()))

@@ -108,7 +108,7 @@ pub enum SignError {
     #[error("the delivery lacks what the scheme signs: {0}")]
     Incomplete(String),
     /// A value cannot be sent in a header.
-    #[error("`{0}` cannot stand in a header")]
+    #[error("`{0}` is not valid in a header")]
     HeaderValue(String),
     /// The body has to be a JSON object or array.
     #[error("{0}")]

@@ -12,16 +12,16 @@ pub(super) fn tokens(source: &Source, table: &TableReader<'_>) {
     let rule = &source.sender.scheme.signature;
     let is_the_body = rule.places.iter().any(|place| matches!(place, Place::Json(_)));
     if rule.token.body_claim.is_none() && !is_the_body {
-        let what = "the token says nothing of the body: whoever has one can send any body with it \
-                    until it is too old; `body_claim` names the claim that holds the body's hash";
+        let what = "the token does not cover the body: anyone who has one can send any body with \
+                    it until it is too old; `body_claim` names the claim with the body's hash";
         table.note(Severity::Warning, "signature", what, None);
     }
     // A key that is asked for by its id is given to the sender's customers, each with credentials.
     let is_shared =
         source.sender.key_sites.iter().any(|site| matches!(site.kind, KeySiteKind::Set));
     if is_shared && rule.token.audience.is_empty() {
-        let what = "any `aud` is taken: a token that the sender made for somebody else's receiver is \
-                    as good; state `audience`";
+        let what = "any `aud` is accepted, even a token that the sender made for another \
+                    receiver; set `audience`";
         table.note(Severity::Warning, "signature.audience", what, None);
     }
 }
@@ -38,9 +38,8 @@ pub(super) fn owners(source: &Source, draft: &Draft<'_>, table: &TableReader<'_>
     let pointer = Pointer::parse(&format!("/{}", wanted.trim_start_matches('/')));
     let is_stated = rule.claims.iter().any(|claim| Ok(&claim.pointer) == pointer.as_ref());
     if !is_stated && (rule.algorithm == Algorithm::Jwt || rule.certificate.is_some()) {
-        let what = format!(
-            "`{wanted}` is not stated: a genuine event of anybody's account with the sender passes"
-        );
+        let what =
+            format!("`{wanted}` is not set: genuine events of any account at the sender pass");
         table.note(Severity::Warning, "signature.claims", &what, None);
     }
 }

@@ -213,11 +213,11 @@ fn certificates_are_looked_at_before_they_are_needed() {
         ),
         (
             r#"cert = "key.pem", key = "key.pem""#,
-            Some("cert = \"key.pem\": holds no certificate in PEM form"),
+            Some("cert = \"key.pem\": contains no certificate in PEM form"),
         ),
         (
             r#"cert = "cert.pem", key = "cert.pem""#,
-            Some("key = \"cert.pem\": holds no private key in PEM form"),
+            Some("key = \"cert.pem\": contains no private key in PEM form"),
         ),
         (
             r#"cert = "damaged.pem", key = "key.pem""#,
@@ -225,19 +225,19 @@ fn certificates_are_looked_at_before_they_are_needed() {
         ),
         (
             r#"cert = "unreadable.pem", key = "key.pem""#,
-            Some("cert = \"unreadable.pem\": holds a certificate that cannot be read"),
+            Some("cert = \"unreadable.pem\": contains a certificate that cannot be read"),
         ),
         (
             r#"cert = "cert.pem", key = "key.pem", client_ca = "empty.pem""#,
-            Some("client_ca = \"empty.pem\": holds no certificate in PEM form"),
+            Some("client_ca = \"empty.pem\": contains no certificate in PEM form"),
         ),
         (
             r#"cert = "cert.pem", key = "key.pem", client_ca = "unreadable.pem""#,
-            Some("client_ca = \"unreadable.pem\": holds a certificate that cannot be read"),
+            Some("client_ca = \"unreadable.pem\": contains a certificate that cannot be read"),
         ),
         (
             r#"cert = "cert.pem", key = "nowhere.pem""#,
-            Some("key = \"nowhere.pem\": cannot be read: there is none"),
+            Some("key = \"nowhere.pem\": cannot be read: it does not exist"),
         ),
     ] {
         let text = format!("[server]\ntls = {{ {tls} }}\n");

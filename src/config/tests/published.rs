@@ -26,8 +26,8 @@ fn what_would_weaken_the_check_is_an_error() {
         format!("signature = {{ algorithm = \"jwt\", jwt_algorithms = [{algorithms}] }}\n{EVENT}")
     };
     for (keys, expected) in [
-        (format!("{set}\n{}", jwt("\"HS256\"")), "do not go with the algorithm"),
-        (format!("{set}\n{}", jwt("\"RS256\", \"HS256\"")), "HS256 beside an algorithm"),
+        (format!("{set}\n{}", jwt("\"HS256\"")), "cannot be used with this algorithm"),
+        (format!("{set}\n{}", jwt("\"RS256\", \"HS256\"")), "HS256 cannot be combined"),
         (format!("{set}\n{}", jwt("\"none\"")), "not one of the allowed words"),
         (format!("{set}\n{}", jwt("")), "empty"),
         (
@@ -36,19 +36,19 @@ fn what_would_weaken_the_check_is_an_error() {
         ),
         (
             format!("{set}\nsignature = {{ header = \"X-S\" }}\n{EVENT}"),
-            "do not go with the algorithm",
+            "cannot be used with this algorithm",
         ),
         (
             format!("{}\n{}", set.replace("https", "http"), jwt("\"RS256\"")),
-            "not a URL that keys are fetched from",
+            "not a URL for fetching keys",
         ),
         (
             format!("{}\n{}", set.replace("}]", "}, { env = \"SECRET\" }]"), jwt("\"RS256\"")),
-            "beside secrets of another kind",
+            "mixed with secrets of another kind",
         ),
         (
             "preset = \"aws-sns\"\nsecrets = [{ env = \"SECRET\" }]".to_owned(),
-            "secrets: there are none",
+            "secrets: not used",
         ),
         ("preset = \"apple-app-store\"".to_owned(), "signature.x5c_root"),
         (
@@ -70,11 +70,11 @@ fn what_would_weaken_the_check_is_an_error() {
 #[test]
 fn whose_event_it_may_be_is_asked_for() {
     for (keys, expected) in [
-        ("preset = \"aws-sns\"", "`/TopicArn` is not stated"),
-        ("preset = \"google-pubsub\"", "`email` is not stated"),
-        ("preset = \"google-pubsub\"", "any `aud` is taken"),
-        ("preset = \"google-pubsub\"", "the token says nothing of the body"),
-        ("preset = \"paypal\"\nsecrets = [{ env = \"SECRET\" }]", "of the body a CRC-32 alone"),
+        ("preset = \"aws-sns\"", "`/TopicArn` is not set"),
+        ("preset = \"google-pubsub\"", "`email` is not set"),
+        ("preset = \"google-pubsub\"", "any `aud` is accepted"),
+        ("preset = \"google-pubsub\"", "the token does not cover the body"),
+        ("preset = \"paypal\"\nsecrets = [{ env = \"SECRET\" }]", "only a CRC-32 of the body"),
     ] {
         let told = told(Severity::Warning, keys);
         assert!(told.iter().any(|line| line.contains(expected)), "{expected}: {told:#?}");

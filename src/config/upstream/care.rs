@@ -11,7 +11,7 @@ pub(super) fn balance(item: &Item<'_>) -> Option<Balance> {
 
 pub(super) fn health(item: &Item<'_>) -> Option<HealthCheck> {
     let table = item.table(&HEALTH_KEYS)?;
-    let path = table.require("path", "the path of a health check as \"/healthz\"");
+    let path = table.require("path", "the path of a health check, such as \"/healthz\"");
     let path = path.and_then(|item| item.form::<RequestPath>());
     let duration = |name, seconds| {
         let stated = table.get(name).and_then(|item| item.form());

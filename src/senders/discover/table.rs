@@ -63,7 +63,7 @@ impl Draft<'_> {
     fn write_event(self, out: &mut String, name: &str, rule: &EventRule) -> std::fmt::Result {
         writeln!(
             out,
-            "\n# What the event is called is a guess: compare it with the sender's page."
+            "\n# The places of the event are a guess: compare them with the sender's documentation."
         )?;
         writeln!(out, "[sources.{name}.event]")?;
         for (key, places) in [("id", &rule.id), ("type", &rule.kind), ("time", &rule.time)] {
@@ -147,7 +147,7 @@ pub(crate) fn signature_changes(own: &SignatureRule, other: &SignatureRule) -> V
     // A separator cannot be taken away, only left out.
     changed
         .map(|(_, line)| match line.strip_prefix("separator = ") {
-            Some("") => "# leave `separator` out".to_owned(),
+            Some("") => "# remove `separator`".to_owned(),
             _ => line,
         })
         .collect()

@@ -43,7 +43,7 @@ pub fn read_head(text: &[u8], path: &str) -> Result<RequestHead, String> {
             continue;
         }
         let (name, value) = read_header(line).ok_or_else(|| {
-            format!("line {} is no `Name: value`: {}", index + 1, line.escape_ascii())
+            format!("line {} is not `Name: value`: {}", index + 1, line.escape_ascii())
         })?;
         if name == http::header::HOST {
             head.host = String::from_utf8_lossy(value.as_bytes()).into_owned();

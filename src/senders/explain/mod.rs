@@ -152,9 +152,9 @@ impl Question<'_> {
             Demand::Brought(keys) => verify_with(sender, &keys, head, self.body),
             Demand::Published { key_id } => missing(match key_id {
                 Some(id) => {
-                    format!("the key `{}` is published by the sender", escape(id.as_bytes()))
+                    format!("the sender publishes the key `{}`", escape(id.as_bytes()))
                 }
-                None => "the key is published by the sender".to_owned(),
+                None => "the sender publishes the key".to_owned(),
             }),
             Demand::Certificate { url } => {
                 missing(format!("the key is in the certificate at {url}"))
@@ -237,7 +237,7 @@ impl Story<'_> {
         if let Ok(genuine) = &judged {
             let (index, label) = (genuine.secret(), genuine.label());
             let age = if index == 0 { "the newest" } else { "an older one" };
-            lines.insert(0, format!("the secret `{label}`, {age}, made it"));
+            lines.insert(0, format!("made with the secret `{label}`, {age}"));
         }
         if reason == Some(Reason::TimestampMalformed) {
             self.mistake = self.time_mistake();
@@ -253,7 +253,7 @@ impl Story<'_> {
         let names: Vec<_> = self.question.head.headers.keys().map(HeaderName::as_str).collect();
         match names.as_slice() {
             [] => "the request has no headers at all".to_owned(),
-            names => format!("the headers that it has: {}", cut(&names.join(", "), 500)),
+            names => format!("its headers are: {}", cut(&names.join(", "), 500)),
         }
     }
 
@@ -267,7 +267,7 @@ impl Story<'_> {
         if text.pieces().is_empty() {
             return Vec::new();
         }
-        let mut lines = vec![format!("what is signed, `{}`:", rule.signed)];
+        let mut lines = vec![format!("the signed text, `{}`:", rule.signed)];
         for (part, piece) in rule.signed.0.iter().zip(text.pieces()) {
             let content = match piece {
                 Piece::Bytes(bytes) => quote(bytes),
@@ -305,7 +305,9 @@ impl Story<'_> {
         let judged =
             source.route(&event.kind).map(|(_, route)| route.to.clone()).ok_or_else(|| {
                 let answer = match source.unrouted {
-                    Unrouted::Accept => "no route takes this type: it is answered 200 and ignored",
+                    Unrouted::Accept => {
+                        "no route takes this type: the answer is 200, and it is ignored"
+                    }
                     Unrouted::Reject => "no route takes this type",
                 };
                 Refusal::because(Reason::Unrouted, answer)
@@ -326,7 +328,7 @@ impl Story<'_> {
         let sent = sent.map(|sent| format!("sent {}, ", sent.to_rfc3339())).unwrap_or_default();
         let mut lines = vec![format!("{sent}judged at {}", at.to_rfc3339())];
         if judged.is_err() {
-            lines.push("`--at` judges it as of the time when it arrived".to_owned());
+            lines.push("use `--at` to judge it as of its arrival".to_owned());
             self.mistake = self.time_mistake();
         }
         self.note("clock", judged, lines)
@@ -377,8 +379,8 @@ impl fmt::Display for Explanation {
                 if self.mistake.is_none() && *reason == Reason::SignatureMismatch {
                     writeln!(
                         f,
-                        "\nNone of the usual mistakes explains it: the secret is another one, or \
-                         what was signed did not arrive as it was sent."
+                        "\nNone of the common mistakes explains it: the secret is different, or \
+                         the signed parts were changed in transit."
                     )?;
                     self.hints.iter().try_for_each(|hint| writeln!(f, "- {hint}"))?;
                     writeln!(f)?;

@@ -237,7 +237,7 @@ impl fmt::Display for Style {
         }
         if let Some(digits) = self.escapes.letters {
             let case = if digits == Digits::Upper { "upper" } else { "lower" };
-            write!(f, ", letters beyond ASCII as \\u escapes in {case} case")?;
+            write!(f, ", non-ASCII letters as \\u escapes in {case} case")?;
         }
         if self.escapes.slash {
             f.write_str(", slashes as \\/")?;

@@ -67,7 +67,7 @@ fn parse(url: &Secret) -> Result<Config, &'static str> {
     }
     if config.get_ssl_mode() == SslMode::Prefer {
         if text.contains("sslmode=") {
-            return Err("a PostgreSQL URL with sslmode=prefer, which protects nobody");
+            return Err("a PostgreSQL URL with sslmode=prefer, which gives no protection");
         }
         config.ssl_mode(SslMode::Disable);
     }

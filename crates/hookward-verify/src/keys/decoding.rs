@@ -14,7 +14,7 @@ pub(super) fn decode_key(form: KeyForm, text: &[u8]) -> Result<Zeroizing<Vec<u8>
         KeyForm::Hex => HEXLOWER_PERMISSIVE
             .decode(text.trim_ascii())
             .map(Zeroizing::new)
-            .map_err(|_| "is not hex, which `key = \"hex\"` says it is"),
+            .map_err(|_| "is not hex, although `key = \"hex\"` says so"),
         KeyForm::Base64 => decode_lenient_base64(text)
             .map(Zeroizing::new)
             .ok_or("is not base64, which `key = \"base64\"` says it is"),

@@ -167,8 +167,8 @@ mod tests {
             [
                 "scheme.toml: error: event: missing (allowed: a table with the places of the \
                  event's `id`, or a `preset`)",
-                "scheme.toml:1:2: error: signature.header: missing (allowed: the header that the \
-                 signature stands in as \"X-Signature\", or `from`)",
+                "scheme.toml:1:2: error: signature.header: missing (allowed: the header with the \
+                 signature, such as \"X-Signature\", or `from`)",
                 "scheme.toml:2:1: error: signature.headr: unknown key; did you mean `header`? \
                  (allowed: algorithm, header, from, separator, prefix, prefix_optional, encoding, \
                  signed, key, key_prefix, require, fallback_prefix, fallback_signed, \

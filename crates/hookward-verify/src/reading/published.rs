@@ -110,8 +110,8 @@ pub(super) fn token(table: &TableReader<'_>, algorithm: Option<Algorithm>) -> Op
         }
         (Some(item), Some(all)) if all.contains(&JwtAlgorithm::Hs256) && all.len() > 1 => item
             .contradicts(
-                "HS256 beside an algorithm with public keys: whoever knows the public key could sign \
-                 with it as if it were the secret",
+                "HS256 cannot be combined with a public-key algorithm: anyone who knows the \
+                 public key could use it as the secret",
             ),
         _ => {}
     }
@@ -151,12 +151,12 @@ fn texts(item: &Item<'_>) -> Option<Vec<String>> {
 }
 
 fn object_identifier(item: &Item<'_>) -> Option<String> {
-    let allowed = "an object identifier as \"1.2.840.113635.100.6.11.1\"";
+    let allowed = "an object identifier such as \"1.2.840.113635.100.6.11.1\"";
     let text = item.text(allowed)?;
     let sound = text.split('.').count() > 2
         && text.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
     if !sound {
-        item.refuse("no object identifier", allowed);
+        item.refuse("not an object identifier", allowed);
     }
     sound.then(|| text.to_owned())
 }
@@ -183,7 +183,7 @@ fn root(item: &Item<'_>) -> Option<PinnedRoot> {
 pub(super) fn claims(table: &TableReader<'_>) -> Vec<ClaimRule> {
     static CLAIM_NAMES: TableKeys = TableKeys {
         title: "",
-        about: "a table of claims as { email = \"pusher@example.com\" }",
+        about: "a table of claims such as {  email = \"pusher@example.com\" }",
         keys: &[],
     };
     let Some(claims) = table.get("claims").and_then(|item| item.table(&CLAIM_NAMES)) else {
@@ -213,16 +213,13 @@ pub(super) fn certificate(table: &TableReader<'_>) -> Option<Option<CertificateR
     let (url, hosts, path) = (table.get("key_url"), table.get("key_hosts"), table.get("key_path"));
     let Some(url) = url else {
         for other in [hosts, path].into_iter().flatten() {
-            other.refuse(
-                "stated without `key_url`",
-                "`key_url`, `key_hosts` and `key_path` together",
-            );
+            other.refuse("set without `key_url`", "`key_url`, `key_hosts` and `key_path` together");
         }
         return Some(None);
     };
     let place = url.form::<Place>();
     if place.as_ref().is_some_and(|place| !matches!(place, Place::Header(_) | Place::Json(_))) {
-        url.refuse("no URL stands there", "json:/POINTER, header:NAME");
+        url.refuse("a URL cannot be there", "json:/POINTER, header:NAME");
         return None;
     }
     if hosts.is_none() {
@@ -250,7 +247,7 @@ pub(super) fn default_time(algorithm: Algorithm) -> Option<TimestampPlace> {
 pub(super) fn components(table: &TableReader<'_>, algorithm: Option<Algorithm>) -> Vec<String> {
     const DERIVED: [&str; 7] =
         ["@method", "@target-uri", "@authority", "@scheme", "@request-target", "@path", "@query"];
-    let allowed = "a list as [\"@method\", \"@target-uri\", \"content-digest\"]";
+    let allowed = "a list such as [\"@method\", \"@target-uri\", \"content-digest\"]";
     let is_message = algorithm == Some(Algorithm::HttpMessageSignatures);
     let Some(item) = table.get("components") else {
         if is_message {
@@ -264,7 +261,7 @@ pub(super) fn components(table: &TableReader<'_>, algorithm: Option<Algorithm>) 
             http::HeaderName::from_bytes(text.as_bytes()).is_ok_and(|name| name.as_str() == text);
         if !is_header && !DERIVED.contains(&text) {
             let allowed = format!("{}, the name of a header in lower case", DERIVED.join(", "));
-            item.refuse("no component of a request", &allowed);
+            item.refuse("not a component of a request", &allowed);
             return None;
         }
         Some(text.to_owned())
@@ -278,7 +275,8 @@ pub(super) fn components(table: &TableReader<'_>, algorithm: Option<Algorithm>) 
 
 impl Form for HostPattern {
     const NAME: &'static str = "a host";
-    const ALLOWED: &'static str = "a host as \"sns.*.amazonaws.com\" or \"keys.example.com:8443\"";
+    const ALLOWED: &'static str =
+        "a host such as \"sns.*.amazonaws.com\" or \"keys.example.com:8443\"";
 
     fn parse(text: &str) -> Result<Self, Fault> {
         Self::parse(text).map_err(Fault::from)
@@ -287,7 +285,7 @@ impl Form for HostPattern {
 
 impl Form for PathPattern {
     const NAME: &'static str = "a path";
-    const ALLOWED: &'static str = "a path as \"/SimpleNotificationService-*.pem\"";
+    const ALLOWED: &'static str = "a path such as \"/SimpleNotificationService-*.pem\"";
 
     fn parse(text: &str) -> Result<Self, Fault> {
         Self::parse(text).map_err(Fault::from)

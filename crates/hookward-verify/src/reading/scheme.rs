@@ -189,10 +189,7 @@ pub fn read(owner: &TableReader<'_>) -> (Option<Scheme>, Option<String>) {
     let event = table("event", &EVENT_KEYS).map(|table| event(&table));
     let handshake = table("handshake", &HANDSHAKE_KEYS).map(|table| handshake(&table));
     if owner.get("signature").is_none() {
-        owner.missing(
-            "signature",
-            "a table with the `header` that the signature stands in, or a `preset`",
-        );
+        owner.missing("signature", "a table with the `header` of the signature, or a `preset`");
     }
     if owner.get("event").is_none() {
         owner.missing("event", "a table with the places of the event's `id`, or a `preset`");
@@ -260,8 +257,8 @@ fn fallback(table: &TableReader<'_>) -> Option<Fallback> {
     let prefix = table.get("fallback_prefix");
     let signed = table.get("fallback_signed");
     match (&prefix, &signed) {
-        (Some(one), None) => one.refuse("stated without `fallback_signed`", "both, or neither"),
-        (None, Some(one)) => one.refuse("stated without `fallback_prefix`", "both, or neither"),
+        (Some(one), None) => one.refuse("set without `fallback_signed`", "both, or neither"),
+        (None, Some(one)) => one.refuse("set without `fallback_prefix`", "both, or neither"),
         _ => {}
     }
     let prefix = prefix.and_then(|item| item.text("a text").map(str::to_owned));
@@ -298,14 +295,14 @@ fn places_of_signature(
     if let Some(item) = table.get("token_from") {
         if table.get("header").is_some() || table.get("from").is_some() {
             item.refuse(
-                "stated beside `header` or `from`",
+                "set in addition to `header` or `from`",
                 "exactly one of header, from, token_from",
             );
             return None;
         }
         let place = item.form::<Place>()?;
         if !matches!(place, Place::Header(_) | Place::Json(_)) {
-            item.refuse("no token stands there", "json:/POINTER, header:NAME");
+            item.refuse("a token cannot be there", "json:/POINTER, header:NAME");
             return None;
         }
         return Some(vec![place]);
@@ -320,13 +317,13 @@ fn places_of_signature(
         // The RFC's own; nothing else is read.
         return Some(vec![Place::Header(HeaderName::from_static("signature"))]);
     }
-    let allowed = "the header that the signature stands in as \"X-Signature\", or `from`";
+    let allowed = "the header with the signature, such as \"X-Signature\", or `from`";
     match (table.get("header"), table.get("from")) {
         (Some(header), None) => one_or_more(&header, |item| item.form().map(Place::Header)),
         (None, Some(from)) => one_or_more(&from, |item| {
             let place = item.form::<Place>()?;
             if matches!(place, Place::BodySha256 | Place::Claim(_) | Place::Joined(_)) {
-                item.refuse("no signature stands there", "json:/POINTER, header:NAME");
+                item.refuse("a signature cannot be there", "json:/POINTER, header:NAME");
             }
             Some(place)
         }),
@@ -335,7 +332,7 @@ fn places_of_signature(
             None
         }
         (Some(_), Some(from)) => {
-            from.refuse("stated beside `header`", "exactly one of header, from");
+            from.refuse("set in addition to `header`", "exactly one of header, from");
             None
         }
     }
@@ -358,9 +355,9 @@ pub(super) fn one_or_more<T>(
 }
 
 fn separator(item: &Item<'_>) -> Option<String> {
-    let text = item.text("a text as \",\"")?;
+    let text = item.text("a text such as \",\"")?;
     if text.is_empty() {
-        item.refuse("empty", "a text as \",\"; left out, the header is one item");
+        item.refuse("empty", "a text such as \",\"; without the key, the header is one item");
         return None;
     }
     Some(text.to_owned())
@@ -369,7 +366,7 @@ fn separator(item: &Item<'_>) -> Option<String> {
 fn required_headers(item: &Item<'_>) -> Vec<(HeaderName, String)> {
     static HEADERS: TableKeys = TableKeys {
         title: "",
-        about: "a table of headers as { \"X-Version\" = \"1\" }",
+        about: "a table of headers such as {  \"X-Version\" = \"1\" }",
         keys: &[],
     };
     let Some(table) = item.table(&HEADERS) else { return Vec::new() };
@@ -419,7 +416,7 @@ fn timestamp(table: &TableReader<'_>, default: Option<TimestampPlace>) -> Option
 fn max_age(item: &Item<'_>) -> Option<Option<Duration>> {
     if matches!(&item.node.value, hookward_settings::document::Value::Text(text) if text == "off") {
         item.warn(
-            "an old delivery is as good as a new one: whoever has kept one can send it again \
+            "an old delivery is accepted like a new one: anyone who has kept one can replay it \
              once its id is forgotten",
         );
         return Some(None);
@@ -428,21 +425,21 @@ fn max_age(item: &Item<'_>) -> Option<Option<Duration>> {
 }
 
 fn event(table: &TableReader<'_>) -> Option<EventRule> {
-    let id = table.require("id", "a list of places as [\"json:/id\"]");
+    let id = table.require("id", "a list of places such as [\"json:/id\"]");
     let id = id.and_then(|item| {
-        let allowed = "a list of places as [\"json:/id\"], or [\"body-sha256\"] for events without an id";
+        let allowed = "a list of places such as [\"json:/id\"], or [\"body-sha256\"] for events without an id";
         let places = item.each(allowed, Item::form)?;
         if matches!(&item.node.value, hookward_settings::document::Value::List(items) if items.is_empty()) {
-            item.refuse("empty: no event could be told from another", allowed);
+            item.refuse("empty: no event could be distinguished from another", allowed);
         }
         Some(places)
     });
     let places = |name| {
         let item = table.get(name)?;
-        item.each("a list of places as [\"json:/type\"]", |item| {
+        item.each("a list of places such as [\"json:/type\"]", |item| {
             let place = item.form::<Place>()?;
             if place.singles().any(|single| *single == Place::BodySha256) {
-                item.refuse("a hash is an id and nothing else", "header:NAME, json:/POINTER");
+                item.refuse("a hash can only be an id", "header:NAME, json:/POINTER");
             }
             Some(place)
         })

@@ -18,7 +18,7 @@ impl Form for Template {
             let suggestion = unknown.and_then(near_hole).map(|near| format!("{{{near}}}"));
             match unknown {
                 Some(hole) if suggestion.is_some() => {
-                    Fault { what: format!("{{{hole}}} is no placeholder"), suggestion }
+                    Fault { what: format!("{{{hole}}} is not a placeholder"), suggestion }
                 }
                 _ => Fault::from(what),
             }
@@ -30,7 +30,7 @@ impl Form for Template {
             if let Part::Literal(literal) = part
                 && let Some(hole) = holes(literal).find(|hole| Self::parse(&braced(hole)).is_ok())
             {
-                let what = format!("{{{{{hole}}}}} stands for the letters {{{hole}}}");
+                let what = format!("{{{{{hole}}}}} means the literal text {{{hole}}}");
                 return Err(Fault { what, suggestion: Some(braced(hole)) });
             }
         }
@@ -71,8 +71,8 @@ fn near_hole(hole: &str) -> Option<String> {
 
 impl Form for Place {
     const NAME: &'static str = "a place";
-    const ALLOWED: &'static str = "header:NAME, json:/POINTER, claim:/POINTER, body-sha256, or several of them as \
-                                   {header:NAME}:{json:/POINTER}";
+    const ALLOWED: &'static str = "header:NAME, json:/POINTER, claim:/POINTER, body-sha256, or \
+                                   several of them, such as {header:NAME}:{json:/POINTER}";
 
     fn parse(text: &str) -> Result<Self, Fault> {
         Self::parse(text).map_err(|what| {

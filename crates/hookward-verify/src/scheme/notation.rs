@@ -139,7 +139,7 @@ fn pieces<T>(
             rest = after;
         } else {
             return Err(format!(
-                "`{text}`: a brace stands alone; a single one is written `{{{{` or `}}}}`"
+                "`{text}`: an unmatched brace; write a single brace as `{{{{` or `}}}}`"
             ));
         }
     }
