@@ -129,8 +129,7 @@ fn what_is_signed_or_judged_without_an_unreadable_secret_says_so() {
     let judged = run(&explain, directory.path());
     for output in [&signed, &judged] {
         let said = String::from_utf8_lossy(&output.stderr);
-        let expected =
-            "sources.shop.secrets[0] is ignored: its file \"new.secret\" cannot be read";
+        let expected = "sources.shop.secrets[0] is ignored: its file \"new.secret\" cannot be read";
         assert!(said.contains(expected), "{}", printed(output));
     }
     assert_eq!(signed.status.code(), Some(0), "{}", printed(&signed));

@@ -5,14 +5,14 @@ use crate::{Claims, Fence, Key, Settled, Verdict};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A settle that takes longer than this is finished behind the scenes. Nobody whose answer
-/// depends on it is kept waiting for more than that.
+/// A settle that takes longer than this is finished in the background, so that no answer waits
+/// longer for it.
 const SETTLE_WITHIN: Duration = Duration::from_secs(2);
 
 /// The right, and the duty, to forward one event to one destination.
 ///
-/// It ends by [`Claim::settle`]. If it is dropped instead, because its task was cancelled or
-/// panicked, it is released, or uncertain once [`Claim::sent`] was called.
+/// It ends with [`Claim::settle`]. If it is dropped instead, because its task was cancelled or
+/// panicked, it is released, or becomes uncertain if [`Claim::sent`] was called.
 #[must_use = "a claim that is dropped is released"]
 pub struct Claim<T: Send + Sync + 'static> {
     held: Option<Held<T>>,
@@ -23,7 +23,7 @@ impl<T: Send + Sync + 'static> Claim<T> {
         Self { held: Some(held) }
     }
 
-    /// Notes that the destination may have received the whole request from now on.
+    /// Records that the destination may have received the whole request from now on.
     pub fn sent(&self) {
         if let Some(held) = &self.held {
             held.flight.note_sent();
@@ -31,8 +31,9 @@ impl<T: Send + Sync + 'static> Claim<T> {
     }
 
     /// Ends the claim: first in the store, then for the copies that wait. Those in this process get
-    /// `result`, those in other processes get `note`. It runs to its end even if this is cancelled. If
-    /// the store does not answer, it is told later; until then this process remembers the ending.
+    /// `result`, those in other processes get `note`. It completes even if this call is cancelled.
+    /// If the store does not answer, it is updated later; until then this process remembers the
+    /// ending.
     pub async fn settle(mut self, ending: Ending, note: impl Into<String>, result: Arc<T>) {
         if let Some(held) = self.held.take() {
             let claims = Arc::clone(&held.claims);
@@ -52,12 +53,12 @@ impl<T: Send + Sync + 'static> Drop for Claim<T> {
     }
 }
 
-/// How a delivery to one destination ended, as far as claims are concerned.
+/// How a delivery to one destination ended, for the purposes of its claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// 2xx.
     Delivered,
-    /// Sent whole, no valid answer.
+    /// The request was sent completely, but no valid answer came.
     Uncertain,
     /// Any other.
     Released,
@@ -79,7 +80,7 @@ impl<T: Send + Sync + 'static> Held<T> {
         let (verdict, keep) = match ending {
             Ending::Delivered => (Verdict::Delivered { fingerprint, ttl }, ttl),
             Ending::Uncertain => (Verdict::Uncertain { hold, note }, hold),
-            // A claim lapses by itself; telling the store for a minute is enough.
+            // A claim lapses on its own, so trying to reach the store for a minute is enough.
             Ending::Released => (Verdict::Released { note }, Duration::from_mins(1)),
         };
         match claims.settle(key, fence, &verdict, SETTLE_WITHIN).await {
@@ -89,18 +90,18 @@ impl<T: Send + Sync + 'static> Held<T> {
             }
             Err(_) => claims.owe(key, fence, verdict, keep),
         }
-        // Those who come now ask the store, which knows; those who came before hear it here.
+        // Later copies ask the store, which knows; earlier ones get the result here.
         claims.land(key, &flight, Landing { ending, hold, result });
     }
 }
 
-/// What a claim needs to know of its request when it ends.
+/// The facts about its request that a claim needs when it ends.
 #[derive(Clone, Copy)]
 pub(super) struct Terms {
     /// A hash of the body.
     pub(super) fingerprint: u64,
     /// How long it is remembered once delivered.
     pub(super) ttl: Duration,
-    /// How long copies are refused when its fate is unknown.
+    /// How long copies are refused if it is unknown whether the event was accepted.
     pub(super) hold: Duration,
 }

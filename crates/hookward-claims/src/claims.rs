@@ -31,8 +31,8 @@ pub struct Claims<T> {
     unsettled: Unsettled,
     trials: Trials,
     next_fence: AtomicU64,
-    /// Where a claim is settled whose holder went away; `None` outside a runtime, where only a
-    /// store that never waits can serve.
+    /// The runtime on which abandoned claims are settled. `None` outside a runtime, which works
+    /// only with a store that never waits.
     runtime: Option<Handle>,
 }
 
@@ -53,8 +53,8 @@ impl<T: Send + Sync + 'static> Claims<T> {
         })
     }
 
-    /// Takes the claims that are absent, if that is the intent, and returns what the delivery gets for
-    /// each destination, in the order of the request. At most one round trip to the store. If this is
+    /// Takes the absent claims, if that is the intent, and returns what the delivery gets for each
+    /// destination, in the order of the request. At most one round trip to the store. If this is
     /// cancelled, or the answer comes too late, nothing stays claimed.
     ///
     /// # Errors
@@ -100,8 +100,9 @@ impl<T: Send + Sync + 'static> Claims<T> {
                 }
             });
         }
-        // Who claims gets each destination or learns who has it. A store that says otherwise is not
-        // believed in the rest either: what it gave is dropped here, and thereby released.
+        // A claim returns each destination or its holder. If a store answers anything else, the
+        // rest of its answer is not trusted either: the claims are dropped here, which releases
+        // them.
         let is_absent = |hold: &Hold<T>| matches!(hold, Hold::Absent);
         if request.terms.intent == Intent::Claim && holds.iter().any(is_absent) {
             let problem = "left unclaimed what it was to claim".to_owned();
@@ -157,21 +158,21 @@ impl<T: Send + Sync + 'static> Claims<T> {
         self.store.as_ref()
     }
 
-    /// How the store does: whether it answers, and does what a delivery needs of it. That is tried
-    /// once a second at most.
+    /// Whether the store answers and does what a delivery needs. This is tried at most once a
+    /// second.
     ///
     /// # Errors
     /// It does not answer, or refuses a claim or its settle.
     pub async fn health(&self, within: Duration) -> Result<Health, StoreError> {
         let store = self.store.as_ref();
-        // Half of the time each, so that whoever asks hears the store's own fault.
+        // Half of the time each, so that the caller gets the store's own error.
         let within = within / 2;
         self.counted(self.trials.latest(store, self.clock.as_ref(), within).await)?;
-        // Last, since a trial can bring trouble to light.
+        // Last, because a trial can reveal problems.
         self.counted(store.health(within).await)
     }
 
-    /// How each target stands, what this process owes the store included.
+    /// The state of each target, including what this process has not yet told the store.
     pub(super) async fn look(
         &self,
         targets: &[Target],
@@ -187,7 +188,7 @@ impl<T: Send + Sync + 'static> Claims<T> {
         Ok(standings)
     }
 
-    /// Waits for `future` as long as `within`; `None` when the time is up.
+    /// Waits for `future` for at most `within`; `None` if the time is up.
     pub(super) async fn bounded<F: Future>(
         &self,
         within: Duration,
@@ -222,8 +223,8 @@ impl<T: Send + Sync + 'static> Claims<T> {
         Place::Asked(target)
     }
 
-    /// Asks the store, tells the followers, and wraps what was won at once: if nobody is there to
-    /// take it any more, it is released by being dropped.
+    /// Asks the store, tells the followers, and wraps won claims at once: if the caller has gone,
+    /// dropping them releases them.
     async fn ask(
         self: Arc<Self>,
         asked: Vec<Asked<T>>,
@@ -239,7 +240,7 @@ impl<T: Send + Sync + 'static> Claims<T> {
             Err(error) => {
                 for Asked { target, flight } in asked {
                     let Some(flight) = flight else { continue };
-                    // Perhaps it was claimed and only the answer was lost.
+                    // It may have been claimed with only the answer lost.
                     let verdict = Verdict::Released { note: String::new() };
                     self.owe(target.key, fence, verdict, target.lease);
                     self.flights.leave(target.key, &flight);
@@ -271,8 +272,8 @@ impl<T: Send + Sync + 'static> Claims<T> {
         within: Duration,
     ) -> Result<Hold<T>, StoreError> {
         if target.alias.is_some() {
-            // The store learns that this is another name of the event under way; or knows that
-            // it is one of an event that has been delivered.
+            // This tells the store that it is another name of the event in flight; or the store
+            // knows that it belongs to a delivered event.
             let stands = self.look(&[target], within).await?.into_iter().next();
             if let Some(ended @ (Standing::Delivered { .. } | Standing::Uncertain { .. })) = stands
             {
@@ -303,7 +304,7 @@ impl<T: Send + Sync + 'static> Claims<T> {
         }
     }
 
-    /// Settles later what the store could not be told now.
+    /// Settles later if the store does not answer now.
     pub(super) fn owe(self: &Arc<Self>, key: Key, fence: Fence, verdict: Verdict, keep: Duration) {
         if !self.unsettled.add(key, fence, verdict, self.clock.wall(), self.now(), keep) {
             self.store.counters().count_eviction();
@@ -317,7 +318,7 @@ impl<T: Send + Sync + 'static> Claims<T> {
         }
     }
 
-    /// Runs `work` to its end, whether or not the caller stays.
+    /// Runs `work` to completion, even if the caller leaves.
     pub(super) fn run<V: Send + 'static>(
         &self,
         work: impl Future<Output = V> + Send + 'static,
@@ -340,7 +341,7 @@ impl<T: Send + Sync + 'static> Claims<T> {
         self.counted(self.store.settle(key, fence, verdict, within).await)
     }
 
-    /// Takes a flight away and tells those who wait for it how it ended.
+    /// Removes a flight and tells its waiters how it ended.
     pub(super) fn land(&self, key: Key, flight: &Arc<Flight<T>>, landing: Landing<T>) {
         self.flights.leave(key, flight);
         flight.lands(landing);
@@ -366,7 +367,7 @@ impl<T: Send + Sync + 'static> Claims<T> {
     }
 }
 
-/// How a destination of a request is found out.
+/// How to determine the state of a request's destination.
 enum Place<T> {
     Known(Target, Standing),
     Asked(Target),
@@ -375,7 +376,7 @@ enum Place<T> {
 
 struct Asked<T> {
     target: Target,
-    /// `None` where it is only looked at.
+    /// `None` if it is only looked at.
     flight: Option<Arc<Flight<T>>>,
 }
 

@@ -1,4 +1,4 @@
-//! Work that runs to its end, whether or not somebody still waits for it.
+//! Work that runs to completion, even if no one waits for it any more.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -10,14 +10,14 @@ use tokio::task::JoinHandle;
 pub(super) enum Running<V> {
     /// It did not have to wait.
     Done(Option<V>),
-    /// It goes on in a task of its own.
+    /// It continues in a separate task.
     Task(JoinHandle<V>),
-    /// Without a runtime it goes on where it is waited for.
+    /// Without a runtime it continues in the task that waits for it.
     Here(Pin<Box<dyn Future<Output = V> + Send>>),
 }
 
 impl<V: Send + 'static> Running<V> {
-    /// Starts `work`: does at once what it can, and lets `runtime` do the rest.
+    /// Starts `work`: polls it once here, and lets `runtime` do the rest.
     pub(super) fn start(
         work: impl Future<Output = V> + Send + 'static,
         runtime: Option<&Handle>,

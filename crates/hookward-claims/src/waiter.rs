@@ -1,4 +1,4 @@
-//! Waiting for the delivery that was first.
+//! Waits for the first delivery of an event.
 
 use super::flight::{Flight, Landing};
 use crate::{Claims, Ending, Standing, Target};
@@ -6,13 +6,13 @@ use hookward_time::UnixMillis;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The first pause between two looks at a claim of another process; it grows from there.
+/// The first pause between two checks of another process's claim; it grows from there.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
-/// The longest pause: what a copy may learn late, at most.
+/// The longest pause, and so the longest delay for a copy.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
-/// A copy's place behind the delivery that is being forwarded.
+/// The place of a copy that waits for the delivery in flight.
 pub struct Waiter<T> {
     claims: Arc<Claims<T>>,
     winner: Winner<T>,
@@ -23,10 +23,10 @@ enum Winner<T> {
     Elsewhere(Target),
 }
 
-/// What a copy was waiting for.
+/// The result that a copy waited for.
 #[derive(Debug)]
 pub enum Waited<T> {
-    /// The winner's result, of this process: it goes for the copy as well.
+    /// The winner's result in this process, which applies to the copy as well.
     Result(Arc<T>),
     /// The winner's destination has accepted it.
     Delivered {
@@ -37,13 +37,13 @@ pub enum Waited<T> {
     Uncertain {
         /// Absent again after this.
         left: Duration,
-        /// What the winner had to say; empty if nothing.
+        /// The winner's note; empty if there is none.
         note: String,
     },
-    /// The winner failed, or was never heard of again. The copy is not to be forwarded in its
-    /// place: its sender comes again.
+    /// The winner failed, or disappeared. The copy must not be forwarded in its place, because its
+    /// sender will retry.
     Released {
-        /// What the winner had to say; empty if nothing.
+        /// The winner's note; empty if there is none.
         note: String,
     },
     /// Still in flight.
@@ -59,7 +59,7 @@ impl<T: Send + Sync + 'static> Waiter<T> {
         Self { claims, winner: Winner::Elsewhere(target) }
     }
 
-    /// Whether the winner has the same body, where that is known.
+    /// Whether the winner has the same body, if known.
     pub fn same_body(&self) -> Option<bool> {
         match self.winner {
             Winner::Here { same_body, .. } => Some(same_body),
@@ -67,7 +67,7 @@ impl<T: Send + Sync + 'static> Waiter<T> {
         }
     }
 
-    /// Waits for the winner's end, as long as `within`.
+    /// Waits for the winner's end, for at most `within`.
     pub async fn wait(self, within: Duration) -> Waited<T> {
         let claims = &self.claims;
         let waited = match &self.winner {
@@ -86,7 +86,7 @@ impl<T: Send + Sync + 'static> Waiter<T> {
         loop {
             tokio::time::sleep(pause).await;
             pause = (pause * 3 / 2).min(LONGEST_PAUSE);
-            // A store that does not answer may do so again while there is time.
+            // A store that does not answer may answer again while there is time.
             let Ok(standings) = self.claims.look(std::slice::from_ref(target), within).await else {
                 continue;
             };

@@ -46,10 +46,7 @@ fn what_would_weaken_the_check_is_an_error() {
             format!("{}\n{}", set.replace("}]", "}, { env = \"SECRET\" }]"), jwt("\"RS256\"")),
             "mixed with secrets of another kind",
         ),
-        (
-            "preset = \"aws-sns\"\nsecrets = [{ env = \"SECRET\" }]".to_owned(),
-            "secrets: not used",
-        ),
+        ("preset = \"aws-sns\"\nsecrets = [{ env = \"SECRET\" }]".to_owned(), "secrets: not used"),
         ("preset = \"apple-app-store\"".to_owned(), "signature.x5c_root"),
         (
             "preset = \"aws-sns\"\nsignature = { key_hosts = [\"*.com\"] }".to_owned(),

@@ -14,7 +14,7 @@ pub struct Acceptance<'a> {
     pub event_id: &'a EventId,
     /// Who accepted it.
     pub destination: &'a UpstreamName,
-    /// Another name under which the event must not come again, as its signature.
+    /// Another name under which the event must not be accepted again, such as its signature.
     pub alias: Option<&'a str>,
     /// A hash of the body.
     pub fingerprint: u64,
@@ -25,15 +25,16 @@ pub struct Acceptance<'a> {
 /// A copy of the event holds its claim for as long as it takes to see that the event is stored.
 const STEP_ASIDE: Duration = Duration::from_millis(5);
 
-/// So often a copy is waited for; it is gone by then, or the store is not to be believed.
+/// How often to wait for a copy. After that it is gone, or the store is not reliable.
 const LOOKS: usize = 400;
 
 /// One call to the store.
 const WITHIN: Duration = Duration::from_secs(2);
 
 impl<T: Send + Sync + 'static> Claims<T> {
-    /// Remembers that a destination accepted an event that no delivery holds a claim on. A store
-    /// that does not answer is told later, and until then this process remembers by itself.
+    /// Records that a destination accepted an event on which no delivery has a claim. If the store
+    /// does not answer, it is updated later, and until then this process remembers the event
+    /// itself.
     pub async fn accepted(self: &std::sync::Arc<Self>, what: Acceptance<'_>) {
         let Acceptance { source, event_id, destination, alias, fingerprint, ttl } = what;
         let key = Key::of(source, event_id, destination);

@@ -1,4 +1,4 @@
-//! Claims that this process takes by itself, while the store does not answer.
+//! Claims that this process takes on its own while the store does not answer.
 
 use super::{
     Claim, ClaimRequest, Claims, Entered, Fence, Held, Hold, Intent, Standing, Target, Terms,
@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 impl<T: Send + Sync + 'static> Claims<T> {
-    /// How each destination stands as far as this process knows by itself, where the store does
-    /// not answer and the event is to be delivered all the same. Those that are not known are won:
-    /// what becomes of them is remembered here, and the store is told once it answers.
+    /// The state of each destination as far as this process knows it, for delivering an event while
+    /// the store does not answer. Unknown ones are won: their results are remembered here, and the
+    /// store is updated once it answers.
     pub async fn take_alone(self: &Arc<Self>, request: ClaimRequest<'_>) -> Vec<Hold<T>> {
         let terms = Terms {
             fingerprint: request.terms.fingerprint,
@@ -54,7 +54,7 @@ impl<T: Send + Sync + 'static> Claims<T> {
                             return Hold::InFlight(Waiter::here(claims, flight, same_body));
                         }
                         Some(Ok(standing)) => return self.hold(target, standing, terms),
-                        // The store did not answer its leader either, who has left.
+                        // The store did not answer its leader either, which has left.
                         Some(Err(_)) => {}
                     }
                 }

@@ -1,11 +1,11 @@
 //! `store = "postgres"`: claims that several instances share, in a PostgreSQL database.
 //!
-//! Every decision is one call of a function on the server (`schema/`), which is a transaction of its
-//! own: it is atomic and costs one round trip. What is decided about a key is decided under a lock
-//! of that key. Leases, holds and ttls are counted by the server's clock, so the clocks of the
-//! instances do not matter. `docs/decisions` says why the tables are what they are.
+//! Every decision is one call of a function on the server (`schema/`) in its own transaction: it is
+//! atomic and costs one round trip. A decision about a key is made under a lock of that key.
+//! Leases, holds and ttls follow the server's clock, so the clocks of the instances do not matter.
+//! `docs/decisions` explains the design of the tables.
 //!
-//! Every call is idempotent for its fence, so one that broke with its connection is tried again.
+//! Every call is idempotent for its fence, so a call that failed with its connection is repeated.
 
 mod fault;
 mod pool;
@@ -38,22 +38,22 @@ use value::{Id, millis, short};
 
 const NAME: &str = "postgres";
 
-/// How often a question is asked at most. Two connections in a row can turn out to be broken when a
-/// server is restarted.
+/// How often a call is made at most. When a server restarts, two connections in a row can be
+/// broken.
 const MOST_ATTEMPTS: u32 = 3;
 
 /// How long the note of a released claim can be read by copies that wait in other processes.
 const NOTE_KEPT: Duration = Duration::from_secs(5);
 
-/// What an encrypted connection believes and shows, where that is not the system's CAs, no client
-/// certificate, and the URL's host.
+/// The TLS settings of an encrypted connection. By default it trusts the system's CAs, shows no
+/// client certificate and checks the URL's host.
 #[derive(Clone, Debug, Default)]
 pub struct PostgresTls {
-    /// PEM file of the CAs to believe instead of the system's.
+    /// PEM file of the CAs to trust instead of the system's.
     pub ca: Option<PathBuf>,
     /// PEM files of the client certificate and its private key.
     pub client: Option<(PathBuf, PathBuf)>,
-    /// The name to ask for and to check; `None`: the URL's host.
+    /// The server name to request and verify; `None`: the URL's host.
     pub sni: Option<String>,
 }
 
@@ -72,13 +72,14 @@ struct Asking {
 }
 
 impl PostgresStore {
-    /// Connects to the server at `url`, whose password makes it a secret, and sets up the tables if
-    /// that is needed, all of it within `within`. Called within the runtime that outlives the store.
+    /// Connects to the server at `url`, which is a secret because it may contain a password, and
+    /// creates the tables if necessary, all within `within`. Call it within a runtime that outlives
+    /// the store.
     ///
     /// # Errors
-    /// The URL is none, a file of `tls` cannot be used, the server cannot be reached or is too old,
-    /// or its tables cannot be made or are of an unknown version. Says the server's address, never
-    /// the URL.
+    /// The URL is invalid, a file of `tls` cannot be used, the server cannot be reached or is too
+    /// old, or its tables cannot be created or have an unknown version. The message contains the
+    /// server's address, never the URL.
     pub async fn open(
         url: &Secret,
         tls: Option<&PostgresTls>,
@@ -98,7 +99,7 @@ impl PostgresStore {
 }
 
 impl Asking {
-    /// Asks the server, again where that may help, all of it `within`.
+    /// Calls the server, repeatedly if that may help, all within `within`.
     async fn ask(
         &self,
         question: Question,

@@ -1,4 +1,4 @@
-//! One connection, set up and ready to be asked.
+//! One connection, set up and ready for calls.
 
 use super::fault::Fault;
 use super::schema;
@@ -7,10 +7,11 @@ use std::time::Duration;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 
-/// One attempt to connect and to set the session up; a call waits no longer than its own time.
+/// The time limit for connecting and setting up the session; a call waits no longer than its own
+/// time.
 const DIAL_WITHIN: Duration = Duration::from_secs(5);
 
-/// What the server is asked.
+/// A request to the server.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Question {
     Claim,
@@ -21,7 +22,7 @@ pub(super) enum Question {
     ClearOut,
 }
 
-/// The functions of the schema, each called by a statement that is prepared once a connection.
+/// The functions of the schema, each called by a statement that is prepared once per connection.
 const QUESTIONS: [&str; 6] = [
     "SELECT * FROM hookward.claim($1, $2, $3, $4, $5, $6, $7, $8)",
     "SELECT hookward.settle($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -35,12 +36,12 @@ const QUESTIONS: [&str; 6] = [
 pub(super) struct Session {
     client: Client,
     statements: Vec<Statement>,
-    /// Moves the bytes as long as the session is there.
+    /// Moves the bytes while the session exists.
     _driver: Driver,
 }
 
 impl Session {
-    /// Connects, and sets up the tables if that is needed.
+    /// Connects, and creates the tables if necessary.
     pub(super) async fn dial(server: &Server) -> Result<Self, Fault> {
         let dialing = async {
             let (mut client, driver) = server::connect(server).await?;
@@ -56,7 +57,7 @@ impl Session {
         })
     }
 
-    /// Asks one question.
+    /// Makes one call.
     pub(super) async fn ask(
         &self,
         question: Question,
@@ -73,7 +74,7 @@ impl Session {
         self.client.is_closed()
     }
 
-    /// Waits until the server has done what it was asked, whoever asked it.
+    /// Waits until the server has finished all requests.
     pub(super) async fn settle_down(&self) -> Result<(), Fault> {
         Ok(self.client.batch_execute("").await?)
     }

@@ -1,4 +1,4 @@
-//! What the tables need now and then: partitions for the time to come, and none for what is over.
+//! Regular maintenance of the tables: creates future partitions and drops expired ones.
 
 use super::Asking;
 use super::session::Question;
@@ -7,37 +7,37 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-/// How often it is done. Every instance does it; the server lets one at a time.
+/// How often maintenance runs. Every instance does it; the server allows one at a time.
 const EVERY: Duration = Duration::from_mins(10);
 
 /// After a failure.
 const AGAIN: Duration = Duration::from_secs(30);
 
-/// How much later than what we know of a row may leave: partitions are there so long before.
+/// How much later than expected a row may expire; partitions exist this long in advance.
 const AHEAD: Duration = Duration::from_hours(48);
 
-/// The longest time that a question may take.
+/// The time limit of one call.
 const WITHIN: Duration = Duration::from_secs(10);
 
-/// Partitions that one round drops at most; the rest has time.
+/// The most partitions that one round drops; the rest can wait.
 const MOST_DROPPED: usize = 32;
 
-/// Does what is needed until it is dropped.
+/// Runs maintenance until it is dropped.
 pub(super) struct Upkeep(JoinHandle<()>);
 
-/// The longest time that anything was to be kept so far, in ms.
+/// The longest time that anything has had to be kept so far, in ms.
 #[derive(Default)]
 pub(super) struct Longest(AtomicU64);
 
 impl Longest {
-    /// Takes note of how long something is to be kept.
+    /// Records how long something has to be kept.
     pub(super) fn note(&self, keep: u64) {
         if self.0.load(Ordering::Relaxed) < keep {
             self.0.fetch_max(keep, Ordering::Relaxed);
         }
     }
 
-    /// How far ahead partitions have to reach, in ms.
+    /// How far ahead partitions must reach, in ms.
     pub(super) fn reach(&self) -> i64 {
         let ahead = u64::try_from(AHEAD.as_millis()).unwrap_or(u64::MAX);
         let reach = self.0.load(Ordering::Relaxed).saturating_add(ahead);
@@ -74,7 +74,7 @@ async fn round(asking: &Asking) -> Result<(), crate::StoreError> {
         match asking.ask(Question::ClearOut, &[], WITHIN).await {
             Ok(rows) if rows.first().is_some_and(|row| row.get(0)) => {}
             Ok(_) => break,
-            // Somebody holds a transaction open that has seen the partition; it can wait.
+            // An open transaction has seen the partition; dropping it can wait.
             Err(error) => {
                 tracing::debug!(error = %error, "an old partition could not be dropped yet");
                 break;
