@@ -21,7 +21,7 @@ use http::HeaderName;
 use std::fmt;
 use std::time::Duration;
 
-/// Everything that is known of one sender's scheme.
+/// Everything about one sender's scheme.
 #[derive(Clone, Debug)]
 pub struct Scheme {
     /// How the signature is made, and where it is.
@@ -43,7 +43,7 @@ impl Scheme {
         self.signature.algorithm != Algorithm::Token
             && self.signature.signed.any(|part| match part {
                 Part::Timestamp => true,
-                // Such a list has to name the header of the time.
+                // Such a list must name the timestamp header.
                 Part::HeaderList(_) => self.timestamp.as_ref().is_some_and(is_header),
                 _ => false,
             })
@@ -99,7 +99,7 @@ impl Algorithm {
         ("http-message-signatures", Self::HttpMessageSignatures),
     ];
 
-    /// Whether anybody may know what checks its signatures, so that a check costs more than a hash.
+    /// Whether signatures are checked with a public key, so that a check costs more than a hash.
     #[must_use]
     pub const fn is_public_key(self) -> bool {
         match self {
@@ -119,7 +119,7 @@ impl Algorithm {
         }
     }
 
-    /// How many bytes a signature has; `None` where they vary.
+    /// How many bytes a signature has; `None` if it varies.
     #[must_use]
     pub const fn signature_len(self) -> Option<usize> {
         match self {
@@ -161,7 +161,7 @@ pub enum KeyForm {
     Text,
     /// Hex, either case.
     Hex,
-    /// Base64 or base64url, leniently: padding may lack and spare bits may be set.
+    /// Base64 or base64url, leniently: padding may be missing and spare bits may be set.
     Base64,
 }
 
@@ -178,29 +178,29 @@ pub struct SignatureRule {
     pub algorithm: Algorithm,
     /// Where signatures are; one place with a match is enough. Never empty.
     pub places: Vec<Place>,
-    /// Splits the text into items, spaces around them cut; `None`: the text is one item.
+    /// Splits the text into items and trims spaces around them; `None`: the text is one item.
     pub separator: Option<String>,
-    /// An item that starts so holds a signature; empty: every item does.
+    /// An item that starts with this contains a signature; empty: every item does.
     pub prefix: String,
-    /// Whether an item without the prefix holds a signature as well.
+    /// Whether an item without the prefix contains a signature as well.
     pub prefix_optional: bool,
-    /// How the signature is written.
+    /// How the signature is encoded.
     pub encoding: Encoding,
     /// What is signed.
     pub signed: Template,
     /// How a secret becomes a key.
     pub key: KeyForm,
-    /// Cut off the secret first, where it is there; empty: nothing is.
+    /// Removed from the start of the secret, if present; empty: nothing is removed.
     pub key_prefix: String,
     /// Headers that must have exactly this value.
     pub require: Vec<(HeaderName, String)>,
-    /// What holds where no item has the prefix.
+    /// The rule for requests in which no item has the prefix.
     pub fallback: Option<Fallback>,
-    /// What a token must say, where the algorithm is `jwt`.
+    /// The rules for a token, if the algorithm is `jwt`.
     pub token: TokenRule,
     /// Where the request names the certificate that its signature is checked with, if it does.
     pub certificate: Option<CertificateRule>,
-    /// What a signature of RFC 9421 has to cover.
+    /// What an RFC 9421 signature must cover.
     pub components: Vec<String>,
     /// Members that must have one of these values.
     pub claims: Vec<ClaimRule>,
@@ -233,7 +233,7 @@ pub enum Place {
     BodySha256,
     /// A member of the payload of the token that proves the request genuine.
     Claim(Pointer),
-    /// Several places and the text between them. It is absent if one of them is.
+    /// Several places joined by text. It is absent if one of them is.
     Joined(Vec<Segment>),
 }
 
@@ -260,7 +260,7 @@ impl Place {
     }
 }
 
-/// A signed text with holes, as `{timestamp}.{body}`.
+/// A signed text with placeholders, such as `{timestamp}.{body}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template(pub Vec<Part>);
 
@@ -273,23 +273,23 @@ pub enum Part {
     Body,
     /// The timestamp's text as received.
     Timestamp,
-    /// The secret's text, `key_prefix` cut off.
+    /// The secret's text, without `key_prefix`.
     Secret,
     /// The value of a header.
     Header(HeaderName),
-    /// A string or integer in the JSON body; nothing where it is absent.
+    /// A string or integer in the JSON body; empty if it is absent.
     Json(Pointer),
     /// A JSON value of the body, exactly as it is written there.
     JsonRaw(Pointer),
     /// The request method.
     Method,
-    /// The source's `public_url`, plus `?` and the query where one arrived.
+    /// The source's `public_url`, plus `?` and the query if there is one.
     Url(UrlForm),
     /// The path as received, without the query.
     Path,
-    /// The query without its `?`; empty where none arrived.
+    /// The query without its `?`; empty if there is none.
     Query,
-    /// The body as a form, fields sorted by name, names and values decoded and run together.
+    /// The body as a form: fields sorted by name, with names and values decoded and concatenated.
     FormSorted,
     /// The value of a query parameter, percent-decoded.
     QueryParameter(String),
@@ -297,12 +297,12 @@ pub enum Part {
     /// each, joined by dots (Hook0).
     Listed(String),
     /// The headers that this header names, separated by commas: `name:value` of each in that order,
-    /// joined by semicolons (Contentful). The list has to name itself and the header of the time.
+    /// joined by semicolons (Contentful). The list must name itself and the timestamp header.
     HeaderList(HeaderName),
     /// The CRC-32 of the body, in decimal (`PayPal`).
     Crc32,
     /// The members of a message of Amazon SNS that its signature covers, as names and values on
-    /// lines of their own.
+    /// separate lines.
     Sns,
     /// A part whose ASCII letters are folded to lower case.
     Lowercase(Box<Part>),
@@ -311,17 +311,17 @@ pub enum Part {
 /// How a sender writes the URL that it signs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UrlForm {
-    /// As it was given to the sender.
+    /// As given to the sender.
     AsGiven,
     /// With or without its port: Twilio is not consistent, so its SDKs try both.
     AnyPort,
-    /// With the escapes decoded that `HubSpot` decodes before it signs (v3): `%3A %2F %3F %40 %21
-    /// %24 %27 %28 %29 %2A %2C %3B`, and no other.
+    /// With the escapes decoded that `HubSpot` decodes before it signs (v3), and no others:
+    /// `%3A %2F %3F %40 %21 %24 %27 %28 %29 %2A %2C %3B`.
     Decoded,
 }
 
 impl Part {
-    /// The part itself, or the one that is folded to lower case.
+    /// The part itself, or the part inside a lower-case fold.
     #[must_use]
     pub(crate) fn unfolded(&self) -> &Self {
         match self {
@@ -344,10 +344,10 @@ impl Template {
         self.any(|part| matches!(part, Part::Body | Part::FormSorted | Part::Sns))
     }
 
-    /// Whether a change of what is read at `place` breaks the signature.
+    /// Whether a change of the text at `place` breaks the signature.
     ///
-    /// A part that is folded to lower case leaves the case open, and a sorted form the order and the
-    /// escapes of its fields, so neither fixes the bytes.
+    /// A lower-case fold does not cover the case, and a sorted form does not cover the order and
+    /// escapes of its fields, so neither covers the exact bytes.
     #[must_use]
     pub fn covers(&self, place: &Place) -> bool {
         let signs = |wanted: &dyn Fn(&Part) -> bool| self.0.iter().any(wanted);
@@ -423,7 +423,7 @@ impl fmt::Display for TimeFormat {
     }
 }
 
-/// The `event` table. In each list the first place that is there and not empty wins.
+/// The `event` table. In each list the first place that exists and is not empty wins.
 #[derive(Clone, Debug, Default)]
 pub struct EventRule {
     /// Where the event id is.

@@ -1,4 +1,4 @@
-//! The sender's side: what a sender of a scheme would send.
+//! The sender's side: makes the deliveries that a sender of a scheme would send.
 //!
 //! The inverse of [`verify`](mod@crate::verify): it reads the same scheme, so every delivery that can be
 //! verified can be made, for tests and tools. [`sign`] does not change a body unless the signature is
@@ -86,7 +86,7 @@ impl SignRequest<'_> {
 /// A signed delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signed {
-    /// All headers that the sender would send, `Host` and `Content-Length` apart.
+    /// All headers that the sender would send, except `Host` and `Content-Length`.
     pub headers: Vec<(String, String)>,
     /// The body with the signature in it, for schemes whose signature is a member of the body.
     pub body: Option<Vec<u8>>,
@@ -104,13 +104,13 @@ pub enum SignError {
     /// The private key cannot be read, or does not fit the algorithm.
     #[error("the private key is not {0}")]
     PrivateKey(&'static str),
-    /// The scheme asks for something that is not there.
+    /// The scheme needs something that is missing.
     #[error("the delivery lacks what the scheme signs: {0}")]
     Incomplete(String),
     /// A value cannot be sent in a header.
     #[error("`{0}` is not valid in a header")]
     HeaderValue(String),
-    /// The body has to be a JSON object or array.
+    /// The body must be a JSON object or array.
     #[error("{0}")]
     Body(String),
 }
@@ -226,7 +226,7 @@ fn unsigned_headers(source: &Sender, request: &SignRequest<'_>) -> Result<Header
             insert(&mut headers, &name, &value)?;
         }
     }
-    // Whatever else is signed, as the id of the request: any value will do.
+    // For anything else that is signed, such as the id of the request, any value will do.
     for part in &scheme.signature.signed.0 {
         if let Part::Header(name) = part.unfolded()
             && !headers.contains_key(name)
@@ -246,7 +246,7 @@ fn unsigned_headers(source: &Sender, request: &SignRequest<'_>) -> Result<Header
     Ok(headers)
 }
 
-/// The headers of the first place that has any.
+/// The headers of the first place with any.
 fn first_headers(places: &[Place]) -> impl Iterator<Item = &HeaderName> {
     fn headers(place: &Place) -> impl Iterator<Item = &HeaderName> {
         place.singles().filter_map(|single| match single {
@@ -312,7 +312,7 @@ fn signature(
     }
 }
 
-/// The signed text with the newest secret where one is part of it.
+/// The signed text, with the newest secret if it contains one.
 fn with_text<'p>(
     source: &'p Sender,
     pieces: &'p [crate::verify::Piece<'_>],
@@ -358,7 +358,7 @@ fn token(source: &Sender, key: &SigningKey<'_>) -> String {
     }
 }
 
-/// The item that lists the signed headers, where the scheme has one: all that the sender sends.
+/// The item that lists the signed headers, if the scheme has one: all that the sender sends.
 fn listed(source: &Sender, headers: &HeaderMap) -> Option<String> {
     let prefix = source.scheme.signature.signed.0.iter().find_map(|part| match part {
         Part::Listed(prefix) => Some(prefix),
@@ -369,10 +369,10 @@ fn listed(source: &Sender, headers: &HeaderMap) -> Option<String> {
     Some(format!("{prefix}{}", names.join(" ")))
 }
 
-/// The line with the signature and what goes with it: the timestamp, a list of headers.
+/// The line with the signature and its other items: the timestamp, a list of headers.
 fn compose(source: &Sender, timestamp: &str, list: Option<&str>, signature: &str) -> String {
     let rule = &source.scheme.signature;
-    // A `*` is what the sender chooses, as a key's id.
+    // The sender chooses the text for `*`, such as a key's id.
     let item = format!("{}{signature}", rule.prefix.replace('*', "1"));
     let separator = rule.separator.as_deref().unwrap_or_default();
     let item = list.map_or(item.clone(), |list| format!("{list}{separator}{item}"));

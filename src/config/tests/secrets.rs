@@ -256,8 +256,8 @@ fn the_system_reader_reads_files_up_to_64_kib() {
     let loaded = Config::parse(&text, "c.toml", directory.path(), &SystemSecrets);
     let problems = lines(&all(loaded));
     let expected = "c.toml:8:39: warning: sources.first.secrets[1]: its file \"huge\" cannot be \
-                    read from the directory of this file: larger than 64 KiB; until it can be \
-                    read, this source uses only its other secret";
+                    read, relative to this file: larger than 64 KiB; until it can be read, this \
+                    source uses only its other secret";
     assert_eq!(problems, [expected]);
 }
 

@@ -101,7 +101,7 @@ mod tests {
             ("{}", "{}\n", "topsecret", "the line end after the body is removed"),
             ("{}", "{}\r\n", "topsecret", "the line end after the body is removed"),
             ("{}\n", "{}", "topsecret", "a line feed is added to the body"),
-            ("{\n}", "{\r\n}", "topsecret", "LF and not CR LF"),
+            ("{\n}", "{\r\n}", "topsecret", "LF instead of CR LF"),
             ("{}", "\u{feff}{}", "topsecret", "byte order mark"),
             ("{}", "{}", " topsecret\n", "spaces and line ends around the secret"),
             ("{}", "{}", "\"topsecret\"", "quotes around the secret"),

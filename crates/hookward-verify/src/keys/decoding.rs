@@ -1,7 +1,7 @@
 //! Keys as text, read leniently.
 //!
-//! A key comes from the sender's dashboard by way of a person, and vendors hand out base64 without
-//! padding and with spare bits set, so it is read as far as it can be.
+//! Users copy keys from the sender's dashboard, and vendors issue base64 without padding and with
+//! spare bits set, so decoding is lenient.
 
 use crate::scheme::KeyForm;
 use data_encoding::HEXLOWER_PERMISSIVE;

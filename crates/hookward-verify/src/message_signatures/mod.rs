@@ -1,8 +1,8 @@
 //! HTTP Message Signatures (RFC 9421) with `Content-Digest` (RFC 9530).
 //!
-//! What has to be covered is the configuration's to say, and the key decides the algorithm: `alg` in
-//! the request may only agree. Components with parameters that change how they are read (`sf`, `bs`,
-//! `key`, `tr`, `req`) are not taken, as no receiver would read them so.
+//! The configuration says what must be covered, and the key decides the algorithm: `alg` in the
+//! request must agree. Components with parameters that change how they are read (`sf`, `bs`, `key`,
+//! `tr`, `req`) are not accepted, because no receiver would read them like that.
 
 mod components;
 mod fields;
@@ -18,10 +18,10 @@ use fields::{Input, inputs_of, signatures_of};
 use hookward_time::UnixMillis;
 use http::HeaderName;
 
-/// Signatures that are looked at, of one request; each costs a check with every key.
+/// How many signatures of one request are checked; each costs a check with every key.
 const MOST_SIGNATURES: usize = 4;
 
-/// Keys that are tried on each.
+/// How many keys are tried on each.
 const MOST_KEYS: usize = 8;
 
 /// What a request says of one of its signatures.
@@ -33,8 +33,8 @@ pub(crate) struct Signature {
 /// The signatures of a request, unchecked.
 ///
 /// # Errors
-/// [`Fault::SignatureMissing`], where one of the two headers is absent;
-/// [`Fault::SignatureMalformed`], where they are not of the RFC's form or name no signature together.
+/// [`Fault::SignatureMissing`] if one of the two headers is absent; [`Fault::SignatureMalformed`]
+/// if they are malformed or do not name a signature together.
 pub(crate) fn read(inputs: &Inputs<'_>) -> Result<Vec<Signature>, Fault> {
     let stated = field(inputs, "signature-input")?;
     let made = field(inputs, "signature")?;
@@ -61,7 +61,7 @@ impl Signature {
     }
 }
 
-/// Checks that one of the request's signatures holds and covers what the source wants.
+/// Checks that one of the request's signatures is valid and covers what the source requires.
 ///
 /// # Errors
 /// The faults of a signature; [`Fault::TimestampMissing`] without `created`.
@@ -122,7 +122,7 @@ fn judge(
     Ok(Genuine::by(key, sent, fingerprint).with_lifetime(lifetime))
 }
 
-/// Whether a key made a signature, by the one algorithm that it is for.
+/// Whether a key made a signature, by its only algorithm.
 fn made(key: &Key, stated: Option<&str>, text: &[u8], signature: &[u8]) -> bool {
     let agrees = |own: &str| stated.is_none_or(|stated| stated == own);
     match &key.material {
@@ -159,7 +159,7 @@ fn field(inputs: &Inputs<'_>, name: &'static str) -> Result<String, Fault> {
     String::from_utf8(lines.join(&b", "[..])).map_err(|_| malformed("a header is not UTF-8"))
 }
 
-/// Whether the signature fixes what is read at a place.
+/// Whether the signature covers the text at a place.
 pub(crate) fn covers(components: &[String], place: &Place) -> bool {
     place.singles().all(|single| match single {
         Place::Header(name) => components.iter().any(|one| one == name.as_str()),

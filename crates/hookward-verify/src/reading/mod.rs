@@ -1,4 +1,4 @@
-//! Reads a scheme from TOML, as a preset or a configuration file spells it.
+//! Reads a scheme from TOML, as in a preset or a configuration file.
 //!
 //! [`Scheme::preset`] and [`Scheme::from_toml`] are the entry points. The modules below are for a
 //! program whose own configuration contains these tables: it gets the keys with their
@@ -37,9 +37,9 @@ pub enum SchemeError {
     /// There is no preset of this name.
     #[error("there is no preset `{name}`{}", suggestion(nearest.as_deref()))]
     UnknownPreset {
-        /// The name that was asked for.
+        /// The requested name.
         name: String,
-        /// The name of a preset that is nearly the same.
+        /// The name of a similar preset.
         nearest: Option<String>,
     },
     /// The text is not TOML, or its tables are not those of a scheme. One line for each problem,
@@ -85,7 +85,7 @@ impl Scheme {
         };
         let file = format!("{name}.toml");
         let mut tables = document::parse(preset.text, &file)?;
-        // What a preset says beyond its scheme is for whoever answers the sender.
+        // A preset's facts beyond its scheme are for the program that answers the sender.
         for name in ["preset", "secrets", "respond_within", "answers", "dedupe_ttl"] {
             tables.remove(name);
         }

@@ -1,4 +1,4 @@
-//! The facts that a preset lays under a source.
+//! The facts that a preset provides for a source.
 
 use crate::presets::{self, Confidence};
 use hookward_settings::document::{self, Table, Value};
@@ -11,13 +11,13 @@ pub struct PresetFacts {
     pub name: &'static str,
     /// The tables of a source.
     tables: Table,
-    /// How long its sender goes on retrying, if that is known.
+    /// How long its sender keeps retrying, if known.
     pub retry_horizon: Option<Duration>,
-    /// The largest body that its sender makes, in bytes, if that is known.
+    /// The largest body that its sender makes, in bytes, if known.
     pub largest_body: Option<u64>,
-    /// What people call the sender.
+    /// The sender's display name.
     pub title: &'static str,
-    /// Its facts rest on nothing that could be read.
+    /// Its facts could not be confirmed.
     pub unconfirmed: bool,
 }
 
@@ -36,8 +36,8 @@ pub fn find(name: &str) -> Option<PresetFacts> {
     })
 }
 
-/// Lays a preset's tables under those of a source. What the source states wins key by key; one of
-/// two keys that exclude each other takes the place of the preset's other one.
+/// Merges a preset's tables with those of a source. The source wins key by key. If two keys exclude
+/// each other, the source's key replaces the preset's other one.
 pub fn underlay(source: &mut Table, preset: &PresetFacts, header: Place) {
     let mut under = preset.tables.clone();
     let states = |name: &str| match source.get("signature").map(|node| &node.value) {

@@ -91,7 +91,7 @@ pub(super) const KEY_PATH: Key = optional(
     "The path that the URL must have. `*` matches letters, digits, hyphens and underscores.",
 );
 
-/// What a token must say; `None` if something of it is wrong.
+/// The rules for a token; `None` if one of them is wrong.
 pub(super) fn token(table: &TableReader<'_>, algorithm: Option<Algorithm>) -> Option<TokenRule> {
     let is_jwt = algorithm == Some(Algorithm::Jwt);
     let words = |item: &Item<'_>| item.choice(&JwtAlgorithm::NAMES);
@@ -169,8 +169,8 @@ fn root(item: &Item<'_>) -> Option<PinnedRoot> {
     };
     match read {
         Ok(root) => Some(root),
-        // Whoever works with another part of the configuration needs no certificate; nothing is
-        // verified with this one.
+        // A command that uses another part of the configuration needs no certificate; this one
+        // verifies nothing.
         Err(_) if !item.reading.needs(&item.key) => Some(PinnedRoot::unreadable()),
         Err(what) => {
             item.contradicts(what);
@@ -234,7 +234,7 @@ pub(super) fn certificate(table: &TableReader<'_>) -> Option<Option<CertificateR
     Some(Some(CertificateRule { url: place?, hosts: hosts?, path: path? }))
 }
 
-/// Where the time stands if the table does not say.
+/// Where the time is if the table does not say.
 pub(super) fn default_time(algorithm: Algorithm) -> Option<TimestampPlace> {
     match algorithm {
         Algorithm::Jwt => Some(issued_at()),
@@ -243,7 +243,7 @@ pub(super) fn default_time(algorithm: Algorithm) -> Option<TimestampPlace> {
     }
 }
 
-/// What a signature of RFC 9421 has to cover.
+/// What an RFC 9421 signature must cover.
 pub(super) fn components(table: &TableReader<'_>, algorithm: Option<Algorithm>) -> Vec<String> {
     const DERIVED: [&str; 7] =
         ["@method", "@target-uri", "@authority", "@scheme", "@request-target", "@path", "@query"];

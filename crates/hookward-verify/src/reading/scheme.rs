@@ -183,7 +183,7 @@ pub fn read(owner: &TableReader<'_>) -> (Option<Scheme>, Option<String>) {
     let time = algorithm.and_then(published::default_time);
     let timestamp = match table("timestamp", &TIMESTAMP_KEYS) {
         Some(table) => Some(timestamp(&table, time)),
-        // Whatever a token says of its age is judged, stated or not.
+        // A token's age is always checked, configured or not.
         None => time.map(|from| Some(TimestampRule { from, ..TOKEN_WINDOW })),
     };
     let event = table("event", &EVENT_KEYS).map(|table| event(&table));
@@ -266,7 +266,7 @@ fn fallback(table: &TableReader<'_>) -> Option<Fallback> {
     Some(Fallback { prefix: prefix?, signed: signed? })
 }
 
-/// Most people who write `SHA256` mean the HMAC, which some senders' pages call by that name.
+/// Most people who write `SHA256` mean the HMAC, because some senders' pages use that name for it.
 fn algorithm(item: &Item<'_>) -> Option<Algorithm> {
     let names = Algorithm::NAMES;
     if let hookward_settings::document::Value::Text(text) = &item.node.value
@@ -314,7 +314,7 @@ fn places_of_signature(
         return Some(vec![Place::Header(http::header::AUTHORIZATION)]);
     }
     if algorithm == Some(Algorithm::HttpMessageSignatures) {
-        // The RFC's own; nothing else is read.
+        // The RFC's headers; no others are read.
         return Some(vec![Place::Header(HeaderName::from_static("signature"))]);
     }
     let allowed = "the header with the signature, such as \"X-Signature\", or `from`";
@@ -383,7 +383,7 @@ fn required_headers(item: &Item<'_>) -> Vec<(HeaderName, String)> {
     table.entries().filter_map(header).collect()
 }
 
-/// The window of a token for which none is stated; the place is another's.
+/// The default window of a token.
 const TOKEN_WINDOW: TimestampRule = TimestampRule {
     from: TimestampPlace::ItemAt(0),
     format: TimeFormat::Unix,
@@ -411,7 +411,7 @@ fn timestamp(table: &TableReader<'_>, default: Option<TimestampPlace>) -> Option
     })
 }
 
-/// The outer `None`: wrong, and noted. The inner: off.
+/// The outer `None`: wrong, and already reported. The inner one: off.
 #[expect(clippy::option_option, reason = "wrong and off are two things; both are local")]
 fn max_age(item: &Item<'_>) -> Option<Option<Duration>> {
     if matches!(&item.node.value, hookward_settings::document::Value::Text(text) if text == "off") {

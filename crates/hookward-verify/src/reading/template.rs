@@ -1,6 +1,6 @@
-//! How a scheme's places and signed texts are written, with a guess at what a slip was meant for.
+//! Reads a scheme's places and signed texts, and suggests corrections of mistakes.
 //!
-//! The notation itself is `scheme`'s.
+//! `scheme` defines the notation.
 
 use crate::scheme::{Part, Place, Template, TimestampPlace};
 use hookward_settings::problem::nearest;
@@ -100,7 +100,7 @@ fn no_place(near: Option<String>) -> Fault {
     Fault { what: "not a place".to_owned(), suggestion: near.map(|near| format!("\"{near}\"")) }
 }
 
-/// How a place was probably meant: `/id` and `X-Id` name one, without saying of what kind.
+/// The probable meaning of a text that is not a place: `/id` and `X-Id` name one without its kind.
 fn near_place(text: &str, kinds: &[&'static str]) -> Option<String> {
     if text.starts_with('/') {
         return Some(format!("json:{text}"));

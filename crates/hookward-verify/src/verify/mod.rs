@@ -52,33 +52,33 @@ pub struct Genuine {
     lifetime: Lifetime,
 }
 
-/// The time in which a token may be used; what it leaves open has no end.
+/// The time in which a token may be used; an open end has no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lifetime {
     /// Its first moment.
     pub not_before: Option<UnixMillis>,
-    /// The moment at which it is over.
+    /// Its end.
     pub expires: Option<UnixMillis>,
 }
 
 impl Genuine {
-    /// Proof by this key, for the schemes that compare no list of signatures.
+    /// Proof by this key, for schemes that do not compare a list of signatures.
     pub(crate) fn by(key: &Key, sent: Option<UnixMillis>, signed: Option<String>) -> Self {
         let label = Arc::clone(&key.label);
         Self { secret: key.entry, label, sent, signed, token: None, lifetime: Lifetime::default() }
     }
 
-    /// The same with the payload of the token that it rests on.
+    /// The same with the payload of the token that proves it.
     pub(crate) fn with_token(self, payload: Arc<[u8]>, lifetime: Lifetime) -> Self {
         Self { token: Some(payload), lifetime, ..self }
     }
 
-    /// The same with a time in which it holds.
+    /// The same with a time in which it is valid.
     pub(crate) fn with_lifetime(self, lifetime: Lifetime) -> Self {
         Self { lifetime, ..self }
     }
 
-    /// The payload of the token that proves it: JSON, read strictly; `None` where there is no token.
+    /// The payload of the token that proves it: JSON, read strictly; `None` if there is no token.
     #[must_use]
     pub fn token(&self) -> Option<&[u8]> {
         self.token.as_deref()
@@ -102,18 +102,18 @@ impl Genuine {
         &self.label
     }
 
-    /// When the sender says it was sent, if that is part of what is signed.
+    /// When it was sent according to the sender, if the signed text contains that.
     #[must_use]
     pub const fn sent(&self) -> Option<UnixMillis> {
         self.sent
     }
 
-    /// A fingerprint of the text that was signed: 32 hex digits. `None` unless
-    /// [`Sender::replay_guard`] is set.
+    /// A fingerprint of the signed text: 32 hex digits. `None` unless [`Sender::replay_guard`] is
+    /// set.
     ///
-    /// Compare it, and not the signature, to recognise a delivery that is sent again under another
-    /// id. One text can have several signatures, made with several secrets or with an algorithm
-    /// whose signatures differ each time.
+    /// To recognise a delivery that is sent again under another id, compare this and not the
+    /// signature. One text can have several signatures, made with several secrets or with an
+    /// algorithm whose signatures differ each time.
     #[must_use]
     pub fn signed_fingerprint(&self) -> Option<&str> {
         self.signed.as_deref()
@@ -151,7 +151,7 @@ pub struct SignatureCheck<'a> {
 }
 
 enum State<'a> {
-    /// The rule cannot be read without the body, or it is cheaper to wait for it.
+    /// The rule needs the body, or it is cheaper to wait for it.
     Waiting,
     /// The body is hashed for each key as it arrives.
     Hashing { reading: Reading<'a>, hashes: Vec<Running>, seen_bytes: usize },
@@ -165,7 +165,7 @@ pub(crate) struct Reading<'a> {
     signatures: Vec<Vec<u8>>,
     /// The text that was signed.
     pieces: Vec<Piece<'a>>,
-    /// How a public key that can do several things made them.
+    /// The method, for public keys that support several.
     method: Option<Method>,
     /// Another text that the sender may have signed instead.
     other_pieces: Option<Vec<Piece<'a>>>,
@@ -181,7 +181,7 @@ enum Guard<'a> {
     Off,
     /// The text that the signature covers.
     Own,
-    /// The text of the scheme's older signature, which comes beside every newer one.
+    /// The text of the scheme's older signature, which accompanies every newer one.
     Older(Vec<Piece<'a>>),
 }
 
@@ -282,7 +282,7 @@ pub(crate) fn check(
 }
 
 impl<'a> Reading<'a> {
-    /// Reads signatures, timestamp and signed text, in the order in which a fault is told.
+    /// Reads signatures, timestamp and signed text, in the order in which faults are reported.
     pub(crate) fn of(inputs: &Inputs<'a>) -> Result<Self, Fault> {
         let scheme = &inputs.source.scheme;
         let rule = &scheme.signature;
@@ -319,7 +319,7 @@ impl<'a> Reading<'a> {
             None => (inputs.pieces(text.as_deref())?, inputs.other_pieces(text.as_deref())?),
             Some(older) => (inputs.pieces_of(&older.signed, text.as_deref())?, None),
         };
-        // A delivery whose newer signature was cut off is remembered under the same text.
+        // A delivery whose newer signature was removed is remembered under the same text.
         let guard = match (inputs.source.replay_guard, &rule.fallback) {
             (false, _) => Guard::Off,
             (true, None) => Guard::Own,
@@ -329,12 +329,13 @@ impl<'a> Reading<'a> {
         Ok(Self { signatures, pieces, method, other_pieces, sent, guard })
     }
 
-    /// Tries every key on every signature. `fed` are the keys' hashes that have taken the body, in
-    /// the order of the keys; empty where none have.
+    /// Tries every key on every signature. `fed` are the keys' hashes after the body, in the order
+    /// of the keys; empty if there are none.
     fn judge(self, keys: &Keys, fed: Vec<Running>, body: &[u8]) -> Result<Genuine, Fault> {
         let mut fed = fed.into_iter();
         let mut matched = None;
-        // No early end: how long it takes does not tell which secret or signature was the one.
+        // It does not stop early, so that the time does not reveal which secret or signature
+        // matched.
         for key in keys.iter() {
             let found = self.has_match(key, fed.next(), body);
             matched = matched.or(found.then_some(key));
@@ -358,7 +359,7 @@ impl<'a> Reading<'a> {
         Ok(Genuine::by(key, self.sent, signed))
     }
 
-    /// Whether this key made one of the signatures, all of them having been compared.
+    /// Whether this key made one of the signatures, after comparing all of them.
     fn has_match(&self, key: &Key, fed: Option<Running>, body: &[u8]) -> bool {
         let signed = key.signed(self.method, fed, &self.pieces, body);
         let other =
@@ -371,7 +372,7 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// The timestamp's text and instant, where the scheme has one.
+/// The timestamp's text and instant, if the scheme has one.
 ///
 /// # Errors
 /// [`Fault::TimestampMissing`], [`Fault::TimestampMalformed`].
@@ -394,10 +395,10 @@ fn read_timestamp<'a>(
     }
 }
 
-/// The time of sending from the head, where the signature does not cover it as a text of its own.
+/// The time of sending from the head, if the signature does not cover it as a separate text.
 ///
 /// # Errors
-/// As for a signed one.
+/// The same as for a signed one.
 pub(crate) fn read_unsigned_timestamp(
     source: &Sender,
     head: Request<'_>,
