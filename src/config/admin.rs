@@ -1,4 +1,4 @@
-//! `[admin]` and `[log]`: how the operator looks in.
+//! `[admin]` and `[log]`: what the operator sees.
 
 use hookward_secret::Secret;
 use hookward_settings::keys::{TableKeys, key, optional};
@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 pub struct AdminSettings {
     /// Where to listen.
     pub listen: SocketAddr,
-    /// The bearer token; always there unless `listen` is loopback.
+    /// The bearer token; always set unless `listen` is loopback.
     pub token: Option<Secret>,
 }
 
@@ -21,9 +21,9 @@ pub struct AdminSettings {
 pub struct LogSettings {
     /// Text for people or JSON for machines.
     pub format: LogFormat,
-    /// A `tracing` filter, as `info` or `info,hookward=debug`.
+    /// A `tracing` filter, such as `info` or `info,hookward=debug`.
     pub level: String,
-    /// Of an upstream's answer that is no 2xx, so many bytes are in the line of a delivery.
+    /// How many bytes of an upstream's answer other than 2xx are in the line of a delivery.
     pub upstream_error_bytes: usize,
 }
 
@@ -103,8 +103,8 @@ pub(super) fn read(table: Option<&TableReader<'_>>) -> AdminSettings {
     }
 }
 
-/// Unlike a source's, this secret has nothing that could be switched off in its place: without it
-/// the listener would be open to everybody.
+/// Unlike a source's secret, this one has no smaller part that could be turned off: without it the
+/// listener would be open to everyone.
 fn token(item: &Item<'_>) -> Option<Secret> {
     match secrets::read(item)? {
         Found::Secret(secret) => Some(secret),
@@ -139,7 +139,7 @@ pub(super) fn read_log(table: Option<&TableReader<'_>>) -> LogSettings {
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// The filter's own parser takes a misspelt level for the name of a module, so it is not asked.
+/// The filter's own parser would read a misspelt level as the name of a module, so it is not used.
 fn level(item: &Item<'_>) -> Option<String> {
     let allowed =
         "off, error, warn, info, debug, trace; per module, such as \"info,hookward=debug\"";

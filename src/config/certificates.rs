@@ -1,7 +1,7 @@
-//! Certificates and keys: that the files hold what they are named for.
+//! Checks that certificate and key files contain what they should.
 //!
-//! Checked when the configuration is read, so that a listener or an upstream does not find out at
-//! its first handshake, and a reload with a half-written file is refused.
+//! This happens when the configuration is read, so that a problem does not appear only at the first
+//! handshake, and a reload with a half-written file is refused.
 
 use super::Config;
 use hookward_settings::reading::Item;
@@ -16,10 +16,10 @@ use std::time::Duration;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
-/// A certificate that ends within this is warned of.
+/// A certificate that expires within this time causes a warning.
 const ENDS_SOON: Duration = Duration::from_hours(14 * 24);
 
-/// When the first certificate of a use ends.
+/// When the first certificate of a use expires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateEnd {
     /// `listener` or `upstream:<name>`.
@@ -29,8 +29,8 @@ pub struct CertificateEnd {
 }
 
 impl Config {
-    /// When the certificates end that are served with or believed, as the files have them now: one
-    /// row a use, with the first end of it.
+    /// When the certificates in use expire, according to the files now: one row per use, with its
+    /// first end.
     #[must_use]
     pub fn certificate_ends(&self) -> Vec<CertificateEnd> {
         let listener =
@@ -49,7 +49,7 @@ impl Config {
 }
 
 impl CertificateEnd {
-    /// What is said of it where it has passed or comes soon.
+    /// The warning, if it has expired or will soon.
     #[must_use]
     pub fn warning(&self, now: UnixMillis) -> Option<String> {
         let said = said_of_end(self.not_after, now)?;
@@ -57,15 +57,15 @@ impl CertificateEnd {
     }
 }
 
-/// The first end of a chain, all of which is shown, and of a file of CAs.
+/// The first end in a chain, which is presented completely, and in a file of CAs.
 fn end_of(chain: Option<&PathBuf>, authorities: Option<&PathBuf>) -> Option<UnixMillis> {
     let chain = chain.and_then(|path| ends(path).into_iter().min());
-    // While a CA is replaced the file holds the old one and the new one.
+    // While a CA is being replaced, the file contains the old one and the new one.
     let authorities = authorities.and_then(|path| ends(path).into_iter().max());
     chain.into_iter().chain(authorities).min()
 }
 
-/// The ends of the certificates in a file; none if it cannot be read, which others say.
+/// The ends of the certificates in a file; none if it cannot be read, which is reported elsewhere.
 fn ends(path: &Path) -> Vec<UnixMillis> {
     let found =
         CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
@@ -77,14 +77,14 @@ fn not_after(certificate: &CertificateDer<'_>) -> Option<UnixMillis> {
     Some(UnixMillis::from_seconds(parsed.validity().not_after.timestamp()))
 }
 
-/// Warns of an end that has passed or comes soon.
+/// Warns about an end that has passed or is near.
 fn warn_of_end(item: &Item<'_>, end: Option<UnixMillis>) {
     if let Some(told) = end.and_then(|end| said_of_end(end, SystemClock::new().wall())) {
         item.warn(told);
     }
 }
 
-/// What is said of a certificate that ends at `end`, if anything has to be.
+/// The warning about a certificate that expires at `end`, if one is needed.
 fn said_of_end(end: UnixMillis, now: UnixMillis) -> Option<String> {
     let at = end.to_rfc3339();
     if end <= now {
@@ -94,7 +94,7 @@ fn said_of_end(end: UnixMillis, now: UnixMillis) -> Option<String> {
     (end <= now.plus(ENDS_SOON)).then(|| format!("the certificate expires at {at}, in {days} days"))
 }
 
-/// Notes what is wrong with a certificate chain and its key.
+/// Reports what is wrong with a certificate chain and its key.
 pub(super) fn check_pair(cert: (&Item<'_>, &Path), key: (&Item<'_>, &Path)) {
     if !cert.0.reading.needs(&cert.0.key) {
         return;
@@ -105,7 +105,7 @@ pub(super) fn check_pair(cert: (&Item<'_>, &Path), key: (&Item<'_>, &Path)) {
     let Ok(signer) = rustls::crypto::ring::sign::any_supported_type(&private) else {
         return key.0.contradicts("contains an unsupported kind of private key");
     };
-    // `Unknown` means that the key cannot tell, which is no fault.
+    // `Unknown` means that the key cannot tell, which is not an error.
     let mismatch = rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch);
     match chain.map(|chain| CertifiedKey::new(chain, signer).keys_match()) {
         Some(Err(fault)) if fault == mismatch => {
@@ -118,7 +118,7 @@ pub(super) fn check_pair(cert: (&Item<'_>, &Path), key: (&Item<'_>, &Path)) {
     }
 }
 
-/// Notes what is wrong with a file of CAs.
+/// Reports what is wrong with a file of CAs.
 pub(super) fn check_authorities(item: &Item<'_>, path: &Path) {
     if !item.reading.needs(&item.key) {
         return;
@@ -152,7 +152,7 @@ fn private_key(item: &Item<'_>, path: &Path) -> Option<PrivateKeyDer<'static>> {
         .ok()
 }
 
-/// Says what is wrong without repeating anything of the file.
+/// Describes the problem without repeating any part of the file.
 fn reason(fault: &pem::Error, wanted: &str) -> String {
     match fault {
         pem::Error::Io(fault) => format!("cannot be read: {}", plain(fault)),

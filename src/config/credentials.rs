@@ -1,4 +1,4 @@
-//! `[upstreams.NAME].headers` and `sign`: what an upstream is shown beside the event.
+//! `[upstreams.NAME].headers` and `sign`: the credentials for an upstream.
 
 use crate::delivery::credentials::{Credentials, SigningKey};
 use hookward_secret::Secret;
@@ -76,7 +76,7 @@ fn header(
     let prefix =
         table.get("prefix").map_or(Some(""), |item| item.text("a text such as \"Bearer \""));
     let value = match table.get("value") {
-        // A tenant's number is no secret, so it is not warned of.
+        // A tenant's number is not a secret, so it causes no warning.
         Some(value) if table.get("env").is_none() && table.get("file").is_none() => {
             Secret::from(value.text("the value as text")?.to_owned())
         }

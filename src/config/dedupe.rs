@@ -21,40 +21,40 @@ pub struct DedupeSettings {
     pub capacity: u64,
     /// What to do when the store does not answer.
     pub on_store_error: OnStoreError,
-    /// How long copies of an event of unknown fate are refused.
+    /// How long copies of an uncertain event are refused.
     pub uncertain_hold: Duration,
 }
 
-/// `[dedupe].store` with what belongs to it.
+/// `[dedupe].store` with its settings.
 #[derive(Clone, Debug)]
 pub enum StoreSettings {
     /// Lost on restart.
     Memory,
-    /// A directory of this process alone.
+    /// A directory for this process only.
     Disk {
-        /// The directory, from the working directory if it is relative.
+        /// The directory, relative to the working directory.
         path: PathBuf,
     },
     /// Redis ≥ 6.2 or Valkey, shared by all instances.
     Redis {
-        /// The URL with its password, which makes it a secret.
+        /// The URL, which is a secret because it may contain a password.
         url: Secret,
         /// Put before every key.
         prefix: String,
-        /// With `rediss://`: what is believed and shown, where it is not the usual.
+        /// TLS settings for `rediss://`, if they are not the defaults.
         tls: Option<UpstreamTls>,
     },
     /// PostgreSQL ≥ 13, shared by all instances.
     Postgres {
-        /// The URL with its password, which makes it a secret.
+        /// The URL, which is a secret because it may contain a password.
         url: Secret,
-        /// With TLS: what is believed and shown, where it is not the usual.
+        /// TLS settings, if they are not the defaults.
         tls: Option<UpstreamTls>,
     },
 }
 
 impl StoreSettings {
-    /// The word that `[dedupe].store` has for it.
+    /// Its name in `[dedupe].store`.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -211,7 +211,7 @@ pub(super) fn read(table: Option<&TableReader<'_>>) -> DedupeSettings {
     }
 }
 
-/// Reads what belongs to every store, so that a slip is told whichever one is chosen.
+/// Reads the keys of every store, so that mistakes are reported whichever one is selected.
 fn read_store(table: &TableReader<'_>, store: Option<Store>) -> StoreSettings {
     let belongings: [(&str, &[Store]); 4] = [
         ("path", &[Store::Disk]),
@@ -263,8 +263,8 @@ fn tls(table: &TableReader<'_>, store: Option<Store>, url: Option<&Secret>) -> O
     tls
 }
 
-/// What Hookward writes does not belong beside its configuration, so this path, unlike those of
-/// files that it reads, is one from the working directory.
+/// Hookward should not write beside its configuration, so this path, unlike the paths of files that
+/// it reads, is relative to the working directory.
 fn path(item: &Item<'_>) -> Option<PathBuf> {
     let allowed = "the path of a directory";
     match item.text(allowed)? {
@@ -276,7 +276,7 @@ fn path(item: &Item<'_>) -> Option<PathBuf> {
     }
 }
 
-/// Reads the URL of the store that is chosen; of another one, so that a slip is told.
+/// Reads the URL of the selected store; for other stores only to report mistakes.
 fn store_url(item: &Item<'_>, store: Option<Store>) -> Option<Secret> {
     let allowed = match store {
         Some(Store::Postgres) => {
@@ -292,7 +292,7 @@ fn store_url(item: &Item<'_>, store: Option<Store>) -> Option<Secret> {
         let is_chosen = matches!(store, Some(Store::Redis | Store::Postgres));
         let wanted = is_chosen && item.reading.needs(&item.key);
         match secrets::read(item)? {
-            // Whatever it holds, nobody is going to connect.
+            // No one is going to connect, whatever it contains.
             Found::Secret(_) if !item.reading.needs(&item.key) => return None,
             Found::Secret(secret) => secret,
             Found::Unreadable(why) if wanted => {
@@ -312,7 +312,7 @@ fn store_url(item: &Item<'_>, store: Option<Store>) -> Option<Secret> {
     };
     let fault = match store {
         Some(Store::Postgres) => postgres_url_fault(&url),
-        // Another store has no use for it; a URL of either kind is no slip.
+        // Another store does not use it, so a URL of either kind is fine.
         Some(Store::Memory | Store::Disk) | None if postgres_url_fault(&url).is_none() => None,
         _ => redis_url_fault(&url),
     };

@@ -1,4 +1,4 @@
-//! `[fetch]`: how the keys that senders publish are fetched.
+//! `[fetch]`: how Hookward fetches keys that senders publish.
 
 use super::certificates;
 use super::server::with_file;
@@ -10,7 +10,7 @@ use url::Url;
 /// How keys are fetched.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FetchSettings {
-    /// A PEM file of authorities that are trusted beside the system's.
+    /// A PEM file of CAs that are trusted in addition to the system's.
     pub ca: Option<PathBuf>,
     /// The proxy to go through.
     pub proxy: Option<String>,

@@ -1,4 +1,4 @@
-//! The forms of values that only this program has.
+//! Forms of values that only this program uses.
 
 use super::upstream::UpstreamUrl;
 use crate::delivery::source::RateLimit;

@@ -1,4 +1,4 @@
-//! `[inbox]`: how events are kept that their destinations have not accepted yet.
+//! `[inbox]`: how events are kept until their destinations accept them.
 
 use super::dedupe::{DedupeSettings, StoreSettings};
 use super::server::with_file;
@@ -28,10 +28,10 @@ pub struct InboxSettings {
     pub keep_dead: Duration,
     /// How long the bytes of a delivered event stay.
     pub keep_delivered: Duration,
-    /// Keys of 32 bytes, the newest first; empty: not encrypted.
+    /// Keys of 32 bytes, newest first; empty: not encrypted.
     pub keys: Vec<Secret>,
-    /// A route stores events, or the table is stated. Otherwise the inbox is opened only if there
-    /// is one already.
+    /// A route stores events, or the table is present. Otherwise the inbox is opened only if it
+    /// already exists.
     pub is_used: bool,
 }
 
@@ -145,7 +145,7 @@ fn one_key(item: &Item<'_>) -> Option<Secret> {
     key
 }
 
-/// 32 bytes, as they are or written down.
+/// 32 bytes, raw or encoded.
 fn key_bytes(file: &[u8]) -> Option<Secret> {
     if file.len() == 32 {
         return Some(Secret::new(file.to_vec()));

@@ -1,4 +1,4 @@
-//! Secrets that name a place where the sender publishes its keys.
+//! Secrets that say where the sender publishes its keys.
 
 use hookward_settings::document::Value;
 use hookward_settings::keys::{TableKeys, optional};
@@ -31,7 +31,7 @@ pub(super) static KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// What came of reading one.
+/// The result of reading one.
 pub(super) enum Site {
     /// Where its keys are.
     Good(Url, KeySiteKind),
@@ -45,7 +45,7 @@ pub(super) fn is_one(item: &Item<'_>) -> bool {
         table.get("jwks").is_some() || table.get("jwk_by_id").is_some())
 }
 
-/// Reads it; `None`: it is wrong, which has been noted.
+/// Reads it; `None` if it is wrong, which has been reported.
 pub(super) fn read(item: &Item<'_>) -> Option<Site> {
     let table = item.table(&KEYS)?;
     let set = table.get("jwks");

@@ -1,6 +1,8 @@
-//! What is wrong, or weaker than it looks, in a configuration whose tables are each in order.
+//! Finds what is wrong, or weaker than it looks, in a configuration whose tables are individually
+//! valid.
 //!
-//! The arithmetic between tables, and what the signature of a source does not cover.
+//! Checks how values in different tables fit together, and what the signature of a source does not
+//! cover.
 
 mod published;
 mod shared;
@@ -19,8 +21,8 @@ use hookward_verify::scheme::{
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Judges what was read. `root`: the whole file; `drafts`: the sources' tables, also of those
-/// that did not come to a source.
+/// Checks the configuration. `root` is the whole file; `drafts` are the sources' tables, including
+/// those that did not become a source.
 pub(super) fn judge<'a>(
     config: &Config,
     root: &TableReader<'a>,
@@ -28,7 +30,7 @@ pub(super) fn judge<'a>(
     reading: &'a Reading<'a>,
 ) {
     listeners(config, root);
-    // Of a source that did not come about it is not known where it leads.
+    // If a source could not be read, its destinations are unknown.
     if !reading.has_errors() {
         unused_upstreams(config, root);
     }
@@ -127,7 +129,7 @@ fn doubled_paths<'a>(config: &Config, drafts: &'a [Draft<'_>], reading: &'a Read
     }
 }
 
-/// What cannot be computed, or would do the opposite of what it is for.
+/// Settings that cannot work, or would do the opposite of their purpose.
 fn contradictions(source: &Source, table: &TableReader<'_>) {
     let signature = &source.sender.scheme.signature;
     let signed = &signature.signed;
@@ -150,7 +152,7 @@ fn contradictions(source: &Source, table: &TableReader<'_>) {
                         so anyone could forge events";
             table.note(Severity::Error, &format!("secrets[{index}]"), what, None);
         }
-        // Only a handshake goes unanswered for it; deliveries do not need the token.
+        // Only handshakes need the token; deliveries work without it.
         if kind.needs_verify_token()
             && handshake.verify_token.is_none()
             && !table.states("handshake.verify_token")
@@ -177,7 +179,7 @@ fn contradictions(source: &Source, table: &TableReader<'_>) {
     }
 }
 
-/// How long delivered ids are remembered against how long they may come again.
+/// Compares how long delivered ids are remembered with how long they may come again.
 fn memory(
     config: &Config,
     source: &Source,
@@ -228,7 +230,7 @@ fn memory(
     }
 }
 
-/// How long the sender is kept waiting against how long the upstream may work.
+/// Compares how long the sender waits with how long the upstream may take.
 fn patience(config: &Config, source: &Source, table: &TableReader<'_>) {
     let leads_to =
         |name: &str| source.routes.iter().any(|r| r.to.iter().any(|to| to.as_str() == name));
@@ -307,7 +309,8 @@ fn coverage(source: &Source, table: &TableReader<'_>) {
     }
 }
 
-/// Without a time nothing ever gets too old. Where the sender states none, nobody here can help it.
+/// Without a time nothing is ever too old. If the preset's sender sends none, the user cannot
+/// change that.
 fn freshness(source: &Source, draft: &Draft<'_>, table: &TableReader<'_>) {
     if source.sender.scheme.timestamp.is_some() || table.states("timestamp") {
         return;
@@ -321,7 +324,7 @@ fn freshness(source: &Source, draft: &Draft<'_>, table: &TableReader<'_>) {
     table.note(severity, "timestamp", &what, None);
 }
 
-/// The largest body that is taken against the largest that is sent.
+/// Compares the largest accepted body with the largest that the sender makes.
 fn body_limit(config: &Config, draft: &Draft<'_>, table: &TableReader<'_>) {
     let Some(preset) = &draft.preset else { return };
     let limit = config.server.max_body_bytes;
@@ -336,7 +339,7 @@ fn body_limit(config: &Config, draft: &Draft<'_>, table: &TableReader<'_>) {
     }
 }
 
-/// A size as people write it, in the units that it is a round number of.
+/// A size in the unit in which it is a round number.
 fn size(bytes: u64) -> String {
     let size = bytesize::ByteSize(bytes).display();
     let size = if bytes.is_multiple_of(1 << 10) { size.iec() } else { size.si() };
@@ -355,7 +358,7 @@ fn covers_time(signature: &SignatureRule, from: &TimestampPlace) -> bool {
     signature.signed.covers(&place) || signature.signed.any(|part| *part == Part::Timestamp)
 }
 
-/// Fewer bytes than this can be guessed by somebody who has one signed delivery and patience.
+/// An attacker with one signed delivery could guess fewer bytes than this.
 const LEAST_SECRET_BYTES: usize = 16;
 
 fn strength(source: &Source, table: &TableReader<'_>) {
@@ -372,7 +375,7 @@ fn strength(source: &Source, table: &TableReader<'_>) {
     }
 }
 
-/// How many bytes of key a secret holds.
+/// How many bytes of key a secret contains.
 fn key_bytes(secret: &NamedSecret, signature: &SignatureRule) -> usize {
     let text = secret.text.expose();
     let text = text.strip_prefix(signature.key_prefix.as_bytes()).unwrap_or(text);

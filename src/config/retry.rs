@@ -5,16 +5,16 @@ use hookward_settings::keys::{TableKeys, key};
 use hookward_settings::reading::Item;
 use std::time::Duration;
 
-/// `[upstreams.NAME].retry`: attempts that no sender waits for.
+/// `[upstreams.NAME].retry`: attempts from the inbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
-    /// The longest first wait; doubled with each failure.
+    /// The upper limit of the first wait; it doubles with each failure.
     pub first: Duration,
     /// The longest wait.
     pub longest: Duration,
-    /// So long after its acceptance an event is given up; time paused does not count.
+    /// How long after its acceptance an event is given up; paused time does not count.
     pub give_up_after: Duration,
-    /// So many answers of 4xx (408, 425 and 429 excepted), and an event is given up.
+    /// After how many 4xx answers (except 408, 425 and 429) an event is given up.
     pub refused_after: u16,
 }
 

@@ -89,7 +89,7 @@ fn delivery(table: &TableReader<'_>, store: &StoreSettings) -> Delivery {
     let chosen = stated.as_ref().map_or(Some(Delivery::Sync), |item| item.choice(&words));
     if chosen == Some(Delivery::Sync) {
         for name in ["order_key", "on_dead"] {
-            // The default of a key that is stated says nothing that could be wrong.
+            // A key that is set to its default cannot be wrong.
             let is_default = matches!(
                 table.get(name).map(|item| &item.node.value),
                 Some(Value::Text(text)) if name == "on_dead" && text == "skip"
@@ -180,7 +180,7 @@ fn unknown(item: &Item<'_>, name: &str, upstreams: &[&str]) -> Problem {
         .allowed(allowed)
 }
 
-/// A name of a source or an upstream: it stands in headers, metric labels, the log and the keys of
+/// A name of a source or an upstream. It appears in headers, metric labels, the log and the keys of
 /// the dedupe store.
 pub(super) fn check_name(table: &TableReader<'_>, name: &str) {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');

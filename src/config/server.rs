@@ -9,8 +9,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What a body of HTTP/1 is read into at most, in bytes; Pingora keeps it until the answer is out.
-/// It counts in `body_memory` beside the body.
+/// The size of the read buffer for an HTTP/1 body, in bytes. Pingora keeps it until the answer is
+/// sent, so it counts towards `body_memory`.
 pub const READ_BUFFER_BYTES: usize = 64 * 1024;
 
 /// `[server]`: the public listener.
@@ -24,11 +24,11 @@ pub struct ServerSettings {
     pub max_body_bytes: usize,
     /// The largest request line and header lines together, in bytes.
     pub max_header_bytes: usize,
-    /// The header must be whole within this.
+    /// The header must be complete within this time.
     pub header_timeout: Duration,
-    /// The body must be whole within this.
+    /// The body must be complete within this time.
     pub body_timeout: Duration,
-    /// The least a body may arrive at, in bytes per second; `None`: any rate that `body_timeout`
+    /// The minimum rate of a body, in bytes per second; `None`: any rate that `body_timeout`
     /// allows.
     pub min_body_rate: Option<u64>,
     /// An idle connection is closed after this.
@@ -41,9 +41,9 @@ pub struct ServerSettings {
     pub body_memory_bytes: usize,
     /// How long new requests are still served after SIGTERM, before the drain begins.
     pub drain_delay: Duration,
-    /// What deliveries under way may still take once the drain has begun.
+    /// How long deliveries under way may take once the drain has begun.
     pub drain_timeout: Duration,
-    /// Peers whose `X-Forwarded-*` is believed.
+    /// Peers whose `X-Forwarded-*` is trusted.
     pub trusted_proxies: Vec<IpNet>,
     /// TLS on the listener; `None`: plain HTTP.
     pub tls: Option<ListenerTls>,
@@ -56,7 +56,8 @@ pub struct ListenerTls {
     pub cert: PathBuf,
     /// PEM file.
     pub key: PathBuf,
-    /// PEM file of the CAs whose client certificates are accepted; `None`: none is asked for.
+    /// PEM file of the CAs whose client certificates are accepted; `None`: no client certificate is
+    /// required.
     pub client_ca: Option<PathBuf>,
 }
 
@@ -82,7 +83,7 @@ impl Default for ServerSettings {
     }
 }
 
-/// The HTTP parser's own limit; a larger `max_header` could not be kept.
+/// The HTTP parser's own limit; a larger `max_header` would have no effect.
 const LARGEST_HEADER_BYTES: usize = 1 << 20;
 
 pub(super) static KEYS: TableKeys = TableKeys {
@@ -265,13 +266,13 @@ fn tls(item: &Item<'_>) -> Option<ListenerTls> {
     Some(ListenerTls { cert: cert?.1, key: key?.1, client_ca: client_ca.map(|(_, path)| path) })
 }
 
-/// The path that an item names, with the item for what has to be said about the file.
+/// The path in an item, with the item for reporting problems with the file.
 pub(super) fn with_file(item: Item<'_>) -> Option<(Item<'_>, PathBuf)> {
     let path = hookward_settings::secrets::file_path(&item)?;
     Some((item, path))
 }
 
-/// A number that has been read with a bound far below what any machine's `usize` holds.
+/// A number that was read with a limit far below `usize::MAX`.
 fn to_usize(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }

@@ -132,21 +132,21 @@ pub(super) static KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// Refused deliveries that a source can keep.
+/// The most refused deliveries that a source can keep.
 const MOST_CAPTURES: u64 = 500;
 
-/// The table of a source as it was typed, with its preset laid under it.
+/// The table of a source as written, merged with its preset.
 pub(super) struct Draft<'a> {
     pub(super) name: &'a str,
     key: String,
     place: Place,
     table: Table,
     pub(super) preset: Option<PresetFacts>,
-    /// The scheme cannot be whole because its preset is not known; one problem says so.
+    /// The scheme is incomplete because its preset is unknown, which has been reported.
     preset_unknown: bool,
 }
 
-/// Lays the preset under a source's table.
+/// Merges the preset with a source's table.
 pub(super) fn draft<'a>(name: &'a str, item: &Item<'_>) -> Option<Draft<'a>> {
     let own = item.table(&KEYS)?;
     route::check_name(&own, name);
@@ -164,7 +164,8 @@ pub(super) fn draft<'a>(name: &'a str, item: &Item<'_>) -> Option<Draft<'a>> {
     Some(Draft { name, key: own.key.clone(), place: own.place, table, preset, preset_unknown })
 }
 
-/// Whether this is what `[sources.my.shop]` makes of the source `my.shop`; one problem says so.
+/// Whether this table results from `[sources.my.shop]` for a source `my.shop`; one problem reports
+/// it.
 fn is_half_a_name(own: &TableReader<'_>) -> bool {
     let entries = &own.table.entries;
     let known = |name: &str| KEYS.names().any(|key| key == name);
@@ -173,7 +174,7 @@ fn is_half_a_name(own: &TableReader<'_>) -> bool {
 }
 
 impl Draft<'_> {
-    /// The merged table. Its own keys have been checked, so nothing is noted twice.
+    /// The merged table. Its own keys have been checked, so nothing is reported twice.
     pub(super) fn reader<'a>(&'a self, reading: &'a Reading<'a>) -> TableReader<'a> {
         TableReader::open_checked(reading, self.key.clone(), self.place, &self.table, &KEYS)
     }
@@ -217,7 +218,7 @@ pub(super) fn read<'a>(
         };
         Source { unreadable, ..Source::new(draft.name, path.0, sender, dedupe.ttl) }
     };
-    // Everything is read before anything is given up, so that every problem is noted.
+    // Everything is read before giving up, so that every problem is reported.
     let respond_within = table.get("respond_within").and_then(|item| item.form());
     let answers = table.get("answers").and_then(|item| item.choice(&answers));
     let unrouted = table.get("unrouted").and_then(|item| item.choice(&unrouted));
@@ -279,7 +280,7 @@ fn read_scheme(draft: &Draft<'_>, table: &TableReader<'_>) -> (Option<Scheme>, O
     scheme::read(table)
 }
 
-/// Whether the scheme is a token's, which has a place of its own.
+/// Whether the scheme is a token, which has its own place.
 fn is_token(table: &TableReader<'_>) -> bool {
     let algorithm = match table.get("signature").map(|item| &item.node.value) {
         Some(Value::Table(signature)) => signature.get("algorithm"),
@@ -299,7 +300,7 @@ fn allow(item: &Item<'_>) -> Option<Vec<ipnet::IpNet>> {
     Some(ranges)
 }
 
-/// Only what is withheld can be let pass: any other name would promise something that is not done.
+/// Only withheld headers can be let through: any other name would have no effect.
 fn pass_headers(item: &Item<'_>) -> Option<Vec<HeaderName>> {
     let allowed = headers::withheld().collect::<Vec<_>>().join(", ");
     item.each("a list of header names such as [\"X-HTTP-Method-Override\"]", |item| {

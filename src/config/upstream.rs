@@ -20,11 +20,11 @@ use std::time::Duration;
 pub struct UpstreamSettings {
     /// Its name.
     pub name: UpstreamName,
-    /// Where it is; never empty, all of one scheme and path.
+    /// Its addresses; never empty, all with the same scheme and path.
     pub urls: Vec<UpstreamUrl>,
-    /// The whole exchange, all attempts.
+    /// The whole exchange, including all attempts.
     pub timeout: Duration,
-    /// One connection attempt, TLS included.
+    /// One connection attempt, including TLS.
     pub connect_timeout: Duration,
     /// How long an idle connection to it is kept for the next event; `None`: not at all.
     pub keep_alive: Option<Duration>,
@@ -46,33 +46,34 @@ pub struct UpstreamSettings {
     pub breaker: Option<Breaker>,
     /// How events from the inbox are tried again.
     pub retry: Retry,
-    /// Bytes of an answer that is no 2xx that are kept for the log: `[log].upstream_error_bytes`.
+    /// How many bytes of an answer other than 2xx are kept for the log:
+    /// `[log].upstream_error_bytes`.
     pub error_bytes: usize,
 }
 
-/// A URL of an upstream, taken apart.
+/// A parsed URL of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UpstreamUrl {
     /// `https`.
     pub secure: bool,
     /// Host name or address, without brackets.
     pub host: String,
-    /// Port, the scheme's default filled in.
+    /// The port, or the scheme's default.
     pub port: u16,
     /// The path, if it has one other than `/`.
     pub path: Option<String>,
-    /// What the `Host` header says: host, and the port unless it is the scheme's default.
+    /// The value of the `Host` header: host, and the port unless it is the scheme's default.
     pub authority: String,
 }
 
 /// `[upstreams.NAME].tls`; all optional.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpstreamTls {
-    /// PEM file of the CAs to believe; `None`: the system's.
+    /// PEM file of the CAs to trust; `None`: the system's.
     pub ca: Option<PathBuf>,
     /// PEM files of the client certificate and its key.
     pub client: Option<(PathBuf, PathBuf)>,
-    /// The name to ask for and to check; `None`: the URL's host.
+    /// The server name to request and verify; `None`: the URL's host.
     pub sni: Option<String>,
 }
 
@@ -88,38 +89,38 @@ pub enum Balance {
 /// `[upstreams.NAME].health`: a `GET` that every address must answer with 2xx.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthCheck {
-    /// What is asked for.
+    /// The path to request.
     pub path: String,
     /// From one check to the next.
     pub interval: Duration,
     /// One check.
     pub timeout: Duration,
-    /// So many good checks in a row make an address healthy.
+    /// How many good checks in a row make an address healthy.
     pub healthy_after: u32,
-    /// So many bad checks in a row make it unhealthy.
+    /// How many bad checks in a row make it unhealthy.
     pub unhealthy_after: u32,
 }
 
 /// `[upstreams.NAME].eject_after` and `eject_for`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ejection {
-    /// So many failed exchanges in a row take an address out.
+    /// How many failed exchanges in a row take an address out.
     pub after: u32,
-    /// For so long.
+    /// For how long.
     pub period: Duration,
 }
 
 /// `[upstreams.NAME].breaker`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Breaker {
-    /// So many failed exchanges in a row, over all addresses, open it.
+    /// How many failed exchanges in a row, over all addresses, open it.
     pub failures: u32,
-    /// For so long every event is answered at once; then one is tried.
+    /// How long every event is answered at once; then one is tried.
     pub open_for: Duration,
 }
 
 impl UpstreamSettings {
-    /// An upstream of this name at these URLs, everything else at its default.
+    /// An upstream with this name and these URLs, and defaults for everything else.
     #[must_use]
     pub fn new(name: impl Into<UpstreamName>, urls: Vec<UpstreamUrl>) -> Self {
         let secure = urls.first().is_some_and(|url| url.secure);
@@ -318,7 +319,7 @@ pub(super) fn read(name: &str, table: &TableReader<'_>) -> Option<UpstreamSettin
     (!settings.urls.is_empty()).then_some(settings)
 }
 
-/// The outer `None`: wrong, and noted. The inner: off.
+/// The outer `None`: wrong, and already reported. The inner one: off.
 #[expect(clippy::option_option, reason = "wrong and off are two things; both are local")]
 fn keep_alive(item: &Item<'_>) -> Option<Option<Duration>> {
     if matches!(&item.node.value, Value::Text(text) if text == "off") {
@@ -402,7 +403,7 @@ fn count(item: &Item<'_>) -> Option<u32> {
     item.whole(1, 1_000_000).and_then(|count| u32::try_from(count).ok())
 }
 
-/// Notes a key that means nothing without another.
+/// Reports a key that has no effect without another.
 fn needs(table: &TableReader<'_>, name: &'static str, other: &'static str) {
     if table.get(name).is_some() && table.get(other).is_none() {
         table.note(Severity::Error, name, &format!("has no effect without `{other}`"), None);

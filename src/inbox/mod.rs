@@ -1,8 +1,9 @@
-//! Where events wait that a destination has not accepted yet.
+//! Where events wait until their destinations accept them.
 //!
-//! [`Inbox`] is what the rest of the process has of it: acceptance, looking, and what people change.
-//! [`Worker`] sends what is due, with the attempt that a live delivery makes. What is on disk, and when
-//! what is due, is the crate `hookward-inbox`'s. Knows neither TOML nor Prometheus' formats.
+//! [`Inbox`] is the interface for the rest of the process: accepting events, queries, and
+//! operators' changes. [`Worker`] sends due events with the same kind of attempt as a live
+//! delivery. The crate `hookward-inbox` manages the disk and the schedule. This module knows
+//! neither TOML nor Prometheus' formats.
 
 mod head;
 mod opening;

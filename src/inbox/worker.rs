@@ -1,4 +1,4 @@
-//! Takes what is due and sends it, for as long as the process serves.
+//! Sends due events while the process serves.
 
 use super::sending::{self, Sending};
 use super::store::Inbox;

@@ -1,4 +1,5 @@
-//! Whose event it may be, and which body: what a token or a published key alone does not say.
+//! Checks for what a token or a published key alone does not prove: whose event it is, and which
+//! body.
 
 use crate::config::source::Draft;
 use crate::delivery::source::Source;
@@ -7,7 +8,7 @@ use hookward_settings::reading::TableReader;
 use hookward_verify::scheme::{Algorithm, Place, Pointer};
 use hookward_verify::sender::KeySiteKind;
 
-/// What a token leaves open.
+/// What a token does not cover.
 pub(super) fn tokens(source: &Source, table: &TableReader<'_>) {
     let rule = &source.sender.scheme.signature;
     let is_the_body = rule.places.iter().any(|place| matches!(place, Place::Json(_)));
@@ -16,7 +17,8 @@ pub(super) fn tokens(source: &Source, table: &TableReader<'_>) {
                     it until it is too old; `body_claim` names the claim with the body's hash";
         table.note(Severity::Warning, "signature", what, None);
     }
-    // A key that is asked for by its id is given to the sender's customers, each with credentials.
+    // A key that is requested by its id is given only to the sender's customers, with their
+    // credentials.
     let is_shared =
         source.sender.key_sites.iter().any(|site| matches!(site.kind, KeySiteKind::Set));
     if is_shared && rule.token.audience.is_empty() {
@@ -26,7 +28,7 @@ pub(super) fn tokens(source: &Source, table: &TableReader<'_>) {
     }
 }
 
-/// Senders that everybody can have an account with need to be told whose events are wanted.
+/// If anyone can have an account at a sender, the configuration must say whose events to accept.
 pub(super) fn owners(source: &Source, draft: &Draft<'_>, table: &TableReader<'_>) {
     let rule = &source.sender.scheme.signature;
     let wanted = match draft.preset.as_ref().map(|preset| preset.name) {

@@ -1,4 +1,4 @@
-//! The secrets of a source, and the keys that are made of them.
+//! The secrets of a source, and the keys made from them.
 
 use crate::config::key_site::{self, Site};
 use hookward_secret::{NamedSecret, UnreadableSecret};
@@ -19,7 +19,7 @@ pub(super) struct Secrets {
     pub(super) key_sites: Vec<KeySite>,
 }
 
-/// Whether the scheme finds its keys by what the request names or brings, without any secret.
+/// Whether the request names or carries the key, so that the scheme needs no secret.
 fn needs_no_secret(scheme: &Scheme) -> bool {
     let rule = &scheme.signature;
     let names_its_key = rule.certificate.is_some() || rule.token.root.is_some();
@@ -76,7 +76,7 @@ pub(super) fn read_secrets(table: &TableReader<'_>, scheme: Option<&Scheme>) -> 
             None => whole = false,
         }
     }
-    // What an unreadable one costs is known once all have been looked at.
+    // The effect of an unreadable one is known only after reading all.
     let meanwhile = match secrets.readable.len() {
         0 => "only this source answers 503 secret_unavailable",
         1 => "this source uses only its other secret",
@@ -105,7 +105,7 @@ pub(super) fn read_secrets(table: &TableReader<'_>, scheme: Option<&Scheme>) -> 
     whole.then_some(secrets)
 }
 
-/// Whether a scheme's signatures can be checked with a key set that everybody knows.
+/// Whether a public key set can check the scheme's signatures.
 fn publishes(scheme: &Scheme) -> bool {
     let rule = &scheme.signature;
     match rule.algorithm {

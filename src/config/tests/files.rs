@@ -1,4 +1,4 @@
-//! The files that we ship resolve, and the certificates that a file names are looked at.
+//! The shipped configuration files resolve, and certificates named in a file are checked.
 
 use super::{TestSecrets, all, config, lines, load_with};
 use crate::config::{Config, Severity, SystemSecrets};
@@ -48,7 +48,7 @@ fn the_reference_resolves_and_what_it_states_is_the_default() {
     assert_eq!(shown(&reference), shown(&bare));
 }
 
-/// The lines of the reference with every setting that is commented out put in force.
+/// The lines of the reference with every commented setting enabled.
 fn uncommented() -> String {
     let setting = |text: &str| {
         let key = text.split('=').next().unwrap_or_default().trim();
@@ -88,7 +88,7 @@ fn what_the_reference_comments_out_resolves_as_well() {
 
 #[track_caller]
 fn resolves(text: &str) {
-    // These exclude a key beside them, or name files that are not there.
+    // These exclude another key, or name files that do not exist.
     let text = text
         .replace("urls = [", "# urls = [")
         .lines()
@@ -97,7 +97,7 @@ fn resolves(text: &str) {
         .collect::<Vec<_>>()
         .join("\n")
         .replace("[server.tls]", "")
-        // Without its root, which is such a file, no token of this source could be checked.
+        // Without its root, which is such a file, no token of this source can be checked.
         .replace(
             "preset = \"apple-app-store\"",
             "preset = \"github\"\nsecrets = [{ value = \"a-secret-of-16-bytes\" }]",
@@ -119,7 +119,7 @@ fn the_reference_shows_every_key() {
             let name = key.name;
             let shown = match (table.title, name) {
                 ("[[sources.NAME.routes]]" | "secret" | "published keys", _) => text.contains(name),
-                // Shown in words beside the key that it takes the place of.
+                // Shown in words beside the key that it replaces.
                 ("[sources.NAME.signature]", "from") => text.contains("from = \"json:/signature\""),
                 // Their tables are shown, or their values in words.
                 (

@@ -1,4 +1,4 @@
-//! What is said of sources whose senders publish their keys.
+//! The messages about sources whose senders publish their keys.
 
 use super::{TestSecrets, all, load_with};
 use crate::config::Severity;

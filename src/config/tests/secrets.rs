@@ -1,4 +1,4 @@
-//! Where secrets come from, and what becomes of a source without one.
+//! Where secrets come from, and what happens to a source without one.
 
 use super::{TestSecrets, all, lines, load_with};
 use crate::config::{Config, SystemSecrets};
@@ -73,7 +73,7 @@ fn a_source_serves_with_those_of_its_secrets_that_can_be_read() {
     assert_eq!(lines(&problems), [expected]);
 }
 
-/// The names of files are shown, and what may be a secret in the place of one is not.
+/// Names of files are shown, but not a text that may be a secret.
 #[test]
 fn a_secret_typed_in_place_of_a_file_is_not_shown() {
     for (file, shown) in [
@@ -116,7 +116,7 @@ fn white_space_and_byte_order_marks_are_warned_of() {
         assert!(problems.concat().contains(warned.unwrap_or_default()), "{problems:#?}");
         assert_eq!(config.sources[0].sender.secrets[0].text.expose(), kept.as_bytes(), "{text:?}");
     }
-    // A variable of the environment is taken as it is, its line end included.
+    // An environment variable is used unchanged, including its line end.
     let secrets = TestSecrets::usual().with("SPACED", &format!("{secret}\n"));
     let (config, problems) =
         load_with(&two_sources(r#"[{ env = "SPACED" }]"#), &secrets).expect("no errors");

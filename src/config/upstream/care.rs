@@ -1,4 +1,4 @@
-//! What an upstream table says about addresses that fail.
+//! The settings of an upstream for failing addresses.
 
 use super::{BREAKER_KEYS, Balance, Breaker, Ejection, HEALTH_KEYS, HealthCheck, count, needs};
 use hookward_settings::reading::{Item, TableReader};

@@ -1,4 +1,4 @@
-//! Who may see and change things on the admin listener.
+//! Access control of the admin listener.
 
 use super::{Reply, fault, unauthorized};
 use crate::request::RequestHead;
@@ -7,15 +7,15 @@ use http::header::{AUTHORIZATION, ORIGIN};
 use std::net::IpAddr;
 use subtle::ConstantTimeEq;
 
-/// The refusal of a request that may not be answered: without the bearer token, or, where there is
-/// none because the listener is on a loopback address, by a name that is not this machine's.
+/// The refusal of a request without access: it lacks the bearer token or, if there is none because
+/// the listener is on a loopback address, it uses a host name that is not this machine's.
 pub(super) fn check(token: Option<&Secret>, head: &RequestHead) -> Option<Reply> {
     match token {
         Some(token) => (!presents(head, token)).then(unauthorized),
         None if !is_local_name(&head.host) => {
             Some(fault(403, "use the address of this listener, or localhost, as the host"))
         }
-        // A browser that names another page than ours is doing its bidding.
+        // A browser that names another page acts on behalf of that page.
         None if !comes_from_here(head) => {
             Some(fault(403, "another page in a browser may not use this listener"))
         }
@@ -23,7 +23,7 @@ pub(super) fn check(token: Option<&Secret>, head: &RequestHead) -> Option<Reply>
     }
 }
 
-/// Whether no page asks, or the one that this listener serves.
+/// Whether the request comes from no page, or from this listener's own page.
 fn comes_from_here(head: &RequestHead) -> bool {
     head.headers.get_all(ORIGIN).iter().all(|origin| {
         let host = origin.as_bytes().strip_prefix(b"http://");
@@ -43,7 +43,7 @@ fn presents(head: &RequestHead, token: &Secret) -> bool {
         && bool::from(presented.trim_ascii().ct_eq(token.expose()))
 }
 
-/// Whether nobody else can have made this name resolve to us.
+/// Whether no one else can make this name resolve to us.
 fn is_local_name(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(v6) => v6.split(']').next().unwrap_or_default(),

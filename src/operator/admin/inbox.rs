@@ -1,4 +1,4 @@
-//! What people ask of the inbox, and change in it. Each change is durable before it is answered, and
+//! Operators' queries and changes of the inbox. Each change is durable before it is answered, and
 //! has an audit line.
 //!
 //! | request | answer |
@@ -36,7 +36,7 @@ const STATES: [(&str, State); 6] = [
     ("discarded", State::Discarded),
 ];
 
-/// Answers what concerns the inbox; `None` if the path is somebody else's.
+/// Answers requests about the inbox; `None` for other paths.
 pub(super) async fn answer(
     backend: &Arc<dyn AdminBackend>,
     head: &RequestHead,
@@ -202,7 +202,7 @@ impl Asked<'_> {
         document(200, &json!({ "matched": matched, "changed": changed }))
     }
 
-    /// The numbers that are meant. Discarded entries are past changing.
+    /// The selected numbers. Discarded entries can no longer change.
     async fn select(&self, selection: &Selection) -> Result<Vec<u64>, Reply> {
         let filter = match (&selection.seq, &selection.filter) {
             (Some(seqs), None) => return Ok(self.inbox.existing(seqs.clone()).await),

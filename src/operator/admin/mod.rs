@@ -1,4 +1,4 @@
-//! The admin listener: what the people who run the process ask it.
+//! The admin listener, for the operators of the process.
 //!
 //! | request | answer |
 //! | --- | --- |
@@ -16,13 +16,13 @@
 //! | `/inbox…`, `/upstreams/{name}/…` | see `inbox` |
 //! | `POST /reload` | as SIGHUP: 200, or 422 with all problems, the old configuration still serving |
 //!
-//! Source and event id are percent-encoded path segments. With a token, all but the first three and the files of the page ask
-//! for `Authorization: Bearer …`. Without one the listener is a loopback address, and the requests
-//! that show or change something must name it as an address or as `localhost`: a web page that was
-//! made to resolve to the loopback address cannot use them.
+//! Source and event id are percent-encoded path segments. With a token, all but the first three and
+//! the files of the page ask for `Authorization: Bearer …`. Without one the listener is on a
+//! loopback address, and requests that show or change something must use an IP address or
+//! `localhost` as the host: a web page whose name resolves to the loopback address cannot use them.
 //!
-//! Knows neither sources nor stores: [`AdminBackend`] answers for them. The same strict HTTP as on
-//! the public listener applies (`crate::edge`).
+//! It knows neither sources nor stores: [`AdminBackend`] provides the answers. HTTP is as strict as
+//! on the public listener (`crate::edge`).
 
 mod access;
 mod captures;
@@ -54,22 +54,22 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 
-/// What the admin listener knows of the rest of the process.
+/// The interface of the rest of the process for the admin listener.
 #[async_trait]
 pub trait AdminBackend: Send + Sync + 'static {
-    /// Whether events can be taken now, the store above all; a sentence where it does less than
+    /// Whether events can be accepted now, above all by the store; a sentence if it does less than
     /// it promises.
     ///
     /// # Errors
     /// A sentence that says what is missing.
     async fn ready(&self) -> Result<Option<String>, String>;
 
-    /// The members of `/status` beside `version` and `uptime_seconds`: `config_hash` of the file that
-    /// was taken over last, `waits_for_restart` (the keys in it that are not in force yet),
-    /// `sources`, `upstreams`, `dedupe`.
+    /// The members of `/status` beside `version` and `uptime_seconds`: `config_hash` of the last
+    /// accepted file, `waits_for_restart` (its keys that need a restart), `sources`, `upstreams`,
+    /// `dedupe`.
     async fn status(&self) -> serde_json::Map<String, Value>;
 
-    /// How the event stands with each destination; `None` if nothing is known of it.
+    /// The state of the event at each destination; `None` if it is unknown.
     ///
     /// # Errors
     /// A sentence on why the store did not answer.
@@ -86,61 +86,59 @@ pub trait AdminBackend: Send + Sync + 'static {
         client: IpAddr,
     ) -> Result<Forgotten, String>;
 
-    /// Reads the configuration anew and takes over all of it or nothing. What cannot change without
-    /// a restart is said in the notes.
+    /// Reloads the configuration: all of it or nothing. The notes list changes that need a restart.
     ///
     /// # Errors
-    /// Every problem of the new configuration; the old one goes on serving.
+    /// Every problem of the new configuration; the old one stays in use.
     async fn reload(&self) -> Result<Reloaded, Vec<String>>;
 
-    /// The bearer token that is asked for now; a reload may change it. `None` only where the
-    /// listener is on a loopback address.
+    /// The current bearer token; a reload may change it. `None` only if the listener is on a
+    /// loopback address.
     fn token(&self) -> Option<Arc<Secret>>;
 
     /// The last deliveries.
     fn journal(&self) -> Arc<Journal>;
 
-    /// The refused deliveries of a source that were captured, newest first; `None` of one that is
-    /// not configured.
+    /// The captured refusals of a source, newest first; `None` for an unknown source.
     fn captures(&self, source: &str) -> Option<Vec<Arc<Capture>>>;
 
-    /// Where events wait, if there is such a place.
+    /// The inbox, if there is one.
     fn inbox(&self) -> Option<Arc<Inbox>> {
         None
     }
 
-    /// Brings those figures up to date that are counted elsewhere, before `/metrics` is written.
+    /// Updates figures that are counted elsewhere, before `/metrics` is written.
     async fn before_scrape(&self);
 }
 
-/// What came of a reload.
+/// The result of a reload.
 #[derive(Clone, Debug, Default)]
 pub struct Reloaded {
-    /// What the person who asked should know.
+    /// Notes for the operator.
     pub notes: Vec<String>,
     /// What changed: `sources`, `routes` and `upstreams`, each with the names of those `added`,
     /// `removed` and `changed`.
     pub changes: Value,
 }
 
-/// What came of forgetting an event.
+/// The result of forgetting an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forgotten {
     /// A re-send of it is forwarded.
     Done,
-    /// Nothing was known of it.
+    /// It was unknown.
     Unknown,
-    /// It is on its way to a destination, which nobody can take back.
+    /// It is in flight to a destination, which cannot be undone.
     InFlight,
 }
 
-/// How long `/readyz` waits for the store before that is the answer.
+/// How long `/readyz` waits for the store.
 const READY_WITHIN: Duration = Duration::from_secs(2);
 
-/// Connections at once. When all places are taken the oldest gives way, so that a probe is answered.
+/// Connections at once. When all are in use, the oldest is closed, so that a probe is answered.
 const PLACES: usize = 256;
 
-/// Bodies held at once; only what changes the inbox has one that says anything.
+/// Bodies held at once; only changes of the inbox have meaningful ones.
 const ADMIN_MEMORY_BYTES: usize = 1024 * 1024;
 
 /// The requests of this listener, answered.
@@ -150,7 +148,7 @@ pub(crate) struct Admin {
     clock: Arc<dyn Clock>,
     clock_watch: Arc<ClockWatch>,
     started: Duration,
-    /// Whether the process is on its way out, or about to be.
+    /// Whether the process is stopping, or about to.
     leaving: watch::Receiver<bool>,
     /// Places to watch deliveries from.
     viewers: Arc<Semaphore>,
@@ -169,7 +167,7 @@ impl Admin {
         Self { backend, metrics, clock, clock_watch, started, leaving, viewers }
     }
 
-    /// A listener that answers these requests, with limits of its own that suit people and scrapers.
+    /// A listener that answers these requests, with its own limits for people and scrapers.
     pub(crate) fn listener(self) -> Listener {
         let limits = Limits {
             max_body_bytes: 64 * 1024,
@@ -222,7 +220,7 @@ impl Admin {
         }
     }
 
-    /// What is for the people who run the process.
+    /// Requests that need access.
     async fn answer_private(&self, head: &RequestHead, path: &str) -> Reply {
         let read = [Method::GET, Method::HEAD];
         match path {
@@ -343,7 +341,7 @@ impl Admin {
 #[async_trait]
 impl Responder for Admin {
     async fn respond(&self, head: RequestHead, body: &mut dyn BodySource) -> Reply {
-        // Read to its end, so that a body that says nothing does not cost the connection.
+        // Read to its end, so that an ignored body does not cost the connection.
         let body = body.read(&mut |_| {}).await;
         let body = body.map(|body| body.bytes).unwrap_or_default();
         self.answer(&head, &body).await
@@ -354,8 +352,8 @@ impl Responder for Admin {
     }
 }
 
-/// Does what changes something in a task of its own: a connection that gives way half-way cannot undo
-/// it, and must not leave it half done.
+/// Runs changes in a separate task, so that a connection that is closed half-way does not leave
+/// them half done.
 async fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
     match tokio::spawn(work).await {
         Ok(done) => done,

@@ -1,4 +1,4 @@
-//! When there is an inbox, and what it is given by a configuration.
+//! When there is an inbox, and how a configuration sets it up.
 
 use crate::config::{Config, InboxSettings};
 use crate::delivery::gate::Gate;
@@ -10,8 +10,7 @@ use hookward_inbox::OpenError;
 use hookward_time::Clock;
 use std::sync::Arc;
 
-/// Whether the inbox is to be opened: a route uses it, or events may wait there of a time when one
-/// did.
+/// Whether to open the inbox: a route uses it, or it may contain events from an earlier route.
 pub(super) fn is_wanted(settings: &InboxSettings) -> bool {
     settings.is_used || settings.folder.is_dir()
 }
@@ -32,7 +31,7 @@ pub(super) fn open(
     })
 }
 
-/// Gives it to the deliveries, and starts to send what is due.
+/// Passes it to the deliveries, and starts to send due events.
 pub(super) fn serve(gate: &Arc<Gate>, edge: &Edge, inbox: Arc<Inbox>) {
     gate.open_inbox(Arc::clone(&inbox));
     let memory = edge.memory();

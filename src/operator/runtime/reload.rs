@@ -1,8 +1,8 @@
-//! A reload: all of a new configuration or nothing of it.
+//! A reload: all of a new configuration or nothing.
 //!
-//! Everything that can fail is tried before anything is changed. What then changes is one snapshot,
-//! the listener's limits and certificate, the log's level and format and the admin token; what
-//! needs a restart is said.
+//! Everything that can fail is tried before anything changes. Then it replaces the snapshot, the
+//! listener's limits and certificate, the log's level and format, and the admin token, and lists
+//! what needs a restart.
 
 use super::{Runtime, changes, inboxes};
 use crate::config::{
@@ -19,7 +19,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Where the configuration comes from, to read it anew.
+/// Where to read the configuration again.
 pub struct Origin {
     /// The file.
     pub path: PathBuf,
@@ -51,12 +51,12 @@ impl Fixed {
         }
     }
 
-    /// Whether the admin listener is where the new configuration wants it.
+    /// Whether the admin listener is at the address of the new configuration.
     fn same_admin_listener(&self, new: &Self) -> bool {
         self.admin_listen == new.admin_listen
     }
 
-    /// What is not as the new configuration has it.
+    /// What differs from the new configuration.
     fn differences(&self, new: &Self) -> Vec<&'static str> {
         let changed = [
             ("server.listen", self.listen != new.listen),
@@ -64,15 +64,15 @@ impl Fixed {
             ("server.tls (on or off)", self.tls != new.tls),
             ("admin.listen (and admin.token)", !self.same_admin_listener(new)),
             ("dedupe store", self.store != new.store),
-            // Another store brings another inbox.
+            // Another store has another inbox.
             ("inbox", self.store == new.store && self.inbox != new.inbox),
         ];
         changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
     }
 }
 
-/// What a reload must not do, for the person who asked for it: an emptied file or a secret that is
-/// gone is a slip, and the configuration that serves is the better one.
+/// What a reload must not do: an emptied file or a missing secret is a mistake, and the current
+/// configuration is the better one.
 fn losses(before: &SourceTable, config: &Config) -> Vec<(String, String)> {
     if config.sources.is_empty() && before.iter().len() > 0 {
         let what = "there are none, and there were some: every sender would be told 404";
@@ -90,7 +90,7 @@ fn losses(before: &SourceTable, config: &Config) -> Vec<(String, String)> {
     .collect()
 }
 
-/// What makes an inbox another one; its keys are compared by their bytes, never shown.
+/// The identity of an inbox. Its keys are compared by their bytes and never shown.
 fn inbox_identity(settings: Option<&InboxSettings>) -> String {
     settings.map_or_else(String::new, |s| {
         let keys: Vec<String> =
@@ -100,7 +100,7 @@ fn inbox_identity(settings: Option<&InboxSettings>) -> String {
     })
 }
 
-/// What makes a store another one. Compared, never shown: a URL holds a password.
+/// The identity of a store. It is compared and never shown, because a URL may contain a password.
 fn store_identity(settings: &DedupeSettings) -> String {
     match &settings.store {
         StoreSettings::Memory => format!("memory {}", settings.capacity),
@@ -115,8 +115,7 @@ fn store_identity(settings: &DedupeSettings) -> String {
 }
 
 impl Runtime {
-    /// Reads the configuration anew and takes it over, counts that and logs how it went. Gives what
-    /// the person who asked should know.
+    /// Reloads the configuration, counts and logs the result, and returns notes for the operator.
     pub(super) async fn renew(&self) -> Result<Reloaded, Vec<String>> {
         let _turn = self.reloading.lock().await;
         let error = |what: String| (Severity::Error, what);
