@@ -1,8 +1,8 @@
 //! From a verified event to its destinations: forward, settle, wait, and one answer for all.
 //!
-//! Each destination is forwarded to by a task of its own that outlives the sender's connection and
-//! settles its claim whatever the sender does; the sender's side only waits for the tasks, until
-//! its `respond_within` is over. Knows neither Pingora nor how a signature is checked.
+//! A separate task forwards to each destination. It outlives the sender's connection and settles
+//! its claim whatever the sender does. The sender's side only waits for the tasks until its
+//! `respond_within` is over. This module knows neither Pingora nor signatures.
 
 #[cfg(test)]
 mod tests;
@@ -29,7 +29,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-/// An event on its way.
+/// An event that is being delivered.
 pub struct Dispatch<'a> {
     /// The route that takes it.
     pub route: &'a ServedRoute,
@@ -109,7 +109,7 @@ pub async fn forward(
     }
 }
 
-/// What is being waited for. The end is `None` where the destination had the event before.
+/// The awaited results. An end is `None` if the destination already had the event.
 pub(super) enum Pending {
     Ours(oneshot::Receiver<End>),
     Theirs(Waiter<End>),
@@ -235,7 +235,7 @@ pub(super) fn request(dispatch: &Dispatch<'_>) -> UpstreamRequest {
     )
 }
 
-/// One event on its way to one destination, with everything that has to live until it is settled.
+/// One event on its way to one destination, with everything that must live until it is settled.
 struct Carriage {
     served: Arc<ServedUpstream>,
     upstream: UpstreamName,
@@ -269,8 +269,8 @@ impl Carriage {
     }
 }
 
-/// What is said of a forward that ended when its sender did not wait any more. The delivery's own
-/// line was written before, and without this nobody would read how it ended.
+/// The log line of a forward that ended after its sender stopped waiting. The delivery's own line
+/// was written earlier, so without this one the result would not be in the log.
 pub(super) struct Late {
     source: Option<SourceName>,
     event_id: Option<EventId>,

@@ -1,7 +1,7 @@
 //! Event type → destinations.
 //!
-//! Owns the glob of a route's `events` and the rule "first match wins". Knows nothing of
-//! signatures, claims or HTTP.
+//! It implements the glob of a route's `events` and the rule "first match wins". It knows nothing
+//! about signatures, claims or HTTP.
 
 pub use hookward_names::UpstreamName;
 
@@ -38,7 +38,7 @@ pub enum Delivery {
     Queued,
 }
 
-/// What a dead event does to those behind it in its order.
+/// What a dead event means for the events behind it in its order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnDead {
     /// They go on.
@@ -62,7 +62,7 @@ impl Route {
     }
 }
 
-/// A pattern over event types: `*` matches any run of characters, `.` included.
+/// A pattern over event types: `*` matches any run of characters, including `.`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TypeGlob {
     text: String,

@@ -1,4 +1,4 @@
-//! Reading a request body whole, within size, time and memory.
+//! Reads a complete request body, within limits of size, time and memory.
 
 use crate::config::READ_BUFFER_BYTES;
 use crate::edge::limits::{Limits, SLOW_START};
@@ -12,10 +12,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// What a body that comes in several pieces gets at least, up to its declared length.
+/// The smallest buffer for a body in several pieces, up to its declared length.
 const LEAST_ROOM_BYTES: usize = 512;
 
-/// What a head says of the body behind it, and what reading it takes.
+/// What a head says about its body, and what reading it needs.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Announced {
     /// Its length in bytes, where the head says it.
@@ -138,8 +138,8 @@ impl BodySource for SessionBody<'_> {
     }
 }
 
-/// What has arrived, in room that is paid for before it is reserved. Each piece is copied: one that
-/// is kept may hold the whole buffer that it was cut from.
+/// The received bytes, in memory that is accounted for before it is reserved. Each piece is copied,
+/// because a piece can keep the whole buffer alive that it was cut from.
 struct Pieces {
     share: Share,
     declared: Option<usize>,

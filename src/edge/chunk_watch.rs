@@ -1,4 +1,4 @@
-//! A watch on a chunked body while Pingora decodes it.
+//! Checks a chunked body while Pingora decodes it.
 
 use super::chunks::Scanner;
 use super::watched::{Watch, Watched};
@@ -10,8 +10,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// Gives out the bytes of one chunked body and then nothing more; what is behind the body stays here
-/// for the next request. Reading fails where the framing does.
+/// Returns the bytes of one chunked body and then nothing more; bytes after the body stay here for
+/// the next request. Reading fails where the framing is wrong.
 #[derive(Debug)]
 pub(super) struct ChunkWatch {
     /// Read from the connection and not given out.

@@ -1,4 +1,4 @@
-//! Who the sender is, behind proxies that are trusted to say so.
+//! Determines the sender's address behind trusted proxies.
 
 use http::header::{FORWARDED, HeaderName};
 use http::{HeaderMap, HeaderValue};
@@ -9,7 +9,7 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_PREFIX: &str = "x-forwarded-";
 
-/// A sender, as far as the connection and trusted proxies tell.
+/// A sender, according to the connection and trusted proxies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sender {
     /// Its address.

@@ -1,19 +1,19 @@
-//! The head of an HTTP/1 request, judged on its raw bytes before anybody interprets it.
+//! The head of an HTTP/1 request, checked on its raw bytes before anything interprets it.
 //!
-//! Owns everything that makes a request ambiguous: line ends, framing headers, `Host`, the forms of
-//! a request target. Pingora parses the same bytes afterwards, so a request passes only if both
-//! find it well-formed. Pure functions of bytes: no socket, no time.
+//! It checks everything that can make a request ambiguous: line ends, framing headers, `Host`, the
+//! forms of a request target. Pingora parses the same bytes afterwards, so a request passes only if
+//! both find it well-formed. These are pure functions of bytes, without sockets or time.
 //!
 //! Specification: RFC 9112 (message syntax), RFC 9110 section 7.2 (`Host`) and 10.1.1 (`Expect`).
 
 use crate::outcome::{Malformed, Reason, Refusal};
 use http::uri::Authority;
 
-/// Header lines in a request; more is no webhook.
+/// The most header lines in a request; no webhook has more.
 pub(super) const MAX_HEADER_LINES: usize = 100;
 
-/// Empty lines before a request line that are skipped: RFC 9112 section 2.2 asks for one, and some
-/// clients end a body with a stray one.
+/// How many empty lines before a request line are skipped: RFC 9112 section 2.2 requires one, and
+/// some clients send a stray one after a body.
 const MAX_LEADING_EMPTY_LINES: usize = 2;
 
 /// Finds the end of a head while its bytes arrive, looking at every byte once.
@@ -28,7 +28,7 @@ pub struct Scanner {
     empty_lines: usize,
 }
 
-/// Where a whole head lies in the buffer.
+/// The position of a complete head in the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     /// Its first byte; empty lines may precede it.
@@ -38,7 +38,7 @@ pub struct Span {
 }
 
 impl Scanner {
-    /// Takes request line and header lines of together `max_bytes`.
+    /// Accepts request line and header lines of up to `max_bytes` in total.
     pub const fn new(max_bytes: usize) -> Self {
         Self { max_bytes, start: 0, line_start: 0, scanned: 0, lines: 0, empty_lines: 0 }
     }
@@ -93,7 +93,7 @@ impl Scanner {
     }
 }
 
-/// What a well-formed head says about itself, less what Pingora parses as well.
+/// The facts about a well-formed head that Pingora does not parse.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judged {
     /// The path exactly as received; starts with `/`.

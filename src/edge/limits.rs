@@ -5,7 +5,7 @@ use crate::config::ServerSettings;
 use ipnet::IpNet;
 use std::time::Duration;
 
-/// What a sender may use of a listener. Every connection reads them anew for each request.
+/// The limits for senders. Every connection reads them again for each request.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// The largest body, in bytes.
@@ -33,13 +33,13 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What is reserved at most for one body, in bytes.
+    /// The most memory reserved for one body, in bytes.
     pub(crate) const fn largest_body_bytes(&self) -> usize {
         self.max_body_bytes.saturating_add(READ_BUFFER_BYTES)
     }
 }
 
-/// How long a body may take to get going before `min_body_rate` is asked of it.
+/// How long after its start a body is checked against `min_body_rate`.
 pub const SLOW_START: Duration = Duration::from_secs(2);
 
 /// A sender that takes longer than this for the 64 KiB of one write is not reading.

@@ -1,7 +1,7 @@
-//! Answers, as bytes on a connection.
+//! Writes answers as bytes to a connection.
 //!
-//! Owns framing, the headers that every answer has and the problem document of a refusal. Decides
-//! nothing: status, title and wait come from [`crate::outcome`].
+//! It handles framing, the headers of every answer and the problem document of a refusal. It
+//! decides nothing: status, title and wait come from [`crate::outcome`].
 
 use crate::delivery::answer::{Answer, Conclusion};
 use crate::outcome::{Reason, Refusal};
@@ -103,7 +103,7 @@ struct Problem {
     reason: &'static str,
 }
 
-/// What of a request decides how its answer is framed.
+/// The facts about a request that determine the framing of its answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Framing {
     version: Version,
@@ -120,7 +120,7 @@ impl Framing {
     }
 }
 
-/// The answer did not get out whole; the connection is of no further use.
+/// The answer was not written completely; the connection is unusable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unsent;
 

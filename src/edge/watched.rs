@@ -1,7 +1,7 @@
-//! A connection that somebody watches while Pingora or `h2` use it.
+//! A connection that is watched while Pingora or `h2` uses it.
 //!
-//! Neither has a hook for the bytes that it reads, so what has to be judged on bytes is judged in
-//! between: [`ChunkWatch`](super::chunk_watch) and [`FrameWatch`](super::frame_watch) say what.
+//! Neither has a hook for the bytes that it reads, so checks on bytes happen in between: see
+//! [`ChunkWatch`](super::chunk_watch) and [`FrameWatch`](super::frame_watch).
 
 use async_trait::async_trait;
 use pingora::protocols::raw_connect::ProxyDigest;

@@ -1,5 +1,5 @@
-//! What the kernel knows about bytes on a connection: the evidence that a request on a reused
-//! connection cannot have been accepted, and may therefore be sent again.
+//! The kernel's counters for a connection: evidence that a request on a reused connection cannot
+//! have been accepted, and may therefore be sent again.
 //!
 //! `docs/decisions/0002-stale-connections.md` gives the reasons:
 //! - no byte of it left this machine; or
@@ -19,8 +19,8 @@ pub(super) struct Counters {
     acknowledged: u64,
 }
 
-/// A connection that was idle, as the kernel knows it before a request is written on it. One system
-/// call tells both.
+/// The kernel's state of an idle connection before a request is written on it. One system call
+/// returns both parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Standing {
     /// Neither side has ended it, read or unread; `None` if the kernel does not tell.
@@ -85,7 +85,7 @@ pub(super) enum End {
     Other,
 }
 
-/// How a request went out: its head is a segment of its own, and so is what follows.
+/// How a request was sent: its head is a separate segment, and so is the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Segments {
     /// The head alone.

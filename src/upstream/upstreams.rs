@@ -1,5 +1,4 @@
-//! All upstreams of a configuration, by name, over the one pool of connections that the process
-//! has.
+//! All upstreams of a configuration, by name, over the process's pool of connections.
 
 use super::address::Endpoint;
 use super::destination::{Destination, UpstreamStatus};
@@ -19,7 +18,8 @@ use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Idle connections kept over all upstreams; the longest idle one is closed for the next.
+/// How many idle connections are kept over all upstreams; the longest idle one is closed for the
+/// next.
 const IDLE_CONNECTIONS: usize = 1024;
 
 /// Why an upstream cannot be served as configured.
@@ -157,7 +157,7 @@ impl Upstreams {
     }
 }
 
-/// An upstream of which everything that can be wrong was looked at.
+/// An upstream that is checked completely.
 struct Prepared<'a> {
     settings: &'a UpstreamSettings,
     tls: Option<TlsMaterial>,
