@@ -1,4 +1,4 @@
-//! What holds for every request and every configuration, and not only for the ones somebody thought of.
+//! Properties of every request and every configuration, not only of known examples.
 
 #![expect(
     clippy::expect_used,

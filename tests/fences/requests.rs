@@ -1,4 +1,4 @@
-//! Requests that are made before anything is counted, and connections that allocate nothing.
+//! Requests that are prepared before counting, and connections that allocate nothing.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;

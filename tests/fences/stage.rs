@@ -1,4 +1,4 @@
-//! A proxy to count in: its configuration, and the binary on its own or below a tool.
+//! A proxy for counting: its configuration, and the binary on its own or under a tool.
 
 use crate::requests::{SECRET, receiver};
 use std::fs::File;

@@ -1,5 +1,5 @@
-//! What Prometheus and Grafana are given: rules, scenarios for them, a dashboard. `promtool` judges
-//! them, and every name in them is one that the program has.
+//! The files for Prometheus and Grafana: rules, scenarios for them, a dashboard. `promtool` checks
+//! them, and every name in them exists in the program.
 
 use crate::support::{Delivery, Event, Prometheus, Sender, Setup, eventually};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! `check`: what it prints, in which order, to whom.
+//! `check`: its output, in which order, and where.
 
 use crate::support::{hookward, printed, stdout};
 use serde_json::Value;

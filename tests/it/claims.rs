@@ -1,4 +1,4 @@
-//! Once and only once; contract section 3.
+//! Exactly one delivery of each event: section 3 of the contract.
 
 use crate::support::{
     Connection, Delivery, Event, Gate, Proxy, Reply, Response, Sender, Setup, Upstream, eventually,

@@ -1,4 +1,4 @@
-//! The commands besides `run`; contract section 8.
+//! The commands except `run`: section 8 of the contract.
 
 use crate::support::{
     Event, Proxy, Sender, Setup, Upstream, eventually, get, hmac_sha256_hex, hookward, printed,

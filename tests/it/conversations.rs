@@ -1,5 +1,5 @@
-//! What senders really do: their questions when a webhook is set up, the URL as they sign it, and
-//! the bodies in which they sign a part. Each signs here by code of the test's own.
+//! The behaviour of real senders: requests when a webhook is set up, the URLs that they sign, and
+//! partly signed bodies. Each signs here with the test's own code.
 
 use crate::support::{
     Delivery, Reply, Sender, Setup, Upstream, hookward, request, rfc3339_in, stdout, unix_now,

@@ -1,5 +1,5 @@
-//! Commands that work with one part of a configuration need nothing of the rest's surroundings:
-//! whoever signs for a source on a machine of theirs has neither the server's token nor its keys.
+//! Commands that use one part of a configuration need nothing else from the server's environment: a
+//! developer who signs for a source has neither the server's token nor its keys.
 
 use crate::support::{hookward, printed};
 use std::path::Path;

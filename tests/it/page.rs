@@ -1,7 +1,7 @@
 //! The status page in a real browser, Debian's `chromium` without a window.
 //!
-//! Where there is no Chromium these tests say so and end; `scripts/setup test` installs it. With
-//! `HOOKWARD_SCREENSHOT=docs/status-page.png` the picture of the documents is made anew.
+//! Without Chromium these tests say so and end; `scripts/setup test` installs it.
+//! `HOOKWARD_SCREENSHOT=docs/status-page.png` updates the picture in the documents.
 
 mod browser;
 

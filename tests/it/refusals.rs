@@ -1,4 +1,4 @@
-//! What is refused, and that the upstream hears nothing of it; contract sections 3 and 4.
+//! Refusals, of which the upstream gets nothing: sections 3 and 4 of the contract.
 
 use crate::support::{
     Connection, Delivery, Event, Proxy, Sender, Setup, Upstream, eventually, hmac_sha256_hex,

@@ -1,4 +1,4 @@
-//! What a reload changes, what it keeps, and what it says.
+//! What a reload changes, keeps and reports.
 
 use crate::support::{
     Event, Proxy, Response, Sender, Setup, Upstream, eventually, get, hmac_sha256_hex, request,

@@ -1,4 +1,5 @@
-//! Who may know whom, and how large a piece may grow. `ARCHITECTURE.md` tells it; this keeps it true.
+//! Checks which parts may depend on which, and how large they may grow, as `ARCHITECTURE.md`
+//! describes.
 
 mod tree;
 

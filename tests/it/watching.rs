@@ -1,4 +1,4 @@
-//! What the people who run a proxy see of it: `/status`, the last deliveries, captured refusals.
+//! The operators' view of a proxy: `/status`, the last deliveries, captured refusals.
 
 use crate::support::{
     Connection, Event, Proxy, Reply, Response, Sender, Setup, Upstream, eventually, get, hookward,

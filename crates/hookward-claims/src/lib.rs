@@ -67,8 +67,8 @@
 //!
 //! # What it promises
 //!
-//! - Every claim ends. One that is dropped, by a panic or a cancelled task, is released, or becomes
-//!   uncertain if [`Claim::sent`] was called. One whose process dies lapses after its lease.
+//! - Every claim ends. A claim that is dropped, by a panic or a cancelled task, is released, or becomes
+//!   uncertain if [`Claim::sent`] was called. If its process dies, a claim lapses after its lease.
 //! - [`Claims::take`] makes at most one round trip to the store. If it is cancelled or too late,
 //!   nothing stays claimed.
 //! - A settle with an old [`Fence`] changes nothing.
@@ -169,14 +169,14 @@ pub enum Standing {
         since: UnixMillis,
         /// Absent again after this.
         left: Duration,
-        /// The note of its claimant; see [`Verdict::Uncertain`].
+        /// Its claimant's note; see [`Verdict::Uncertain`].
         note: String,
     },
     /// Released moments ago, which is equivalent to absent. Only a shared store reports it, and
     /// only for [`Intent::Look`], so that a copy that waits in another process learns how its
     /// winner ended.
     Released {
-        /// The note of its claimant; see [`Verdict::Released`].
+        /// Its claimant's note; see [`Verdict::Released`].
         note: String,
     },
 }

@@ -1,4 +1,4 @@
-//! An entry that was handed out to be sent.
+//! An entry that was taken for sending.
 
 use crate::event::Event;
 use crate::log::ReadError;
@@ -12,14 +12,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// An attempt that was dropped before it began is due again after this: what kills a task may kill
-/// the next one too.
+/// When an attempt that was dropped before it began is due again: the cause that killed its task
+/// may kill the next one too.
 const UNSENT: Duration = Duration::from_secs(1);
 
-/// The right to send an entry once. It has to be ended.
+/// The right to send an entry once. It must be ended.
 ///
-/// One that is dropped without an end, because the task that had it died, counts as broken with an
-/// uncertain result once it was begun. Before that nothing was sent, and it is due again in a second.
+/// If it is dropped without an end, because its task died, it counts as broken with an uncertain
+/// result once it was begun. Before that nothing was sent, and it is due again in a second.
 #[derive(Debug)]
 #[must_use = "an attempt that was begun and is dropped counts as uncertain"]
 pub struct Attempt {
@@ -33,7 +33,7 @@ pub struct Attempt {
     is_over: bool,
 }
 
-/// What reading an entry told of it.
+/// What is known about an entry after reading it.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
     /// The record that was read.
@@ -43,7 +43,7 @@ pub(crate) struct Known {
     pub(crate) progress: Progress,
 }
 
-/// An entry that cannot be sent because its record does not read. It was set aside as dead.
+/// An entry that cannot be sent because its record is unreadable. It is now dead.
 #[derive(Debug, thiserror::Error)]
 #[error("entry {seq} cannot be read back: {why}")]
 pub struct Unreadable {
@@ -150,7 +150,7 @@ impl Drop for Attempt {
     }
 }
 
-/// Resolves when the end of an attempt has been noted. It need not be waited for.
+/// Resolves when the end of an attempt has been recorded. Waiting for it is optional.
 #[derive(Debug)]
 pub struct Ending(oneshot::Receiver<()>);
 

@@ -1,4 +1,5 @@
-//! What people change: replay, discard, erase, pause, resume. Each is durable before it is answered.
+//! Operators' changes: replay, discard, erase, pause, resume. Each is durable before it is
+//! answered.
 
 use crate::accepting::{Plan, PlannedPart};
 use crate::clock::Millis;

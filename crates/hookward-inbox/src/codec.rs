@@ -27,7 +27,7 @@ impl Writer<'_> {
     }
 }
 
-/// Reads what a [`Writer`] wrote; `None` once something is not there.
+/// Reads the output of a [`Writer`]; `None` once something is missing.
 pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Reader<'a> {

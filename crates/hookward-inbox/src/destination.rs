@@ -1,4 +1,4 @@
-//! One destination: what is due there, what waits, and how much of it is sent at once.
+//! One destination: due and waiting entries, and how many are sent at once.
 
 use crate::clock::{Millis, millis};
 use crate::index::{Index, Stand, U48};
@@ -10,9 +10,9 @@ use std::time::Duration;
 
 /// Timers share a slot of 64 ms.
 const SLOT_BITS: u32 = 6;
-/// So many failures in a row make an outage.
+/// How many failures in a row make an outage.
 const OUTAGE: u32 = 3;
-/// A ramp that got this far is over.
+/// The size at which a ramp is complete.
 const RAMPED: u32 = 256;
 /// During an outage one attempt is made, then there is a gap of `first`, but not more than this.
 const LONGEST_GAP: Duration = Duration::from_secs(1);

@@ -40,7 +40,7 @@ pub(crate) enum Step {
     },
 }
 
-/// What a group has gathered.
+/// The contents of a group.
 #[derive(Default)]
 pub(crate) struct Group {
     pub(crate) bytes: Vec<u8>,

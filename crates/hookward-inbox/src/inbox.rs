@@ -1,4 +1,4 @@
-//! The handle that the rest of a program has.
+//! The handle for the rest of a program.
 
 use crate::attempt::Attempt;
 use crate::changes::{Change, ChangeError};
@@ -26,13 +26,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
-/// So many entries are changed with one flush; between two of them others have their turn.
+/// How many entries are changed with one flush; other calls run in between.
 const AT_ONCE: usize = 1_000;
 
 /// Events that wait for their destinations, in a folder.
 ///
-/// Clones are handles to the same inbox. Once [`close`](Self::close) was called, or the last handle
-/// is dropped, the thread that writes ends.
+/// Clones are handles to the same inbox. The writing thread ends once [`close`](Self::close) was
+/// called or the last handle is dropped.
 #[derive(Clone, Debug)]
 pub struct Inbox {
     shared: Arc<Shared>,
@@ -333,7 +333,7 @@ impl Inbox {
     }
 }
 
-/// The order of a key, held for a live attempt. Dropping it lets the next one go.
+/// The order of a key, held for a live attempt. Dropping it lets the next event continue.
 #[derive(Debug)]
 #[must_use = "the order is held for as long as this is there"]
 pub struct LaneHold {

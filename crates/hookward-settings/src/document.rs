@@ -1,7 +1,7 @@
 //! A TOML text as a tree in which every value has its line and column.
 //!
-//! The tree is our own, and not the parser's, for two reasons: tables keep the order of the file,
-//! and a preset's table can be laid under a user's. Knows no key by name.
+//! We use our own tree instead of the parser's for two reasons: tables keep the order of the file,
+//! and a preset's table can be merged with a user's. This module knows no key by name.
 
 use crate::problem::{Place, Problem, Severity};
 use std::borrow::Cow;
@@ -229,7 +229,7 @@ fn node(parsed: Spanned<DeValue<'_>>, lines: &Lines<'_>) -> Node {
     Node { value, place }
 }
 
-/// What word processors and web pages make of `"` and `'`.
+/// The quotes that word processors and web pages use instead of `"` and `'`.
 const TYPOGRAPHIC_QUOTES: [char; 7] = ['“', '”', '„', '‟', '‘', '’', '«'];
 
 /// Turns byte offsets of a text into lines and columns.

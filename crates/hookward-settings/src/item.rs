@@ -1,4 +1,4 @@
-//! One value of a table, read as what it has to be.
+//! Reads one value of a table as the required type.
 
 use crate::document::{Node, Value};
 use crate::keys::TableKeys;
@@ -6,7 +6,7 @@ use crate::problem::{Problem, Severity, nearest};
 use crate::reading::{Reading, TableReader};
 use crate::value::Form;
 
-/// A value under reading.
+/// A value that is being read.
 #[derive(Clone)]
 pub struct Item<'a> {
     /// The reading that this value is part of.

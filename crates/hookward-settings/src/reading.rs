@@ -1,7 +1,7 @@
-//! Reading typed values out of a document, with every problem noted and none returned early.
+//! Reads typed values from a document, and records every problem instead of returning early.
 //!
-//! A getter gives `None` both for what is absent and for what is wrong; what is wrong has then
-//! been noted, so the caller goes on with the default and all problems come out at once.
+//! A getter returns `None` both for an absent value and for a wrong one, whose problem it records.
+//! So the caller continues with the default, and all problems are reported together.
 
 use crate::document::{Node, Table, Value};
 pub use crate::item::Item;
@@ -12,7 +12,7 @@ use crate::secret_reader::SecretReader;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
-/// What one reading of a configuration shares: where it comes from and what was found.
+/// The shared state of reading one configuration: its source and the problems found.
 pub struct Reading<'a> {
     /// The file, as problems name it.
     pub file: &'a str,
@@ -24,8 +24,8 @@ pub struct Reading<'a> {
     problems: RefCell<Vec<Problem>>,
 }
 
-/// What to say of a key that its table does not have, and what was probably meant: from the path of
-/// the table (empty for the root), the key's name and its value. `None`: the usual.
+/// Describes an unknown key and its probable meaning, from the path of the table (empty for the
+/// root), the key's name and its value. `None`: the usual message.
 pub type Hint = fn(&str, &str, &Node) -> Option<(String, String)>;
 
 impl<'a> Reading<'a> {
@@ -79,7 +79,7 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// A table under reading; its unknown keys have been noted.
+/// A table that is being read; its unknown keys have been reported.
 #[derive(Clone)]
 pub struct TableReader<'a> {
     /// The reading that this table is part of.

@@ -1,7 +1,7 @@
-//! Secrets: where they are kept, and reading them from there.
+//! Reads secrets from where they are kept.
 //!
-//! What is read here is never shown. Even the name of an environment variable is shown only if it
-//! looks like one, because a secret typed in its place is a common slip.
+//! Secrets are never shown. Even the name of an environment variable is shown only if it looks like
+//! one, because a secret typed in its place is a common mistake.
 
 use crate::document::Value;
 use crate::keys::{TableKeys, optional};
@@ -39,7 +39,7 @@ pub static KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// What came of reading a secret whose table is in order.
+/// The result of reading a secret whose table is valid.
 #[derive(Debug)]
 pub enum Found {
     /// Its bytes; never empty.

@@ -1,6 +1,6 @@
 //! The forms that values have: durations, sizes, addresses, rates, URLs.
 //!
-//! Each form says what it is called, what is allowed, and how a near miss was probably meant.
+//! Each form defines its name, the allowed values, and suggestions for near misses.
 
 use http::HeaderName;
 use ipnet::IpNet;
@@ -8,13 +8,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use url::Url;
 
-/// A kind of value that is written as text.
+/// A kind of value that is written as a string.
 pub trait Form: Sized {
     /// With its article: `a duration`.
     const NAME: &'static str;
     /// What is allowed.
     const ALLOWED: &'static str;
-    /// What is wrong with a bare integer, where that says more than that a text is wanted.
+    /// The message for a bare integer, if it says more than that a string is required.
     const BARE: &'static str = "";
 
     /// Reads it.
@@ -26,7 +26,7 @@ pub trait Form: Sized {
     }
 }
 
-/// Why a text is not of a form.
+/// Why a text does not have a form.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fault {
     /// What is wrong.
@@ -41,10 +41,10 @@ impl<T: Into<String>> From<T> for Fault {
     }
 }
 
-/// No time that is configured may be longer: sums of a few of these cannot overflow anything.
+/// The longest duration in a configuration, so that sums of a few of them cannot overflow.
 const LONGEST: Duration = Duration::from_hours(10 * 365 * 24);
 
-/// No size that is configured may be larger.
+/// The largest size in a configuration.
 const LARGEST_BYTES: u64 = 1 << 50;
 
 /// A duration that may be zero.
@@ -190,7 +190,8 @@ impl Form for HeaderName {
     }
 }
 
-/// The URL that a sender was given, as text: what it signs is that text and no normal form of it.
+/// The URL that a sender was given, as text, because senders sign exactly that text and not a
+/// normalised form.
 pub struct PublicUrl(pub String);
 
 impl Form for PublicUrl {

@@ -1,4 +1,4 @@
-//! Everything that could be a signature against everything that could be signed.
+//! Compares everything that could be a signature with everything that could be signed.
 
 use super::candidates::{self, Candidate, Time};
 use super::{ranking, source_of, texts};

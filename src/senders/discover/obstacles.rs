@@ -1,4 +1,4 @@
-//! Why nothing may have been found: what in the capture stands in the way.
+//! Why nothing may have been found: problems with the capture.
 
 use super::{Names, candidates, discover};
 use crate::request::RequestHead;

@@ -1,4 +1,4 @@
-//! What was found, as the table that a configuration takes.
+//! Writes the result as a configuration table.
 
 use hookward_verify::scheme::{
     Algorithm, Encoding, EventRule, KeyForm, Part, Place, SignatureRule, Template, TimestampRule,

@@ -1,4 +1,4 @@
-//! Claims about discovery: what can be made can be found, and what is found verifies.
+//! Tests of discovery: every scheme that can sign can be found, and every result verifies.
 
 use super::*;
 use crate::config::{Config, SecretReader};

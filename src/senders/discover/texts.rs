@@ -1,4 +1,4 @@
-//! Texts that a sender could sign, the most usual first.
+//! Texts that a sender could sign, the most common first.
 
 use super::candidates::{Time, telling_headers};
 use crate::request::RequestHead;

@@ -1,4 +1,4 @@
-//! Sources made up to try whether a captured request fits them.
+//! Temporary sources for trying whether a captured request fits them.
 
 use crate::config::{Config, SecretReader};
 use crate::delivery::source::Source;

@@ -1,7 +1,7 @@
-//! What ends a delivery before its signature is looked at.
+//! Checks that end a delivery before its signature is checked.
 //!
-//! The checks are those of [`arrival`]; what only a running proxy has (addresses, rates, memory) is
-//! named, not judged.
+//! It uses the checks of [`arrival`]. Limits that only a running proxy has (addresses, rates,
+//! memory) are mentioned, but not checked.
 
 use super::{Question, escape};
 use crate::delivery::arrival::{self, Opened};

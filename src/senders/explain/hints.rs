@@ -1,6 +1,6 @@
-//! What is odd about a request whose signature nothing explains.
+//! Unusual facts about a request whose signature mismatch is unexplained.
 //!
-//! No proof, unlike a mistake: only what a person who has both sides before them would look at next.
+//! Unlike a mistake, a hint proves nothing: it is what a person would check next.
 
 use crate::delivery::arrival;
 use crate::request::RequestHead;

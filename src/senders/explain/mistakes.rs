@@ -1,7 +1,8 @@
-//! The usual mistakes, tried one after another on a request whose signature does not hold.
+//! The common mistakes, tried one after another on a request whose signature does not match.
 //!
-//! A mistake is named only if the signature *does* hold once it is undone, so a name is a proof and
-//! never a guess. The simplest is tried first. Nothing here prints a secret or a computed signature.
+//! A mistake is named only if the signature *does* match once the mistake is undone, so a name is a
+//! proof and never a guess. The simplest is tried first. Nothing here prints a secret or a computed
+//! signature.
 
 use super::rewritten;
 use crate::delivery::source::Source;
@@ -18,7 +19,7 @@ use hookward_verify::verify::freshness::{judge, parse_time};
 /// A mistake that explains a refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
-    /// What it is called; the same words every time.
+    /// Its name; always the same words.
     pub name: &'static str,
     /// What happened and what to do, in a sentence or two.
     pub text: String,

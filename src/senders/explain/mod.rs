@@ -1,9 +1,9 @@
-//! A captured request, judged offline and told step by step.
+//! Judges a captured request offline and explains it step by step.
 //!
-//! The judgement is the live one: the same functions in the same order, less the claims, which only
-//! a running proxy has. On top of it stand words: what was signed, with the bytes around its
-//! joints, which secret made it, how far the clock is off, and which of the usual mistakes fits.
-//! Never a secret, never a computed signature.
+//! The judgement is the same as live: the same functions in the same order, except for claims,
+//! which only a running proxy has. It adds an explanation: the signed text with the bytes around
+//! its joints, which secret made the signature, how far the clock is off, and which common mistake
+//! fits. It never shows a secret or a computed signature.
 
 mod arrival;
 mod captured;
@@ -35,10 +35,10 @@ use mistakes::{Case, other_time_format};
 use serde_json::json;
 use std::fmt;
 
-/// What is asked: would the proxy have forwarded this request?
+/// The question: would the proxy have forwarded this request?
 #[derive(Clone, Copy)]
 pub struct Question<'a> {
-    /// The source that it is judged as.
+    /// The source whose rules apply.
     pub source: &'a Source,
     /// Every source of the configuration, for their paths and for their secrets.
     pub all: &'a [&'a Source],
@@ -52,12 +52,12 @@ pub struct Question<'a> {
     pub at: UnixMillis,
 }
 
-/// What a request met, and why.
+/// The judgement of a request, and why.
 #[derive(Clone, Debug)]
 pub struct Explanation {
     /// In the order of a delivery's life; the last one decides.
     pub steps: Vec<Step>,
-    /// What it comes to.
+    /// The verdict.
     pub verdict: Verdict,
     /// The mistake that explains a refusal, if one of the usual ones does.
     pub mistake: Option<Mistake>,
@@ -76,7 +76,7 @@ pub struct Step {
     pub lines: Vec<String>,
 }
 
-/// What a request comes to.
+/// The verdict about a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It would be forwarded to these, unless it is a duplicate.

@@ -1,8 +1,8 @@
-//! What a body may have been before something on its way rewrote it.
+//! Guesses of a body before something in transit rewrote it.
 //!
-//! Frameworks parse and print JSON again, editors and shells add or cut line ends, gateways decode
-//! and encode. Each guess is the body that the sender may have signed, with a word on what
-//! happened to it; the caller tries which one the signature fits.
+//! Frameworks re-serialise JSON, editors and shells add or remove line ends, gateways decode and
+//! encode. Each guess is a body that the sender may have signed, with a description of the change;
+//! the caller tries which one the signature fits.
 
 use super::restyled::{Node, Style};
 use data_encoding::BASE64;

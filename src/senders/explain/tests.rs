@@ -1,5 +1,5 @@
-//! Claims about explanations: the verdict is the proxy's own, and a mistake that is named is the
-//! one that was made.
+//! Tests of explanations: the verdict is the proxy's own, and a named mistake is the one that was
+//! made.
 
 use super::*;
 use crate::delivery::fixture::{NOW, head, signed_by, source, template};

@@ -1,4 +1,4 @@
-//! Paths, methods and destinations that nobody configured.
+//! Paths, methods and destinations that are not configured.
 
 use crate::support::{Connection, Delivery, Event, Reply, Sender, Setup, Upstream, request};
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! What a receiver is shown: its own credentials, and a signature that is made anew for each attempt.
+//! The credentials for a receiver: configured headers, and a new signature for each attempt.
 
 use super::{SOON, kept};
 use crate::support::{Event, Reply, Sender, Setup, Upstream};

@@ -1,5 +1,5 @@
-//! Crashes under load, a compressed weekend, a full disk, encryption. Sizes are scaled down for every day;
-//! `HOOKWARD_TRIALS=200` and `HOOKWARD_WEEKEND=50000` are the whole.
+//! Crashes under load, a compressed weekend, a full disk, encryption. Sizes are scaled down for
+//! every day; `HOOKWARD_TRIALS=200` and `HOOKWARD_WEEKEND=50000` run the full size.
 
 use super::{SOON, at, drained, kept, on, order};
 use crate::support::{

@@ -1,4 +1,4 @@
-//! A disk that is full: deliveries go on, in memory.
+//! A full disk: deliveries continue, with ids in memory.
 
 use super::on_disk;
 use crate::support::{Event, Proxy, Sender, Upstream, eventually, get};

@@ -1,4 +1,4 @@
-//! Several instances that share a Redis are one, as far as an event can tell.
+//! Several instances that share a Redis behave as one for each event.
 
 use super::{forty_copies_reach_the_upstream_once, shared, two};
 use crate::support::{

@@ -1,4 +1,4 @@
-//! What people ask of the stores: how an event stands, and to forget it.
+//! Operators' requests to the stores: look up an event, and forget it.
 
 use super::{disk, shared};
 use crate::support::{

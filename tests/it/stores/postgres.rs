@@ -1,4 +1,4 @@
-//! Several instances that share a PostgreSQL, and what they bear of it.
+//! Several instances that share a PostgreSQL, and its failures.
 
 use super::{forty_copies_reach_the_upstream_once, two};
 use crate::support::{

@@ -1,4 +1,4 @@
-//! `store = "redis"` when Redis or the way to it fails.
+//! `store = "redis"` when Redis or the network fails.
 
 use super::shared;
 use crate::support::{

@@ -1,4 +1,4 @@
-//! The real binary, with a configuration of its own.
+//! The real binary, with its own configuration.
 
 use super::upstream::Upstream;
 use super::{PATIENCE, Scrape, eventually, get, instant};

@@ -1,4 +1,4 @@
-//! A Redis of a test's own: on a free port, with nothing kept on a disk.
+//! A Redis for tests: on a free port, without persistence.
 
 use super::{PATIENCE, eventually, instant};
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! A destination that writes down what it sees and behaves as it is told.
+//! A scripted destination that records what it gets.
 
 use super::{PATIENCE, eventually};
 use socket2::{Domain, Socket, Type};

@@ -1,8 +1,8 @@
 //! Random steps of two instances over one store, compared with a model of claims.
 //!
-//! The model is what contract section 3 says, in the plainest words: one map of states, one of
-//! signatures. Whatever the order of copies, failures, lapses and look-ups, each answer must be
-//! the model's.
+//! The model is section 3 of the contract in its simplest form: one map of states, one of
+//! signatures. Whatever the order of copies, failures, lapses and look-ups, each answer must match
+//! the model.
 
 use crate::world::{Ask, HOLD, Kind, LEASE, Result, TTL, WITHIN, World, word};
 use hookward_claims::{Claim, Ending, Hold, Standing, Waited, Waiter};

@@ -1,4 +1,4 @@
-//! What a database on the network has to bear.
+//! Stress tests of a database on the network.
 
 mod setting_up;
 mod states;
@@ -180,8 +180,7 @@ async fn a_slow_network_delays_but_does_not_break() {
     assert_eq!(word(&Ask::event("2").look().one(&quick).await), "delivered");
 }
 
-/// A claim and the word that calls it off travel on connections of their own, so either may be the
-/// first to arrive.
+/// A claim and its release travel on different connections, so either may arrive first.
 #[tokio::test]
 async fn a_claim_that_arrives_after_it_was_called_off_takes_nothing() {
     let store = open(&new_database().await).await.unwrap();

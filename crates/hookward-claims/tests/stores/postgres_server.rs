@@ -1,8 +1,8 @@
-//! A PostgreSQL of one's own, from the programs of Debian's `postgresql` package.
+//! A PostgreSQL for tests, from the programs of Debian's `postgresql` package.
 //!
 //! The server refuses to run as root, so root runs it as the user `postgres`. It is the child of a
-//! shell that waits for the end of its input, which is ours: whatever becomes of this process, the
-//! server ends with it, and its folder is removed.
+//! shell that waits for the end of its input, which comes from this process: when this process ends
+//! in any way, the server ends too, and its folder is removed.
 
 use std::io::Write;
 use std::net::TcpListener;

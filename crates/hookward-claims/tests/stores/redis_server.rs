@@ -1,4 +1,4 @@
-//! A Redis of one's own.
+//! A Redis for tests.
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};

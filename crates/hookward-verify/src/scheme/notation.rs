@@ -10,7 +10,7 @@ use std::fmt;
 
 impl Place {
     /// Reads `header:NAME`, `json:/POINTER`, `body-sha256`, or several of them in braces with text
-    /// between, as `{header:X-Topic}:{json:/id}`; `{{` and `}}` stand for single braces.
+    /// between, as `{header:X-Topic}:{json:/id}`; `{{` and `}}` are single braces.
     ///
     /// # Errors
     /// What is wrong with `text`.

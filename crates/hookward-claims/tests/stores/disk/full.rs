@@ -1,4 +1,4 @@
-//! A disk that is full, and then is not.
+//! A disk that is full, and then has room again.
 
 use super::{clock, deliver, state};
 use crate::again::{again, role};

@@ -1,4 +1,4 @@
-//! The tables: versions, partitions, and other people's transactions.
+//! The tables: versions, partitions, and transactions of other sessions.
 
 use super::{SHORT, claims, deliver, deliver_soon, open, target};
 use crate::postgres_server::PostgresServer;
