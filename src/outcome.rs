@@ -115,19 +115,19 @@ reasons! {
     /// Malformed or ambiguous HTTP.
     BadRequest => "bad_request", Rejected, 400, None, Info, Request, "The request is not well-formed HTTP.";
     /// No signature, or no header that the signature covers.
-    SignatureMissing => "signature_missing", Rejected, 401, None, Warn, Signature, "The request carries no signature, or lacks a header that it covers.";
+    SignatureMissing => "signature_missing", Rejected, 401, None, Warn, Signature, "The request has no signature, or lacks a header that it covers.";
     /// A signature that cannot be one.
-    SignatureMalformed => "signature_malformed", Rejected, 401, None, Warn, Signature, "The signature is not of the form that this source uses.";
+    SignatureMalformed => "signature_malformed", Rejected, 401, None, Warn, Signature, "The signature does not have the format of this source.";
     /// A signature that no active secret made.
     SignatureMismatch => "signature_mismatch", Rejected, 401, None, Warn, Signature, "The signature does not match the request.";
     /// The scheme has a timestamp and the request has none.
-    TimestampMissing => "timestamp_missing", Rejected, 401, None, Warn, Timestamp, "The request carries no timestamp.";
+    TimestampMissing => "timestamp_missing", Rejected, 401, None, Warn, Timestamp, "The request has no timestamp.";
     /// The timestamp is not of the scheme's format.
-    TimestampMalformed => "timestamp_malformed", Rejected, 401, None, Warn, Timestamp, "The timestamp is not of the form that this source uses.";
+    TimestampMalformed => "timestamp_malformed", Rejected, 401, None, Warn, Timestamp, "The timestamp does not have the format of this source.";
     /// Older than `max_age`.
     TimestampTooOld => "timestamp_too_old", Rejected, 401, None, Warn, Age, "The timestamp is older than this receiver accepts.";
     /// Further ahead than `max_ahead`.
-    TimestampInFuture => "timestamp_in_future", Rejected, 401, None, Warn, Age, "The timestamp lies in the future.";
+    TimestampInFuture => "timestamp_in_future", Rejected, 401, None, Warn, Age, "The timestamp is in the future.";
     /// The body is not as the scheme requires: not JSON, not UTF-8, a repeated member, an id that
     /// is too long.
     PayloadMalformed => "payload_malformed", Rejected, 422, None, Warn, Event, "The body is not the JSON that this source sends.";
@@ -136,7 +136,7 @@ reasons! {
     /// None of the places for the event type has one.
     EventTypeMissing => "event_type_missing", Rejected, 422, None, Warn, Event, "The event has no type.";
     /// No route takes this type, and the source refuses such events.
-    Unrouted => "unrouted", Rejected, 422, None, Warn, Route, "This receiver takes no events of this type.";
+    Unrouted => "unrouted", Rejected, 422, None, Warn, Route, "This receiver does not accept events of this type.";
     /// The source's `rate_limit` is used up.
     RateLimited => "rate_limited", Rejected, 429, Some(1), Warn, Capacity, "Too many requests for this source.";
     /// The sender's address is not in `allow`.
@@ -152,11 +152,11 @@ reasons! {
     /// Another delivery of the event is still being forwarded.
     InFlight => "in_flight", Held, 503, Some(1), Info, Claim, "Another delivery of this event is under way; deliver again later.";
     /// `respond_within` ran out while this delivery was being forwarded.
-    StillWorking => "still_working", Held, 503, Some(1), Info, Destination, "The event is still being processed; deliver again to learn how it ended.";
+    StillWorking => "still_working", Held, 503, Some(1), Info, Destination, "The event is still being processed; deliver again to learn the result.";
     /// An earlier delivery may have been accepted, so this one is held.
-    Uncertain => "uncertain", Held, 503, Some(1), Warn, Claim, "Whether an earlier delivery was accepted is not known yet; deliver again later.";
+    Uncertain => "uncertain", Held, 503, Some(1), Warn, Claim, "It is not known yet whether an earlier delivery was accepted; deliver again later.";
     /// The inbox has no room, and earlier events of its order key still wait.
-    InboxFull => "inbox_full", Held, 503, Some(5), Warn, Capacity, "There is no room to keep the event; deliver again later.";
+    InboxFull => "inbox_full", Held, 503, Some(5), Warn, Capacity, "There is no room to store the event; deliver again later.";
     /// No connection to the destination.
     UpstreamUnreachable => "upstream_unreachable", Failed, 503, Some(5), Warn, Destination, "A destination cannot be reached; deliver again later.";
     /// The destination did not answer within its `timeout`.

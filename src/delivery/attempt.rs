@@ -62,7 +62,7 @@ impl Met {
     #[must_use]
     pub fn broken_off(at: UnixMillis) -> Self {
         let tried = Tried { uncertain: true, ..Tried::new(millis(at), Outcome::Broken) };
-        let refusal = Refusal::because(Reason::Uncertain, "the forwarding broke off");
+        let refusal = Refusal::because(Reason::Uncertain, "forwarding broke off");
         let (ending, end) = (Ending::Uncertain, End::Failed(refusal));
         Self { ending, end, tried: Some(tried), wait: None }
     }

@@ -327,9 +327,7 @@ impl Pending {
             Self::Ours(told) => match timeout_at(deadline, told).await {
                 Ok(Ok(end)) => Some(end),
                 // The task is gone without a word: it panicked, and its claim is held in doubt.
-                Ok(Err(_)) => {
-                    refused(Refusal::because(Reason::Uncertain, "the forwarding broke off"))
-                }
+                Ok(Err(_)) => refused(Refusal::because(Reason::Uncertain, "forwarding broke off")),
                 Err(_) => refused(Reason::StillWorking.into()),
             },
             Self::Theirs(waiter) => match waiter.wait(deadline - Instant::now()).await {

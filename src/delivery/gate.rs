@@ -196,7 +196,7 @@ impl Snapshot {
                 Err(Refusal::because(Reason::StoreUnavailable, fault.to_string()))
             }
             OnStoreError::Forward => {
-                tracing::warn!(%fault, "delivering without dedupe, as on_store_error says");
+                tracing::warn!(%fault, "delivering without dedupe because of on_store_error");
                 Ok(())
             }
         }

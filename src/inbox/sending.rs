@@ -54,7 +54,7 @@ pub(super) async fn send(sending: Sending, attempt: Attempt) {
             source = source.as_str(),
             event_id = event.id,
             upstream = event.to,
-            "the head of a stored event does not read; it waits for an operator"
+            "the head of a stored event cannot be read; it waits for an operator"
         );
         // Not tried blindly: it is looked at again once a day.
         return attempt.give_back(Duration::from_hours(24));

@@ -52,7 +52,7 @@ impl Worker {
                 if running.await.is_ok() {
                     return;
                 }
-                tracing::error!("the inbox's worker broke; another one takes over");
+                tracing::error!("the inbox's worker failed; another one takes over");
                 tokio::time::sleep(BEFORE_ANOTHER).await;
             }
         });

@@ -226,7 +226,7 @@ fn connector() -> Connector {
         Connector::new(Some(ConnectorOptions { ca_file, ..options }))
     };
     catch_unwind(|| connector(None)).unwrap_or_else(|_| {
-        tracing::error!("the system's CA certificates cannot be read; none of them is believed");
+        tracing::error!("the system's CA certificates cannot be read; none of them is trusted");
         connector(Some("/dev/null".to_owned()))
     })
 }

@@ -89,7 +89,7 @@ impl ClockWatch {
             self.jumps.inc();
             tracing::warn!(
                 jump_ms = millis,
-                "the wall clock jumped; the age of deliveries is judged by it"
+                "the wall clock jumped, which affects the age of deliveries"
             );
         }
     }

@@ -161,7 +161,7 @@ impl Runtime {
                     }
                 }
                 let errors = problems.iter().filter(|(s, _)| *s == Severity::Error).count();
-                tracing::error!(errors, "configuration not reloaded; the old one goes on serving");
+                tracing::error!(errors, "configuration not reloaded; the old one stays in use");
             }
         }
         renewed.map_err(|problems: Vec<_>| problems.into_iter().map(|(_, text)| text).collect())

@@ -162,7 +162,7 @@ impl Running {
         if !delay.is_zero() {
             tracing::info!(
                 seconds = delay.as_secs_f64(),
-                "about to stop: /readyz says 503; new requests are served for drain_delay"
+                "about to stop: /readyz answers 503; new requests are served for drain_delay"
             );
             tokio::time::sleep(delay).await;
         }

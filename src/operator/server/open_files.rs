@@ -25,7 +25,7 @@ pub(super) fn connections_within(max_connections: usize) -> usize {
             possible
         }
         Err(fault) => {
-            tracing::warn!(%fault, "the limit on open files is not known");
+            tracing::warn!(%fault, "the limit on open files cannot be read");
             max_connections
         }
     }

@@ -30,7 +30,7 @@ pub enum TlsProblem {
     #[error("cannot be read as PEM: {0}")]
     Unreadable(pem::Error),
     /// PEM without a certificate.
-    #[error("holds no certificate")]
+    #[error("contains no certificate")]
     NoCertificate,
     /// A certificate that cannot be used, or a key of another certificate.
     #[error("cannot be used: {0}")]

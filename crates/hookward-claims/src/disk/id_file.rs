@@ -93,7 +93,7 @@ impl IdFile {
         Self::open_checked(path).inspect_err(|_| {
             // redb marks the header as in use before it finds out that it cannot use the file.
             if let Err(error) = put_back(path, &header) {
-                tracing::warn!(%error, "the header of a refused id file could not be put back");
+                tracing::warn!(%error, "the header of a refused id file could not be restored");
             }
         })
     }

@@ -154,7 +154,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let found: Result<Vec<_>, _> = found.collect();
     let found = found.map_err(|error| unusable(error.to_string()))?;
     if found.is_empty() {
-        return Err(unusable("holds no certificate".to_owned()));
+        return Err(unusable("contains no certificate".to_owned()));
     }
     Ok(found)
 }

@@ -52,7 +52,7 @@ impl Upkeep {
                 let pause = match round(&asking).await {
                     Ok(()) => EVERY,
                     Err(error) => {
-                        tracing::warn!(error = %error, "upkeep of the claim store");
+                        tracing::warn!(error = %error, "maintenance of the claim store failed");
                         AGAIN
                     }
                 };
