@@ -176,7 +176,7 @@ fn troubles() -> Vec<Scene> {
             event: failing,
             told: "200 delivered",
             erp: &[200],
-            why: "a failure is no duplicate",
+            why: "a failure is not a duplicate",
             ..PLAIN
         },
         Scene {
