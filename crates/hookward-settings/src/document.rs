@@ -22,7 +22,7 @@ pub struct Node {
 pub enum Value {
     /// A string.
     Text(String),
-    /// As written, apart from underscores; TOML puts no bound on it that would suit us.
+    /// As written, without underscores; TOML sets no limit that would suit us.
     Integer(String, u32),
     /// A floating-point number, as written.
     Float(String),
@@ -187,8 +187,8 @@ impl Node {
     }
 }
 
-/// The text with what stands between `://` and `@` left out: it may be a password that was put
-/// where none is allowed, and that must not be shown for it.
+/// The text without the part between `://` and `@`: it may be a password where none is allowed, and a
+/// message must not show it.
 fn without_credentials(text: &str) -> Cow<'_, str> {
     match text.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?))) {
         Some((scheme, (_, host))) => Cow::Owned(format!("{scheme}://…@{host}")),

@@ -13,7 +13,7 @@ pub enum Part<'a> {
     Source(&'a str),
     /// The admin listener: its token.
     Admin,
-    /// What stands in the file alone.
+    /// Only what the file says.
     File,
 }
 

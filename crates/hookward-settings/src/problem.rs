@@ -48,7 +48,7 @@ pub struct Problem {
     pub place: Place,
     /// The key's path, as `sources.shop.routes[0].to`; empty if there is none.
     pub key: String,
-    /// The value as TOML, cut if long; `None` where it is a secret, or where there is none.
+    /// The value as TOML, shortened if long; `None` if it is secret or absent.
     pub value: Option<String>,
     /// What is wrong.
     pub what: String,

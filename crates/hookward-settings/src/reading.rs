@@ -108,7 +108,7 @@ impl<'a> TableReader<'a> {
         reader
     }
 
-    /// Starts to read a table whose unknown keys have been noted already.
+    /// Starts to read a table; its unknown keys are already noted.
     pub fn open_checked(
         reading: &'a Reading<'a>,
         key: String,
@@ -175,7 +175,7 @@ impl<'a> TableReader<'a> {
         self.locate(key).1.is_some()
     }
 
-    /// Where a key of ours stands, or whatever would hold it; and its value.
+    /// Where this key is, or the table that would hold it; and its value.
     fn locate(&self, key: &str) -> (Place, Option<&'a Node>) {
         let mut place = self.place;
         let mut table = Some(self.table);

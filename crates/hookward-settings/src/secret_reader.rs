@@ -15,8 +15,8 @@ pub trait SecretReader {
     /// The bytes of a file, line end included.
     fn file(&self, path: &Path) -> io::Result<Secret>;
 
-    /// The permission bits of a file that others than its owner may write; `None` if nobody else
-    /// may, or if that cannot be told.
+    /// The permission bits of a file that others can write; `None` if only its owner can, or if that is
+    /// unknown.
     fn writable_by_others(&self, _path: &Path) -> Option<u32> {
         None
     }

@@ -189,7 +189,7 @@ pub(super) fn urls(head: &RequestHead) -> Vec<Option<String>> {
     [None].into_iter().chain(hosts.flat_map(of_host).map(Some)).collect()
 }
 
-/// The strings of a JSON body that stand no deeper than signatures do, with their pointers.
+/// The strings of a JSON body, no deeper than signatures are, with their pointers.
 fn strings_in(body: &[u8]) -> Vec<(Pointer, String)> {
     const DEEPEST: usize = 5;
     const MOST: usize = 500;

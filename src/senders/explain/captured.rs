@@ -79,7 +79,7 @@ fn read_request_line(line: &[u8], head: &mut RequestHead) -> bool {
     true
 }
 
-/// Takes what stands in place of a request line in HTTP/2.
+/// Takes the pseudo-headers that replace the request line in HTTP/2.
 fn read_pseudo_header(line: &[u8], head: &mut RequestHead) -> bool {
     let pseudo = line.strip_prefix(b":").and_then(|line| std::str::from_utf8(line).ok());
     let Some((name, value)) = pseudo.and_then(|line| line.split_once(':')) else { return false };

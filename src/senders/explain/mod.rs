@@ -248,7 +248,7 @@ impl Story<'_> {
         self.note("signature", judged, lines)
     }
 
-    /// What there is in place of what is missing: a header that was renamed, or dropped on the way.
+    /// Explains a missing header: it was renamed, or dropped on the way.
     fn header_names(&self) -> String {
         let names: Vec<_> = self.question.head.headers.keys().map(HeaderName::as_str).collect();
         match names.as_slice() {

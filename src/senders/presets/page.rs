@@ -129,7 +129,7 @@ fn notes(preset: &Preset) -> String {
     text
 }
 
-/// A source as a link; what stands behind the URL in brackets stays text.
+/// A source as a link; the part in brackets after the URL stays text.
 fn link(source: &str) -> String {
     match source.split_once(" (") {
         Some((url, file)) => format!("<{url}> ({file}"),

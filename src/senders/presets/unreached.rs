@@ -5,7 +5,7 @@
 pub struct Unreached {
     /// Who.
     pub sender: &'static str,
-    /// What stands in the way.
+    /// Why Hookward cannot verify them.
     pub because: &'static str,
     /// What a receiver can do.
     pub instead: &'static str,

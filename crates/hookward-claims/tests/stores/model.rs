@@ -130,13 +130,13 @@ impl Model {
         stands.then_some(state)
     }
 
-    /// How the event of `key` stands if it is known by this signature under another key.
+    /// The state of `key`'s event if this signature is known under another key.
     fn signed_before(&self, key: Key, alias: Option<usize>) -> Option<State> {
         let (first, until) = *self.signatures.get(&(alias?, key.1))?;
         if first == key || until <= self.now { None } else { self.state(first) }
     }
 
-    /// How `key` stands for a delivery with this signature, which is noted.
+    /// The state of `key` for a delivery with this signature. Notes the signature.
     fn look(&mut self, key: Key, alias: Option<usize>) -> Option<State> {
         if let Some(state) = self.signed_before(key, alias) {
             return Some(state);

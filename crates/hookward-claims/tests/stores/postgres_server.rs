@@ -133,12 +133,12 @@ impl PostgresServer {
 
     /// Starts it again on the same port.
     pub fn restart(&mut self) {
-        // What a killed one left; nobody else has this folder.
+        // What a killed server left behind; nothing else uses this folder.
         _ = std::fs::remove_file(self.data().join("postmaster.pid"));
         assert!(self.run(), "postgres did not start again: {}", self.log());
     }
 
-    /// Stops its processes where they stand: connections stay, answers do not come.
+    /// Freezes its processes: connections stay open, but nothing answers.
     pub fn freeze(&self) {
         for id in self.processes() {
             signal("STOP", id);
@@ -301,7 +301,7 @@ fn program(name: &str) -> PathBuf {
     })
 }
 
-/// Waits until a process is no more, or only its shell has not noticed yet.
+/// Waits until a process is gone, or is a zombie.
 fn wait_for_end(id: u32) {
     for _ in 0..START_WITHIN {
         let state = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();

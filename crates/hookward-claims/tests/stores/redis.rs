@@ -386,7 +386,7 @@ async fn deliver_soon(claims: &Arc<Claims<Result>>, id: &str) {
     panic!("not taken in five seconds")
 }
 
-/// How an event stands once it is no longer in flight.
+/// The state of an event once it is no longer in flight.
 async fn soon_known(claims: &Arc<Claims<Result>>, id: &str) -> Hold<Result> {
     for _ in 0..500 {
         match Ask::event(id).look().one(claims).await {
