@@ -37,12 +37,8 @@ pub(super) fn judge<'a>(
     doubled_paths(config, drafts, reading);
     if drafts.is_empty() && !reading.has_errors() {
         let severity = if reading.serves() { Severity::Error } else { Severity::Warning };
-        root.note(
-            severity,
-            "sources",
-            "no source is defined: every request would be answered 404",
-            None,
-        );
+        let what = "no source is defined: every request would be answered 404";
+        root.note(severity, "sources", what, None);
     }
     shared::judge(config, drafts, reading);
     for source in &config.sources {

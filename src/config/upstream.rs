@@ -46,8 +46,7 @@ pub struct UpstreamSettings {
     pub breaker: Option<Breaker>,
     /// How events from the inbox are tried again.
     pub retry: Retry,
-    /// How many bytes of an answer other than 2xx are kept for the log:
-    /// `[log].upstream_error_bytes`.
+    /// Bytes of an answer other than 2xx to keep for the log: `[log].upstream_error_bytes`.
     pub error_bytes: usize,
 }
 
@@ -244,18 +243,8 @@ pub(super) static HEALTH_KEYS: TableKeys = TableKeys {
         required("path", "path", "The path to request."),
         key("interval", "duration", r#""5s""#, "Time from one check to the next."),
         key("timeout", "duration", r#""2s""#, "How long one check may take."),
-        key(
-            "healthy_after",
-            "integer",
-            "2",
-            "How many good checks in a row make an address healthy again.",
-        ),
-        key(
-            "unhealthy_after",
-            "integer",
-            "3",
-            "How many bad checks in a row make an address unhealthy.",
-        ),
+        key("healthy_after", "integer", "2", "Good checks in a row to become healthy again."),
+        key("unhealthy_after", "integer", "3", "Bad checks in a row to become unhealthy."),
     ],
 };
 
@@ -263,18 +252,8 @@ pub(super) static BREAKER_KEYS: TableKeys = TableKeys {
     title: "[upstreams.NAME.breaker]",
     about: "While the breaker is open, events are answered 503 with `Retry-After` at once.",
     keys: &[
-        key(
-            "failures",
-            "integer",
-            "5",
-            "How many failed exchanges in a row, over all addresses, open it.",
-        ),
-        key(
-            "open_for",
-            "duration",
-            r#""10s""#,
-            "How long it stays open before one event is tried.",
-        ),
+        key("failures", "integer", "5", "Failed exchanges in a row, over all addresses."),
+        key("open_for", "duration", r#""10s""#, "How long it stays open before a trial event."),
     ],
 };
 
