@@ -35,7 +35,7 @@ pub(super) fn render(lines: &[Line]) -> String {
         }
     }
     let right = lines.iter().filter(|line| line.is_right()).count();
-    _ = writeln!(text, "\n{right} of {} as it must be.", lines.len());
+    _ = writeln!(text, "\n{right} of {} as expected.", lines.len());
     text
 }
 
