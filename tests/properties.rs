@@ -351,7 +351,7 @@ fn no_id_type_or_header_breaks_the_request_that_an_upstream_reads() {
         .unwrap();
 }
 
-/// What somebody may do to a line of a file.
+/// What an editor may do to a line of a file.
 fn altered(line: &str, number: usize) -> String {
     let other =
         ["0", "\"1s\"", "\"96h\"", "true", "[]", "\"1MiB\"", "{}", "\"\"", "\"reject\"", "7"];

@@ -19,7 +19,7 @@ pub fn repeated(count: usize) -> Vec<Vec<u8>> {
     vec![signed(&body()); count]
 }
 
-/// Events that somebody else signed.
+/// Events signed by another party.
 pub fn forged(count: usize) -> Vec<Vec<u8>> {
     (0..count).map(|_| request(&body(), &"0".repeat(64))).collect()
 }

@@ -105,8 +105,8 @@ pub fn has(tool: &str) -> bool {
     found
 }
 
-/// An address that stays free until a slow tool has started the binary: nobody else listens on this
-/// one of the machine's loopback addresses.
+/// An address that stays free until a slow tool has started the binary: nothing else uses this
+/// loopback address.
 fn free_address() -> SocketAddr {
     static TAKEN: AtomicU8 = AtomicU8::new(1);
     let [.., high, low] = std::process::id().to_be_bytes();

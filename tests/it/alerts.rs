@@ -28,7 +28,7 @@ fn declarations() -> String {
     texts
 }
 
-/// The metrics that a text names and that nobody declares, and how many it names.
+/// The undeclared metrics that a text names, and how many metrics it names.
 pub fn unknown_metrics(text: &str) -> (Vec<String>, usize) {
     let declared = declarations();
     let (mut unknown, mut found) = (Vec::new(), 0);

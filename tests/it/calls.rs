@@ -242,7 +242,7 @@ fn sending_to_a_tls_listener_of_our_own_trusts_its_certificate_and_no_other() {
         let named = run(&[&to_url[..], &["--ca", &certificate]].concat(), &file);
         assert_eq!(stdout(&named), "200 delivered\n", "{name} {}", printed(&named));
 
-        // Another certificate of the same name is somebody else's.
+        // Another certificate with the same name belongs to someone else.
         self_signed(directory.path(), name, is_ca);
         for more in [
             &["send", "--source", "shop"][..],

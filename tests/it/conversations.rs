@@ -84,7 +84,7 @@ fn mandrill_can_be_set_up_and_its_known_key_lets_no_event_in() {
             )
     };
     let event = r#"[{"event":"send","_id":"exampleaaaa","ts":1773656430}]"#;
-    // Before the webhook is made there is no key, and so no secret.
+    // Before the webhook exists there is no key, and so no secret.
     let other = "[sources.other]\npath = \"/other\"\npreset = \"stripe\"\n\
                  secrets = [{ env = \"OTHER\" }]";
     let without = source(&erp, "mandrill").table(other).environment("OTHER", "a-long-secret-of-it");

@@ -175,7 +175,7 @@ fn every_console_session_prints_what_it_shows() {
     assert!(played >= 1, "the README has a session");
 }
 
-/// Plays a session in one shell, with free ports in place of the usual ones.
+/// Runs a session in one shell, with free ports instead of the usual ones.
 fn play<'a>(document: &Path, session: &str, files: impl Iterator<Item = (&'a str, &'a str)>) {
     let directory = tempfile::tempdir().unwrap();
     let usual = ["8080", "9090", "9001", "9002", "9003", "5678", "8069"];

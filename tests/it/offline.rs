@@ -65,7 +65,7 @@ fn a_command_for_one_source_needs_no_other_secret_token_or_certificate() {
     let verdict = String::from_utf8_lossy(&judged.stdout).into_owned();
     assert_eq!(judged.status.code(), Some(1), "{}", printed(&judged));
     assert!(verdict.ends_with("reason: event_id_missing\n"), "{verdict}");
-    // It gets as far as asking: nobody listens at the address.
+    // It gets as far as the request: nothing listens at the address.
     let url = ["send", "--source", "shop", "--url", "http://127.0.0.1:1/"];
     let sent = run(&url, directory.path());
     assert!(String::from_utf8_lossy(&sent.stderr).contains("no answer from"), "{}", printed(&sent));

@@ -11,7 +11,7 @@ use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
 
-/// What somebody may try as an event's id.
+/// Event ids that an attacker may try.
 const MARKUP: &str = "<img src=x onerror=document.title='owned'>";
 
 fn busy_setup(erp: &Upstream, crm: &Upstream) -> Setup {

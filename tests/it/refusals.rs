@@ -142,7 +142,7 @@ fn both_ends_of_the_time_window_are_inclusive() {
     let erp = Upstream::start();
     let proxy = Setup::shop(&erp).start();
     let day = 24 * 3600;
-    // Well inside and just outside: exactness to the second is proved where the clock stands still.
+    // Well inside and just outside: tests with a fixed clock prove exactness to the second.
     refuses(
         &proxy,
         &erp,

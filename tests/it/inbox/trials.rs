@@ -152,7 +152,7 @@ fn a_full_disk_takes_nothing_in_and_loses_nothing() {
         .stderr(Stdio::null())
         .status()
         .is_ok_and(|status| status.success());
-    // Without a small disk a limit on what may be used of the large one stands in for it.
+    // Without a small disk, a limit on the use of the large one simulates it.
     let least = if mounted { "1MiB" } else { "1PiB" };
     let erp = Upstream::start();
     erp.otherwise(Reply::Status(500));

@@ -13,7 +13,7 @@ const ERRORS: (&str, &[(&str, &str)]) =
 /// A folder on a disk that can be filled up.
 struct Disk {
     folder: tempfile::TempDir,
-    /// Whether it is a small one of its own; else a limit on the size of files stands in for it.
+    /// Whether it is a small disk of its own; otherwise a limit on file sizes simulates it.
     mounted: bool,
 }
 

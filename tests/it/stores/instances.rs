@@ -22,7 +22,7 @@ fn winner_and_copy(
     let asked = || redis.calls().get("evalsha").copied().unwrap_or_default();
     let before = asked();
     let copy = Sender::to(other).start(delivery);
-    // It asks for the claim, and then how the claim stands.
+    // It requests the claim, and then asks for its state.
     eventually("the copy waits", || asked() >= before + 2);
     gate.open();
     [first.join().unwrap(), copy.join().unwrap()]

@@ -238,7 +238,7 @@ impl Proxy {
         &self.file
     }
 
-    /// All counters as they stand.
+    /// The current values of all counters.
     #[track_caller]
     pub fn scrape(&self) -> Scrape {
         let response = get(self.admin, "/metrics");

@@ -101,7 +101,7 @@ impl Delivery {
         self
     }
 
-    /// With this header in place of the one of its name.
+    /// Replaces the header of this name.
     pub fn replacing(self, name: &str, value: &str) -> Self {
         self.without(name).with(name, value)
     }
