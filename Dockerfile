@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 
 FROM rust:1.95-slim-bookworm AS build
-# cmake builds zlib-ng, which Pingora compresses with.
+# cmake builds zlib-ng, with which Pingora compresses.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends gcc make cmake libc6-dev \
     && rm -rf /var/lib/apt/lists/*
@@ -14,7 +14,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     && scripts/sbom > /hookward.spdx
 
 FROM debian:bookworm-slim
-# Roots for upstreams that are reached over https.
+# Root certificates for https upstreams.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/* \
@@ -23,8 +23,8 @@ COPY --from=build /hookward /usr/local/bin/hookward
 COPY --from=build /hookward.spdx /usr/share/doc/hookward/hookward.spdx
 COPY LICENSE /usr/share/doc/hookward/LICENSE
 
-# Mount the configuration at /etc/hookward. In a container it has to listen on 0.0.0.0, and an admin
-# listener that is published needs a token. A disk store belongs on a volume at /var/lib/hookward.
+# Mount the configuration at /etc/hookward. In a container it must listen on 0.0.0.0, and a published
+# admin listener needs a token. A disk store belongs on a volume at /var/lib/hookward.
 ENV HOOKWARD_CONFIG=/etc/hookward/hookward.toml
 WORKDIR /var/lib/hookward
 USER 10001

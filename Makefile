@@ -1,18 +1,18 @@
-# `make run` shows the product, `make test` proves it. Both work on a fresh Debian or Ubuntu with
-# Rust, gcc and make: what else is needed is installed where that is allowed, and named where not.
+# `make run` demonstrates the product, `make test` tests it. Both work on a fresh Debian or Ubuntu with
+# Rust, gcc and make. They install what else they need if they may, and otherwise name it.
 
 CARGO ?= cargo
-# The lock file is part of what is tested.
+# The lock file is part of the tested product.
 LOCKED := --locked
 
 .PHONY: run test fmt lint doc bench bench-load fuzz soak flood weekend audit sbom deb package-test image setup clean
 
-## Build and run the demo: a proxy, two receivers, a dozen deliveries and what became of them.
+## Build and run the demo: a proxy, two receivers, a dozen deliveries and their results.
 run:
 	@scripts/setup build
 	$(CARGO) run $(LOCKED) -- demo
 
-## Everything that has to hold before a change is merged.
+## All checks that must pass before a change is merged.
 test: setup lint doc
 	$(CARGO) test $(LOCKED) --workspace --features otlp --no-fail-fast
 
@@ -31,13 +31,13 @@ lint: setup
 doc: setup
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(LOCKED) --workspace --no-deps
 
-## Measure; results of earlier runs are compared with.
+## Measure, and compare with earlier runs.
 bench:
 	@scripts/setup build
 	$(CARGO) bench $(LOCKED)
 
-## What a delivery costs, beside a pass-through on the same Pingora and whatever of nginx, nginx with Lua,
-## HAProxy and Redis is installed. Takes about ten minutes and writes docs/performance.*
+## Compare the cost of a delivery with a pass-through on the same Pingora and, if installed, with nginx,
+## nginx with Lua, HAProxy and Redis. Takes about ten minutes and writes docs/performance.*
 BENCH_ROUNDS ?= 5
 bench-load:
 	@scripts/setup bench-load
@@ -45,8 +45,8 @@ bench-load:
 	CARGO_TARGET_DIR=target/load $(CARGO) build $(LOCKED) --release --manifest-path benches/load/Cargo.toml
 	target/load/release/hookward-load run target/bench-load/hookward docs $(BENCH_ROUNDS)
 
-## Feed what reads strangers' bytes with inputs that libFuzzer makes up, each target for so long. What
-## it finds is kept in fuzz/found; the corpora that `make test` runs over are in fuzz/corpus.
+## Fuzz the code that reads untrusted bytes with libFuzzer, each target for FUZZ_SECONDS. Findings go to
+## fuzz/found; `make test` runs the corpora in fuzz/corpus.
 FUZZ_SECONDS ?= 600
 FUZZ_TARGETS ?= chunks config glob head json signature structured template
 fuzz:
@@ -59,13 +59,13 @@ fuzz:
 			-- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 -print_final_stats=1 || exit 1; \
 	done
 
-## A minute at 80 % of what the machine can do: memory stays flat, every event arrives once.
+## A minute at 80 % of the machine's capacity: memory stays flat, every event arrives once.
 SOAK_SECONDS ?= 60
 soak:
 	SOAK_SECONDS=$(SOAK_SECONDS) $(CARGO) test $(LOCKED) --release --test it -- --nocapture \
 		faults::under_load_memory_stays_flat
 
-## What a flood of forged deliveries does to the times of good ones.
+## Measure how a flood of forged deliveries affects the latency of good ones.
 flood:
 	$(CARGO) build $(LOCKED) --release
 	$(CARGO) run $(LOCKED) --release --example flood -- target/release/hookward
@@ -84,20 +84,20 @@ audit:
 		{ echo "audit: install it with: cargo install --locked cargo-deny" >&2; exit 1; }
 	$(CARGO) deny $(LOCKED) check
 
-## What the binary is made of, as an SPDX document; the image carries the same file.
+## Write the bill of materials of the binary as an SPDX document; the image contains the same file.
 sbom:
 	@mkdir -p target
 	scripts/sbom > target/hookward.spdx
 
-## The Debian package.
+## Make the Debian package.
 deb:
 	scripts/deb
 
-## Makes the package, runs lintian over it, and installs and runs it in a fresh Debian. Needs root.
+## Make the package, check it with lintian, and install and run it in a fresh Debian. Needs root.
 package-test:
 	scripts/package-test
 
-## The container image.
+## Build the container image.
 image:
 	docker build -t hookward:$$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1) .
 

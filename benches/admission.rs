@@ -1,4 +1,5 @@
-//! What a forged or repeated delivery costs beside a good one, from its head to its answer, the network apart.
+//! Compares the cost of forged and repeated deliveries with a good one, from head to answer,
+//! without the network.
 
 #![expect(missing_docs, reason = "criterion makes public functions")]
 #![expect(

@@ -1,7 +1,7 @@
-//! What a claim costs: claim and settle per second, by store and by threads; then, for the stores
-//! that keep ids themselves, what a million of them cost in memory and at a restart.
+//! The cost of a claim: claims and settles per second, by store and by threads; then, for stores
+//! that keep ids themselves, the cost of a million ids in memory and at a restart.
 //!
-//! The Redis is one of its own, on a free port; without `redis-server` its part is left out.
+//! It starts its own Redis on a free port; without `redis-server` that part is skipped.
 
 #![expect(
     clippy::expect_used,

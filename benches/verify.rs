@@ -1,5 +1,5 @@
-//! What a delivery costs before it is forwarded: its signature, by size of the body, and the
-//! reading of its envelope.
+//! The cost of a delivery before it is forwarded: its signature, by size of the body, and reading
+//! its envelope.
 
 #![expect(missing_docs, reason = "criterion makes public functions")]
 #![expect(

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-/// Small blocks from many threads, as a proxy asks for, cost less here than in the system's
-/// allocator, and memory that a flood took is given back.
+/// A proxy allocates many small blocks from many threads. They cost less here than in the system's
+/// allocator, and the memory of a flood is returned.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

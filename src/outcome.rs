@@ -1,8 +1,9 @@
 //! How a delivery ended, and what its sender is told.
 //!
-//! Owns the vocabulary of contract section 4 and **the only place where a reason becomes a
-//! status, an outcome, a log level or a `Retry-After`**: the table of [`Reason`] and
-//! [`Reason::facets`]. Code that finds a fault names the reason; it never picks a status. Knows no HTTP server, no metric and no clock.
+//! It defines the vocabulary of section 4 of the contract. The table of [`Reason`] and
+//! [`Reason::facets`] is **the only place where a reason becomes a status, an outcome, a log level
+//! or a `Retry-After`**. Code that finds a fault names the reason and never chooses a status. This
+//! module knows no HTTP server, metric or clock.
 
 use hookward_verify::fault::{Fault, FaultKind};
 use std::borrow::Cow;
@@ -15,15 +16,15 @@ pub enum Outcome {
     Delivered,
     /// Every destination had accepted the event before; nothing was forwarded.
     Duplicate,
-    /// It is durable in the inbox, and not yet accepted everywhere.
+    /// It is durable in the inbox, but not yet accepted everywhere.
     Queued,
-    /// Genuine, but no route wants this type.
+    /// Genuine, but no route takes this type.
     Ignored,
     /// A handshake of the sender's protocol, answered here.
     Handshake,
-    /// Refused; the upstream heard nothing.
+    /// Refused; the upstream got nothing.
     Rejected,
-    /// Not refused, but the sender has to come again.
+    /// Not refused, but the sender has to retry.
     Held,
     /// Forwarded, and a destination did not accept it.
     Failed,
@@ -58,15 +59,15 @@ impl Outcome {
     }
 }
 
-/// Makes [`Reason`], its list and its facets from one table, so that a reason cannot exist without
-/// all three.
+/// Generates [`Reason`], its list and its facets from one table, so that no reason can exist
+/// without all three.
 macro_rules! reasons {
     ($(
         $(#[$doc:meta])+
         $reason:ident => $label:literal, $outcome:ident, $status:literal, $retry:expr, $level:ident,
             $concern:ident, $title:literal;
     )+) => {
-        /// Why a delivery did not end well.
+        /// Why a delivery did not succeed.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
         pub enum Reason {
@@ -109,32 +110,33 @@ reasons! {
     HeaderTimeout => "header_timeout", Rejected, 408, None, Info, Request, "The request header did not arrive in time.";
     /// The body did not arrive within `body_timeout`.
     BodyTimeout => "body_timeout", Rejected, 408, None, Info, Request, "The request body did not arrive in time.";
-    /// The body is compressed, so that its bytes are not what was signed.
+    /// The body is compressed, so its bytes are not the signed ones.
     ContentEncoding => "content_encoding", Rejected, 415, None, Warn, Request, "Send the body without Content-Encoding.";
     /// Malformed or ambiguous HTTP.
     BadRequest => "bad_request", Rejected, 400, None, Info, Request, "The request is not well-formed HTTP.";
     /// No signature, or no header that the signature covers.
-    SignatureMissing => "signature_missing", Rejected, 401, None, Warn, Signature, "The request carries no signature, or lacks a header that it covers.";
+    SignatureMissing => "signature_missing", Rejected, 401, None, Warn, Signature, "The request has no signature, or lacks a header that it covers.";
     /// A signature that cannot be one.
-    SignatureMalformed => "signature_malformed", Rejected, 401, None, Warn, Signature, "The signature is not of the form that this source uses.";
+    SignatureMalformed => "signature_malformed", Rejected, 401, None, Warn, Signature, "The signature does not have the format of this source.";
     /// A signature that no active secret made.
     SignatureMismatch => "signature_mismatch", Rejected, 401, None, Warn, Signature, "The signature does not match the request.";
     /// The scheme has a timestamp and the request has none.
-    TimestampMissing => "timestamp_missing", Rejected, 401, None, Warn, Timestamp, "The request carries no timestamp.";
+    TimestampMissing => "timestamp_missing", Rejected, 401, None, Warn, Timestamp, "The request has no timestamp.";
     /// The timestamp is not of the scheme's format.
-    TimestampMalformed => "timestamp_malformed", Rejected, 401, None, Warn, Timestamp, "The timestamp is not of the form that this source uses.";
+    TimestampMalformed => "timestamp_malformed", Rejected, 401, None, Warn, Timestamp, "The timestamp does not have the format of this source.";
     /// Older than `max_age`.
     TimestampTooOld => "timestamp_too_old", Rejected, 401, None, Warn, Age, "The timestamp is older than this receiver accepts.";
     /// Further ahead than `max_ahead`.
-    TimestampInFuture => "timestamp_in_future", Rejected, 401, None, Warn, Age, "The timestamp lies in the future.";
-    /// The body is not what the scheme says: JSON, UTF-8, a member twice, an id too long.
+    TimestampInFuture => "timestamp_in_future", Rejected, 401, None, Warn, Age, "The timestamp is in the future.";
+    /// The body is not as the scheme requires: not JSON, not UTF-8, a repeated member, an id that
+    /// is too long.
     PayloadMalformed => "payload_malformed", Rejected, 422, None, Warn, Event, "The body is not the JSON that this source sends.";
-    /// None of the places for the event id holds one.
+    /// None of the places for the event id has one.
     EventIdMissing => "event_id_missing", Rejected, 422, None, Warn, Event, "The event has no id.";
-    /// None of the places for the event type holds one.
+    /// None of the places for the event type has one.
     EventTypeMissing => "event_type_missing", Rejected, 422, None, Warn, Event, "The event has no type.";
-    /// No route wants this type, and the source says to refuse such events.
-    Unrouted => "unrouted", Rejected, 422, None, Warn, Route, "This receiver takes no events of this type.";
+    /// No route takes this type, and the source refuses such events.
+    Unrouted => "unrouted", Rejected, 422, None, Warn, Route, "This receiver does not accept events of this type.";
     /// The source's `rate_limit` is used up.
     RateLimited => "rate_limited", Rejected, 429, Some(1), Warn, Capacity, "Too many requests for this source.";
     /// The sender's address is not in `allow`.
@@ -149,12 +151,12 @@ reasons! {
     StoreUnavailable => "store_unavailable", Rejected, 503, Some(5), Warn, Claim, "The receiver cannot check for duplicates now; deliver again later.";
     /// Another delivery of the event is still being forwarded.
     InFlight => "in_flight", Held, 503, Some(1), Info, Claim, "Another delivery of this event is under way; deliver again later.";
-    /// `respond_within` ran out while this delivery is being forwarded.
-    StillWorking => "still_working", Held, 503, Some(1), Info, Destination, "The event is still being processed; deliver again to learn how it ended.";
-    /// An earlier delivery may have been accepted; waiting out the hold.
-    Uncertain => "uncertain", Held, 503, Some(1), Warn, Claim, "Whether an earlier delivery was accepted is not known yet; deliver again later.";
+    /// `respond_within` ran out while this delivery was being forwarded.
+    StillWorking => "still_working", Held, 503, Some(1), Info, Destination, "The event is still being processed; deliver again to learn the result.";
+    /// An earlier delivery may have been accepted, so this one is held.
+    Uncertain => "uncertain", Held, 503, Some(1), Warn, Claim, "It is not known yet whether an earlier delivery was accepted; deliver again later.";
     /// The inbox has no room, and earlier events of its order key still wait.
-    InboxFull => "inbox_full", Held, 503, Some(5), Warn, Capacity, "There is no room to keep the event; deliver again later.";
+    InboxFull => "inbox_full", Held, 503, Some(5), Warn, Capacity, "There is no room to store the event; deliver again later.";
     /// No connection to the destination.
     UpstreamUnreachable => "upstream_unreachable", Failed, 503, Some(5), Warn, Destination, "A destination cannot be reached; deliver again later.";
     /// The destination did not answer within its `timeout`.
@@ -176,15 +178,15 @@ pub struct Facets {
     pub label: &'static str,
     /// The outcome that this reason belongs to.
     pub outcome: Outcome,
-    /// The status that the sender gets, unless the [`Refusal`] carries a more exact one.
+    /// The status that the sender gets, unless the [`Refusal`] has a more specific one.
     pub status: u16,
-    /// `Retry-After` in seconds, where the sender should come again.
+    /// `Retry-After` in seconds, if the sender should retry.
     pub retry_after_seconds: Option<u32>,
     /// The level of the log line.
     pub level: Level,
     /// What the reason is about.
     pub concern: Concern,
-    /// One sentence for the sender; says nothing that helps an attacker.
+    /// One sentence for the sender that does not help an attacker.
     pub title: &'static str,
 }
 
@@ -203,7 +205,7 @@ pub enum Level {
 pub enum Concern {
     /// The request as the listener and the source's limits see it.
     Request,
-    /// The room that there is for it.
+    /// The available resources.
     Capacity,
     /// Its signature.
     Signature,
@@ -257,9 +259,9 @@ impl Malformed {
     }
 }
 
-/// One delivery's bad end: the reason, and what only this delivery knows about it.
+/// The negative end of one delivery: the reason, with the details of this delivery.
 ///
-/// Its status follows from the reason, and nobody else can choose one:
+/// Its status follows from the reason, and no other code can choose one:
 ///
 /// ```compile_fail,E0451
 /// use hookward::outcome::{Reason, Refusal};
@@ -272,12 +274,13 @@ impl Malformed {
 pub struct Refusal {
     /// Why.
     pub reason: Reason,
-    /// What the log adds; empty if the reason says it all.
+    /// Details for the log; empty if the reason is enough.
     pub detail: Cow<'static, str>,
-    /// A status more exact than the reason's. Private, as it is not for the finder of a fault to
-    /// choose: see [`Refusal::malformed`] and [`Refusal::passing_on`].
+    /// A more specific status than the reason's. It is private, because the code that finds a fault
+    /// must not choose it: see [`Refusal::malformed`] and [`Refusal::passing_on`].
     status: Option<u16>,
-    /// A `Retry-After` in seconds more exact than the reason's, as text: an upstream's is passed on.
+    /// A more specific `Retry-After` in seconds than the reason's, as text: an upstream's is passed
+    /// on.
     pub retry_after: Option<String>,
 }
 
@@ -294,7 +297,7 @@ impl Refusal {
         Self { detail: detail.into(), ..Self::new(reason) }
     }
 
-    /// `bad_request` of a kind that HTTP has a status for.
+    /// `bad_request` of a kind that has its own HTTP status.
     #[must_use]
     pub fn malformed(kind: Malformed, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { status: Some(kind.status()), ..Self::because(Reason::BadRequest, detail) }
@@ -308,13 +311,13 @@ impl Refusal {
         Self { status, ..Self::because(Reason::UpstreamError, detail) }
     }
 
-    /// The same refusal with `wait` as the text of `Retry-After`, where there is one.
+    /// The same refusal with `wait` as the text of `Retry-After`, if given.
     #[must_use]
     pub fn with_retry_after(self, wait: Option<String>) -> Self {
         Self { retry_after: wait.or(self.retry_after), ..self }
     }
 
-    /// The same refusal with a wait more exact than the reason's, rounded up to whole seconds.
+    /// The same refusal with a more specific wait than the reason's, rounded up to whole seconds.
     #[must_use]
     pub fn retry_after(self, wait: Duration) -> Self {
         let seconds = wait.as_millis().div_ceil(1000).max(1);
@@ -328,7 +331,7 @@ impl Refusal {
     }
 }
 
-/// The one place where a fault of a request becomes a reason.
+/// The only place where a fault of a request becomes a reason.
 impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Self {
         let reason = match fault.kind() {
@@ -368,7 +371,7 @@ mod tests {
         assert_eq!(labels.len(), Reason::ALL.len());
     }
 
-    /// The table of the documented answers, read by itself: outcome, status, reasons.
+    /// The table of answers in the documentation: outcome, status, reasons.
     const DOCUMENTED: &[(&str, u16, &str)] = &[
         ("rejected", 404, "unknown_source"),
         ("rejected", 405, "method_not_allowed"),

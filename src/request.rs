@@ -1,4 +1,4 @@
-//! What arrived, before anybody has judged it: nothing in here is to be believed.
+//! A request as it arrived, before verification: trust nothing in it.
 
 use crate::field_lines::FieldLines;
 use bytes::Bytes;
@@ -20,9 +20,9 @@ pub struct RequestHead {
     /// The sender's address: of the connection, or what a trusted proxy says it is.
     pub client: IpAddr,
     /// The trusted proxy at the other end of the connection, whose `Forwarded` and `X-Forwarded-*`
-    /// are believed; `None`: the sender itself.
+    /// are trusted; `None`: the sender itself.
     pub via: Option<IpAddr>,
-    /// Whether the other end of the connection, which is no trusted proxy, named another sender.
+    /// Whether the other end of the connection, which is not a trusted proxy, named another sender.
     pub ignored_forwarding: bool,
     /// `Host`, or `:authority` on HTTP/2, as received.
     pub host: String,
@@ -31,8 +31,8 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
-    /// Whether the body is what was signed, and not coded: no `Content-Encoding`, or none but
-    /// `identity`. A list may be empty or have empty elements (RFC 9110 section 5.6.1.2).
+    /// Whether the body has the signed bytes: no `Content-Encoding`, or only `identity`. A list may
+    /// be empty or have empty elements (RFC 9110 section 5.6.1.2).
     #[must_use]
     pub fn has_plain_body(&self) -> bool {
         let lines = self.headers.get_all(header::CONTENT_ENCODING);
@@ -44,7 +44,7 @@ impl RequestHead {
 }
 
 impl RequestHead {
-    /// The head as verification takes it.
+    /// The head in the form for verification.
     #[must_use]
     pub fn view(&self) -> Request<'_> {
         Request {
@@ -61,38 +61,38 @@ impl RequestHead {
 pub enum BodyError {
     /// Over `max_body`.
     TooLarge,
-    /// Not whole within `body_timeout`.
+    /// Not complete within `body_timeout`.
     TimedOut,
     /// `body_memory` is used up.
     NoMemory,
-    /// What one address gets of `body_memory` is used up.
+    /// One address's share of `body_memory` is used up.
     NoShare,
     /// The sender went away or broke the framing.
     Broken,
 }
 
-/// Reads the body of one request, within all limits that the listener has.
+/// Reads the body of one request, within all limits of the listener.
 #[async_trait::async_trait]
 pub trait BodySource: Send {
-    /// The whole body, each chunk shown to `seen` once as it arrives (empty chunks apart).
-    /// Sends `100 Continue` first where the sender waits for it.
+    /// The whole body. Each non-empty chunk is passed to `seen` as it arrives. Sends `100 Continue`
+    /// first if the sender waits for it.
     ///
     /// # Errors
-    /// The limit that was hit. The rest of the body is then still unread.
+    /// The limit that was reached. The rest of the body is then still unread.
     async fn read(
         &mut self,
         seen: &mut (dyn for<'chunk> FnMut(&'chunk [u8]) + Send),
     ) -> Result<Body, BodyError>;
 }
 
-/// A body in memory, with the hold it has on the listener's `body_memory` budget.
+/// A body in memory, with its share of the listener's `body_memory`.
 #[derive(Debug, Default)]
 pub struct Body {
     /// The raw bytes as received.
     pub bytes: Bytes,
-    /// Gives the memory back when dropped; `None` where no budget applies.
+    /// Releases the memory when dropped; `None` if no budget applies.
     pub held: Option<Box<dyn MemoryShare>>,
 }
 
-/// A share of a budget that is given back by dropping it.
+/// A share of a budget that is released when dropped.
 pub trait MemoryShare: Send + Sync + std::fmt::Debug {}

@@ -1,5 +1,5 @@
-//! A whole proxy whose clock is in the test's hand: sockets, admin listener and claims, with a wall
-//! clock that is set back and forth under them.
+//! A whole proxy with a manual clock: sockets, admin listener and claims, while the test sets the
+//! wall clock back and forth.
 
 #![expect(
     clippy::expect_used,

@@ -1,5 +1,5 @@
-//! The fuzz targets on the stable toolchain: every input that is kept, and some thousand seeded
-//! mutations of them. `make fuzz` runs the same functions with libFuzzer for as long as you like.
+//! The fuzz targets on the stable toolchain: every stored input, and thousands of seeded mutations.
+//! `make fuzz` runs the same functions with libFuzzer for any length of time.
 
 #![expect(
     clippy::indexing_slicing,

@@ -1,4 +1,4 @@
-//! What holds for every request and every configuration, and not only for the ones somebody thought of.
+//! Properties of every request and every configuration, not only of known examples.
 
 #![expect(
     clippy::expect_used,
@@ -355,7 +355,7 @@ fn no_id_type_or_header_breaks_the_request_that_an_upstream_reads() {
         .unwrap();
 }
 
-/// What somebody may do to a line of a file.
+/// What an editor may do to a line of a file.
 fn altered(line: &str, number: usize) -> String {
     let other =
         ["0", "\"1s\"", "\"96h\"", "true", "[]", "\"1MiB\"", "{}", "\"\"", "\"reject\"", "7"];

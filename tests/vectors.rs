@@ -1,8 +1,8 @@
 //! Vectors from senders' documentation and test suites, valid and invalid, each with its source.
 //!
-//! One file a sender in `tests/vectors/`. A vector is `published` where the source states the
-//! signature itself, `recomputed` where it only describes or computes it. The tables of the preset
-//! are read as if a user had typed them, a vector's `overrides` over them.
+//! There is one file per sender in `tests/vectors/`. A vector is `published` if the source contains
+//! the signature itself, and `recomputed` if it only describes or computes it. The preset's tables
+//! are read like a user's, merged with the vector's `overrides`.
 
 #![expect(
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! Bytes behind the head of a chunked request → where the body ends, or a refusal.
+//! Bytes after the head of a chunked request → where the body ends, or a refusal.
 
 use hookward::edge::chunks::ChunkScanner;
 

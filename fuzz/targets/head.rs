@@ -1,4 +1,4 @@
-//! Bytes of a connection → a head that is let in, or a refusal.
+//! Bytes of a connection → an accepted head, or a refusal.
 
 use bytes::Bytes;
 use hookward::edge::head::{HeadScanner, Span, judge};

@@ -13,8 +13,8 @@ static POINTERS: LazyLock<Vec<Pointer>> = LazyLock::new(|| {
         .to_vec()
 });
 
-/// The first byte chooses the pointers, the rest is the body. Both readers agree on what is one
-/// JSON text and on what stands where; a member on the way that stands twice is always refused.
+/// The first byte chooses the pointers, the rest is the body. Both parsers agree on what is one
+/// JSON text and on its values; a repeated member on the way is always refused.
 pub(crate) fn run(data: &[u8]) {
     let Some((choice, body)) = data.split_first() else { return };
     let wanted: Vec<&Pointer> = POINTERS

@@ -1,4 +1,4 @@
-//! Forged requests → a refusal, whatever they say, for schemes of every shape.
+//! Forged requests → always a refusal, for every kind of scheme.
 
 use hookward_verify::{Request, Sender, SignatureCheck, verify};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};

@@ -1,4 +1,4 @@
-//! What a sender says → the request that an upstream reads.
+//! A sender's input → the request that an upstream reads.
 
 use hookward::delivery::headers::{
     Passing, VerifiedFacts, for_upstream, idempotency_key, printable,

@@ -1,4 +1,4 @@
-//! The text of a signed template → what both sides fill it with.
+//! The text of a signed template → its expansion on both sides.
 
 use hookward_verify::scheme::{Part, Place, Template, TimestampPlace};
 use hookward_verify::sign::{SignRequest, SigningKey, sign};
@@ -22,9 +22,9 @@ static ACME: LazyLock<Mutex<Sender>> = LazyLock::new(|| {
     Mutex::new(sender.with_public_url("https://hooks.example.com/acme"))
 });
 
-/// Before the first line end stands a template (and places of an event and a timestamp are tried
-/// on the same text), behind it a body. What parses prints as it was read, and what one side signs
-/// the other verifies, and nothing else with it.
+/// The first line is a template (also parsed as places of an event and a timestamp), the rest is a
+/// body. A parsed template prints as it was read, and one side verifies exactly what the other
+/// signs.
 pub(crate) fn run(data: &[u8]) {
     let end = data.iter().position(|byte| *byte == b'\n').unwrap_or(data.len());
     let (text, body) = data.split_at(end);

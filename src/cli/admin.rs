@@ -13,7 +13,7 @@ use hookward_secret::Secret;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::time::Duration;
 
-/// How long the admin listener may take.
+/// How long to wait for the admin listener.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Shows, forgets or moves what is known of events
@@ -25,9 +25,9 @@ pub struct DedupeArguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum DedupeAction {
-    /// Prints the event's state at each destination; exit 1 if it is not known
+    /// Prints the event's state at each destination; exits with 1 if the event is unknown
     Get(EventArguments),
-    /// Forgets the event, so that a re-send of it is forwarded; exit 1 if it is not known
+    /// Forgets the event, so that a re-send is forwarded; exits with 1 if the event is unknown
     Forget(EventArguments),
     /// Copies what one store knows of events into another, with the time that is left to each;
     /// it can be repeated
@@ -44,10 +44,10 @@ struct EventArguments {
     file: ConfigFile,
 }
 
-/// Asks whether a running proxy is ready; for the container's health check
+/// Checks whether a running proxy is ready; used for the container's health check
 #[derive(Debug, clap::Args)]
 pub struct HealthArguments {
-    /// What to ask for [default: /readyz of the configuration's admin listener]
+    /// URL to request [default: /readyz of the configuration's admin listener]
     #[arg(long, value_name = "URL", value_parser = url)]
     url: Option<String>,
     #[command(flatten)]
@@ -56,7 +56,7 @@ pub struct HealthArguments {
     file: ConfigFile,
 }
 
-/// Prints what the admin listener says.
+/// Prints the answer of the admin listener.
 ///
 /// # Errors
 /// When the configuration cannot be used, or the listener does not answer or refuses.
@@ -92,12 +92,14 @@ pub fn dedupe(arguments: &DedupeArguments) -> Result<Exit, CommandStop> {
     }
 }
 
-/// The end of a command to which the listener said neither yes nor that it does not know.
+/// Maps a status that is neither a success nor "unknown" to the end of a command.
 pub(super) fn refused(status: u16, why: &str) -> CommandStop {
     match status {
         401 => CommandStop::new(
             Exit::Usage,
-            format!("the admin listener refuses: {why}; [admin].token here has to be the proxy's"),
+            format!(
+                "the admin listener refuses: {why}; [admin].token here must be the same as the proxy's"
+            ),
         ),
         403 => CommandStop::new(Exit::Usage, format!("the admin listener refuses: {why}")),
         409 => CommandStop::new(Exit::No, why),
@@ -109,22 +111,23 @@ pub(super) fn refused(status: u16, why: &str) -> CommandStop {
     }
 }
 
-/// What a problem document says; `None` where it is none, as of whoever else has the address.
+/// The title of a problem document; `None` if the body is something else, for example from another
+/// program at that address.
 pub(super) fn title(text: &str) -> Option<String> {
     let problem: serde_json::Value = serde_json::from_str(text).ok()?;
     problem.get("title").and_then(|title| title.as_str()).map(beginning)
 }
 
-/// As much of a stranger's text as a line can take.
+/// A foreign text, cut to fit on a line.
 fn beginning(text: &str) -> String {
     printable(text.get(..text.floor_char_boundary(200)).unwrap_or_default().trim_end())
 }
 
-/// Ends with 0 if the proxy is ready, else with 1; with 1 as well where nobody answers, because
-/// what asks is mostly a container engine, which knows no other number for a bad health.
+/// Exits with 0 if the proxy is ready, otherwise with 1, even if nothing answers: container engines
+/// know no other code for bad health.
 ///
 /// # Errors
-/// When the configuration cannot be used or nobody answers.
+/// When the configuration cannot be used or nothing answers.
 pub fn health(arguments: &HealthArguments) -> Result<Exit, CommandStop> {
     let url = match &arguments.url {
         Some(url) => url.clone(),
@@ -164,10 +167,10 @@ pub(super) fn call(
     Ok((status, String::from_utf8_lossy(&body).into_owned()))
 }
 
-/// Asks the admin listener of a configuration for this path.
+/// Requests this path from the admin listener of a configuration.
 ///
 /// # Errors
-/// When nobody answers, or the listener refuses. A 404 or a 422 is an answer.
+/// When nothing answers, or the listener refuses. A 404 or a 422 is an answer.
 pub(super) fn ask(
     admin: &AdminSettings,
     method: &http::Method,
@@ -194,12 +197,12 @@ pub(super) fn ask(
 /// A JSON answer of the admin listener.
 ///
 /// # Errors
-/// When it is none: somebody else has the address.
+/// When it is not JSON, because another program uses the address.
 pub(super) fn document(body: &[u8]) -> Result<serde_json::Value, CommandStop> {
     serde_json::from_slice(body).map_err(|_| {
         CommandStop::new(
             Exit::CannotServe,
-            "what answers at admin.listen is no Hookward of this version",
+            "the program that answers at admin.listen is not this version of Hookward",
         )
     })
 }

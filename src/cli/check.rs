@@ -1,4 +1,5 @@
-//! `hookward check`: all problems of a configuration, or what it comes to.
+//! `hookward check`: all problems of a configuration, or a table of its sources, routes and
+//! upstreams.
 
 use super::configuration::ConfigFile;
 use super::exit::{CommandStop, Exit};
@@ -13,20 +14,21 @@ use std::path::PathBuf;
 /// Prints all problems of the configuration, or a table of its sources, routes and upstreams
 #[derive(Debug, clap::Args)]
 pub struct CheckArguments {
-    /// Configuration file, as --config names one
+    /// Configuration file; the same as --config
     #[arg(value_name = "FILE", conflicts_with = "config")]
     positional: Option<PathBuf>,
     #[command(flatten)]
     file: ConfigFile,
-    /// Print the problems to stdout as one JSON document, and nothing else
+    /// Print only the problems, to stdout, as one JSON document
     #[arg(long)]
     json: bool,
-    /// Fetch the keys that senders publish, each once, and name what fails
+    /// Also fetch each key set that a sender publishes, and report failures
     #[arg(long)]
     online: bool,
 }
 
-/// Ends with 2 on an error, with 1 where keys could not be fetched, else with 0: a warning stops nobody.
+/// Exits with 2 on an error, with 1 if keys could not be fetched, otherwise with 0, even with
+/// warnings.
 ///
 /// # Errors
 /// When stdout cannot be written to.
@@ -60,7 +62,7 @@ pub fn run(arguments: &CheckArguments) -> Result<Exit, CommandStop> {
     Ok(exit)
 }
 
-/// Lines and colours are for people, so they are for a terminal.
+/// Colours and source lines are for people, so they appear only on a terminal.
 fn show(file: &ConfigFile, problems: &[Problem]) {
     let is_terminal = stderr().is_terminal();
     let wants_colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());

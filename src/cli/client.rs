@@ -1,5 +1,5 @@
-//! Asking over HTTP: a proxy's public listener as a sender would, for `send` and the demo, or its
-//! admin listener.
+//! HTTP requests of commands: to a proxy's public listener like a sender, for `send` and the demo,
+//! or to its admin listener.
 
 use super::exit::{CommandStop, Exit};
 use super::trust::Trust;
@@ -7,13 +7,13 @@ use std::fmt;
 use std::time::Duration;
 use ureq::http;
 
-/// How long an answer is waited for: longer than an upstream's default timeout.
+/// How long to wait for an answer: longer than an upstream's default timeout.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The largest answer that is read, in bytes: a captured request, whatever `max_body` is.
 const LARGEST_ANSWER: u64 = 64 * 1024 * 1024;
 
-/// Makes requests; no redirect is followed, and every status is an answer.
+/// Makes requests. It follows no redirects, and every status is an answer.
 #[derive(Debug)]
 pub struct Client {
     agent: ureq::Agent,
@@ -30,7 +30,7 @@ pub struct Told {
     pub reason: String,
 }
 
-/// Status, outcome and reason, as far as they are there, in one line.
+/// Status, outcome and reason in one line, as far as they are present.
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let outcome = if self.outcome.is_empty() { "(no outcome)" } else { &self.outcome };
@@ -43,9 +43,8 @@ impl fmt::Display for Told {
 }
 
 impl Client {
-    /// A client that believes these certificates over `https` and waits so long. What it asks is
-    /// asked directly: a token for a listener of this machine is nothing for the `HTTP_PROXY` of
-    /// the environment.
+    /// A client that trusts these certificates over `https` and has this timeout. It ignores
+    /// `HTTP_PROXY`, because a token for a listener on this machine must not go to a proxy.
     #[must_use]
     pub fn new(trust: Trust, patience: Duration) -> Self {
         let config = ureq::Agent::config_builder()
@@ -76,7 +75,7 @@ impl Client {
             response.headers().get("hookward-outcome").and_then(|value| value.to_str().ok());
         let outcome = outcome.unwrap_or_default().to_owned();
         let status = response.status().as_u16();
-        // The body of a good end is the upstream's, whatever it is.
+        // The body of a success is the upstream's and can be anything.
         let problem = response.body_mut().read_json::<serde_json::Value>().unwrap_or_default();
         let reason = problem.get("reason").and_then(|reason| reason.as_str()).unwrap_or_default();
         Ok(Told { status, outcome, reason: reason.to_owned() })
@@ -99,7 +98,7 @@ impl Client {
 /// Reads a URL argument.
 ///
 /// # Errors
-/// A sentence, if nothing can be asked for there.
+/// A message, if it is not an HTTP URL with a host.
 pub fn url(text: &str) -> Result<String, String> {
     let is_usable = text.parse::<http::Uri>().is_ok()
         && url::Url::parse(text)
@@ -107,19 +106,19 @@ pub fn url(text: &str) -> Result<String, String> {
     if is_usable {
         Ok(text.to_owned())
     } else {
-        Err("not a URL as http://127.0.0.1:8080/webhooks/shop".to_owned())
+        Err("not a URL such as http://127.0.0.1:8080/webhooks/shop".to_owned())
     }
 }
 
-/// The end of a command that got no answer, with what may help.
+/// The end of a command that got no answer, with a hint.
 #[must_use]
 pub fn no_answer(url: &str, fault: &ureq::Error) -> CommandStop {
     if let ureq::Error::Http(_) | ureq::Error::BadUri(_) = fault {
-        return CommandStop::new(Exit::Usage, format!("{url} cannot be asked so: {fault}"));
+        return CommandStop::new(Exit::Usage, format!("cannot request {url}: {fault}"));
     }
     let hint = match fault {
         ureq::Error::Io(fault) if is_of_the_certificate(fault) => {
-            "; --ca FILE names a certificate to believe"
+            "; --ca FILE names a certificate to trust"
         }
         ureq::Error::Io(fault) if fault.kind() == std::io::ErrorKind::ConnectionRefused => {
             "; is the proxy running?"

@@ -1,4 +1,4 @@
-//! The configuration that a command works with, and the sources in it.
+//! The configuration that a command uses, and its sources.
 
 use super::complain;
 use super::exit::{CommandStop, Exit};
@@ -17,19 +17,19 @@ pub struct ConfigFile {
     #[arg(
         long,
         value_name = "FILE",
-        help = "Configuration file [default: $HOOKWARD_CONFIG, else config/hookward.toml]"
+        help = "Configuration file [default: $HOOKWARD_CONFIG, otherwise config/hookward.toml]"
     )]
     config: Option<PathBuf>,
 }
 
-/// Names the file where `--config` does not.
+/// The variable that names the file if `--config` does not.
 const VARIABLE: &str = "HOOKWARD_CONFIG";
 
-/// The file where nobody names one.
+/// The file that is used by default.
 const DEFAULT: &str = "config/hookward.toml";
 
 impl ConfigFile {
-    /// The file: `--config`, else the variable where it says something, else the default.
+    /// The file: `--config`, otherwise the variable if it is not empty, otherwise the default.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.named().unwrap_or_else(|| DEFAULT.into())
@@ -52,7 +52,7 @@ impl ConfigFile {
         self.config.clone().or_else(|| variable().map(PathBuf::from))
     }
 
-    /// The configuration, to work with this part of it; warnings are left to `check` and `run`.
+    /// The configuration, for using this part of it. Warnings are left to `check` and `run`.
     ///
     /// # Errors
     /// All problems, if one of them is an error.
@@ -77,24 +77,24 @@ impl ConfigFile {
         CommandStop::new(Exit::Usage, text)
     }
 
-    /// What to add to problems: a file that nobody named and that is not there is no slip in it.
+    /// A hint for the case that the default file does not exist.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         (self.named().is_none() && !Path::new(DEFAULT).exists())
-            .then_some("name the configuration file by --config FILE or by $HOOKWARD_CONFIG")
+            .then_some("name the configuration file with --config FILE or $HOOKWARD_CONFIG")
     }
 }
 
 /// The source of this name.
 ///
 /// # Errors
-/// When there is none, with the names that there are.
+/// When there is none, with the existing names.
 pub fn source<'c>(config: &'c Config, name: &str) -> Result<&'c Source, CommandStop> {
     config.sources.iter().find(|source| source.name.as_str() == name).ok_or_else(|| {
         let names: Vec<_> = config.sources.iter().map(|source| source.name.as_str()).collect();
         let known = match names.as_slice() {
             [] => "the configuration has none".to_owned(),
-            names => format!("there are: {}", names.join(", ")),
+            names => format!("the sources are: {}", names.join(", ")),
         };
         let near = nearest(name, names.iter().copied());
         let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
@@ -121,21 +121,21 @@ pub fn newest_secret(source: &Source) -> Result<&NamedSecret, CommandStop> {
     }
 }
 
-/// Says which secrets of the source are not looked at, because they cannot be read here.
+/// Reports which secrets of the source are ignored, because they cannot be read here.
 pub fn tell_unreadable(source: &Source) {
     for secret in &source.unreadable {
         let (index, why) = (secret.index, &secret.why);
-        complain(&format!("sources.{}.secrets[{index}] is left out: {why}\n", source.name));
+        complain(&format!("sources.{}.secrets[{index}] is ignored: {why}\n", source.name));
     }
 }
 
-/// Where to reach a listener of this machine that listens on `address`, the value of `key`.
+/// How to reach a listener on this machine that listens on `address`, the value of `key`.
 ///
 /// # Errors
-/// When its port is any that was free.
+/// When the port is 0, so that the real port is unknown.
 pub fn reachable(key: &str, address: SocketAddr) -> Result<SocketAddr, CommandStop> {
     if address.port() == 0 {
-        let problem = format!("{key} has port 0, any that is free: where it listens is not known");
+        let problem = format!("{key} has port 0 (any free port), so its real port is unknown");
         return Err(CommandStop::new(Exit::Usage, problem));
     }
     let ip = match address.ip() {
@@ -149,14 +149,14 @@ pub fn reachable(key: &str, address: SocketAddr) -> Result<SocketAddr, CommandSt
 /// Reads a TIME argument: RFC 3339, or whole seconds since 1970.
 ///
 /// # Errors
-/// A sentence, if it is neither.
+/// A message, if it is neither.
 pub fn time(text: &str) -> Result<UnixMillis, String> {
     if let Ok(seconds) = text.parse() {
         return Ok(UnixMillis::from_seconds(seconds));
     }
     text.parse::<jiff::Timestamp>()
         .map(|instant| UnixMillis(instant.as_millisecond()))
-        .map_err(|_| "neither RFC 3339, as 2026-03-16T10:20:30Z, nor unix seconds".to_owned())
+        .map_err(|_| "neither RFC 3339, such as 2026-03-16T10:20:30Z, nor unix seconds".to_owned())
 }
 
 #[cfg(test)]

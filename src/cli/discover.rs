@@ -1,4 +1,4 @@
-//! `hookward discover`: an unknown sender's scheme, found out from one captured delivery.
+//! `hookward discover`: works out an unknown sender's scheme from one captured delivery.
 
 use super::configuration::time;
 use super::exit::{CommandStop, Exit};
@@ -11,10 +11,10 @@ use hookward_secret::Secret;
 use hookward_time::{Clock as _, SystemClock, UnixMillis};
 use std::path::PathBuf;
 
-/// The path that a delivery is taken to have come to if its capture does not say.
+/// The path to assume if the capture has none.
 const UNKNOWN_PATH: &str = "/webhooks/sender";
 
-/// Finds out an unknown sender's scheme from one captured delivery, and prints the table that
+/// Works out an unknown sender's scheme from one captured delivery, and prints the table that
 /// verifies it
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("proof").required(true).multiple(true)))]
@@ -41,7 +41,7 @@ pub struct DiscoverArguments {
     name: String,
 }
 
-/// Ends with 1 if no scheme fits.
+/// Exits with 1 if no scheme fits.
 ///
 /// # Errors
 /// When the variable or a file cannot be used.
@@ -121,6 +121,6 @@ fn source_name(text: &str) -> Result<String, String> {
     if !text.is_empty() && text.len() <= 64 && text.chars().all(fits) {
         Ok(text.to_owned())
     } else {
-        Err("a source is named by 1 to 64 letters, digits, `_` and `-`".to_owned())
+        Err("the name of a source has 1 to 64 letters, digits, `_` and `-`".to_owned())
     }
 }

@@ -1,18 +1,18 @@
-//! How a command ends: the exit codes of contract section 8, which scripts rely on. The README has
-//! them in a table.
+//! The exit codes of section 8 of the contract, which scripts rely on. `docs/commands.md` has a
+//! table of them.
 
 use std::process::ExitCode;
 
-/// What was asked for is done.
+/// Success.
 pub const DONE: u8 = 0;
-/// The answer is no: it would not be forwarded, none was found, not all went as it must, it was
-/// not accepted, nothing is known of it.
+/// The answer is no: the delivery would not be forwarded, no scheme was found, the demo failed, the
+/// event was not accepted or is unknown.
 pub const NO: u8 = 1;
 /// The arguments or the configuration are wrong; nothing was done.
 pub const USAGE: u8 = 2;
-/// Somebody is not there: an address is taken, a store does not answer, no proxy listens.
+/// A dependency is unreachable: an address is taken, a store does not answer, no proxy listens.
 pub const CANNOT_SERVE: u8 = 3;
-/// A second signal ended the process at once: 128 + SIGINT, as a shell would say.
+/// A second signal ended the process at once: 128 + SIGINT, as in a shell.
 pub const CUT_SHORT: u8 = 130;
 
 /// How a command ends.
@@ -35,17 +35,17 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Why a command ended before it had a result.
+/// Why a command ended without a result.
 #[derive(Debug)]
 pub struct CommandStop {
-    /// How.
+    /// The exit code.
     pub exit: Exit,
     /// What went wrong, as the rest of a line that starts with `hookward: `.
     pub problem: String,
 }
 
 impl CommandStop {
-    /// An early end.
+    /// Makes one.
     #[must_use]
     pub fn new(exit: Exit, problem: impl Into<String>) -> Self {
         Self { exit, problem: problem.into() }

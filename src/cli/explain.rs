@@ -1,4 +1,5 @@
-//! `hookward explain`: a captured request, judged offline: from files, or as a running proxy captured it.
+//! `hookward explain`: judges a captured request offline, from files or from a running proxy's
+//! captures.
 
 use super::configuration::{ConfigFile, source, tell_unreadable, time};
 use super::exit::{CommandStop, Exit};
@@ -17,21 +18,21 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-/// Judges a captured request step by step and says why it would be forwarded, or why not
+/// Judges a captured request step by step and says why it would or would not be forwarded
 #[derive(Debug, clap::Args)]
 pub struct ExplainArguments {
     #[command(flatten)]
     file: ConfigFile,
-    /// Source to judge it as
+    /// Source whose rules apply
     #[arg(long, value_name = "NAME")]
     source: String,
-    /// Captured headers: an optional request line, then one `Name: value` a line
+    /// Captured headers: an optional request line, then one `Name: value` per line
     #[arg(long, value_name = "FILE", required_unless_present = "last", requires = "body")]
     headers: Option<PathBuf>,
     /// Captured body, byte for byte; - is stdin
     #[arg(long, value_name = "FILE", required_unless_present = "last", requires = "headers")]
     body: Option<PathBuf>,
-    /// The last refused delivery that the running proxy captured, or the Nth last
+    /// Judge the last refused delivery that the running proxy captured, or the Nth last
     #[arg(
         long,
         value_name = "N",
@@ -51,7 +52,7 @@ pub struct ExplainArguments {
     at: Option<UnixMillis>,
 }
 
-/// Ends with 0 if the request would be forwarded, else with 1.
+/// Exits with 0 if the request would be forwarded, otherwise with 1.
 ///
 /// # Errors
 /// When the configuration, the source or a file cannot be used.
@@ -82,13 +83,13 @@ pub fn run(arguments: &ExplainArguments) -> Result<Exit, CommandStop> {
     Ok(if explanation.is_forwarded() { Exit::Done } else { Exit::No })
 }
 
-/// A request that is to be judged.
+/// A request to judge.
 struct Captured {
     head: RequestHead,
     body: Vec<u8>,
-    /// When it arrived, if that is known.
+    /// When it arrived, if known.
     at: Option<UnixMillis>,
-    /// What is known of it beside, in lines.
+    /// Other facts about it, one per line.
     remarks: String,
 }
 
@@ -121,7 +122,7 @@ fn from_proxy(
     };
     let (status, message) = admin::ask(&admin, &Method::GET, &format!("{path}/{}", capture["id"]))?;
     if status == 404 {
-        return Err(CommandStop::new(Exit::No, "the capture has just made room for a newer one"));
+        return Err(CommandStop::new(Exit::No, "a newer capture has just replaced it"));
     }
     let end = message.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(message.len());
     let (head, rest) = message.split_at(end);
@@ -133,7 +134,10 @@ fn from_proxy(
     let (at, reason, client) = (text("at"), text("reason"), text("client"));
     let mut remarks = format!("refused at {at} as `{reason}`, from {client}\n");
     if is_masked(source, &head) {
-        remarks.push_str("the token was not captured, so that its check fails here\n");
+        remarks.push_str(
+            "the token was not captured, so its check fails here
+",
+        );
     }
     Ok(Captured { head, body, at: time(&at).ok(), remarks })
 }
@@ -150,7 +154,7 @@ fn nothing_captured(source: &Source, list: &serde_json::Value) -> String {
             "source `{name}` captures nothing: set `capture = 20` in [sources.{name}], reload, and \
              wait for the next refusal"
         ),
-        (0, _) => format!("nothing was refused for source `{name}` since `capture` is in force"),
+        (0, _) => format!("source `{name}` has refused nothing since `capture` was set"),
         (count, _) => format!("source `{name}` has {count} captured refusals"),
     }
 }

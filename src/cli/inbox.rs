@@ -1,4 +1,4 @@
-//! `hookward inbox`, `hookward pause` and `hookward resume`: what people ask of the inbox.
+//! `hookward inbox`, `hookward pause` and `hookward resume`: operators' requests to the inbox.
 
 mod conditions;
 mod moving;
@@ -19,10 +19,10 @@ use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// A replay of many events is flushed many times.
+/// A replay of many events needs many flushes.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Shows and changes what waits in the inbox of a running proxy
+/// Shows and changes events in the inbox of a running proxy
 #[derive(Debug, clap::Args)]
 pub struct InboxArguments {
     #[command(subcommand)]
@@ -31,13 +31,13 @@ pub struct InboxArguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum InboxAction {
-    /// Lists events, one line for each destination
+    /// Lists events, one line per destination
     List(List),
-    /// Shows one, with its last attempts
+    /// Shows one event with its last attempts
     Show(Show),
-    /// Makes events due now, with a budget of their own
+    /// Makes events due now, with a new retry budget
     Replay(Replay),
-    /// Never sends events again
+    /// Discards events, so that they are never sent again
     Discard(ChangeArguments),
     /// Moves events that wait for one upstream, as one that was renamed, to another
     Move(MoveEvents),
@@ -49,10 +49,10 @@ enum InboxAction {
 struct List {
     #[command(flatten)]
     conditions: Conditions,
-    /// At most so many
+    /// Show at most this many
     #[arg(long, default_value_t = 100)]
     limit: usize,
-    /// Prints what the admin listener says
+    /// Print the answer of the admin listener as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -61,9 +61,9 @@ struct List {
 
 #[derive(Debug, clap::Args)]
 struct Show {
-    /// Its number, as `list` says
+    /// Number of the event, as shown by `list`
     seq: u64,
-    /// Prints what the admin listener says
+    /// Print the answer of the admin listener as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -74,7 +74,7 @@ struct Show {
 struct Replay {
     #[command(flatten)]
     change: ChangeArguments,
-    /// With an Idempotency-Key of its own, so that the receiver takes it for a new event
+    /// Use a new Idempotency-Key, so that the receiver treats it as a new event
     #[arg(long)]
     as_new: bool,
 }
@@ -89,15 +89,15 @@ struct Erase {
     file: ConfigFile,
 }
 
-/// Sends nothing to an upstream of a running proxy; its events wait
+/// Stops sending to an upstream of a running proxy; its events wait
 #[derive(Debug, clap::Args)]
 pub struct PauseArguments {
-    /// Its name
+    /// Name of the upstream
     upstream: String,
-    /// When the pause ends by itself: RFC 3339 or unix seconds
+    /// When the pause ends on its own: RFC 3339 or unix seconds
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
-    /// For the audit line
+    /// Reason for the audit line
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]
@@ -107,16 +107,16 @@ pub struct PauseArguments {
 /// Ends the pause of an upstream
 #[derive(Debug, clap::Args)]
 pub struct ResumeArguments {
-    /// Its name
+    /// Name of the upstream
     upstream: String,
-    /// For the audit line
+    /// Reason for the audit line
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]
     file: ConfigFile,
 }
 
-/// Does what is asked for.
+/// Runs the command.
 ///
 /// # Errors
 /// When the configuration cannot be used, or the listener does not answer or refuses.
@@ -161,7 +161,7 @@ pub fn inbox(arguments: &InboxArguments) -> Result<Exit, CommandStop> {
 /// Pauses an upstream.
 ///
 /// # Errors
-/// As of [`inbox`].
+/// Like [`inbox`].
 pub fn pause(arguments: &PauseArguments) -> Result<Exit, CommandStop> {
     let body = json!({ "until": arguments.until, "reason": arguments.reason });
     let path = of_upstream(&arguments.upstream, "pause");
@@ -173,7 +173,7 @@ pub fn pause(arguments: &PauseArguments) -> Result<Exit, CommandStop> {
 /// Resumes an upstream.
 ///
 /// # Errors
-/// As of [`inbox`].
+/// Like [`inbox`].
 pub fn resume(arguments: &ResumeArguments) -> Result<Exit, CommandStop> {
     let body = json!({ "reason": arguments.reason });
     let path = of_upstream(&arguments.upstream, "resume");
@@ -199,12 +199,12 @@ fn change(
         (false, true) => ("seq", json!(change.seq)),
         (true, false) => ("filter", Value::Object(conditions)),
         _ => {
-            let what = "name events by number, or by conditions such as --state dead --to erp";
+            let what = "select events by number, or by conditions such as --state dead --to erp";
             return Err(CommandStop::new(Exit::Usage, what));
         }
     };
     if members.0 == "filter" && change.expect.is_none() && !change.dry_run {
-        let what = "conditions need --expect N; --dry-run says how many events they fit";
+        let what = "conditions need --expect N; --dry-run shows how many events they match";
         return Err(CommandStop::new(Exit::Usage, what));
     }
     if let Some(body) = body.as_object_mut() {
@@ -226,7 +226,7 @@ fn change(
     Ok(Exit::Done)
 }
 
-/// What the admin listener said.
+/// The answer of the admin listener.
 struct Said {
     status: u16,
     text: String,
@@ -234,9 +234,9 @@ struct Said {
 }
 
 impl Said {
-    /// What was asked for, or why there is none.
+    /// The requested result, or why there is none.
     fn found(self) -> Result<Self, CommandStop> {
-        let why = || title(&self.text).unwrap_or_else(|| "it is not known there".to_owned());
+        let why = || title(&self.text).unwrap_or_else(|| "the proxy does not know it".to_owned());
         match self.status {
             200..300 => Ok(self),
             400 => Err(CommandStop::new(Exit::Usage, why())),

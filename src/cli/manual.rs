@@ -1,5 +1,5 @@
-//! `hookward man` and `hookward completions`: what packages install beside the binary, made from the
-//! declarations of the commands.
+//! `hookward man` and `hookward completions`: files that packages install with the binary,
+//! generated from the declarations of the commands.
 
 use super::exit::{CommandStop, Exit};
 use super::print;
@@ -8,22 +8,22 @@ use clap_mangen::Man;
 use std::io;
 use std::path::PathBuf;
 
-/// Prints the manual page, or writes one page per command
+/// Prints the manual page, or writes one page per command to a directory
 #[derive(Debug, clap::Args)]
 pub struct ManArguments {
-    /// Writes hookward.1, hookward-run.1 and so on into this directory instead
+    /// Write hookward.1, hookward-run.1 and so on into this directory
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }
 
-/// Prints the completions for a shell
+/// Prints completions for a shell
 #[derive(Debug, clap::Args)]
 pub struct CompletionsArguments {
-    /// Shell to complete in
+    /// Name of the shell
     shell: clap_complete::Shell,
 }
 
-/// What no declaration of a command says; as roff. The README has the same in tables.
+/// What the declarations of the commands do not contain, as roff.
 const REST: &str = r#".SH "EXIT STATUS"
 .TP
 0
@@ -68,7 +68,7 @@ the reference configuration: every key with its default
 /// # Errors
 /// When the directory or stdout cannot be written to.
 pub fn man(arguments: &ManArguments, command: Command) -> Result<Exit, CommandStop> {
-    // Clap would list `help` as a page of its own, with a copy of all commands below it.
+    // Clap would create a separate page for `help`, with a copy of all commands.
     let command = command.disable_help_subcommand(true);
     let failed =
         |fault: io::Error| CommandStop::new(Exit::No, format!("cannot write the manual: {fault}"));

@@ -1,7 +1,7 @@
-//! The commands: one file each, with what it takes, what it prints and how it ends.
+//! The commands: one file each, with its arguments, its output and its exit code.
 //!
-//! Results go to stdout, problems to stderr. Commands judge nothing themselves; they read
-//! arguments, call the library and show what it says.
+//! Results go to stdout, problems to stderr. Commands decide nothing themselves; they read
+//! arguments, call the library and print its results.
 
 pub mod admin;
 pub mod check;
@@ -63,12 +63,12 @@ enum Command {
     Reload(reload::ReloadArguments),
 }
 
-/// Parses the arguments (the program's name first) and runs the command that they name.
+/// Parses the arguments (the program's name first) and runs the command.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(problem) => {
-            // Help and version are results; `clap` knows which stream is theirs.
+            // Help and version are results; `clap` knows which stream they belong to.
             _ = problem.print();
             let exit = if problem.use_stderr() { Exit::Usage } else { Exit::Done };
             return exit.into();
@@ -97,7 +97,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     ended.map_or_else(stopped, ExitCode::from)
 }
 
-/// Says why a command ended before it had a result.
+/// Reports why a command ended without a result.
 fn stopped(CommandStop { exit, problem }: CommandStop) -> ExitCode {
     complain(&format!("hookward: {problem}\n"));
     exit.into()

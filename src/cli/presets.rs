@@ -1,16 +1,16 @@
-//! `hookward presets`: the senders that are known, or one of them as TOML to copy.
+//! `hookward presets`: the built-in senders, or one of them as TOML to copy.
 
 use super::exit::{CommandStop, Exit};
 use super::print;
 use crate::senders::presets::{list, list_json, show, to_json};
 use hookward_verify::presets::{all, named};
 
-/// Lists the senders that are built in, or prints one as TOML to copy
+/// Lists the built-in senders, or prints one as TOML to copy
 #[derive(Debug, clap::Args)]
 pub struct PresetsArguments {
     /// Preset to print
     name: Option<String>,
-    /// Print JSON: the list, or the one with its TOML
+    /// Print JSON: the list, or one preset with its TOML
     #[arg(long)]
     json: bool,
 }

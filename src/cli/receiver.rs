@@ -1,4 +1,4 @@
-//! `hookward receiver`: something to deliver to while trying things.
+//! `hookward receiver`: a receiver for trials.
 
 use super::exit::{CommandStop, Exit};
 use super::print;
@@ -14,41 +14,42 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
-/// Prints every event that arrives, and answers as told; credentials are shortened on the screen
+/// Prints every event that arrives and answers as configured; shortens credentials on the screen
 #[derive(Debug, clap::Args)]
 pub struct ReceiverArguments {
-    /// Address to listen on, IP:PORT; 0.0.0.0 is all of this machine's
+    /// Address to listen on, IP:PORT; 0.0.0.0 means all addresses of this machine
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9001", value_parser = address)]
     listen: SocketAddr,
     /// Status to answer with, 200 to 599
     #[arg(long, value_name = "N", default_value = "200", value_parser = clap::value_parser!(u16).range(200..600))]
     status: u16,
-    /// How long to hold every answer back, as in 300ms or 8s
+    /// How long to delay every answer, such as 300ms or 8s
     #[arg(long, value_name = "D", default_value = "0s", value_parser = humantime::parse_duration)]
     delay: Duration,
-    /// Directory to write each request to, whole: as NAME.headers and NAME.body, for explain and
+    /// Directory to write each complete request to, as NAME.headers and NAME.body, for explain and
     /// discover
     #[arg(long, value_name = "DIR")]
     capture: Option<PathBuf>,
 }
 
 fn address(text: &str) -> Result<SocketAddr, &'static str> {
-    text.parse().map_err(|_| "not IP:PORT as 127.0.0.1:9001; names are not looked up")
+    text.parse().map_err(|_| "not IP:PORT, such as 127.0.0.1:9001; names are not resolved")
 }
 
 /// Serves until it is interrupted.
 ///
 /// # Errors
-/// When the address cannot be listened on or the capture directory cannot be made.
+/// When it cannot listen on the address or create the capture directory.
 pub fn run(arguments: &ReceiverArguments) -> Result<Exit, CommandStop> {
-    let status = StatusCode::from_u16(arguments.status)
-        .map_err(|_| CommandStop::new(Exit::Usage, format!("{} is no status", arguments.status)))?;
+    let status = StatusCode::from_u16(arguments.status).map_err(|_| {
+        CommandStop::new(Exit::Usage, format!("{} is not a status", arguments.status))
+    })?;
     let captures = match &arguments.capture {
         None => None,
         Some(directory) => Some(Captures::in_directory(directory).map_err(|fault| {
             CommandStop::new(
                 Exit::CannotServe,
-                format!("cannot make {}: {fault}", directory.display()),
+                format!("cannot create {}: {fault}", directory.display()),
             )
         })?),
     };
@@ -57,7 +58,9 @@ pub fn run(arguments: &ReceiverArguments) -> Result<Exit, CommandStop> {
         .worker_threads(2)
         .enable_all()
         .build()
-        .map_err(|fault| CommandStop::new(Exit::CannotServe, format!("no runtime: {fault}")))?
+        .map_err(|fault| {
+            CommandStop::new(Exit::CannotServe, format!("cannot start the runtime: {fault}"))
+        })?
         .block_on(listen(arguments.listen, printer))
 }
 
@@ -72,7 +75,7 @@ async fn listen(address: SocketAddr, printer: Printer) -> Result<Exit, CommandSt
         never = serve(listener, Arc::new(SystemClock::new()), Arc::new(printer)) => match never {},
         stopped = stop_signal() => match stopped {
             Ok(()) => Ok(Exit::Done),
-            Err(fault) => Err(CommandStop::new(Exit::CannotServe, format!("no signals: {fault}"))),
+            Err(fault) => Err(CommandStop::new(Exit::CannotServe, format!("cannot receive signals: {fault}"))),
         },
     }
 }

@@ -1,4 +1,4 @@
-//! `hookward reload`: makes a running proxy read its configuration anew.
+//! `hookward reload`: makes a running proxy reload its configuration.
 
 use super::admin::{ask, document};
 use super::configuration::ConfigFile;
@@ -9,24 +9,24 @@ use crate::senders::receiver::show::printable;
 use serde_json::Value;
 use std::fmt::Write as _;
 
-/// Makes a running proxy read its configuration file anew; prints what changed
+/// Makes a running proxy reload its configuration file, and prints what changed
 #[derive(Debug, clap::Args)]
 pub struct ReloadArguments {
     #[command(flatten)]
     file: ConfigFile,
 }
 
-/// Ends with 2 if the new configuration was refused; the old one then goes on serving.
+/// Exits with 2 if the new configuration was refused and the old one stays in use.
 ///
 /// # Errors
-/// When the configuration cannot be read here, or nobody answers.
+/// When the configuration cannot be read here, or nothing answers.
 pub fn run(arguments: &ReloadArguments) -> Result<Exit, CommandStop> {
-    // The new file may be wrong; where the proxy listens has to be readable all the same.
+    // The new file may be wrong, but the address of the proxy must be readable in it.
     let admin = arguments.file.load(ConfigPart::Admin)?.admin;
     let (status, body) = ask(&admin, &http::Method::POST, "/reload")?;
     let told = document(&body)?;
     if status != 200 {
-        let mut text = "not reloaded; the old configuration goes on serving".to_owned();
+        let mut text = "not reloaded; the old configuration stays in use".to_owned();
         for problem in texts(&told, "problems") {
             _ = write!(text, "\n{problem}");
         }
@@ -44,7 +44,7 @@ fn texts(told: &Value, member: &str) -> Vec<String> {
     list.iter().filter_map(Value::as_str).map(printable).collect()
 }
 
-/// What changed, a line for each kind of thing.
+/// What changed, one line per kind of thing.
 fn changes(told: &Value) -> String {
     let mut text = String::new();
     for kind in ["sources", "routes", "upstreams"] {

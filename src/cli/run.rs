@@ -1,4 +1,4 @@
-//! `hookward run`: serves until it is told to stop.
+//! `hookward run`: runs the proxy until it is told to stop.
 
 use super::complain;
 use super::configuration::ConfigFile;
@@ -14,21 +14,21 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a runtime may take to let go of its threads once nothing is left to serve.
+/// How long a runtime may take to end its threads once nothing is left to serve.
 const LAST_TASKS: Duration = Duration::from_millis(200);
 
-/// Serves: verifies, claims and forwards until SIGTERM or SIGINT; SIGHUP reloads
+/// Runs the proxy until SIGTERM or SIGINT; SIGHUP reloads the configuration
 #[derive(Debug, clap::Args)]
 pub struct RunArguments {
     #[command(flatten)]
     file: ConfigFile,
 }
 
-/// Ends with 0 when all deliveries under way finished, 1 when `drain_timeout` cut some off, 130
-/// after a second signal.
+/// Exits with 0 if all deliveries under way finished, with 1 if `drain_timeout` cut some off, with
+/// 130 after a second signal.
 ///
 /// # Errors
-/// A configuration that is wrong; an address or a store that is not to be had.
+/// When the configuration is wrong, or an address or the store is not available.
 pub fn run(arguments: &RunArguments) -> Result<ExitCode, CommandStop> {
     let path = arguments.file.path();
     let (config, notes) = match Config::load(&path, &SystemSecrets) {
@@ -56,7 +56,7 @@ pub fn run(arguments: &RunArguments) -> Result<ExitCode, CommandStop> {
     }
 }
 
-/// The last line of a process whose log is read by a program.
+/// The last log line of a process with a JSON log.
 fn fatal(problem: &str) {
     complain(&format!("{}\n", log::json_line("error", problem)));
 }
@@ -111,7 +111,7 @@ fn serve(path: PathBuf, config: Config, notes: Vec<Problem>) -> Result<ExitCode,
     code.map(ExitCode::from)
 }
 
-/// The threads that do the work: as many as configured, else one per core.
+/// The number of worker threads: as configured, otherwise one per core.
 fn executor(threads: Option<usize>) -> std::io::Result<tokio::runtime::Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = threads {

@@ -1,4 +1,4 @@
-//! `hookward send`: a signed event, posted.
+//! `hookward send`: signs an event and posts it.
 
 use super::client::{Client, PATIENCE, no_answer, url};
 use super::configuration::{ConfigFile, reachable, source};
@@ -15,7 +15,7 @@ use hookward_verify::sender::Sender;
 use hookward_verify::sign::{SignRequest, new_id, sample_body, sign};
 use std::path::PathBuf;
 
-/// Signs an event and posts it; prints status and outcome of each time
+/// Signs an event and posts it; prints status and outcome of each delivery
 #[derive(Debug, clap::Args)]
 pub struct SendArguments {
     #[command(flatten)]
@@ -32,29 +32,28 @@ pub struct SendArguments {
     /// Body to send, byte for byte; - is stdin [default: the preset's sample with id, type and time]
     #[arg(long, value_name = "FILE")]
     body: Option<PathBuf>,
-    /// Send a captured body as if it were sent now: its signature is made anew, with the time of now
-    /// where the scheme has the time in a header
+    /// Sign a captured body again with the current time, if the scheme has the time in a header
     #[arg(long, requires = "body")]
     refresh_time: bool,
-    /// Send to a destination that is not this machine
+    /// Allow a destination on another machine
     #[arg(long)]
     really: bool,
-    /// Where to post it, path included [default: this machine, as the configuration listens]
+    /// URL to post to, including the path [default: the configuration's listener on this machine]
     #[arg(long, value_name = "URL", value_parser = url)]
     url: Option<String>,
     #[command(flatten)]
     authorities: Authorities,
-    /// Send the very same bytes so many times, as a sender's retries do
+    /// Send the same bytes this many times, like a sender's retries
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
     times: u32,
     #[command(flatten)]
     private_key: PrivateKey,
 }
 
-/// Ends with 0 if every answer is a 2xx, else with 1.
+/// Exits with 0 if every answer is a 2xx, otherwise with 1.
 ///
 /// # Errors
-/// When the configuration cannot be used or nobody answers.
+/// When the configuration cannot be used or nothing answers.
 pub fn run(arguments: &SendArguments) -> Result<Exit, CommandStop> {
     let config = arguments.file.load(ConfigPart::Source(&arguments.source))?;
     let source = source(&config, &arguments.source)?;
@@ -102,7 +101,8 @@ pub fn run(arguments: &SendArguments) -> Result<Exit, CommandStop> {
     let mut headers = signed.headers;
     if arguments.body.is_none() {
         complain(&format!(
-            "hookward: note: event `{}` is made up, with a sample body; it is marked `{SAMPLE}: true`\n",
+            "hookward: note: event `{}` is invented, with a sample body; it is marked `{SAMPLE}: \
+             true`\n",
             printable(&id)
         ));
         headers.push((SAMPLE.to_owned(), "true".to_owned()));
@@ -140,7 +140,7 @@ fn at_url(source: &Source, url: &str) -> Option<Sender> {
 /// Marks an event that is made up.
 const SAMPLE: &str = "Hookward-Sample";
 
-/// Whether what is posted there stays on this machine.
+/// Whether a request to this URL stays on this machine.
 fn is_this_machine(url: &str) -> bool {
     match url::Url::parse(url).ok().as_ref().and_then(url::Url::host) {
         Some(url::Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
@@ -152,20 +152,20 @@ fn is_this_machine(url: &str) -> bool {
     }
 }
 
-/// Refuses to send an old body as a new one where its time is part of it.
+/// Refuses to send an old body as a new one if it contains the time.
 fn time_is_ours(source: &Source) -> Result<(), CommandStop> {
     let rule = source.sender.scheme.timestamp.as_ref();
     let Some(TimestampPlace::Json(pointer)) = rule.map(|rule| &rule.from) else { return Ok(()) };
     let problem = format!(
         "--refresh-time cannot help: source `{}` has its time in the body, at {pointer}. With \
-         another time it would be another body, and no longer what the sender said. Have the sender \
+         another time it would be another body, not the one that the sender sent. Have the sender \
          send it again.",
         source.name
     );
     Err(CommandStop::new(Exit::Usage, problem))
 }
 
-/// Whose certificate to believe: at an address of our own, the one that is shown there.
+/// Which certificate to trust: for the configuration's own listener, the one that it shows.
 fn trust(arguments: &SendArguments, config: &Config) -> Result<Trust, CommandStop> {
     match &config.server.tls {
         Some(tls) if arguments.url.is_none() && !arguments.authorities.are_named() => {
@@ -185,10 +185,7 @@ fn sample(source: &Source, id: &str, kind: &str, at: UnixMillis) -> Result<Vec<u
 fn default_url(config: &Config, source: &Source) -> Result<String, CommandStop> {
     let scheme = if config.server.tls.is_some() { "https" } else { "http" };
     let Some(address) = config.server.listen.first() else {
-        return Err(CommandStop::new(
-            Exit::Usage,
-            "server.listen is empty; --url URL says where to",
-        ));
+        return Err(CommandStop::new(Exit::Usage, "server.listen is empty; use --url URL"));
     };
     let address = reachable("server.listen", *address)?;
     Ok(format!("{scheme}://{address}{}", source.path))

@@ -1,4 +1,4 @@
-//! `hookward sign`: the headers that a sender would send.
+//! `hookward sign`: prints the headers that a sender would send.
 
 use super::configuration::{ConfigFile, source, time};
 use super::exit::{CommandStop, Exit};
@@ -11,7 +11,7 @@ use hookward_verify::presets;
 use hookward_verify::sign::{SignRequest, sign};
 use std::path::PathBuf;
 
-/// Prints the headers that the sender would send with a body, ready for `curl -H @-`
+/// Prints the headers that the sender would send with a body, for `curl -H @-`
 #[derive(Debug, clap::Args)]
 pub struct SignArguments {
     #[command(flatten)]
@@ -19,23 +19,23 @@ pub struct SignArguments {
     /// Source to sign for
     #[arg(long, value_name = "NAME")]
     source: String,
-    /// Event type, where it stands in a header
+    /// Event type, if the scheme has it in a header
     #[arg(long = "type", value_name = "T")]
     kind: Option<String>,
     /// Body to sign, byte for byte; - is stdin [default: an empty body]
     #[arg(long, value_name = "FILE")]
     body: Option<PathBuf>,
-    /// When it is sent: RFC 3339 or unix seconds [default: now]
+    /// Time of sending: RFC 3339 or unix seconds [default: now]
     #[arg(long, value_name = "TIME", value_parser = time, allow_hyphen_values = true)]
     at: Option<UnixMillis>,
-    /// Event id, where it stands in a header [default: a random one]
+    /// Event id, if the scheme has it in a header [default: a random one]
     #[arg(long, value_name = "ID")]
     id: Option<String>,
     #[command(flatten)]
     private_key: PrivateKey,
 }
 
-/// Prints one `Name: value` a line.
+/// Prints one `Name: value` per line.
 ///
 /// # Errors
 /// When the configuration, the source, its secret or the body cannot be used.
@@ -60,7 +60,8 @@ pub fn run(arguments: &SignArguments) -> Result<Exit, CommandStop> {
         .map_err(|fault| unsigned(source, &fault))?;
     if signed.body.is_some() {
         complain(
-            "hookward: this sender's signature stands in the body; `hookward send` puts it there\n",
+            "hookward: this sender's signature is in the body; `hookward send` puts it there
+",
         );
     }
     let preset = source.sender.preset.as_deref().and_then(presets::named);

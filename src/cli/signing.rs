@@ -1,4 +1,4 @@
-//! What `sign` and `send` have in common: the key to sign with and the body to sign.
+//! Shared by `sign` and `send`: the key and the body.
 
 use super::complain;
 use super::exit::{CommandStop, Exit};
@@ -12,7 +12,7 @@ use hookward_verify::sign::{SignError, SigningKey, new_key_pair};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-/// A private key, for the schemes whose source holds public keys only.
+/// A private key, for schemes whose source has only public keys.
 #[derive(Debug, clap::Args)]
 pub struct PrivateKey {
     /// Private key, where the source holds public ones: PKCS #8 PEM as openssl genpkey makes it, or
@@ -131,8 +131,7 @@ pub fn not_both_from_stdin(headers: &Path, body: &Path) -> Result<(), CommandSto
     Ok(())
 }
 
-/// Says which of `--id` and `--type` change nothing, because what they name stands in a body that is
-/// given.
+/// Reports which of `--id` and `--type` have no effect, because the given body contains the value.
 pub fn complain_of_unused(source: &Source, id: Option<&str>, kind: Option<&str>) {
     let event = &source.sender.scheme.event;
     let of_type: Vec<&Place> = headers(&event.kind).collect();
@@ -148,7 +147,7 @@ pub fn complain_of_unused(source: &Source, id: Option<&str>, kind: Option<&str>)
     }
 }
 
-/// The headers among these places, which can be set without touching the body.
+/// The headers among these places: they can be set without changing the body.
 fn headers(places: &[Place]) -> impl Iterator<Item = &Place> {
     let singles = places.iter().flat_map(Place::singles);
     singles.filter(|place| matches!(place, Place::Header(_)))

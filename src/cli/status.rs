@@ -1,4 +1,4 @@
-//! `hookward status`: what a running proxy says of itself, as tables.
+//! `hookward status`: the status of a running proxy, as tables.
 
 use super::admin::{ask, document};
 use super::configuration::ConfigFile;
@@ -11,21 +11,21 @@ use hookward_time::{Clock as _, SystemClock, UnixMillis};
 use serde_json::{Map, Value};
 use std::fmt::Write as _;
 
-/// Shows how a running proxy is: sources, upstreams, secrets, certificates, store
+/// Shows the status of a running proxy: sources, upstreams, secrets, certificates, store
 #[derive(Debug, clap::Args)]
 pub struct StatusArguments {
     #[command(flatten)]
     file: ConfigFile,
-    /// Print the answer of the admin listener as it is
+    /// Print the answer of the admin listener as JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Ends with 1 where something is wrong: a source that is not ready, an upstream that is not healthy,
-/// a certificate that has ended, a store that does not answer.
+/// Exits with 1 if something is wrong: a source that is not ready, an upstream that is not healthy,
+/// an expired certificate, a store that does not answer.
 ///
 /// # Errors
-/// When the configuration cannot be used or nobody answers.
+/// When the configuration cannot be used or nothing answers.
 pub fn run(arguments: &StatusArguments) -> Result<Exit, CommandStop> {
     let admin = arguments.file.load(ConfigPart::Admin)?.admin;
     let (_, body) = ask(&admin, &http::Method::GET, "/status")?;
@@ -40,7 +40,7 @@ pub fn run(arguments: &StatusArguments) -> Result<Exit, CommandStop> {
     Ok(if wrong.is_empty() { Exit::Done } else { Exit::No })
 }
 
-/// What is wrong, in words.
+/// What is wrong, as sentences.
 fn wrong(status: &Value, now: UnixMillis) -> Vec<String> {
     let mut wrong = Vec::new();
     for (name, source) in members(&status["sources"]) {
@@ -57,7 +57,7 @@ fn wrong(status: &Value, now: UnixMillis) -> Vec<String> {
     }
     for end in status["certificates"].as_array().into_iter().flatten() {
         if time(&end["not_after"]).is_some_and(|at| at <= now) {
-            wrong.push(format!("the certificate of {} has ended", text(&end["use"])));
+            wrong.push(format!("the certificate of {} has expired", text(&end["use"])));
         }
     }
     let dedupe = &status["dedupe"];
@@ -130,7 +130,7 @@ fn shown(status: &Value, wrong: &[String], now: UnixMillis) -> String {
     out
 }
 
-/// The inbox, where there is one.
+/// The inbox, if there is one.
 fn inbox(out: &mut String, inbox: &Value) {
     let states = ["ready", "waiting", "in_flight", "dead"];
     let rows: Vec<_> = members(&inbox["events"])
@@ -148,7 +148,7 @@ fn members(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
     members.into_iter().flatten().map(|(name, value)| (name.as_str(), value))
 }
 
-/// A text of the answer, made harmless; empty where there is none.
+/// A text of the answer, escaped; empty if absent.
 fn text(value: &Value) -> String {
     value.as_str().map(printable).unwrap_or_default()
 }
@@ -158,7 +158,7 @@ fn time(value: &Value) -> Option<UnixMillis> {
     Some(UnixMillis(instant.as_millisecond()))
 }
 
-/// A moment, as seen from now.
+/// A time relative to now.
 fn ago(at: UnixMillis, now: UnixMillis) -> String {
     let seconds = now.millis_since(at) / 1000;
     match seconds {
@@ -167,7 +167,7 @@ fn ago(at: UnixMillis, now: UnixMillis) -> String {
     }
 }
 
-/// A time in its largest unit.
+/// A duration in its largest unit.
 fn written_seconds(seconds: i64) -> String {
     match seconds {
         ..120 => format!("{seconds} s"),

@@ -1,10 +1,9 @@
-//! Whose certificate is believed when a command speaks TLS.
+//! Which certificates a command trusts over TLS.
 //!
-//! The certificates of a file are believed in two ways: as authorities, whose certificates must be
-//! for the name that is asked for, and each for itself, whatever names it has. The second is for
-//! the self-signed certificate of a listener that is reached at a loopback address: with the very
-//! certificate in hand there is nothing left for a name to prove, and the handshake proves that
-//! the other side has its key.
+//! A command trusts the certificates of a file in two ways: as CAs, whose certificates must be for
+//! the requested name, and individually, whatever names they have. The second is for the
+//! self-signed certificate of a listener at a loopback address: if the other side shows exactly
+//! this certificate, its name proves nothing more, and the handshake proves that it has the key.
 
 use super::exit::{CommandStop, Exit};
 use rustls::client::WebPkiServerVerifier;
@@ -26,19 +25,19 @@ use ureq::unversioned::transport::{
     Transport, TransportAdapter,
 };
 
-/// Certificates to believe.
+/// Certificates to trust.
 #[derive(Debug, clap::Args)]
 pub struct Authorities {
-    /// PEM file of the certificates to believe over https: of CAs, or the other side's own
-    /// [default: those that browsers believe; of a listener in the configuration, its own]
+    /// PEM file of certificates to trust over https: of CAs, or the server's own [default: the CAs
+    /// that browsers trust; for the configuration's listener, its own certificate]
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
 }
 
-/// Who is believed.
+/// What is trusted.
 #[derive(Clone, Debug)]
 pub enum Trust {
-    /// The authorities that browsers believe.
+    /// The CAs that browsers trust.
     Web,
     /// These.
     These(Arc<ClientConfig>),
@@ -51,10 +50,10 @@ impl Authorities {
         self.ca.is_some()
     }
 
-    /// Believes what the file holds, or whom browsers believe where none is named.
+    /// Trusts the certificates of the file or, without a file, the CAs that browsers trust.
     ///
     /// # Errors
-    /// When the file holds no certificates.
+    /// When the file contains no certificates.
     pub fn trust(&self) -> Result<Trust, CommandStop> {
         let Some(path) = &self.ca else { return Ok(Trust::Web) };
         let certificates = read(path)?;
@@ -65,10 +64,10 @@ impl Authorities {
 }
 
 impl Trust {
-    /// Believes the first certificate of a file and no other: the one that a listener shows.
+    /// Trusts only the first certificate of a file, which is the one that a listener shows.
     ///
     /// # Errors
-    /// When the file holds no certificate.
+    /// When the file contains no certificate.
     pub fn only(path: &Path) -> Result<Self, CommandStop> {
         let mut certificates = read(path)?;
         certificates.truncate(1);
@@ -95,7 +94,7 @@ impl Trust {
         Ok(Self::These(Arc::new(config)))
     }
 
-    /// An agent that believes so.
+    /// An agent that trusts these.
     pub(super) fn agent(self, config: ureq::config::Config) -> Agent {
         match self {
             Self::Web => Agent::new_with_config(config),
@@ -111,7 +110,7 @@ fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, CommandStop> {
     let found = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<_, _>>);
     match found {
         Ok(certificates) if Vec::is_empty(&certificates) => {
-            let problem = format!("{} holds no certificate in PEM form", path.display());
+            let problem = format!("{} contains no certificate in PEM form", path.display());
             Err(CommandStop::new(Exit::Usage, problem))
         }
         Ok(certificates) => Ok(certificates),
@@ -126,7 +125,7 @@ fn unusable(path: &Path, fault: &dyn std::fmt::Display) -> CommandStop {
     )
 }
 
-/// See the head of this file.
+/// See the module documentation.
 #[derive(Debug)]
 struct Verifier {
     themselves: Vec<CertificateDer<'static>>,
@@ -183,8 +182,8 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Puts TLS with these settings on connections that want it; the agent's own connector takes no
-/// verifier.
+/// Adds TLS with these settings to connections that need it. The agent's own connector does not
+/// accept a verifier.
 #[derive(Debug)]
 struct TlsConnector(Arc<ClientConfig>);
 

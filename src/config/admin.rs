@@ -1,4 +1,4 @@
-//! `[admin]` and `[log]`: how the operator looks in.
+//! `[admin]` and `[log]`: what the operator sees.
 
 use hookward_secret::Secret;
 use hookward_settings::keys::{TableKeys, key, optional, required};
@@ -43,9 +43,9 @@ impl AdminSettings {
 pub struct LogSettings {
     /// Text for people or JSON for machines.
     pub format: LogFormat,
-    /// A `tracing` filter, as `info` or `info,hookward=debug`.
+    /// A `tracing` filter, such as `info` or `info,hookward=debug`.
     pub level: String,
-    /// Of an upstream's answer that is no 2xx, so many bytes are in the line of a delivery.
+    /// How many bytes of an upstream's answer other than 2xx are in the line of a delivery.
     pub upstream_error_bytes: usize,
 }
 
@@ -130,8 +130,8 @@ pub(super) static LOG_KEYS: TableKeys = TableKeys {
             "upstream_error_bytes",
             "integer",
             "0",
-            "How much of the body of an upstream's 4xx or 5xx is shown in the line of a delivery, \
-             escaped; at most 4096 bytes. Receivers may repeat personal data in it.",
+            "How many bytes of an upstream's 4xx or 5xx body a delivery's log line shows, \
+             escaped; at most 4096. The body may contain personal data.",
         ),
     ],
 };
@@ -217,15 +217,15 @@ fn is_same(one: &Secret, other: &Secret) -> bool {
     one.expose().ct_eq(other.expose()).into()
 }
 
-/// Unlike a source's, this secret has nothing that could be switched off in its place: without it
-/// the listener would be open to everybody.
+/// Unlike a source's secret, this one has no smaller part that could be turned off: without it the
+/// listener would be open to everyone.
 fn token(item: &Item<'_>) -> Option<Secret> {
     match secrets::read(item)? {
         FoundSecret::Secret(secret) => Some(secret),
         FoundSecret::Unreadable(why) => {
             if item.reading.needs(&item.key) {
                 item.contradicts(format!(
-                    "{why}; the admin listener is not opened without its token"
+                    "{why}; the admin listener does not open without its token"
                 ));
             }
             None
@@ -253,9 +253,10 @@ pub(super) fn read_log(table: Option<&TableReader<'_>>) -> LogSettings {
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// The filter's own parser takes a misspelt level for the name of a module, so it is not asked.
+/// The filter's own parser would read a misspelt level as the name of a module, so it is not used.
 fn level(item: &Item<'_>) -> Option<String> {
-    let allowed = "off, error, warn, info, debug, trace; per module as \"info,hookward=debug\"";
+    let allowed =
+        "off, error, warn, info, debug, trace; per module, such as \"info,hookward=debug\"";
     let text = item.text(allowed)?;
     for directive in text.split(',') {
         let (module, level) = directive.rsplit_once('=').unwrap_or(("hookward", directive));

@@ -1,7 +1,7 @@
-//! Certificates and keys: that the files hold what they are named for.
+//! Checks that certificate and key files contain what they should.
 //!
-//! Checked when the configuration is read, so that a listener or an upstream does not find out at
-//! its first handshake, and a reload with a half-written file is refused.
+//! This happens when the configuration is read, so that a problem does not appear only at the first
+//! handshake, and a reload with a half-written file is refused.
 
 use hookward_settings::reading::Item;
 use hookward_settings::secrets::plain;
@@ -15,18 +15,18 @@ use std::time::Duration;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
-/// A certificate that ends within this is warned of.
+/// A certificate that expires within this time causes a warning.
 const ENDS_SOON: Duration = Duration::from_hours(14 * 24);
 
 /// The first end of a chain, all of which is shown, and of a file of CAs.
 pub(super) fn end_of(chain: Option<&PathBuf>, authorities: Option<&PathBuf>) -> Option<UnixMillis> {
     let chain = chain.and_then(|path| ends(path).into_iter().min());
-    // While a CA is replaced the file holds the old one and the new one.
+    // While a CA is being replaced, the file contains the old one and the new one.
     let authorities = authorities.and_then(|path| ends(path).into_iter().max());
     chain.into_iter().chain(authorities).min()
 }
 
-/// The ends of the certificates in a file; none if it cannot be read, which others say.
+/// The ends of the certificates in a file; none if it cannot be read, which is reported elsewhere.
 fn ends(path: &Path) -> Vec<UnixMillis> {
     let found =
         CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
@@ -38,7 +38,7 @@ fn not_after(certificate: &CertificateDer<'_>) -> Option<UnixMillis> {
     Some(UnixMillis::from_seconds(parsed.validity().not_after.timestamp()))
 }
 
-/// Warns of an end that has passed or comes soon.
+/// Warns about an end that has passed or is near.
 fn warn_of_end(item: &Item<'_>, end: Option<UnixMillis>) {
     if let Some(told) = end.and_then(|end| said_of_end(end, SystemClock::new().wall())) {
         item.warn(told);
@@ -55,7 +55,7 @@ pub(super) fn said_of_end(end: UnixMillis, now: UnixMillis) -> Option<String> {
     (end <= now.plus(ENDS_SOON)).then(|| format!("the certificate expires at {at}, in {days} days"))
 }
 
-/// Notes what is wrong with a certificate chain and its key.
+/// Reports what is wrong with a certificate chain and its key.
 pub(super) fn check_pair(cert: (&Item<'_>, &Path), key: (&Item<'_>, &Path)) {
     if !cert.0.reading.needs(&cert.0.key) {
         return;
@@ -64,22 +64,22 @@ pub(super) fn check_pair(cert: (&Item<'_>, &Path), key: (&Item<'_>, &Path)) {
     warn_of_end(cert.0, chain.iter().flatten().filter_map(not_after).min());
     let Some(private) = private_key(key.0, key.1) else { return };
     let Ok(signer) = rustls::crypto::ring::sign::any_supported_type(&private) else {
-        return key.0.contradicts("holds a private key of a kind that is not supported");
+        return key.0.contradicts("contains an unsupported kind of private key");
     };
-    // `Unknown` means that the key cannot tell, which is no fault.
+    // `Unknown` means that the key cannot tell, which is not an error.
     let mismatch = rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch);
     match chain.map(|chain| CertifiedKey::new(chain, signer).keys_match()) {
         Some(Err(fault)) if fault == mismatch => {
             key.0.contradicts("is not the private key of the first certificate in `cert`");
         }
         Some(Err(rustls::Error::InvalidCertificate(_))) => {
-            cert.0.contradicts("holds a certificate that cannot be read");
+            cert.0.contradicts("contains a certificate that cannot be read");
         }
         _ => {}
     }
 }
 
-/// Notes what is wrong with a file of CAs.
+/// Reports what is wrong with a file of CAs.
 pub(super) fn check_authorities(item: &Item<'_>, path: &Path) {
     if !item.reading.needs(&item.key) {
         return;
@@ -88,7 +88,7 @@ pub(super) fn check_authorities(item: &Item<'_>, path: &Path) {
     warn_of_end(item, chain.iter().filter_map(not_after).max());
     let mut store = RootCertStore::empty();
     if chain.into_iter().any(|certificate| store.add(certificate).is_err()) {
-        item.contradicts("holds a certificate that cannot be read");
+        item.contradicts("contains a certificate that cannot be read");
     }
 }
 
@@ -96,7 +96,7 @@ fn chain(item: &Item<'_>, path: &Path) -> Option<Vec<CertificateDer<'static>>> {
     let chain = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<_, _>>);
     match chain {
         Ok(chain) if Vec::is_empty(&chain) => {
-            item.contradicts("holds no certificate in PEM form");
+            item.contradicts("contains no certificate in PEM form");
             None
         }
         Ok(chain) => Some(chain),
@@ -113,11 +113,11 @@ fn private_key(item: &Item<'_>, path: &Path) -> Option<PrivateKeyDer<'static>> {
         .ok()
 }
 
-/// Says what is wrong without repeating anything of the file.
+/// Describes the problem without repeating any part of the file.
 fn reason(fault: &pem::Error, wanted: &str) -> String {
     match fault {
         pem::Error::Io(fault) => format!("cannot be read: {}", plain(fault)),
-        pem::Error::NoItemsFound => format!("holds no {wanted} in PEM form"),
+        pem::Error::NoItemsFound => format!("contains no {wanted} in PEM form"),
         _ => "is damaged: not PEM".to_owned(),
     }
 }

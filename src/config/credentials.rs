@@ -1,4 +1,4 @@
-//! `[upstreams.NAME].headers` and `sign`: what an upstream is shown beside the event.
+//! `[upstreams.NAME].headers` and `sign`: the credentials for an upstream.
 
 use crate::delivery::credentials::{AttestationKey, Credentials};
 use hookward_secret::Secret;
@@ -10,8 +10,11 @@ use http::{HeaderName, HeaderValue};
 use std::cell::Cell;
 
 /// The keys of this table are names that the user chooses.
-static HEADERS: TableKeys =
-    TableKeys { title: "", about: "header names as { X-Tenant = { value = \"42\" } }", keys: &[] };
+static HEADERS: TableKeys = TableKeys {
+    title: "",
+    about: "header names such as { X-Tenant = { value = \"42\" } }",
+    keys: &[],
+};
 
 static HEADER_KEYS: TableKeys = TableKeys {
     title: "",
@@ -20,7 +23,7 @@ static HEADER_KEYS: TableKeys = TableKeys {
         optional("env", "name", "–", "The environment variable that holds it."),
         optional("file", "path", "–", "The file that holds it."),
         optional("value", "text", "–", "The value itself."),
-        optional("prefix", "text", "nothing", "Put before it."),
+        optional("prefix", "text", "nothing", "Text to put before it."),
     ],
 };
 
@@ -45,7 +48,7 @@ pub(super) fn read(table: &TableReader<'_>) -> Credentials {
         if matches!(&secrets.node.value, Value::List(list) if list.is_empty()) {
             secrets.refuse("empty: nothing is signed", "at least one secret");
         }
-        secrets.each("a list of secrets as [{ env = \"ERP_WHSEC\" }]", |item| {
+        secrets.each("a list of secrets such as [{ env = \"ERP_WHSEC\" }]", |item| {
             signing_key(item, &is_incomplete)
         })
     });
@@ -66,13 +69,14 @@ fn header(
         return None;
     };
     if Credentials::is_reserved(&header) {
-        item.clone().hidden().refuse("a header that is not yours to set", allowed);
+        item.clone().hidden().refuse("a header that you cannot set", allowed);
         return None;
     }
     let table = item.clone().hidden().table(&HEADER_KEYS)?;
-    let prefix = table.get("prefix").map_or(Some(""), |item| item.text("a text as \"Bearer \""));
+    let prefix =
+        table.get("prefix").map_or(Some(""), |item| item.text("a text such as \"Bearer \""));
     let value = match table.get("value") {
-        // A tenant's number is no secret, so it is not warned of.
+        // A tenant's number is not a secret, so it causes no warning.
         Some(value) if table.get("env").is_none() && table.get("file").is_none() => {
             Secret::from(value.text("the value as text")?.to_owned())
         }
@@ -81,7 +85,7 @@ fn header(
     let mut bytes = prefix?.as_bytes().to_vec();
     bytes.extend_from_slice(value.expose());
     let Ok(mut value) = HeaderValue::from_bytes(&bytes) else {
-        item.clone().hidden().contradicts("cannot stand in a header");
+        item.clone().hidden().contradicts("is not valid in a header");
         return None;
     };
     value.set_sensitive(true);
@@ -94,7 +98,8 @@ fn found(item: &Item<'_>, found: FoundSecret, is_incomplete: &Cell<bool>) -> Opt
         FoundSecret::Unreadable(why) => {
             is_incomplete.set(true);
             if item.reading.needs(&item.key) {
-                let what = format!("{why}; until it can be read, nothing is sent to the upstream");
+                let what =
+                    format!("{why}; until it can be read, Hookward sends nothing to the upstream");
                 item.clone().hidden().warn(what);
             }
             None

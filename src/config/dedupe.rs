@@ -21,34 +21,34 @@ pub struct DedupeSettings {
     pub capacity: u64,
     /// What to do when the store does not answer.
     pub on_store_error: OnStoreError,
-    /// How long copies of an event of unknown fate are refused.
+    /// How long copies of an uncertain event are refused.
     pub uncertain_hold: Duration,
 }
 
-/// `[dedupe].store` with what belongs to it.
+/// `[dedupe].store` with its settings.
 #[derive(Clone, Debug)]
 pub enum StoreSettings {
     /// Lost on restart.
     Memory,
-    /// A directory of this process alone.
+    /// A directory for this process only.
     Disk {
-        /// The directory, from the working directory if it is relative.
+        /// The directory, relative to the working directory.
         path: PathBuf,
     },
     /// Redis ≥ 6.2 or Valkey, shared by all instances.
     Redis {
-        /// The URL with its password, which makes it a secret.
+        /// The URL, which is a secret because it may contain a password.
         url: Secret,
         /// Put before every key.
         prefix: String,
-        /// With `rediss://`: what is believed and shown, where it is not the usual.
+        /// TLS settings for `rediss://`, if they are not the defaults.
         tls: Option<UpstreamTls>,
     },
     /// PostgreSQL ≥ 13, shared by all instances.
     Postgres {
-        /// The URL with its password, which makes it a secret.
+        /// The URL, which is a secret because it may contain a password.
         url: Secret,
-        /// With TLS: what is believed and shown, where it is not the usual.
+        /// TLS settings, if they are not the defaults.
         tls: Option<UpstreamTls>,
     },
 }
@@ -99,7 +99,7 @@ const REDIS_PREFIX: &str = "hookward:";
 
 pub(super) static KEYS: TableKeys = TableKeys {
     title: "[dedupe]",
-    about: "Where delivered event ids are kept, so that a retry is not delivered again.",
+    about: "Where Hookward remembers delivered event ids, so that it does not deliver a retry again.",
     keys: &[
         key(
             "store",
@@ -121,34 +121,37 @@ pub(super) static KEYS: TableKeys = TableKeys {
             "path",
             "path",
             r#""hookward-data""#,
-            "`disk` only: the directory, from the working directory if it is relative.",
+            "`disk` only: the directory, relative to the working directory.",
         ),
         key(
             "url",
             "text or secret",
             r#""redis://127.0.0.1:6379/0""#,
             "`redis`: `redis://` or `rediss://` (TLS). `postgres`, which has no default: \
-             `postgres://user@host/database`, with `?sslmode=require` for TLS. With a password in \
-             it, better as `{ env = … }` or `{ file = … }`.",
+             `postgres://user@host/database`, with `?sslmode=require` for TLS. If it contains a \
+             password, use `{ env = … }` or `{ file = … }`.",
         ),
         key("prefix", "text", r#""hookward:""#, "`redis` only: put before every key."),
         optional(
             "tls",
             "table",
             "the system's CAs, no client certificate",
-            "`redis` with a `rediss://` URL, and `postgres`, which it makes use TLS.",
+            "For `redis` with a `rediss://` URL, and for `postgres`, where this table turns TLS \
+             on.",
         ),
         key(
             "on_store_error",
             "word",
             r#""reject""#,
-            "`reject`: 503, the sender retries; `forward`: deliver without asking the store, and count it.",
+            "`reject`: answer 503, so that the sender retries; `forward`: deliver without the \
+             store, and count it.",
         ),
         key(
             "uncertain_hold",
             "duration",
             r#""30s""#,
-            "How long copies of an event are refused whose fate at the upstream is not known.",
+            "How long copies of an event are refused if it is unknown whether the upstream \
+             accepted it.",
         ),
     ],
 };
@@ -161,11 +164,11 @@ pub(super) static TLS_KEYS: TableKeys = TableKeys {
             "ca",
             "path",
             "the system's CAs",
-            "PEM file of the CAs to believe instead of the system's.",
+            "PEM file of the CAs to trust instead of the system's.",
         ),
         optional("cert", "path", "no client certificate", "PEM file of the client certificate."),
         optional("key", "path", "no client certificate", "PEM file of its private key."),
-        optional("sni", "name", "the URL's host", "The name to ask for and to check."),
+        optional("sni", "name", "the URL's host", "The server name to request and verify."),
     ],
 };
 
@@ -214,7 +217,7 @@ pub(super) fn read(table: Option<&TableReader<'_>>) -> DedupeSettings {
     }
 }
 
-/// Reads what belongs to every store, so that a slip is told whichever one is chosen.
+/// Reads the keys of every store, so that mistakes are reported whichever one is selected.
 fn read_store(table: &TableReader<'_>, store: Option<Store>) -> StoreSettings {
     let belongings: [(&str, &[Store]); 4] = [
         ("path", &[Store::Disk]),
@@ -234,13 +237,14 @@ fn read_store(table: &TableReader<'_>, store: Option<Store>) -> StoreSettings {
     let url = match table.get_hidden("url") {
         Some(item) => store_url(&item, store),
         None if store == Some(Store::Postgres) => {
-            table.missing("url", "a URL as \"postgres://hookward@db/hookward\"");
+            table.missing("url", "a URL such as \"postgres://hookward@db/hookward\"");
             None
         }
         None => Some(Secret::from(REDIS_URL.to_owned())),
     };
-    let prefix =
-        table.get("prefix").map_or(Some(REDIS_PREFIX), |item| item.text("a text as \"hookward:\""));
+    let prefix = table
+        .get("prefix")
+        .map_or(Some(REDIS_PREFIX), |item| item.text("a text such as \"hookward:\""));
     let tls = tls(table, store, url.as_ref());
     match (store, path, url, prefix) {
         (Some(Store::Disk), Some(path), ..) => StoreSettings::Disk { path },
@@ -257,16 +261,16 @@ fn tls(table: &TableReader<'_>, store: Option<Store>, url: Option<&Secret>) -> O
     let tls = client_tls(&item, &TLS_KEYS);
     let is_plain = url.is_some_and(|url| !url.expose().starts_with(b"rediss:"));
     if store == Some(Store::Redis) && is_plain {
-        item.contradicts("has no effect on redis://; state a rediss:// URL, or leave `tls` out");
+        item.contradicts("has no effect on redis://; use a rediss:// URL, or remove `tls`");
     }
     if store == Some(Store::Postgres) && url.is_some_and(postgres_url_refuses_tls) {
-        item.contradicts("the URL says sslmode=disable; leave one of the two out");
+        item.contradicts("the URL says sslmode=disable; remove one of the two");
     }
     tls
 }
 
-/// What Hookward writes does not belong beside its configuration, so this path, unlike those of
-/// files that it reads, is one from the working directory.
+/// Hookward should not write beside its configuration, so this path, unlike the paths of files that
+/// it reads, is relative to the working directory.
 fn path(item: &Item<'_>) -> Option<PathBuf> {
     let allowed = "the path of a directory";
     match item.text(allowed)? {
@@ -278,27 +282,27 @@ fn path(item: &Item<'_>) -> Option<PathBuf> {
     }
 }
 
-/// Reads the URL of the store that is chosen; of another one, so that a slip is told.
+/// Reads the URL of the selected store; for other stores only to report mistakes.
 fn store_url(item: &Item<'_>, store: Option<Store>) -> Option<Secret> {
     let allowed = match store {
         Some(Store::Postgres) => {
-            "postgres:// with a host, as \"postgres://hookward@db/hookward\", or { env = \"…\" } or \
-             { file = \"…\" } that holds such a URL"
+            "postgres:// with a host, such as \"postgres://hookward@db/hookward\", or { env = \
+             \"…\" } or { file = \"…\" } with such a URL"
         }
         _ => {
-            "redis:// or rediss:// with a host, as \"redis://127.0.0.1:6379/0\", or \
-             { env = \"…\" } or { file = \"…\" } that holds such a URL"
+            "redis:// or rediss:// with a host, such as \"redis://127.0.0.1:6379/0\", or { env = \
+             \"…\" } or { file = \"…\" } with such a URL"
         }
     };
     let url = if matches!(item.node.value, hookward_settings::document::Value::Table(_)) {
         let is_chosen = matches!(store, Some(Store::Redis | Store::Postgres));
         let wanted = is_chosen && item.reading.needs(&item.key);
         match secrets::read(item)? {
-            // Whatever it holds, nobody is going to connect.
+            // No one is going to connect, whatever it contains.
             FoundSecret::Secret(_) if !item.reading.needs(&item.key) => return None,
             FoundSecret::Secret(secret) => secret,
             FoundSecret::Unreadable(why) if wanted => {
-                item.contradicts(format!("{why}; there is no store without its URL"));
+                item.contradicts(format!("{why}; the store needs its URL"));
                 return None;
             }
             FoundSecret::Unreadable(_) => return None,
@@ -307,15 +311,14 @@ fn store_url(item: &Item<'_>, store: Option<Store>) -> Option<Secret> {
         let text = item.text(allowed)?;
         if Url::parse(text).is_ok_and(|url| url.password().is_some()) {
             item.warn(
-                "a password in the configuration is known to whoever reads the file; use env or \
-                 file",
+                "everyone who can read the configuration knows this password; use env or file",
             );
         }
         Secret::from(text.to_owned())
     };
     let fault = match store {
         Some(Store::Postgres) => postgres_url_fault(&url),
-        // Another store has no use for it; a URL of either kind is no slip.
+        // Another store does not use it, so a URL of either kind is fine.
         Some(Store::Memory | Store::Disk) | None if postgres_url_fault(&url).is_none() => None,
         _ => redis_url_fault(&url),
     };
@@ -334,7 +337,7 @@ fn redis_url_fault(url: &Secret) -> Option<&'static str> {
         matches!(url.scheme(), "redis" | "rediss") && url.host_str().is_some_and(|h| !h.is_empty())
     };
     if parsed.as_ref().is_some_and(|url| url.scheme().contains("sentinel")) {
-        return Some("a Sentinel's URL; Sentinels are not asked for the primary");
+        return Some("a Sentinel's URL, which is not supported");
     }
     (!parsed.as_ref().is_some_and(fits)).then_some("not a Redis URL")
 }

@@ -1,4 +1,4 @@
-//! `[fetch]`: how the keys that senders publish are fetched.
+//! `[fetch]`: how Hookward fetches keys that senders publish.
 
 use super::certificates;
 use super::forms::with_file;
@@ -10,7 +10,7 @@ use url::Url;
 /// How keys are fetched.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FetchSettings {
-    /// A PEM file of authorities that are trusted beside the system's.
+    /// A PEM file of CAs that are trusted in addition to the system's.
     pub ca: Option<PathBuf>,
     /// The proxy to go through.
     pub proxy: Option<String>,
@@ -18,20 +18,20 @@ pub struct FetchSettings {
 
 pub(super) static KEYS: TableKeys = TableKeys {
     title: "[fetch]",
-    about: "How keys that senders publish are fetched: by https only, without redirects, at most \
-            256 KiB within 5 seconds.",
+    about: "How Hookward fetches keys that senders publish: by https only, without redirects, at \
+            most 256 KiB within 5 seconds.",
     keys: &[
         optional(
             "ca",
             "path",
-            "the system's CAs alone",
-            "PEM file of authorities that are trusted beside the system's.",
+            "only the system's CAs",
+            "PEM file of CAs to trust in addition to the system's.",
         ),
         optional(
             "proxy",
             "URL",
-            "none; the environment is not asked",
-            "The HTTP proxy to go through, as `http://proxy:3128`.",
+            "none; the environment is ignored",
+            "The HTTP proxy to use, such as `http://proxy:3128`.",
         ),
     ],
 };
@@ -42,7 +42,7 @@ pub(super) fn read(table: Option<&TableReader<'_>>) -> FetchSettings {
     if let Some((item, path)) = &ca {
         certificates::check_authorities(item, path);
     }
-    let allowed = "the URL of an HTTP proxy as \"http://proxy:3128\"";
+    let allowed = "the URL of an HTTP proxy, such as \"http://proxy:3128\"";
     let proxy = table.get("proxy").and_then(|item| {
         let text = item.text(allowed)?;
         let sound = Url::parse(text)

@@ -1,4 +1,4 @@
-//! The forms of values that only this program has.
+//! Forms of values that only this program uses.
 
 use crate::delivery::source::RateLimit;
 use hookward_settings::problem::Severity;
@@ -10,7 +10,7 @@ use std::time::Duration;
 impl Form for RateLimit {
     const NAME: &'static str = "a rate";
     const ALLOWED: &'static str =
-        "a whole number from 1 to 4294967295 per second or minute as \"100/s\" or \"600/m\"";
+        "a whole number from 1 to 4294967295 per second or minute, such as \"100/s\" or \"600/m\"";
 
     fn parse(text: &str) -> Result<Self, FormFault> {
         let (number, unit) = text.split_once('/').ok_or("not a rate")?;

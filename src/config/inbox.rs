@@ -1,4 +1,4 @@
-//! `[inbox]`: how events are kept that their destinations have not accepted yet.
+//! `[inbox]`: how events are kept until their destinations accept them.
 
 use super::dedupe::{DedupeSettings, StoreSettings};
 use super::forms::with_file;
@@ -28,10 +28,10 @@ pub struct InboxSettings {
     pub keep_dead: Duration,
     /// How long the bytes of a delivered event stay.
     pub keep_delivered: Duration,
-    /// Keys of 32 bytes, the newest first; empty: not encrypted.
+    /// Keys of 32 bytes, newest first; empty: not encrypted.
     pub keys: Vec<Secret>,
-    /// A route stores events, or the table is stated. Otherwise the inbox is opened only if there
-    /// is one already.
+    /// A route stores events, or the table is present. Otherwise the inbox is opened only if it
+    /// already exists.
     pub is_used: bool,
 }
 
@@ -46,8 +46,8 @@ pub(super) static KEYS: TableKeys = TableKeys {
             "max_bytes",
             "size",
             r#""10GiB""#,
-            "Events that wait or are dead, with their headers. When it is full, its routes work as \
-             `sync` does.",
+            "Waiting and dead events, including their headers. When the inbox is full, its routes \
+             work like `sync`.",
         ),
         key(
             "min_free",
@@ -55,19 +55,19 @@ pub(super) static KEYS: TableKeys = TableKeys {
             r#""1GiB""#,
             "`disk` only, of the file system. If less is free, nothing more is taken in.",
         ),
-        key("keep_dead", "duration", r#""30d""#, "How long an event is kept that was given up."),
+        key("keep_dead", "duration", r#""30d""#, "How long to keep dead events."),
         key(
             "keep_delivered",
             "duration",
             r#""0s""#,
-            "How long the bytes of a delivered event stay, for a replay.",
+            "How long to keep the bytes of a delivered event for a replay.",
         ),
         optional(
             "encrypt",
             "file or list of files",
             "not encrypted",
-            "`{ file = … }` with a key of 32 bytes, as they are or as hex or base64: AES-256-GCM. \
-             Several in a list, the newest first; it encrypts, and all of them decrypt.",
+            "`{ file = … }` with a key of 32 bytes, raw or as hex or base64, for AES-256-GCM. Or \
+             a list, newest first: the first key encrypts, and all of them decrypt.",
         ),
     ],
 };
@@ -153,12 +153,12 @@ fn one_key(item: &Item<'_>) -> Option<Secret> {
     };
     let key = key_bytes(bytes.expose());
     if key.is_none() && needed {
-        item.contradicts("does not hold 32 bytes, as they are or as hex or base64");
+        item.contradicts("does not contain 32 bytes, raw or as hex or base64");
     }
     key
 }
 
-/// 32 bytes, as they are or written down.
+/// 32 bytes, raw or encoded.
 fn key_bytes(file: &[u8]) -> Option<Secret> {
     if file.len() == 32 {
         return Some(Secret::new(file.to_vec()));

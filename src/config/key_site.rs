@@ -1,4 +1,4 @@
-//! Secrets that name a place where the sender publishes its keys.
+//! Secrets that say where the sender publishes its keys.
 
 use hookward_settings::document::Value;
 use hookward_settings::keys::{TableKeys, optional};
@@ -9,15 +9,16 @@ use url::Url;
 
 pub(super) static KEYS: TableKeys = TableKeys {
     title: "published keys",
-    about: "Among a source's `secrets`, in place of a secret: where the sender publishes its keys. \
-            https only; see [keys that senders publish](schemes.md#keys-that-senders-publish).",
+    about: "An entry of a source's `secrets` that says where the sender publishes its keys. https \
+            only; see [keys that senders publish](schemes.md#keys-that-senders-publish).",
     keys: &[
         optional("jwks", "URL", "–", "A JSON Web Key Set."),
         optional(
             "jwk_by_id",
             "URL",
             "–",
-            "Where a POST with `client_id`, `secret` and `key_id` is answered with one key (Plaid).",
+            "A URL that answers a POST with `client_id`, `secret` and `key_id` with one key \
+             (Plaid).",
         ),
         optional("client_id", "secret", "–", "Goes with `jwk_by_id`."),
         optional("secret", "secret", "–", "Goes with `jwk_by_id`."),
@@ -25,12 +26,12 @@ pub(super) static KEYS: TableKeys = TableKeys {
             "name",
             "text",
             "its index, 0 for the newest",
-            "What labels it in `hookward_secret_matches_total`.",
+            "Its label in `hookward_secret_matches_total`.",
         ),
     ],
 };
 
-/// What came of reading one.
+/// The result of reading one.
 pub(super) enum SiteReading {
     /// Where its keys are.
     Good(Url, KeySiteKind),
@@ -44,7 +45,7 @@ pub(super) fn is_one(item: &Item<'_>) -> bool {
         table.get("jwks").is_some() || table.get("jwk_by_id").is_some())
 }
 
-/// Reads it; `None`: it is wrong, which has been noted.
+/// Reads it; `None` if it is wrong, which has been reported.
 pub(super) fn read(item: &Item<'_>) -> Option<SiteReading> {
     let table = item.table(&KEYS)?;
     let set = table.get("jwks");
@@ -53,7 +54,7 @@ pub(super) fn read(item: &Item<'_>) -> Option<SiteReading> {
     match (set, by_id) {
         (Some(set), None) => {
             for more in [client_id, secret].into_iter().flatten() {
-                more.refuse("stated beside `jwks`", "`jwks` alone");
+                more.refuse("set in addition to `jwks`", "`jwks` alone");
             }
             Some(SiteReading::Good(https(&set)?, KeySiteKind::Set))
         }
@@ -61,7 +62,7 @@ pub(super) fn read(item: &Item<'_>) -> Option<SiteReading> {
             let url = https(&by_id);
             let credential = |item: Option<Item<'_>>, name: &str| {
                 if item.is_none() {
-                    table.missing(name, "a secret as { env = \"PLAID_SECRET\" }");
+                    table.missing(name, "a secret such as {  env = \"PLAID_SECRET\" }");
                 }
                 secrets::read(&item?)
             };
@@ -77,7 +78,7 @@ pub(super) fn read(item: &Item<'_>) -> Option<SiteReading> {
             }
         }
         (_, Some(by_id)) => {
-            by_id.refuse("stated beside `jwks`", "one of jwks, jwk_by_id");
+            by_id.refuse("set in addition to `jwks`", "one of jwks, jwk_by_id");
             None
         }
         (None, None) => None,
@@ -85,14 +86,14 @@ pub(super) fn read(item: &Item<'_>) -> Option<SiteReading> {
 }
 
 fn https(item: &Item<'_>) -> Option<Url> {
-    let allowed = "an https:// URL as \"https://www.googleapis.com/oauth2/v3/certs\"";
+    let allowed = "an https:// URL such as \"https://www.googleapis.com/oauth2/v3/certs\"";
     let text = item.text(allowed)?;
     let url = Url::parse(text).ok().filter(|url| {
         let plain = url.username().is_empty() && url.password().is_none();
         url.scheme() == "https" && url.has_host() && plain && url.fragment().is_none()
     });
     if url.is_none() {
-        item.refuse("not a URL that keys are fetched from", allowed);
+        item.refuse("not a URL for fetching keys", allowed);
     }
     url
 }

@@ -1,6 +1,8 @@
-//! What is wrong, or weaker than it looks, in a configuration whose tables are each in order.
+//! Finds what is wrong, or weaker than it looks, in a configuration whose tables are individually
+//! valid.
 //!
-//! The arithmetic between tables, and what the signature of a source does not cover.
+//! Checks how values in different tables fit together, and what the signature of a source does not
+//! cover.
 
 mod published;
 mod shared;
@@ -19,8 +21,8 @@ use hookward_verify::scheme::{
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Judges what was read. `root`: the whole file; `drafts`: the sources' tables, also of those
-/// that did not come to a source.
+/// Checks the configuration. `root` is the whole file; `drafts` are the sources' tables, including
+/// those that did not become a source.
 pub(super) fn judge<'a>(
     config: &Config,
     root: &TableReader<'a>,
@@ -28,14 +30,15 @@ pub(super) fn judge<'a>(
     reading: &'a Reading<'a>,
 ) {
     listeners(config, root);
-    // Of a source that did not come about it is not known where it leads.
+    // If a source could not be read, its destinations are unknown.
     if !reading.has_errors() {
         unused_upstreams(config, root);
     }
     doubled_paths(config, drafts, reading);
     if drafts.is_empty() && !reading.has_errors() {
         let severity = if reading.serves() { Severity::Error } else { Severity::Warning };
-        root.note(severity, "sources", "there are none: every request would be answered 404", None);
+        let what = "no source is defined: every request would be answered 404";
+        root.note(severity, "sources", what, None);
     }
     shared::judge(config, drafts, reading);
     for source in &config.sources {
@@ -51,12 +54,13 @@ pub(super) fn judge<'a>(
             published::owners(source, draft, &table);
             routes(source, &table);
             if draft.preset.as_ref().is_some_and(|preset| preset.unconfirmed) {
-                let what = "rests on facts that could not be confirmed; judge a real delivery with \
-                            `hookward explain` before relying on it";
+                let what = "based on facts that could not be confirmed; check a real delivery \
+                            with `hookward explain` before you rely on it";
                 table.note(Severity::Warning, "preset", what, None);
             }
             if source.mode == Mode::Shadow && source.routes.iter().any(Route::uses_inbox) {
-                let what = "nothing is stored: routes with `delivery` spill or queued work as sync";
+                let what =
+                    "nothing is stored: routes with `delivery` spill or queued work like sync";
                 table.note(Severity::Warning, "mode", what, None);
             }
             if source.mode == Mode::Shadow {
@@ -78,7 +82,7 @@ fn listeners(config: &Config, root: &TableReader<'_>) {
                 || admin.ip().is_unspecified())
     };
     if let Some(public) = config.server.listen.iter().find(|public| overlap(public)) {
-        let what = format!("{admin} is taken by server.listen, {public}");
+        let what = format!("{admin} is also in server.listen, {public}");
         root.note(Severity::Error, "admin.listen", &what, None);
     }
     if config.server.body_memory_bytes < config.server.limits.largest_body_bytes() {
@@ -110,23 +114,23 @@ fn doubled_paths<'a>(config: &Config, drafts: &'a [Draft<'_>], reading: &'a Read
         let earlier = config.sources.iter().take(index).find(|other| other.path == source.path);
         let draft = drafts.iter().find(|draft| *draft.name == *source.name.as_str());
         if let (Some(earlier), Some(draft)) = (earlier, draft) {
-            let what = format!("is the path of sources.{} as well", earlier.name);
+            let what = format!("is also the path of sources.{}", earlier.name);
             draft.reader(reading).note(Severity::Error, "path", &what, None);
         }
     }
 }
 
-/// What cannot be computed, or would do the opposite of what it is for.
+/// Settings that cannot work, or would do the opposite of their purpose.
 fn contradictions(source: &Source, table: &TableReader<'_>) {
     let signature = &source.sender.scheme.signature;
     let signed = &signature.signed;
     let has_timestamp = source.sender.scheme.timestamp.is_some() || table.states("timestamp");
     if signed.any(|part| *part == Part::Timestamp) && !has_timestamp {
-        let what = "{timestamp} is used, but there is no timestamp table to say where it stands";
+        let what = "{timestamp} is used, but no timestamp table says where it is";
         table.note(Severity::Error, "signature.signed", what, None);
     }
     if signed.any(|part| matches!(part, Part::Url(_))) && source.sender.public_url.is_none() {
-        let what = "{url} is used, but `public_url` does not say what the sender was given";
+        let what = "{url} is used, but `public_url` is not set";
         table.note(Severity::Error, "signature.signed", what, None);
     }
     if let Some(handshake) = &source.sender.scheme.handshake {
@@ -135,11 +139,11 @@ fn contradictions(source: &Source, table: &TableReader<'_>) {
             kind.known_key().is_some_and(|known| known.as_bytes() == secret.text.expose())
         };
         if let Some(index) = source.sender.secrets.iter().position(is_known) {
-            let what = "the key that the sender uses before there is a secret, which everybody \
-                        knows: with it anybody's events would be genuine";
+            let what = "this is the sender's public key for set-up requests: everyone knows it, \
+                        so anyone could forge events";
             table.note(Severity::Error, &format!("secrets[{index}]"), what, None);
         }
-        // Only a handshake goes unanswered for it; deliveries do not need the token.
+        // Only handshakes need the token; deliveries work without it.
         if kind.needs_verify_token()
             && handshake.verify_token.is_none()
             && !table.states("handshake.verify_token")
@@ -155,8 +159,8 @@ fn contradictions(source: &Source, table: &TableReader<'_>) {
     }
     let hash = matches!(signature.algorithm, Algorithm::Sha256 | Algorithm::Sha1);
     if hash && !signed.any(|part| *part == Part::Secret) {
-        let what = "a plain hash without {secret} in it can be made by anybody";
-        let allowed = "a text with {secret} as \"{secret}{body}\"";
+        let what = "anyone can make a plain hash without {secret} in it";
+        let allowed = "a text with {secret}, such as \"{secret}{body}\"";
         table.note(Severity::Error, "signature.signed", what, Some(allowed));
     }
     if source.sender.replay_guard && signature.algorithm == Algorithm::Token {
@@ -166,7 +170,7 @@ fn contradictions(source: &Source, table: &TableReader<'_>) {
     }
 }
 
-/// How long delivered ids are remembered against how long they may come again.
+/// Compares how long delivered ids are remembered with how long they may come again.
 fn memory(
     config: &Config,
     source: &Source,
@@ -207,8 +211,8 @@ fn memory(
         && ttl < horizon
     {
         let what = format!(
-            "{} is less than the {} for which {} goes on retrying towards sources.{name}: a late \
-             retry of a delivered event would be forwarded again",
+            "{} is less than the {} for which {} keeps retrying to sources.{name}: a late retry \
+             of a delivered event would be forwarded again",
             written(ttl),
             written(horizon),
             preset.name,
@@ -217,7 +221,7 @@ fn memory(
     }
 }
 
-/// How long the sender is kept waiting against how long the upstream may work.
+/// Compares how long the sender waits with how long the upstream may take.
 fn patience(config: &Config, source: &Source, table: &TableReader<'_>) {
     let leads_to =
         |name: &str| source.routes.iter().any(|r| r.to.iter().any(|to| to.as_str() == name));
@@ -226,8 +230,8 @@ fn patience(config: &Config, source: &Source, table: &TableReader<'_>) {
         && source.respond_within < slowest.timeout
     {
         let what = format!(
-            "after {} the sender is told to come again, while upstream {} may work on for its {}; \
-             the retry then learns how it ended",
+            "after {} the sender is told to retry, while upstream {} may take up to {}; the retry \
+             then learns how it ended",
             written(source.respond_within),
             slowest.name,
             written(slowest.timeout),
@@ -240,8 +244,8 @@ fn patience(config: &Config, source: &Source, table: &TableReader<'_>) {
 fn coverage(source: &Source, table: &TableReader<'_>) {
     let signature = &source.sender.scheme.signature;
     if signature.algorithm == Algorithm::Token {
-        let what = "a token signs nothing: whoever has seen one request has it, and can send any \
-                    event with any id, type and time";
+        let what = "a token signs nothing: anyone who has seen one request has the token, and can \
+                    send any event with any id, type and time";
         table.note(Severity::Warning, "signature.algorithm", what, None);
         return;
     }
@@ -249,25 +253,25 @@ fn coverage(source: &Source, table: &TableReader<'_>) {
         published::tokens(source, table);
     } else if signature.algorithm == Algorithm::HttpMessageSignatures {
         if !signature.components.iter().any(|name| name == "content-digest") {
-            let what = "`content-digest` need not be covered: whoever has captured one delivery can send \
-                        another body with its signature";
+            let what = "the signature need not cover `content-digest`: anyone who has captured \
+                        one delivery can send another body with its signature";
             table.note(Severity::Warning, "signature.components", what, None);
         }
     } else if signature.signed.any(|part| *part == Part::Crc32) {
-        let what = "of the body a CRC-32 alone is signed: whoever has captured one delivery can make \
-                    another body that it fits";
+        let what = "only a CRC-32 of the body is signed: anyone who has captured one delivery can \
+                    make another body with the same CRC-32";
         table.note(Severity::Warning, "signature.signed", what, None);
     } else if !signature.signed_texts().all(Template::covers_body) {
-        let what = "the body is not signed: whoever has captured one delivery can send another \
+        let what = "the body is not signed: anyone who has captured one delivery can send another \
                     body with its signature";
         table.note(Severity::Warning, "signature.signed", what, None);
     }
     let tell = |key, places: &[String], attack: &str| {
         let (severity, rest) = if source.sender.replay_guard {
             let ttl = written(source.dedupe_ttl);
-            (Severity::Note, format!("`replay_guard` holds that off for {ttl}"))
+            (Severity::Note, format!("`replay_guard` prevents this for {ttl}"))
         } else {
-            (Severity::Warning, "`replay_guard = \"signature\"` holds that off".to_owned())
+            (Severity::Warning, "`replay_guard = \"signature\"` prevents this".to_owned())
         };
         let verb = match places {
             [] => return,
@@ -275,8 +279,8 @@ fn coverage(source: &Source, table: &TableReader<'_>) {
             _ => "are",
         };
         let what = format!(
-            "{} {verb} not signed: whoever has captured one delivery can send it again {attack}; \
-             {rest}",
+            "{} {verb} not signed: anyone who has captured one delivery can send it again \
+             {attack}; {rest}",
             places.join(", ")
         );
         table.note(severity, key, &what, None);
@@ -296,27 +300,28 @@ fn coverage(source: &Source, table: &TableReader<'_>) {
     }
 }
 
-/// Without a time nothing ever gets too old. Where the sender states none, nobody here can help it.
+/// Without a time nothing is ever too old. If the preset's sender sends none, the user cannot
+/// change that.
 fn freshness(source: &Source, draft: &Draft<'_>, table: &TableReader<'_>) {
     if source.sender.scheme.timestamp.is_some() || table.states("timestamp") {
         return;
     }
     let severity = if draft.preset.is_some() { Severity::Note } else { Severity::Warning };
     let what = format!(
-        "there is none: an old delivery is accepted like a new one, and anyone who kept one can \
+        "not set: an old delivery is accepted like a new one, and anyone who has kept one can \
          replay it once its id is forgotten, after {}",
         written(source.dedupe_ttl)
     );
     table.note(severity, "timestamp", &what, None);
 }
 
-/// The largest body that is taken against the largest that is sent.
+/// Compares the largest accepted body with the largest that the sender makes.
 fn body_limit(config: &Config, draft: &Draft<'_>, table: &TableReader<'_>) {
     let Some(preset) = &draft.preset else { return };
     let limit = config.server.limits.max_body_bytes;
     if let Some(largest) = preset.largest_body.filter(|&bytes| bytes > limit as u64) {
         let what = format!(
-            "{} sends bodies of up to {}; those over `server.max_body` ({}) are answered 413",
+            "{} sends bodies of up to {}; bodies over `server.max_body` ({}) are answered 413",
             preset.title,
             size(largest),
             size(limit as u64),
@@ -325,7 +330,7 @@ fn body_limit(config: &Config, draft: &Draft<'_>, table: &TableReader<'_>) {
     }
 }
 
-/// A size as people write it, in the units that it is a round number of.
+/// A size in the unit in which it is a round number.
 fn size(bytes: u64) -> String {
     let size = bytesize::ByteSize(bytes).display();
     let size = if bytes.is_multiple_of(1 << 10) { size.iec() } else { size.si() };
@@ -344,7 +349,7 @@ fn covers_time(signature: &SignatureRule, from: &TimestampPlace) -> bool {
     signature.signed.covers(&place) || signature.signed.any(|part| *part == Part::Timestamp)
 }
 
-/// Fewer bytes than this can be guessed by somebody who has one signed delivery and patience.
+/// An attacker with one signed delivery could guess fewer bytes than this.
 const LEAST_SECRET_BYTES: usize = 16;
 
 fn strength(source: &Source, table: &TableReader<'_>) {
@@ -355,13 +360,13 @@ fn strength(source: &Source, table: &TableReader<'_>) {
     for (index, secret) in shared::positioned(source) {
         if key_bytes(secret, signature) < LEAST_SECRET_BYTES {
             let key = format!("secrets[{index}]");
-            let what = "under 16 bytes: it can be guessed by whoever has captured one delivery";
+            let what = "less than 16 bytes: anyone who has captured one delivery can guess it";
             table.note(Severity::Warning, &key, what, None);
         }
     }
 }
 
-/// How many bytes of key a secret holds.
+/// How many bytes of key a secret contains.
 fn key_bytes(secret: &NamedSecret, signature: &SignatureRule) -> usize {
     let text = secret.text.expose();
     let text = text.strip_prefix(signature.key_prefix.as_bytes()).unwrap_or(text);
@@ -374,7 +379,7 @@ fn key_bytes(secret: &NamedSecret, signature: &SignatureRule) -> usize {
 
 fn routes(source: &Source, table: &TableReader<'_>) {
     if source.routes.is_empty() && table.get("routes").is_none() {
-        let what = "there are none: its events are verified and go nowhere";
+        let what = "no route is defined: events are verified and then dropped";
         table.note(Severity::Warning, "routes", what, None);
     }
     let any_type = |glob: &TypeGlob| glob.matches("");
@@ -382,8 +387,7 @@ fn routes(source: &Source, table: &TableReader<'_>) {
         for (index, route) in source.routes.iter().enumerate() {
             if !route.events.iter().any(any_type) {
                 let key = format!("routes[{index}]");
-                let what = "the events of this source have no type, so only \"*\" matches them; \
-                            state `event.type`";
+                let what = "the events of this source have no type, so only \"*\" matches them; set `event.type`";
                 table.note(Severity::Warning, &key, what, None);
             }
         }

@@ -1,4 +1,4 @@
-//! Problems as they are shown: to a person, with the line that each is in, or to a program.
+//! Prints problems: for people, with the line of each, or for programs.
 
 use hookward_settings::problem::{Problem, Severity};
 use serde_json::{Value, json};
@@ -7,13 +7,13 @@ use std::fmt::Write as _;
 /// How problems are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ListingStyle<'t> {
-    /// Whether the word of a severity has its colour.
+    /// Whether severities are coloured.
     pub colour: bool,
-    /// The text that the problems are of, where their lines are to be shown.
+    /// The text of the file, if lines should be shown.
     pub text: Option<&'t str>,
 }
 
-/// The problems as given, one a line; a note that several sources have is one of them.
+/// The problems, one per line; a note that several sources share appears once.
 #[must_use]
 pub fn render_problems(problems: &[Problem], style: ListingStyle<'_>) -> String {
     let mut text = String::new();
@@ -52,7 +52,7 @@ pub fn counts(problems: &[Problem]) -> String {
 }
 
 /// `{"problems": [{"level", "file", "line", "column", "key", "message"}], "errors", "warnings",
-/// "notes"}`; line and column are null for what has no place in the file.
+/// "notes"}`; line and column are null for problems without a position in the file.
 #[must_use]
 pub fn to_json(problems: &[Problem]) -> Value {
     let place = |number: usize| if number == 0 { Value::Null } else { number.into() };
@@ -75,7 +75,7 @@ pub fn to_json(problems: &[Problem]) -> Value {
     })
 }
 
-/// Each problem with the names of further sources that it is the same note of.
+/// Each problem with the names of other sources that have the same note.
 fn grouped(problems: &[Problem]) -> Vec<(&Problem, Vec<&str>)> {
     let mut groups: Vec<(&Problem, Vec<&str>)> = Vec::new();
     for problem in problems {
@@ -99,28 +99,28 @@ fn is_same_note(one: &Problem, other: &Problem) -> bool {
         && one.message() == other.message()
 }
 
-/// The source that a problem is of, as `sources.shop`, and its key there.
+/// The source of a problem, such as `sources.shop`, and its key there.
 fn source_and_key(problem: &Problem) -> Option<(&str, &str)> {
     let name = problem.key.strip_prefix("sources.")?.split('.').next()?;
     problem.key.split_at_checked("sources.".len() + name.len())
 }
 
-/// The line of the problem with a mark below its place. What stands in quotes may be a secret and
-/// is masked, unless it is the value that the problem says anyway.
+/// The line of the problem with a mark below its position. Quoted text may be a secret and is
+/// masked, unless the problem shows the value anyway.
 fn excerpt(problem: &Problem, text: &str) -> String {
     let place = problem.place;
     let Some(line) = place.line.checked_sub(1).and_then(|index| text.lines().nth(index)) else {
         return String::new();
     };
     let shown = masked(line, problem.value.as_deref());
-    // A tab is as wide as it was, so that the mark stays below its place.
+    // Tabs keep their width, so that the mark stays below its position.
     let tabs = |c: char| if c == '\t' { '\t' } else { ' ' };
     let before: String = line.chars().take(place.column.saturating_sub(1)).map(tabs).collect();
     format!("{:>5} | {shown}\n      | {before}^\n", place.line)
 }
 
-/// The line with every character of a value masked, but for TOML's own and for `known`. A comment
-/// is cut off: it may hold anything.
+/// The line with every character of a value masked, except for TOML's own and for `known`. A
+/// comment is cut off, because it may contain anything.
 fn masked(line: &str, known: Option<&str>) -> String {
     let before_comment = line.split('#').next().unwrap_or_default();
     let of_header = |c: char| c.is_alphanumeric() || "[]._- ".contains(c);
@@ -145,7 +145,7 @@ fn masked(line: &str, known: Option<&str>) -> String {
         let quote = matches!(next, '"' | '\'');
         let inside = rest.get(next.len_utf8()..).unwrap_or_default();
         if quote {
-            // An escaped quote ends nothing, and neither does one that is missing.
+            // An escaped quote does not end a string, and neither does a missing one.
             let end = closing(inside, next).unwrap_or(inside.len());
             let (hidden, after) = inside.split_at(end);
             shown.push(next);
@@ -171,7 +171,7 @@ fn masked(line: &str, known: Option<&str>) -> String {
     shown
 }
 
-/// The length of a key of an inline table that the text starts with, ` =` apart; else 0.
+/// The length of the inline table's key at the start of the text, without ` =`; otherwise 0.
 fn bare_key(text: &str) -> usize {
     let is_key = |c: char| c.is_ascii_lowercase() || c == '_';
     let length = text.find(|c| !is_key(c)).unwrap_or(text.len());

@@ -1,11 +1,11 @@
-//! Where a key was probably meant to stand that the table has not.
+//! Suggests where an unknown key probably belongs.
 
 use super::{source, upstream};
 use hookward_settings::document::{Node, Value};
 use hookward_settings::keys::TableKeys;
 
-/// What to say beside "unknown key", and what was probably meant. `table` is the path of the table
-/// that holds the key; empty for the root.
+/// The text to add to "unknown key", and the probable meaning. `table` is the path of the table
+/// with the key; empty for the root.
 pub(super) fn hint(table: &str, name: &str, node: &Node) -> Option<(String, String)> {
     if table.is_empty() {
         let owners: [(&str, &TableKeys, &str); 2] = [

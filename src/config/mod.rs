@@ -1,9 +1,9 @@
-//! Configuration: what was typed, resolved to what the process runs on.
+//! Configuration: reads the file and resolves it to the settings that the process uses.
 //!
-//! Read in three passes: `document` turns the text into a tree that knows its lines; one module
-//! per table turns its part of the tree into resolved types, presets laid underneath; `lints`
-//! judges the whole. No pass stops at a problem, so all come out at once. Nothing here is global:
-//! a reload calls [`Config::load`] again.
+//! There are three passes: `document` turns the text into a tree with line numbers; one module per
+//! table resolves its part of the tree, merged with presets; `lints` checks the whole. No pass
+//! stops at a problem, so all are reported at once. Nothing here is global: a reload calls
+//! [`Config::load`] again.
 
 mod admin;
 mod certificates;
@@ -71,20 +71,21 @@ static ROOT_KEYS: TableKeys = TableKeys {
 
 /// The keys of these tables are names that the user chooses.
 static UPSTREAMS: TableKeys =
-    TableKeys { title: "", about: "tables as [upstreams.NAME]", keys: &[] };
-static SOURCES: TableKeys = TableKeys { title: "", about: "tables as [sources.NAME]", keys: &[] };
+    TableKeys { title: "", about: "tables such as [upstreams.NAME]", keys: &[] };
+static SOURCES: TableKeys =
+    TableKeys { title: "", about: "tables such as [sources.NAME]", keys: &[] };
 
 impl Config {
-    /// Reads a file to serve from it. Its path is shown in problems as it is given here.
+    /// Reads a file for serving. Problems show its path as given here.
     ///
     /// # Errors
-    /// All problems, at least one of them an error, which may be that there is no such file.
+    /// All problems, at least one of them an error, possibly that the file does not exist.
     pub fn load(path: &Path, secrets: &dyn SecretReader) -> Loaded {
         Self::load_part(path, secrets, ConfigPart::Whole)
     }
 
-    /// Reads a file to work with a part of it; the secrets, tokens and certificates of others may
-    /// be missing, empty or unfit.
+    /// Reads a file for using a part of it; secrets, tokens and certificates of other parts may be
+    /// missing, empty or unsuitable.
     ///
     /// # Errors
     /// All problems, at least one of them an error.
@@ -104,8 +105,8 @@ impl Config {
         )
     }
 
-    /// How a file says that the log looks, as far as it can be read; for what is said of a file that
-    /// cannot be used.
+    /// The log settings of a file, as far as it can be read, for reporting about a file that cannot
+    /// be used.
     #[must_use]
     pub fn log_format(path: &Path) -> LogFormat {
         let text = std::fs::read_to_string(path).unwrap_or_default();
@@ -115,8 +116,7 @@ impl Config {
         if format == Some("json") { LogFormat::Json } else { LogFormat::Text }
     }
 
-    /// Reads a text. `file` is how problems call it; relative paths of files that it names are
-    /// taken from `base_dir`.
+    /// Reads a text. Problems call it `file`; relative paths in it are relative to `base_dir`.
     ///
     /// # Errors
     /// All problems, at least one of them an error.
@@ -136,7 +136,7 @@ impl Config {
     }
 }
 
-/// Reads every table. What comes back is fit for use only if no error was noted.
+/// Reads every table. The result is usable only if no error was reported.
 fn resolve(root: &DocumentTable, reading: &Reading<'_>, text: &str) -> Config {
     let root = TableReader::open(reading, String::new(), TextPlace::default(), root, &ROOT_KEYS);
     let table = |name, keys| root.get(name).and_then(|item| item.table(keys));

@@ -1,4 +1,4 @@
-//! The reference of all tables and keys, made from the declarations that the reader itself uses.
+//! The reference of all tables and keys, generated from the declarations that the reader uses.
 
 use super::{
     admin, credentials, dedupe, fetch, inbox, key_site, retry, route, server, source, upstream,
@@ -38,7 +38,7 @@ pub fn tables() -> [&'static TableKeys; 23] {
     ]
 }
 
-/// All tables as Markdown, as they stand in `docs/configuration.md`.
+/// All tables as Markdown, for `docs/configuration.md`.
 #[must_use]
 pub fn markdown() -> String {
     let mut text = String::new();

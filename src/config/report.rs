@@ -1,4 +1,4 @@
-//! What `check` prints: the configuration in a table, and how it ends.
+//! The output of `check`: the configuration as tables, and the exit code.
 
 use super::{Config, Loaded};
 use crate::delivery::route::TypeGlob;
@@ -36,7 +36,7 @@ pub fn render(config: &Config) -> String {
     text
 }
 
-/// How `check` ends: 2 on an error, else 0.
+/// The exit code of `check`: 2 on an error, otherwise 0.
 #[must_use]
 pub fn exit_code(loaded: &Loaded) -> u8 {
     if loaded.is_ok() { 0 } else { 2 }

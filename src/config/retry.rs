@@ -5,16 +5,16 @@ use hookward_settings::keys::{TableKeys, key};
 use hookward_settings::reading::Item;
 use std::time::Duration;
 
-/// `[upstreams.NAME].retry`: attempts that no sender waits for.
+/// `[upstreams.NAME].retry`: attempts from the inbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
-    /// The longest first wait; doubled with each failure.
+    /// The upper limit of the first wait; it doubles with each failure.
     pub first: Duration,
     /// The longest wait.
     pub longest: Duration,
-    /// So long after its acceptance an event is given up; time paused does not count.
+    /// How long after its acceptance an event is given up; paused time does not count.
     pub give_up_after: Duration,
-    /// So many answers of 4xx (408, 425 and 429 excepted), and an event is given up.
+    /// After how many 4xx answers (except 408, 425 and 429) an event is given up.
     pub refused_after: u16,
 }
 
@@ -27,31 +27,32 @@ impl Default for Retry {
 
 pub(super) static KEYS: TableKeys = TableKeys {
     title: "[upstreams.NAME.retry]",
-    about: "How events from the inbox are tried again: routes with `delivery` `spill` or `queued`.",
+    about: "How attempts from the inbox are repeated, for routes with `delivery` `spill` or `queued`.",
     keys: &[
         key(
             "first",
             "duration",
             r#""2s""#,
-            "The longest first wait, doubled with each failure. Each wait is a random part of it.",
+            "The upper limit of the first wait. It doubles with every failure. Each wait is a \
+             random part of it.",
         ),
         key(
             "longest",
             "duration",
             r#""15m""#,
-            "The longest wait, and the most that a `Retry-After` is respected for.",
+            "The longest wait. A longer `Retry-After` is cut to it.",
         ),
         key(
             "give_up_after",
             "duration",
             r#""72h""#,
-            "So long after its acceptance an event is given up. Time paused does not count.",
+            "How long after its acceptance an event is given up. Paused time does not count.",
         ),
         key(
             "refused_after",
             "integer",
             "5",
-            "So many answers of 4xx other than 408, 425 and 429, and the event is given up. One 410 \
+            "After how many 4xx answers other than 408, 425 and 429 an event is given up. One 410 \
              is enough.",
         ),
     ],
@@ -72,7 +73,7 @@ pub(super) fn read(item: &Item<'_>) -> Option<Retry> {
             .unwrap_or(default.refused_after),
     };
     if retry.first > retry.longest {
-        item.warn("`first` is longer than `longest`, which holds");
+        item.warn("`first` is longer than `longest`, so `longest` applies");
     }
     Some(retry)
 }

@@ -10,23 +10,23 @@ use hookward_settings::value::RequestPath;
 
 pub(super) static KEYS: TableKeys = TableKeys {
     title: "[[sources.NAME.routes]]",
-    about: "Which events go where. Routes are asked in order, and the first match wins.",
+    about: "Which events go where. Routes are tried in order, and the first match wins.",
     keys: &[
         required(
             "events",
             "list of patterns",
-            "Event types; `*` matches any run of characters, `.` included.",
+            "Event types. `*` matches any run of characters, including `.`.",
         ),
         required(
             "to",
             "list of upstreams",
-            "Each gets its own copy and its own claim, so that only what failed is sent again.",
+            "Each gets its own copy and its own claim, so that only failed copies are sent again.",
         ),
         optional(
             "path",
             "path",
-            "the path of the upstream's URL if it has one, else the path that the sender used",
-            "What the upstreams are asked for.",
+            "the path of the upstream's URL if it has one, otherwise the path that the sender used",
+            "The path to request.",
         ),
         key(
             "delivery",
@@ -40,29 +40,29 @@ pub(super) static KEYS: TableKeys = TableKeys {
             "order_key",
             "place",
             "no order",
-            "`spill` and `queued`: events with the same text here reach an upstream in the order of \
-             their acceptance.",
+            "`spill` and `queued`: events with the same text at this place reach an upstream in \
+             the order in which they were accepted.",
         ),
         key(
             "on_dead",
             "word",
             r#""skip""#,
-            "With `order_key`: behind an event that was given up, `skip` lets its key go on; `hold` \
-             makes it wait until that event is replayed or discarded.",
+            "With `order_key`: after an event was given up, `skip` lets later events of its key \
+             continue; `hold` makes them wait until it is replayed or discarded.",
         ),
     ],
 };
 
 /// Reads the routes of a source. `upstreams`: every name that a route may send to.
 pub(super) fn read(item: &Item<'_>, upstreams: &[&str], store: &StoreSettings) -> Vec<Route> {
-    let allowed = "tables as [[sources.NAME.routes]]";
+    let allowed = "tables such as [[sources.NAME.routes]]";
     let Some(items) = item.list(allowed) else { return Vec::new() };
     let mut routes: Vec<Route> = Vec::new();
     for item in &items {
         let Some(table) = item.table(&KEYS) else { continue };
-        let events = table.require("events", "a list of event types as [\"order.*\"]");
+        let events = table.require("events", "a list of event types such as [\"order.*\"]");
         let events = events.and_then(|item| globs(&item, &routes));
-        let to = table.require("to", "a list of upstreams as [\"erp\"]");
+        let to = table.require("to", "a list of upstreams such as [\"erp\"]");
         let to = to.and_then(|item| destinations(&item, upstreams));
         let path = table.get("path").and_then(|item| item.form::<RequestPath>());
         let delivery = delivery(&table, store);
@@ -92,7 +92,7 @@ fn delivery(table: &TableReader<'_>, store: &StoreSettings) -> DeliveryMode {
     let chosen = stated.as_ref().map_or(Some(DeliveryMode::Sync), |item| item.choice(&words));
     if chosen == Some(DeliveryMode::Sync) {
         for name in ["order_key", "on_dead"] {
-            // The default of a key that is stated says nothing that could be wrong.
+            // A key that is set to its default cannot be wrong.
             let is_default = matches!(
                 table.get(name).map(|item| &item.node.value),
                 Some(Value::Text(text)) if name == "on_dead" && text == "skip"
@@ -116,26 +116,26 @@ fn delivery(table: &TableReader<'_>, store: &StoreSettings) -> DeliveryMode {
 }
 
 fn globs(item: &Item<'_>, earlier: &[Route]) -> Option<Vec<TypeGlob>> {
-    let allowed = "a list of event types as [\"order.*\", \"review.created\"]";
+    let allowed = "a list of event types such as [\"order.*\", \"review.created\"]";
     let items = item.list(allowed)?;
     if items.is_empty() {
-        item.refuse("empty: the route takes nothing", allowed);
+        item.refuse("empty: the route matches nothing", allowed);
         return None;
     }
     let mut globs = Vec::new();
     let mut shadowed = Vec::new();
     for item in &items {
-        let Some(text) = item.text("an event type as \"order.created\" or \"order.*\"") else {
+        let Some(text) = item.text("an event type such as \"order.created\" or \"order.*\"") else {
             continue;
         };
         if text.is_empty() {
-            item.refuse("empty", "an event type as \"order.created\" or \"order.*\"");
+            item.refuse("empty", "an event type such as \"order.created\" or \"order.*\"");
             continue;
         }
         let glob = TypeGlob::new(text);
         let covering = earlier.iter().enumerate().find_map(|(index, route)| {
             let cover = route.events.iter().find(|cover| cover.covers(&glob))?;
-            Some(format!("routes[{index}] takes all of it before, with {:?}", cover.as_str()))
+            Some(format!("routes[{index}] already takes all of it, with {:?}", cover.as_str()))
         });
         shadowed.extend(covering.map(|covering| (item, covering)));
         globs.push(glob);
@@ -153,10 +153,10 @@ fn globs(item: &Item<'_>, earlier: &[Route]) -> Option<Vec<TypeGlob>> {
 }
 
 fn destinations(item: &Item<'_>, upstreams: &[&str]) -> Option<Vec<UpstreamName>> {
-    let allowed = "a list of upstreams as [\"erp\"]";
+    let allowed = "a list of upstreams such as [\"erp\"]";
     let items = item.list(allowed)?;
     if items.is_empty() {
-        item.refuse("empty: the events go nowhere", allowed);
+        item.refuse("empty: the events would go nowhere", allowed);
         return None;
     }
     let mut names: Vec<UpstreamName> = Vec::new();
@@ -184,7 +184,7 @@ fn unknown(item: &Item<'_>, name: &str, upstreams: &[&str]) -> Problem {
         .allowed(allowed)
 }
 
-/// A name of a source or an upstream: it stands in headers, metric labels, the log and the keys of
+/// A name of a source or an upstream. It appears in headers, metric labels, the log and the keys of
 /// the dedupe store.
 pub(super) fn check_name(table: &TableReader<'_>, name: &str) {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');

@@ -24,7 +24,7 @@ pub struct ServerSettings {
     pub body_memory_bytes: usize,
     /// How long new requests are still served after SIGTERM, before the drain begins.
     pub drain_delay: Duration,
-    /// What deliveries under way may still take once the drain has begun.
+    /// How long deliveries under way may take once the drain has begun.
     pub drain_timeout: Duration,
     /// TLS on the listener; `None`: plain HTTP.
     pub tls: Option<ListenerTls>,
@@ -37,7 +37,8 @@ pub struct ListenerTls {
     pub cert: PathBuf,
     /// PEM file.
     pub key: PathBuf,
-    /// PEM file of the CAs whose client certificates are accepted; `None`: none is asked for.
+    /// PEM file of the CAs whose client certificates are accepted; `None`: no client certificate is
+    /// required.
     pub client_ca: Option<PathBuf>,
 }
 
@@ -55,76 +56,83 @@ impl Default for ServerSettings {
     }
 }
 
-/// The HTTP parser's own limit; a larger `max_header` could not be kept.
+/// The HTTP parser's own limit; a larger `max_header` would have no effect.
 const LARGEST_HEADER_BYTES: usize = 1 << 20;
 
 pub(super) static KEYS: TableKeys = TableKeys {
     title: "[server]",
-    about: "The public listener and its limits. What an address sends before its signature has \
-            been checked costs at most what stands here.",
+    about: "The public listener and its limits. These limits also bound what an unverified \
+            request can cost.",
     keys: &[
         key(
             "listen",
             "list of addresses",
             r#"["127.0.0.1:8080"]"#,
-            "Where to listen, each `IP:PORT`. Port 0 takes any that is free. Needs a restart.",
+            "Where to listen, each `IP:PORT`. Port 0 takes any free port. Needs a restart.",
         ),
         key("threads", "integer", "0", "Worker threads; 0: one per core. Needs a restart."),
-        key("max_body", "size", r#""1MiB""#, "The largest body; beyond it 413."),
+        key("max_body", "size", r#""1MiB""#, "The largest body. A larger one is answered 413."),
         key(
             "max_header",
             "size",
             r#""32KiB""#,
-            "Request line and header lines together, each with its line end; the empty lines before \
-             and after them are not counted. Over HTTP/2, name and value of every field and 32 \
-             bytes each. At most 1 MiB. Beside the request line (HTTP/2: the pseudo-headers) \
-             there may be 100 header lines, whatever stands here. Beyond either 431.",
+            "Request line and header lines together, including their line ends but not the empty \
+             lines before and after. Over HTTP/2, the name and value of every field, plus 32 \
+             bytes each. At most 1 MiB. In addition, there may be at most 100 header lines (not \
+             counting the request line or the pseudo-headers). A larger header is answered 431.",
         ),
         key(
             "header_timeout",
             "duration",
             r#""5s""#,
-            "The whole header must have arrived; on a new connection this counts from the connect.",
+            "How long the whole header may take to arrive. On a new connection this counts from \
+             the connect.",
         ),
-        key("body_timeout", "duration", r#""10s""#, "The whole body must have arrived."),
+        key("body_timeout", "duration", r#""10s""#, "How long the whole body may take to arrive."),
         optional(
             "min_body_rate",
             "size per second",
             "any rate",
-            "A body that arrives more slowly, as `\"1KiB/s\"`, is given up before `body_timeout`.",
+            "A body that arrives more slowly than this, such as `\"1KiB/s\"`, is refused before \
+             `body_timeout`.",
         ),
-        key("idle_timeout", "duration", r#""60s""#, "A connection without a request is closed."),
+        key(
+            "idle_timeout",
+            "duration",
+            r#""60s""#,
+            "How long a connection without a request stays open.",
+        ),
         key("max_connections", "integer", "10000", "Connections at once, over all addresses."),
         optional(
             "max_connections_per_address",
             "integer",
             "no limit",
-            "Connections at once from one address. Senders share addresses: leave room.",
+            "Connections at once from one address. Senders share addresses, so be generous.",
         ),
         key(
             "body_memory",
             "size",
             r#""256MiB""#,
-            "Memory for bodies, over all connections; one address gets a quarter of it.",
+            "Memory for bodies, over all connections. One address may use a quarter of it.",
         ),
         key(
             "drain_delay",
             "duration",
             r#""0s""#,
-            "After SIGTERM, new requests are still served for so long while `/readyz` says 503, so \
-             that a load balancer has stopped sending before the drain begins.",
+            "How long new requests are still served after SIGTERM, while `/readyz` answers 503. \
+             This lets a load balancer stop sending before the drain begins.",
         ),
         key(
             "drain_timeout",
             "duration",
             r#""20s""#,
-            "Once the drain has begun, the time that deliveries under way may take.",
+            "How long deliveries under way may take once the drain has begun.",
         ),
         key(
             "trusted_proxies",
             "list of CIDRs",
             "[]",
-            "Peers whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.",
+            "Peers whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted.",
         ),
         optional("tls", "table", "plain HTTP", "Certificate and key, see `[server.tls]`."),
     ],
@@ -132,15 +140,15 @@ pub(super) static KEYS: TableKeys = TableKeys {
 
 pub(super) static TLS_KEYS: TableKeys = TableKeys {
     title: "[server.tls]",
-    about: "TLS 1.2 and 1.3 on the public listener. Renewed files are taken up by a reload.",
+    about: "TLS 1.2 and 1.3 on the public listener. A reload picks up renewed files.",
     keys: &[
         required("cert", "path", "PEM file with the certificate chain, leaf first."),
         required("key", "path", "PEM file with its private key."),
         optional(
             "client_ca",
             "path",
-            "no client certificate is asked for",
-            "PEM file of the CAs one of which must have signed the sender's certificate.",
+            "no client certificate is required",
+            "PEM file of CAs. One of them must have signed the sender's certificate.",
         ),
     ],
 };
@@ -192,11 +200,11 @@ pub(super) fn read(table: Option<&TableReader<'_>>) -> ServerSettings {
 
 /// A list of address ranges.
 pub(super) fn ranges(item: &Item<'_>) -> Option<Vec<IpNet>> {
-    item.each("a list of CIDR ranges as [\"203.0.113.0/24\"]", Item::form)
+    item.each("a list of CIDR ranges such as [\"203.0.113.0/24\"]", Item::form)
 }
 
 fn listen(item: &Item<'_>) -> Option<Vec<SocketAddr>> {
-    let allowed = "a list of addresses as [\"127.0.0.1:8080\"]";
+    let allowed = "a list of addresses such as [\"127.0.0.1:8080\"]";
     let items = item.list(allowed)?;
     if items.is_empty() {
         item.refuse("empty", allowed);
@@ -215,7 +223,7 @@ fn listen(item: &Item<'_>) -> Option<Vec<SocketAddr>> {
 fn max_header(item: &Item<'_>) -> Option<usize> {
     let size = item.form::<Size>()?.0;
     if size > LARGEST_HEADER_BYTES {
-        item.refuse("too large", "a size as \"32KiB\", at most 1 MiB");
+        item.refuse("too large", "a size such as \"32KiB\", at most 1 MiB");
     }
     Some(size)
 }

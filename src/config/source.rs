@@ -32,31 +32,31 @@ pub(super) static KEYS: TableKeys = TableKeys {
         optional(
             "preset",
             "name",
-            "the scheme is spelled out below",
-            "The built-in facts about a sender; every key that stands here overrides the preset's. \
+            "the scheme is described below",
+            "The built-in facts about a sender. Every key that you set overrides the preset's. \
              `hookward presets` lists them.",
         ),
         optional(
             "secrets",
             "list of secrets",
-            "they have to be there, unless the request brings or names its key",
-            "Newest first; a signature by any of them is good. Or where the sender [publishes its \
-             keys](#published-keys).",
+            "required, unless the request carries or names its key",
+            "Newest first. A signature by any of them is good. An entry can also say where the \
+             sender [publishes its keys](#published-keys).",
         ),
         key(
             "respond_within",
             "duration",
             r#""10s""#,
-            "The sender's patience, less a margin; counted from the last byte of the request's \
-             body. With a preset, the preset's if it has one.",
+            "How long the sender waits for an answer, less a margin, counted from the last byte \
+             of the request's body. With a preset, the preset's value if it has one.",
         ),
         key(
             "answers",
             "word",
             r#""full""#,
-            "`bare` answers with the status alone, for a sender that takes nothing else: no body, \
-             no headers of the receiver, any success as 200. With a preset, the preset's if it \
-             has one.",
+            "`bare` answers with the status only, for a sender that accepts nothing else: no \
+             body, none of the receiver's headers, any success as 200. With a preset, the \
+             preset's value if it has one.",
         ),
         key(
             "unrouted",
@@ -69,43 +69,44 @@ pub(super) static KEYS: TableKeys = TableKeys {
             "mode",
             "word",
             r#""enforce""#,
-            "`shadow` judges, counts and logs as `enforce` does, and forwards anyway: for a \
-             cut-over in front of a live receiver.",
+            "`shadow` judges, counts and logs like `enforce`, but forwards anyway: for \
+             introducing Hookward in front of a live receiver.",
         ),
-        optional("allow", "list of CIDRs", "any address", "Sender addresses that are let in."),
+        optional("allow", "list of CIDRs", "any address", "Sender addresses that are allowed."),
         optional(
             "rate_limit",
             "rate",
             "no limit",
-            "`\"100/s\"` or `\"600/m\"`: a bucket that holds one period's worth; judged before the \
-             body is read.",
+            "`\"100/s\"` or `\"600/m\"`: a bucket that holds one period's worth, checked before \
+             the body is read.",
         ),
         optional(
             "pass_headers",
             "list of header names",
-            "none of them passes",
-            "Headers that receivers may obey as a proxy's word, and that are withheld for that \
-             reason: see [Headers that are withheld](#headers-that-are-withheld).",
+            "none",
+            "Headers to pass on that Hookward otherwise withholds, because receivers may take \
+             them as instructions from a proxy: see [Headers that are \
+             withheld](#headers-that-are-withheld).",
         ),
         optional(
             "capture",
             "integer",
             "none",
-            "The last so many refused deliveries of this source stay in memory, whole, for \
-             `hookward explain --last`: 1 to 500, those of all sources together at most 32 MiB.",
+            "How many of the source's last refused deliveries to keep in memory for `hookward \
+             explain --last`: 1 to 500. All sources together keep at most 32 MiB.",
         ),
         optional(
             "replay_guard",
             "word",
             "off",
-            "`\"signature\"`: a signature of a delivered event is a duplicate whatever id it comes \
-             with; for senders whose id is not signed.",
+            "`\"signature\"`: the signature of a delivered event is a duplicate, whatever its id. \
+             For senders that do not sign the id.",
         ),
         optional(
             "public_url",
             "URL",
             "`{url}` cannot be used",
-            "What the sender was given, to the letter; needed by `{url}` in `signed`.",
+            "The exact URL that you gave to the sender; needed by `{url}` in `signed`.",
         ),
         optional(
             "dedupe_ttl",
@@ -131,21 +132,21 @@ pub(super) static KEYS: TableKeys = TableKeys {
     ],
 };
 
-/// Refused deliveries that a source can keep.
+/// The most refused deliveries that a source can keep.
 const MOST_CAPTURES: u64 = 500;
 
-/// The table of a source as it was typed, with its preset laid under it.
+/// The table of a source as written, merged with its preset.
 pub(super) struct Draft<'a> {
     pub(super) name: &'a str,
     key: String,
     place: TextPlace,
     table: DocumentTable,
     pub(super) preset: Option<PresetFacts>,
-    /// The scheme cannot be whole because its preset is not known; one problem says so.
+    /// The scheme is incomplete because its preset is unknown, which has been reported.
     preset_unknown: bool,
 }
 
-/// Lays the preset under a source's table.
+/// Merges the preset with a source's table.
 pub(super) fn draft<'a>(name: &'a str, item: &Item<'_>) -> Option<Draft<'a>> {
     let own = item.table(&KEYS)?;
     route::check_name(&own, name);
@@ -163,7 +164,8 @@ pub(super) fn draft<'a>(name: &'a str, item: &Item<'_>) -> Option<Draft<'a>> {
     Some(Draft { name, key: own.key.clone(), place: own.place, table, preset, preset_unknown })
 }
 
-/// Whether this is what `[sources.my.shop]` makes of the source `my.shop`; one problem says so.
+/// Whether this table results from `[sources.my.shop]` for a source `my.shop`; one problem reports
+/// it.
 fn is_half_a_name(own: &TableReader<'_>) -> bool {
     let entries = &own.table.entries;
     let known = |name: &str| KEYS.names().any(|key| key == name);
@@ -172,7 +174,7 @@ fn is_half_a_name(own: &TableReader<'_>) -> bool {
 }
 
 impl Draft<'_> {
-    /// The merged table. Its own keys have been checked, so nothing is noted twice.
+    /// The merged table. Its own keys have been checked, so nothing is reported twice.
     pub(super) fn reader<'a>(&'a self, reading: &'a Reading<'a>) -> TableReader<'a> {
         TableReader::open_checked(reading, self.key.clone(), self.place, &self.table, &KEYS)
     }
@@ -189,14 +191,14 @@ pub(super) fn read<'a>(
     let unrouted = [("accept", Unrouted::Accept), ("reject", Unrouted::Reject)];
     let answers = [("full", Answers::Full), ("bare", Answers::Bare)];
     let modes = [("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
-    let path = table.require("path", "the request path as \"/webhooks/shop\"");
+    let path = table.require("path", "the request path, such as \"/webhooks/shop\"");
     let path = path.and_then(|item| item.form::<RequestPath>());
     let public_url = table.get("public_url").and_then(|item| item.form::<PublicUrl>());
     let (scheme, no_token) = read_scheme(draft, &table);
     if let Some(why) = no_token {
         let what = format!(
             "{why}; until it can be read, the handshake is answered 503 secret_unavailable; \
-             deliveries go on"
+             deliveries work"
         );
         table.note(Severity::Warning, "handshake", &what, None);
     }
@@ -216,7 +218,7 @@ pub(super) fn read<'a>(
         };
         Source { unreadable, ..Source::new(draft.name, path.0, sender, dedupe.ttl) }
     };
-    // Everything is read before anything is given up, so that every problem is noted.
+    // Everything is read before giving up, so that every problem is reported.
     let respond_within = table.get("respond_within").and_then(|item| item.form());
     let answers = table.get("answers").and_then(|item| item.choice(&answers));
     let unrouted = table.get("unrouted").and_then(|item| item.choice(&unrouted));
@@ -268,7 +270,7 @@ fn read_scheme(draft: &Draft<'_>, table: &TableReader<'_>) -> (Option<Scheme>, O
         && !is_token(table)
     {
         let what = format!(
-            "{} does not publish the header of its signature, so it has to be stated; `hookward \
+            "{} does not publish the header of its signature, so you must set it; `hookward \
              discover` finds it from one captured delivery and its secret",
             preset.name
         );
@@ -278,7 +280,7 @@ fn read_scheme(draft: &Draft<'_>, table: &TableReader<'_>) -> (Option<Scheme>, O
     scheme::read(table)
 }
 
-/// Whether the scheme is a token's, which has a place of its own.
+/// Whether the scheme is a token, which has its own place.
 fn is_token(table: &TableReader<'_>) -> bool {
     let algorithm = match table.get("signature").map(|item| &item.node.value) {
         Some(Value::Table(signature)) => signature.get("algorithm"),
@@ -291,17 +293,17 @@ fn allow(item: &Item<'_>) -> Option<Vec<ipnet::IpNet>> {
     let ranges = server::ranges(item)?;
     if matches!(&item.node.value, Value::List(items) if items.is_empty()) {
         item.refuse(
-            "empty: nobody would be let in",
-            "a list of CIDR ranges; left out, any address",
+            "empty: no sender would be allowed",
+            "a list of CIDR ranges; without the key, any address",
         );
     }
     Some(ranges)
 }
 
-/// Only what is withheld can be let pass: any other name would promise something that is not done.
+/// Only withheld headers can be let through: any other name would have no effect.
 fn pass_headers(item: &Item<'_>) -> Option<Vec<HeaderName>> {
     let allowed = headers::withheld().collect::<Vec<_>>().join(", ");
-    item.each("a list of header names as [\"X-HTTP-Method-Override\"]", |item| {
+    item.each("a list of header names such as [\"X-HTTP-Method-Override\"]", |item| {
         let name = item.form::<HeaderName>()?;
         if headers::is_withheld(&name) {
             return Some(name);

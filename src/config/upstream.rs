@@ -24,11 +24,11 @@ use std::time::Duration;
 pub struct UpstreamSettings {
     /// Its name.
     pub name: UpstreamName,
-    /// Where it is; never empty, all of one scheme and path.
+    /// Its addresses; never empty, all with the same scheme and path.
     pub urls: Vec<UpstreamUrl>,
-    /// The whole exchange, all attempts.
+    /// The whole exchange, including all attempts.
     pub timeout: Duration,
-    /// One connection attempt, TLS included.
+    /// One connection attempt, including TLS.
     pub connect_timeout: Duration,
     /// How long an idle connection to it is kept for the next event; `None`: not at all.
     pub keep_alive: Option<Duration>,
@@ -50,23 +50,23 @@ pub struct UpstreamSettings {
     pub breaker: Option<Breaker>,
     /// How events from the inbox are tried again.
     pub retry: Retry,
-    /// Bytes of an answer that is no 2xx that are kept for the log: `[log].upstream_error_bytes`.
+    /// Bytes of an answer other than 2xx to keep for the log: `[log].upstream_error_bytes`.
     pub error_bytes: usize,
 }
 
 /// `[upstreams.NAME].tls`; all optional.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpstreamTls {
-    /// PEM file of the CAs to believe; `None`: the system's.
+    /// PEM file of the CAs to trust; `None`: the system's.
     pub ca: Option<PathBuf>,
     /// PEM files of the client certificate and its key.
     pub client: Option<(PathBuf, PathBuf)>,
-    /// The name to ask for and to check; `None`: the URL's host.
+    /// The server name to request and verify; `None`: the URL's host.
     pub sni: Option<String>,
 }
 
 impl UpstreamSettings {
-    /// An upstream of this name at these URLs, everything else at its default.
+    /// An upstream with this name and these URLs, and defaults for everything else.
     #[must_use]
     pub fn new(name: impl Into<UpstreamName>, urls: Vec<UpstreamUrl>) -> Self {
         let secure = urls.first().is_some_and(|url| url.secure);
@@ -98,70 +98,70 @@ pub(super) static KEYS: TableKeys = TableKeys {
         optional(
             "url",
             "URL",
-            "`urls` must be there",
-            "Where it is, `http` or `https`. A path in it is what it is asked for, unless the \
-             route has one.",
+            "required without `urls`",
+            "Its address, `http` or `https`. If the URL has a path, requests use it, unless the \
+             route has its own.",
         ),
         optional(
             "urls",
             "list of URLs",
-            "`url` must be there",
-            "Several addresses of the same app, balanced; all of one scheme and path.",
+            "required without `url`",
+            "Several load-balanced addresses of the same app, all with the same scheme and path.",
         ),
-        key("timeout", "duration", r#""30s""#, "The whole exchange, all attempts."),
-        key("connect_timeout", "duration", r#""1s""#, "One connection attempt, TLS included."),
+        key("timeout", "duration", r#""30s""#, "The whole exchange, including all attempts."),
+        key("connect_timeout", "duration", r#""1s""#, "One connection attempt, including TLS."),
         key(
             "keep_alive",
             "duration",
             r#""4s""#,
-            "How long an idle connection to it is kept. Keep it shorter than the app does, or the app \
-             may close a connection just as a request arrives on it. `\"off\"`: each request has its \
-             own connection. `operations.md` lists what common servers use.",
+            "How long to keep an idle connection. Choose less than the app uses, or the app may \
+             close a connection just as a request arrives on it. `\"off\"`: a new connection for \
+             each request. `operations.md` lists the times of common servers.",
         ),
         optional("tls", "table", "the system's CAs, no client certificate", "`https` only."),
         key(
             "balance",
             "word",
             r#""round-robin""#,
-            "`round-robin`: each address in its turn; `least-pending`: the one with the fewest \
+            "`round-robin`: each address in turn; `least-pending`: the address with the fewest \
              events under way.",
         ),
-        key("resolve_every", "duration", r#""30s""#, "How often host names are looked up again."),
+        key("resolve_every", "duration", r#""30s""#, "How often to resolve host names again."),
         optional(
             "max_concurrent",
             "integer",
             "no limit",
-            "Events being forwarded at once, so that a burst does not crush the app.",
+            "How many events are forwarded at once. Protects the app from bursts.",
         ),
         key(
             "max_waiting",
             "integer",
             "1000",
-            "Events that wait for one of `max_concurrent` to end; any further is answered 503.",
+            "How many events may wait because of `max_concurrent`. Further ones are answered 503.",
         ),
         optional("health", "table", "none", "Active checks of every address."),
         optional(
             "eject_after",
             "integer",
             "never",
-            "So many failed exchanges in a row take an address out of the balance.",
+            "How many failed exchanges in a row take an address out of load balancing.",
         ),
         key("eject_for", "duration", r#""10s""#, "How long an address stays out."),
-        optional("breaker", "table", "none", "Answers at once while the app is known to be down."),
-        optional("retry", "table", "all at their defaults", "Attempts that no sender waits for."),
+        optional("breaker", "table", "none", "Answers at once while the app is down."),
+        optional("retry", "table", "all at their defaults", "Attempts from the inbox."),
         optional(
             "headers",
             "table of header values",
             "none",
-            "Set on every request to it, each `{ env = … }`, `{ file = … }` or `{ value = … }`, with \
-             `prefix` put before it. The sender's headers of these names do not pass. See \
+            "Headers to set on every request, each `{ env = … }`, `{ file = … }` or `{ value = … \
+             }`, with an optional `prefix`. The sender's headers of these names are dropped. See \
              [What the receiver can check](inbox.md#what-the-receiver-can-check).",
         ),
         optional(
             "sign",
             "table",
             "not signed",
-            "Every request to it is signed by Standard Webhooks, made anew for each attempt.",
+            "Signs every request by Standard Webhooks, anew for each attempt.",
         ),
     ],
 };
@@ -174,12 +174,12 @@ pub(super) static TLS_KEYS: TableKeys = TableKeys {
             "ca",
             "path",
             "the system's CAs",
-            "PEM file of the CAs to believe instead; or of the upstream's own self-signed \
+            "PEM file of the CAs to trust instead; or of the upstream's own self-signed \
              certificate, which is then the only one accepted.",
         ),
         optional("cert", "path", "no client certificate", "PEM file of the client certificate."),
         optional("key", "path", "no client certificate", "PEM file of its private key."),
-        optional("sni", "name", "the URL's host", "The name to ask for and to check."),
+        optional("sni", "name", "the URL's host", "The server name to request and verify."),
     ],
 };
 
@@ -189,7 +189,7 @@ pub(super) fn read(name: &str, table: &TableReader<'_>) -> Option<UpstreamSettin
     if let (Some(item), Some(urls), Some(_)) = (table.get("tls"), &urls, &tls)
         && urls.iter().any(|url| !url.secure)
     {
-        item.contradicts("has no effect on http; state an https URL, or leave `tls` out");
+        item.contradicts("has no effect on http; use an https URL, or remove `tls`");
     }
     let default = UpstreamSettings::new(name, urls.unwrap_or_default());
     let duration = |name, default| table.get(name).and_then(|i| i.form()).unwrap_or(default);
@@ -224,7 +224,7 @@ pub(super) fn read(name: &str, table: &TableReader<'_>) -> Option<UpstreamSettin
     (!settings.urls.is_empty()).then_some(settings)
 }
 
-/// The outer `None`: wrong, and noted. The inner: off.
+/// The outer `None`: wrong, and already reported. The inner one: off.
 #[expect(clippy::option_option, reason = "wrong and off are two things; both are local")]
 fn keep_alive(item: &Item<'_>) -> Option<Option<Duration>> {
     if matches!(&item.node.value, Value::Text(text) if text == "off") {
@@ -243,14 +243,14 @@ fn urls(table: &TableReader<'_>) -> Option<Vec<UpstreamUrl>> {
             None
         }
         (Some(_), Some(urls)) => {
-            urls.refuse("stated beside `url`", allowed);
+            urls.refuse("set in addition to `url`", allowed);
             None
         }
     }
 }
 
 fn several_urls(item: &Item<'_>) -> Option<Vec<UpstreamUrl>> {
-    let allowed = "a list of URLs as [\"http://10.0.0.1:9001\", \"http://10.0.0.2:9001\"]";
+    let allowed = "a list of URLs such as [\"http://10.0.0.1:9001\", \"http://10.0.0.2:9001\"]";
     let items = item.list(allowed)?;
     if items.is_empty() {
         item.refuse("empty", allowed);
@@ -264,7 +264,7 @@ fn several_urls(item: &Item<'_>) -> Option<Vec<UpstreamUrl>> {
         }
         if urls.first().is_some_and(|first| (first.secure, &first.path) != (url.secure, &url.path))
         {
-            item.contradicts("differs from the first in its scheme or its path");
+            item.contradicts("differs from the first in scheme or path");
         }
         urls.push(url);
     }
@@ -290,7 +290,7 @@ pub(super) fn client_tls(item: &Item<'_>, keys: &'static TableKeys) -> Option<Up
     needs(&table, "cert", "key");
     needs(&table, "key", "cert");
     let sni = table.get("sni").and_then(|item| {
-        let allowed = "a host name as \"erp.internal\"";
+        let allowed = "a host name such as \"erp.internal\"";
         let name = item.text(allowed)?;
         if !matches!(ServerName::try_from(name), Ok(ServerName::DnsName(_))) {
             item.refuse("not a host name", allowed);

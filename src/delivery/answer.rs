@@ -1,4 +1,4 @@
-//! What a sender is told, before it is written to a connection.
+//! The answer to a sender, before it is written to a connection.
 
 use crate::outcome::{Outcome, Reason, Refusal};
 use crate::upstream::{ReplyBody, UpstreamAnswer};
@@ -8,7 +8,7 @@ use hookward_verify::handshake::Reply;
 use http::{HeaderMap, HeaderValue, header};
 use std::sync::Arc;
 
-/// The answer to one request; `proxy::respond` turns it into bytes.
+/// The answer to one request; `edge::respond` turns it into bytes.
 #[derive(Debug)]
 pub struct Answer {
     /// How the delivery ended.
@@ -21,7 +21,7 @@ pub struct Answer {
     pub is_bare: bool,
 }
 
-/// How a delivery ended: well, under a status, or with a refusal, which brings its own.
+/// How a delivery ended: successfully, with a status, or with a refusal, which has its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Conclusion {
     /// Well.
@@ -144,7 +144,7 @@ impl Answer {
         }
     }
 
-    /// Why it did not end well, if it did not.
+    /// Why it did not succeed, if it did not.
     #[must_use]
     pub const fn refusal(&self) -> Option<&Refusal> {
         match &self.conclusion {

@@ -1,7 +1,7 @@
-//! What a request has to pass before it is taken for a delivery of its source, in order.
+//! The checks, in order, that a request must pass before it counts as a delivery of its source.
 //!
-//! A running proxy and `explain` call the same checks. Reading the body, and what only a running
-//! proxy knows (addresses, rates, memory), is the caller's.
+//! A running proxy and `explain` call the same checks. The caller reads the body and handles what
+//! only a running proxy knows (addresses, rates, memory).
 
 use crate::delivery::source::{Mode, Source};
 use crate::outcome::{Reason, Refusal};

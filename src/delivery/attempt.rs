@@ -1,5 +1,5 @@
-//! One request to one destination, whoever waits for it, and what its end means: for the claim, for
-//! the sender, and for the inbox.
+//! One request to one destination, and what its result means for the claim, the sender and the
+//! inbox.
 
 use crate::delivery::answer::DestinationOutcome;
 use crate::delivery::report::readable;

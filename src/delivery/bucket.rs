@@ -1,7 +1,7 @@
-//! A bucket of permits that is refilled evenly: a source's `rate_limit`, and what may be logged.
+//! A bucket of permits that is refilled evenly, for a source's `rate_limit` and for log lines.
 //!
-//! Wraps a rate limiter around our own [`Clock`], so that a test can sit on the instant at which a
-//! permit comes back. Knows neither sources nor requests.
+//! Wraps a rate limiter around our own [`Clock`], so that a test can stop at the instant when a
+//! permit becomes available. Knows neither sources nor requests.
 
 use crate::delivery::source::RateLimit;
 use governor::clock::Clock as _;

@@ -1,8 +1,8 @@
-//! Refused deliveries, kept whole for `explain`: in memory, bounded, never logged.
+//! Refused deliveries, kept completely for `explain`: in memory, bounded, never logged.
 //!
-//! A source that asks for it keeps its last so many. All together take at most [`MOST_BYTES`]; then
-//! the oldest go first, whichever source they are of. The header that a `token` scheme compares is
-//! masked, since it may be the secret.
+//! A source with `capture` keeps its last ones. All together take at most [`MOST_BYTES`]; beyond
+//! that the oldest go first, whatever their source. The header that a `token` scheme compares is
+//! masked, because it may be the secret.
 
 use crate::delivery::source::{Source, SourceName};
 use crate::outcome::Reason;
@@ -15,13 +15,13 @@ use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// What all captures together may take.
+/// The most memory of all captures together.
 pub const MOST_BYTES: usize = 32 * 1024 * 1024;
 
-/// What a capture costs besides its text.
+/// The memory of a capture in addition to its text.
 const OVERHEAD_BYTES: usize = 256;
 
-/// Stands where a header's value is kept to itself.
+/// Replaces a header's masked value.
 pub const MASK: &str = "(masked)";
 
 /// A refused delivery.

@@ -1,7 +1,7 @@
-//! What a receiver is shown beside the event: its own credentials, and a signature of ours.
+//! The credentials for a receiver: configured headers, and Hookward's own signature.
 //!
-//! A receiver that checks the sender's timestamp refuses on Monday what was signed on Saturday. Ours
-//! is made anew for each attempt.
+//! A receiver that checks the sender's timestamp would refuse on Monday an event signed on
+//! Saturday. Hookward's signature is new for each attempt.
 
 use crate::delivery::headers::{self, printable};
 use crate::outgoing_lines::OutgoingLines;
@@ -16,7 +16,7 @@ const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
-/// The names that begin so belong to Standard Webhooks, folded.
+/// The prefix of Standard Webhooks headers, folded.
 const STANDARD_WEBHOOKS: &str = "webhook-";
 
 /// A secret of Standard Webhooks, decoded.
@@ -34,7 +34,7 @@ impl AttestationKey {
     }
 }
 
-/// What is set on every request to one upstream.
+/// The headers that are set on every request to one upstream.
 #[derive(Debug, Default)]
 pub struct Credentials {
     headers: Vec<(HeaderName, HeaderValue)>,

@@ -1,4 +1,4 @@
-//! Sources and requests for tests, spelled as a configuration would spell them.
+//! Sources and requests for tests, described as in a configuration.
 
 use crate::delivery::source::Source;
 use crate::field_lines::FieldLines;

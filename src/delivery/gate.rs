@@ -1,8 +1,9 @@
-//! What every delivery finds when it comes: one snapshot of the configuration, and what outlives it.
+//! The state that deliveries share: one snapshot of the configuration, and everything that outlives
+//! it.
 //!
-//! A [`Snapshot`] is replaced whole by a reload, and a delivery keeps the one that it started with.
-//! Claims, counters and the log live as long as the [`SharedState`]. What happens to a delivery is told in
-//! `lifecycle`.
+//! A reload replaces the whole [`Snapshot`], and a delivery keeps the one that it started with.
+//! Claims, counters and the log live as long as the [`SharedState`]. `lifecycle` describes what happens to
+//! a delivery.
 
 use crate::config::{Config, OnStoreError};
 use crate::delivery::answer::{Answer, DestinationOutcome};
@@ -29,14 +30,14 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// How much longer than its upstream's `timeout` a claim lives that nobody settles: the time to
-/// write an outcome to a store that is slow.
+/// How much longer than its upstream's `timeout` an unsettled claim lives: the time to write a
+/// result to a slow store.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
 
-/// How long the store may take before an event is delivered without it, where that is chosen.
+/// How long the store may take before an event is delivered without it, if that is configured.
 const LONGEST_BEFORE_FORWARDING: Duration = Duration::from_secs(1);
 
-/// What deliveries share, whatever the configuration is.
+/// The state that deliveries share across configurations.
 pub struct SharedState {
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
@@ -74,7 +75,7 @@ pub struct Snapshot {
     upstreams: HashMap<UpstreamName, Arc<ServedUpstream>>,
 }
 
-/// A source with what its deliveries need besides the configuration.
+/// A source with everything that its deliveries need in addition to the configuration.
 pub struct Serving {
     /// The source.
     pub source: Arc<Source>,
@@ -91,7 +92,7 @@ pub struct Serving {
     bucket: Option<Arc<Bucket>>,
 }
 
-/// A route with its destinations, so that none has to be looked up while an event is under way.
+/// A route with its destinations, so that none has to be looked up during a delivery.
 pub struct ServedRoute {
     /// The route's `path`.
     pub path: Option<String>,
@@ -195,7 +196,7 @@ impl Snapshot {
                 Err(Refusal::because(Reason::StoreUnavailable, fault.to_string()))
             }
             OnStoreError::Forward => {
-                tracing::warn!(%fault, "delivering without dedupe, as on_store_error says");
+                tracing::warn!(%fault, "delivering without dedupe because of on_store_error");
                 Ok(())
             }
         }

@@ -1,7 +1,7 @@
-//! What a destination is told beside the body: contract section 5.
+//! The headers for a destination: section 5 of the contract.
 //!
-//! Owns which of the sender's headers go on, which are dropped, and how a value of an event is
-//! written where the event itself may hold any character. Knows no connection: `Host` and
+//! It decides which of the sender's headers are passed on or dropped, and how values of an event
+//! are encoded, because they may contain any character. It knows no connection: `Host` and
 //! `Content-Length` belong to `upstream`.
 
 mod passing;
@@ -27,9 +27,9 @@ pub const HOOKWARD_SOURCE: HeaderName = HeaderName::from_static("hookward-source
 pub const HOOKWARD_EVENT_ID: HeaderName = HeaderName::from_static("hookward-event-id");
 /// Event type.
 pub const HOOKWARD_EVENT_TYPE: HeaderName = HeaderName::from_static("hookward-event-type");
-/// When the signature was found good: RFC 3339, UTC, milliseconds.
+/// When the signature was verified: RFC 3339, UTC, milliseconds.
 pub const HOOKWARD_VERIFIED_AT: HeaderName = HeaderName::from_static("hookward-verified-at");
-/// How many requests with this event the destination was sent, this one included.
+/// How many requests with this event were sent to the destination, including this one.
 pub const HOOKWARD_ATTEMPT: HeaderName = HeaderName::from_static("hookward-attempt");
 /// When the inbox accepted the event: RFC 3339, UTC, milliseconds.
 pub const HOOKWARD_QUEUED_AT: HeaderName = HeaderName::from_static("hookward-queued-at");
@@ -43,8 +43,8 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// Headers that speak of one connection and not of the message (RFC 9110 §7.6.1, and what older
-/// software sends), [folded].
+/// Headers about one connection and not about the message (RFC 9110 §7.6.1, and headers of older
+/// software), [folded].
 const HOP_BY_HOP: [&str; 11] = [
     "connection",
     "keep-alive",
@@ -59,7 +59,7 @@ const HOP_BY_HOP: [&str; 11] = [
     "expect",
 ];
 
-/// What is known of an event once it is verified.
+/// The facts about a verified event.
 #[derive(Clone, Copy, Debug)]
 pub struct VerifiedFacts<'a> {
     /// Name of the source.
@@ -207,7 +207,7 @@ pub fn idempotency_key(source: &str, event_id: &str) -> String {
     key
 }
 
-/// Printable, and not the sign that begins an encoded byte.
+/// Printable characters except the one that begins an encoded byte.
 const fn stays(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && byte != b'%'
 }

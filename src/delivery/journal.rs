@@ -1,8 +1,8 @@
-//! The last deliveries, for people who watch: kept in memory, and told to those who look on.
+//! The last deliveries, kept in memory and streamed to viewers.
 //!
-//! What verified and what did not are kept apart, so that a flood of forgeries does not push the
-//! events of the day out. A delivery pays for one small record; it is written as JSON only when
-//! somebody asks. Never in it: a body, a secret, a computed signature.
+//! Verified and unverified deliveries are kept separately, so that a flood of forgeries does not
+//! push out the day's events. A delivery costs one small record, which becomes JSON only on
+//! request. It never contains a body, a secret or a computed signature.
 
 use crate::delivery::answer::Answer;
 use crate::delivery::proof::Proven;
@@ -19,10 +19,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast;
 
-/// Deliveries that are kept, of those that verified and of the others.
+/// How many deliveries are kept, of verified ones and of the others.
 pub const KEPT: usize = 500;
 
-/// Records that a viewer may be behind before it loses some.
+/// How many records a viewer may lag before it loses some.
 const AHEAD: usize = 256;
 
 /// A delivery that has ended: the fields of its log line.
@@ -67,7 +67,7 @@ impl DeliveryRecord {
     }
 }
 
-/// Which deliveries are asked for; what is `None` does not matter.
+/// Which deliveries to return; `None` matches any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryFilter {
     /// The name of the source; empty: those that matched none.

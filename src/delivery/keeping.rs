@@ -1,8 +1,8 @@
-//! Routes with `spill` or `queued`: what is stored in the inbox, and when.
+//! Routes with `spill` or `queued`: what to store in the inbox, and when.
 //!
-//! One task for each event sees it through and outlives its sender: it waits for the live attempts
-//! until it is time to store, stores in one record what has not succeeded by then, and only then tells
-//! the sender. What the inbox cannot take is delivered as on a `sync` route.
+//! One task per event outlives its sender: it waits for the live attempts until it is time to
+//! store, stores in one record the destinations that have not succeeded by then, and only then
+//! answers the sender. An event that the inbox cannot store is delivered as on a `sync` route.
 
 pub use crate::delivery::outbound::Keep;
 
@@ -30,7 +30,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
-/// A claim that the task of a live attempt settles on a 2xx, and that is settled here otherwise.
+/// A claim that the task of a live attempt settles on a 2xx; otherwise it is settled here.
 type Slot = Arc<Mutex<Option<Claim<DestinationOutcome>>>>;
 
 /// One destination of the event.
@@ -43,7 +43,7 @@ struct Leg {
     way: Way,
 }
 
-/// How the event gets there.
+/// How the event is sent there.
 enum Way {
     /// From the inbox.
     Stored(Why),
@@ -73,7 +73,7 @@ struct UnderWay {
     lane: Option<LaneHold>,
 }
 
-/// An event that is seen through.
+/// An event that this task handles.
 struct Keeping {
     keep: Keep,
     request: UpstreamRequest,

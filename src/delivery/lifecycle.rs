@@ -1,9 +1,9 @@
 //! The life of a delivery, in order. Start here.
 //!
-//! [`deliver`] finds the source and counts and logs the end; `live` is the story: arrive, prove,
-//! route, claim, forward. Every `?` may end the delivery, with a reason or with an answer of our own.
-//! Nothing in this file knows Pingora, TOML or Prometheus' formats; `proxy` brings the request here
-//! and takes the answer away, `dispatch` carries the event to its destinations.
+//! [`deliver`] finds the source, and counts and logs the end. `live` has the steps: arrive, prove,
+//! route, claim, forward. Every `?` may end the delivery, with a reason or with an answer. Nothing
+//! in this file knows Pingora, TOML or Prometheus' formats. `edge` passes the request in and writes
+//! the answer; `dispatch` sends the event to its destinations.
 
 mod storing;
 #[cfg(test)]
@@ -110,7 +110,7 @@ async fn live(
     Ok(Box::pin(course.forward(arrived, proof, route, holds, report)).await?)
 }
 
-/// One delivery under way, with everything that it is judged by.
+/// One delivery in progress, with everything that its checks need.
 struct Course<'a> {
     gate: &'a SharedState,
     snapshot: &'a Arc<Snapshot>,
@@ -122,10 +122,10 @@ struct Course<'a> {
     trace: Trace,
 }
 
-/// The check of a signature, or why there can be none.
+/// The check of a signature, or why it cannot be checked.
 type Check<'a> = Result<SignatureCheck<'a>, Fault>;
 
-/// A request whose body is whole.
+/// A request whose body is complete.
 struct Arrived {
     body: Arc<Body>,
     /// When the sender's patience ends.

@@ -1,10 +1,10 @@
-//! The story of a delivery: what is asked of a request, in which order, and what comes of it.
+//! The life of a delivery: the checks of a request, their order, and the results.
 //!
-//! Start with [`lifecycle`]: arrive, prove, route, claim, forward. [`arrival`] has the checks of the
-//! head, [`proof`] the types without which nothing is claimed or forwarded, [`dispatch`] the
-//! forwarding and the settling of claims, [`attempt`] one request to one destination, [`keeping`] what
-//! is stored in the inbox and when, [`shadow`] the entrance for sources that only observe,
-//! [`answer`] what the sender is told, and [`report`] the one line and count of each delivery.
+//! Start with [`lifecycle`]: arrive, prove, route, claim, forward. [`arrival`] checks the head,
+//! [`proof`] has the types that are required for claiming and forwarding, [`dispatch`] forwards and
+//! settles claims, [`attempt`] sends one request to one destination, [`keeping`] stores events in
+//! the inbox, [`shadow`] is the entry for sources that only observe, [`answer`] is the answer to
+//! the sender, and [`report`] writes the log line and counts each delivery.
 
 pub mod answer;
 pub mod arrival;

@@ -1,4 +1,4 @@
-//! What lets an event be claimed, and a request go to an upstream.
+//! The types that are required to claim an event and to send a request to an upstream.
 //!
 //! [`Proven`] is an event of a request that a
 //! [`SignatureCheck`](hookward_verify::verify::SignatureCheck) found genuine; nothing else is claimed.
@@ -58,8 +58,8 @@ impl Claimable for Proven {
     }
 }
 
-/// Leave to forward a request that a source in shadow mode would have refused once it is enforced,
-/// whatever is wrong with it: an altered or unsigned one, too.
+/// Permission to forward a request in shadow mode that enforcement would have refused for any
+/// reason, including altered or unsigned requests.
 #[derive(Debug)]
 pub struct ShadowPass {
     proven: Option<Proven>,
@@ -84,7 +84,7 @@ pub enum Warrant {
 }
 
 impl Warrant {
-    /// The event, where it is proven: all that a destination may be told of it.
+    /// The event, if it is proven: everything that a destination may learn about it.
     #[must_use]
     pub const fn proven(&self) -> Option<&Proven> {
         match self {
@@ -93,15 +93,15 @@ impl Warrant {
         }
     }
 
-    /// Leave for one request.
+    /// Permission for one request.
     #[must_use]
     pub const fn permit(&self) -> Permit {
         Permit(())
     }
 }
 
-/// An event as the inbox has it. Only proven events are put there ([`crate::inbox::Inbox::accept`]),
-/// so what comes out may be forwarded.
+/// An event from the inbox. Only proven events are stored there ([`crate::inbox::Inbox::accept`]),
+/// so it may be forwarded.
 #[derive(Debug)]
 pub struct KeptEvent(hookward_inbox::StoredEvent);
 
@@ -120,14 +120,14 @@ impl KeptEvent {
         &self.0
     }
 
-    /// Leave for one request.
+    /// Permission for one request.
     #[must_use]
     pub const fn permit(&self) -> Permit {
         Permit(())
     }
 }
 
-/// Leave to send one request to an upstream. Only a [`Warrant`] or a [`KeptEvent`] event gives it:
+/// Permission to send one request to an upstream. Only a [`Warrant`] or a [`KeptEvent`] event gives it:
 ///
 /// ```compile_fail,E0423
 /// let permit = hookward::delivery::proof::Permit(());

@@ -1,8 +1,8 @@
-//! What is said about a delivery once it has ended: one log line and its counters.
+//! Reports a delivery once it has ended: one log line and its counters.
 //!
-//! Counting and logging happen here and nowhere else, exactly once for each request. The lifecycle
-//! fills a [`Report`] while it goes; [`Reporter::conclude`] is the end. Never in a line: a body, a
-//! secret, a computed signature. What an unverified request says is escaped and cut.
+//! Counting and logging happen only here, exactly once for each request. The lifecycle fills a
+//! [`Report`] as it proceeds, and [`Reporter::conclude`] ends it. A line never contains a body, a
+//! secret or a computed signature. Text from an unverified request is escaped and cut.
 
 use crate::delivery::answer::Answer;
 use crate::delivery::bucket::Bucket;
@@ -22,24 +22,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// Refusals that are logged of requests that prove nothing, or that are too old to prove anything;
-/// the rest is only counted, since a stranger sets their number.
+/// How many refusals of unproven or too old requests are logged; the rest is only counted, because
+/// strangers control their number.
 const REFUSALS: RateLimit = RateLimit { requests: 20, per: Duration::from_secs(1) };
 
-/// Duplicates that are logged; whoever has recorded one genuine delivery sets their number.
+/// How many duplicates are logged; anyone who has recorded one genuine delivery controls their
+/// number.
 const DUPLICATES: RateLimit = RateLimit { requests: 100, per: Duration::from_secs(1) };
 
-/// Handshakes and events that no route wants, which can be repeated as well.
+/// How many handshakes and unrouted events are logged, which can be repeated as well.
 const REPEATED: RateLimit = RateLimit { requests: 100, per: Duration::from_secs(1) };
 
-/// Deliveries that were held or failed. An outage has many of them, and each says something; but one
-/// recorded delivery can be sent again and again while its upstream is down.
+/// How many held or failed deliveries are logged. An outage has many, and each is informative; but
+/// one recorded delivery can be sent repeatedly while its upstream is down.
 const TROUBLE: RateLimit = RateLimit { requests: 1000, per: Duration::from_secs(1) };
 
 /// How much of an unverified text a line shows, in characters.
 const UNVERIFIED_TEXT_CHARS: usize = 120;
 
-/// What is known of a delivery so far.
+/// The facts about a delivery so far.
 #[derive(Debug)]
 pub struct Report {
     /// The name of the source; `None` until the path is known to be one's.
@@ -91,7 +92,7 @@ impl Report {
     }
 }
 
-/// What one destination said.
+/// The result at one destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DestinationReport {
     /// The upstream.
@@ -126,7 +127,7 @@ pub struct Ended<'a> {
     pub duration: Duration,
 }
 
-/// Where spans go. Never waits: what cannot be taken is dropped.
+/// The sink for spans. It never waits: spans that it cannot accept are dropped.
 pub trait SpanSink: Send + Sync + fmt::Debug {
     /// Takes a delivery.
     fn take(&self, delivery: &Ended<'_>);

@@ -1,7 +1,7 @@
 //! Event type → destinations.
 //!
-//! Owns the glob of a route's `events` and the rule "first match wins". Knows nothing of
-//! signatures, claims or HTTP.
+//! It implements the glob of a route's `events` and the rule "first match wins". It knows nothing
+//! about signatures, claims or HTTP.
 
 pub use hookward_inbox::OnDead;
 pub use hookward_names::UpstreamName;
@@ -53,7 +53,7 @@ impl Route {
     }
 }
 
-/// A pattern over event types: `*` matches any run of characters, `.` included.
+/// A pattern over event types: `*` matches any run of characters, including `.`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TypeGlob {
     text: String,

@@ -1,8 +1,9 @@
-//! Shadow mode: a delivery is judged, counted and logged as it would be, and forwarded anyway.
+//! Shadow mode: a delivery is judged, counted and logged as usual, and forwarded anyway.
 //!
-//! For a safe cut-over in front of a live receiver: nothing that reached it before is kept from it
-//! while the configuration is still being proven. What the listener itself refuses (paths, methods,
-//! addresses, sizes) is refused here too, and an event that no route takes goes nowhere.
+//! This allows a safe introduction in front of a live receiver: everything that reached it before
+//! still does, while the configuration is being tested. Requests that the listener itself refuses
+//! (paths, methods, addresses, sizes) are refused here too, and an event that no route takes is not
+//! forwarded.
 
 #[cfg(test)]
 mod tests;
@@ -81,7 +82,7 @@ pub async fn pass(
     Some(answer)
 }
 
-/// Whether enforcement decides by this reason that an event is not forwarded.
+/// Whether enforcement would not forward an event because of this reason.
 const fn is_judgement(reason: Reason) -> bool {
     match reason.facets().concern {
         Concern::Signature

@@ -1,7 +1,8 @@
-//! What was last seen of a source: its last event, its last refusal, the last match of each secret.
+//! When a source was last seen: its last event, its last refusal, the last match of each secret.
 //!
-//! For the people who ask whether a sender still delivers and whether an old secret can go. It costs
-//! a delivery one or two atomic stores, and outlives a reload for what is still configured.
+//! This tells operators whether a sender still delivers and whether an old secret can be removed.
+//! It costs a delivery one or two atomic stores, and survives a reload for sources that still
+//! exist.
 
 use crate::delivery::source::Source;
 use crate::outcome::Reason;
@@ -10,11 +11,11 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// A moment that moves forward, or none yet.
+/// A time that only moves forward, or none yet.
 #[derive(Debug)]
 pub struct LastTime(AtomicI64);
 
-/// Before anything was seen; no clock shows it.
+/// The value before anything was seen; no clock shows it.
 const NEVER: i64 = i64::MIN;
 
 impl Default for LastTime {
@@ -37,7 +38,7 @@ impl LastTime {
     }
 }
 
-/// What was last seen of one source.
+/// When one source was last seen.
 #[derive(Clone, Debug)]
 pub struct Sightings {
     /// The last delivery that verified, whatever became of it.

@@ -1,6 +1,6 @@
 //! A configured sender, resolved: found by request path, with everything that its deliveries need.
 //!
-//! Built by `config` once; read by everybody else. Knows neither clocks nor sockets.
+//! Built once by `config`, and only read afterwards. It knows neither clocks nor sockets.
 
 use crate::delivery::route::{Route, TypeGlob};
 use hookward_secret::UnreadableSecret;
@@ -99,7 +99,7 @@ impl Source {
     }
 }
 
-/// How much the sender is told beside the status.
+/// How much the sender gets in addition to the status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answers {
     /// Headers and a body: those of the receiver's 2xx, of a handshake or of a refusal.
@@ -109,7 +109,7 @@ pub enum Answers {
     Bare,
 }
 
-/// What happens to a genuine event that no route wants.
+/// What happens to a genuine event that no route takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unrouted {
     /// 200, not forwarded: the sender is content and stops.
@@ -118,7 +118,7 @@ pub enum Unrouted {
     Reject,
 }
 
-/// Whether judgements are acted on.
+/// Whether checks are enforced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// What fails is refused.

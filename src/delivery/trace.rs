@@ -1,7 +1,7 @@
 //! W3C Trace Context: the id that ties a delivery to what sender and receiver logged about it.
 //!
-//! A valid `traceparent` is passed on as it came; otherwise one is made. The id is a label for
-//! people and decides nothing, so an attacker's choice of it does no harm.
+//! A valid `traceparent` is passed on unchanged; otherwise a new one is created. The id is only a
+//! label for people, so an attacker who chooses it does no harm.
 //!
 //! <https://www.w3.org/TR/trace-context/>
 

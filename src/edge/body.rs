@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::{Instant, timeout_at};
 
-/// What a body that comes in several pieces gets at least, up to its declared length.
+/// The smallest buffer for a body in several pieces, up to its declared length.
 const LEAST_ROOM_BYTES: usize = 512;
 
 /// What a body may use.

@@ -1,4 +1,4 @@
-//! The framing of a chunked body, judged on its raw bytes as they pass.
+//! The framing of a chunked body, checked on its raw bytes as they pass.
 //!
 //! Readers differ about line feeds in chunk extensions, chunks without a size and what may follow a
 //! chunk; a request could hide in the difference. What passes here is read alike by all; the fuzz target
@@ -9,8 +9,8 @@
 use super::head::MAX_HEADER_LINES;
 use super::malformed::is_token;
 
-/// How much more framing than data there may be. Chunks of one byte, as some senders make them, stay
-/// below it, because every chunk earns some and every byte of data too; what only frames does not.
+/// How much more framing than data is allowed. One-byte chunks, as some senders make them, stay
+/// below it, because every chunk and every byte of data earn an allowance; framing alone does not.
 const EXCESS_BYTES: usize = 16 * 1024;
 const EARNED_BY_CHUNK: usize = 16;
 const EARNED_BY_BYTE: usize = 2;
@@ -26,7 +26,7 @@ const MAX_SIZE: u64 = i64::MAX.unsigned_abs();
 #[error("chunks: {0}")]
 pub struct MalformedChunk(&'static str);
 
-/// Follows the framing of one body, looking at every byte of it once and at data not at all.
+/// Follows the framing of one body. It looks at every framing byte once, and not at data.
 #[derive(Debug)]
 pub struct ChunkScanner {
     at: At,

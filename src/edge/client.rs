@@ -1,4 +1,4 @@
-//! Who the sender is, behind proxies that are trusted to say so.
+//! Determines the sender's address behind trusted proxies.
 
 use crate::field_lines::{FieldLines, plain};
 use ipnet::IpNet;
@@ -8,7 +8,7 @@ const FORWARDED_FOR: &str = "x-forwarded-for";
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
 const FORWARDED_PREFIX: &[u8] = b"x-forwarded-";
 
-/// A sender, as far as the connection and trusted proxies tell.
+/// A sender, according to the connection and trusted proxies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ClientAddress {
     /// Its address.

@@ -1,10 +1,10 @@
 //! A fragment in the `:path` of an HTTP/2 request, found in its header block.
 //!
-//! A path has none (RFC 9113 section 8.3.1), but the library behind `h2` cuts one off before anybody
-//! can see it. So the block is walked here as far as that takes: representations are told apart and
-//! the value of a literal `:path` is looked at (RFC 7541 sections 5 and 6). Nothing is kept from one
-//! block to the next. A path whose *name* stands in the table that a sender fills is not recognised;
-//! its fragment is cut off, and judged and forwarded is the path without it.
+//! A path must not have one (RFC 9113 section 8.3.1), but the library behind `h2` silently removes
+//! it. So the block is parsed here as far as necessary: representations are distinguished, and the
+//! value of a literal `:path` is checked (RFC 7541 sections 5 and 6). Nothing is kept from one
+//! block to the next. A path whose *name* is in the sender's dynamic table is not recognised; its
+//! fragment is removed, and the path without it is checked and forwarded.
 
 /// Bytes of a header block that are looked at. Paths come first, and are shorter.
 const MAX_BLOCK_BYTES: usize = 16 * 1024;
@@ -13,14 +13,14 @@ const MAX_BLOCK_BYTES: usize = 16 * 1024;
 const PADDED: u8 = 0x8;
 const PRIORITY: u8 = 0x20;
 
-/// Where `:path` stands in the static table, RFC 7541 appendix A.
+/// The index of `:path` in the static table, RFC 7541 appendix A.
 const PATHS: [usize; 2] = [4, 5];
 
 /// `:path` as a literal name, plain and in Huffman's code.
 const NAMES: [&[u8]; 2] = [b":path", &[0xb9, 0x58, 0xd3, 0x3f]];
 
 /// The codes of RFC 7541 appendix B, which are consecutive for each length: length in bits, first
-/// code, how many. Longer ones stand for nothing that may be in a path.
+/// code, how many. Longer ones encode nothing that is allowed in a path.
 const CODES: [(u8, u32, u32); 11] = [
     (5, 0x0, 10),
     (6, 0x14, 26),

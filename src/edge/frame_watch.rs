@@ -1,8 +1,8 @@
-//! A watch on an HTTP/2 connection, for what its sender may do without asking for anything.
+//! Watches an HTTP/2 connection for frames that do not request anything.
 //!
-//! The `h2` crate bounds what it keeps of a header block and of bodies, but neither how long a block
-//! may take nor how many frames may come that ask for nothing, resets of the sender's own requests
-//! among them. It has no hook for either, so both are judged on the bytes that it reads and writes;
+//! The `h2` crate limits how much of a header block and of bodies it keeps, but neither how long a
+//! block may take nor how many useless frames may arrive, including resets of the sender's own
+//! requests. It has no hook for either, so both are checked on the bytes that it reads and writes;
 //! [`Frames`] measures them.
 
 use super::frames::Frames;
@@ -21,7 +21,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 const FLOOD: &str = "a flood of HTTP/2 frames";
 const FRAGMENT: &str = "an HTTP/2 :path with a fragment";
 
-/// Why reading a connection was given up; set at most once.
+/// Why reading a connection was ended; set at most once.
 pub(super) type Fault = Arc<OnceLock<Refusal>>;
 
 /// Gives the reader an error once the sender breaks a limit.

@@ -1,26 +1,27 @@
-//! The frames of an HTTP/2 connection, measured: how long a header takes, and how much comes that asks
-//! for nothing. Of what a frame says only a header block is looked at, for a fragment in its path.
+//! Measures the frames of an HTTP/2 connection: how long a header takes, and how many useless
+//! frames arrive. Of the contents only header blocks are parsed, for a fragment in the path.
 
 use super::fragment::Block;
 use tokio::time::Instant;
 
-/// What a sender may spend before it has earned anything: a frame that asks for nothing costs 1.
+/// The initial budget of a sender: a useless frame costs 1.
 const AHEAD: u64 = 1000;
 
-/// What a request earns, so that a busy connection may have more of everything.
+/// The budget that a request adds, so that a busy connection may have more of everything.
 const PER_REQUEST: u64 = 1;
 
-/// What a second earns: keep-alive pings and the like.
+/// The budget that a second adds, for keep-alive pings and the like.
 const PER_SECOND: u64 = 10;
 
-/// A request that its sender resets costs what five earn: nobody gives up one of five for long.
+/// A request that its sender resets costs as much as five requests add: no honest sender resets one
+/// in five for long.
 const RESET: u64 = 5;
 
-/// A request that we reset costs what two earn. A sender can provoke it in ways that `h2` does not
-/// count, a window that overflows among them; but it may also be an upstream's fault.
+/// A request that we reset costs as much as two requests add. A sender can provoke resets in ways
+/// that `h2` does not count, such as an overflowing window; but an upstream can also cause them.
 const RESET_BY_US: u64 = 2;
 
-/// Bytes of ours that earn a `WINDOW_UPDATE`: less than the least frame with any content.
+/// How many bytes of ours justify a `WINDOW_UPDATE`: less than the smallest frame with content.
 const BYTES_PER_UPDATE: u64 = 8;
 
 /// RFC 9113 section 3.4.
@@ -36,7 +37,7 @@ const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 
-/// More that asks for nothing than the requests of a connection account for.
+/// More useless frames than the requests of a connection justify.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Flood;
 

@@ -1,4 +1,4 @@
-//! The head of an HTTP/1 request, judged on its raw bytes before anybody interprets it.
+//! The head of an HTTP/1 request, checked on its raw bytes before anything interprets it.
 //!
 //! Owns everything that makes a request ambiguous: line ends, framing headers, `Host`, the forms of
 //! a request target. No other parser reads the head afterwards; the tests and the fuzz target hold
@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::{Method, Version, header};
 use std::ops::Range;
 
-/// Header lines in a request; more is no webhook.
+/// The most header lines in a request; no webhook has more.
 pub(super) const MAX_HEADER_LINES: usize = 100;
 
 /// Bytes in the name of a header, which is as many as the `http` crate takes.
@@ -39,7 +39,7 @@ pub struct HeadScanner {
     empty_lines: usize,
 }
 
-/// Where a whole head lies in the buffer.
+/// The position of a complete head in the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     /// Its first byte; empty lines may precede it.
@@ -49,7 +49,7 @@ pub struct Span {
 }
 
 impl HeadScanner {
-    /// Takes request line and header lines of together `max_bytes`.
+    /// Accepts request line and header lines of up to `max_bytes` in total.
     pub const fn new(max_bytes: usize) -> Self {
         Self { max_bytes, start: 0, line_start: 0, scanned: 0, lines: 0, empty_lines: 0 }
     }

@@ -19,18 +19,18 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// What a connection holds while it waits; grows only when bytes come.
+/// The buffer of a waiting connection; it grows only when bytes arrive.
 const FIRST_READ_BYTES: usize = 2 * 1024;
 
-/// How long the rest of a refused request is read, so that the answer is received: a connection
-/// that is closed with unread bytes is reset, and a reset discards what was sent.
+/// How long the rest of a refused request is read, so that the sender receives the answer: closing
+/// a connection with unread bytes resets it, and a reset discards sent data.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// What is read at once meanwhile. Every connection that was refused may hold this.
+/// The read buffer for that. Every refused connection may have one.
 const LINGER_BYTES: usize = 4 * 1024;
 
-/// A request that crosses with the signal to stop is still seen within this, and gets an answer in
-/// place of a reset.
+/// How long a request that crosses with the stop signal is still accepted, so that it gets an
+/// answer instead of a reset.
 const LAST_CALL: Duration = Duration::from_millis(20);
 
 /// Serves requests until the connection is closed by either side.

@@ -1,8 +1,8 @@
 //! The life of an HTTP/2 connection, which exists on TLS only.
 //!
-//! Frames, header blocks and flow control are Pingora's (the `h2` crate's); deadlines, limits and
-//! the judgement of a head are ours, as Pingora has no timeout on this side. What a sender may do
-//! to a connection without asking for anything is watched in [`frame_watch`](super::frame_watch).
+//! Pingora (the `h2` crate) handles frames, header blocks and flow control. Deadlines, limits and
+//! the check of a head are ours, because Pingora has no timeout on this side.
+//! [`frame_watch`](super::frame_watch) watches for useless frames.
 
 use super::body::{Allowance, SessionBody};
 use super::frame_watch::FrameWatch;
@@ -35,13 +35,13 @@ use tokio::time::{Instant, timeout, timeout_at};
 /// Requests at once on a connection.
 const MAX_STREAMS: u32 = 100;
 
-/// Bytes that a sender may have under way for one request, and for all of a connection, before they
-/// are read: room for a body of the default size within a few round trips.
+/// The flow-control windows for one request and for a whole connection: enough for a body of the
+/// default size within a few round trips.
 const STREAM_WINDOW: u32 = 128 * 1024;
 const CONNECTION_WINDOW: u32 = 512 * 1024;
 
-/// Requests of a connection under way at once. A stream that the sender resets is free to it, but its
-/// request may go on; twice as many are for a sender that gives up on all of them and comes again.
+/// The most requests under way on a connection. A stream that the sender resets is free for it, but
+/// its request may continue; twice as many allow for a sender that resets all of them and retries.
 const MAX_UNDER_WAY: usize = 2 * MAX_STREAMS as usize;
 
 /// Streams that `h2` resets by itself (malformed ones, more at once than [`MAX_STREAMS`], windows that
@@ -49,14 +49,14 @@ const MAX_UNDER_WAY: usize = 2 * MAX_STREAMS as usize;
 /// that many.
 const MAX_RESETS: usize = 2 * MAX_STREAMS as usize;
 
-/// Malformed requests after which a connection is given up.
+/// How many malformed requests end a connection.
 const MAX_MALFORMED: usize = 32;
 
 /// `ENHANCE_YOUR_CALM` and `REFUSED_STREAM`, RFC 9113 section 7.
 const ENHANCE_YOUR_CALM: u32 = 0xb;
 const REFUSED_STREAM: u32 = 0x7;
 
-/// How long a connection that is to end may take to do so.
+/// How long a connection may take to end.
 const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Serves requests until the connection is closed by either side.

@@ -31,7 +31,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What is reserved at most for one body, in bytes.
+    /// The most memory reserved for one body, in bytes.
     pub(crate) const fn largest_body_bytes(&self) -> usize {
         self.max_body_bytes.saturating_add(READ_BUFFER_BYTES)
     }

@@ -1,8 +1,7 @@
 //! The memory that bodies may take, over all connections and from one address.
 //!
-//! What counts is what is reserved, not what is filled: the room that a body has, and the buffer that
-//! it is read into. Room grows with the bytes that have arrived, so nobody reserves a large body by
-//! announcing one.
+//! All reserved memory counts, not only the used part: a body's buffer and its read buffer. The
+//! buffer grows with the received bytes, so announcing a large body does not reserve it.
 
 use crate::edge::traffic::network_of;
 use crate::request::{BodyError, MemoryShare};
@@ -13,8 +12,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// One address gets one in so many parts of what all share. A flood from one address leaves the rest
-/// to the others.
+/// One address may use one part in this many of the shared memory. A flood from one address leaves
+/// the rest to the others.
 pub(super) const PARTS: usize = 4;
 
 /// `body_memory`, shared by all connections.
@@ -88,7 +87,7 @@ impl BodyMemory {
     }
 }
 
-/// The memory of one body; given back by dropping it.
+/// The memory of one body; dropping it releases the memory.
 #[derive(Debug)]
 pub struct Share {
     memory: Arc<BodyMemory>,

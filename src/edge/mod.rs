@@ -1,10 +1,10 @@
-//! The listener: connections of strangers, turned into requests that are well-formed.
+//! The listener: turns connections from strangers into well-formed requests.
 //!
-//! `Listener` is an application on Pingora's listening service. It lets a connection in within
-//! bounds, speaks TLS where that is configured, and then HTTP/1 ([`http1`](self)) or HTTP/2. Each
-//! request becomes a [`RequestHead`] and a [`BodySource`]; what is behind the [`Door`] judges it and
-//! gives an [`Answer`], which is written back. Everything that is ambiguous, too large or too slow is
-//! refused here; signatures, sources and upstreams are unknown here.
+//! `Listener` is an application on Pingora's listening service. It accepts connections within
+//! limits, speaks TLS if configured, and then HTTP/1 ([`http1`](self)) or HTTP/2. Each request
+//! becomes a [`RequestHead`] and a [`BodySource`]; the [`Door`] judges it and returns an
+//! [`Answer`], which is written back. Everything that is ambiguous, too large or too slow is
+//! refused here. This module knows no signatures, sources or upstreams.
 //!
 //! | file | owns |
 //! | --- | --- |
@@ -62,7 +62,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
 
-/// What stands behind the public listener.
+/// The handler of requests on the public listener.
 #[async_trait]
 pub trait Door: Send + Sync + 'static {
     /// Judges, forwards, counts and logs one request.
@@ -87,7 +87,7 @@ impl Responder for Public {
     }
 }
 
-/// Connections over a limit that are told so at the same time; further ones are just closed.
+/// How many connections over a limit get an answer at the same time; further ones are just closed.
 const TOLD_AT_ONCE: usize = 64;
 
 impl Listener {

@@ -1,8 +1,8 @@
-//! Places for connections, of which the oldest gives way when all are taken.
+//! Places for connections; when all are in use, the oldest connection is closed.
 //!
-//! For the admin listener: a probe has to get an answer however many connections are idle, slow in
-//! asking or slow in reading. Which of them does harm cannot be told, but a probe takes milliseconds,
-//! so it is never the oldest of hundreds.
+//! For the admin listener: a probe must get an answer however many connections are idle, or slow to
+//! write or read. It is unknown which of them are harmful, but a probe takes milliseconds, so it is
+//! never the oldest of hundreds.
 
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ pub(super) struct Places {
     taken: Mutex<TakenPlace>,
 }
 
-/// Who has a place, the oldest first.
+/// The connections with a place, oldest first.
 #[derive(Debug, Default)]
 struct TakenPlace {
     next: u64,

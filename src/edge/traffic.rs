@@ -1,4 +1,4 @@
-//! What is open on a listener: counted to keep it within bounds and to know when a drain is over.
+//! Counts what is open on a listener, for its limits and to know when a drain is complete.
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Connections and requests that are open.
+/// Open connections and requests.
 #[derive(Debug, Default)]
 pub struct Traffic {
     connections: AtomicUsize,
@@ -17,7 +17,7 @@ pub struct Traffic {
     streams_by_address: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// One that is open, until it is dropped.
+/// An open one, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Open {
     traffic: Arc<Traffic>,

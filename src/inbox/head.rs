@@ -1,13 +1,13 @@
-//! The head of a request as it is stored: what a later attempt needs beside the body.
+//! The head of a request as it is stored: everything except the body that a later attempt needs.
 
 use bytes::Bytes;
 use hookward_time::UnixMillis;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-/// The first byte of what is written; another one is of another version.
+/// The first byte of the encoding, which identifies the version.
 const FORMAT: u8 = 1;
 
-/// A request to a destination, credentials and body apart.
+/// A request to a destination, without credentials and body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredHead {
     /// The sender's method.
@@ -18,16 +18,16 @@ pub struct StoredHead {
     pub query: Option<String>,
     /// The route's `path` when the event was accepted.
     pub route_path: Option<String>,
-    /// End-to-end headers, those of the event included.
+    /// End-to-end headers, including those of the event.
     pub headers: HeaderMap,
-    /// When the signature was found good.
+    /// When the signature was verified.
     pub verified_at: UnixMillis,
-    /// Another name under which the event must not come again.
+    /// Another name under which the event must not be accepted again.
     pub alias: Option<String>,
 }
 
 impl StoredHead {
-    /// Writes it down.
+    /// Encodes it.
     #[must_use]
     pub fn encode(&self) -> Bytes {
         let mut bytes = vec![FORMAT];
@@ -45,7 +45,7 @@ impl StoredHead {
         bytes.into()
     }
 
-    /// Reads it back; `None` if it was not written by [`encode`](Self::encode).
+    /// Decodes it; `None` if [`encode`](Self::encode) did not write it.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let rest = &mut bytes.strip_prefix(&[FORMAT])?;

@@ -1,4 +1,4 @@
-//! Where events wait that a destination has not accepted yet.
+//! Where events wait until their destinations accept them.
 //!
 //! [`InboxStore`] is what the rest of the process has of it: acceptance, looking, and what people change.
 //! [`Worker`] sends what is due, with the attempt that a live delivery makes. What is on disk, and when

@@ -139,7 +139,8 @@ fn tell(folder: &Path, recovery: &Recovery, seconds: f64) {
             file = %torn.file.display(),
             offset = torn.offset,
             bytes = torn.bytes,
-            "the torn end of the inbox's newest file was cut off; nobody was told that it is stored"
+            "a partial record at the end of the inbox's newest file was cut off; no sender was \
+             told that it was stored"
         );
     }
 }

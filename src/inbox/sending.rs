@@ -1,4 +1,4 @@
-//! One attempt from the inbox: the request that a live delivery would make, with what is stored.
+//! One attempt from the inbox: the request that a live delivery would make, from stored data.
 
 use super::head::StoredHead;
 use super::statistics::label;
@@ -37,7 +37,7 @@ pub(super) struct Sending {
     pub(super) reserve: Reserve,
 }
 
-/// Sends an event once, and sees to it that the claims and the inbox learn how that ended.
+/// Sends an event once, and records the result in the claims and the inbox.
 pub(super) async fn send(sending: Sending, attempt: Attempt) {
     let Some((attempt, kept)) = read(attempt).await else { return };
     let snapshot = sending.gate.snapshot();
@@ -58,7 +58,7 @@ pub(super) async fn send(sending: Sending, attempt: Attempt) {
             source = source.as_str(),
             event_id = event.id,
             upstream = event.to,
-            "the head of a stored event does not read; it waits for an operator"
+            "the head of a stored event cannot be read; it waits for an operator"
         );
         // Not tried blindly: it is looked at again once a day.
         return attempt.give_back(Duration::from_hours(24));

@@ -1,4 +1,4 @@
-//! The inbox as the rest of the process has it.
+//! The interface of the inbox for the rest of the process.
 
 use super::engine::Engine;
 use super::head::StoredHead;
@@ -18,7 +18,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A disk that refused is asked again after this at the latest, as far as `/readyz` says.
+/// How long `/readyz` reports a disk that refused a write.
 const STILL_FULL: Duration = Duration::from_mins(1);
 
 /// Events that wait, and everything that is done with them.

@@ -1,4 +1,4 @@
-//! Takes what is due and sends it, for as long as the process serves.
+//! Sends due events while the process serves.
 
 use super::sending::{self, Reserve, Sending};
 use super::store::InboxStore;
@@ -48,7 +48,7 @@ impl Worker {
                 if running.await.is_ok() {
                     return;
                 }
-                tracing::error!("the inbox's worker broke; another one takes over");
+                tracing::error!("the inbox's worker failed; another one takes over");
                 tokio::time::sleep(BEFORE_ANOTHER).await;
             }
         });

@@ -1,4 +1,4 @@
-//! What the people who run the process use: the admin listener, start, stop and reload.
+//! For operators: the admin listener, start, stop and reload.
 
 pub mod admin;
 pub mod runtime;

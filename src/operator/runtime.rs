@@ -1,7 +1,7 @@
-//! A process that serves: built from a configuration once, changed by reloads.
+//! A serving process: built once from a configuration, changed by reloads.
 //!
-//! Owns what a reload keeps (claims, counters, connections) and what it swaps (the snapshot). How a
-//! reload goes is in `reload`; what the admin listener is told is in `desk`.
+//! It owns what a reload keeps (claims, counters, connections) and what it replaces (the snapshot).
+//! `reload` performs reloads; `desk` answers the admin listener.
 
 mod changes;
 mod desk;
@@ -42,13 +42,13 @@ use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-/// How long the store may take to be there when the process starts.
+/// How long the store may take to become available when the process starts.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
-/// Why a configuration that is right in itself cannot be served here and now.
+/// Why a valid configuration cannot be served now.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The claim store is not there.
+    /// The claim store is unavailable.
     #[error("{0}")]
     Store(#[from] StoreError),
     /// A file or host of an upstream is not usable.
@@ -76,12 +76,12 @@ pub struct Runtime {
     /// That of the store, where it is one that can hold an inbox.
     database: Option<PostgresDatabase>,
     upstreams: ArcSwap<Upstreams>,
-    /// `None` for a configuration that is no file, as the demo's.
+    /// `None` for a configuration that is not a file, such as the demo's.
     origin: Option<Origin>,
     fixed: Fixed,
-    /// What of the configuration that is served waits for a restart.
+    /// The parts of the current configuration that wait for a restart.
     pending: ArcSwap<Vec<&'static str>>,
-    /// When the certificates that are served with end.
+    /// When the certificates in use expire.
     certificates: ArcSwap<Vec<CertificateEnd>>,
     gauges: Gauges,
     /// What the admin listener asks for.
@@ -89,15 +89,15 @@ pub struct Runtime {
     /// One reload at a time, from the reading of the file on: the last one asked for is the one
     /// that stands.
     reloading: tokio::sync::Mutex<()>,
-    /// One scrape at a time brings the store's counters up to date.
+    /// One scrape at a time updates the store's counters.
     scraping: Mutex<()>,
 }
 
 impl Runtime {
-    /// Builds all that is needed to serve `config`. Called within the runtime that will serve.
+    /// Builds everything for serving `config`. Call it within the runtime that will serve.
     ///
     /// # Errors
-    /// What is not there: the store, a file of an upstream.
+    /// What is unavailable: the store, a file of an upstream.
     pub async fn build(
         config: Config,
         origin: Option<Origin>,
@@ -156,12 +156,12 @@ impl Runtime {
         self.edge.clone()
     }
 
-    /// Gives every delivery that is logged to `sink`, too.
+    /// Also passes every logged delivery to `sink`.
     pub fn show_spans(&self, sink: Arc<dyn SpanSink>) {
         self.gate.show_spans(sink);
     }
 
-    /// Writes down what is known and ends the inbox. Blocks until that is done.
+    /// Writes pending data and ends the inbox. Blocks until that is done.
     pub fn close(&self) {
         if let Some(inbox) = self.gate.inbox() {
             inbox.close();
@@ -174,10 +174,10 @@ impl Runtime {
     }
 }
 
-/// How often it is looked which published keys are due.
+/// How often published keys are checked for being due.
 const LOOK_AFTER_KEYS: Duration = Duration::from_secs(1);
 
-/// Keeps the keys that senders publish fresh, as long as somebody serves with them.
+/// Keeps published keys fresh while a configuration uses them.
 async fn refresh_keys(runtime: Weak<Runtime>) {
     let mut turns = tokio::time::interval(LOOK_AFTER_KEYS);
     loop {

@@ -1,5 +1,5 @@
-//! Tools for the people who connect a sender: the list of presets, why a signature does not match,
-//! how an unknown sender signs, and a receiver to try things with.
+//! Tools for connecting a sender: the list of presets, explanations of signature mismatches,
+//! discovery of unknown schemes, and a receiver for trials.
 
 pub mod discover;
 pub mod explain;

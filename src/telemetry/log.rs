@@ -1,7 +1,7 @@
-//! How log lines look: text for people, JSON for machines.
+//! The format of log lines: text for people, JSON for machines.
 //!
-//! Owns the subscriber and its JSON format. What a line says is decided where it is written; what
-//! may never stand in one (bodies, secrets, computed signatures) is listed in `docs/LOGGING.md`.
+//! It contains the subscriber and its JSON format. The code that writes a line decides its content;
+//! `docs/LOGGING.md` lists what a line must never contain (bodies, secrets, computed signatures).
 
 mod limits;
 mod line;
@@ -21,25 +21,25 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// The HTTP stack logs every broken connection as an error; a stranger sets that volume.
+/// The HTTP stack logs every broken connection as an error, so strangers control that volume.
 const QUIET: [&str; 4] = ["pingora=off", "pingora_core=off", "rustls=off", "h2=off"];
 
-/// Lines that may wait for whoever reads standard error; when they are this many behind, further
-/// ones are dropped. A reader that stopped must not stop the deliveries.
+/// How many lines may wait for the reader of standard error; further ones are dropped. A reader
+/// that stops must not stop deliveries.
 const LINES_AHEAD: usize = 16 * 1024;
 
-/// The log of this process. Writes what is left when it is dropped.
+/// The log of this process. Writes the remaining lines when dropped.
 #[must_use = "what is dropped at once writes nothing"]
 pub struct Logging {
-    /// Changes how it looks and what is in it.
+    /// Changes its format and level.
     pub control: LogControl,
     _worker: WorkerGuard,
 }
 
-/// Sends log lines of this process to standard error from now on, from a thread of their own.
+/// Sends log lines of this process to standard error from now on, from a separate thread.
 ///
 /// # Errors
-/// A sentence if `level` is no filter, or if a subscriber is installed already.
+/// A sentence if `level` is not a filter, or if a subscriber is already installed.
 pub fn install(settings: &LogSettings) -> Result<Logging, String> {
     let format = Arc::new(ArcSwap::from_pointee(settings.format));
     let clock = Arc::new(SystemClock::new());
@@ -86,7 +86,7 @@ impl LogControl {
     /// Logs as `settings` say from now on.
     ///
     /// # Errors
-    /// A sentence if `level` is no filter; nothing is changed then.
+    /// A sentence if `level` is not a filter; nothing is changed then.
     pub fn apply(&self, settings: &LogSettings) -> Result<(), String> {
         (self.set_filter)(filter(&settings.level)?)?;
         self.format.store(Arc::new(settings.format));
@@ -94,7 +94,7 @@ impl LogControl {
     }
 }
 
-/// A line of the JSON format, for what is said when there is no log yet, or none any more.
+/// A line in JSON format, for messages before the log exists or after it has ended.
 #[must_use]
 pub fn json_line(level: &str, message: &str) -> String {
     let timestamp = SystemClock::new().wall().to_rfc3339();

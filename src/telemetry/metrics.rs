@@ -1,4 +1,4 @@
-//! Every metric, declared once; contract section 7.
+//! Every metric, declared once: section 7 of the contract.
 //!
 //! The doc line of a field is the HELP text that Prometheus shows. Label values come from the
 //! configuration or from enums, never from a request, so the number of series is bounded by
@@ -18,7 +18,7 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-/// Edges in seconds: from a refusal that costs microseconds to an upstream that takes its 30 s.
+/// Edges in seconds: from a refusal within microseconds to an upstream that needs 30 s.
 const DURATION_SECONDS: &[f64] = &[
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
     5.0, 10.0, 30.0, 60.0,
@@ -49,7 +49,7 @@ macro_rules! metrics {
         }
 
         impl Metrics {
-            /// Declares every metric in a registry of its own.
+            /// Declares every metric in a new registry.
             ///
             /// # Errors
             /// Only if a name or label above is not one that Prometheus takes, which a test excludes.
@@ -85,21 +85,21 @@ fn boxed<C: Collector + Clone + 'static>(collector: &C) -> Box<dyn Collector> {
 }
 
 metrics! {
-    /// Requests by how they ended; reason is empty for a good end, source for an unknown path.
+    /// Requests by outcome and reason; reason is empty for a success, source for an unknown path.
     deliveries: IntCounterVec = "hookward_deliveries_total" ["source", "outcome", "reason"];
     /// Deliveries of verified events by type; a type that no route names literally is `other`.
     events: IntCounterVec = "hookward_events_total" ["source", "type", "outcome"];
     /// Time from the request header to the answer.
     delivery_duration: HistogramVec = "hookward_delivery_duration_seconds" ["source", "outcome"], DURATION_SECONDS;
-    /// Time that a stage of a delivery took: read, verify, dedupe, upstream.
+    /// Time of each stage of a delivery: read, verify, dedupe, upstream.
     stage_duration: HistogramVec = "hookward_stage_duration_seconds" ["stage"], DURATION_SECONDS;
     /// Requests to an upstream by result: 2xx to 5xx, timeout, unreachable, broken.
     upstream_requests: IntCounterVec = "hookward_upstream_requests_total" ["upstream", "result"];
-    /// Time that a request to an upstream took, all attempts.
+    /// Time of a request to an upstream, including all attempts.
     upstream_duration: HistogramVec = "hookward_upstream_duration_seconds" ["upstream"], DURATION_SECONDS;
-    /// Time between an event and its first delivery here, where the event says when it happened.
+    /// Time between an event and its first delivery, for events with a time.
     event_lag: HistogramVec = "hookward_event_lag_seconds" ["source"], LAG_SECONDS;
-    /// Signatures that a secret matched; a rotation is over when the old secret's stands still.
+    /// Signatures that a secret matched; a rotation is over when the old secret's count stops.
     secret_matches: IntCounterVec = "hookward_secret_matches_total" ["source", "secret"];
     /// Events that are being forwarded.
     in_flight: IntGauge = "hookward_in_flight" [];
@@ -107,33 +107,33 @@ metrics! {
     connections: IntGauge = "hookward_connections" [];
     /// Bytes of request bodies held in memory.
     body_bytes: IntGauge = "hookward_body_bytes" [];
-    /// Delivered event ids that are remembered.
+    /// Remembered ids of delivered events.
     dedupe_entries: IntGaugeVec = "hookward_dedupe_entries" ["store"];
     /// Delivered event ids that were forgotten before their ttl because the store was full.
     dedupe_evicted: IntCounterVec = "hookward_dedupe_evicted_total" ["store"];
     /// Calls that the store did not answer, or answered with an error.
     dedupe_store_errors: IntCounterVec = "hookward_dedupe_store_errors_total" ["store"];
-    /// Duplicates whose body differs from the one that was delivered.
+    /// Duplicates whose body differs from the delivered one.
     dedupe_body_mismatch: IntCounterVec = "hookward_dedupe_body_mismatch_total" ["source"];
-    /// 1 if the source can verify, 0 if a secret of it could not be read.
+    /// 1 if the source can verify, 0 if none of its secrets can be read.
     source_ready: IntGaugeVec = "hookward_source_ready" ["source"];
     /// When an event of the source last verified, in seconds since 1970.
     source_last_event: GaugeVec = "hookward_source_last_event_timestamp_seconds" ["source"];
-    /// When a signature last matched the secret, in seconds since 1970; an old secret whose time stands still can go.
+    /// When a signature last matched the secret, in seconds since 1970; unused old ones can go.
     secret_last_match: GaugeVec = "hookward_secret_last_match_timestamp_seconds" ["source", "secret"];
-    /// When the first certificate of the listener or of an upstream ends, in seconds since 1970.
+    /// When the first certificate of the listener or of an upstream expires, in seconds since 1970.
     certificate_expiry: GaugeVec = "hookward_certificate_expiry_timestamp_seconds" ["use"];
-    /// Age of the keys that a source's sender publishes; absent while none was fetched.
+    /// Age of the keys that a source's sender publishes; absent until they are fetched.
     keys_age: GaugeVec = "hookward_keys_age_seconds" ["source"];
-    /// 1 if the upstream is well at this address, 0 if it is not; absent while nothing is known.
+    /// 1 if the upstream is healthy at this address, 0 if not; absent while unknown.
     upstream_healthy: GaugeVec = "hookward_upstream_healthy" ["upstream", "address"];
-    /// Reloads of the configuration: ok, or error, which leaves the old one serving.
+    /// Reloads of the configuration: ok, or error, which keeps the old one.
     config_reloads: IntCounterVec = "hookward_config_reloads_total" ["result"];
     /// Events in the inbox by destination and state.
     inbox_events: IntGaugeVec = "hookward_inbox_events" ["upstream", "state"];
-    /// Bytes of events in the inbox; `max_bytes` bounds them.
+    /// Bytes of events in the inbox, limited by `max_bytes`.
     inbox_bytes: IntGaugeVec = "hookward_inbox_bytes" [];
-    /// For how long the longest overdue event has been due and not taken.
+    /// How long the most overdue event has been due without an attempt.
     inbox_overdue: IntGaugeVec = "hookward_inbox_overdue_seconds" [];
     /// Age of the oldest event that an upstream has not accepted yet.
     inbox_oldest: IntGaugeVec = "hookward_inbox_oldest_seconds" ["upstream"];
@@ -143,17 +143,17 @@ metrics! {
     inbox_lanes_blocked: IntGaugeVec = "hookward_inbox_lanes_blocked" ["upstream"];
     /// Events that the inbox has made durable, by how their route is delivered.
     inbox_accepted: IntCounterVec = "hookward_inbox_accepted_total" ["source", "mode"];
-    /// Attempts from the inbox by result; the first attempt of a spill route is not among them.
+    /// Attempts from the inbox by result, without the first attempt of a spill route.
     inbox_attempts: IntCounterVec = "hookward_inbox_attempts_total" ["upstream", "result"];
-    /// Events that left the inbox, or died in it.
+    /// Events that left the inbox or died.
     inbox_ended: IntCounterVec = "hookward_inbox_ended_total" ["upstream", "end"];
     /// Events for which the inbox had no room.
     inbox_full: IntCounterVec = "hookward_inbox_full_total" ["source"];
     /// Time to make an event durable.
     inbox_accept: HistogramVec = "hookward_inbox_accept_seconds" [], DURATION_SECONDS;
-    /// Time of one flush to the disk.
+    /// Time of one flush to disk.
     inbox_flush: HistogramVec = "hookward_inbox_flush_seconds" [], DURATION_SECONDS;
-    /// Jumps of this machine's wall clock against its steady clock, by more than a second.
+    /// Jumps of the machine's wall clock against its steady clock by more than a second.
     clock_jumps: IntCounter = "hookward_clock_jumps_total" [];
     /// 1, labelled with the version.
     build_info: IntGaugeVec = "hookward_build_info" ["version"];
@@ -164,8 +164,8 @@ metrics! {
 pub struct SourceMetrics {
     name: String,
     vecs: SourceVecs,
-    /// One per good end, in the order of [`GOOD_ENDS`], then one per reason. These and those below
-    /// are made at first use, so that what never happens costs no series.
+    /// One per success, in the order of [`GOOD_ENDS`], then one per reason. These and the ones
+    /// below are created at first use, so that unused ones cost no series.
     deliveries: Vec<OnceLock<IntCounter>>,
     durations: [OnceLock<Histogram>; Outcome::ALL.len()],
     /// For each type that a route names literally, and last for `other`, one per outcome.
@@ -173,11 +173,11 @@ pub struct SourceMetrics {
     event_types: HashMap<String, usize>,
     secret_matches: Vec<IntCounter>,
     event_lag: OnceLock<Histogram>,
-    /// `None` where no source is.
+    /// `None` if there is no source.
     body_mismatch: Option<IntCounter>,
 }
 
-/// What the series of a source are made of.
+/// The possible series of a source.
 #[derive(Clone, Debug)]
 struct SourceVecs {
     deliveries: IntCounterVec,
@@ -186,8 +186,8 @@ struct SourceVecs {
     event_lag: HistogramVec,
 }
 
-/// Bad ends of a source that start at 0, so that a rate over the first of them is not lost: those
-/// that somebody is woken for. All others are made when they happen.
+/// Failures of a source that start at 0, so that a rate includes the first one: those that alerts
+/// use. All others appear when they happen.
 const WATCHED: [Reason; 15] = [
     Reason::SignatureMissing,
     Reason::SignatureMalformed,
@@ -206,7 +206,7 @@ const WATCHED: [Reason; 15] = [
     Reason::UpstreamBroken,
 ];
 
-/// Bad ends before a source is known; they start at 0.
+/// Failures before a source is known; they start at 0.
 const BEFORE_A_SOURCE: [Reason; 5] = [
     Reason::UnknownSource,
     Reason::HeaderTimeout,
@@ -219,7 +219,7 @@ const GOOD_ENDS: [Outcome; 5] =
     [Outcome::Delivered, Outcome::Duplicate, Outcome::Queued, Outcome::Ignored, Outcome::Handshake];
 
 impl SourceMetrics {
-    /// Counts a request: how it ended, why, and how long it took.
+    /// Counts a request: outcome, reason and duration.
     pub fn ended(&self, outcome: Outcome, reason: Option<Reason>, duration: Duration) {
         if let Some(counter) = self.delivery(outcome, reason) {
             counter.inc();
@@ -241,7 +241,7 @@ impl SourceMetrics {
         Some(slot.get_or_init(|| self.vecs.deliveries.with_label_values(&labels)))
     }
 
-    /// Shows that these ends are counted, before the first one of them.
+    /// Creates the series of these ends before the first one happens.
     fn start_at_zero(&self, good: &[Outcome], bad: impl Iterator<Item = Reason>) {
         for outcome in good {
             self.delivery(*outcome, None);
@@ -284,8 +284,8 @@ impl SourceMetrics {
 }
 
 impl Metrics {
-    /// Handles for a source that is about to be served. The counters of good ends and of those that
-    /// somebody is woken for start at 0.
+    /// Handles for a source that is about to be served. The counters of successes and of failures
+    /// that alerts use start at 0.
     pub fn for_source(&self, source: &Source) -> SourceMetrics {
         self.source_ready
             .with_label_values(&[source.name.as_str()])
@@ -318,10 +318,10 @@ impl Metrics {
         handles
     }
 
-    /// Takes a source's readiness away once it is no longer served. Its counters stay: whoever
-    /// takes rates of them has not seen the last of its deliveries yet.
+    /// Removes a source's readiness once it is no longer served. Its counters stay, because rates
+    /// over them still include its last deliveries.
     pub fn source_is_gone(&self, name: &str) {
-        // It is there unless two snapshots were swapped at once, and gone then.
+        // It exists unless two snapshots were replaced at once; then it is already gone.
         drop(self.source_ready.remove_label_values(&[name]));
     }
 
@@ -367,11 +367,11 @@ impl Metrics {
         }
     }
 
-    /// Adds the collector of process figures (CPU, memory, descriptors), where the system has them.
+    /// Adds the collector of process figures (CPU, memory, descriptors), if the system has them.
     #[must_use]
     pub fn with_process_figures(self) -> Self {
         let collector = prometheus::process_collector::ProcessCollector::for_self();
-        // The name is taken only if this is called twice, and then the first one serves.
+        // The name is in use only if this is called twice, and then the first collector works.
         drop(self.registry.register(Box::new(collector)));
         self
     }

@@ -1,4 +1,4 @@
-//! What the process tells about itself: metrics, log lines, spans.
+//! Metrics, log lines and spans.
 
 pub mod log;
 pub mod metrics;

@@ -1,7 +1,7 @@
-//! Deliveries as spans, for those who follow a trace from the sender through to the receiver.
+//! Deliveries as spans, for following a trace from the sender to the receiver.
 //!
-//! Owns when spans are exported (the standard `OTEL_*` variables name a collector) and what is in
-//! one; how they travel is in `otlp`, which is built with the cargo feature of that name.
+//! It decides when spans are exported (the standard `OTEL_*` variables name a collector) and what
+//! they contain. `otlp` sends them; it is built with the cargo feature of that name.
 
 #[cfg(feature = "otlp")]
 mod otlp;
@@ -9,13 +9,13 @@ mod otlp;
 use crate::delivery::report::SpanSink;
 use std::sync::Arc;
 
-/// The variables one of which names the collector; without them nothing is exported.
+/// The variables that can name the collector; without them nothing is exported.
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
 
-/// What the environment asks for, if it names a collector.
+/// The exporter that the environment configures, if it names a collector.
 ///
 /// # Errors
-/// A sentence on a variable that cannot be followed.
+/// A sentence about an invalid variable.
 pub fn from_environment() -> Result<Option<Arc<dyn SpanSink>>, String> {
     let says = |name: &str, word: &str| {
         std::env::var(name).is_ok_and(|value| value.trim().eq_ignore_ascii_case(word))

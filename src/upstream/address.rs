@@ -1,8 +1,8 @@
-//! Where an upstream is: the addresses behind its URLs, and whether they are sent to.
+//! The addresses behind an upstream's URLs, and whether they are in use.
 //!
-//! Looking a name up never blocks a worker and never ends the process: what is known goes on
-//! serving while a name cannot be resolved. An address that is out of service is asked last, not
-//! never, because a wrong verdict on all of them must not cost an event.
+//! Resolving a name never blocks a worker and never ends the process: known addresses stay in use
+//! while a name cannot be resolved. An address that is out of service is tried last, but not
+//! skipped, because a wrong verdict on all of them must not cost an event.
 
 use super::connection::UpstreamConnection;
 use super::experience::Impression;
@@ -134,7 +134,7 @@ pub(super) fn any_healthy(verdicts: impl Iterator<Item = Option<bool>>) -> Optio
     (!verdicts.is_empty() && !verdicts.contains(&None)).then_some(false)
 }
 
-/// One socket address and what is known of it.
+/// One socket address and its state.
 #[derive(Debug)]
 pub(super) struct Address {
     pub(super) socket: SocketAddr,
@@ -274,7 +274,7 @@ impl Address {
     }
 }
 
-/// An exchange under way.
+/// An exchange in progress.
 #[derive(Debug)]
 pub(super) struct PendingRequest(Arc<Address>);
 

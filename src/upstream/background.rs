@@ -1,5 +1,5 @@
-//! What goes on for an upstream beside the events: looking its names up again, and asking its
-//! addresses how they are. Ends when the upstream is gone.
+//! Background work for an upstream: resolves its names again and checks the health of its
+//! addresses. Ends when the upstream is gone.
 
 use super::UpstreamRequest;
 use super::address::{Address, Endpoint};
@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
-/// Look-ups of one name are at least this far apart, however often it is doubted.
+/// The minimum time between two look-ups of one name.
 const LOOK_UP_PAUSE: Duration = Duration::from_secs(1);
 
 /// Starts it all; dropping the set ends it.

@@ -1,15 +1,15 @@
-//! The circuit breaker: when a destination fails and fails, nothing is tried for a while, and
-//! senders are told at once when to come back.
+//! The circuit breaker: when a destination fails repeatedly, nothing is tried for a while, and
+//! senders are told at once when to retry.
 //!
-//! What counts as a failure is that no answer came: no connection, a broken one, or none in time.
-//! A 5xx is an answer. It may concern one event only, and the sender's retry of *that* event is
-//! the remedy for it; shutting out all other events would turn one bad event into an outage.
+//! A failure means that no answer came: no connection, a broken one, or none in time. A 5xx is an
+//! answer. It may concern only one event, and the sender's retry of *that* event is the remedy;
+//! refusing all other events would turn one bad event into an outage.
 
 use crate::config::Breaker as BreakerSettings;
 use parking_lot::Mutex;
 use std::time::Duration;
 
-/// What is told while the one probe is under way.
+/// The wait that senders are told while the probe is in flight.
 const PROBE_TIME: Duration = Duration::from_secs(1);
 
 /// The breaker of one upstream.
@@ -60,7 +60,7 @@ impl CircuitBreaker {
     }
 }
 
-/// Leave to make one attempt. Dropped without a verdict, it was none.
+/// Permission for one attempt. If it is dropped without a verdict, the attempt does not count.
 #[derive(Debug)]
 pub(super) struct Admission<'a> {
     breaker: &'a CircuitBreaker,

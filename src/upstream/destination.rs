@@ -1,4 +1,4 @@
-//! One upstream: which address is asked, how often, and for how long.
+//! One upstream: which address is tried, how often, and for how long.
 //!
 //! The rule for a second attempt: whatever the method, another address may be tried as long as
 //! nothing was sent, and a request on a reused connection is sent again once if the kernel's
@@ -30,7 +30,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-/// When a place is asked for again that was taken between two looks.
+/// When to try again to get a place that was taken in between.
 const NO_SPARE_PLACE: Duration = Duration::from_millis(100);
 
 /// How an upstream is doing, for `/status`.
@@ -47,7 +47,7 @@ pub struct UpstreamStatus {
     pub last: Option<LastResult>,
 }
 
-/// An upstream as it serves.
+/// An upstream in use.
 #[derive(Debug)]
 pub(super) struct Destination {
     settings: UpstreamSettings,

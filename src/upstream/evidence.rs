@@ -1,5 +1,5 @@
-//! What the kernel knows about bytes on a connection: the evidence that a request on a reused
-//! connection cannot have been accepted, and may therefore be sent again.
+//! The kernel's counters for a connection: evidence that a request on a reused connection cannot
+//! have been accepted, and may therefore be sent again.
 //!
 //! `docs/decisions/0002-stale-connections.md` gives the reasons:
 //! - no byte of it left this machine; or
@@ -24,8 +24,8 @@ pub(super) struct SocketCounters {
     segment: usize,
 }
 
-/// A connection that was idle, as the kernel knows it before a request is written on it. One system
-/// call tells both.
+/// The kernel's state of an idle connection before a request is written on it. One system call
+/// returns both parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SocketState {
     /// Neither side has ended it, read or unread; `None` if the kernel does not tell.

@@ -1,7 +1,7 @@
 //! One request and the head of its answer on one connection.
 //!
-//! Owns the order of writing and reading and the question how much the other side may have seen.
-//! Knows neither addresses nor what becomes of the answer.
+//! It controls the order of writing and reading, and determines how much the other side may have
+//! seen. It knows neither addresses nor what happens to the answer.
 
 use super::answer_head::{AnswerHead, NotHttp};
 use super::connection::UpstreamConnection;
@@ -19,14 +19,14 @@ const HEAD_ROOM_BYTES: usize = 2 * 1024;
 /// The longest head, as long as Pingora's.
 const MAX_HEAD_BYTES: usize = 1024 * 1024;
 
-/// How long an answer is waited for after the other side stopped taking the request: it was
-/// written before, so it is there or will not come.
+/// How long to wait for an answer after the other side stopped accepting the request: it was
+/// written before, so it has arrived or will not come.
 const EARLY_ANSWER_WAIT: Duration = Duration::from_secs(1);
 
-/// The same at the end of the time, when whatever arrived is in the machine already.
+/// The same at the timeout, when anything that arrived is already in this machine.
 const LAST_LOOK: Duration = Duration::from_millis(20);
 
-/// Informational answers before the real one; more is a defect of the other side.
+/// How many informational answers may precede the real one; more is a defect of the other side.
 const MAX_INFORMATIONAL: usize = 32;
 
 /// Why there is no answer.
@@ -40,7 +40,7 @@ pub(super) enum ExchangeFault {
     Stale(String),
 }
 
-/// How far the writing came.
+/// How much of the request was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Progress {
     /// The last byte of the request was handed to the kernel.

@@ -1,7 +1,7 @@
-//! What the exchanges with an upstream have taught of it, where nobody asks it how it is.
+//! An upstream's health according to its exchanges, if it has no health check.
 //!
-//! Any answer that is not a 5xx shows that it is well. That it cannot be reached, times out, breaks
-//! off or answers 5xx three times in a row shows that it is not. Before either, nothing is known.
+//! Any answer that is not a 5xx shows that it is healthy. If it is unreachable, times out, breaks
+//! off or answers 5xx three times in a row, it is unhealthy. Before that it is unknown.
 
 use crate::telemetry::metrics::UpstreamResult;
 use hookward_time::UnixMillis;
@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 /// Bad ends in a row that make an upstream unhealthy.
 const BAD_ENDS: u32 = 3;
 
-/// Whether it is well, as far as its answers tell.
+/// Whether it is healthy, according to its answers.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Impression {
     bad_in_a_row: u32,

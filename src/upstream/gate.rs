@@ -1,6 +1,6 @@
 //! The concurrency limit of an upstream, with a bounded waiting room: a burst is spread out instead
-//! of crushing a slow receiver, and what would wait too long is refused while the sender can still
-//! be told.
+//! of overloading a slow receiver, and requests that would wait too long are refused while the
+//! sender still waits for an answer.
 
 use super::Spare;
 use std::sync::Arc;
@@ -67,7 +67,7 @@ impl ConcurrencyLimit {
     }
 }
 
-/// One in the waiting room.
+/// A waiting request.
 struct WaitingRequest<'a>(&'a AtomicUsize);
 
 impl Drop for WaitingRequest<'_> {

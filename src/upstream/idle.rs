@@ -1,9 +1,9 @@
-//! Connections to one address that wait for their next request.
+//! Idle connections to one address.
 //!
-//! Pingora's pool closes good connections where several threads serve: the task that watches one lets
-//! go of its lock a moment before it lets go of the connection, and whoever takes it in between finds
-//! it shared and drops it. Here the list owns the connections, and one is either in it or taken. A task
-//! of its own for each would cost every delivery two changes of task.
+//! With several threads, Pingora's pool closes good connections: the task that watches a connection
+//! releases its lock a moment before it releases the connection, and a caller that takes it in
+//! between finds it shared and drops it. Here the list owns the connections, and each is either in
+//! it or taken. A separate task for each would cost every delivery two task switches.
 
 use parking_lot::Mutex;
 use pingora::protocols::Stream;
@@ -15,11 +15,11 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::{Instant, sleep_until};
 
-/// Connections that are kept to one address; beyond it the oldest is closed.
+/// How many connections are kept per address; beyond that the oldest is closed.
 const MOST: usize = 128;
 
-/// How soon a connection is closed whose other side has ended it. Nothing is sent on it meanwhile:
-/// [`Idle::take`] looks for itself.
+/// How soon a connection is closed after the other side has ended it. Nothing is sent on it
+/// meanwhile, because [`Idle::take`] checks.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// The idle connections of an address.
@@ -40,7 +40,8 @@ struct IdleConnection {
     until: Instant,
 }
 
-/// The idle connections of all addresses, so that those of an upstream that is configured anew serve on.
+/// The idle connections of all addresses, so that they stay in use when an upstream is
+/// reconfigured.
 #[derive(Clone, Debug, Default)]
 pub(super) struct IdlePool(Arc<Mutex<HashMap<u64, Weak<Idle>>>>);
 

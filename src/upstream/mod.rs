@@ -1,11 +1,11 @@
 //! Destinations: connections, retries and answers of the receiver apps.
 //!
-//! [`Forwarder`] is what the lifecycle knows of one; [`Upstreams`] has them over one pool of
-//! connections. What is said here of what a destination may have seen decides whether an event is
-//! sent again, so it is exact: see [`Forwarded`] and `docs/decisions/0002-stale-connections.md`.
+//! [`Forwarder`] is the lifecycle's view of one; [`Upstreams`] has all of them over one pool of
+//! connections. What a destination may have seen decides whether an event is sent again, so it is
+//! determined exactly: see [`Forwarded`] and `docs/decisions/0002-stale-connections.md`.
 //!
-//! An upstream is asked for the `path` of the route, else the path of its URL, else the path that
-//! the sender used; the query is passed on.
+//! A request uses the `path` of the route, otherwise the path of the upstream's URL, otherwise the
+//! path that the sender used. The query is passed on.
 
 mod address;
 mod answer_body;
@@ -157,7 +157,7 @@ pub enum ReplyBody {
     },
 }
 
-/// A body that did not arrive whole.
+/// A body that did not arrive completely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BrokenOff;
 
@@ -189,7 +189,7 @@ pub trait Forwarder: Send + Sync {
     }
 }
 
-/// A place among an upstream's `max_concurrent`; given back by dropping it.
+/// A place among an upstream's `max_concurrent`; dropping it releases the place.
 #[derive(Debug, Default)]
 pub struct Spare {
     place: Option<OwnedSemaphorePermit>,

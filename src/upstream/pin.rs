@@ -1,4 +1,4 @@
-//! The certificate that an upstream has to show, where one is pinned.
+//! The certificate that an upstream must show, if one is pinned.
 
-/// What is said of an upstream that shows another certificate than the pinned one.
+/// The error for an upstream that shows another certificate than the pinned one.
 pub(super) const OTHER_CERTIFICATE: &str = "invalid peer certificate: not the one in tls.ca";

@@ -1,8 +1,8 @@
-//! The rest of an answer once its head is there, and the way of its connection back to the pool.
+//! Reads the rest of an answer after its head, and returns its connection to the pool.
 //!
-//! A 2xx body is collected up to [`WHOLE_BYTES`] and [`WHOLE_TIME`], and streamed beyond. Of other answers only the
-//! head counts, and for the log the beginning of the body, if that is asked for. A short body is read past, so that
-//! the connection can serve again.
+//! A 2xx body is collected up to [`WHOLE_BYTES`] and [`WHOLE_TIME`], and streamed beyond. Of other
+//! answers only the head counts, and for the log the beginning of the body, if configured. A short
+//! body is read and discarded, so that the connection can be used again.
 
 use super::address::{Address, PendingRequest};
 use super::answer_body::AnswerBody;
@@ -16,21 +16,21 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// Bodies up to this are given whole.
+/// Bodies up to this size are collected completely.
 const WHOLE_BYTES: usize = 64 * 1024;
 
-/// How long a body may take to be given whole. The event is accepted with the head of its answer,
-/// and that has to be settled before the destination is done with its body.
+/// How long collecting a body may take. The event is accepted with the head of the answer, and must
+/// be settled without waiting for the whole body.
 const WHOLE_TIME: Duration = Duration::from_secs(1);
 
-/// Pieces of a streamed body that may wait for the sender's side: at most 512 KiB an answer.
+/// How many pieces of a streamed body may wait for the sender's side: at most 512 KiB per answer.
 const PIECES_AHEAD: usize = 8;
 
-/// What is read past of an answer that is not a 2xx, and for how long.
+/// How much of an answer other than 2xx is read and discarded, and for how long.
 const DRAIN_BYTES: usize = 64 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
-/// An answer whose head is there.
+/// An answer whose head has arrived.
 pub(super) struct ArrivedReply {
     pub(super) connection: UpstreamConnection,
     pub(super) head: AnswerHead,
@@ -197,7 +197,7 @@ fn joined(first: Bytes, collected: BytesMut) -> Bytes {
     if collected.is_empty() { first } else { collected.freeze() }
 }
 
-/// Says that the body broke off, unless it is told that it did not; also when the task is dropped.
+/// Reports that the body broke off unless it is told otherwise, even if the task is dropped.
 struct StreamEnding(Option<mpsc::OwnedPermit<Result<Bytes, BrokenOff>>>);
 
 impl Drop for StreamEnding {
@@ -240,7 +240,7 @@ mod tests {
     }
 }
 
-/// Places that an exchange takes until its answer was read.
+/// Places that an exchange occupies until its answer has been read.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) _pending: PendingRequest,

@@ -1,7 +1,8 @@
-//! What a TLS connection to an upstream needs, read from files when a configuration is loaded.
+//! The TLS settings of an upstream, read from files when a configuration is loaded.
 //!
-//! Everything that Pingora would meet with a panic later (no certificate in a file, a key that does
-//! not belong to it, an empty server name, which switches all checks off) is refused here.
+//! Everything that would later cause a panic in Pingora or turn checks off (no certificate in a
+//! file, a key that does not match, an empty server name, which turns all checks off) is refused
+//! here.
 
 use super::UpstreamFault;
 use crate::config::{UpstreamSettings, UpstreamTls};
@@ -20,7 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
 
-/// Trust anchors and client certificate of an upstream, and the name to check where it is not the
+/// Trust anchors and client certificate of an upstream, and the name to verify if it is not the
 /// URL's host.
 #[derive(Clone, Debug)]
 pub(super) struct TlsMaterial {

@@ -1,5 +1,4 @@
-//! All upstreams of a configuration, by name, over the one pool of connections that the process
-//! has.
+//! All upstreams of a configuration, by name, over the process's pool of connections.
 
 use super::UpstreamFault;
 use super::address::Endpoint;
@@ -19,7 +18,8 @@ use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Idle connections kept over all upstreams; the longest idle one is closed for the next.
+/// How many idle connections are kept over all upstreams; the longest idle one is closed for the
+/// next.
 const IDLE_CONNECTIONS: usize = 1024;
 
 /// The upstreams of a configuration.
@@ -145,7 +145,7 @@ impl Upstreams {
     }
 }
 
-/// An upstream of which everything that can be wrong was looked at.
+/// An upstream that is checked completely.
 struct PreparedUpstreams<'a> {
     settings: &'a UpstreamSettings,
     tls: Option<TlsMaterial>,
@@ -214,7 +214,7 @@ fn connector() -> TransportConnector {
         TransportConnector::new(Some(ConnectorOptions { ca_file, ..options }))
     };
     catch_unwind(|| connector(None)).unwrap_or_else(|_| {
-        tracing::error!("the system's CA certificates cannot be read; none of them is believed");
+        tracing::error!("the system's CA certificates cannot be read; none of them is trusted");
         connector(Some("/dev/null".to_owned()))
     })
 }

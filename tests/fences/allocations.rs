@@ -1,4 +1,4 @@
-//! Allocations of a request, by an allocator that counts: a whole proxy runs in this process, and
+//! Allocations of a request, by a counting allocator: a whole proxy runs in this process, and
 //! neither the sender nor the receiver of this test allocates while it counts.
 
 use crate::ALLOCATOR;

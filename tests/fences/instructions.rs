@@ -1,6 +1,6 @@
-//! Instructions of a request, by callgrind: the difference between a run that had so many requests
-//! of a kind and one that had none. Only the thread that serves is counted: what ticks and starts in
-//! the others depends on how long a run takes.
+//! Instructions of a request, by callgrind: the difference between a run with a number of requests
+//! of one kind and a run without any. Only the serving thread counts, because the work of the
+//! others depends on how long a run takes.
 
 use crate::record::{compare, has_risen};
 use crate::requests::{Sender, forged, fresh, repeated};

@@ -1,8 +1,8 @@
-//! Fences against getting slow: what a delivery costs in instructions, allocations and system
-//! calls, held against `recorded.toml`. A number that has risen by more than its tolerance fails.
+//! Guards against slowdowns: compares a delivery's instructions, allocations and system calls with
+//! `recorded.toml`. The test fails if a number has risen by more than its tolerance.
 //!
-//! A change that is worth its price, or that made something cheaper, records anew:
-//! `HOOKWARD_RECORD=1 cargo test --features otlp --test fences`, and the commit says why.
+//! To record new numbers, for a change that is worth its cost or saves something, run
+//! `HOOKWARD_RECORD=1 cargo test --features otlp --test fences`, and say why in the commit.
 
 #![expect(
     clippy::expect_used,

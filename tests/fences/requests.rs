@@ -1,4 +1,4 @@
-//! Requests that are made before anything is counted, and connections that allocate nothing.
+//! Requests that are prepared before counting, and connections that allocate nothing.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -19,7 +19,7 @@ pub fn repeated(count: usize) -> Vec<Vec<u8>> {
     vec![signed(&body()); count]
 }
 
-/// Events that somebody else signed.
+/// Events signed by another party.
 pub fn forged(count: usize) -> Vec<Vec<u8>> {
     (0..count).map(|_| request(&body(), &"0".repeat(64))).collect()
 }

@@ -1,4 +1,4 @@
-//! A proxy to count in: its configuration, and the binary on its own or below a tool.
+//! A proxy for counting: its configuration, and the binary on its own or under a tool.
 
 use crate::requests::{SECRET, receiver};
 use std::fs::File;
@@ -105,8 +105,8 @@ pub fn has(tool: &str) -> bool {
     found
 }
 
-/// An address that stays free until a slow tool has started the binary: nobody else listens on this
-/// one of the machine's loopback addresses.
+/// An address that stays free until a slow tool has started the binary: nothing else uses this
+/// loopback address.
 fn free_address() -> SocketAddr {
     static TAKEN: AtomicU8 = AtomicU8::new(1);
     let [.., high, low] = std::process::id().to_be_bytes();

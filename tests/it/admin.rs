@@ -1,4 +1,4 @@
-//! What operators see; contract sections 5a, 6 and 7.
+//! The operators' view: the log, the admin listener and metrics, sections 5 to 7 of the contract.
 
 use crate::support::{
     Connection, Event, Gate, Reply, Sender, Setup, Upstream, eventually, get, instant, request,

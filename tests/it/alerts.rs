@@ -1,5 +1,5 @@
-//! What Prometheus and Grafana are given: rules, scenarios for them, a dashboard. `promtool` judges
-//! them, and every name in them is one that the program has.
+//! The files for Prometheus and Grafana: rules, scenarios for them, a dashboard. `promtool` checks
+//! them, and every name in them exists in the program.
 
 use crate::support::{Delivery, Event, Prometheus, Sender, Setup, eventually};
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ fn declarations() -> String {
     texts
 }
 
-/// The metrics that a text names and that nobody declares, and how many it names.
+/// The undeclared metrics that a text names, and how many metrics it names.
 pub fn unknown_metrics(text: &str) -> (Vec<String>, usize) {
     let declared = declarations();
     let (mut unknown, mut found) = (Vec::new(), 0);

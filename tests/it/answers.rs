@@ -1,4 +1,4 @@
-//! What the sender is told of an upstream's answer; contract section 4.
+//! What the sender gets of an upstream's answer: section 4 of the contract.
 
 use crate::support::{Event, Reply, Sender, Setup, Upstream};
 use std::time::Duration;

@@ -136,9 +136,9 @@ fn a_url_that_cannot_be_asked_ends_with_2_and_one_where_nobody_answers_with_3() 
     let proxy = Setup::shop(&erp).start();
     let silent = format!("http://{}/webhooks/shop", Upstream::unreachable());
     for (url, code, said) in [
-        ("nonsense", 2, "not a URL as http://"),
-        ("ftp://127.0.0.1/", 2, "not a URL as http://"),
-        ("127.0.0.1:8080", 2, "not a URL as http://"),
+        ("nonsense", 2, "not a URL such as http://"),
+        ("ftp://127.0.0.1/", 2, "not a URL such as http://"),
+        ("127.0.0.1:8080", 2, "not a URL such as http://"),
         ("", 2, "--url"),
         (silent.as_str(), 3, "is the proxy running?"),
     ] {
@@ -242,7 +242,7 @@ fn sending_to_a_tls_listener_of_our_own_trusts_its_certificate_and_no_other() {
         let named = run(&[&to_url[..], &["--ca", &certificate]].concat(), &file);
         assert_eq!(stdout(&named), "200 delivered\n", "{name} {}", printed(&named));
 
-        // Another certificate of the same name is somebody else's.
+        // Another certificate with the same name belongs to someone else.
         self_signed(directory.path(), name, is_ca);
         for more in [
             &["send", "--source", "shop"][..],
@@ -305,7 +305,7 @@ fn a_source_that_is_not_configured_is_wrong_usage_in_every_command() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?} {}", printed(&output));
         let said = stderr(&output);
         assert!(said.contains("did you mean `shop`?"), "{arguments:?} {said}");
-        assert!(said.contains("there are: shop"), "{arguments:?} {said}");
+        assert!(said.contains("the sources are: shop"), "{arguments:?} {said}");
     }
     assert_eq!(run(&["dedupe", "get", "shop", "evt-1"], &file).status.code(), Some(1));
 }

@@ -175,7 +175,7 @@ fn discover_says_what_an_editor_did_to_the_body() {
     let output = discover(&headers, &body, SHOP_SECRET);
     assert_eq!(output.status.code(), Some(1), "{}", printed(&output));
     assert!(output.stdout.is_empty());
-    assert!(printed(&output).contains("line end behind the body"), "{}", printed(&output));
+    assert!(printed(&output).contains("line end after the body"), "{}", printed(&output));
 }
 
 #[test]

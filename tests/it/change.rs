@@ -1,5 +1,5 @@
-//! Changed and restarted under load: no event is lost, none is doubled, nobody is refused who need
-//! not be.
+//! Changes and restarts under load: no event is lost or delivered twice, and no sender is refused
+//! unnecessarily.
 
 use crate::support::{Fate, Load, Proxy, Retries, Setup, Upstream, eventually, get, request};
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! `check`: what it prints, in which order, to whom.
+//! `check`: its output, in which order, and where.
 
 use crate::support::{hookward, printed, stdout};
 use serde_json::Value;
@@ -99,7 +99,7 @@ fn a_file_without_a_source_is_an_error() {
     for text in ["", "[sources]\n", "[server]\nthreads = 1\n"] {
         let (code, _, problems) = check(&[], text);
         assert_eq!(code, 2, "{problems}");
-        assert!(problems.contains("error: sources: there are none"), "{problems}");
+        assert!(problems.contains("error: sources: no source is defined"), "{problems}");
         let (_directory, file) = file(text);
         let output = hookward().arg("run").arg("--config").arg(&file).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{}", printed(&output));

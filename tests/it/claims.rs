@@ -1,4 +1,4 @@
-//! Once and only once; contract section 3.
+//! Exactly one delivery of each event: section 3 of the contract.
 
 use crate::support::{
     Connection, Delivery, Event, Gate, Proxy, Reply, Response, Sender, Setup, Upstream, eventually,
@@ -40,7 +40,7 @@ fn fifty_copies_at_once_reach_the_upstream_once() {
     assert_eq!(proxy.metric("hookward_in_flight", &[]), 0);
 }
 
-/// Deliveries of which the store has said how they stand.
+/// Deliveries whose state the store has reported.
 fn asked_of_the_store(proxy: &Proxy) -> i64 {
     proxy.metric("hookward_stage_duration_seconds_count", &[("stage", "dedupe")])
 }

@@ -1,4 +1,4 @@
-//! What the log tells somebody who looks for the fault at night, and the sender is not told.
+//! Hints in the log for finding a fault, which the sender does not get.
 
 use crate::support::{
     Delivery, Event, Reply, Sender, Setup, Upstream, eventually, hookward, printed,

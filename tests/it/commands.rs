@@ -1,4 +1,4 @@
-//! The commands besides `run`; contract section 8.
+//! The commands except `run`: section 8 of the contract.
 
 use crate::support::{
     Event, Proxy, Sender, Setup, Upstream, eventually, get, hmac_sha256_hex, hookward, printed,
@@ -63,7 +63,7 @@ fn an_address_that_is_none_is_refused_with_what_one_looks_like() {
         let output = hookward().args(["receiver", "--listen", address]).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{address} {}", printed(&output));
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(said.contains("IP:PORT as 127.0.0.1:9001"), "{address} {said}");
+        assert!(said.contains("IP:PORT, such as 127.0.0.1:9001"), "{address} {said}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! `docs/contract.md` is what users can rely on, so its tables are compared with the program.
+//! Users rely on `docs/contract.md`, so its tables are compared with the program.
 
 use crate::support::hookward;
 use hookward::outcome::{Outcome, Reason};

@@ -1,5 +1,5 @@
-//! What senders really do: their questions when a webhook is set up, the URL as they sign it, and
-//! the bodies in which they sign a part. Each signs here by code of the test's own.
+//! The behaviour of real senders: requests when a webhook is set up, the URLs that they sign, and
+//! partly signed bodies. Each signs here with the test's own code.
 
 use crate::support::{
     Delivery, Reply, Sender, Setup, Upstream, hookward, request, rfc3339_in, stdout, unix_now,
@@ -84,7 +84,7 @@ fn mandrill_can_be_set_up_and_its_known_key_lets_no_event_in() {
             )
     };
     let event = r#"[{"event":"send","_id":"exampleaaaa","ts":1773656430}]"#;
-    // Before the webhook is made there is no key, and so no secret.
+    // Before the webhook exists there is no key, and so no secret.
     let other = "[sources.other]\npath = \"/other\"\npreset = \"stripe\"\n\
                  secrets = [{ env = \"OTHER\" }]";
     let without = source(&erp, "mandrill").table(other).environment("OTHER", "a-long-secret-of-it");

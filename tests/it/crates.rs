@@ -1,4 +1,4 @@
-//! What the crates that others embed depend on, as cargo resolves it.
+//! The dependencies of the embeddable crates, as cargo resolves them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;

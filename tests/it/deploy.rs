@@ -1,4 +1,4 @@
-//! What Hookward is installed with: the unit, the package, the manifests, the manual.
+//! The files for installing Hookward: the unit, the package, the manifests, the manual.
 
 use crate::support::{hookward, printed, stdout};
 use serde_json::Value;

@@ -1,10 +1,10 @@
-//! Everything that a document shows is run: configurations are checked, console sessions are played.
+//! Runs everything that a document shows: checks configurations and plays console sessions.
 //!
-//! In a document, a `toml` block is a configuration; what it leaves out of a source or an upstream
-//! because it speaks of something else is imagined here. `file=NAME` behind `toml` also writes it for the session. A `console` block is a
-//! part of the document's one shell session; what stands below a `$ ` line is what it must print.
-//! `coming` behind either says that it may be ahead of the program: while keys of the configuration are
-//! not known yet, the document's session is not played.
+//! In a document, a `toml` block is a configuration; missing parts of a source or an upstream are
+//! added here. `file=NAME` after `toml` also writes it for the session. A `console` block is a part
+//! of the document's single shell session; the lines after a `$ ` line are its expected output.
+//! `coming` after either means that it may be ahead of the program: while the configuration has
+//! unknown keys, the document's session is not played.
 
 use crate::alerts::unknown_metrics;
 use crate::support::{hookward, printed};
@@ -69,7 +69,7 @@ fn every_configuration_in_a_document_is_one() {
     assert!(read > 20, "{read} configurations");
 }
 
-/// What `check` says of it, with what a document leaves out.
+/// The output of `check` for it, with the parts that a document omits.
 fn checked(text: &str) -> Output {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("hookward.toml");
@@ -77,7 +77,7 @@ fn checked(text: &str) -> Output {
     hookward().args(["check", "--config"]).arg(&file).output().unwrap()
 }
 
-/// Whether the one thing wrong with a configuration is that it has keys which nobody knows yet.
+/// Whether the only problem of a configuration is unknown keys.
 fn is_ahead(checked: &Output) -> bool {
     let told = String::from_utf8_lossy(&checked.stderr);
     let mut errors = told.lines().filter(|line| line.contains(": error: ")).peekable();
@@ -86,7 +86,7 @@ fn is_ahead(checked: &Output) -> bool {
 
 const TABLES: [&str; 7] = ["server", "admin", "log", "dedupe", "inbox", "upstreams", "sources"];
 
-/// What a document leaves out of a source because it speaks of something else.
+/// The parts of a source that a document may omit.
 const SOURCE: &str = r#"
 path = "/imagined"
 secrets = [{ env = "IMAGINED_SECRET" }]
@@ -95,7 +95,7 @@ events = ["*"]
 to = ["erp"]
 "#;
 
-/// What is left out where there is no preset, either.
+/// The parts that a document may omit if there is no preset.
 const SCHEME: &str = r#"
 [signature]
 header = "X-Imagined"
@@ -104,8 +104,8 @@ id = ["json:/id"]
 type = ["json:/type"]
 "#;
 
-/// The same configuration with what a document leaves out. Keys without a table are those of a
-/// `signature` table.
+/// The same configuration with the omitted parts. Keys without a table belong to a `signature`
+/// table.
 fn completed(text: &str) -> String {
     let mut configuration: Table = text.parse().expect("TOML");
     if configuration.keys().any(|key| !TABLES.contains(&key.as_str())) {
@@ -175,7 +175,7 @@ fn every_console_session_prints_what_it_shows() {
     assert!(played >= 1, "the README has a session");
 }
 
-/// Plays a session in one shell, with free ports in place of the usual ones.
+/// Runs a session in one shell, with free ports instead of the usual ones.
 fn play<'a>(document: &Path, session: &str, files: impl Iterator<Item = (&'a str, &'a str)>) {
     let directory = tempfile::tempdir().unwrap();
     let usual = ["8080", "9090", "9001", "9002", "9003", "5678", "8069"];
@@ -246,7 +246,7 @@ fn play<'a>(document: &Path, session: &str, files: impl Iterator<Item = (&'a str
     }
 }
 
-/// What succeeds once that which a command starts answers.
+/// A command that succeeds once the program started by `background` answers.
 fn asked_whether_it_is_there(command: &str) -> String {
     match command.split_once("receiver --listen ") {
         Some((_, rest)) => {

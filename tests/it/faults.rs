@@ -1,5 +1,5 @@
-//! What breaks around the proxy while it serves. After every fault nothing is in flight, nothing
-//! has panicked, and a retry gets the right answer.
+//! Faults around the serving proxy. After every fault nothing is in flight, nothing has panicked,
+//! and a retry gets the right answer.
 
 use crate::support::{
     Connection, Event, Proxy, Reply, Sender, Setup, Upstream, eventually, instant, resident_bytes,

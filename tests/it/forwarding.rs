@@ -1,4 +1,4 @@
-//! What an upstream sees; contract section 5.
+//! What an upstream sees: section 5 of the contract.
 
 use crate::support::{Delivery, Event, Proxy, Reply, Sender, Setup, Upstream, eventually};
 use std::io::{Read as _, Write as _};

@@ -1,4 +1,4 @@
-//! What an attacker tries from outside; `docs/hardening.md` lists it all.
+//! Attacks from outside; `docs/hardening.md` lists all of them.
 
 mod destinations;
 mod exhaustion;

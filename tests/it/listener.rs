@@ -1,4 +1,4 @@
-//! HTTP that is not what it should be; contract section 4, `bad_request`.
+//! Malformed HTTP: section 4 of the contract, `bad_request`.
 
 use crate::support::{Connection, Event, Sender, Setup, Upstream};
 use std::time::Duration;

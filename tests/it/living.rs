@@ -1,5 +1,5 @@
-//! Commands for the people who live with a proxy: `status`, `reload`, `send`, and what `explain` and
-//! `discover` propose.
+//! Commands for operating a proxy: `status`, `reload`, `send`, and the suggestions of `explain` and
+//! `discover`.
 
 use crate::support::{
     Event, Proxy, Sender, Setup, Upstream, eventually, get, hmac_sha256_hex, hookward, printed,

@@ -1,7 +1,7 @@
-//! Black-box tests: the real binary between senders and upstreams that write down what they see.
+//! Black-box tests: the real binary between senders and recording upstreams.
 //!
-//! Nothing in here calls the library, apart from its clock; every promise is checked from outside,
-//! by what the sender is told, what the upstream saw and what the counters say.
+//! Nothing in here calls the library, except its clock. Every promise is checked from outside: by
+//! the sender's answers, the upstream's requests and the counters.
 
 #![expect(
     clippy::unwrap_used,

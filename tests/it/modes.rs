@@ -1,4 +1,4 @@
-//! What a source can be told to do beyond delivering: handshakes, replay guard, shadow mode, TLS.
+//! Optional behaviour of a source: handshakes, replay guard, shadow mode, TLS.
 
 use crate::support::{
     Connection, Delivery, Event, Sender, Setup, Upstream, hmac_sha256_hex, unix_now,

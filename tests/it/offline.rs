@@ -1,5 +1,5 @@
-//! Commands that work with one part of a configuration need nothing of the rest's surroundings:
-//! whoever signs for a source on a machine of theirs has neither the server's token nor its keys.
+//! Commands that use one part of a configuration need nothing else from the server's environment: a
+//! developer who signs for a source has neither the server's token nor its keys.
 
 use crate::support::{hookward, printed};
 use std::path::Path;
@@ -65,7 +65,7 @@ fn a_command_for_one_source_needs_no_other_secret_token_or_certificate() {
     let verdict = String::from_utf8_lossy(&judged.stdout).into_owned();
     assert_eq!(judged.status.code(), Some(1), "{}", printed(&judged));
     assert!(verdict.ends_with("reason: event_id_missing\n"), "{verdict}");
-    // It gets as far as asking: nobody listens at the address.
+    // It gets as far as the request: nothing listens at the address.
     let url = ["send", "--source", "shop", "--url", "http://127.0.0.1:1/"];
     let sent = run(&url, directory.path());
     assert!(String::from_utf8_lossy(&sent.stderr).contains("no answer from"), "{}", printed(&sent));
@@ -81,7 +81,7 @@ fn a_command_for_one_source_needs_no_other_secret_token_or_certificate() {
 fn the_secret_of_the_source_itself_has_to_be_there_and_fit() {
     let directory = directory();
     for (source, problem) in
-        [("other", "the secret is empty"), ("unfit", "no key can be made of it")]
+        [("other", "the secret is empty"), ("unfit", "it cannot be used as a key")]
     {
         let output = run(&["sign", "--source", source], directory.path());
         assert_eq!(output.status.code(), Some(2), "{}", printed(&output));
@@ -129,8 +129,7 @@ fn what_is_signed_or_judged_without_an_unreadable_secret_says_so() {
     let judged = run(&explain, directory.path());
     for output in [&signed, &judged] {
         let said = String::from_utf8_lossy(&output.stderr);
-        let expected =
-            "sources.shop.secrets[0] is left out: its file \"new.secret\" cannot be read";
+        let expected = "sources.shop.secrets[0] is ignored: its file \"new.secret\" cannot be read";
         assert!(said.contains(expected), "{}", printed(output));
     }
     assert_eq!(signed.status.code(), Some(0), "{}", printed(&signed));

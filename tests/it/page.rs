@@ -1,7 +1,7 @@
 //! The status page in a real browser, Debian's `chromium` without a window.
 //!
-//! Where there is no Chromium these tests say so and end; `scripts/setup test` installs it. With
-//! `HOOKWARD_SCREENSHOT=docs/status-page.png` the picture of the documents is made anew.
+//! Without Chromium these tests say so and end; `scripts/setup test` installs it.
+//! `HOOKWARD_SCREENSHOT=docs/status-page.png` updates the picture in the documents.
 
 mod browser;
 
@@ -11,7 +11,7 @@ use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
 
-/// What somebody may try as an event's id.
+/// Event ids that an attacker may try.
 const MARKUP: &str = "<img src=x onerror=document.title='owned'>";
 
 fn busy_setup(erp: &Upstream, crm: &Upstream) -> Setup {

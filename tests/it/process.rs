@@ -1,4 +1,4 @@
-//! Starting, stopping and reloading; contract section 8.
+//! Starting, stopping and reloading: section 8 of the contract.
 
 use crate::support::{
     Connection, Event, Gate, Reply, Sender, Setup, Upstream, eventually, get, hookward, printed,

@@ -159,7 +159,7 @@ fn a_site_that_does_not_answer_as_it_should_gives_no_key_and_the_sender_comes_ag
     for name in ["redirect", "error", "large", "html", "slow"] {
         setup = setup.table(&token_source(name, &site.url(&format!("/{name}")), respond));
     }
-    // Its certificate is of an authority that nobody trusts here.
+    // Nothing here trusts the authority of its certificate.
     setup = setup.table(&token_source("stranger", &elsewhere.url("/certs"), respond));
     let proxy = setup.start();
     for (name, fault) in [

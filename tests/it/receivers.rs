@@ -1,4 +1,4 @@
-//! What the applications of real receivers read, which name headers as they like.
+//! What the applications of real receivers read, which have their own rules for header names.
 
 use crate::support::{Delivery, Kind, Proxy, Receiver, Response, Sender, Setup, unix_now};
 use hmac::{Hmac, KeyInit as _, Mac as _};

@@ -1,4 +1,4 @@
-//! What is refused, and that the upstream hears nothing of it; contract sections 3 and 4.
+//! Refusals, of which the upstream gets nothing: sections 3 and 4 of the contract.
 
 use crate::support::{
     Connection, Delivery, Event, Proxy, Sender, Setup, Upstream, eventually, hmac_sha256_hex,
@@ -142,7 +142,7 @@ fn both_ends_of_the_time_window_are_inclusive() {
     let erp = Upstream::start();
     let proxy = Setup::shop(&erp).start();
     let day = 24 * 3600;
-    // Well inside and just outside: exactness to the second is proved where the clock stands still.
+    // Well inside and just outside: tests with a fixed clock prove exactness to the second.
     refuses(
         &proxy,
         &erp,

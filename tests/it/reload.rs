@@ -1,4 +1,4 @@
-//! What a reload changes, what it keeps, and what it says.
+//! What a reload changes, keeps and reports.
 
 use crate::support::{
     Event, Proxy, Response, Sender, Setup, Upstream, eventually, get, hmac_sha256_hex, request,
@@ -228,7 +228,7 @@ fn a_reload_that_leaves_no_source_is_refused() {
     for text in ["", "[server]\nlisten = [\"127.0.0.1:0\"]\n", "[sources]\n"] {
         let response = reload(&proxy, text);
         assert_eq!(response.status, 422, "{text:?}: {response:?}");
-        assert!(response.text().contains("sources: there are none"), "{response:?}");
+        assert!(response.text().contains("sources: no source is defined"), "{response:?}");
     }
     assert_eq!(Sender::to(&proxy).deliver(&Event::order("a").signed()).outcome(), "delivered");
     assert_eq!(proxy.metric("hookward_source_ready", &[("source", "shop")]), 1);

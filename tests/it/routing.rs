@@ -1,4 +1,4 @@
-//! Where events go; contract section 3, steps 5 and 8.
+//! Where events go: section 3 of the contract, steps 5 and 8.
 
 use crate::support::{Event, Reply, Sender, Setup, Upstream, eventually};
 

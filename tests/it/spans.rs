@@ -1,4 +1,4 @@
-//! Spans by OTLP, with a collector that writes down what it is sent.
+//! Spans by OTLP, with a recording collector.
 
 use crate::support::{Event, Proxy, Sender, Setup, Upstream, eventually};
 use std::time::Duration;

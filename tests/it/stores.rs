@@ -1,4 +1,4 @@
-//! What is known of events, kept on a disk or shared by way of a Redis or a PostgreSQL.
+//! Claims on disk, or shared through a Redis or a PostgreSQL.
 
 mod crashes;
 mod disk;

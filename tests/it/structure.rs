@@ -1,4 +1,5 @@
-//! Who may know whom, and how large a piece may grow. `ARCHITECTURE.md` tells it; this keeps it true.
+//! Checks which parts may depend on which, and how large they may grow, as `ARCHITECTURE.md`
+//! describes.
 
 mod tree;
 
@@ -140,8 +141,8 @@ fn refusing_statuses(source: &Source) -> BTreeSet<u16> {
         .collect()
 }
 
-/// That a refusal's status follows from its reason is held by the compiler: see `Refusal`. What is
-/// left to see to is that nobody on a delivery's way writes one past it.
+/// The compiler ensures that a refusal's status follows from its reason: see `Refusal`. What remains to
+/// check is that no code on a delivery's path writes a status around it.
 #[test]
 fn no_status_of_a_refusal_is_written_on_the_way_of_a_delivery() {
     let on_the_way = [

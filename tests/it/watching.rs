@@ -1,4 +1,4 @@
-//! What the people who run a proxy see of it: `/status`, the last deliveries, captured refusals.
+//! The operators' view of a proxy: `/status`, the last deliveries, captured refusals.
 
 use crate::support::{
     Connection, Event, Proxy, Reply, Response, Sender, Setup, Upstream, eventually, get, hookward,
@@ -313,7 +313,7 @@ fn a_refused_delivery_is_captured_where_the_source_asks_for_it_and_explained() {
     };
     let none = explain(&["--last"]);
     assert_eq!(none.status.code(), Some(1), "{}", printed(&none));
-    assert!(printed(&none).contains("nothing was refused"), "{}", printed(&none));
+    assert!(printed(&none).contains("has refused nothing"), "{}", printed(&none));
     assert_eq!(deliver(&proxy, "good").outcome(), "delivered");
     let list = || json_of(&get(proxy.admin, "/captures/shop"));
     assert_eq!(list(), json!([]), "what was delivered is not captured");

@@ -1,4 +1,4 @@
-//! One connection of the generator, and how long a message is.
+//! One connection of the generator, and the length of messages.
 
 use crate::upstream::declared;
 use std::io::{Read as _, Write as _};

@@ -6,7 +6,7 @@ use sha2::Sha256;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What everybody verifies with.
+/// The shared secret.
 pub const SECRET: &str = "a-secret-for-measuring-0123456789";
 
 /// What a request is.

@@ -1,4 +1,4 @@
-//! What is aimed at, and whether it is met.
+//! The goals, and whether they are met.
 
 use crate::measure::{Results, median};
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! Latency at fixed rates, of the upstream alone and of what stands before it.
+//! Latency at fixed rates, of the upstream alone and of the proxies before it.
 
 use crate::event::{Kind, Maker};
 use crate::load::fixed_rate;

@@ -1,4 +1,4 @@
-//! Load: a closed loop on so many connections, or a fixed rate.
+//! Load: a closed loop on a number of connections, or a fixed rate.
 
 use crate::connection::{Blocking, Connection};
 use crate::event::Maker;
@@ -70,10 +70,10 @@ impl ClosedLoop {
     }
 }
 
-/// Sends `per_second` fresh events a second and says how long each took.
+/// Sends `per_second` fresh events a second and returns how long each took.
 ///
-/// A request that could not go out when it was due, because the one before was not answered yet,
-/// has its time counted from when it was due.
+/// If a request cannot be sent when it is due, because the previous one was not answered yet, its
+/// time counts from when it was due.
 pub fn fixed_rate(
     to: SocketAddr,
     maker: &Maker,

@@ -1,4 +1,4 @@
-//! What it was measured on, and with what.
+//! The machine and the programs of the measurement.
 
 use serde::Serialize;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What a delivery costs, measured beside yardsticks on the same machine in the same minutes.
+//! Measures the cost of a delivery beside other proxies on the same machine at the same time.
 //!
 //! `hookward-load run HOOKWARD DOCS` starts everything as processes of their own, measures in
 //! interleaved rounds and writes `performance.md`, `performance.json` and two plots into DOCS.

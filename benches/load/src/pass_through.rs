@@ -1,4 +1,4 @@
-//! The yardstick: Pingora's own proxy, which checks nothing.
+//! The baseline: Pingora's own proxy, which checks nothing.
 
 use async_trait::async_trait;
 use pingora::prelude::{HttpPeer, ProxyHttp, Session, http_proxy_service};

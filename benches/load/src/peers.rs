@@ -1,4 +1,4 @@
-//! Other proxies, where they are installed: nginx passing everything through, nginx with Lua that
+//! Other proxies, if they are installed: nginx passing everything through, nginx with Lua that
 //! verifies and removes copies, HAProxy that verifies.
 
 use crate::event::SECRET;
@@ -7,9 +7,8 @@ use crate::subject::{Subject, is_installed};
 use std::path::Path;
 use std::process::Command;
 
-/// Verifies and claims as little as one can call so: one secret, one signature, an id that is
-/// found by a pattern and not by parsing, no freshness, and a claim that a failed delivery gives
-/// back.
+/// Verifies and claims as little as possible: one secret, one signature, an id found by a pattern
+/// and not by parsing, no freshness, and a claim that a failed delivery releases.
 const LUA: &str = r#"
     lua_shared_dict seen 200m;
     init_by_lua_block {

@@ -6,7 +6,7 @@ use crate::measure::{PLOTTED, Results, SIZES, name_of};
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// What is written by hand, above what a run writes.
+/// The hand-written part above the generated one.
 const MARK: &str = "<!-- Below this line `make bench-load` writes. -->\n";
 
 const INTRODUCTION: &str = "# Performance\n\n";

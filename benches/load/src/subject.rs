@@ -1,4 +1,4 @@
-//! Hookward as it is measured: one process a configuration.
+//! Hookward for measurements: one process per configuration.
 
 use crate::event::SECRET;
 use crate::process::{Process, free_port, local};
@@ -85,7 +85,7 @@ impl Subject {
         Self { key: variant.key, process, address: local(port) }
     }
 
-    /// One of the processes that this program has itself.
+    /// One of this program's own processes.
     pub fn own(key: &'static str, arguments: &[&str], directory: &Path) -> Self {
         let port = free_port();
         let mut command = Command::new(std::env::current_exe().expect("a path"));

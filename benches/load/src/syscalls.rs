@@ -10,8 +10,8 @@ use std::time::Duration;
 
 const DELIVERIES: u64 = 2000;
 
-/// Calls per delivery by name, those of one in a hundred deliveries and more. `None` where there is
-/// no `strace`, or it may not look.
+/// Calls per delivery by name, those of one in a hundred deliveries and more. `None` if there is no
+/// `strace`, or it has no permission.
 pub fn count(subject: &Subject, directory: &Path) -> Option<BTreeMap<String, f64>> {
     if !is_installed("strace", "--version") {
         return None;

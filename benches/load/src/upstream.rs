@@ -1,4 +1,4 @@
-//! A receiver that does as little as one can: reads a request whole, answers 200.
+//! A minimal receiver: reads a complete request, answers 200.
 
 use crate::connection::length_of_message;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,7 +1,7 @@
-//! Other names of events in memory, each pointing at the key that it was seen with.
+//! Other names of events in memory, each pointing to the key with which it was seen.
 //!
-//! Those of delivered events are held apart from the others, so that no number of deliveries that
-//! fail pushes one of them out. One of either kind that has to go before its time is counted.
+//! Aliases of delivered events are kept separately, so that failing deliveries never push one of
+//! them out. Aliases of either kind that are dropped early are counted.
 
 use super::delivered::Delivered;
 use crate::{ClaimKey, Counters};
@@ -9,7 +9,7 @@ use hookward_time::Clock;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Aliases in memory: at most so many of either kind, the oldest forgotten first.
+/// Aliases in memory: a limited number of either kind, of which the oldest are forgotten first.
 #[derive(Clone)]
 pub(super) struct Aliases {
     of_delivered: Delivered<ClaimKey>,
@@ -25,9 +25,9 @@ impl Aliases {
         }
     }
 
-    /// The key that `alias` points at. Whether that key still stands is not known here.
+    /// The key that `alias` points to. The key may have been forgotten since.
     pub(super) fn find(&self, alias: ClaimKey) -> Option<ClaimKey> {
-        // Where there are two, the event that was delivered does not stand any more.
+        // If there are two, the delivered event has been forgotten.
         self.of_others.find(alias).or_else(|| self.of_delivered.find(alias))
     }
 
@@ -39,19 +39,19 @@ impl Aliases {
     /// Points `alias` at the key of a delivered event, for `keep`.
     pub(super) fn link_delivered(&self, alias: ClaimKey, to: ClaimKey, keep: Duration) {
         self.of_delivered.remember(alias, to, keep);
-        // Last, so that nobody finds it in neither.
+        // Last, so that no reader finds it in neither.
         self.of_others.forget(alias);
     }
 
-    /// Counts `alias` among those of delivered events from now on, for `left`. One that another
-    /// event came with since then stays with that.
+    /// Moves `alias` to those of delivered events, for `left`. If another event has come with it
+    /// since, it stays with that event.
     pub(super) fn promote(&self, alias: ClaimKey, to: ClaimKey, left: Duration) {
         if self.find(alias).is_none_or(|first| first == to) {
             self.link_delivered(alias, to, left);
         }
     }
 
-    /// Takes out what has expired.
+    /// Removes expired aliases.
     pub(super) fn sweep(&self) {
         self.of_delivered.sweep();
         self.of_others.sweep();
@@ -86,11 +86,11 @@ mod tests {
         let store = MemoryStore::new(1000, clock);
         let delivered = Verdict::Delivered { fingerprint: 1, ttl: HOUR };
         assert_eq!(claim(&store, "delivered", "signed", 1).await, Standing::Claimed);
-        // A copy that came with another text meanwhile.
+        // A copy that came with another text in the meantime.
         let copy = claim(&store, "delivered", "signed too", 2).await;
         assert!(matches!(copy, Standing::InFlight { .. }), "{copy:?}");
         settle(&store, "delivered", 1, delivered).await;
-        // And one that comes as a duplicate.
+        // And one that arrives as a duplicate.
         let duplicate = claim(&store, "delivered", "signed again", 2).await;
         assert!(matches!(duplicate, Standing::Delivered { .. }), "{duplicate:?}");
         for number in 0..2500 {

@@ -7,8 +7,8 @@ use crate::{ClaimKey, Fence, Settled, Standing, Verdict};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A settle that takes longer than this is finished behind the scenes. Nobody whose answer
-/// depends on it is kept waiting for more than that.
+/// A settle that takes longer than this is finished in the background, so that no answer waits
+/// longer for it.
 const SETTLE_WITHIN: Duration = Duration::from_secs(2);
 
 /// The right, and the duty, to forward one event to one destination.
@@ -129,13 +129,13 @@ impl<T: Send + Sync + 'static> HeldClaim<T> {
     }
 }
 
-/// What a claim needs to know of its request when it ends.
+/// The facts about its request that a claim needs when it ends.
 #[derive(Clone, Copy)]
 pub(super) struct Terms {
     /// A hash of the body.
     pub(super) fingerprint: u64,
     /// How long it is remembered once delivered.
     pub(super) ttl: Duration,
-    /// How long copies are refused when its fate is unknown.
+    /// How long copies are refused if it is unknown whether the event was accepted.
     pub(super) hold: Duration,
 }

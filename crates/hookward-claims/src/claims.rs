@@ -30,8 +30,8 @@ impl<T: Send + Sync + 'static> Claims<T> {
         Arc::new(Self { ledger: Ledger::new(store, clock) })
     }
 
-    /// Takes the claims that are absent, if that is the intent, and returns what the delivery gets for
-    /// each destination, in the order of the request. At most one round trip to the store. If this is
+    /// Takes the absent claims, if that is the intent, and returns what the delivery gets for each
+    /// destination, in the order of the request. At most one round trip to the store. If this is
     /// cancelled, or the answer comes too late, nothing stays claimed.
     ///
     /// # Errors
@@ -79,8 +79,9 @@ impl<T: Send + Sync + 'static> Claims<T> {
                 }
             });
         }
-        // Who claims gets each destination or learns who has it. A store that says otherwise is not
-        // believed in the rest either: what it gave is dropped here, and thereby released.
+        // A claim returns each destination or its holder. If a store answers anything else, the
+        // rest of its answer is not trusted either: the claims are dropped here, which releases
+        // them.
         let is_absent = |hold: &Hold<T>| matches!(hold, Hold::Absent);
         if request.terms.intent == Intent::Claim && holds.iter().any(is_absent) {
             let problem = "left unclaimed what it was to claim".to_owned();
@@ -138,8 +139,8 @@ impl<T: Send + Sync + 'static> Claims<T> {
         self.ledger.store.as_ref()
     }
 
-    /// How the store does: whether it answers, and does what a delivery needs of it. That is tried
-    /// once a second at most.
+    /// Whether the store answers and does what a delivery needs. This is tried at most once a
+    /// second.
     ///
     /// # Errors
     /// It does not answer, or refuses a claim or its settle.
@@ -274,7 +275,7 @@ async fn ask<T: Send + Sync + 'static>(
     Ok(answers.collect())
 }
 
-/// How a destination of a request is found out.
+/// How to determine the state of a request's destination.
 enum StorePlace<T> {
     Known(Target, Standing),
     Asked(Target),
@@ -283,7 +284,7 @@ enum StorePlace<T> {
 
 struct AskedTarget<T> {
     target: Target,
-    /// `None` where it is only looked at.
+    /// `None` if it is only looked at.
     flight: Option<Arc<Flight<T>>>,
 }
 

@@ -1,14 +1,14 @@
-//! The delivered ids that are held in memory: at most so many, the oldest forgotten first.
+//! The delivered ids in memory: a limited number, of which the oldest are forgotten first.
 //!
-//! `moka` does the keeping. Two of its habits matter here. Its default policy refuses *new* keys
-//! when full, so the policy is LRU; and reading a value counts as a use, which would let a hit
-//! save an old id at the cost of a younger one. So what is known of an id sits in the key of the
-//! cache and is read by a [`Probe`] while keys are compared: `contains_key` records no use, and
-//! the order of use stays the order of delivery.
+//! They are in a `moka` cache, and two of its properties matter. Its default policy refuses *new*
+//! keys when it is full, so the policy is LRU. And reading a value counts as a use, so a hit would
+//! save an old id at the cost of a younger one. So the facts about an id are part of the cache's
+//! key, and a [`Probe`] reads them while keys are compared: `contains_key` records no use, and the
+//! order of use stays the order of delivery.
 //!
-//! An id counts as long as our clock says. The cache is not told when one expires: that costs it
-//! 40 bytes for each, and twice the time to remember one. Now and then [`Delivered::sweep`] gives
-//! back what expired ids still take.
+//! Our clock decides how long an id counts. The cache does not know when one expires: that would
+//! cost 40 bytes per id, and twice the time to remember one. [`Delivered::sweep`] releases the
+//! memory of expired ids from time to time.
 
 use crate::{ClaimKey, Counters};
 use hookward_time::{Clock, UnixMillis};
@@ -21,7 +21,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What is known of a delivered id.
+/// The facts about a delivered id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct DeliveredId {
     /// When the destination accepted it.
@@ -30,8 +30,8 @@ pub(super) struct DeliveredId {
     pub(super) fingerprint: u64,
 }
 
-/// Delivered ids in memory with what is known of each; or their aliases, with the key that each
-/// points at. A clone is another handle on the same ids.
+/// Delivered ids in memory with the facts about each; or their aliases, with the key that each
+/// points to. A clone is another handle on the same ids.
 #[derive(Clone)]
 pub(super) struct Delivered<V = DeliveredId> {
     cache: Cache<Remembered<V>, ()>,
@@ -39,7 +39,7 @@ pub(super) struct Delivered<V = DeliveredId> {
 }
 
 impl<V: Copy + Send + Sync + 'static> Delivered<V> {
-    /// Room for `capacity` ids; one that has to go before its time is counted.
+    /// Room for `capacity` ids; those that are dropped early are counted.
     pub(super) fn new(capacity: u64, clock: Arc<dyn Clock>, counters: Arc<Counters>) -> Self {
         let eviction_clock = Arc::clone(&clock);
         let cache = Cache::builder()
@@ -54,14 +54,14 @@ impl<V: Copy + Send + Sync + 'static> Delivered<V> {
         Self { cache, clock }
     }
 
-    /// What is known of `key`, if it is still remembered.
+    /// The facts about `key`, if it is still remembered.
     pub(super) fn find(&self, key: ClaimKey) -> Option<V> {
         self.probe(key).filter(|id| id.left(self.clock.as_ref()).is_some()).map(|id| id.value)
     }
 
-    /// Remembers `key` for `ttl` from now, the last instant included.
+    /// Remembers `key` for `ttl` from now, including the last instant.
     pub(super) fn remember(&self, key: ClaimKey, value: V, ttl: Duration) {
-        // An insert alone would keep an old key, and with it what was known before.
+        // An insert alone would keep the old key with its old facts.
         self.forget(key);
         let last_millis = self.now_millis().saturating_add(millis(ttl));
         self.cache.insert(Remembered { key, value, last_millis }, ());
@@ -72,7 +72,7 @@ impl<V: Copy + Send + Sync + 'static> Delivered<V> {
         self.cache.invalidate(&Probe::<V>::new(key));
     }
 
-    /// Takes out what has expired. Looks at every id, so it is for a thread that may take its time.
+    /// Removes expired ids. It looks at every id, so call it from a thread that may take its time.
     pub(super) fn sweep(&self) {
         let expired = self.cache.iter().filter(|(id, ())| id.left(self.clock.as_ref()).is_none());
         for key in expired.map(|(id, ())| id.key).collect::<Vec<_>>() {
@@ -80,7 +80,7 @@ impl<V: Copy + Send + Sync + 'static> Delivered<V> {
         }
     }
 
-    /// How many ids are held; expired ones that were not swept yet are among them.
+    /// How many ids there are, including expired ones that have not been swept yet.
     pub(super) fn entries(&self) -> u64 {
         self.cache.run_pending_tasks();
         self.cache.entry_count()
@@ -88,7 +88,7 @@ impl<V: Copy + Send + Sync + 'static> Delivered<V> {
 
     fn probe(&self, key: ClaimKey) -> Option<Remembered<V>> {
         let probe = Probe::new(key);
-        // The cache also compares with keys that have been removed, so its word counts.
+        // The cache also compares with removed keys, so its own result decides.
         if self.cache.contains_key(&probe) { probe.met.get() } else { None }
     }
 
@@ -97,7 +97,7 @@ impl<V: Copy + Send + Sync + 'static> Delivered<V> {
     }
 }
 
-/// An id as the cache holds it; hashed and compared by its key alone.
+/// An id in the cache, hashed and compared only by its key.
 #[derive(Clone, Copy, Debug)]
 struct Remembered<V> {
     key: ClaimKey,
@@ -127,7 +127,7 @@ impl<V> Hash for Remembered<V> {
     }
 }
 
-/// Looks for a key and takes along what it is compared with.
+/// Looks for a key and copies the facts of the key that it is compared with.
 struct Probe<V> {
     key: ClaimKey,
     met: Cell<Option<Remembered<V>>>,

@@ -1,8 +1,8 @@
-//! Claims under way in this process, so that copies which arrive here meet their winner.
+//! Claims in flight in this process, so that copies that arrive here find their winner.
 //!
-//! A delivery enters the [`Flights`] before the store is asked. The first one in leads: it alone asks,
-//! and publishes what the store said and, if it won, how it ended. The others follow it. So a
-//! follower is never too late for its winner's result, and copies cost the store nothing.
+//! A delivery enters the [`Flights`] before the store is asked. The first one leads: only the
+//! leader asks, and publishes the store's answer and, if it won, how it ended. The others follow.
+//! So a follower never misses its winner's result, and copies cost the store nothing.
 
 use super::shards::Shards;
 use crate::{ClaimKey, Standing, StoreError};
@@ -20,9 +20,9 @@ type Shard<T> = HashMap<ClaimKey, Arc<Flight<T>>>;
 
 /// One delivery's attempt on one key, as its copies see it.
 pub(super) struct Flight<T> {
-    /// A hash of the body that is on its way.
+    /// A hash of the body that is being delivered.
     pub(super) fingerprint: u64,
-    /// The first instant of monotonic time at which nobody has to wait for it any more.
+    /// The first instant of monotonic time at which no one has to wait for it any more.
     until: Duration,
     sent: AtomicBool,
     standing: OnceLock<Result<Standing, StoreError>>,
@@ -35,11 +35,11 @@ pub(super) struct Flight<T> {
 /// with the state that it left.
 pub(super) type Landing<T> = Result<Arc<T>, Standing>;
 
-/// Who goes to the store.
+/// Who asks the store.
 pub(super) enum Entered<T> {
     /// The caller does, and must call [`Flight::stands`] and [`Flights::leave`].
     Leads(Arc<Flight<T>>),
-    /// Somebody else does, or did.
+    /// Another delivery does, or did.
     Follows(Arc<Flight<T>>),
 }
 
@@ -48,7 +48,7 @@ impl<T> Flights<T> {
         Self(Shards::new())
     }
 
-    /// Joins the flight of `key`, or starts one that lasts for `lease` from `now` at most.
+    /// Joins the flight of `key`, or starts one that lasts for at most `lease` from `now`.
     pub(super) fn enter(
         &self,
         key: ClaimKey,
@@ -70,7 +70,7 @@ impl<T> Flights<T> {
         }
     }
 
-    /// Takes a flight away, unless another has taken its place.
+    /// Removes a flight, unless another has replaced it.
     pub(super) fn leave(&self, key: ClaimKey, flight: &Arc<Flight<T>>) {
         if let Entry::Occupied(entry) = self.0.of(key).lock().entry(key)
             && Arc::ptr_eq(entry.get(), flight)
@@ -92,7 +92,7 @@ impl<T> Flight<T> {
         }
     }
 
-    /// Notes that the request may be with the destination.
+    /// Records that the destination may have the request.
     pub(super) fn note_sent(&self) {
         self.sent.store(true, Ordering::Release);
     }
@@ -101,7 +101,7 @@ impl<T> Flight<T> {
         self.sent.load(Ordering::Acquire)
     }
 
-    /// Publishes what the store said to the leader.
+    /// Publishes the store's answer to the leader.
     pub(super) fn stands(&self, standing: Result<Standing, StoreError>) {
         // It is set once: only the leader does.
         let _first = self.standing.set(standing);
@@ -114,7 +114,7 @@ impl<T> Flight<T> {
         self.news.notify_waiters();
     }
 
-    /// Waits for what the store says to the leader.
+    /// Waits for the store's answer to the leader.
     pub(super) async fn standing(&self) -> &Result<Standing, StoreError> {
         self.wait_for(&self.standing).await
     }
@@ -126,7 +126,7 @@ impl<T> Flight<T> {
 
     async fn wait_for<'a, V>(&'a self, cell: &'a OnceLock<V>) -> &'a V {
         loop {
-            // It hears what comes from here on, so news that come while we look are not missed.
+            // It is notified from here on, so a change during the check is not missed.
             let news = self.news.notified();
             if let Some(value) = cell.get() {
                 return value;

@@ -1,11 +1,12 @@
-//! What a delivery asks of the claims, and what it gets for each destination.
+//! What a delivery requests, and what it gets for each destination.
 
 use crate::{Claim, ClaimKey, Intent, Target, Waiter};
 use hookward_names::{EventId, SourceName, UpstreamName};
 use hookward_time::UnixMillis;
 use std::time::Duration;
 
-/// An event that may be claimed: one that is proven genuine. The proof is the caller's.
+/// An event that may be claimed, because it is proven genuine. The caller is responsible for the
+/// proof.
 pub trait Claimable {
     /// The source that it came from.
     fn source(&self) -> &SourceName;
@@ -25,7 +26,7 @@ pub struct ClaimRequest<'a> {
 /// How an event is claimed.
 #[derive(Clone, Copy, Debug)]
 pub struct ClaimTerms<'a> {
-    /// Another name under which the event must not come again, as its signature.
+    /// Another name under which the event must not be accepted again, such as its signature.
     pub alias: Option<&'a str>,
     /// Its destinations, each with the time after which a claim on it lapses if this process
     /// dies: the upstream's `timeout` + 10 s.
@@ -34,11 +35,11 @@ pub struct ClaimTerms<'a> {
     pub fingerprint: u64,
     /// How long the event is remembered once delivered.
     pub ttl: Duration,
-    /// How long copies are refused when its fate is unknown.
+    /// How long copies are refused if it is unknown whether the event was accepted.
     pub uncertain_hold: Duration,
-    /// Whether to take what is absent.
+    /// Whether to take absent claims.
     pub intent: Intent,
-    /// The time that this may take in all.
+    /// How long this may take in total.
     pub within: Duration,
 }
 
@@ -49,7 +50,7 @@ impl<'a> ClaimRequest<'a> {
         Self { source: event.source(), event_id: event.event_id(), terms }
     }
 
-    /// What is asked of the store for one of the destinations.
+    /// The request to the store for one of the destinations.
     pub(super) fn target(&self, destination: &UpstreamName, lease: Duration) -> Target {
         Target {
             key: ClaimKey::of(self.source, self.event_id, destination),
@@ -67,8 +68,8 @@ impl<'a> ClaimRequest<'a> {
 pub enum Hold<T: Send + Sync + 'static> {
     /// This delivery forwards it.
     Won(Claim<T>),
-    /// This delivery forwards it without a claim. The caller decides that, if it delivers without the
-    /// store; [`Claims`](crate::Claims) never returns it.
+    /// This delivery forwards it without a claim. A caller that delivers without the store makes
+    /// this value; [`Claims`](crate::Claims) never returns it.
     Unguarded,
     /// The destination has it.
     Delivered {
@@ -84,6 +85,6 @@ pub enum Hold<T: Send + Sync + 'static> {
         /// Absent again after this.
         left: Duration,
     },
-    /// Nobody has it. Only for [`Intent::Look`].
+    /// No delivery has it. Only for [`Intent::Look`].
     Absent,
 }

@@ -6,10 +6,10 @@ use std::fmt;
 
 /// One event for one destination, or another name of it.
 ///
-/// The first 128 bits of a SHA-256, so that a million ids cost little memory, and an id of 512
-/// bytes costs no more than a short one. Two different ids that collide would make one of them a
-/// duplicate: by chance that takes about 2⁶⁴ ids, and as much work for a sender who tries. The
-/// hash has no key, so a file or a Redis gives the same answer after a restart.
+/// The first 128 bits of a SHA-256, so that a million ids need little memory, and an id of 512
+/// bytes needs no more than a short one. If two different ids collided, one of them would be a
+/// duplicate: by chance that takes about 2⁶⁴ ids, and as much work for a sender who tries. The hash
+/// has no key, so a file or a Redis gives the same answer after a restart.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClaimKey([u8; 16]);
 
@@ -24,7 +24,7 @@ impl ClaimKey {
     /// let key = ClaimKey::of(&source, &id, &to);
     /// ```
     ///
-    /// The three are types of their own, so their order cannot be mixed up:
+    /// Each argument has its own type, so their order cannot be mixed up:
     ///
     /// ```compile_fail,E0308
     /// # use hookward_claims::ClaimKey;
@@ -38,7 +38,7 @@ impl ClaimKey {
         Self::digest(b"event", source, event_id.as_str(), destination)
     }
 
-    /// The key of another name of the same event; never that of an event id.
+    /// The key of another name of the same event. It never equals the key of an event id.
     #[must_use]
     pub fn of_alias(source: &SourceName, alias: &str, destination: &UpstreamName) -> Self {
         Self::digest(b"alias", source, alias, destination)
@@ -67,7 +67,7 @@ impl ClaimKey {
         &self.0
     }
 
-    /// As good as random; tells keys apart coarsely.
+    /// A number that looks random, for distributing keys.
     pub(super) const fn last_byte(&self) -> u8 {
         self.0[15]
     }
@@ -76,7 +76,7 @@ impl ClaimKey {
         let mut hash = Sha256::new();
         hash.update(kind);
         for part in [source.as_str(), id, destination.as_str()] {
-            // With its length before it, no part can reach into the next.
+            // With its length in front, no part can extend into the next.
             hash.update((part.len() as u64).to_le_bytes());
             hash.update(part.as_bytes());
         }
@@ -100,9 +100,8 @@ impl fmt::Debug for ClaimKey {
     }
 }
 
-/// Tells one claim from every other one, on all instances: a settle with the fence of a claim that
-/// was superseded changes nothing. The claimant chooses it, so that it can call off a claim whose
-/// answer it never got.
+/// Identifies one claim on all instances: a settle with the fence of a superseded claim changes
+/// nothing. The claimant chooses it, so that it can withdraw a claim whose answer it never got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fence(pub u64);
 

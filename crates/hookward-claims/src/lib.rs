@@ -1,8 +1,8 @@
 //! Decides which delivery of an event is forwarded to a destination, and what its copies are told.
 //!
-//! A sender delivers an event again until it gets an answer it likes, so several copies of one event
-//! can arrive at once, after another, or at several processes. Before a delivery is forwarded it
-//! takes a [`Claim`] on (source, event id, destination). Only one delivery gets it. Once the
+//! A sender repeats an event until it gets a successful answer, so copies of one event can arrive
+//! at the same time, one after the other, or at several processes. Before a delivery is forwarded
+//! it takes a [`Claim`] on (source, event id, destination). Only one delivery gets it. Once the
 //! destination has accepted the event, no later copy gets a claim until the id is forgotten.
 //!
 //! ```
@@ -67,8 +67,8 @@
 //!
 //! # What it promises
 //!
-//! - Every claim ends. One that is dropped, by a panic or a cancelled task, is released, or becomes
-//!   uncertain if [`Claim::sent`] was called. One whose process dies lapses after its lease.
+//! - Every claim ends. A claim that is dropped, by a panic or a cancelled task, is released, or becomes
+//!   uncertain if [`Claim::sent`] was called. If its process dies, a claim lapses after its lease.
 //! - [`Claims::take`] makes at most one round trip to the store. If it is cancelled or too late,
 //!   nothing stays claimed.
 //! - A settle with an old [`Fence`] changes nothing.
@@ -77,7 +77,8 @@
 //!
 //! [`Claims`] is what a program uses: it joins the copies that arrive in one process, and retries a
 //! settle that the store did not answer. A [`ClaimStore`] keeps the states: [`MemoryStore`],
-//! [`DiskStore`] (survives a restart) or [`RedisStore`] (shared by several processes).
+//! [`DiskStore`] (survives a restart), [`RedisStore`] or [`PostgresStore`] (both shared by several
+//! processes).
 //!
 //! The crate knows neither HTTP nor signatures. It reads time from a
 //! [`Clock`](hookward_time::Clock), so a test can set it.
@@ -143,9 +144,8 @@ pub enum Intent {
 pub struct Target {
     /// What is claimed.
     pub key: ClaimKey,
-    /// Another name of the same event, as a signature that came with it. While the key that an
-    /// alias was seen with is in flight, uncertain or delivered, so is every other key that comes
-    /// with the alias.
+    /// Another name of the same event, such as the signature that came with it. While the key of an
+    /// alias is in flight, uncertain or delivered, every other key with the same alias is too.
     pub alias: Option<ClaimKey>,
     /// How long the claim holds if the claimant is never heard of again.
     pub lease: Duration,
@@ -156,7 +156,7 @@ pub struct Target {
 /// The state of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Absent, and with [`Intent::Look`] left so.
+    /// Absent; with [`Intent::Look`] it stays absent.
     Absent,
     /// It was absent and is now held by the caller.
     Claimed,
@@ -185,13 +185,14 @@ pub enum Standing {
         since: UnixMillis,
         /// Absent again after this.
         left: Duration,
-        /// The note of its claimant; see [`Verdict::Uncertain`].
+        /// Its claimant's note; see [`Verdict::Uncertain`].
         note: String,
     },
-    /// Released moments ago, which is as good as absent. Only a shared store reports it, and only for
-    /// [`Intent::Look`], so that a copy that waits in another process learns how its winner ended.
+    /// Released moments ago, which is equivalent to absent. Only a shared store reports it, and
+    /// only for [`Intent::Look`], so that a copy that waits in another process learns how its
+    /// winner ended.
     Released {
-        /// The note of its claimant; see [`Verdict::Released`].
+        /// Its claimant's note; see [`Verdict::Released`].
         note: String,
     },
 }
@@ -199,23 +200,23 @@ pub enum Standing {
 /// How a claim ends in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The destination answered 2xx: remember it for `ttl` from now, the last instant included.
+    /// The destination answered 2xx: remember it for `ttl` from now, including the last instant.
     Delivered {
         /// A hash of the body that was accepted.
         fingerprint: u64,
         /// How long it is remembered.
         ttl: Duration,
     },
-    /// Sent whole, no valid answer.
+    /// The request was sent completely, but no valid answer came.
     Uncertain {
         /// How long copies are refused.
         hold: Duration,
-        /// A word for copies that wait in other processes; at most a few hundred bytes.
+        /// A note for copies that wait in other processes; at most a few hundred bytes.
         note: String,
     },
     /// Any other end: the next delivery is forwarded.
     Released {
-        /// A word for copies that wait in other processes; at most a few hundred bytes.
+        /// A note for copies that wait in other processes; at most a few hundred bytes.
         note: String,
     },
 }
@@ -225,7 +226,7 @@ pub enum Verdict {
 pub enum Settled {
     /// The state is now what the verdict says.
     Applied,
-    /// A later claim, or its result, is there; nothing was changed.
+    /// There is a later claim or its result; nothing was changed.
     Stale,
 }
 
@@ -234,7 +235,7 @@ pub enum Settled {
 pub enum Health {
     /// It does.
     Good,
-    /// It answers, but keeps less than it promises. The sentence says what and why.
+    /// It answers, but keeps less than it promises. The text says what and why.
     Degraded(String),
 }
 
@@ -261,7 +262,7 @@ impl Counters {
         self.evicted.load(Ordering::Relaxed)
     }
 
-    /// Calls that the store did not answer, or answered with less than it promises.
+    /// Calls that the store did not answer or could not fulfil.
     pub fn errors(&self) -> u64 {
         self.errors.load(Ordering::Relaxed)
     }
@@ -275,8 +276,8 @@ impl Counters {
     }
 }
 
-/// Keeps the states of claims. Each call is atomic for each key, ends within the time that it is
-/// given, and can be repeated with the same fence.
+/// Keeps the states of claims. Each call is atomic for each key, ends within the given time, and
+/// can be repeated with the same fence.
 #[async_trait]
 pub trait ClaimStore: Send + Sync {
     /// `memory`, `disk`, `redis` or `postgres`.
@@ -308,7 +309,7 @@ pub trait ClaimStore: Send + Sync {
     /// Makes a key absent, unless it is in flight, and returns its state before.
     async fn forget(&self, key: ClaimKey, within: Duration) -> Result<Standing, StoreError>;
 
-    /// The number of delivered ids that are remembered, as far as the store can tell cheaply.
+    /// The number of remembered delivered ids, as far as the store can determine it cheaply.
     async fn entries(&self, within: Duration) -> Result<u64, StoreError>;
 
     /// Whether the store answers and keeps what it promises.

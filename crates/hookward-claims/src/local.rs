@@ -1,4 +1,4 @@
-//! What the stores of one process share: every call is answered by their [`Table`] at once.
+//! Shared by the stores of one process: their [`Table`] answers every call at once.
 
 use super::table::{Recall, Table};
 use crate::{
@@ -31,7 +31,7 @@ pub(super) trait LocalStore: Send + Sync {
     }
 }
 
-/// Claims and settles a key that nobody takes for an event.
+/// Claims and settles a key that never counts as an event.
 pub(super) fn try_out<R: Recall>(table: &Table<R>, key: ClaimKey) -> Result<(), StoreError> {
     let fence = Fence(fastrand::u64(1..));
     let target = Target { key, alias: None, lease: crate::TRIAL_LEASE, ttl: crate::TRIAL_LEASE };

@@ -1,7 +1,7 @@
-//! The one lock of this module: a `parking_lot` mutex that tests can schedule.
+//! The lock of this crate: a `parking_lot` mutex that tests can schedule.
 //!
 //! In a test build every acquisition is a point at which `shuttle` may run another thread, so the
-//! code that is raced in tests is the code that ships.
+//! tests race the same code that ships.
 
 /// A mutex that does not poison.
 #[derive(Debug, Default)]

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The time between two sweeps, which happen when somebody asks how many ids there are.
+/// The time between two sweeps, which happen when the number of ids is requested.
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
 
 /// Claims in the memory of this process. Never waits and never fails.
@@ -23,7 +23,7 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// Room for `capacity` delivered ids; claims in flight and uncertain ones come on top.
+    /// Room for `capacity` delivered ids. Claims in flight and uncertain claims do not count.
     #[must_use]
     pub fn new(capacity: u64, clock: Arc<dyn Clock>) -> Self {
         let counters = Arc::new(Counters::default());

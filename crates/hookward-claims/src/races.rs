@@ -1,4 +1,4 @@
-//! The machine where threads race: the code that ships, under `shuttle`'s scheduler.
+//! Race tests: the shipping code under `shuttle`'s scheduler.
 
 use super::lock::racing;
 use super::*;
@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicUsize;
 
 const SCHEDULES: usize = 3_000;
 
-/// So many processes, as it were, that share a store.
+/// The number of simulated processes that share a store.
 fn instances(count: usize) -> Vec<Arc<Claims<usize>>> {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(UnixMillis(0)));
     let store = Arc::new(MemoryStore::new(1000, Arc::clone(&clock)));
@@ -72,7 +72,7 @@ struct Tally {
     told_delivered: AtomicUsize,
 }
 
-/// One copy: forwards if it may, and ends as told; `None` drops its claim.
+/// One copy: forwards if it may, and ends with the given ending; `None` drops its claim.
 fn copy(
     claims: &Arc<Claims<usize>>,
     tally: &Tally,
@@ -112,7 +112,7 @@ fn copy(
     });
 }
 
-/// Where the waiter's winner is; polling a store needs timers, which a schedule has not.
+/// The waiter's winner; polling a store would need timers, which a schedule does not have.
 enum Winner {
     Here,
     Elsewhere,

@@ -1,4 +1,4 @@
-//! Work that runs to its end, whether or not somebody still waits for it.
+//! Work that runs to completion, even if no one waits for it any more.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -10,9 +10,9 @@ use tokio::task::JoinHandle;
 pub(super) enum StartedWork<V> {
     /// It did not have to wait.
     Done(Option<V>),
-    /// It goes on in a task of its own.
+    /// It continues in a separate task.
     Task(JoinHandle<V>),
-    /// Without a runtime it goes on where it is waited for.
+    /// Without a runtime it continues in the task that waits for it.
     Here(Pin<Box<dyn Future<Output = V> + Send>>),
 }
 

@@ -1,9 +1,9 @@
-//! State by key, in parts that have a lock each.
+//! State by key, in shards with a lock each.
 
 use super::lock::Mutex;
 use crate::ClaimKey;
 
-/// A power of two, so many that two cores rarely meet.
+/// A power of two, large enough that two cores rarely contend.
 const COUNT: usize = 64;
 
 /// One `T` for each shard of keys.

@@ -1,8 +1,8 @@
-//! The state machine of claims within one process, over whatever recalls the delivered ids.
+//! The state machine of claims within one process, over any memory of delivered ids.
 //!
-//! Claims in flight and uncertain ones are held here, so that no cache can evict them. A decision
-//! about a key is made under the lock of its shard, with the delivered ids asked last; and a
-//! delivered id is remembered before its claim is taken away, so nobody finds it absent between.
+//! Claims in flight and uncertain claims are kept here, so that no cache can evict them. A decision
+//! about a key is made under the lock of its shard, and checks the delivered ids last. A delivered
+//! id is remembered before its claim is removed, so no one finds it absent in between.
 
 use super::delivered::DeliveredId;
 use super::shards::Shards;
@@ -12,30 +12,30 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The names of one held event that are remembered with it. Each takes a signature of the sender's
-/// own, so that a sender who retries never comes near.
+/// How many names of one held event are remembered with it. Each needs a signature by the sender,
+/// so a sender that retries never reaches the limit.
 const MOST_ALIASES: usize = 64;
 
-/// What has been delivered, and under which names.
+/// The delivered ids and their names.
 pub(super) trait Recall: Send + Sync {
-    /// What is known of a delivered id.
+    /// The facts about a delivered id.
     fn find(&self, key: ClaimKey) -> Result<Option<DeliveredId>, StoreError>;
-    /// Remembers a delivered id for `ttl` from now, come what may.
+    /// Remembers a delivered id for `ttl` from now.
     fn remember(&self, key: ClaimKey, delivery: DeliveredId, ttl: Duration);
-    /// Notes that a key is uncertain for `hold` from now, where that should outlive the process.
+    /// Records that a key is uncertain for `hold` from now, if that should outlive the process.
     fn doubt(&self, _key: ClaimKey, _since: UnixMillis, _hold: Duration) {}
-    /// Forgets what was noted of a key.
+    /// Forgets what was recorded about a key.
     fn forget(&self, key: ClaimKey) -> Result<(), StoreError>;
-    /// The key that an alias points at, whether or not that key still stands.
+    /// The key that an alias points to, even if that key has been forgotten.
     fn alias(&self, alias: ClaimKey) -> Result<Option<ClaimKey>, StoreError>;
-    /// Points an alias at a key for at least `keep`.
+    /// Points an alias to a key for at least `keep`.
     fn link(&self, alias: ClaimKey, to: ClaimKey, keep: Duration);
-    /// Points an alias at the key of a delivered event for at least `keep`, where such a link is
-    /// kept more safely than others.
+    /// Points an alias to the key of a delivered event for at least `keep`, if such links are
+    /// protected better than others.
     fn link_delivered(&self, alias: ClaimKey, to: ClaimKey, keep: Duration) {
         self.link(alias, to, keep);
     }
-    /// Notes that the event of a link, which is to be kept for `left`, has been delivered.
+    /// Records that the event of a link has been delivered; the link is kept for `left`.
     fn promote(&self, _alias: ClaimKey, _to: ClaimKey, _left: Duration) {}
 }
 
@@ -49,7 +49,7 @@ pub(super) struct Restored {
 /// The states of all keys.
 pub(super) struct Table<R> {
     shards: Shards<Shard>,
-    /// Held while an alias is looked up and pointed at a key; taken before a shard, never after.
+    /// Held while an alias is looked up and set; taken before a shard's lock, never after.
     alias_locks: Shards<()>,
     recall: R,
     clock: Arc<dyn Clock>,
@@ -59,7 +59,7 @@ pub(super) struct Table<R> {
 #[derive(Default)]
 struct Shard {
     held: HashMap<ClaimKey, HeldKey>,
-    /// At this size, holds that have run out are swept.
+    /// At this size, expired holds are swept.
     sweep_at: usize,
 }
 
@@ -83,12 +83,12 @@ impl<R: Recall> Table<R> {
         Self { shards: Shards::new(), alias_locks: Shards::new(), recall, clock }
     }
 
-    /// What recalls the delivered ids.
+    /// The memory of delivered ids.
     pub(super) fn recall(&self) -> &R {
         &self.recall
     }
 
-    /// How the target stands, after taking it where that is the intent and it was absent.
+    /// The state of the target, after taking it if that is the intent and it was absent.
     pub(super) fn claim(
         &self,
         target: &Target,
@@ -116,7 +116,7 @@ impl<R: Recall> Table<R> {
         Ok(standing)
     }
 
-    /// Ends the claim of `fence`, unless a later one left its mark.
+    /// Ends the claim of `fence`, unless there is a later one or its result.
     pub(super) fn settle(
         &self,
         key: ClaimKey,
@@ -158,7 +158,7 @@ impl<R: Recall> Table<R> {
         Ok(Settled::Applied)
     }
 
-    /// Takes up an uncertain hold of an earlier process.
+    /// Restores an uncertain hold of an earlier process.
     pub(super) fn restore(&self, Restored { key, since, left }: Restored) {
         let now = self.clock.monotonic();
         let state = KeyState::Uncertain { note: String::new() };
@@ -304,7 +304,7 @@ impl Shard {
     fn hold(&mut self, key: ClaimKey, held: HeldKey, now: Duration) {
         if self.held.len() >= self.sweep_at {
             self.held.retain(|_, held| held.until > now);
-            // Sweeping again only after as many new holds makes it cheap on average.
+            // Sweeping again only after as many new holds keeps it cheap on average.
             self.sweep_at = (self.held.len() * 2).max(64);
         }
         self.held.insert(key, held);

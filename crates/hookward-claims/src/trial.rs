@@ -1,4 +1,4 @@
-//! Whether the store does what a delivery needs, found out by doing it, now and then.
+//! Tests from time to time whether the store does what a delivery needs.
 
 use crate::{ClaimStore, StoreError};
 use hookward_time::Clock;
@@ -13,7 +13,7 @@ const EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Trials(Mutex<Option<(Duration, Result<(), StoreError>)>>);
 
 impl Trials {
-    /// What the last trial came to, or a new one if that is a while ago. Those who ask at once
+    /// The result of the last trial, or of a new one if the last is too old. Simultaneous callers
     /// share one trial.
     pub(super) async fn latest(
         &self,

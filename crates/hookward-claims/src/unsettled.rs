@@ -1,4 +1,4 @@
-//! What a store that did not answer has to be told yet, and what is known here meanwhile.
+//! Updates for a store that did not answer, and their effects in the meantime.
 
 use super::lock::Mutex;
 use crate::{ClaimKey, ClaimStore, Fence, Settled, Standing, Verdict};
@@ -8,34 +8,34 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// The time between two attempts to tell a store that does not answer.
+/// The time between two attempts to update a store that does not answer.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// The time that one attempt may take.
+/// How long one attempt may take.
 const ATTEMPT_WITHIN: Duration = Duration::from_secs(2);
 
-/// So much is remembered at most, some 20 MB of it; then the oldest goes. Where events are delivered
-/// without a store that is away for long, each of them is one.
+/// The most entries that are remembered, about 20 MB; beyond that the oldest are dropped. Each
+/// event that is delivered while the store is away needs one.
 const MOST: usize = 100_000;
 
-/// Verdicts that the store has not been told.
+/// Verdicts that the store does not know yet.
 #[derive(Default)]
 pub(super) struct Unsettled {
     owed: Mutex<Owed>,
-    /// How many of them change how a key stands, so that the usual case of none costs no lock.
+    /// How many of them change the state of a key, so that the usual case of none needs no lock.
     count: AtomicUsize,
-    /// How many keys have claims to give up, for the same reason.
+    /// How many keys have claims to withdraw, for the same reason.
     giving_up: AtomicUsize,
 }
 
 #[derive(Default)]
 struct Owed {
     debts: HashMap<ClaimKey, Debt>,
-    /// Claims to give up. One for each fence: a claim whose answer was too late may reach the
+    /// Claims to withdraw, one for each fence: a claim whose answer was too late may reach the
     /// store after the release of another.
     releases: HashMap<ClaimKey, HashMap<Fence, Debt>>,
-    /// All of them in the order in which the store is to hear them. What the store does not take
-    /// goes to the end, so that it holds up no other.
+    /// All of them in the order in which they go to the store. An update that the store does not
+    /// accept goes to the end, so that it holds up no other.
     queue: VecDeque<(ClaimKey, Fence)>,
     being_told: bool,
 }
@@ -45,14 +45,14 @@ struct Debt {
     fence: Fence,
     verdict: Verdict,
     since: UnixMillis,
-    /// The last instant of monotonic time at which it is of any use.
+    /// The last instant of monotonic time at which it is useful.
     until: Duration,
 }
 
 impl Unsettled {
-    /// Remembers a verdict for `keep`. What was delivered, or may have been, is not overwritten by
-    /// a release, of which nothing is remembered but that the store is to be told. False if
-    /// something had to be forgotten for it.
+    /// Remembers a verdict for `keep`. A release never overwrites an event that was or may have
+    /// been delivered; it is remembered only for updating the store. Returns false if something had
+    /// to be forgotten for it.
     pub(super) fn add(
         &self,
         key: ClaimKey,
@@ -76,7 +76,7 @@ impl Unsettled {
         has_room
     }
 
-    /// How a key stands, as far as the store does not know yet.
+    /// The state of a key, as far as the store does not know it yet.
     pub(super) fn standing(&self, key: ClaimKey, now: Duration) -> Option<Standing> {
         if self.count.load(Ordering::Acquire) == 0 {
             return None;
@@ -84,13 +84,13 @@ impl Unsettled {
         self.owed.lock().debts.get(&key).and_then(|debt| debt.standing(now))
     }
 
-    /// Whether the store may still hold a claim of this process on `key` that is to be given up.
-    /// Until it was told, it takes the end of another claim for one that is out of date.
+    /// Whether the store may still have a claim of this process on `key` that is to be withdrawn.
+    /// Until then, the store considers the end of another claim outdated.
     pub(super) fn is_giving_up(&self, key: ClaimKey) -> bool {
         self.giving_up.load(Ordering::Acquire) > 0 && self.owed.lock().releases.contains_key(&key)
     }
 
-    /// Gives up a key, and says how it stood.
+    /// Withdraws a key, and returns its state.
     pub(super) fn forget(&self, key: ClaimKey, now: Duration) -> Option<Standing> {
         let mut owed = self.owed.lock();
         let debt = owed.debts.remove(&key);
@@ -98,12 +98,12 @@ impl Unsettled {
         debt.and_then(|debt| debt.standing(now))
     }
 
-    /// Whether the caller is to call [`Unsettled::settle_all`]: true until somebody does.
+    /// Whether the caller has to call [`Unsettled::settle_all`]: true until someone does.
     pub(super) fn begin(&self) -> bool {
         !std::mem::replace(&mut self.owed.lock().being_told, true)
     }
 
-    /// Tells the store everything, however long that takes.
+    /// Updates the store completely, however long that takes.
     pub(super) async fn settle_all(&self, store: &dyn ClaimStore, clock: &dyn Clock) {
         while let Some((key, debt)) = self.next(clock.monotonic()) {
             let Debt { fence, verdict, .. } = debt.aged(clock.monotonic());
@@ -119,8 +119,7 @@ impl Unsettled {
         }
     }
 
-    /// What the store is to be told next; `None` when there is nothing left, and the caller's work
-    /// is done.
+    /// The next update for the store; `None` if nothing is left, which ends the caller's work.
     fn next(&self, now: Duration) -> Option<(ClaimKey, Debt)> {
         let mut owed = self.owed.lock();
         while let Some((key, fence)) = owed.queue.pop_front() {
@@ -139,7 +138,7 @@ impl Unsettled {
         None
     }
 
-    /// Forgets what is of no use any more.
+    /// Forgets entries that are no longer useful.
     fn purge(&self, now: Duration) {
         let mut owed = self.owed.lock();
         owed.debts.retain(|_, debt| debt.until >= now);
@@ -183,11 +182,11 @@ impl Owed {
         }
     }
 
-    /// Makes room for one; false if it was still of use.
+    /// Makes room for one entry; false if the dropped one was still useful.
     fn forget_oldest(&mut self) -> bool {
         while let Some((key, fence)) = self.queue.pop_front() {
             let Some(debt) = self.find(key, fence) else { continue };
-            // A claim that is not given up lapses by itself.
+            // A claim that is not withdrawn lapses on its own.
             let is_release = debt.is_release();
             self.remove(key, fence);
             return is_release;
@@ -214,7 +213,7 @@ impl Debt {
         }
     }
 
-    /// The same with the time that is left of its term: it counts from when it happened.
+    /// The same with its remaining time, because the time counts from the event.
     fn aged(mut self, now: Duration) -> Self {
         let left = self.until.saturating_sub(now);
         match &mut self.verdict {
@@ -262,8 +261,8 @@ mod tests {
         }
     }
 
-    /// The claim that got no answer may be in the store: then it would take the end of another
-    /// claim for one that is out of date, and the delivery would be forgotten.
+    /// The claim without an answer may be in the store. The store would then consider the end of
+    /// another claim outdated, and the delivery would be forgotten.
     #[tokio::test]
     async fn a_claim_is_given_up_before_the_store_hears_of_the_delivery() {
         let clock = Arc::new(ManualClock::at(UnixMillis(0)));

@@ -1,4 +1,4 @@
-//! Waiting for the delivery that was first.
+//! Waits for the first delivery of an event.
 
 use super::flight::Flight;
 use super::ledger::Ledger;
@@ -6,13 +6,13 @@ use crate::{Standing, Target};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The first pause between two looks at a claim of another process; it grows from there.
+/// The first pause between two checks of another process's claim; it grows from there.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
-/// The longest pause: what a copy may learn late, at most.
+/// The longest pause, and so the longest delay for a copy.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
-/// A copy's place behind the delivery that is being forwarded.
+/// The place of a copy that waits for the delivery in flight.
 pub struct Waiter<T> {
     ledger: Arc<Ledger<T>>,
     winner: Winner<T>,
@@ -32,7 +32,7 @@ impl<T: Send + Sync + 'static> Waiter<T> {
         Self { ledger, winner: Winner::Elsewhere(target) }
     }
 
-    /// Whether the winner has the same body, where that is known.
+    /// Whether the winner has the same body, if known.
     pub fn same_body(&self) -> Option<bool> {
         match self.winner {
             Winner::Here { same_body, .. } => Some(same_body),

@@ -1,4 +1,4 @@
-//! What the inbox can do on this machine, each figure beside a probe of fdatasync in the same run.
+//! Measures the inbox on this machine, each figure beside a probe of fdatasync in the same run.
 //!
 //! ```text
 //! cargo run --release -p hookward-inbox --example inbox_bench -- [FOLDER] [SECONDS]

@@ -1,4 +1,4 @@
-//! An entry that was handed out to be sent.
+//! An entry that was taken for sending.
 
 use crate::stored_event::StoredEvent;
 use crate::tries::Tried;
@@ -8,8 +8,8 @@ use tokio::sync::oneshot;
 
 /// The right to send an entry once. It has to be ended.
 ///
-/// One that is dropped without an end, because the task that had it died, counts as broken with an
-/// uncertain result once it was begun. Before that nothing was sent, and it is due again in a second.
+/// If it is dropped without an end, because its task died, it counts as broken with an uncertain
+/// result once it was begun. Before that nothing was sent, and it is due again in a second.
 #[derive(Debug)]
 #[must_use = "an attempt that was begun and is dropped counts as uncertain"]
 pub struct Attempt(Box<dyn EntryAttempt>);
@@ -108,7 +108,7 @@ impl Attempt {
     }
 }
 
-/// Resolves when the end of an attempt has been noted. It need not be waited for.
+/// Resolves when the end of an attempt has been recorded. Waiting for it is optional.
 #[derive(Debug)]
 pub struct AttemptEnding(oneshot::Receiver<()>);
 

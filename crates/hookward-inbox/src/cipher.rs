@@ -1,4 +1,4 @@
-//! Payloads that only the holder of a key can read: AES-256-GCM, a random nonce each.
+//! Encrypts payloads: AES-256-GCM, with a random nonce each.
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::digest::{SHA256, digest};
@@ -8,7 +8,7 @@ use std::fmt;
 const ID: usize = 4;
 const TAG: usize = 16;
 
-/// Keys for the log, the newest first: it encrypts, all of them decrypt.
+/// Keys for the log, newest first: the first encrypts, all of them decrypt.
 pub struct CipherKeys {
     keys: Vec<(u32, LessSafeKey)>,
     random: SystemRandom,

@@ -1,10 +1,9 @@
-//! Time comes in from outside, so that a test can choose it.
+//! The caller passes the time, so that a test can choose it.
 
 /// Milliseconds since the Unix epoch.
 pub type Millis = u64;
 
-/// What the inbox takes for now. It may step back; the inbox then waits no longer than it would
-/// have waited.
+/// The inbox's clock. It may step back; the inbox then waits no longer than it would have waited.
 pub trait TimeSource: Send + Sync + 'static {
     /// The current time.
     fn now(&self) -> Millis;

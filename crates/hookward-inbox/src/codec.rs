@@ -27,7 +27,7 @@ impl RecordWriter<'_> {
     }
 }
 
-/// Reads what a [`RecordWriter`] wrote; `None` once something is not there.
+/// Reads the output of a [`RecordWriter`]; `None` once something is missing.
 pub(crate) struct RecordReader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> RecordReader<'a> {

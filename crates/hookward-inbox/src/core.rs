@@ -1,5 +1,5 @@
-//! All that is known of the entries, and what is to be done next: a state machine that neither
-//! reads a clock nor touches a file.
+//! The state of all entries, and what to do next: a state machine that neither reads a clock nor
+//! touches a file.
 //!
 //! Records of the log are applied to it, the same way at the start and while it runs; only
 //! [`Core::take`] runs ahead of the log.

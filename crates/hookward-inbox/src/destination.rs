@@ -1,4 +1,4 @@
-//! One destination: what is due there, what waits, and how much of it is sent at once.
+//! One destination: due and waiting entries, and how many are sent at once.
 
 use crate::clock::{Millis, millis};
 use crate::index::{Index, Stand, U48};

@@ -1,4 +1,4 @@
-//! What is to be done next: what is due, what is over, who waits longest.
+//! What to do next: due entries, expired entries, the longest wait.
 
 use crate::clock::{Millis, millis};
 use crate::core::{Core, EXPIRY_BITS, TakenEntry};

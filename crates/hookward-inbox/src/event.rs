@@ -1,4 +1,4 @@
-//! What goes into the inbox, and what comes out of it.
+//! The input and output of the inbox.
 
 use crate::attempt::Attempt;
 use crate::clock::Millis;
@@ -78,7 +78,7 @@ pub enum Live {
     UnderWay(Millis),
 }
 
-/// What a dead event does to those behind it in its order.
+/// What a dead event means for the events behind it in its order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnDead {
     /// They go on.
@@ -95,7 +95,7 @@ pub struct Accepted {
     pub targets: Vec<Stored>,
 }
 
-/// What became of one target.
+/// The result for one target.
 #[derive(Debug)]
 pub enum Stored {
     /// It was stored under this number.
@@ -131,7 +131,7 @@ pub enum AcceptError {
     Closed,
 }
 
-/// What ran out.
+/// The resource that ran out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
     /// The setting `max_bytes`.
@@ -198,7 +198,7 @@ pub struct Listed {
     pub deeds: Vec<Deed>,
 }
 
-/// Which entries are meant. Every part that is there has to fit.
+/// Selects entries. Every given condition must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// The name of the source.

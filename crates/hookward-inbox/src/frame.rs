@@ -4,9 +4,9 @@
 //! length u32 | kind u8 | flags u8 | 0 u16 | flushed u32 | header check u32 | payload | check u64
 //! ```
 //!
-//! `flushed` is how much of the file was durable when the frame was written. It tells a torn end,
-//! which nobody was promised anything about, from damage to what was durable before. The checks are
-//! seeded with the frame's location, so a frame copied elsewhere is not one.
+//! `flushed` is how much of the file was durable when the frame was written. It distinguishes a
+//! torn end, which was never acknowledged, from damage to durable data. The checksums are seeded
+//! with the frame's location, so a frame that was copied elsewhere is invalid.
 
 use crate::record::Location;
 use xxhash_rust::xxh3::xxh3_64_with_seed;

@@ -38,7 +38,7 @@ pub(crate) enum GroupStep {
     },
 }
 
-/// What a group has gathered.
+/// The contents of a group.
 #[derive(Default)]
 pub(crate) struct Group {
     pub(crate) bytes: Vec<u8>,

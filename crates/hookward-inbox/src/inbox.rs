@@ -1,4 +1,4 @@
-//! The handle that the rest of a program has.
+//! The handle for the rest of a program.
 
 use crate::attempt::Attempt;
 use crate::clock::{Millis, TimeSource};
@@ -30,8 +30,8 @@ use tokio::sync::oneshot;
 
 /// Events that wait for their destinations, in a folder.
 ///
-/// Clones are handles to the same inbox. Once [`close`](Self::close) was called, or the last handle
-/// is dropped, the thread that writes ends.
+/// Clones are handles to the same inbox. The writing thread ends once [`close`](Self::close) was
+/// called or the last handle is dropped.
 #[derive(Clone, Debug)]
 pub struct Inbox {
     pub(crate) shared: Arc<Shared>,

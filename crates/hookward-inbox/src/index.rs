@@ -1,4 +1,4 @@
-//! What is known in memory of each entry, in 36 bytes, and how it is found again.
+//! The state of each entry in memory, in 36 bytes, and look-ups.
 //!
 //! Numbers only grow, so entries are kept in pages by number, and a page needs eight bits of each. A
 //! hash of the key is looked up in tables of numbers; a hit is checked against the log.

@@ -1,7 +1,7 @@
 //! Order per key: a lane holds the entries of one (source, destination, order key), by place.
 //!
-//! Only the head of a lane is sent. Dead entries that hold nothing up stand aside: they keep their
-//! place, in case they are replayed or revived.
+//! Only the head of a lane is sent. Dead entries that hold nothing up are skipped, but keep their
+//! place in case they are replayed or revived.
 
 use crate::index::U48;
 use hashbrown::HashTable;

@@ -1,7 +1,7 @@
 //! A durable inbox: events wait on disk until each of their destinations has accepted them.
 //!
-//! It knows names, times, bytes and files, and neither HTTP nor signatures. The sending side asks
-//! for what is due, sends it, and reports the result.
+//! It knows names, times, bytes and files, but neither HTTP nor signatures. The sending side takes
+//! due events, sends them, and reports the results.
 //!
 //! ```
 //! use hookward_inbox::{Accept, AcceptTarget, Inbox, Policy, Settings, Tried, TryOutcome};
@@ -43,10 +43,23 @@
 //! ```
 //!
 //! # How it works
-//! One thread writes. It gathers what was asked for into groups, appends each to the newest segment
-//! file, flushes once, applies the group to what is known in memory, and then answers. In memory an
-//! entry, which is one destination of an event, takes up to 64 bytes; its bytes are read back when it
-//! is sent. At the start the log is read from beginning to end, and all checks of it verified.
+//!
+//! One thread writes. It collects requests into groups, appends each group to the newest segment file,
+//! flushes once, applies the group to the state in memory, and then answers. In memory an entry, which
+//! is one destination of an event, takes up to 64 bytes; its event is read back when it is sent. At
+//! start the log is read from beginning to end, and all its checksums are verified.
+//!
+//! # What it promises
+//!
+//! - When [`Inbox::accept`] returns `Ok`, the event is durable with all its destinations.
+//! - An event stays until each destination has accepted it, or it is given up, discarded or erased.
+//! - Damage is found when the inbox is opened. It then reports the damage and changes nothing.
+//!
+//! # What it leaves to you
+//!
+//! - **Sending.** The crate opens no connection. Take due events, send them and report the result.
+//! - **Time.** Pass a clock, so that a test can set it.
+//! - **Duplicates.** After a crash an event may be sent again; let its receiver recognise it by its id.
 
 mod accepting;
 mod attempt;

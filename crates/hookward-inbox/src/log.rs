@@ -13,7 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// How much is read at first, in the hope that it is the whole frame.
+/// How much is read at first, which is usually the whole frame.
 const GUESS: usize = 4 << 10;
 
 /// The open files, shared with all readers.
@@ -36,7 +36,7 @@ pub(crate) enum ReadError {
     Io(#[from] io::Error),
 }
 
-/// A payload as it was read.
+/// A payload that was read.
 #[derive(Debug)]
 pub(crate) struct Payload {
     pub(crate) kind: u8,

@@ -1,4 +1,4 @@
-//! Names of sources and destinations, each kept once.
+//! Names of sources and destinations, each stored once.
 
 use std::collections::HashMap;
 use std::sync::Arc;

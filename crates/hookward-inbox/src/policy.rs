@@ -1,4 +1,4 @@
-//! When an event is tried again, and when it is given up. No state, no clock.
+//! When an event is tried again, and when it is given up. It has no state and no clock.
 
 use crate::clock::{Millis, millis};
 use crate::progress::EntryProgress;

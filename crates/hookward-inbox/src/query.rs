@@ -1,4 +1,4 @@
-//! Looking: lists, one entry, counts.
+//! Queries: lists, one entry, counts.
 
 use crate::clock::Millis;
 use crate::destination::Ends;
@@ -9,7 +9,7 @@ use crate::record::LogRecord;
 use crate::shared::{Shared, state};
 use std::sync::Arc;
 
-/// So many entries are looked at before others get the core again.
+/// How many entries are examined before other calls get the core again.
 const AT_ONCE: usize = 1_000;
 
 /// Counts of one destination.

@@ -1,7 +1,7 @@
 //! The records of the log, which are the payloads of frames.
 //!
-//! An [`AcceptRecord`] holds an event with all its destinations. A [`Note`] changes what is known of
-//! one of them; the latest one in the log is right.
+//! An [`AcceptRecord`] holds an event with all its destinations. A [`Note`] changes the state of
+//! one of them; the latest one in the log counts.
 
 use crate::clock::Millis;
 use crate::codec::{RecordReader, RecordWriter};

@@ -1,4 +1,4 @@
-//! Reading the log at the start.
+//! Reads the log at start.
 
 use crate::clock::Millis;
 use crate::core::Core;

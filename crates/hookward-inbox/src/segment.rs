@@ -1,7 +1,7 @@
-//! Segment files: their names, their headers, and reading one from its beginning to its end.
+//! Segment files: names, headers, and sequential reading.
 //!
-//! A header says how much of the segment before it is valid: the rest was never
-//! acknowledged, because its flush failed.
+//! A header says how much of the previous segment is valid: the rest was never acknowledged,
+//! because its flush failed.
 
 use crate::clock::Millis;
 use crate::codec::{RecordReader, RecordWriter};

@@ -1,4 +1,4 @@
-//! What the inbox is told when it is opened.
+//! The settings of an inbox.
 
 use crate::cipher::CipherKeys;
 use crate::disk::{Disk, System};
@@ -8,10 +8,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Gives a number from zero to its argument, inclusive.
+/// Returns a number from zero to its argument, inclusive.
 pub type Random = Box<dyn FnMut(u64) -> u64 + Send>;
 
-/// Hears what happens. It is called by the thread that writes: it must not wait.
+/// Receives notifications. The writing thread calls it, so it must not wait.
 pub trait Observer: Send + Sync + 'static {
     /// A flush took so long.
     fn flushed(&self, took: Duration) {
@@ -29,7 +29,7 @@ pub trait Observer: Send + Sync + 'static {
     }
 }
 
-/// Hears nothing.
+/// Ignores all notifications.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Deaf;
 

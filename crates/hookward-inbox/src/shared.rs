@@ -1,4 +1,4 @@
-//! What the handles and the writing thread share.
+//! State shared by the handles and the writing thread.
 
 use crate::clock::{Millis, TimeSource, millis};
 use crate::command::WriterCommand;

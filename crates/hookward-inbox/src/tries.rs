@@ -1,4 +1,4 @@
-//! What became of the requests that an event was sent with.
+//! The results of an event's requests.
 
 use crate::clock::Millis;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What each segment file holds that is still needed.
+//! How much of each segment file is still needed.
 
 use crate::clock::Millis;
 use crate::record::Location;

@@ -1,5 +1,5 @@
-//! The thread that writes: it gathers what was asked for into groups, makes each durable with one
-//! flush, and applies it to the core. Nobody else changes the log.
+//! The writing thread: it collects requests into groups, makes each durable with one flush, and
+//! applies it to the core. Nothing else changes the log.
 
 use crate::clock::{Millis, millis};
 use crate::command::WriterCommand;
@@ -14,9 +14,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A group is not larger than this and one event.
+/// A group is at most this size plus one event.
 const GROUP_BYTES: usize = 8 << 20;
-/// What nobody waits for is flushed after so long.
+/// How soon writes without a waiting caller are flushed.
 const FLUSH_AFTER: Duration = Duration::from_secs(1);
 /// How often the writer looks around when nothing arrives.
 const TICK: Duration = Duration::from_millis(200);
@@ -263,7 +263,7 @@ impl Writer {
     }
 }
 
-/// Tells everybody who waits for a writer that panicked that the inbox is closed.
+/// Tells all waiting callers that the inbox is closed if the writer panics.
 struct Closing(Arc<Shared>);
 
 impl Drop for Closing {

@@ -1,8 +1,8 @@
 //! Names that must not be mixed up.
 //!
-//! Source, upstream and event id are all text. Each has a type of its own here, so that a function
-//! that takes several of them cannot be called with two of them exchanged. A clone is cheap: it shares
-//! the text.
+//! Source, upstream and event id are all text. Each has its own type, so that a function that takes
+//! several of them cannot be called with two of them exchanged. Cloning is cheap, because clones
+//! share the text.
 //!
 //! ```
 //! use hookward_names::{EventId, SourceName};

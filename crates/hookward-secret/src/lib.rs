@@ -70,7 +70,7 @@ impl Zeroize for Secret {
     }
 }
 
-/// A secret as the configuration states it: its bytes as text, before the scheme decodes a key.
+/// A secret from the configuration: its bytes as text, before the scheme decodes a key.
 #[derive(Clone, Debug)]
 pub struct NamedSecret {
     /// What labels the metric: the configured `name`, else the index (0 is the newest).
@@ -79,7 +79,7 @@ pub struct NamedSecret {
     pub text: Secret,
 }
 
-/// A secret that the configuration names and that could not be read.
+/// A secret in the configuration that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadableSecret {
     /// Its index among the configured ones; 0 is the newest.

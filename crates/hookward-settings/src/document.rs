@@ -1,7 +1,7 @@
 //! A TOML text as a tree in which every value has its line and column.
 //!
-//! The tree is our own, and not the parser's, for two reasons: tables keep the order of the file,
-//! and a preset's table can be laid under a user's. Knows no key by name.
+//! We use our own tree instead of the parser's for two reasons: tables keep the order of the file,
+//! and a preset's table can be merged with a user's. This module knows no key by name.
 
 use crate::problem::{Problem, Severity, TextPlace};
 use std::borrow::Cow;
@@ -22,7 +22,7 @@ pub struct Node {
 pub enum Value {
     /// A string.
     Text(String),
-    /// As written, apart from underscores; TOML puts no bound on it that would suit us.
+    /// As written, without underscores; TOML sets no limit that would suit us.
     Integer(String, u32),
     /// A floating-point number, as written.
     Float(String),
@@ -187,8 +187,8 @@ impl Node {
     }
 }
 
-/// The text with what stands between `://` and `@` left out: it may be a password that was put
-/// where none is allowed, and that must not be shown for it.
+/// The text without the part between `://` and `@`: it may be a password where none is allowed, and a
+/// message must not show it.
 fn without_credentials(text: &str) -> Cow<'_, str> {
     match text.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?))) {
         Some((scheme, (_, host))) => Cow::Owned(format!("{scheme}://…@{host}")),
@@ -229,7 +229,7 @@ fn node(parsed: Spanned<DeValue<'_>>, lines: &LineStarts<'_>) -> Node {
     Node { value, place }
 }
 
-/// What word processors and web pages make of `"` and `'`.
+/// The quotes that word processors and web pages use instead of `"` and `'`.
 const TYPOGRAPHIC_QUOTES: [char; 7] = ['“', '”', '„', '‟', '‘', '’', '«'];
 
 /// Turns byte offsets of a text into lines and columns.

@@ -24,7 +24,7 @@ pub struct KeyDeclaration {
     pub about: &'static str,
 }
 
-/// What holds where a key is left out.
+/// What applies if a key is absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Default {
     /// It may not be left out.
@@ -42,7 +42,7 @@ impl TableKeys {
     }
 }
 
-/// A key that has to be there.
+/// A required key.
 pub const fn required(
     name: &'static str,
     takes: &'static str,
@@ -61,7 +61,7 @@ pub const fn key(
     KeyDeclaration { name, takes, default: Default::Is(default), about }
 }
 
-/// A key that means something by its absence.
+/// An optional key whose absence has a meaning.
 pub const fn optional(
     name: &'static str,
     takes: &'static str,

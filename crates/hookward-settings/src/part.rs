@@ -1,8 +1,8 @@
-//! Which part of a configuration a command works with.
+//! The part of a configuration that a command uses.
 //!
-//! Every part is read and judged whoever asks: a slip is a slip. What stands outside the file, in
-//! the environment and in other files, has to be there for the part that is wanted only, so that
-//! somebody who signs for one source on a machine of theirs needs nothing of the server's.
+//! Every part is read and checked, whatever the command. Values outside the file, in the
+//! environment and in other files, must exist only for the used part, so that a developer who signs
+//! for one source on their own machine needs nothing from the server.
 
 /// A part of a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

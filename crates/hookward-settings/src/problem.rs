@@ -1,7 +1,7 @@
-//! What is wrong with a configuration, said so that the person who typed it can mend it.
+//! Problems of a configuration, described so that the user can fix them.
 //!
-//! A problem never holds a line of the file, because the line may hold a secret; it holds the
-//! value of one key, and not even that where the key is one of a secret.
+//! A problem never contains a line of the file, because the line may contain a secret. It contains
+//! the value of one key, unless that key is a secret.
 
 use std::fmt::{self, Write as _};
 
@@ -17,7 +17,7 @@ pub enum Severity {
 }
 
 impl Severity {
-    /// The word in the problem's line.
+    /// The word for it in a problem's line.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -48,7 +48,7 @@ pub struct Problem {
     pub place: TextPlace,
     /// The key's path, as `sources.shop.routes[0].to`; empty if there is none.
     pub key: String,
-    /// The value as TOML, cut if long; `None` where it is a secret, or where there is none.
+    /// The value as TOML, shortened if long; `None` if it is secret or absent.
     pub value: Option<String>,
     /// What is wrong.
     pub what: String,

@@ -1,4 +1,4 @@
-//! Where secrets come from: the environment and files, or what a test says.
+//! Where secrets come from: the environment and files, or a test.
 
 use hookward_secret::Secret;
 use std::ffi::OsString;
@@ -15,8 +15,8 @@ pub trait SecretReader {
     /// The bytes of a file, line end included.
     fn file(&self, path: &Path) -> io::Result<Secret>;
 
-    /// The permission bits of a file that others than its owner may write; `None` if nobody else
-    /// may, or if that cannot be told.
+    /// The permission bits of a file that others can write; `None` if only its owner can, or if that is
+    /// unknown.
     fn writable_by_others(&self, _path: &Path) -> Option<u32> {
         None
     }
@@ -26,7 +26,7 @@ pub trait SecretReader {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemSecrets;
 
-/// No secret at all: for whoever reads facts that do not depend on one.
+/// No secrets, for reading facts that do not depend on one.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoSecrets;
 
@@ -40,7 +40,7 @@ impl SecretReader for NoSecrets {
     }
 }
 
-/// No key of any algorithm comes near this; a path that leads to something else altogether does.
+/// Far larger than any key; a larger file is not a secret.
 const LARGEST_FILE_BYTES: u64 = 64 * 1024;
 
 impl SecretReader for SystemSecrets {

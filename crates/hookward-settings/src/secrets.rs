@@ -1,7 +1,7 @@
-//! Secrets: where they are kept, and reading them from there.
+//! Reads secrets from where they are kept.
 //!
-//! What is read here is never shown. Even the name of an environment variable is shown only if it
-//! looks like one, because a secret typed in its place is a common slip.
+//! Secrets are never shown. Even the name of an environment variable is shown only if it looks like
+//! one, because a secret typed in its place is a common mistake.
 
 use crate::document::Value;
 use crate::keys::{TableKeys, optional};
@@ -14,32 +14,32 @@ use std::path::{Path, PathBuf};
 /// The keys of a secret.
 pub static KEYS: TableKeys = TableKeys {
     title: "secret",
-    about: "Wherever a secret is wanted, exactly one of `env`, `file` and `value`.",
+    about: "A secret has exactly one of `env`, `file` and `value`.",
     keys: &[
-        optional("env", "name", "–", "The environment variable that holds it."),
+        optional("env", "name", "–", "The environment variable that contains it."),
         optional(
             "file",
             "path",
             "–",
-            "The file that holds it; a line end at its end is not part of it. Read again on \
-             reload.",
+            "The file that contains it. A final line end is not part of it. Read again on reload.",
         ),
         optional(
             "value",
             "text",
             "–",
-            "The secret itself. Warned of: whoever reads the configuration has it.",
+            "The secret itself. Causes a warning, because everyone who can read the configuration \
+             has it.",
         ),
         optional(
             "name",
             "text",
             "its index, 0 for the newest",
-            "What labels it in `hookward_secret_matches_total`; for a source's secrets only.",
+            "Its label in `hookward_secret_matches_total`; for a source's secrets only.",
         ),
     ],
 };
 
-/// What came of reading a secret whose table is in order.
+/// The result of reading a secret whose table is valid.
 #[derive(Debug)]
 pub enum FoundSecret {
     /// Its bytes; never empty.
@@ -56,7 +56,7 @@ pub fn read(item: &Item<'_>) -> Option<FoundSecret> {
 
 /// As [`read`] in a table that has keys beside those of a secret; `keys` declares all of them.
 pub fn read_beside(item: &Item<'_>, keys: &'static TableKeys) -> Option<FoundSecret> {
-    let allowed = "exactly one of env, file, value as { env = \"SHOP_SECRET\" }";
+    let allowed = "exactly one of env, file, value, such as {  env = \"SHOP_SECRET\" }";
     if let Value::Text(text) = &item.node.value {
         let name = if is_usual_name(text) { text } else { "…" };
         let problem = item.clone().hidden().problem(Severity::Error, "not a table but a string");
@@ -67,7 +67,7 @@ pub fn read_beside(item: &Item<'_>, keys: &'static TableKeys) -> Option<FoundSec
     let table = item.clone().hidden().table(keys)?;
     let (env, file, value) = (table.get("env"), table.get("file"), table.get("value"));
     if [&env, &file, &value].into_iter().flatten().count() > 1 {
-        item.refuse("stated in more than one way", allowed);
+        item.refuse("set in more than one way", allowed);
         return None;
     }
     let found = if let Some(env) = env {
@@ -76,9 +76,7 @@ pub fn read_beside(item: &Item<'_>, keys: &'static TableKeys) -> Option<FoundSec
         from_file(&file)?
     } else if let Some(value) = value {
         let text = value.text("the secret as text")?;
-        value.warn(
-            "a secret in the configuration is known to whoever reads the file; use env or file",
-        );
+        value.warn("everyone who can read the configuration knows this secret; use env or file");
         FoundSecret::Secret(Secret::from(text.to_owned()))
     } else {
         item.refuse("no secret", allowed);
@@ -90,7 +88,7 @@ pub fn read_beside(item: &Item<'_>, keys: &'static TableKeys) -> Option<FoundSec
         if !item.reading.needs(&item.key) {
             return Some(FoundSecret::Unreadable("the secret is empty".to_owned()));
         }
-        item.contradicts("the secret is empty: anybody could sign with it");
+        item.contradicts("the secret is empty: anyone could sign with it");
         return None;
     }
     if let FoundSecret::Secret(secret) = &found {
@@ -100,18 +98,18 @@ pub fn read_beside(item: &Item<'_>, keys: &'static TableKeys) -> Option<FoundSec
 }
 
 fn from_environment(item: &Item<'_>) -> Option<FoundSecret> {
-    let allowed = "the name of an environment variable as \"SHOP_SECRET\"";
+    let allowed = "the name of an environment variable, such as \"SHOP_SECRET\"";
     let name = item.text(allowed)?;
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if name.is_empty() || !name.chars().all(fits) || name.starts_with(|c: char| c.is_ascii_digit())
     {
-        item.refuse("not a name that a variable can have", allowed);
+        item.refuse("not a valid variable name", allowed);
         return None;
     }
     let shown = if is_usual_name(name) {
         format!("variable {name}")
     } else {
-        "variable it names".to_owned()
+        "variable that it names".to_owned()
     };
     Some(match item.reading.secrets.environment(name) {
         Some(secret) => FoundSecret::Secret(secret),
@@ -125,8 +123,8 @@ fn from_file(item: &Item<'_>) -> Option<FoundSecret> {
         Ok(secret) => {
             if let Some(mode) = item.reading.secrets.writable_by_others(&path) {
                 item.warn(format!(
-                    "others than its owner may write its file (mode {mode:04o}), and so replace the \
-                     secret; `chmod go-w` forbids it"
+                    "users other than the owner may write its file (mode {mode:04o}) and so \
+                     replace the secret; use `chmod go-w`"
                 ));
             }
             let text = without_byte_order_mark(item, secret.expose());
@@ -137,7 +135,7 @@ fn from_file(item: &Item<'_>) -> Option<FoundSecret> {
             let name =
                 if may_be_shown(stated, &fault) { format!(" {stated:?}") } else { String::new() };
             let relative = Path::new(stated).is_relative();
-            let from = if relative { " from the directory of this file" } else { "" };
+            let from = if relative { ", relative to this file" } else { "" };
             FoundSecret::Unreadable(format!(
                 "its file{name} cannot be read{from}: {}",
                 plain(&fault)
@@ -180,8 +178,8 @@ fn without_byte_order_mark<'s>(item: &Item<'_>, bytes: &'s [u8]) -> &'s [u8] {
     }
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
         item.warn(
-            "its file begins with a byte order mark of UTF-16, which is left in the secret, as \
-             every other byte is; save the file as UTF-8",
+            "its file begins with a byte order mark of UTF-16, which stays part of the secret; \
+             save the file as UTF-8",
         );
     }
     bytes
@@ -200,8 +198,8 @@ fn warn_of_space(item: &Item<'_>, bytes: &[u8]) {
         let problem = item.clone().hidden().problem(
             Severity::Warning,
             format!(
-                "the secret {place} with white space, which is part of it: if the sender's has none, \
-                 every signature is refused"
+                "the secret {place} with white space, which is part of it: if the sender's secret \
+                 has none, every signature will be refused"
             ),
         );
         item.reading.note(problem);
@@ -216,7 +214,7 @@ fn without_line_end(bytes: &[u8]) -> Secret {
 /// Why a file cannot be read, without its path.
 pub fn plain(fault: &io::Error) -> String {
     match fault.kind() {
-        io::ErrorKind::NotFound => "there is none".to_owned(),
+        io::ErrorKind::NotFound => "it does not exist".to_owned(),
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
         io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
         io::ErrorKind::InvalidData => "it is not UTF-8".to_owned(),

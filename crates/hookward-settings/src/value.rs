@@ -1,6 +1,6 @@
 //! The forms that values have: durations, sizes, addresses, rates, URLs.
 //!
-//! Each form says what it is called, what is allowed, and how a near miss was probably meant.
+//! Each form defines its name, the allowed values, and suggestions for near misses.
 
 use http::HeaderName;
 use ipnet::IpNet;
@@ -8,13 +8,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use url::Url;
 
-/// A kind of value that is written as text.
+/// A kind of value that is written as a string.
 pub trait Form: Sized {
     /// With its article: `a duration`.
     const NAME: &'static str;
     /// What is allowed.
     const ALLOWED: &'static str;
-    /// What is wrong with a bare integer, where that says more than that a text is wanted.
+    /// The message for a bare integer, if it says more than that a string is required.
     const BARE: &'static str = "";
 
     /// Reads it.
@@ -26,7 +26,7 @@ pub trait Form: Sized {
     }
 }
 
-/// Why a text is not of a form.
+/// Why a text does not have a form.
 #[derive(Debug, PartialEq, Eq)]
 pub struct FormFault {
     /// What is wrong.
@@ -41,10 +41,10 @@ impl<T: Into<String>> From<T> for FormFault {
     }
 }
 
-/// No time that is configured may be longer: sums of a few of these cannot overflow anything.
+/// The longest duration in a configuration, so that sums of a few of them cannot overflow.
 const LONGEST: Duration = Duration::from_hours(10 * 365 * 24);
 
-/// No size that is configured may be larger.
+/// The largest size in a configuration.
 const LARGEST_BYTES: u64 = 1 << 50;
 
 /// A duration that may be zero.
@@ -52,7 +52,8 @@ pub struct PossiblyZero(pub Duration);
 
 impl Form for PossiblyZero {
     const NAME: &'static str = "a duration";
-    const ALLOWED: &'static str = "a duration as \"5s\", \"4500ms\" or \"24h\", at most 10 years";
+    const ALLOWED: &'static str =
+        "a duration such as \"5s\", \"4500ms\" or \"24h\", at most 10 years";
 
     fn parse(text: &str) -> Result<Self, FormFault> {
         let duration = humantime::parse_duration(text).map_err(|_| FormFault {
@@ -73,7 +74,7 @@ impl Form for PossiblyZero {
 impl Form for Duration {
     const NAME: &'static str = PossiblyZero::NAME;
     const ALLOWED: &'static str =
-        "a duration as \"5s\", \"4500ms\" or \"24h\", over zero and at most 10 years";
+        "a duration such as \"5s\", \"4500ms\" or \"24h\", over zero and at most 10 years";
 
     fn parse(text: &str) -> Result<Self, FormFault> {
         match PossiblyZero::parse(text)?.0 {
@@ -92,8 +93,9 @@ pub struct Size(pub usize);
 
 impl Form for Size {
     const NAME: &'static str = "a size";
-    const BARE: &'static str = "a size is written as text, with its unit";
-    const ALLOWED: &'static str = "a size as \"1MiB\" or \"64KiB\", over zero and at most 1 PiB";
+    const BARE: &'static str = "a size is a string with a unit";
+    const ALLOWED: &'static str =
+        "a size such as \"1MiB\" or \"64KiB\", over zero and at most 1 PiB";
 
     fn parse(text: &str) -> Result<Self, FormFault> {
         let bytes =
@@ -122,7 +124,7 @@ pub struct ByteRate(pub u64);
 
 impl Form for ByteRate {
     const NAME: &'static str = "a byte rate";
-    const ALLOWED: &'static str = "a size per second as \"1KiB/s\"";
+    const ALLOWED: &'static str = "a size per second, such as \"1KiB/s\"";
 
     fn parse(text: &str) -> Result<Self, FormFault> {
         let size = text.strip_suffix("/s").ok_or("not a byte rate")?;
@@ -133,7 +135,7 @@ impl Form for ByteRate {
 impl Form for SocketAddr {
     const NAME: &'static str = "an address";
     const ALLOWED: &'static str =
-        "IP:PORT as \"127.0.0.1:8080\", \"0.0.0.0:8080\" or \"[::]:8080\"";
+        "IP:PORT, such as \"127.0.0.1:8080\", \"0.0.0.0:8080\" or \"[::]:8080\"";
 
     fn parse(text: &str) -> Result<Self, FormFault> {
         text.parse().map_err(|_| {
@@ -163,7 +165,7 @@ impl Form for SocketAddr {
 impl Form for IpNet {
     const NAME: &'static str = "an address range";
     const ALLOWED: &'static str =
-        "a CIDR range as \"203.0.113.0/24\" or \"2001:db8::/32\", or a single address";
+        "a CIDR range such as \"203.0.113.0/24\" or \"2001:db8::/32\", or a single address";
 
     fn parse(text: &str) -> Result<Self, FormFault> {
         if let Ok(address) = text.parse::<IpAddr>() {
@@ -174,7 +176,7 @@ impl Form for IpNet {
             return Ok(range);
         }
         Err(FormFault {
-            what: "bits set behind the prefix".to_owned(),
+            what: "bits are set after the prefix".to_owned(),
             suggestion: Some(format!("\"{}\"", range.trunc())),
         })
     }
@@ -182,20 +184,21 @@ impl Form for IpNet {
 
 impl Form for HeaderName {
     const NAME: &'static str = "a header name";
-    const ALLOWED: &'static str = "a header name as \"X-Signature\"";
+    const ALLOWED: &'static str = "a header name such as \"X-Signature\"";
 
     fn parse(text: &str) -> Result<Self, FormFault> {
         text.parse().map_err(|_| "not a header name".into())
     }
 }
 
-/// The URL that a sender was given, as text: what it signs is that text and no normal form of it.
+/// The URL that a sender was given, as text, because senders sign exactly that text and not a
+/// normalised form.
 pub struct PublicUrl(pub String);
 
 impl Form for PublicUrl {
     const NAME: &'static str = "a URL";
-    const ALLOWED: &'static str = "the whole http:// or https:// URL that the sender was given, \
-                                   as \"https://hooks.example.com/webhooks/shop\"";
+    const ALLOWED: &'static str = "the whole http:// or https:// URL that you gave to the sender, \
+                                   such as \"https://hooks.example.com/webhooks/shop\"";
 
     fn parse(text: &str) -> Result<Self, FormFault> {
         plain_url(text)?;
@@ -220,13 +223,13 @@ pub fn plain_url(text: &str) -> Result<Url, FormFault> {
         return Err(FormFault { what: "neither http nor https".to_owned(), suggestion });
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("credentials have no place in this URL".into());
+        return Err("this URL must not contain credentials".into());
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err("a query or fragment has no place in this URL".into());
+        return Err("this URL must not have a query or fragment".into());
     }
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err("a space or a character that is not ASCII must be percent-encoded".into());
+        return Err("a space or a non-ASCII character must be percent-encoded".into());
     }
     Ok(url)
 }
@@ -236,8 +239,8 @@ pub struct RequestPath(pub String);
 
 impl Form for RequestPath {
     const NAME: &'static str = "a path";
-    const ALLOWED: &'static str = "visible ASCII from `/` on, without `?`, `#`, `\"`, `<` and `>`, \
-                                   as \"/webhooks/shop\"";
+    const ALLOWED: &'static str = "visible ASCII that starts with `/`, without `?`, `#`, `\"`, \
+                                   `<` and `>`, such as \"/webhooks/shop\"";
 
     fn parse(text: &str) -> Result<Self, FormFault> {
         if !text.starts_with('/') {
@@ -250,11 +253,12 @@ impl Form for RequestPath {
             });
         }
         if text.contains(['?', '#']) {
-            return Err("a query or fragment is no part of a path".into());
+            return Err("a path has no query or fragment".into());
         }
         // The listener refuses a target with any of these, and so do receivers.
         if !text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>".contains(&byte)) {
-            let what = "a space, a quote, `<`, `>` and what is not ASCII must be percent-encoded";
+            let what =
+                "a space, a quote, `<`, `>` and non-ASCII characters must be percent-encoded";
             return Err(what.into());
         }
         Ok(Self(text.to_owned()))

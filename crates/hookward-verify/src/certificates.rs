@@ -1,8 +1,8 @@
-//! X.509 certificates (RFC 5280) that senders sign with: one that a request names, or a chain that a
-//! token brings along and that has to end at a pinned root.
+//! X.509 certificates (RFC 5280) that senders sign with: one that a request names, or a chain that
+//! a token carries and that must end at a pinned root.
 //!
-//! Owns what makes a certificate good; where it comes from, and whether that place may be asked, is
-//! `demand`'s and the caller's.
+//! This module decides whether a certificate is good. `demand` and the caller decide where it may
+//! come from.
 
 use crate::keys::PublicKey;
 use hookward_time::UnixMillis;
@@ -12,19 +12,19 @@ use std::time::Duration;
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-/// A certificate, as far as checking signatures takes it.
+/// The parts of a certificate that are needed for checking signatures.
 #[derive(Clone, Debug)]
 pub struct Certificate {
     /// The public key in it.
     pub key: Arc<PublicKey>,
-    /// The first moment at which it is valid.
+    /// The start of its validity.
     pub not_before: UnixMillis,
-    /// The last moment at which it is valid.
+    /// The end of its validity.
     pub not_after: UnixMillis,
 }
 
 impl Certificate {
-    /// Reads the first certificate of a PEM text, or a DER.
+    /// Reads the first certificate of a PEM text, or a DER certificate.
     ///
     /// # Errors
     /// A sentence about what is wrong.
@@ -48,7 +48,7 @@ impl Certificate {
         })
     }
 
-    /// Whether it is valid at `now`, both ends included.
+    /// Whether it is valid at `now`, including both ends.
     #[must_use]
     pub fn is_valid_at(&self, now: UnixMillis) -> bool {
         (self.not_before..=self.not_after).contains(&now)
@@ -64,7 +64,7 @@ fn der(bytes: &[u8]) -> Option<Vec<u8>> {
     (pem.label == "CERTIFICATE").then_some(pem.contents)
 }
 
-/// The one root that chains may end at, and what marks the certificates below it.
+/// The only root at which chains may end, and the required extensions of the certificates below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PinnedRoot {
     der: Vec<u8>,
@@ -74,7 +74,7 @@ pub struct PinnedRoot {
     pub intermediate_marker: Option<String>,
 }
 
-/// No chain of a token is longer; each certificate costs a check of a signature.
+/// The longest accepted chain, because each certificate costs a signature check.
 const MOST_CERTIFICATES: usize = 4;
 
 impl PinnedRoot {
@@ -89,20 +89,20 @@ impl PinnedRoot {
         Ok(Self { der, leaf_marker: None, intermediate_marker: None })
     }
 
-    /// In the place of one that cannot be read: no chain ends there.
+    /// A stand-in for a root that cannot be read: no chain ends there.
     pub(crate) const fn unreadable() -> Self {
         Self { der: Vec::new(), leaf_marker: None, intermediate_marker: None }
     }
 
-    /// The key of the leaf, once the chain is proven to end here. `chain` is DER, the leaf first.
+    /// The key of the leaf, after checking that the chain ends here. `chain` is DER, leaf first.
     ///
     /// # Errors
-    /// A sentence about what does not hold.
+    /// A sentence about the failed check.
     pub fn leaf_key(&self, chain: &[Vec<u8>], now: UnixMillis) -> Result<PublicKey, &'static str> {
         if chain.len() > MOST_CERTIFICATES {
             return Err("the token brings more than four certificates");
         }
-        // A chain may name its root; which one it ends at is not its to say.
+        // A chain may contain its root, but it does not decide which root counts.
         let below: Vec<&[u8]> =
             chain.iter().map(Vec::as_slice).filter(|der| *der != self.der).collect();
         let [leaf, intermediates @ ..] = below.as_slice() else {

@@ -1,7 +1,9 @@
-//! Subscriptions that the receiver confirms by asking a URL of the sender's message (Amazon SNS).
+//! Subscriptions that the receiver confirms by requesting a URL from the sender's message (Amazon
+//! SNS).
 //!
-//! Pure: it says which URL, if any; whoever asked fetches it. It is only ever given out for a message
-//! whose signature holds, that is fresh, and whose URL is on a host that the configuration pins.
+//! This module makes no requests: it returns the URL, and the caller fetches it. It returns a URL
+//! only for a message that is genuine and fresh, and only if the URL is on a host that the
+//! configuration pins.
 
 use crate::fault::Fault;
 use crate::json::{Member, read_raw};
@@ -12,8 +14,8 @@ use crate::verify::{Genuine, read_unsigned_timestamp};
 use hookward_time::UnixMillis;
 use url::Url;
 
-/// The URL that a genuine message asks to be visited; `None`: it asks for nothing, or the source does
-/// not answer such messages.
+/// The URL that a genuine message asks the receiver to visit. `None` if it asks for nothing, or the
+/// source does not answer such messages.
 ///
 /// # Errors
 /// [`Fault::SignatureMismatch`] for a URL that is not pinned; the faults of the time.

@@ -1,8 +1,9 @@
-//! What a request needs before its signature can be checked, where the sender publishes its keys.
+//! Which keys a request needs before its signature can be checked, if the sender publishes its
+//! keys.
 //!
-//! Pure: it reads the request and says which key is wanted; whoever asked fetches it, or has it
-//! already. A URL that a request names is given out only if the configuration pins its host and its
-//! path, so that no stranger chooses what is fetched.
+//! This module makes no requests: it reads the request and returns which key it needs, and the
+//! caller fetches it or already has it. It returns a URL from a request only if the configuration
+//! pins its host and path, so that no stranger chooses what is fetched.
 
 use crate::certificates::Certificate;
 use crate::fault::Fault;
@@ -18,31 +19,32 @@ use hookward_time::UnixMillis;
 use std::sync::Arc;
 use url::Url;
 
-/// The keys that a request has to be checked with.
+/// The keys for checking a request.
 #[derive(Debug)]
 pub enum Demand {
-    /// Those of the source's secrets.
+    /// The keys of the source's secrets.
     Own,
-    /// Those of the sets that the source's secrets name; this one in particular, if the request says
-    /// so.
+    /// The keys of the sets that the source's secrets name, and a particular one if the request
+    /// names it.
     Published {
         /// The `kid` of the token.
         key_id: Option<String>,
     },
     /// The one in this certificate.
     Certificate {
-        /// Where it is: https, on a pinned host, under a pinned path.
+        /// Its URL: https, on a pinned host, with a pinned path.
         url: Url,
     },
-    /// One that came with the request and leads to the pinned root.
+    /// A key that came with the request, with a chain to the pinned root.
     Brought(Keys),
 }
 
 /// Says which keys a request needs.
 ///
 /// # Errors
-/// As [`verify_with`](crate::verify::verify_with), for what is wrong already: no signature, one that does not
-/// decode, a URL that is not pinned, a chain that does not hold at `now`.
+/// The faults of [`verify_with`](crate::verify::verify_with) that are already certain: no
+/// signature, one that does not decode, a URL that is not pinned, a chain that is not valid at
+/// `now`.
 pub fn demand(
     sender: &Sender,
     head: Request<'_>,
@@ -79,7 +81,7 @@ pub fn demand(
     Ok(Demand::Published { key_id: token.key_id().map(str::to_owned) })
 }
 
-/// The keys to check a request with, of the certificate that it names.
+/// The keys for checking a request, from the certificate that it names.
 ///
 /// # Errors
 /// [`Fault::SignatureMismatch`], where the certificate is not valid at `now`.

@@ -88,8 +88,8 @@ impl Event {
     }
 }
 
-/// What stands at one place of a request whose signature holds; `None` where there is nothing, or
-/// nothing that is a text or an integer. A claim of a token is not read.
+/// The text at one place of a genuine request. `None` if there is nothing, or it is neither a
+/// string nor an integer. Claims of a token are not read.
 #[must_use]
 pub fn read_place(head: Request<'_>, body: &[u8], place: &Place) -> Option<String> {
     match place {
@@ -145,7 +145,7 @@ impl<'a> Envelope<'a> {
         } else {
             match read_members(body, &needed) {
                 Ok(members) => needed.into_iter().zip(members).collect(),
-                // The time is only measured, so an event is not refused because of it.
+                // The time is used only for measuring, so an event is never refused because of it.
                 Err(_) if needed_count == 0 => Vec::new(),
                 Err(fault) => return Err(fault.into()),
             }
@@ -168,7 +168,7 @@ impl<'a> Envelope<'a> {
         Ok(Self { source, head, body, claims, members })
     }
 
-    /// The text at the first of these places that is there and not empty.
+    /// The text at the first of these places that exists and is not empty.
     fn first(&self, places: &'a [Place]) -> Result<Option<Cow<'_, str>>, Fault> {
         for place in places {
             let Some(text) = self.text_at(place)? else { continue };
@@ -180,7 +180,7 @@ impl<'a> Envelope<'a> {
         Ok(None)
     }
 
-    /// The text at a place; `None` where it, or one of the places it joins, is absent or empty.
+    /// The text at a place; `None` if it, or one of the places that it joins, is absent or empty.
     fn text_at(&self, place: &'a Place) -> Result<Option<Cow<'_, str>>, Fault> {
         let text: Cow<'_, str> = match place {
             Place::BodySha256 => body_sha256(self.body).into(),
@@ -219,7 +219,7 @@ impl<'a> Envelope<'a> {
     /// The time of sending that is not part of the signed text.
     fn timestamp(&self) -> Result<Option<UnixMillis>, Fault> {
         let Some(rule) = &self.source.scheme.timestamp else { return Ok(None) };
-        // The check of the token has read it, where the source asks for it.
+        // The check of the token has read it, if the source needs it.
         if matches!(rule.from, TimestampPlace::Claim(_)) {
             return Ok(None);
         }
@@ -264,8 +264,8 @@ fn malformed(place: &Place, what: &str) -> Fault {
     Fault::PayloadMalformed(format!("what stands at `{place}` {what}").into())
 }
 
-/// The JSON members that must be known to tell which of `places` is the first that holds a text:
-/// none behind a place that surely does, and none of one that surely does not.
+/// The JSON members that are needed to determine the first of `places` with a text: none after a
+/// place that certainly has one, and none of a place that certainly has none.
 fn needed_pointers<'a>(
     head: Request<'a>,
     places: &'a [Place],
@@ -282,7 +282,7 @@ fn needed_pointers<'a>(
         })
 }
 
-/// Whether a place holds a text, as far as that can be told without reading the body.
+/// Whether a place has a text, as far as that is known without reading the body.
 fn holds_text(head: Request<'_>, place: &Place) -> Option<bool> {
     match place {
         Place::Json(_) | Place::Claim(_) => None,
@@ -302,7 +302,7 @@ fn holds_text(head: Request<'_>, place: &Place) -> Option<bool> {
     }
 }
 
-/// RFC 3339, or seconds since 1970; milliseconds where seconds would lie beyond the year 5000.
+/// RFC 3339, or seconds since 1970; milliseconds if seconds would be beyond the year 5000.
 fn read_any_time(text: &str) -> Option<UnixMillis> {
     const YEAR_5000: i64 = 95_617_584_000_000;
     let seconds = parse_time(TimeFormat::Unix, text);

@@ -1,7 +1,7 @@
-//! What is wrong with a request, as far as the request itself and the secrets can tell.
+//! What is wrong with a request, judged by the request itself and the secrets.
 //!
-//! Verification, events and handshakes find faults. What a sender is told of one, and with which
-//! status, is the caller's decision: nothing here knows an HTTP status, a log or a metric.
+//! Verification, events and handshakes find faults. The caller decides what to tell the sender, and
+//! with which status: this crate knows no HTTP status, log or metric.
 
 use crate::json::PayloadFault;
 use std::borrow::Cow;
@@ -11,7 +11,7 @@ use std::fmt;
 /// signature or a body.
 pub type Detail = Cow<'static, str>;
 
-/// Why a request is not taken for a genuine, fresh and readable one.
+/// Why a request is not accepted as genuine, fresh and readable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
@@ -46,13 +46,14 @@ pub enum Fault {
         /// How much more than `max_ahead` that is, in milliseconds.
         over_millis: i64,
     },
-    /// The body is not what the scheme says: JSON, UTF-8, a member twice, an id too long.
+    /// The body is not as the scheme requires: not JSON, not UTF-8, a repeated member, an id that
+    /// is too long.
     #[error("{0}")]
     PayloadMalformed(Detail),
-    /// None of the places for the event id holds one.
+    /// None of the places for the event id has one.
     #[error("{0}")]
     EventIdMissing(Detail),
-    /// None of the places for the event type holds one.
+    /// None of the places for the event type has one.
     #[error("{0}")]
     EventTypeMissing(Detail),
     /// The secret that is needed could not be read.
@@ -60,7 +61,7 @@ pub enum Fault {
     SecretUnavailable(Detail),
 }
 
-/// A [`Fault`] without what only this request knows about it.
+/// The kind of a [`Fault`], without the details of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each is the variant of `Fault` of the same name")]
 pub enum FaultKind {

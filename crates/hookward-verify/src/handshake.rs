@@ -1,12 +1,12 @@
-//! The questions that senders ask before or between their events, and the answers to them.
+//! Requests that senders make before or between events, and the answers to them.
 //!
-//! Anybody can ask most of these questions, so an answer reveals as little as the protocol allows:
+//! Anyone can make most of these requests, so an answer reveals as little as the protocol allows:
 //!
 //! - A challenge is echoed only if the request has exactly the protocol's shape. It is bounded, and
 //!   sent as plain text that a browser does not render.
 //! - An answer that needs the key is given only for a token that cannot be the text of an event.
 //!   Otherwise the endpoint would sign forgeries on demand.
-//! - If the protocol signs its question, the signature must match.
+//! - If the protocol signs the request, the signature must match.
 //!
 //! A `POST` of any other shape is not a handshake: treat it as a delivery.
 //!
@@ -50,7 +50,7 @@ use self::body::{has_no_events, is_ping, lists_nothing, mandrill_has_no_events, 
 /// handshake.
 ///
 /// # Errors
-/// [`Fault::SignatureMismatch`] for a wrong verify token, [`Fault::SecretUnavailable`] where the
+/// [`Fault::SignatureMismatch`] for a wrong verify token, [`Fault::SecretUnavailable`] if the
 /// answer needs a secret that could not be read.
 #[must_use]
 pub fn answer_head(source: &Sender, head: Request<'_>) -> Option<Result<Reply, Fault>> {
@@ -82,11 +82,11 @@ pub fn answer_head(source: &Sender, head: Request<'_>) -> Option<Result<Reply, F
     }
 }
 
-/// Answers a `POST` once its body is whole. `verified` says whether its signature matched. `None` if
-/// it is not a handshake.
+/// Answers a `POST` once its body is complete. `verified` says whether its signature matched.
+/// `None` if it is not a handshake.
 ///
 /// # Errors
-/// The signature's refusal, where the protocol signs its question and the signature does not hold;
+/// The signature's fault if the protocol signs the request and the signature is wrong;
 /// [`Fault::SecretUnavailable`] as above.
 #[must_use]
 pub fn answer_body(
@@ -105,7 +105,7 @@ pub fn answer_body(
     }
 }
 
-/// The answer to a question that its protocol signs.
+/// The answer to a signed request.
 fn signed_question(
     kind: Kind,
     source: &Sender,
@@ -160,14 +160,14 @@ fn signed_question(
     }
 }
 
-/// The answer to a question that anybody can ask.
+/// The answer to a request that anyone can make.
 fn unsigned_question(kind: Kind, head: Request<'_>, body: &[u8]) -> Option<Reply> {
     match kind {
         Kind::Asana => {
             let name = HeaderName::from_static("x-hook-secret");
             let secret = head.first_text(&name)?;
             let is_question = is_token(secret) && lists_nothing(body, "events");
-            // An event is signed; the question comes before there is a key.
+            // An event is signed; this request comes before there is a key.
             let is_signed = head.first(&HeaderName::from_static("x-hook-signature")).is_some();
             (is_question && !is_signed).then_some(())?;
             let mut reply = Reply::empty();
@@ -213,8 +213,8 @@ fn unsigned_question(kind: Kind, head: Request<'_>, body: &[u8]) -> Option<Reply
     }
 }
 
-/// The header that the answer to an event repeats, where the protocol wants it there and the event
-/// carries it.
+/// The header that the answer to an event repeats, if the protocol requires it and the event has
+/// it.
 #[must_use]
 pub fn echoed(source: &Sender, head: Request<'_>) -> Option<(HeaderName, HeaderValue)> {
     let name = source.scheme.handshake.as_ref()?.kind.echoes()?;
@@ -222,10 +222,10 @@ pub fn echoed(source: &Sender, head: Request<'_>) -> Option<(HeaderName, HeaderV
     Some((name, HeaderValue::from_str(value).ok()?))
 }
 
-/// No question of any protocol is longer.
+/// The longest request of any protocol.
 const MAX_QUESTION_BYTES: usize = 4096;
 
-/// No challenge that is echoed is longer.
+/// The longest challenge that is echoed.
 const MAX_ECHO_BYTES: usize = 1024;
 
 fn meta(handshake: &Handshake, head: Request<'_>) -> Option<Result<Reply, Fault>> {
@@ -236,7 +236,7 @@ fn meta(handshake: &Handshake, head: Request<'_>) -> Option<Result<Reply, Fault>
         Ok(expected) => expected,
         Err(fault) => return Some(Err(fault)),
     };
-    // Hashed first, so that the time taken does not tell how long the right one is.
+    // Hashed first, so that the time does not reveal the length of the right one.
     if !bool::from(sha256(token.as_bytes()).ct_eq(&sha256(expected))) {
         return Some(Err(Fault::SignatureMismatch("wrong `hub.verify_token`".into())));
     }
@@ -252,15 +252,15 @@ fn ebay(handshake: &Handshake, source: &Sender, head: Request<'_>) -> Option<Res
     }))
 }
 
-/// The permission that a sender of `CloudEvents` asks for before it sends. It authenticates nobody:
-/// each event still has to carry its token.
+/// The permission that a sender of `CloudEvents` asks for before it sends. It authenticates no one:
+/// each event still needs its token.
 fn permission(head: Request<'_>) -> Option<Reply> {
     let origin = token_in_header(head, &HeaderName::from_static("webhook-request-origin"))?;
     let mut reply = Reply::empty();
     let mut allow = |name, value: &str| {
         HeaderValue::from_str(value).map(|value| reply.headers.insert(name, value)).is_ok()
     };
-    // The rate that the sender asks for: what is more than the source takes is answered with 429.
+    // The rate that the sender asks for. Requests beyond the source's limit are answered 429.
     let rate = token_in_header(head, &HeaderName::from_static("webhook-request-rate"));
     let rate = rate.filter(|rate| rate.parse::<u32>().is_ok_and(|rate| rate > 0)).unwrap_or("*");
     let is_allowed = allow(HeaderName::from_static("webhook-allowed-origin"), origin)
@@ -269,7 +269,7 @@ fn permission(head: Request<'_>) -> Option<Reply> {
     is_allowed.then_some(reply)
 }
 
-/// The client id is the secret: a stranger who does not know it is not told that it is right.
+/// The client id is the secret: a stranger who does not know it must not learn it.
 fn adobe_sign(source: &Sender, head: Request<'_>) -> Option<Result<Reply, Fault>> {
     let (name, value) = echoed(source, head)?;
     let keys = match &source.keys {
@@ -277,7 +277,7 @@ fn adobe_sign(source: &Sender, head: Request<'_>) -> Option<Result<Reply, Fault>
         Err(why) => return Some(Err(Fault::SecretUnavailable(why.clone().into()))),
     };
     let given = sha256(value.as_bytes());
-    // Hashed first, so that the time taken does not tell how long the right one is.
+    // Hashed first, so that the time does not reveal the length of the right one.
     let is_ours = keys.iter().any(|key| given.ct_eq(&sha256(key.text.expose())).into());
     if !is_ours {
         return Some(Err(Fault::SignatureMismatch("another client id".into())));
@@ -287,7 +287,7 @@ fn adobe_sign(source: &Sender, head: Request<'_>) -> Option<Result<Reply, Fault>
     Some(Ok(reply))
 }
 
-/// The code of Event Grid's question, a body of one event of that type and nothing else.
+/// The code in Event Grid's request, whose body is one event of that type and nothing else.
 fn subscription_validation(head: Request<'_>, body: &[u8]) -> Option<String> {
     (token_in_header(head, &HeaderName::from_static("aeg-event-type"))?
         == "SubscriptionValidation")
@@ -341,8 +341,8 @@ fn token_member<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a s
     members.get(name)?.as_str().filter(|token| is_token(token))
 }
 
-/// What challenges are made of. It has no braces, quotes or colons, so that it is neither JSON nor
-/// markup nor the signed text of an event.
+/// The characters of challenges. They exclude braces, quotes and colons, so that a challenge is
+/// neither JSON nor markup nor the signed text of an event.
 fn is_token(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
     (1..=MAX_ECHO_BYTES).contains(&text.len()) && text.bytes().all(allowed)
@@ -354,8 +354,8 @@ fn is_line(text: &str) -> bool {
     (1..=MAX_ECHO_BYTES).contains(&text.len()) && text.bytes().all(allowed)
 }
 
-/// Whether Mandrill's question is signed as its help says: with a key that everybody knows, so
-/// that this proves nothing and lets nothing in.
+/// Whether Mandrill's request is signed as documented, with a public key word, so that the
+/// signature proves nothing and lets no event in.
 fn signed_with_the_known_key(kind: Kind, source: &Sender, head: Request<'_>, body: &[u8]) -> bool {
     let Some(known) = kind.known_key() else { return false };
     let text = Secret::from(known.to_owned());

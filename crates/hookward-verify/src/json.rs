@@ -23,7 +23,7 @@ pub enum Member<'a> {
     Text(Cow<'a, str>),
     /// An integer's text as written, of any length.
     Integer(&'a str),
-    /// Something that is not a text: what it is, in words.
+    /// Something else, described in words.
     Unusable(&'static str),
 }
 
@@ -72,7 +72,7 @@ pub fn read_raw<'a>(
         return Err(PayloadFault("the body starts with a byte order mark".to_owned()));
     }
     let mut found = Vec::with_capacity(wanted.len());
-    // A pass knows its pointers by the bits of one word.
+    // A pass represents its pointers as the bits of one word.
     for pointers in wanted.chunks(64) {
         let mut pass = Pass { pointers, found: vec![None; pointers.len()], doubled: None };
         let all = u64::MAX >> (64 - pointers.len());
@@ -85,7 +85,7 @@ pub fn read_raw<'a>(
 }
 
 impl<'a> Member<'a> {
-    /// What the text of one valid JSON value says.
+    /// The value of one valid JSON text.
     pub fn of(raw: &'a str) -> Self {
         match raw.as_bytes() {
             [b'"', inner @ .., b'"'] if !inner.contains(&b'\\') => {
@@ -125,14 +125,14 @@ impl<'a> Pass<'_, 'a> {
         bits.filter(move |(bit, _)| mask >> bit & 1 == 1).map(|(bit, pointer)| (bit, *pointer))
     }
 
-    /// Those of `leading` whose token at `depth` satisfies `fits`.
+    /// The pointers in `leading` whose token at `depth` satisfies `fits`.
     fn step(&self, leading: u64, depth: usize, fits: impl Fn(&str) -> bool) -> u64 {
         self.pointers_in(leading)
             .filter(|(_, pointer)| pointer.tokens().get(depth).is_some_and(|token| fits(token)))
             .fold(0, |mask, (bit, _)| mask | 1 << bit)
     }
 
-    /// Those of `leading` that end at `depth`.
+    /// The pointers in `leading` that end at `depth`.
     fn ending(&self, leading: u64, depth: usize) -> u64 {
         self.pointers_in(leading)
             .filter(|(_, pointer)| pointer.tokens().len() == depth)
@@ -181,7 +181,7 @@ impl<'a> DeserializeSeed<'a> for MemberTree<'_, '_, 'a> {
         if leading == 0 {
             return Ok(());
         }
-        // Some pointers end here and others lead on: rare enough to read this value again.
+        // Some pointers end here and others continue, which is rare, so the value is read again.
         let mut again = serde_json::Deserializer::from_str(raw.get());
         again.deserialize_any(Self { leading, ..self }).map_err(D::Error::custom)
     }
@@ -239,7 +239,7 @@ impl<'a> Visitor<'a> for MemberTree<'_, '_, 'a> {
         Ok(())
     }
 
-    // A scalar on the way to a member: the member is not there.
+    // A scalar on the way to a member: the member is absent.
 
     fn visit_bool<E>(self, _: bool) -> Result<(), E> {
         Ok(())
@@ -272,9 +272,9 @@ fn is_index(token: &str, index: usize) -> bool {
     canonical && token.bytes().all(|byte| byte.is_ascii_digit()) && token.parse() == Ok(index)
 }
 
-/// A member's name, read as the set of pointers that it leads on. Names are compared as bytes, so
-/// that one we do not want may hold anything the grammar allows; asked for bytes at once, the
-/// parser would let bare control characters pass, which the grammar does not.
+/// A member's name, read as the set of pointers that continue through it. Names are compared as
+/// bytes, so that an unwanted name may contain anything that the grammar allows. If asked for bytes
+/// directly, the parser would accept bare control characters, which the grammar forbids.
 struct Name<'w, 'p, 'a> {
     pass: &'w Pass<'p, 'a>,
     leading: u64,

@@ -1,6 +1,7 @@
-//! Verifies the signatures of webhooks, for more than eighty senders and for schemes of your own.
+//! Verifies the signatures of webhooks, for more than a hundred senders and for schemes of your
+//! own.
 //!
-//! A [`Sender`] holds how a sender signs, and its secrets. [`verify()`] checks one request:
+//! A [`Sender`] describes how a sender signs, with its secrets. [`verify()`] checks one request:
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -19,9 +20,9 @@
 //! # }
 //! ```
 //!
-//! A genuine request can still be an old one that somebody sends again. [`Event::read`] reads what
-//! was reported and when it was sent, and [`Sender::check_freshness`] compares that with the time
-//! that you pass:
+//! A genuine request can still be an old one that an attacker sends again. [`Event::read`] reads
+//! what was reported and when it was sent, and [`Sender::check_freshness`] compares that with the
+//! time that you pass:
 //!
 //! ```
 //! # use hookward_verify::sign::{SignRequest, SigningKey, sign};
@@ -62,7 +63,7 @@
 //! | verify any other sender | [`Scheme::from_toml`], then [`Sender::new`] |
 //! | verify a body while it arrives | [`SignatureCheck`] |
 //! | keep headers in a form of your own | [`Headers`] |
-//! | answer the question that a sender asks before its first event | [`handshake`] |
+//! | answer the request that a sender makes before its first event | [`handshake`] |
 //! | verify with keys that the sender publishes | [`demand`], then [`verify::verify_with`] and [`Sender::check_token_freshness`] |
 //! | make a delivery, for a test | [`sign`] |
 //! | show why a signature does not match | [`Fault`], [`verify::SignedText`] |
@@ -75,8 +76,8 @@
 //!   over the bytes that the scheme names, as they arrived. The request never chooses the algorithm.
 //! - Every secret is tried on every signature, and compared in constant time. How long that takes
 //!   does not tell which of them matched.
-//! - What can be read in two ways is refused: a signed header with two values, a member of a JSON
-//!   object that occurs twice, a signed query parameter with two values.
+//! - Ambiguous input is refused: a signed header with two values, a member of a JSON object that
+//!   occurs twice, a signed query parameter with two values.
 //! - A [`Fault`] contains nothing of a secret, of a computed signature or of a body, so it can be
 //!   logged.
 //! - No input makes it panic, and memory stays proportional to the request.

@@ -1,4 +1,4 @@
-//! Presets: what is known of each sender, as data, one file for each sender.
+//! Presets: facts about senders as data, one file per sender.
 //!
 //! A preset file has the tables of a scheme (`signature`, `timestamp`, `event`, `handshake`), the keys
 //! `respond_within`, `answers` and `dedupe_ttl` if they matter, and a table `[preset]` that says where
@@ -64,7 +64,7 @@ impl Preset {
     }
 }
 
-/// The `[preset]` table: where the facts come from, and what else a receiver wants to know.
+/// The `[preset]` table: where the facts come from, and other facts for receivers.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct About {
@@ -72,7 +72,7 @@ pub struct About {
     pub title: String,
     /// Public documentation that the facts come from.
     pub source: Vec<String>,
-    /// How far the facts are to be trusted.
+    /// How reliable the facts are.
     pub confidence: Confidence,
     /// How long after the first attempt the last retry may come; `None`: no retries, or not
     /// published.
@@ -87,18 +87,18 @@ pub struct About {
     /// What the signature does not cover, in words.
     #[serde(default)]
     pub unsigned: Vec<String>,
-    /// Where the secret is found, in a sentence.
+    /// Where to find the secret, as a sentence.
     pub secret: String,
-    /// The scheme has a name of its own, and many senders use it; theirs are other presets.
+    /// The scheme has its own name and many senders use it; they have their own presets.
     #[serde(default)]
     pub generic: bool,
-    /// Several events come in one body.
+    /// One body can contain several events.
     #[serde(default)]
     pub batch: bool,
-    /// A plausible body, for `hookward send`: JSON, or a form where forms are signed.
+    /// A plausible body for `hookward send`: JSON, or a form if forms are signed.
     pub sample: String,
-    /// Headers beside those of the scheme that a delivery carries and the sender's own library asks
-    /// for, for `hookward sign`; `{id}` and `{type}` stand for those of the event.
+    /// Other headers that the sender's own library expects, for `hookward sign`; `{id}` and
+    /// `{type}` are replaced by the event's.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
     /// Members that say whose event it is, where everybody can have genuine ones; the source has to
@@ -107,25 +107,25 @@ pub struct About {
     pub whose: Vec<String>,
     /// What else is to be minded.
     pub notes: Option<String>,
-    /// Why `event.id` names one event, and the same one on each retry.
+    /// Why `event.id` identifies one event, and is the same on each retry.
     pub event_id: EventIdFacts,
 }
 
-/// The `[preset.event_id]` table: what the choice of the event id rests on. An id of a resource, of
+/// The `[preset.event_id]` table: the basis for the choice of the event id. An id of a resource, of
 /// a subscription, of one attempt, or one that several events share would lose events or send them
 /// twice.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventIdFacts {
-    /// What the id names, and what the ids beside it name, in a sentence or two.
+    /// What this id and similar ids identify, in a sentence or two.
     pub because: String,
     /// Public documentation or code that says so.
     pub source: String,
-    /// How far that is to be trusted.
+    /// How reliable this is.
     pub confidence: Confidence,
 }
 
-/// How far a preset's facts are to be trusted, the best first.
+/// How reliable a preset's facts are, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Confidence {
@@ -133,7 +133,7 @@ pub enum Confidence {
     Primary,
     /// A receiver's code or a quotation of the documentation was read.
     Secondary,
-    /// Something that matters was not confirmed: try one real delivery first.
+    /// An important point is not confirmed: test one real delivery first.
     Unconfirmed,
 }
 
@@ -186,17 +186,17 @@ impl Preset {
         Ok(Self { name, text, about: file.preset, scheme: file.scheme })
     }
 
-    /// The value of a key of a table of the scheme, if it is stated.
+    /// The value of a key in a table of the scheme, if it is set.
     pub fn fact(&self, table: &str, key: &str) -> Option<&toml::Value> {
         self.scheme.get(table)?.get(key)
     }
 
-    /// The text of a key of a table of the scheme, or what holds where it is left out.
+    /// The text of a key in a table of the scheme, or the default.
     pub fn text_of(&self, table: &str, key: &str, default: &'static str) -> &str {
         self.fact(table, key).and_then(toml::Value::as_str).unwrap_or(default)
     }
 
-    /// Whether a source has to have a secret of its own, a public key among them.
+    /// Whether a source needs its own secret or public key.
     #[must_use]
     pub fn needs_secret(&self) -> bool {
         let names_its_key =
@@ -205,7 +205,7 @@ impl Preset {
         !self.scheme.contains_key("secrets") && (!names_its_key || signs_secret)
     }
 
-    /// Whether its signatures are checked with keys that the sender publishes or brings along.
+    /// Whether its signatures are checked with keys that the sender publishes or sends along.
     #[must_use]
     pub fn has_published_keys(&self) -> bool {
         let is_shared = self.texts_of("signature", "jwt_algorithms") == ["HS256"];

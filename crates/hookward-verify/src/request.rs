@@ -1,4 +1,4 @@
-//! A request as a verifier needs it: borrowed, and reached by look-up.
+//! A borrowed request whose headers are looked up by name.
 
 use http::{HeaderMap, HeaderName, Method};
 use std::borrow::Cow;
@@ -34,8 +34,8 @@ pub trait Headers: Sync {
     /// the order in which they arrived; `None` after the last. The value is what is between the
     /// colon and the line end, without the white space around it.
     ///
-    /// Verification asks for index 0, 1 and so on until `None`. Bound the number of lines before:
-    /// with many of one name, a scan for each of them takes quadratic time.
+    /// Verification asks for index 0, 1 and so on until `None`. Limit the number of lines first:
+    /// with many lines of one name, scanning for each of them takes quadratic time.
     fn value(&self, name: &HeaderName, index: usize) -> Option<&[u8]>;
 }
 
@@ -45,7 +45,7 @@ impl Headers for HeaderMap {
     }
 }
 
-/// The head of a request that is not verified: believe nothing in it.
+/// The head of an unverified request: trust nothing in it.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
     /// The method.
@@ -100,8 +100,8 @@ impl std::fmt::Debug for Request<'_> {
     }
 }
 
-/// A name, already in lower case, as CGI and PHP read it, which make a variable of it: every
-/// character that is not a letter or a digit becomes a `-`.
+/// A lower-case name as CGI and PHP read it when they make a variable of it: every character that
+/// is not a letter or a digit becomes a `-`.
 #[must_use]
 pub fn folded(name: &str) -> Cow<'_, str> {
     if is_plain(name) {

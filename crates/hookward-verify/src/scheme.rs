@@ -27,7 +27,7 @@ pub use signature::{Fallback, SignatureRule};
 pub use template::{Part, Template, UrlForm};
 pub use timestamp::{TimeFormat, TimestampPlace, TimestampRule};
 
-/// Everything that is known of one sender's scheme.
+/// Everything about one sender's scheme.
 #[derive(Clone, Debug)]
 pub struct Scheme {
     /// How the signature is made, and where it is.
@@ -49,7 +49,7 @@ impl Scheme {
         self.signature.algorithm != Algorithm::Token
             && self.signature.signed.any(|part| match part {
                 Part::Timestamp => true,
-                // Such a list has to name the header of the time.
+                // Such a list must name the timestamp header.
                 Part::HeaderList(_) => self.timestamp.as_ref().is_some_and(is_header),
                 _ => false,
             })

@@ -1,4 +1,4 @@
-//! One sender: how it signs, and the secrets that are shared with it.
+//! One sender: how it signs, and its secrets.
 
 use crate::fault::Fault;
 use crate::keys::{KeyError, Keys};
@@ -19,12 +19,12 @@ pub struct Sender {
     /// The secrets as configured, newest first, for signing and for explaining a refusal; empty if
     /// they could not be read.
     pub secrets: Vec<NamedSecret>,
-    /// The keys made from the secrets under the scheme. An error says why there are none; nothing
-    /// can be verified then.
+    /// The keys made from the secrets under the scheme. An error says why there are none, in which
+    /// case nothing can be verified.
     pub keys: Result<Keys, String>,
-    /// Where the sender publishes its keys, for the secrets that name such a place.
+    /// Where the sender publishes its keys, for secrets that are such URLs.
     pub key_sites: Vec<KeySite>,
-    /// The URL that the sender was given, for schemes that sign it.
+    /// The URL that you gave to the sender, for schemes that sign it.
     pub public_url: Option<String>,
     /// The preset that the scheme started from, if any.
     pub preset: Option<String>,
@@ -49,11 +49,11 @@ pub enum SenderError {
 pub struct KeySite {
     /// The index of the secret that names it.
     pub entry: usize,
-    /// What labels that secret.
+    /// The label of that secret.
     pub label: String,
     /// Its URL, https.
     pub url: url::Url,
-    /// What is asked for there.
+    /// What to request there.
     pub kind: KeySiteKind,
 }
 
@@ -72,8 +72,8 @@ pub enum KeySiteKind {
 }
 
 impl Sender {
-    /// What labels the source's secrets in the metric, newest first; `certificate` where each request
-    /// names or brings its own.
+    /// The labels of the source's secrets in the metric, newest first; `certificate` if each
+    /// request names or carries its own.
     pub fn labels(&self) -> impl Iterator<Item = &str> {
         let is_bare = self.secrets.is_empty() && self.key_sites.is_empty();
         let lone = (is_bare && self.has_published_keys()).then_some("certificate");
@@ -81,14 +81,14 @@ impl Sender {
         secrets.chain(self.key_sites.iter().map(|site| site.label.as_str())).chain(lone)
     }
 
-    /// Whether a request has to be asked with [`demand`](crate::demand::demand) which keys it needs.
+    /// Whether [`demand`](crate::demand::demand) has to determine which keys a request needs.
     #[must_use]
     pub fn has_published_keys(&self) -> bool {
         let rule = &self.scheme.signature;
         !self.key_sites.is_empty() || rule.certificate.is_some() || rule.token.root.is_some()
     }
 
-    /// A sender that signs as this preset says, with its secrets, newest first. A signature made
+    /// A sender with the scheme of this preset, and its secrets, newest first. A signature made
     /// with any of them is accepted, so that a secret can be rotated.
     ///
     /// ```
@@ -103,7 +103,7 @@ impl Sender {
     /// ```
     ///
     /// # Errors
-    /// [`SenderError`]; it never contains anything of a secret.
+    /// [`SenderError`]; it never contains any part of a secret.
     pub fn preset<S: Into<Secret>>(
         name: &str,
         secrets: impl IntoIterator<Item = S>,
@@ -163,8 +163,8 @@ impl Sender {
         }
     }
 
-    /// Sets the URL that the sender was given, exactly as it was given. Schemes that sign `{url}`
-    /// (Twilio, Square, `HubSpot`) need it.
+    /// Sets the URL exactly as you gave it to the sender. Schemes that sign `{url}` (Twilio,
+    /// Square, `HubSpot`) need it.
     #[must_use]
     pub fn with_public_url(self, url: impl Into<String>) -> Self {
         Self { public_url: Some(url.into()), ..self }

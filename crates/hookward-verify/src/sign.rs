@@ -1,4 +1,4 @@
-//! The sender's side: what a sender of a scheme would send.
+//! The sender's side: makes the deliveries that a sender of a scheme would send.
 //!
 //! The inverse of [`verify`](mod@crate::verify): it reads the same scheme, so every delivery that can be
 //! verified can be made, for tests and tools. [`sign`] does not change a body unless the signature is
@@ -150,7 +150,7 @@ fn unsigned_headers(source: &Sender, request: &SignRequest<'_>) -> Result<Header
             insert(&mut headers, &name, &value)?;
         }
     }
-    // Whatever else is signed, as the id of the request: any value will do.
+    // For anything else that is signed, such as the id of the request, any value will do.
     for part in &scheme.signature.signed.0 {
         if let Part::Header(name) = part.unfolded()
             && !headers.contains_key(name)
@@ -170,7 +170,7 @@ fn unsigned_headers(source: &Sender, request: &SignRequest<'_>) -> Result<Header
     Ok(headers)
 }
 
-/// The headers of the first place that has any.
+/// The headers of the first place with any.
 fn first_headers(places: &[Place]) -> impl Iterator<Item = &HeaderName> {
     fn headers(place: &Place) -> impl Iterator<Item = &HeaderName> {
         place.singles().filter_map(|single| match single {
@@ -218,7 +218,7 @@ fn signature(
     }
 }
 
-/// The signed text with the newest secret where one is part of it.
+/// The signed text, with the newest secret if it contains one.
 fn with_text<'p>(
     source: &'p Sender,
     pieces: &'p [crate::verify::Piece<'_>],
@@ -251,7 +251,7 @@ fn token(source: &Sender, key: &SigningKey<'_>) -> String {
     }
 }
 
-/// The item that lists the signed headers, where the scheme has one: all that the sender sends.
+/// The item that lists the signed headers, if the scheme has one: all that the sender sends.
 fn listed(source: &Sender, headers: &HeaderMap) -> Option<String> {
     let prefix = source.scheme.signature.signed.0.iter().find_map(|part| match part {
         Part::Listed(prefix) => Some(prefix),
@@ -262,10 +262,10 @@ fn listed(source: &Sender, headers: &HeaderMap) -> Option<String> {
     Some(format!("{prefix}{}", names.join(" ")))
 }
 
-/// The line with the signature and what goes with it: the timestamp, a list of headers.
+/// The line with the signature and its other items: the timestamp, a list of headers.
 fn compose(source: &Sender, timestamp: &str, list: Option<&str>, signature: &str) -> String {
     let rule = &source.scheme.signature;
-    // A `*` is what the sender chooses, as a key's id.
+    // The sender chooses the text for `*`, such as a key's id.
     let item = format!("{}{signature}", rule.prefix.replace('*', "1"));
     let separator = rule.separator.as_deref().unwrap_or_default();
     let item = list.map_or(item.clone(), |list| format!("{list}{separator}{item}"));

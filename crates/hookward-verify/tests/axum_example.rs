@@ -1,4 +1,4 @@
-//! The example server, asked over a socket as a sender would.
+//! Calls the example server over a socket, like a sender.
 
 #![expect(
     clippy::unwrap_used,

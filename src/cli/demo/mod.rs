@@ -1,7 +1,7 @@
-//! `hookward demo`: the product's first minute.
+//! `hookward demo`: a demonstration without any configuration.
 //!
-//! A proxy, an ERP and a CRM in this process; a shop that delivers to it all that a shop and its
-//! enemies deliver; a table of what became of each. Then it goes on serving, to be tried by hand.
+//! It runs a proxy, an ERP and a CRM in this process, plays a shop and its attackers, and prints a
+//! table of the results. Then it keeps serving, so that users can try it.
 
 mod script;
 mod stage;
@@ -16,22 +16,23 @@ use script::DemoLine;
 use stage::DemoStage;
 use std::process::ExitCode;
 
-/// Serves with two built-in receivers, delivers all sorts of things to itself and shows what became
-/// of each; then goes on serving
+/// Runs a demonstration: a proxy with two built-in receivers, genuine and forged deliveries, and a
+/// table of the results; then keeps serving
 #[derive(Debug, clap::Args)]
 pub struct DemoArguments {
-    /// End after the table, with 0 if every line is as it must be, else with 1
+    /// Exit after the table, with 0 if every line is as expected, otherwise with 1
     #[arg(long)]
     once: bool,
 }
 
-/// Plays the script, prints the table, and serves on unless it is to be done once.
+/// Plays the script, prints the table, and keeps serving unless `--once` is given.
 ///
 /// # Errors
-/// When no address can be listened on.
+/// When it cannot listen on any address.
 pub fn run(arguments: &DemoArguments) -> Result<ExitCode, CommandStop> {
-    let runtime = tokio::runtime::Runtime::new()
-        .map_err(|fault| CommandStop::new(Exit::CannotServe, format!("no runtime: {fault}")))?;
+    let runtime = tokio::runtime::Runtime::new().map_err(|fault| {
+        CommandStop::new(Exit::CannotServe, format!("cannot start the runtime: {fault}"))
+    })?;
     let ended = runtime.block_on(play(arguments.once));
     runtime.shutdown_background();
     ended

@@ -1,14 +1,14 @@
-//! The script: what is delivered, and what must become of it.
+//! The script: the deliveries and their expected results.
 
 use super::stage::{DemoStage, PATH, SECRET, TOO_SLOW};
 use http::StatusCode;
 use std::time::Duration;
 
-/// One scene: a delivery, or two copies of one at once.
+/// One scene: a delivery, or two simultaneous copies.
 pub(super) struct Scene {
     /// What the shop sends, for the table.
     pub(super) sent: &'static str,
-    /// Why it ends as it does.
+    /// Why it ends like this.
     pub(super) why: &'static str,
     event: DemoEvent,
     tampering: Tampering,
@@ -19,7 +19,7 @@ pub(super) struct Scene {
     crm: &'static [u16],
 }
 
-/// Which event, by id and type, and how old it says it is.
+/// Which event, by id and type, and its age according to its timestamp.
 #[derive(Clone, Copy)]
 struct DemoEvent {
     id: &'static str,
@@ -43,7 +43,7 @@ enum Copies {
     TwoAtOnce,
 }
 
-/// What happens to the delivery between the shop and us.
+/// What happens to the delivery on its way from the shop.
 #[derive(Clone, Copy)]
 enum Tampering {
     Nothing,
@@ -53,25 +53,25 @@ enum Tampering {
     WrongPath,
 }
 
-/// What became of a scene.
+/// The result of a scene.
 pub(super) struct DemoLine {
     pub(super) sent: &'static str,
     pub(super) why: &'static str,
     pub(super) told: String,
     pub(super) erp: Vec<u16>,
     pub(super) crm: Vec<u16>,
-    /// What must have become of it, where that differs.
+    /// The expected result, if it differs.
     pub(super) expected: Option<String>,
 }
 
 impl DemoLine {
-    /// Whether it went as it must.
+    /// Whether the result is as expected.
     pub(super) fn is_right(&self) -> bool {
         self.expected.is_none()
     }
 }
 
-/// What stays the same in most scenes.
+/// The common parts of most scenes.
 const PLAIN: Scene = Scene {
     sent: "",
     why: "",
@@ -88,14 +88,14 @@ const ERROR: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
 const A_LITTLE: Duration = Duration::from_millis(150);
 const A_WEEK_SECONDS: i64 = 7 * 24 * 3600;
 
-/// All of them, in order: some build on what an earlier one left behind.
+/// All scenes, in order: some depend on earlier ones.
 pub(super) fn scenes() -> Vec<Scene> {
     let mut scenes = strangers();
     scenes.extend(troubles());
     scenes
 }
 
-/// Who may pass: what is genuine, fresh and new.
+/// What passes: genuine, fresh and new events.
 fn strangers() -> Vec<Scene> {
     let first = event("evt-1", "order.created");
     vec![
@@ -156,7 +156,7 @@ fn strangers() -> Vec<Scene> {
     ]
 }
 
-/// What becomes of genuine events when receivers are down or slow.
+/// What happens to genuine events when receivers are down or slow.
 fn troubles() -> Vec<Scene> {
     let failing = event("evt-3", "order.created");
     let paid = event("evt-5", "order.paid");
@@ -176,7 +176,7 @@ fn troubles() -> Vec<Scene> {
             event: failing,
             told: "200 delivered",
             erp: &[200],
-            why: "a failure is no duplicate",
+            why: "a failure is not a duplicate",
             ..PLAIN
         },
         Scene {
@@ -234,7 +234,7 @@ fn troubles() -> Vec<Scene> {
 }
 
 impl Scene {
-    /// Plays it, once all that was forwarded before has come to its end.
+    /// Plays it, once everything forwarded before has finished.
     pub(super) async fn play(self, stage: &DemoStage) -> DemoLine {
         stage.settled().await;
         for (receiver, status, delay) in self.plans {

@@ -1,4 +1,4 @@
-//! What the demo plays on: the proxy, its two receivers and the shop's pen.
+//! The stage of the demo: the proxy, its two receivers and the shop that signs.
 
 use crate::cli::client::{Client, PATIENCE, Told};
 use crate::cli::exit::{CommandStop, Exit};
@@ -25,23 +25,23 @@ use tokio::net::TcpListener;
 /// The shop's secret; printed on purpose, so that the demo can be tried by hand.
 pub(super) const SECRET: &str = "demo-secret-of-the-shop";
 
-/// The path that the shop was given.
+/// The path that the shop posts to.
 pub(super) const PATH: &str = "/webhooks/shop";
 
 /// How long the shop waits for an answer in the demo; real shops give 5 s and more.
 const RESPOND_WITHIN: &str = "400ms";
 
-/// Longer than the shop waits: the ERP on a bad day.
+/// The delay of a slow ERP: longer than the shop waits.
 pub(super) const TOO_SLOW: Duration = Duration::from_millis(900);
 
-/// Where the proxy listens if it can, so that what the demo prints is what the README says.
+/// Where the proxy listens if possible, so that the output matches the README.
 const USUAL: [SocketAddr; 2] = [loopback(8080), loopback(9090)];
 
 const fn loopback(port: u16) -> SocketAddr {
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), port)
 }
 
-/// All that takes part.
+/// All participants.
 pub(super) struct DemoStage {
     pub(super) running: Running,
     pub(super) erp: Arc<Desk>,
@@ -51,7 +51,7 @@ pub(super) struct DemoStage {
     shop: Source,
 }
 
-/// A receiver of the demo: answers as planned, 200 where nothing is, and notes what it answered.
+/// A receiver of the demo: answers as planned, otherwise with 200, and records its answers.
 #[derive(Default)]
 pub(super) struct Desk {
     planned: Mutex<VecDeque<ReceiverReply>>,
@@ -59,12 +59,12 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    /// Plans the answer to the next event for which none is planned.
+    /// Plans the answer to the next event without one.
     pub(super) fn plan(&self, status: StatusCode, delay: Duration) {
         self.planned.lock().push_back(ReceiverReply { status, delay });
     }
 
-    /// What it answered since it was last asked.
+    /// Its answers since the last call.
     pub(super) fn answered(&self) -> Vec<u16> {
         std::mem::take(&mut *self.answered.lock())
     }
@@ -101,7 +101,8 @@ impl DemoStage {
                 })
         };
         let (mut config, _) = read()?;
-        // A second reading for the shop's side: what the proxy serves is its own.
+        // The shop's side reads the configuration separately, because the proxy owns the other
+        // copy.
         let (shops, _) = read()?;
         let Some(shop) = shops.sources.into_iter().next() else {
             return Err(cannot_serve("the demo's configuration has no source".to_owned()));
@@ -127,7 +128,7 @@ impl DemoStage {
         format!("http://{address}{path}")
     }
 
-    /// RFC 3339 of a moment `seconds` from now.
+    /// The time `seconds` from now, as RFC 3339.
     pub(super) fn time(&self, seconds: i64) -> String {
         let now = self.clock.wall();
         hookward_time::UnixMillis(now.0.saturating_add(seconds.saturating_mul(1000))).to_rfc3339()
@@ -170,7 +171,7 @@ impl DemoStage {
         }
     }
 
-    /// Waits until nothing is being forwarded any more.
+    /// Waits until nothing is being forwarded.
     pub(super) async fn settled(&self) {
         while self.metrics.in_flight.get() > 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -186,13 +187,13 @@ async fn open(desk: Arc<Desk>, clock: Arc<SystemClock>) -> std::io::Result<Socke
     Ok(address)
 }
 
-/// The usual address if nobody has it, else any free one.
+/// The usual address if it is free, otherwise any free one.
 fn free(usual: SocketAddr) -> SocketAddr {
     std::net::TcpListener::bind(usual).map_or(loopback(0), |_| usual)
 }
 
-/// Listens on the usual addresses as far as they are free. If somebody is faster and takes one in
-/// between, on any.
+/// Listens on the usual addresses if they are free. If another program takes one in the meantime,
+/// on any free address.
 fn bind(config: &mut Config) -> Result<Bound, BindError> {
     let mut listen = |[public, admin]: [SocketAddr; 2]| {
         config.server.listen = vec![public];

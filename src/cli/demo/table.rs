@@ -1,4 +1,4 @@
-//! What the demo prints.
+//! The output of the demo.
 
 use super::script::DemoLine;
 use super::stage::{DemoStage, PATH, SECRET};
@@ -6,12 +6,12 @@ use std::fmt::Write as _;
 
 const HEADS: [&str; 5] = ["THE SHOP SENT", "IT WAS TOLD", "ERP", "CRM", "WHY"];
 
-/// What stands where.
+/// The line above the table: the addresses.
 pub(super) fn heading(stage: &DemoStage) -> String {
     format!("Hookward {}: shop -> {} -> erp, crm\n\n", env!("CARGO_PKG_VERSION"), stage.url(PATH))
 }
 
-/// The table, a tick or a cross before each line, and how many are right.
+/// The table, with a tick or a cross before each line, and how many are as expected.
 pub(super) fn render(lines: &[DemoLine]) -> String {
     let rows: Vec<[String; 5]> = lines
         .iter()
@@ -35,7 +35,7 @@ pub(super) fn render(lines: &[DemoLine]) -> String {
         }
     }
     let right = lines.iter().filter(|line| line.is_right()).count();
-    _ = writeln!(text, "\n{right} of {} as it must be.", lines.len());
+    _ = writeln!(text, "\n{right} of {} as expected.", lines.len());
     text
 }
 
@@ -45,7 +45,7 @@ fn aligned(row: &[String; 5], widths: [usize; 5]) -> String {
     cells.join("  ").trim_end().to_owned()
 }
 
-/// What a receiver answered; a dash if it heard nothing.
+/// What a receiver answered; a dash if it got nothing.
 fn statuses(answered: &[u16]) -> String {
     if answered.is_empty() {
         return "-".to_owned();
@@ -53,7 +53,7 @@ fn statuses(answered: &[u16]) -> String {
     answered.iter().map(u16::to_string).collect::<Vec<_>>().join(" ")
 }
 
-/// What can be tried now.
+/// What the user can try next.
 pub(super) fn invitation(stage: &DemoStage) -> String {
     let (url, admin) = (stage.url(PATH), stage.running.admin_address());
     let created_at = stage.time(0);

@@ -1,4 +1,5 @@
-//! Whose event it may be, and which body: what a token or a published key alone does not say.
+//! Checks for what a token or a published key alone does not prove: whose event it is, and which
+//! body.
 
 use crate::config::source::Draft;
 use crate::delivery::source::Source;
@@ -8,21 +9,22 @@ use hookward_verify::presets;
 use hookward_verify::scheme::{Algorithm, Place, Pointer};
 use hookward_verify::sender::KeySiteKind;
 
-/// What a token leaves open.
+/// What a token does not cover.
 pub(super) fn tokens(source: &Source, table: &TableReader<'_>) {
     let rule = &source.sender.scheme.signature;
     let is_the_body = rule.places.iter().any(|place| matches!(place, Place::Json(_)));
     if rule.token.body_claim.is_none() && !is_the_body {
-        let what = "the token says nothing of the body: whoever has one can send any body with it \
-                    until it is too old; `body_claim` names the claim that holds the body's hash";
+        let what = "the token does not cover the body: anyone who has one can send any body with \
+                    it until it is too old; `body_claim` names the claim with the body's hash";
         table.note(Severity::Warning, "signature", what, None);
     }
-    // A key that is asked for by its id is given to the sender's customers, each with credentials.
+    // A key that is requested by its id is given only to the sender's customers, with their
+    // credentials.
     let is_shared =
         source.sender.key_sites.iter().any(|site| matches!(site.kind, KeySiteKind::Set));
     if is_shared && rule.token.audience.is_empty() {
-        let what = "any `aud` is taken: a token that the sender made for somebody else's receiver is \
-                    as good; state `audience`";
+        let what = "any `aud` is accepted, even a token that the sender made for another \
+                    receiver; set `audience`";
         table.note(Severity::Warning, "signature.audience", what, None);
     }
     // Who states a set of their own knows who signs with it; a preset's is everybody's.
@@ -33,7 +35,7 @@ pub(super) fn tokens(source: &Source, table: &TableReader<'_>) {
     }
 }
 
-/// Senders that everybody can have an account with need to be told whose events are wanted.
+/// If anyone can have an account at a sender, the configuration must say whose events to accept.
 pub(super) fn owners(source: &Source, draft: &Draft<'_>, table: &TableReader<'_>) {
     let rule = &source.sender.scheme.signature;
     let preset = draft.preset.as_ref().and_then(|preset| presets::named(preset.name));

@@ -1,7 +1,7 @@
-//! Secrets that two sources have in common.
+//! Secrets that two sources share.
 //!
-//! They are compared by a keyed hash whose key is made anew for each reading and forgotten after
-//! it, so that nothing is left from which a secret, or that two are the same, could be told.
+//! They are compared by a keyed hash whose key is new for each reading and forgotten afterwards, so
+//! that nothing is left that could reveal a secret, or that two are equal.
 
 use crate::config::Config;
 use crate::config::source::Draft;
@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 type Keyed = Hmac<Sha256>;
 
-/// Warns of each secret that an earlier source has as well.
+/// Warns about each secret that an earlier source has as well.
 pub(super) fn judge<'a>(config: &Config, drafts: &'a [Draft<'_>], reading: &'a Reading<'a>) {
     let mut key = Zeroizing::new([0; 32]);
     let random = rustls::crypto::ring::default_provider().secure_random;
@@ -48,13 +48,13 @@ pub(super) fn judge<'a>(config: &Config, drafts: &'a [Draft<'_>], reading: &'a R
     }
 }
 
-/// The secrets of a source with their places among the configured ones.
+/// The secrets of a source with their positions among the configured ones.
 pub(super) fn positioned(source: &Source) -> impl Iterator<Item = (usize, &NamedSecret)> {
     let is_read = |at: &usize| source.unreadable.iter().all(|secret| secret.index != *at);
     (0..).filter(is_read).zip(&source.sender.secrets)
 }
 
-/// Two of these are compared in constant time.
+/// Comparing two of these takes constant time.
 fn tag(hash: &Keyed, secret: &NamedSecret, source: &Source) -> CtOutput<Keyed> {
     let text = secret.text.expose().trim_ascii();
     let prefix = source.sender.scheme.signature.key_prefix.as_bytes();
@@ -63,8 +63,8 @@ fn tag(hash: &Keyed, secret: &NamedSecret, source: &Source) -> CtOutput<Keyed> {
     hash.finalize()
 }
 
-/// Whether a delivery to one can be one to the other. Where both sign what they were sent to, it
-/// cannot: no two sources have the same path.
+/// Whether a delivery to one is valid at the other. If both sign the URL or path, it is not,
+/// because no two sources have the same path.
 fn crosses(one: &Source, other: &Source) -> bool {
     let signs_its_place = |source: &Source| {
         source.sender.scheme.signature.signed.any(|part| matches!(part, Part::Url(_) | Part::Path))

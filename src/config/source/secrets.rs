@@ -1,4 +1,4 @@
-//! The secrets of a source, and the keys that are made of them.
+//! The secrets of a source, and the keys made from them.
 
 use crate::config::key_site::{self, SiteReading};
 use hookward_secret::{NamedSecret, UnreadableSecret};
@@ -19,7 +19,7 @@ pub(super) struct Secrets {
     pub(super) key_sites: Vec<KeySite>,
 }
 
-/// Whether the scheme finds its keys by what the request names or brings, without any secret.
+/// Whether the request names or carries the key, so that the scheme needs no secret.
 fn needs_no_secret(scheme: &Scheme) -> bool {
     let rule = &scheme.signature;
     let names_its_key = rule.certificate.is_some() || rule.token.root.is_some();
@@ -27,17 +27,17 @@ fn needs_no_secret(scheme: &Scheme) -> bool {
 }
 
 pub(super) fn read_secrets(table: &TableReader<'_>, scheme: Option<&Scheme>) -> Option<Secrets> {
-    let allowed = "a list as [{ env = \"SHOP_SECRET\" }], newest first";
+    let allowed = "a list such as [{ env = \"SHOP_SECRET\" }], newest first";
     let no_root = |scheme: &Scheme| scheme.signature.token.root.is_none();
     if table.states("signature.x5c_markers") && scheme.is_some_and(no_root) {
         let what =
-            "the token brings its certificates, and nothing says which root they have to end at";
+            "the token carries its certificates, but nothing says at which root they must end";
         table.note(Severity::Error, "signature.x5c_root", what, Some("the path of a certificate"));
         return None;
     }
     if scheme.is_some_and(needs_no_secret) {
         if let Some(item) = table.get("secrets") {
-            let what = "there are none: the key is the one that the request names or brings";
+            let what = "not used: the request names or carries its key";
             item.hidden().refuse(what, "no `secrets`");
         }
         return Some(Secrets::default());
@@ -76,11 +76,11 @@ pub(super) fn read_secrets(table: &TableReader<'_>, scheme: Option<&Scheme>) -> 
             None => whole = false,
         }
     }
-    // What an unreadable one costs is known once all have been looked at.
+    // The effect of an unreadable one is known only after reading all.
     let meanwhile = match secrets.readable.len() {
-        0 => "this source alone answers 503 secret_unavailable",
-        1 => "this source serves with its other secret alone",
-        _ => "this source serves with its other secrets",
+        0 => "only this source answers 503 secret_unavailable",
+        1 => "this source uses only its other secret",
+        _ => "this source uses its other secrets",
     };
     for UnreadableSecret { index, why, .. } in &secrets.unreadable {
         if let Some(item) = items.get(*index) {
@@ -90,20 +90,22 @@ pub(super) fn read_secrets(table: &TableReader<'_>, scheme: Option<&Scheme>) -> 
     if let Some(site) = secrets.key_sites.first() {
         let item = items.get(site.entry).unwrap_or(&list);
         if secrets.key_sites.len() + secrets.unreadable.len() < items.len() {
-            item.contradicts("beside secrets of another kind: all are published, or none is");
+            item.contradicts(
+                "mixed with secrets of another kind: either all are published or none",
+            );
             return None;
         }
         if !scheme.is_none_or(publishes) {
             let allowed = "`algorithm = \"jwt\"` with RS256, PS256, ES256 or EdDSA, or \
                            `http-message-signatures`";
-            item.refuse("keys that are published do not go with the algorithm", allowed);
+            item.refuse("published keys cannot be used with this algorithm", allowed);
             return None;
         }
     }
     whole.then_some(secrets)
 }
 
-/// Whether a scheme's signatures can be checked with a key set that everybody knows.
+/// Whether a public key set can check the scheme's signatures.
 fn publishes(scheme: &Scheme) -> bool {
     let rule = &scheme.signature;
     match rule.algorithm {
@@ -120,7 +122,7 @@ fn label(item: &Item<'_>, index: usize) -> String {
     match name.map(|node| &node.value) {
         Some(Value::Text(name)) if !name.is_empty() => name.clone(),
         Some(_) => {
-            item.refuse("its `name` is not a text, or empty", "a name as \"2026-03\"");
+            item.refuse("its `name` is empty or not a string", "a name such as \"2026-03\"");
             index.to_string()
         }
         None => index.to_string(),
@@ -143,7 +145,7 @@ pub(super) fn keys(
     match Keys::new(&secrets, &scheme.signature) {
         Ok(keys) => (secrets, Ok(keys)),
         Err(fault) => {
-            let what = format!("no key can be made of it: {fault}");
+            let what = format!("it cannot be used as a key: {fault}");
             let needed = table.reading.needs(&table.path("secrets"));
             let severity = if needed { Severity::Error } else { Severity::Warning };
             table.note(severity, "secrets", &what, None);

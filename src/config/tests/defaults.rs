@@ -1,4 +1,4 @@
-//! What is not stated is as the contract says.
+//! Keys that are not set have the contract's defaults.
 
 use super::{TestSecrets, config};
 use crate::config::{

@@ -1,4 +1,4 @@
-//! The files that we ship resolve, and the certificates that a file names are looked at.
+//! The shipped configuration files resolve, and certificates named in a file are checked.
 
 use super::{TestSecrets, all, config, lines, load_with};
 use crate::config::{Config, Severity, SystemSecrets};
@@ -49,7 +49,7 @@ fn the_reference_resolves_and_what_it_states_is_the_default() {
     assert_eq!(shown(&reference), shown(&bare));
 }
 
-/// The lines of the reference with every setting that is commented out put in force.
+/// The lines of the reference with every commented setting enabled.
 fn uncommented() -> String {
     let setting = |text: &str| {
         let key = text.split('=').next().unwrap_or_default().trim();
@@ -89,7 +89,7 @@ fn what_the_reference_comments_out_resolves_as_well() {
 
 #[track_caller]
 fn resolves(text: &str) {
-    // These exclude a key beside them, or name files that are not there.
+    // These exclude another key, or name files that do not exist.
     let text = text
         .replace("urls = [", "# urls = [")
         .lines()
@@ -98,7 +98,7 @@ fn resolves(text: &str) {
         .collect::<Vec<_>>()
         .join("\n")
         .replace("[server.tls]", "")
-        // Without its root, which is such a file, no token of this source could be checked.
+        // Without its root, which is such a file, no token of this source can be checked.
         .replace(
             "preset = \"apple-app-store\"",
             "preset = \"github\"\nsecrets = [{ value = \"a-secret-of-16-bytes\" }]",
@@ -217,11 +217,11 @@ fn certificates_are_looked_at_before_they_are_needed() {
         ),
         (
             r#"cert = "key.pem", key = "key.pem""#,
-            Some("cert = \"key.pem\": holds no certificate in PEM form"),
+            Some("cert = \"key.pem\": contains no certificate in PEM form"),
         ),
         (
             r#"cert = "cert.pem", key = "cert.pem""#,
-            Some("key = \"cert.pem\": holds no private key in PEM form"),
+            Some("key = \"cert.pem\": contains no private key in PEM form"),
         ),
         (
             r#"cert = "damaged.pem", key = "key.pem""#,
@@ -229,19 +229,19 @@ fn certificates_are_looked_at_before_they_are_needed() {
         ),
         (
             r#"cert = "unreadable.pem", key = "key.pem""#,
-            Some("cert = \"unreadable.pem\": holds a certificate that cannot be read"),
+            Some("cert = \"unreadable.pem\": contains a certificate that cannot be read"),
         ),
         (
             r#"cert = "cert.pem", key = "key.pem", client_ca = "empty.pem""#,
-            Some("client_ca = \"empty.pem\": holds no certificate in PEM form"),
+            Some("client_ca = \"empty.pem\": contains no certificate in PEM form"),
         ),
         (
             r#"cert = "cert.pem", key = "key.pem", client_ca = "unreadable.pem""#,
-            Some("client_ca = \"unreadable.pem\": holds a certificate that cannot be read"),
+            Some("client_ca = \"unreadable.pem\": contains a certificate that cannot be read"),
         ),
         (
             r#"cert = "cert.pem", key = "nowhere.pem""#,
-            Some("key = \"nowhere.pem\": cannot be read: there is none"),
+            Some("key = \"nowhere.pem\": cannot be read: it does not exist"),
         ),
     ] {
         let text = format!("[server]\ntls = {{ {tls} }}\n");

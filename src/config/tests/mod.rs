@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Secrets that stand in a test and not in the environment.
+/// Secrets from a test instead of the environment.
 #[derive(Default)]
 pub(crate) struct TestSecrets {
     environment: HashMap<String, String>,
@@ -68,7 +68,7 @@ pub(crate) fn config(text: &str) -> Config {
     }
 }
 
-/// All problems of whatever came of a reading.
+/// All problems of a result.
 fn all(loaded: Loaded) -> Vec<Problem> {
     match loaded {
         Ok((_, problems)) | Err(problems) => problems,

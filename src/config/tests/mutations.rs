@@ -1,4 +1,4 @@
-//! Whatever is typed, the answer is a configuration or a list of problems.
+//! For any text, the result is a configuration or a list of problems.
 
 use super::{TestSecrets, all, lines, load_with};
 use proptest::prelude::*;
@@ -6,12 +6,12 @@ use proptest::prelude::*;
 const REFERENCE: &str = include_str!("../../../config/hookward.toml");
 const PROBLEMS: &str = include_str!("problems.txt");
 
-/// One slip of whoever edits the file; the numbers choose where.
+/// One mistake in editing the file; the numbers choose where.
 #[derive(Clone, Debug)]
 enum Slip {
     Cut(usize, usize),
     Insert(usize, String),
-    /// Something of the file once more elsewhere.
+    /// A part of the file repeated elsewhere.
     Copy(usize, usize, usize),
     Uncomment(usize),
 }

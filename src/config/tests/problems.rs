@@ -1,4 +1,4 @@
-//! What is said about a wrong configuration, word for word.
+//! The messages about wrong configurations, word for word.
 
 use super::{TestSecrets, all, lines, load_with};
 use crate::config::Severity;

@@ -1,4 +1,4 @@
-//! What is said of sources whose senders publish their keys.
+//! The messages about sources whose senders publish their keys.
 
 use super::{TestSecrets, all, load_with};
 use crate::config::Severity;
@@ -26,8 +26,8 @@ fn what_would_weaken_the_check_is_an_error() {
         format!("signature = {{ algorithm = \"jwt\", jwt_algorithms = [{algorithms}] }}\n{EVENT}")
     };
     for (keys, expected) in [
-        (format!("{set}\n{}", jwt("\"HS256\"")), "do not go with the algorithm"),
-        (format!("{set}\n{}", jwt("\"RS256\", \"HS256\"")), "HS256 beside an algorithm"),
+        (format!("{set}\n{}", jwt("\"HS256\"")), "cannot be used with this algorithm"),
+        (format!("{set}\n{}", jwt("\"RS256\", \"HS256\"")), "HS256 cannot be combined"),
         (format!("{set}\n{}", jwt("\"none\"")), "not one of the allowed words"),
         (format!("{set}\n{}", jwt("")), "empty"),
         (
@@ -36,20 +36,17 @@ fn what_would_weaken_the_check_is_an_error() {
         ),
         (
             format!("{set}\nsignature = {{ header = \"X-S\" }}\n{EVENT}"),
-            "do not go with the algorithm",
+            "cannot be used with this algorithm",
         ),
         (
             format!("{}\n{}", set.replace("https", "http"), jwt("\"RS256\"")),
-            "not a URL that keys are fetched from",
+            "not a URL for fetching keys",
         ),
         (
             format!("{}\n{}", set.replace("}]", "}, { env = \"SECRET\" }]"), jwt("\"RS256\"")),
-            "beside secrets of another kind",
+            "mixed with secrets of another kind",
         ),
-        (
-            "preset = \"aws-sns\"\nsecrets = [{ env = \"SECRET\" }]".to_owned(),
-            "secrets: there are none",
-        ),
+        ("preset = \"aws-sns\"\nsecrets = [{ env = \"SECRET\" }]".to_owned(), "secrets: not used"),
         ("preset = \"apple-app-store\"".to_owned(), "signature.x5c_root"),
         (
             "preset = \"aws-sns\"\nsignature = { key_hosts = [\"*.com\"] }".to_owned(),

@@ -1,10 +1,10 @@
-//! The declarations of keys are true: every key is read, its default is the default, and the page
-//! on configuration says the same.
+//! The declarations of keys are correct: every key is read, its default is the default, and the
+//! page on configuration matches.
 
 use super::{TestSecrets, all, load_with};
 use crate::config::{Config, KeyDefault, TableKeys, reference};
 
-/// A configuration in which `table` has one key more. Whatever else the key needs is there.
+/// A configuration in which `table` has one more key, with everything else that the key needs.
 pub(super) fn with(table: &TableKeys, key: &str, value: &str) -> String {
     let beside = |title: &str, key: &str| match title {
         "[upstreams.NAME]" => match key {
@@ -105,7 +105,7 @@ pub(super) fn with(table: &TableKeys, key: &str, value: &str) -> String {
 fn every_declared_key_is_read() {
     for table in reference::tables() {
         for key in table.keys {
-            // A date is the value of no key.
+            // No key takes a date.
             let text = with(table, key.name, "1979-05-27");
             let told = all(load_with(&text, &TestSecrets::usual()));
             let about = |problem: &&crate::config::Problem| {

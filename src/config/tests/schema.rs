@@ -1,5 +1,5 @@
-//! `config/hookward.schema.json`, which editors complete and judge a configuration by. It is made from
-//! the declared keys; which words a key takes is asked of the reader.
+//! `config/hookward.schema.json`, with which editors complete and check a configuration. It is
+//! generated from the declared keys; the reader supplies the words that a key takes.
 
 use super::reference::with;
 use super::{TestSecrets, all, load_with};
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use std::path::Path;
 
 const TITLE: &str = "Configuration of Hookward";
-/// What a preset may lay under a table is not required of the file.
+/// Keys that a preset may supply are not required in the file.
 const OF_PRESETS: [&str; 4] = ["signature", "timestamp", "event", "handshake"];
 /// A name of a source or an upstream.
 const NAME: &str = "^[A-Za-z0-9_-]{1,64}$";
@@ -111,7 +111,7 @@ fn one_of(table: &'static TableKeys, holders: &[&str]) -> Value {
     schema
 }
 
-/// The words that the reader names when it is given another one.
+/// The words that the reader lists when it gets an unknown one.
 fn words(table: &'static TableKeys, key: &str) -> Vec<String> {
     let problems = all(load_with(&with(table, key, "\"none-of-them\""), &TestSecrets::usual()));
     let told = problems
@@ -122,7 +122,7 @@ fn words(table: &'static TableKeys, key: &str) -> Vec<String> {
     allowed.split(", ").map(|word| word.trim_matches('"').to_owned()).collect()
 }
 
-/// What the column "takes" of the reference means.
+/// The meaning of the reference's column "takes".
 fn kind(takes: &str) -> Value {
     if let Some((one, list)) = takes.split_once(" or ") {
         let other =
@@ -238,7 +238,7 @@ fn words_of_store() -> Vec<String> {
     words(dedupe, "store")
 }
 
-/// Whatever the reader takes of the keys that have a default, the schema takes, too.
+/// The schema accepts everything that the reader accepts for keys with a default.
 #[test]
 fn the_schema_takes_every_default() {
     let mut count = 0;

@@ -1,4 +1,4 @@
-//! Where secrets come from, and what becomes of a source without one.
+//! Where secrets come from, and what happens to a source without one.
 
 use super::{TestSecrets, all, lines, load_with};
 use crate::config::{Config, SystemSecrets};
@@ -51,7 +51,7 @@ fn a_source_none_of_whose_secrets_can_be_read_is_down_alone() {
         for (problem, told) in problems.iter().zip(told) {
             assert!(problem.contains(&format!("warning: sources.first.{told}")), "{problem}");
             assert!(
-                problem.ends_with("this source alone answers 503 secret_unavailable"),
+                problem.ends_with("only this source answers 503 secret_unavailable"),
                 "{problem}"
             );
             assert!(why.contains(told), "{why}");
@@ -67,13 +67,13 @@ fn a_source_serves_with_those_of_its_secrets_that_can_be_read() {
     assert_eq!(source.sender.keys.as_ref().expect("keys").labels().collect::<Vec<_>>(), ["old"]);
     let unreadable = &source.unreadable[0];
     assert_eq!((unreadable.index, &*unreadable.label), (0, "0"));
-    let expected = "c.toml:8:20: warning: sources.first.secrets[0]: its file \"new.secret\" cannot be read \
-                    from the directory of this file: there is none; until it can be read, this source \
-                    serves with its other secret alone";
+    let expected = "c.toml:8:20: warning: sources.first.secrets[0]: its file \"new.secret\" \
+                    cannot be read, relative to this file: it does not exist; until it can be \
+                    read, this source uses only its other secret";
     assert_eq!(lines(&problems), [expected]);
 }
 
-/// The names of files are shown, and what may be a secret in the place of one is not.
+/// Names of files are shown, but not a text that may be a secret.
 #[test]
 fn a_secret_typed_in_place_of_a_file_is_not_shown() {
     for (file, shown) in [
@@ -116,7 +116,7 @@ fn white_space_and_byte_order_marks_are_warned_of() {
         assert!(problems.concat().contains(warned.unwrap_or_default()), "{problems:#?}");
         assert_eq!(config.sources[0].sender.secrets[0].text.expose(), kept.as_bytes(), "{text:?}");
     }
-    // A variable of the environment is taken as it is, its line end included.
+    // An environment variable is used unchanged, including its line end.
     let secrets = TestSecrets::usual().with("SPACED", &format!("{secret}\n"));
     let (config, problems) =
         load_with(&two_sources(r#"[{ env = "SPACED" }]"#), &secrets).expect("no errors");
@@ -232,10 +232,8 @@ fn a_secret_of_too_few_bytes_is_warned_of_once_its_key_is_decoded() {
         let secrets = TestSecrets::default().with("KEY", secret);
         let told = lines(&all(load_with(&text(key), &secrets)));
         let expected: &[&str] = if warned {
-            &[
-                "c.toml:7:24: warning: sources.acme.secrets[0]: under 16 bytes: it can be guessed by \
-               whoever has captured one delivery",
-            ]
+            &["c.toml:7:24: warning: sources.acme.secrets[0]: less than 16 bytes: anyone who \
+                 has captured one delivery can guess it"]
         } else {
             &[]
         };
@@ -258,8 +256,8 @@ fn the_system_reader_reads_files_up_to_64_kib() {
     let loaded = Config::parse(&text, "c.toml", directory.path(), &SystemSecrets);
     let problems = lines(&all(loaded));
     let expected = "c.toml:8:39: warning: sources.first.secrets[1]: its file \"huge\" cannot be \
-                    read from the directory of this file: larger than 64 KiB; until it can be read, \
-                    this source serves with its other secret alone";
+                    read, relative to this file: larger than 64 KiB; until it can be read, this \
+                    source uses only its other secret";
     assert_eq!(problems, [expected]);
 }
 
@@ -268,6 +266,6 @@ fn a_file_that_is_not_there_is_one_problem_without_a_line() {
     let loaded = Config::load(Path::new("nowhere/hookward.toml"), &SystemSecrets);
     assert_eq!(
         lines(&all(loaded)),
-        ["nowhere/hookward.toml: error: cannot be read: there is none"]
+        ["nowhere/hookward.toml: error: cannot be read: it does not exist"]
     );
 }

@@ -1,4 +1,4 @@
-//! What an upstream table says about addresses that fail.
+//! The settings of an upstream for failing addresses.
 
 use crate::config::forms::{count, needs};
 use hookward_settings::keys::{TableKeys, key, required};
@@ -75,7 +75,7 @@ pub(super) fn balance(item: &Item<'_>) -> Option<Balance> {
 
 pub(super) fn health(item: &Item<'_>) -> Option<HealthCheck> {
     let table = item.table(&HEALTH_KEYS)?;
-    let path = table.require("path", "the path of a health check as \"/healthz\"");
+    let path = table.require("path", "the path of a health check, such as \"/healthz\"");
     let path = path.and_then(|item| item.form::<RequestPath>());
     let duration = |name, seconds| {
         let stated = table.get(name).and_then(|item| item.form());

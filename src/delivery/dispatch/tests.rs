@@ -1,4 +1,4 @@
-//! Forwarding, settling and waiting, with destinations that do as they are told.
+//! Forwarding, settling and waiting, with scripted destinations.
 
 use crate::delivery::lifecycle::testing::{
     Act, Latch, Stage, all_wait, answer, order, shop, shop_to, status,

@@ -1,9 +1,9 @@
-//! Which of a sender's headers go on: what was verified is what the receiver reads.
+//! Which of a sender's headers are passed on: the receiver reads what was verified.
 //!
 //! CGI, WSGI, PHP and Rack turn header names into variables, in which `-`, `_` and often any other
-//! sign are one. A header `webhook_id` beside the signed `webhook-id` is the same to them, and theirs
-//! to choose from. So names are compared [folded](folded), and of those that are alike only the one
-//! that was judged goes on.
+//! character are the same. For them `webhook_id` beside the signed `webhook-id` is the same header,
+//! and either may win. So names are compared [folded](folded), and of equal ones only the checked
+//! header is passed on.
 
 use crate::field_lines::FieldLines;
 use crate::outcome::{Reason, Refusal};
@@ -12,8 +12,8 @@ use hookward_verify::request::folded;
 use hookward_verify::scheme::Scheme;
 use http::header::{self, HeaderName};
 
-/// What is ours to say, also where a trusted proxy has said it: its word is merged into ours. And the
-/// variable `HTTP_PROXY`, which CGI programs take for the proxy of their own requests (httpoxy).
+/// Headers that Hookward sets itself; the values of a trusted proxy are merged into them. Also
+/// `Proxy`, which CGI programs read as `HTTP_PROXY` for their own requests (httpoxy).
 const NEVER: [&str; 8] = [
     "host",
     "content-length",
@@ -25,11 +25,11 @@ const NEVER: [&str; 8] = [
     "proxy",
 ];
 
-/// What this proxy judges a body by, whatever the scheme.
+/// Headers by which this proxy interprets a body, whatever the scheme.
 const JUDGED_ALWAYS: [HeaderName; 2] = [header::CONTENT_TYPE, header::CONTENT_ENCODING];
 
-/// What frameworks obey as the word of a proxy in front of them. This one never says any of it, so
-/// what arrives is a stranger's; a source may let them pass if its sender has a use for them.
+/// Headers that frameworks accept as instructions from a proxy in front of them. Hookward never
+/// sets them, so they come from a stranger; a source may let them pass if its sender uses them.
 const INSTRUCTIONS: [&str; 17] = [
     // Another method: Rack, Symfony, Laravel, Slim, Express, Iris, ASP.NET.
     "x-http-method",
@@ -54,7 +54,7 @@ const INSTRUCTIONS: [&str; 17] = [
     "x-middleware-subrequest",
 ];
 
-/// What proxies say of the sender beside `Forwarded` and `X-Forwarded-*`.
+/// Other headers about the sender that proxies set, besides `Forwarded` and `X-Forwarded-*`.
 const SAID_BY_PROXIES: [&str; 10] = [
     "client-ip",
     "x-client-ip",
@@ -79,7 +79,8 @@ pub fn withheld() -> impl Iterator<Item = &'static str> {
     INSTRUCTIONS.into_iter().chain(SAID_BY_PROXIES)
 }
 
-/// What of a request's headers goes on to the destinations of a source; made once for each source.
+/// Which headers of a request are passed on to the destinations of a source; computed once for each
+/// source.
 #[derive(Clone, Debug, Default)]
 pub struct Passing {
     judged: Vec<JudgedNames>,
@@ -96,7 +97,7 @@ struct JudgedNames {
     is_of_scheme: bool,
 }
 
-/// What else is known of the request that headers belong to.
+/// Other facts about the request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Circumstances {
     /// A trusted proxy speaks for the sender.

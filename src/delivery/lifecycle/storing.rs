@@ -1,4 +1,4 @@
-//! What the inbox has to do with a delivery: it may have the event already, or take it.
+//! The inbox's part in a delivery: it may already have the event, or store it.
 
 use super::{Arrived, Course, Proof};
 use crate::delivery::answer::DestinationOutcome;
@@ -11,8 +11,8 @@ use hookward_verify::event::{Event, read_place};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A sender whose event is stored is told so this long before its patience ends, or a quarter of it:
-/// the time to flush and to answer.
+/// How long before the end of `respond_within` an event is stored, or a quarter of that time if
+/// less: the time to flush and to answer.
 const STORE_MARGIN: Duration = Duration::from_millis(250);
 
 impl Course<'_> {

@@ -1,4 +1,4 @@
-//! What shadow mode lets through, and what it says about it.
+//! What shadow mode forwards, and how it reports it.
 
 use crate::delivery::lifecycle::testing::{
     Act, Delivery, Latch, Stage, all_wait, answer, envelope, order, shop, shop_to, status,

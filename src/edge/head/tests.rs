@@ -1,4 +1,4 @@
-//! Claims about heads: which are let in, and that no two readers differ on those.
+//! Tests of heads: which are accepted, and that no two parsers differ on those.
 
 use super::*;
 use proptest::prelude::*;

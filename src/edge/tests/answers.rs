@@ -1,4 +1,4 @@
-//! Answers are framed as the sender's version of HTTP asks for.
+//! Answers are framed for the sender's version of HTTP.
 
 use crate::delivery::answer::{Answer, Success};
 use crate::operator::server::testing::{Recorder, Server, post, serve, server_settings};

@@ -1,4 +1,4 @@
-//! Bodies arrive whole and byte-identical, or are refused at the limit.
+//! Bodies arrive complete and byte-identical, or are refused at the limit.
 
 use crate::operator::server::testing::{Recorder, post, serve, server_settings};
 use crate::request::BodyError;

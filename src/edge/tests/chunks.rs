@@ -1,4 +1,4 @@
-//! Bodies in chunks: where they end, and that nobody can make two readers disagree about it.
+//! Bodies in chunks: where they end, and that no one can make two parsers disagree about it.
 
 use crate::operator::server::testing::{Recorder, post, serve, server_settings};
 use crate::request::BodyError;

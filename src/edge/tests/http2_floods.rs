@@ -1,4 +1,4 @@
-//! Frames in masses: what a sender gets for much that asks for nothing.
+//! Floods of frames: what happens to a sender of many useless frames.
 
 use super::http2::start;
 use super::http2_frames::*;

@@ -1,4 +1,4 @@
-//! A sender of HTTP/2 frames that does as it is told, as no client library would.
+//! A scripted sender of HTTP/2 frames, which can do what no client library would.
 
 use super::http2::start;
 use super::tls::Authority;

@@ -1,4 +1,4 @@
-//! What is too slow or too much is refused, counted and answered.
+//! Requests that are too slow or too large are refused, counted and answered.
 
 use crate::delivery::answer::{Answer, Success};
 use crate::operator::server::Edge;

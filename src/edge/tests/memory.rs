@@ -1,4 +1,4 @@
-//! What bodies are counted for, and that a flood from one address leaves room for the others.
+//! How bodies are accounted for, and that a flood from one address leaves room for the others.
 
 use super::http2::start;
 use super::http2_frames::*;

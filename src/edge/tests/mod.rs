@@ -1,4 +1,4 @@
-//! The listener as senders meet it: bytes on a socket, and what arrived behind the door.
+//! The listener as senders see it: bytes on a socket, and the requests that reach the door.
 
 mod answers;
 mod bodies;

@@ -1,4 +1,4 @@
-//! What is ambiguous or too large is refused, counted and answered.
+//! Ambiguous or too large requests are refused, counted and answered.
 
 use crate::delivery::answer::{Answer, Success};
 use crate::operator::server::testing::{Recorder, Seen, Server, post, serve, server_settings};

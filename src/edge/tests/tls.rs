@@ -210,14 +210,17 @@ async fn files_that_cannot_be_used_are_named_and_leave_what_is_served() {
         (ListenerTls { cert: file("absent.pem"), ..good.clone() }, "absent.pem: cannot be read"),
         (
             ListenerTls { cert: file("empty.pem"), ..good.clone() },
-            "empty.pem: holds no certificate",
+            "empty.pem: contains no certificate",
         ),
         (ListenerTls { key: file("cert.pem"), ..good.clone() }, "cert.pem: cannot be read as PEM"),
         (
             ListenerTls { key: file("other-key.pem"), ..good.clone() },
             "other-key.pem: cannot be used",
         ),
-        (ListenerTls { client_ca: Some(file("empty.pem")), ..good.clone() }, "empty.pem: holds no"),
+        (
+            ListenerTls { client_ca: Some(file("empty.pem")), ..good.clone() },
+            "empty.pem: contains no",
+        ),
     ] {
         let fault = Edge::prepare(&settings(tls)).unwrap_err();
         let name = Path::new(&fault.file).file_name().unwrap().to_str().unwrap();

@@ -1,4 +1,4 @@
-//! Who may see and change things on the admin listener.
+//! Access control of the admin listener.
 
 use super::reply::{fault, unauthorized};
 use crate::config::AdminToken;
@@ -59,7 +59,7 @@ fn refused(title: &str) -> Box<HttpReply> {
     Box::new(fault(403, title))
 }
 
-/// Whether no page asks, or the one that this listener serves.
+/// Whether the request comes from no page, or from this listener's own page.
 fn comes_from_here(head: &RequestHead) -> bool {
     head.headers.get_all(ORIGIN).all(|origin| {
         let host = origin.strip_prefix(b"http://");
@@ -79,7 +79,7 @@ fn presents(head: &RequestHead, token: &Secret) -> bool {
         && bool::from(presented.trim_ascii().ct_eq(token.expose()))
 }
 
-/// Whether nobody else can have made this name resolve to us.
+/// Whether no one else can make this name resolve to us.
 fn is_local_name(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(v6) => v6.split(']').next().unwrap_or_default(),

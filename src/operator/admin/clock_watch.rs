@@ -4,10 +4,9 @@
 //! deliveries or lets old ones pass. Every second the wall clock is compared with the steady one: a
 //! difference of more than a second is a jump, which is counted, logged and shown by `/readyz`.
 //!
-//! Readiness itself is taken back only by a jump of more than a minute, the usual tolerance of
-//! senders, and for ten seconds only: long enough for a load balancer to send events to an instance
-//! whose clock stands, and short enough that a single correction (which after all is for the better)
-//! does not take a lone instance out of service.
+//! Only a jump of more than a minute, the usual tolerance of senders, makes the instance not ready,
+//! and only for ten seconds: long enough for a load balancer to use another instance, and short
+//! enough that one correction does not take a single instance out of service.
 
 use hookward_time::{Clock, UnixMillis};
 use parking_lot::Mutex;
@@ -25,10 +24,10 @@ const JUMP_MILLIS: i64 = 1000;
 /// A jump beyond this makes the instance not ready, for [`NOT_READY`].
 const GRAVE_MILLIS: i64 = 60_000;
 
-/// How long a grave jump takes readiness back.
+/// How long the instance is not ready after a large jump.
 const NOT_READY: Duration = Duration::from_secs(10);
 
-/// How long a jump is shown.
+/// How long a jump is reported.
 const SHOWN: Duration = Duration::from_mins(15);
 
 /// Compares the two clocks.
@@ -52,7 +51,7 @@ struct Jump {
     at: Duration,
 }
 
-/// What there is to say about the clock now.
+/// The current report about the clock.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct ClockReport {
     /// Why the instance is not ready.
@@ -69,7 +68,7 @@ impl ClockWatch {
         Arc::new(Self { clock, jumps, state: Mutex::new(state) })
     }
 
-    /// Looks every second, for as long as the future is polled.
+    /// Checks every second while the future is polled.
     pub async fn run(self: Arc<Self>) {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
@@ -91,7 +90,7 @@ impl ClockWatch {
             self.jumps.inc();
             tracing::warn!(
                 jump_ms = millis,
-                "the wall clock jumped; the age of deliveries is judged by it"
+                "the wall clock jumped, which affects the age of deliveries"
             );
         }
     }

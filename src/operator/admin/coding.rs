@@ -1,4 +1,4 @@
-//! Answers with gzip, for scrapers that ask for it.
+//! Compresses answers with gzip for clients that accept it.
 
 use crate::edge::HttpReply;
 use crate::field_lines::plain;
@@ -10,7 +10,7 @@ use http::HeaderValue;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, VARY};
 use std::io::Write as _;
 
-/// The same answer compressed, where that is asked for.
+/// The same answer, compressed if the client accepts it.
 pub(super) fn coded(head: &RequestHead, mut reply: HttpReply) -> HttpReply {
     reply.headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
     if !takes_gzip(head) {

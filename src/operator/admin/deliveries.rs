@@ -18,16 +18,16 @@ use tokio::time::timeout;
 /// Viewers of the stream at once.
 pub(super) const VIEWERS: usize = 32;
 
-/// Deliveries in an answer where nobody says how many.
+/// The default number of deliveries in an answer.
 const DEFAULT_LIMIT: usize = 100;
 
-/// A viewer that has gone is noticed by a line that nobody takes, at the latest after this.
+/// The interval of lines that detect viewers that have gone.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 
 /// Lines that may wait for a viewer's connection.
 const LINES_AHEAD: usize = 16;
 
-/// The last deliveries, as the query asks.
+/// The last deliveries that match the query.
 pub(super) fn list(journal: &RecentDeliveries, head: &RequestHead) -> HttpReply {
     let (mut filter, mut limit) = (DeliveryFilter::default(), DEFAULT_LIMIT);
     let query = head.query.as_deref().unwrap_or_default();
@@ -48,7 +48,7 @@ pub(super) fn list(journal: &RecentDeliveries, head: &RequestHead) -> HttpReply 
     document(200, &json!({ "deliveries": deliveries }))
 }
 
-/// The deliveries to come, one event each, for as long as the viewer stays.
+/// Future deliveries, one event each, while the viewer stays.
 pub(super) fn stream(journal: &RecentDeliveries, viewers: &Arc<Semaphore>) -> HttpReply {
     let Ok(place) = Arc::clone(viewers).try_acquire_owned() else {
         let mut reply = fault(503, &format!("{VIEWERS} viewers watch already"));
@@ -57,7 +57,7 @@ pub(super) fn stream(journal: &RecentDeliveries, viewers: &Arc<Semaphore>) -> Ht
     };
     let (lines, rest) = mpsc::channel(LINES_AHEAD);
     tokio::spawn(tell(journal.watch(), lines, place));
-    // Something is said at once, so that the viewer knows that it watches.
+    // Send a first line at once, so that the viewer knows that it is connected.
     let first = Bytes::from_static(b": deliveries as they end\n\n");
     let reply = text(200, "text/event-stream", Bytes::new());
     HttpReply { body: ReplyBody::Streamed { first, rest }, ..reply }

@@ -1,4 +1,4 @@
-//! What people ask of the inbox, and change in it. Each change is durable before it is answered, and
+//! Operators' queries and changes of the inbox. Each change is durable before it is answered, and
 //! has an audit line.
 //!
 //! | request | answer |

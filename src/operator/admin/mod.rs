@@ -1,4 +1,4 @@
-//! The admin listener: what the people who run the process ask it.
+//! The admin listener, for the operators of the process.
 //!
 //! | request | answer |
 //! | --- | --- |
@@ -21,8 +21,8 @@
 //! that show or change something must name it as an address or as `localhost`: a web page that was
 //! made to resolve to the loopback address cannot use them.
 //!
-//! Knows neither sources nor stores: [`AdminBackend`] answers for them. The same strict HTTP as on
-//! the public listener applies (`crate::edge`).
+//! It knows neither sources nor stores: [`AdminBackend`] provides the answers. HTTP is as strict as
+//! on the public listener (`crate::edge`).
 
 mod access;
 mod backend;
@@ -56,13 +56,13 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use work::to_its_end;
 
-/// How long `/readyz` waits for the store before that is the answer.
+/// How long `/readyz` waits for the store.
 const READY_WITHIN: Duration = Duration::from_secs(2);
 
-/// Connections at once. When all places are taken the oldest gives way, so that a probe is answered.
+/// Connections at once. When all are in use, the oldest is closed, so that a probe is answered.
 const PLACES: usize = 256;
 
-/// Bodies held at once; only what changes the inbox has one that says anything.
+/// Bodies held at once; only changes of the inbox have meaningful ones.
 const ADMIN_MEMORY_BYTES: usize = 1024 * 1024;
 
 /// The requests of this listener, answered.
@@ -72,7 +72,7 @@ pub(crate) struct Admin {
     clock: Arc<dyn Clock>,
     clock_watch: Arc<ClockWatch>,
     started: Duration,
-    /// Whether the process is on its way out, or about to be.
+    /// Whether the process is stopping, or about to.
     leaving: watch::Receiver<bool>,
     /// Places to watch deliveries from.
     viewers: Arc<Semaphore>,
@@ -91,7 +91,7 @@ impl Admin {
         Self { backend, metrics, clock, clock_watch, started, leaving, viewers }
     }
 
-    /// A listener that answers these requests, with limits of its own that suit people and scrapers.
+    /// A listener that answers these requests, with its own limits for people and scrapers.
     pub(crate) fn listener(self) -> Listener {
         let limits = Limits {
             max_body_bytes: 64 * 1024,
@@ -277,7 +277,7 @@ impl Admin {
 #[async_trait]
 impl Responder for Admin {
     async fn respond(&self, head: RequestHead, body: &mut dyn BodySource) -> HttpReply {
-        // Read to its end, so that a body that says nothing does not cost the connection.
+        // Read to its end, so that an ignored body does not cost the connection.
         let body = body.read(&mut |_| {}).await;
         let body = body.map(|body| body.bytes).unwrap_or_default();
         self.answer(&head, &body).await

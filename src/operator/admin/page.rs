@@ -1,8 +1,7 @@
-//! The status page: a few files in the binary, which ask the other paths of this listener.
+//! The status page: a few files in the binary that use the other paths of this listener.
 //!
-//! The files hold nothing of this process, so they need no token. The policy that they come with lets
-//! them load from and speak to this listener alone, run nothing that stands in the document, and be
-//! framed by nobody.
+//! The files contain no data of this process, so they need no token. Their policy allows them to
+//! load from and connect to this listener only, forbids inline scripts, and forbids framing.
 
 use super::reply::text;
 use crate::edge::HttpReply;

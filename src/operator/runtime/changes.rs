@@ -6,7 +6,7 @@ use hookward_secret::NamedSecret;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq as _;
 
-/// The names of sources that came, went or changed, and of those whose routes changed.
+/// The names of sources that were added, removed or changed, and of those whose routes changed.
 pub(super) fn between(before: &SourceTable, after: &SourceTable) -> Value {
     let name = |source: &Source| source.name.to_string();
     let missing_in =
@@ -36,8 +36,8 @@ pub(super) fn with_upstreams(mut told: Value, before: &Upstreams, after: &Upstre
     told
 }
 
-/// Whether anything of a source but its routes is other than before. What it is made of has no
-/// equality of its own, and what it prints for developers names all of it but the secrets.
+/// Whether anything in a source except its routes has changed. Its parts have no equality, but its
+/// debug output contains everything except the secrets.
 fn differ(old: &Source, new: &Source) -> bool {
     let facts = |source: &Source| {
         let Source {

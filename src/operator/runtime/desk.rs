@@ -1,4 +1,4 @@
-//! What the admin listener is told about a process that serves.
+//! The answers to the admin listener about a serving process.
 
 use super::Runtime;
 use crate::config::AdminToken;
@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a person's or a scraper's question to the store may take.
+/// How long a request to the store by a person or a scraper may take.
 const ASK_WITHIN: Duration = Duration::from_secs(2);
 
 #[async_trait]
@@ -149,7 +149,7 @@ impl AdminBackend for Runtime {
     }
 }
 
-/// Per destination that knows the event its state and since when.
+/// The state, and since when, for each destination that knows the event.
 fn known(stood: &[(UpstreamName, Standing)]) -> Map<String, Value> {
     stood
         .iter()

@@ -1,4 +1,4 @@
-//! When there is an inbox, and what it is given by a configuration.
+//! When there is an inbox, and how a configuration sets it up.
 
 use crate::config::{Config, InboxSettings};
 use crate::delivery::gate::SharedState;
@@ -55,7 +55,7 @@ pub(super) async fn open(
     .await
 }
 
-/// Gives it to the deliveries, and starts to send what is due.
+/// Passes it to the deliveries, and starts to send due events.
 pub(super) fn serve(gate: &Arc<SharedState>, edge: &Edge, inbox: Arc<InboxStore>) {
     gate.open_inbox(Arc::clone(&inbox));
     let memory = edge.memory();

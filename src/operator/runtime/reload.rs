@@ -1,4 +1,4 @@
-//! A reload: all of a new configuration or nothing of it.
+//! A reload: all of a new configuration or nothing.
 //!
 //! Everything that can fail is tried before anything is changed. What then changes is one snapshot,
 //! the listener's limits and certificate, the log's level and format and the admin tokens; what
@@ -36,8 +36,7 @@ fn losses(before: &SourceTable, config: &Config) -> Vec<(String, String)> {
 }
 
 impl Runtime {
-    /// Reads the configuration anew and takes it over, counts that and logs how it went. Gives what
-    /// the person who asked should know.
+    /// Reloads the configuration, counts and logs the result, and returns notes for the operator.
     pub(super) async fn renew(&self) -> Result<Reloaded, Vec<String>> {
         let _turn = self.reloading.lock().await;
         let error = |what: String| (Severity::Error, what);
@@ -84,7 +83,7 @@ impl Runtime {
                     }
                 }
                 let errors = problems.iter().filter(|(s, _)| *s == Severity::Error).count();
-                tracing::error!(errors, "configuration not reloaded; the old one goes on serving");
+                tracing::error!(errors, "configuration not reloaded; the old one stays in use");
             }
         }
         renewed.map_err(|problems: Vec<_>| problems.into_iter().map(|(_, text)| text).collect())

@@ -1,4 +1,4 @@
-//! What `/status` says, and the gauges that say the same.
+//! The data of `/status`, and the gauges with the same data.
 
 use super::Runtime;
 use crate::config::CertificateEnd;
@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use std::time::Duration;
 
 impl Runtime {
-    /// The members of `/status` that this process knows. The store may take `within` to answer.
+    /// The members of `/status` about this process. The store may take up to `within` to answer.
     pub(super) async fn members(&self, within: Duration) -> Map<String, Value> {
         let snapshot = self.gate.snapshot();
         let sources: Map<String, Value> = snapshot
@@ -70,7 +70,7 @@ impl Runtime {
         json!({ "store": store.name(), "entries": entries, "answers": answers, "health": health })
     }
 
-    /// Brings the gauges up to what is known now.
+    /// Updates the gauges.
     pub(super) fn show_gauges(&self) {
         let snapshot = self.gate.snapshot();
         let mut events = Vec::new();
@@ -144,7 +144,7 @@ fn source(serving: &Serving) -> Value {
         "secrets": secrets,
         "keys": serving.published.as_ref().map(|keys| of_keys(&keys.standing())),
         "capture": source.capture,
-        // How long after the first attempt the sender may still come with an old signature.
+        // How long after the first attempt the sender may still use an old signature.
         "retry_horizon_seconds": retry_horizon.map(|horizon| horizon.as_secs()),
     })
 }
@@ -162,7 +162,7 @@ fn certificate(end: &CertificateEnd) -> Value {
     json!({ "use": end.used_by, "not_after": end.not_after.to_rfc3339() })
 }
 
-/// A moment as a gauge has it.
+/// A time as a gauge value.
 fn seconds(at: UnixMillis) -> f64 {
     // Exact for the next quarter of a million years.
     #[expect(clippy::cast_precision_loss, reason = "milliseconds of an era fit in 53 bits")]

@@ -1,14 +1,14 @@
 //! Listening sockets, bound before anything is served.
 //!
-//! Pingora tries an address that is taken for 30 seconds and then lives on without it; here it is an
-//! error at once. Port 0 takes a free port, which is known from then on.
+//! Pingora retries an address in use for 30 seconds and then continues without it; here it is an
+//! error at once. Port 0 takes a free port, which is then known.
 
 use crate::config::{AdminSettings, ServerSettings};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener};
 
-/// Connections that the system keeps until they are accepted.
+/// How many connections the system queues until they are accepted.
 const BACKLOG: i32 = 4096;
 
 /// Every address of a configuration, listening.
@@ -18,7 +18,7 @@ pub struct Bound {
     pub(super) admin: BoundSocket,
 }
 
-/// One socket and what it is bound to.
+/// One socket and its address.
 #[derive(Debug)]
 pub(super) struct BoundSocket {
     pub(super) address: SocketAddr,
@@ -31,7 +31,7 @@ pub(super) struct BoundSocket {
 pub struct BindError {
     /// The address as configured.
     pub address: SocketAddr,
-    /// The key that states it.
+    /// The configuration key with it.
     pub key: &'static str,
     source: io::Error,
 }
@@ -57,12 +57,12 @@ impl Bound {
         Ok(Self { public, admin })
     }
 
-    /// The public addresses, real ports filled in, in the order of the configuration.
+    /// The public addresses with their real ports, in the order of the configuration.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.public.iter().map(|socket| socket.address).collect()
     }
 
-    /// The admin address, its real port filled in.
+    /// The admin address with its real port.
     pub fn admin_address(&self) -> SocketAddr {
         self.admin.address
     }

@@ -1,4 +1,4 @@
-//! What the public listener has that a reload changes and a drain looks at.
+//! The state of the public listener that a reload changes and a drain observes.
 
 use super::open_files;
 use super::tls::{self, TlsError};
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// The state of the public listener; one for the life of the process.
+/// The state of the public listener for the life of the process.
 #[derive(Debug)]
 pub struct Edge {
     limits: Arc<ArcSwap<Limits>>,
@@ -25,7 +25,7 @@ pub struct Edge {
     draining: watch::Sender<bool>,
 }
 
-/// New settings that are sure to work.
+/// New settings that are checked completely.
 #[derive(Debug)]
 pub struct Prepared {
     pub(crate) limits: Limits,
@@ -61,13 +61,14 @@ impl Edge {
         }))
     }
 
-    /// What bodies may take, all together.
+    /// The total memory for bodies.
     #[must_use]
     pub fn memory(&self) -> Arc<BodyMemory> {
         Arc::clone(&self.memory)
     }
 
-    /// Reads and checks what new settings need, certificates above all, and changes nothing.
+    /// Reads and checks everything that new settings need, above all certificates, without changing
+    /// anything.
     ///
     /// # Errors
     /// If TLS is asked for with files that cannot be used.
@@ -85,9 +86,9 @@ impl Edge {
         })
     }
 
-    /// Takes over new settings. A connection that is open meets the limits with its next request,
-    /// and keeps the certificate that it was greeted with. Addresses, threads and whether TLS is
-    /// spoken stay as they are until a restart.
+    /// Applies new settings. For an open connection the limits apply from its next request, and its
+    /// certificate does not change. Addresses, threads and whether to use TLS do not change until a
+    /// restart.
     pub fn take_over(&self, prepared: Prepared) {
         let Prepared { limits, body_memory_bytes, tls, patience } = prepared;
         self.memory.set_limit(body_memory_bytes, limits.largest_body_bytes());
@@ -98,7 +99,7 @@ impl Edge {
         *self.patience.lock() = patience;
     }
 
-    /// Whether the process is on its way out.
+    /// Whether the process is stopping.
     pub fn is_draining(&self) -> bool {
         *self.draining.borrow()
     }
@@ -108,12 +109,12 @@ impl Edge {
         &self.traffic
     }
 
-    /// Turns true when the drain starts, which stops the public listener.
+    /// Becomes true when the drain starts, which stops the public listener.
     pub(crate) fn draining(&self) -> watch::Receiver<bool> {
         self.draining.subscribe()
     }
 
-    /// Turns true when the process is about to drain: from then on nobody should send to it.
+    /// Becomes true when the process is about to drain: from then on no one should send to it.
     pub(super) fn leaving(&self) -> watch::Receiver<bool> {
         self.leaving.subscribe()
     }

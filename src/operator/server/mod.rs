@@ -1,14 +1,14 @@
 //! The process as a server: sockets, signals, drain, exit code.
 //!
-//! Pingora's listening services run here on our own runtime and with our own shutdown signal, in
-//! place of Pingora's `Server`: that one serves on without an address that is taken, stops the admin
-//! listener first and then sleeps for a fixed time, and takes no second signal. So: bind
-//! ([`Bound`]), [`start`], then [`until_signalled`], which gives the exit code.
+//! Pingora's listening services run here on our own runtime and with our own shutdown signal
+//! instead of Pingora's `Server`, which keeps running without an address that is in use, stops the
+//! admin listener first and then sleeps for a fixed time, and ignores a second signal. So: bind
+//! ([`Bound`]), [`start`], then [`until_signalled`], which returns the exit code.
 //!
-//! A drain goes: `/readyz` says 503, and for `drain_delay` nothing else changes, so that whoever
-//! balances has stopped sending by then; no connection is accepted and idle ones are closed; requests
-//! under way get their answer and deliveries under way their end, for `drain_timeout` at most; the
-//! admin listener stays until then; the process ends the moment nothing is left.
+//! In a drain, `/readyz` answers 503, and for `drain_delay` nothing else changes, so that load
+//! balancers stop sending. Then no connection is accepted and idle ones are closed. Requests and
+//! deliveries under way have up to `drain_timeout` to finish. The admin listener stays until then.
+//! The process ends as soon as nothing is left.
 
 mod bind;
 mod edge;
@@ -39,10 +39,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// Connections that are about to close by themselves are given this after the last answer.
+/// How long connections may take to close after the last answer.
 const CLOSING: Duration = Duration::from_millis(500);
 
-/// How often a drain looks whether anything is left.
+/// How often a drain checks whether anything is left.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
 
 /// What is served.
@@ -51,13 +51,13 @@ pub struct Behind {
     pub door: Arc<dyn Door>,
     /// Behind the admin listener.
     pub admin: Arc<dyn AdminBackend>,
-    /// For `/metrics`; `in_flight` says when a drain is over.
+    /// For `/metrics`; `in_flight` shows when a drain is complete.
     pub metrics: Arc<Metrics>,
-    /// For the uptime, and watched for jumps.
+    /// For the uptime, and for detecting jumps.
     pub clock: Arc<dyn Clock>,
 }
 
-/// A server that takes connections.
+/// A server that accepts connections.
 pub struct Running {
     addresses: Vec<SocketAddr>,
     admin_address: SocketAddr,
@@ -73,13 +73,13 @@ pub struct Running {
 /// How a drain ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drained {
-    /// Every request and delivery came to its end.
+    /// Every request and delivery finished.
     Finished,
-    /// `drain_timeout` came first.
+    /// `drain_timeout` ran out first.
     CutOff,
 }
 
-/// Takes connections on what is bound. Must be called on a runtime, which then does the work.
+/// Accepts connections on the bound sockets. Must be called on a runtime, which then does the work.
 pub fn start(bound: Bound, edge: Arc<Edge>, behind: Behind) -> Running {
     let Behind { door, admin, metrics, clock } = behind;
     let addresses = bound.addresses();
@@ -125,7 +125,7 @@ fn spawn(
     let mut service = Service::new(name.to_owned(), listener);
     let mut fds = Fds::new();
     for socket in sockets {
-        // Pingora finds a socket by the text that its endpoint is given.
+        // Pingora finds a socket by the text of its endpoint.
         let key = socket.address.to_string();
         // Heads are read into buffers of our own, so a read buffer would only cost idle memory.
         let buffers = L4BufferSettings::new(0, 4096);
@@ -137,17 +137,17 @@ fn spawn(
 }
 
 impl Running {
-    /// The public addresses, real ports filled in.
+    /// The public addresses with their real ports.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// The admin address, its real port filled in.
+    /// The admin address with its real port.
     pub fn admin_address(&self) -> SocketAddr {
         self.admin_address
     }
 
-    /// Waits for a listener to end that nobody has stopped: then nothing is served any more.
+    /// Waits for a listener that ends without being stopped, after which nothing is served.
     async fn fails(&mut self) -> &'static str {
         tokio::select! {
             _ = &mut self.public_task => "the public listener has ended",
@@ -155,14 +155,14 @@ impl Running {
         }
     }
 
-    /// Says that it is about to stop, serves on for `drain_delay`, then drains.
+    /// Announces the stop, keeps serving for `drain_delay`, then drains.
     pub async fn leave(self) -> Drained {
         self.edge.start_leaving();
         let delay = self.edge.drain_delay();
         if !delay.is_zero() {
             tracing::info!(
                 seconds = delay.as_secs_f64(),
-                "about to stop: /readyz says 503; new requests are served for drain_delay"
+                "about to stop: /readyz answers 503; new requests are served for drain_delay"
             );
             tokio::time::sleep(delay).await;
         }
@@ -170,7 +170,7 @@ impl Running {
         self.drain().await
     }
 
-    /// Stops taking connections, lets finish what is under way, and stops.
+    /// Stops accepting connections, lets current work finish, and stops.
     pub async fn drain(self) -> Drained {
         self.edge.start_draining();
         let traffic = self.edge.traffic();
@@ -178,7 +178,7 @@ impl Running {
         let finished = tokio::time::timeout(self.edge.drain_timeout(), wait_until(is_over)).await;
         let closed = wait_until(|| traffic.connections() == 0);
         let drained = if finished.is_ok() && is_over() {
-            // Those that are left have had their answer, or never said what they want.
+            // The remaining connections have had their answer, or never sent a request.
             drop(tokio::time::timeout(CLOSING, closed).await);
             Drained::Finished
         } else {

@@ -1,14 +1,14 @@
-//! How many files the system lets this process have open, sockets included.
+//! The limit of open files for this process, including sockets.
 //!
-//! Shells and service managers commonly allow 1,024 and would allow far more if asked. When files
-//! run out, nothing can be accepted and no upstream be reached; so the limit is raised as far as it
-//! goes, and connections are capped below it, where they are turned away with an answer.
+//! Shells and service managers commonly allow 1,024, and far more on request. Without free files no
+//! connection can be accepted and no upstream reached. So the limit is raised as far as possible,
+//! and connections are limited below it, so that further ones are refused with an answer.
 
 /// The part of the limit that is kept for upstreams, the store and files: one in four.
 const KEPT: u64 = 4;
 
-/// Asks the system for enough open files for `max_connections`, and says how many connections can
-/// be let in with what it grants.
+/// Requests enough open files for `max_connections`, and returns how many connections the granted
+/// limit allows.
 pub(super) fn connections_within(max_connections: usize) -> usize {
     let wanted = u64::try_from(max_connections).unwrap_or(u64::MAX).saturating_mul(2);
     match rlimit::increase_nofile_limit(wanted.max(1024)) {
@@ -25,7 +25,7 @@ pub(super) fn connections_within(max_connections: usize) -> usize {
             possible
         }
         Err(fault) => {
-            tracing::warn!(%fault, "the limit on open files is not known");
+            tracing::warn!(%fault, "the limit on open files cannot be read");
             max_connections
         }
     }

@@ -1,10 +1,10 @@
-//! Signals, and what the process says with its exit code.
+//! Signals and exit codes of the process.
 
 use super::{Drained, Running};
 use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// All that was under way came to its end.
+/// All current work finished.
 pub const EXIT_FINISHED: u8 = 0;
 /// `drain_timeout` cut deliveries off.
 pub const EXIT_CUT_OFF: u8 = 1;
@@ -14,14 +14,14 @@ pub const EXIT_SECOND_SIGNAL: u8 = 130;
 /// Serves until SIGTERM or SIGINT, then drains; SIGHUP reloads. The exit code of the process.
 ///
 /// # Errors
-/// If the system does not let the signals be handled, or a listener ends by itself.
+/// If signals cannot be handled, or a listener ends on its own.
 pub async fn until_signalled(mut running: Running) -> io::Result<u8> {
     let mut signals = Signals::handle()?;
     loop {
         tokio::select! {
             received = signals.next() => match received {
                 ReceivedSignal::Stop => break,
-                // How it went is in the log.
+                // The log has the result.
                 ReceivedSignal::Reload => drop(running.admin.reload().await),
             },
             fault = running.fails() => return Err(io::Error::other(fault)),
@@ -67,7 +67,7 @@ impl Signals {
         }
     }
 
-    /// Waits for another request to stop; a reload makes no sense any more.
+    /// Waits for another request to stop; a reload no longer makes sense.
     async fn stop(&mut self) {
         while !matches!(self.next().await, ReceivedSignal::Stop) {}
     }

@@ -1,4 +1,4 @@
-//! A server in the test's own process, with a door that records and answers as it is told.
+//! A server in the test's own process, with a door that records requests and answers as configured.
 
 use super::{Behind, Bound, Edge, Running, start};
 use crate::config::{AdminSettings, AdminToken, ServerSettings};
@@ -32,7 +32,7 @@ pub(crate) fn admin_settings() -> AdminSettings {
     AdminSettings { listen: SocketAddr::from(([127, 0, 0, 1], 0)), tokens: Vec::new() }
 }
 
-/// What arrived behind the door.
+/// The requests that reached the door.
 #[derive(Clone, Debug)]
 pub(crate) enum Seen {
     Request { head: Box<RequestHead>, body: Result<Bytes, BodyError> },
@@ -46,7 +46,7 @@ pub(crate) struct Recorder {
     seen: Mutex<Vec<Seen>>,
     reads_body: bool,
     script: Box<Script>,
-    /// Read before an answer is given; a test that writes keeps requests under way.
+    /// Locked while answering, so that a test with the write lock keeps requests under way.
     pub(crate) gate: tokio::sync::RwLock<()>,
 }
 
@@ -60,7 +60,7 @@ impl Recorder {
         })
     }
 
-    /// Reads bodies and says 200.
+    /// Reads bodies and answers 200.
     pub(crate) fn content() -> Arc<Self> {
         Self::new(true, Box::new(|_| Answer::empty(Success::Delivered, 200)))
     }
@@ -163,7 +163,7 @@ impl AdminBackend for Backend {
     }
 }
 
-/// A server that runs, and all that a test looks at.
+/// A running server, with everything that a test checks.
 pub(crate) struct Server {
     pub(crate) running: Running,
     pub(crate) edge: Arc<Edge>,
@@ -204,13 +204,13 @@ impl Server {
     }
 }
 
-/// A sender that writes the bytes it is told to.
+/// A sender that writes given bytes.
 pub(crate) struct Sender<S = TcpStream> {
     pub(crate) stream: S,
     unread: Vec<u8>,
 }
 
-/// An answer, taken apart.
+/// A parsed answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Received {
     pub(crate) status: u16,
@@ -316,7 +316,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     async fn fill(&mut self) -> usize {
         match self.stream.read_buf(&mut self.unread).await {
             Ok(read) => read,
-            // TLS that ends without saying so.
+            // TLS that ends without a close notification.
             Err(fault) if fault.kind() == std::io::ErrorKind::UnexpectedEof => 0,
             Err(fault) => panic!("{fault}"),
         }

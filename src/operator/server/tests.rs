@@ -115,7 +115,7 @@ async fn new_settings_hold_from_the_next_request_on_while_connections_stay() {
     assert_eq!(sender.receive().await.status, 413);
 }
 
-/// What the admin listener answers to this request line; status and body.
+/// The admin listener's answer to this request line: status and body.
 async fn ask(sender: &mut Sender, line: &str, lines: &str) -> (u16, String) {
     sender.send(format!("{line} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n")).await;
     let answer = sender.receive().await;

@@ -1,7 +1,7 @@
 //! Certificates of the public listener.
 //!
 //! TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1. Files are read and checked here, because Pingora panics on
-//! a bad one; a reload swaps the whole configuration, and connections that are open keep theirs.
+//! a bad one. A reload replaces the whole configuration, and open connections keep theirs.
 
 use crate::config::ListenerTls;
 use rustls::crypto::{CryptoProvider, ring};
@@ -17,7 +17,7 @@ use std::sync::Arc;
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {problem}", file.display())]
 pub struct TlsError {
-    /// The file that is at fault.
+    /// The faulty file.
     pub file: PathBuf,
     /// What is wrong with it.
     pub problem: TlsProblem,
@@ -30,12 +30,12 @@ pub enum TlsProblem {
     #[error("cannot be read as PEM: {0}")]
     Unreadable(pem::Error),
     /// PEM without a certificate.
-    #[error("holds no certificate")]
+    #[error("contains no certificate")]
     NoCertificate,
     /// A certificate that cannot be used, or a key of another certificate.
     #[error("cannot be used: {0}")]
     Unusable(rustls::Error),
-    /// No set of CAs.
+    /// Not a set of CAs.
     #[error("cannot be used as a set of CAs: {0}")]
     UnusableCa(VerifierBuilderError),
 }
@@ -64,8 +64,8 @@ pub fn load(settings: &ListenerTls) -> Result<Arc<ServerConfig>, TlsError> {
     Ok(Arc::new(config))
 }
 
-/// Senders that have a certificate must have a good one; those without are let in, as it is the
-/// signature of the event that counts.
+/// Senders with a certificate must have a valid one. Senders without one are allowed, because the
+/// signature of the event decides.
 fn client_verifier(
     file: &Path,
     provider: Arc<CryptoProvider>,

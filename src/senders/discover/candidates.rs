@@ -1,4 +1,4 @@
-//! What in a request could be a signature, a time, or a token.
+//! Finds everything in a request that could be a signature, a time, or a token.
 
 use crate::request::RequestHead;
 use hookward_verify::json::{Member, read_raw};
@@ -23,7 +23,7 @@ pub(super) struct Time {
     pub(super) text: String,
 }
 
-/// What travels with every request, whoever sends it.
+/// Headers that every request has, whoever sends it.
 const ORDINARY: [&str; 24] = [
     "accept",
     "accept-encoding",

@@ -1,4 +1,4 @@
-//! Everything that could be a signature against everything that could be signed.
+//! Compares everything that could be a signature with everything that could be signed.
 
 use super::candidates::{self, Candidate, Time};
 use super::{ranking, source_of, texts};
@@ -16,7 +16,7 @@ use std::time::Duration;
 /// A signature that the secret made, as the rules that read it.
 pub(super) struct Hit {
     pub(super) signature: SignatureRule,
-    /// Where the time stands that is part of the signed text.
+    /// Where the time in the signed text comes from.
     pub(super) timestamp: Option<TimestampRule>,
     /// The URL that is part of the signed text.
     pub(super) public_url: Option<String>,

@@ -1,4 +1,4 @@
-//! Where a request seems to hold its event's id, type and time.
+//! Guesses where a request has its event's id, type and time.
 
 use super::candidates::{format_of, text_at};
 use super::naming;
@@ -42,9 +42,9 @@ const TIMES: [&str; 9] = [
     "/date",
 ];
 
-/// A first rule for the event. What is signed is preferred, unless a header says plainly what the
-/// body says by a word that may mean the thing that the event is about: the id of a thing comes
-/// again with every change of it, and those would pass for repetitions.
+/// A first rule for the event. Signed places are preferred, unless a header is unambiguous while
+/// the body's member may name the object that the event is about: an object's id is the same on
+/// every change of it, and those events would count as copies.
 pub(super) fn guess(head: &RequestHead, body: &[u8], signed: &Template) -> EventRule {
     let header = |name: Option<HeaderName>| name.map(Place::Header);
     let json = |pointers: &[&str]| {

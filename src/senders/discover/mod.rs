@@ -1,10 +1,10 @@
-//! An unknown sender's scheme, found out from one captured delivery and its secret.
+//! Works out an unknown sender's scheme from one captured delivery and its secret.
 //!
-//! First every preset is tried as it is. Then everything in the request that could be a signature
-//! is set against every text that could be signed, under every reading of the secret as a key; each
-//! combination is hashed once and looked up. Whatever is found is written as the table that a user
-//! would paste, read back as configuration, and the delivery judged with it by the code that judges
-//! live ones: only a table that passes is an answer.
+//! First it tries every preset. Then it compares everything in the request that could be a
+//! signature with every text that could be signed, under every interpretation of the secret as a
+//! key; each combination is hashed once and looked up. The result is written as the table that a
+//! user would paste, read back as configuration, and checked by the code that checks live
+//! deliveries: only a table that verifies the delivery is an answer.
 
 mod candidates;
 mod combinations;

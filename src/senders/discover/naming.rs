@@ -1,7 +1,7 @@
-//! What the name of a header says that it holds.
+//! What the name of a header says about its content.
 //!
-//! The words of each list stand in the order in which they are to be believed, so that of two
-//! headers the one is taken whose name says it best, wherever it stands in the request.
+//! The words of each list are in order of reliability, so that of two headers the one with the
+//! clearest name is used, wherever it is in the request.
 
 use super::candidates::{format_of, telling_headers};
 use crate::request::RequestHead;

@@ -1,4 +1,4 @@
-//! Why nothing may have been found: what in the capture stands in the way.
+//! Why nothing may have been found: problems with the capture.
 
 use super::published::carries_one;
 use super::{MemberNames, candidates, carried_with, discover};
@@ -14,12 +14,12 @@ pub fn obstacles(head: &RequestHead, body: &[u8], secret: &Secret) -> Vec<String
     let of_body = other_bodies(body).into_iter().find(|(_, other)| fits(other, secret));
     if let Some((what, _)) = of_body {
         return vec![format!(
-            "the signature fits once {what}: capture the body byte for byte, then run this again"
+            "the signature fits if {what}: capture the exact bytes of the body, then run this again"
         )];
     }
     let of_secret = other_secrets(secret).into_iter().find(|(_, other)| fits(body, other));
     if let Some((what, _)) = of_secret {
-        return vec![format!("the signature fits once {what}")];
+        return vec![format!("the signature fits if {what}")];
     }
 
     let mut found = Vec::new();
@@ -32,7 +32,7 @@ pub fn obstacles(head: &RequestHead, body: &[u8], secret: &Secret) -> Vec<String
     let declared = declared.and_then(|value| value.parse::<usize>().ok());
     if let Some(declared) = declared.filter(|declared| *declared != body.len()) {
         found.push(format!(
-            "Content-Length is {declared} and the body has {} bytes: it is not the one that was \
+            "Content-Length is {declared}, but the body has {} bytes: it is not the body that was \
              signed",
             body.len()
         ));
@@ -42,13 +42,13 @@ pub fn obstacles(head: &RequestHead, body: &[u8], secret: &Secret) -> Vec<String
     }
     if candidates::signatures(head, body).is_empty() {
         found.push(
-            "no header and no member of the body looks like a signature: is the capture whole?"
+            "no header and no member of the body looks like a signature: is the capture complete?"
                 .to_owned(),
         );
     }
     if head.host.is_empty() {
         found.push(
-            "without the request line and Host no text with the URL in it could be tried"
+            "without request line and Host, texts that contain the URL could not be tried"
                 .to_owned(),
         );
     }
@@ -59,13 +59,13 @@ pub fn obstacles(head: &RequestHead, body: &[u8], secret: &Secret) -> Vec<String
 fn other_bodies(body: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let mut others = Vec::new();
     if let Some(plain) = body.strip_prefix(b"\xef\xbb\xbf") {
-        others.push(("the byte order mark before the body is cut off", plain.to_vec()));
+        others.push(("the byte order mark before the body is removed", plain.to_vec()));
     }
     let cut = body.strip_suffix(b"\n").map(|cut| cut.strip_suffix(b"\r").unwrap_or(cut));
     if let Some(cut) = cut {
-        others.push(("the line end behind the body is cut off", cut.to_vec()));
+        others.push(("the line end after the body is removed", cut.to_vec()));
     }
-    others.push(("a line feed is put behind the body", [body, b"\n"].concat()));
+    others.push(("a line feed is added to the body", [body, b"\n"].concat()));
     if body.windows(2).any(|pair| pair == b"\r\n") {
         let mut lines = body.to_vec();
         // A CR is dropped where an LF follows.
@@ -73,7 +73,7 @@ fn other_bodies(body: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
             body.iter().skip(1).map(|byte| *byte == b'\n').chain([false]).collect();
         let mut follows = follows.into_iter();
         lines.retain(|byte| !(follows.next().unwrap_or(false) && *byte == b'\r'));
-        others.push(("its line ends are LF and not CR LF", lines));
+        others.push(("its line ends are LF instead of CR LF", lines));
     }
     others
 }
@@ -84,12 +84,12 @@ fn other_secrets(secret: &Secret) -> Vec<(&'static str, Secret)> {
     let bare = text.trim_ascii();
     let mut others = Vec::new();
     if bare.len() < text.len() {
-        let what = "the spaces and line ends around the secret are cut off";
+        let what = "the spaces and line ends around the secret are removed";
         others.push((what, Secret::new(bare.to_vec())));
     }
     let inner = |quote: &[u8]| bare.strip_prefix(quote)?.strip_suffix(quote);
     if let Some(inner) = inner(b"\"").or_else(|| inner(b"'")) {
-        others.push(("the quotes around the secret are cut off", Secret::new(inner.to_vec())));
+        others.push(("the quotes around the secret are removed", Secret::new(inner.to_vec())));
     }
     others
 }
@@ -104,10 +104,10 @@ mod tests {
         let text = |text: &str| Secret::from(text.to_owned());
         let secret = text("topsecret");
         for (sent, arrived, given, named) in [
-            ("{}", "{}\n", "topsecret", "the line end behind the body is cut off"),
-            ("{}", "{}\r\n", "topsecret", "the line end behind the body is cut off"),
-            ("{}\n", "{}", "topsecret", "a line feed is put behind the body"),
-            ("{\n}", "{\r\n}", "topsecret", "LF and not CR LF"),
+            ("{}", "{}\n", "topsecret", "the line end after the body is removed"),
+            ("{}", "{}\r\n", "topsecret", "the line end after the body is removed"),
+            ("{}\n", "{}", "topsecret", "a line feed is added to the body"),
+            ("{\n}", "{\r\n}", "topsecret", "LF instead of CR LF"),
             ("{}", "\u{feff}{}", "topsecret", "byte order mark"),
             ("{}", "{}", " topsecret\n", "spaces and line ends around the secret"),
             ("{}", "{}", "\"topsecret\"", "quotes around the secret"),

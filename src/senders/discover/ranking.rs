@@ -1,11 +1,11 @@
-//! Which of several answers is the better one.
+//! Decides which of several answers is better.
 
 use hookward_verify::presets::{self, Preset};
 use hookward_verify::scheme::{Algorithm, Part, SignatureRule};
 use std::cmp::Reverse;
 
-/// How much a signature is worth; more is better. Where a sender signs in several ways at once, a
-/// receiver that takes a weaker one lets an attacker choose it.
+/// The strength of a signature; more is better. If a sender signs in several ways at once, a
+/// receiver that accepts a weaker one lets an attacker choose it.
 pub(super) fn worth(rule: &SignatureRule) -> impl Ord + use<> {
     let signs_time = rule.signed.any(|part| *part == Part::Timestamp);
     (is_strong(rule), signs_time, strength(rule.algorithm))

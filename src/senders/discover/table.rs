@@ -1,4 +1,4 @@
-//! What was found, as the table that a configuration takes.
+//! Writes the result as a configuration table.
 
 use hookward_verify::scheme::{
     Algorithm, Encoding, EventRule, KeyForm, Part, Place, SignatureRule, Template, TimestampRule,
@@ -180,7 +180,7 @@ pub(crate) fn signature_changes(own: &SignatureRule, other: &SignatureRule) -> V
     // A separator cannot be taken away, only left out.
     changed
         .map(|(_, line)| match line.strip_prefix("separator = ") {
-            Some("") => "# leave `separator` out".to_owned(),
+            Some("") => "# remove `separator`".to_owned(),
             _ => line,
         })
         .collect()

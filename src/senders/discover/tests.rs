@@ -1,4 +1,4 @@
-//! Claims about discovery: what can be made can be found, and what is found verifies.
+//! Tests of discovery: every scheme that can sign can be found, and every result verifies.
 
 use super::*;
 use crate::config::{Config, SecretReader};
@@ -112,7 +112,7 @@ fn a_text_without_the_body_is_not_proposed() {
         .with_timestamp("header:X-When", TimeFormat::Unix)
         .with_rule(|rule| rule.signed = template("{timestamp}.{header:x-some-id}"));
     let (head, body) = signed_by(&source, BODY);
-    // What covers no body is no scheme to propose from one delivery alone.
+    // A scheme that does not cover the body must not be proposed from one delivery.
     assert!(find(&head, &body, first_secret(&source)).is_none());
 }
 
@@ -226,7 +226,7 @@ fn the_strongest_signature_that_fits_is_the_one_to_check() {
         (&strong, &stronger, &stronger),
         (&keyed, &strong, &strong),
         (&weak, &keyed, &keyed),
-        // A preset that takes the weak one is no better.
+        // A preset that accepts the weak scheme is no better.
         (&hub, &strong, &strong),
     ] {
         for pair in [[one, other], [other, one]] {

@@ -1,4 +1,4 @@
-//! Texts that a sender could sign, the most usual first.
+//! Texts that a sender could sign, the most common first.
 
 use super::candidates::{Time, telling_headers};
 use crate::request::RequestHead;
@@ -52,7 +52,7 @@ pub(super) fn all<'a>(
     texts.into_iter()
 }
 
-/// Headers that could stand in the text: few, short, and not the time itself.
+/// Headers that could be part of the text: few, short, and not the time itself.
 fn signed_ids(head: &RequestHead, body: &[u8]) -> impl Iterator<Item = Part> {
     // Each of them means hashing the body some hundred times more.
     const LARGE_BYTES: usize = 64 << 10;

@@ -1,4 +1,4 @@
-//! Sources made up to try whether a captured request fits them.
+//! Temporary sources for trying whether a captured request fits them.
 
 use crate::config::{Config, SecretReader};
 use crate::delivery::source::Source;
@@ -27,7 +27,7 @@ pub(crate) fn fits(
     head: &RequestHead,
     body: &[u8],
 ) -> bool {
-    // Each by itself: one that is no key of this scheme says nothing about the others.
+    // Tried one by one: an invalid key for this scheme says nothing about the others.
     secrets.iter().any(|secret| {
         let (scheme, url) = (source.sender.scheme.clone(), source.sender.public_url.clone());
         Sender::new(scheme, [secret.text.clone()]).is_ok_and(|sender| {
@@ -37,7 +37,7 @@ pub(crate) fn fits(
     })
 }
 
-/// The source that a preset makes; `None` where the preset does not stand alone.
+/// The source that a preset defines; `None` if the preset needs more settings.
 pub(crate) fn preset_source(preset: &str, path: &str, public_url: Option<&str>) -> Option<Source> {
     let quote = |text: &str| toml::Value::from(text).to_string();
     let url = public_url.map(|url| format!("public_url = {}\n", quote(url))).unwrap_or_default();

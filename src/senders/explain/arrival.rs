@@ -1,7 +1,7 @@
-//! What ends a delivery before its signature is looked at.
+//! Checks that end a delivery before its signature is checked.
 //!
-//! The checks are those of [`arrival`]; what only a running proxy has (addresses, rates, memory) is
-//! named, not judged.
+//! It uses the checks of [`arrival`]. Limits that only a running proxy has (addresses, rates,
+//! memory) are mentioned, but not checked.
 
 use super::{Question, escape};
 use crate::delivery::arrival::{self, Opened};
@@ -26,21 +26,21 @@ impl Question<'_> {
             arrival::declared_bytes(head).filter(|declared| *declared != body.len())
         {
             lines.push(format!(
-                "its Content-Length is {declared}, so the body in the file is not the one that \
+                "its Content-Length is {declared}, so the body in the file is not the body that \
                  arrived"
             ));
         }
         if !source.allow.is_empty() {
             lines.push(
-                "not looked at: whether `allow` has the sender's address; a capture does not \
-                 tell it"
+                "not checked: whether `allow` contains the sender's address, which a capture does \
+                 not show"
                     .to_owned(),
             );
         }
         if source.mode == Mode::Shadow {
             lines.push(
-                "in shadow mode the proxy forwards what its signature, event or time is against, \
-                 all the same"
+                "in shadow mode the proxy forwards the request even if signature, event or time \
+                 are wrong"
                     .to_owned(),
             );
         }
@@ -84,17 +84,17 @@ impl Question<'_> {
         let Self { source, head, .. } = *self;
         let detail = if refusal.reason == Reason::MethodNotAllowed {
             if source.sender.methods().any(|method| method == head.method) {
-                format!("{} is for handshakes, and this is none", head.method)
+                format!("{} is only for handshakes, and this is not one", head.method)
             } else {
                 let methods: Vec<_> =
                     source.sender.methods().map(|method| method.to_string()).collect();
-                format!("the source takes {} only", methods.join(", "))
+                format!("the source accepts only {}", methods.join(", "))
             }
         } else if refusal.reason == Reason::BodyTooLarge {
             let bytes = bytes.unwrap_or(self.body.len());
             format!("{bytes} bytes of body; `max_body` is {}", self.max_body_bytes)
         } else if refusal.reason == Reason::ContentEncoding {
-            "these are not the bytes that were signed".to_owned()
+            "these are not the signed bytes".to_owned()
         } else {
             return refusal;
         };
@@ -105,12 +105,12 @@ impl Question<'_> {
         let Self { source, all, head, .. } = *self;
         let (path, own) = (escape(head.path.as_bytes()), &source.path);
         let what_to_do = if let Some(other) = all.iter().find(|other| other.path == head.path) {
-            format!("it is that of the source `{}`", other.name)
+            format!("that is the path of the source `{}`", other.name)
         } else if head.path.trim_end_matches('/') == own.trim_end_matches('/') {
-            "a slash at the end counts".to_owned()
+            "a final slash matters".to_owned()
         } else {
-            "without the request line it is judged as if it had come there".to_owned()
+            "without a request line, `explain` assumes the source's path".to_owned()
         };
-        format!("it came to {path}, and the source's path is {own}; {what_to_do}")
+        format!("it was sent to {path}, but the source's path is {own}; {what_to_do}")
     }
 }

@@ -44,7 +44,7 @@ pub fn read_head(text: &[u8], path: &str) -> Result<RequestHead, String> {
             continue;
         }
         let (name, value) = read_header(line).ok_or_else(|| {
-            format!("line {} is no `Name: value`: {}", index + 1, line.escape_ascii())
+            format!("line {} is not `Name: value`: {}", index + 1, line.escape_ascii())
         })?;
         if name == http::header::HOST {
             head.host = String::from_utf8_lossy(value.as_bytes()).into_owned();
@@ -80,7 +80,7 @@ fn read_request_line(line: &[u8], head: &mut RequestHead) -> bool {
     true
 }
 
-/// Takes what stands in place of a request line in HTTP/2.
+/// Takes the pseudo-headers that replace the request line in HTTP/2.
 fn read_pseudo_header(line: &[u8], head: &mut RequestHead) -> bool {
     let pseudo = line.strip_prefix(b":").and_then(|line| std::str::from_utf8(line).ok());
     let Some((name, value)) = pseudo.and_then(|line| line.split_once(':')) else { return false };

@@ -1,6 +1,6 @@
-//! What is odd about a request whose signature nothing explains.
+//! Unusual facts about a request whose signature mismatch is unexplained.
 //!
-//! No proof, unlike a mistake: only what a person who has both sides before them would look at next.
+//! Unlike a mistake, a hint proves nothing: it is what a person would check next.
 
 use crate::delivery::arrival;
 use crate::request::RequestHead;
@@ -14,37 +14,37 @@ pub(super) fn of(head: &RequestHead, body: &[u8]) -> Vec<String> {
     let mut hints = Vec::new();
     let declared = arrival::declared_bytes(head).filter(|declared| *declared != body.len());
     if let Some(declared) = declared {
-        let what = if body.len() < declared { "cut off" } else { "longer than what was sent" };
+        let what = if body.len() < declared { "cut off" } else { "longer than the sent body" };
         hints.push(format!(
-            "The body is {what}: {} bytes of `Content-Length: {declared}`. Was it saved as text?",
+            "The body is {what}: {} bytes, but `Content-Length: {declared}`. Was it saved as text?",
             body.len()
         ));
     }
     if let Err(fault) = std::str::from_utf8(body) {
         hints.push(format!(
-            "The body is not UTF-8 from byte {} on: it is compressed, binary, or was written in \
-             another character set.",
+            "The body is not UTF-8 from byte {} on: it is compressed, binary, or in another \
+             character set.",
             fault.valid_up_to()
         ));
     } else if body.windows(3).any(|three| three == "\u{fffd}".as_bytes()) {
         hints.push(
-            "The body holds the character U+FFFD: something could not read what was sent as UTF-8, \
-             and its bytes are lost."
+            "The body contains the character U+FFFD: a program could not read the original as \
+             UTF-8, and its bytes are lost."
                 .to_owned(),
         );
     }
     if let Some(node) = JsonNode::read(body) {
         if is_sorted(&node) {
             hints.push(
-                "Every member stands in alphabetical order, as programs write that sort them: the \
-                 order that was signed is lost."
+                "All members are in alphabetical order: a program may have sorted them, so that \
+                 the signed order is lost."
                     .to_owned(),
             );
         }
         if has_whole_numbers_only(&node) {
             hints.push(
-                "Every number is whole. A program that reads and writes JSON again makes `10` of \
-                 `10.0` and `9.9` of `9.90`, which does not verify."
+                "Every number is whole. A program that parses and re-serialises JSON turns `10.0` \
+                 into `10` and `9.90` into `9.9`, which does not verify."
                     .to_owned(),
             );
         }

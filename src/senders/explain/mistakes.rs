@@ -1,7 +1,8 @@
-//! The usual mistakes, tried one after another on a request whose signature does not hold.
+//! The common mistakes, tried one after another on a request whose signature does not match.
 //!
-//! A mistake is named only if the signature *does* hold once it is undone, so a name is a proof and
-//! never a guess. The simplest is tried first. Nothing here prints a secret or a computed signature.
+//! A mistake is named only if the signature *does* match once the mistake is undone, so a name is a
+//! proof and never a guess. The simplest is tried first. Nothing here prints a secret or a computed
+//! signature.
 
 use super::rewritten;
 use crate::delivery::source::Source;
@@ -19,7 +20,7 @@ use hookward_verify::verify::freshness::{judge, parse_time};
 /// A mistake that explains a refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
-    /// What it is called; the same words every time.
+    /// Its name; always the same words.
     pub name: &'static str,
     /// What happened and what to do, in a sentence or two.
     pub text: String,
@@ -74,8 +75,8 @@ impl Case<'_> {
         let prefix = std::mem::take(&mut scheme.signature.prefix);
         (!prefix.is_empty() && self.holds(scheme, &self.source.sender.secrets)).then(|| {
             let text = format!(
-                "The signature is right, but `{prefix}` does not stand before it. If this sender \
-                 leaves it out, set `prefix_optional = true`."
+                "The signature is correct, but `{prefix}` before it is missing. If this sender \
+                 omits it, set `prefix_optional = true`."
             );
             mistake("a prefix that is missing", text)
         })
@@ -99,7 +100,7 @@ impl Case<'_> {
             prefix.clone_into(&mut scheme.signature.prefix);
             (prefix != rule.prefix && self.holds(scheme, &self.source.sender.secrets)).then(|| {
                 let text = format!(
-                    "The signature is right, but stands behind `{prefix}` and not behind `{}`: set \
+                    "The signature is correct, but comes after `{prefix}` instead of `{}`: set \
                      `prefix = \"{prefix}\"`.",
                     rule.prefix
                 );
@@ -117,7 +118,7 @@ impl Case<'_> {
             (!places.contains(&place) && self.holds(scheme, &self.source.sender.secrets)).then(
                 || {
                     let text = format!(
-                        "The signature stands in the header `{name}`: set `header = \"{name}\"`."
+                        "The signature is in the header `{name}`: set `header = \"{name}\"`."
                     );
                     mistake("another header", text)
                 },
@@ -138,8 +139,8 @@ impl Case<'_> {
                     && self.holds(scheme, &self.source.sender.secrets)
                 {
                     let cut = match prefix {
-                        "" => "nothing cut off".to_owned(),
-                        prefix => format!("`{prefix}` cut off"),
+                        "" => "nothing removed".to_owned(),
+                        prefix => format!("`{prefix}` removed"),
                     };
                     return Some(mistake(
                         NAME,
@@ -165,7 +166,7 @@ impl Case<'_> {
             if self.holds(self.scheme(), &edited) {
                 return Some(mistake(
                     "a mistyped secret",
-                    format!("The secret as configured {what}."),
+                    format!("The configured secret {what}."),
                 ));
             }
         }
@@ -202,7 +203,8 @@ impl Case<'_> {
                 return Some(mistake(
                     "another encoding",
                     format!(
-                        "The signature is written as {encoding_name}: set `encoding = \"{encoding_name}\"`."
+                        "The signature is encoded as {encoding_name}: set `encoding = \
+                         \"{encoding_name}\"`."
                     ),
                 ));
             }
@@ -267,8 +269,8 @@ impl Case<'_> {
         let (preset, _) = best.or_else(|| fitting.first())?;
         let name = preset.name;
         let instead = match own {
-            Some(own) => format!("in place of `{own}`"),
-            None => "and leave out what the source says of its own scheme".to_owned(),
+            Some(own) => format!("instead of `{own}`"),
+            None => "and remove the source's own scheme".to_owned(),
         };
         let text =
             format!("The request fits the preset `{name}`: set `preset = \"{name}\"` {instead}.");
@@ -286,8 +288,8 @@ impl Case<'_> {
             Some(mistake(
                 "another scheme",
                 format!(
-                    "The request fits this scheme instead; `SECRET` stands for the variable that \
-                     holds the secret, and the routes stay:\n{table}"
+                    "The request fits this scheme instead. Replace `SECRET` with the variable \
+                     that contains the secret; the routes do not change:\n{table}"
                 ),
             ))
         })
@@ -309,8 +311,8 @@ impl Case<'_> {
         let keys = discover::signature_changes(own, &found.signature);
         (!keys.is_empty()).then(|| {
             format!(
-                "The request fits with these keys in [sources.{}.signature]; everything else stays \
-                 as it is, `preset` and `timestamp` too:\n{}",
+                "The request fits with these keys in [sources.{}.signature]; everything else does \
+                 not change as it is, `preset` and `timestamp` too:\n{}",
                 self.source.name,
                 keys.join("\n")
             )
@@ -322,16 +324,16 @@ type Edit = fn(&[u8]) -> Option<Vec<u8>>;
 
 /// What happens to secrets on the way into a configuration.
 const EDITS: [(&str, Edit); 4] = [
-    ("has spaces around it that are no part of the key", |text| {
+    ("has spaces around it that are not part of the key", |text| {
         let trimmed = text.trim_ascii();
         (trimmed.len() < text.len()).then(|| trimmed.to_vec())
     }),
     ("lacks the line end that is part of the key", |text| Some([text, b"\n"].concat())),
-    ("stands in quotes that are no part of the key", |text| {
+    ("is in quotes that are not part of the key", |text| {
         let inner = |quote: &[u8]| text.strip_prefix(quote)?.strip_suffix(quote);
         inner(b"\"").or_else(|| inner(b"'")).map(<[u8]>::to_vec)
     }),
-    ("is HTML-escaped, and the key is not", |text| {
+    ("is HTML-escaped, but the key is not", |text| {
         let plain = std::str::from_utf8(text).ok()?;
         let decoded = plain
             .replace("&lt;", "<")

@@ -1,9 +1,9 @@
-//! A captured request, judged offline and told step by step.
+//! Judges a captured request offline and explains it step by step.
 //!
-//! The judgement is the live one: the same functions in the same order, less the claims, which only
-//! a running proxy has. On top of it stand words: what was signed, with the bytes around its
-//! joints, which secret made it, how far the clock is off, and which of the usual mistakes fits.
-//! Never a secret, never a computed signature.
+//! The judgement is the same as live: the same functions in the same order, except for claims,
+//! which only a running proxy has. It adds an explanation: the signed text with the bytes around
+//! its joints, which secret made the signature, how far the clock is off, and which common mistake
+//! fits. It never shows a secret or a computed signature.
 
 mod arrival;
 mod captured;
@@ -34,10 +34,10 @@ use mistakes::{Case, other_time_format};
 use serde_json::json;
 use std::fmt;
 
-/// What is asked: would the proxy have forwarded this request?
+/// The question: would the proxy have forwarded this request?
 #[derive(Clone, Copy)]
 pub struct Question<'a> {
-    /// The source that it is judged as.
+    /// The source whose rules apply.
     pub source: &'a Source,
     /// Every source of the configuration, for their paths and for their secrets.
     pub all: &'a [&'a Source],
@@ -53,12 +53,12 @@ pub struct Question<'a> {
     pub at: UnixMillis,
 }
 
-/// What a request met, and why.
+/// The judgement of a request, and why.
 #[derive(Clone, Debug)]
 pub struct Explanation {
     /// In the order of a delivery's life; the last one decides.
     pub steps: Vec<ExplainStep>,
-    /// What it comes to.
+    /// The verdict.
     pub verdict: Judgement,
     /// The mistake that explains a refusal, if one of the usual ones does.
     pub mistake: Option<Mistake>,
@@ -77,7 +77,7 @@ pub struct ExplainStep {
     pub lines: Vec<String>,
 }
 
-/// What a request comes to.
+/// The verdict about a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Judgement {
     /// It would be forwarded to these, unless it is a duplicate.
@@ -212,7 +212,7 @@ impl Story<'_> {
         if let Ok(genuine) = &judged {
             let (index, label) = (genuine.secret(), genuine.label());
             let age = if index == 0 { "the newest" } else { "an older one" };
-            lines.insert(0, format!("the secret `{label}`, {age}, made it"));
+            lines.insert(0, format!("made with the secret `{label}`, {age}"));
         }
         if reason == Some(Reason::TimestampMalformed) {
             self.mistake = self.time_mistake();
@@ -223,13 +223,13 @@ impl Story<'_> {
         self.note("signature", judged, lines)
     }
 
-    /// What there is in place of what is missing: a header that was renamed, or dropped on the way.
+    /// Explains a missing header: it was renamed, or dropped on the way.
     fn header_names(&self) -> String {
         let names = self.question.head.headers.names();
         let names: Vec<_> = names.iter().map(HeaderName::as_str).collect();
         match names.as_slice() {
             [] => "the request has no headers at all".to_owned(),
-            names => format!("the headers that it has: {}", cut(&names.join(", "), 500)),
+            names => format!("its headers are: {}", cut(&names.join(", "), 500)),
         }
     }
 
@@ -243,7 +243,7 @@ impl Story<'_> {
         if text.pieces().is_empty() {
             return Vec::new();
         }
-        let mut lines = vec![format!("what is signed, `{}`:", rule.signed)];
+        let mut lines = vec![format!("the signed text, `{}`:", rule.signed)];
         for (part, piece) in rule.signed.0.iter().zip(text.pieces()) {
             let content = match piece {
                 Piece::Bytes(bytes) => quote(bytes),
@@ -281,7 +281,9 @@ impl Story<'_> {
         let judged =
             source.route(&event.kind).map(|(_, route)| route.to.clone()).ok_or_else(|| {
                 let answer = match source.unrouted {
-                    Unrouted::Accept => "no route takes this type: it is answered 200 and ignored",
+                    Unrouted::Accept => {
+                        "no route takes this type: the answer is 200, and it is ignored"
+                    }
                     Unrouted::Reject => "no route takes this type",
                 };
                 Refusal::because(Reason::Unrouted, answer)
@@ -302,7 +304,7 @@ impl Story<'_> {
         let sent = sent.map(|sent| format!("sent {}, ", sent.to_rfc3339())).unwrap_or_default();
         let mut lines = vec![format!("{sent}judged at {}", at.to_rfc3339())];
         if judged.is_err() {
-            lines.push("`--at` judges it as of the time when it arrived".to_owned());
+            lines.push("use `--at` to judge it as of its arrival".to_owned());
             self.mistake = self.time_mistake();
         }
         self.note("clock", judged, lines)
@@ -353,8 +355,8 @@ impl fmt::Display for Explanation {
                 if self.mistake.is_none() && *reason == Reason::SignatureMismatch {
                     writeln!(
                         f,
-                        "\nNone of the usual mistakes explains it: the secret is another one, or \
-                         what was signed did not arrive as it was sent."
+                        "\nNone of the common mistakes explains it: the secret is different, or \
+                         the signed parts were changed in transit."
                     )?;
                     self.hints.iter().try_for_each(|hint| writeln!(f, "- {hint}"))?;
                     writeln!(f)?;

@@ -1,7 +1,7 @@
-//! JSON written as other writers write it.
+//! JSON in the styles of other writers.
 //!
-//! Parsing and printing JSON changes its bytes: the spaces, the order of members, what is escaped,
-//! how numbers look. Here a body is printed in each of the ways that libraries in use print it.
+//! Parsing and re-serialising JSON changes its bytes: spaces, the order of members, escapes, the
+//! form of numbers. This module writes a body in each style of common libraries.
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -237,7 +237,7 @@ impl fmt::Display for JsonStyle {
         }
         if let Some(digits) = self.escapes.letters {
             let case = if digits == Digits::Upper { "upper" } else { "lower" };
-            write!(f, ", letters beyond ASCII as \\u escapes in {case} case")?;
+            write!(f, ", non-ASCII letters as \\u escapes in {case} case")?;
         }
         if self.escapes.slash {
             f.write_str(", slashes as \\/")?;

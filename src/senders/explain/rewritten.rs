@@ -1,8 +1,8 @@
-//! What a body may have been before something on its way rewrote it.
+//! Guesses of a body before something in transit rewrote it.
 //!
-//! Frameworks parse and print JSON again, editors and shells add or cut line ends, gateways decode
-//! and encode. Each guess is the body that the sender may have signed, with a word on what
-//! happened to it; the caller tries which one the signature fits.
+//! Frameworks re-serialise JSON, editors and shells add or remove line ends, gateways decode and
+//! encode. Each guess is a body that the sender may have signed, with a description of the change;
+//! the caller tries which one the signature fits.
 
 use super::restyled::{JsonNode, JsonStyle};
 use data_encoding::BASE64;
@@ -33,10 +33,10 @@ fn line_ends(body: &[u8]) -> Vec<Guess> {
     const ADDED: &str = "trailing newline added";
     const CHANGED: &str = "line ends changed";
     let mut guesses = vec![
-        guess(LOST, "the sender signed a line feed at the end of the body, which is gone", {
+        guess(LOST, "the sender signed a line feed at the end of the body, which is missing", {
             [body, b"\n"].concat()
         }),
-        guess(LOST, "the sender signed CR LF at the end of the body, which is gone", {
+        guess(LOST, "the sender signed CR LF at the end of the body, which is missing", {
             [body, b"\r\n"].concat()
         }),
     ];
@@ -48,8 +48,8 @@ fn line_ends(body: &[u8]) -> Vec<Guess> {
     }
     let lf = replace(body, b"\r\n", b"\n");
     let crlf = replace(&lf, b"\n", b"\r\n");
-    guesses.push(guess(CHANGED, "the sender signed LF, and the body has CR LF", lf));
-    guesses.push(guess(CHANGED, "the sender signed CR LF, and the body has LF", crlf));
+    guesses.push(guess(CHANGED, "the sender signed LF, but the body has CR LF", lf));
+    guesses.push(guess(CHANGED, "the sender signed CR LF, but the body has LF", crlf));
     guesses
 }
 
@@ -57,9 +57,9 @@ fn encodings(body: &[u8]) -> Vec<Guess> {
     const NAME: &str = "body decoded and encoded again";
     let mut guesses = Vec::new();
     if let Some(without) = body.strip_prefix(b"\xef\xbb\xbf") {
-        guesses.push(guess(NAME, "a byte order mark was put before the body", without));
+        guesses.push(guess(NAME, "a byte order mark was added before the body", without));
     } else {
-        guesses.push(guess(NAME, "a byte order mark was cut off the body", {
+        guesses.push(guess(NAME, "a byte order mark was removed from the body", {
             [b"\xef\xbb\xbf", body].concat()
         }));
     }
@@ -78,11 +78,11 @@ fn encodings(body: &[u8]) -> Vec<Guess> {
     let as_utf8: String = body.iter().map(|&byte| char::from(byte)).collect();
     guesses.push(guess(NAME, "the body was read as UTF-8 and written as Latin-1", as_utf8));
     if let Ok(decoded) = BASE64.decode(body.trim_ascii()) {
-        guesses.push(guess(NAME, "the body is the base64 of what was sent", decoded));
+        guesses.push(guess(NAME, "the body is the base64 of the sent body", decoded));
     }
-    guesses.push(guess(NAME, "what was sent is the base64 of the body", BASE64.encode(body)));
+    guesses.push(guess(NAME, "the sent body is the base64 of this body", BASE64.encode(body)));
     guesses.extend(forms(body).into_iter().map(|form| {
-        guess(NAME, "the form was decoded and its fields encoded again in another way", form)
+        guess(NAME, "the form was decoded and its fields were encoded again differently", form)
     }));
     guesses
 }
@@ -135,8 +135,8 @@ fn fractions(body: &[u8]) -> Vec<Guess> {
     if ends.is_empty() || ends.len() > MOST_WHOLE_NUMBERS || JsonNode::read(body).is_none() {
         return Vec::new();
     }
-    let text = "the JSON was read and written again on its way; the sender signed some of its whole \
-                numbers with `.0`";
+    let text = "the JSON was parsed and re-serialised in transit; the sender signed some of its \
+                whole numbers with `.0`";
     let chosen = 1..1_usize << ends.len();
     let bodies = chosen.map(|chosen| {
         let mut before = Vec::with_capacity(body.len() + 2 * ends.len());
@@ -191,7 +191,8 @@ fn json(body: &[u8]) -> impl Iterator<Item = Guess> {
         style.write(&node, 0, &mut text);
         let say = |end: &str| {
             format!(
-                "the JSON was read and written again on its way; the sender signed it {style}{end}"
+                "the JSON was parsed and re-serialised in transit; the sender signed it \
+                 {style}{end}"
             )
         };
         let name = "JSON written again";

@@ -1,5 +1,5 @@
-//! Claims about explanations: the verdict is the proxy's own, and a mistake that is named is the
-//! one that was made.
+//! Tests of explanations: the verdict is the proxy's own, and a named mistake is the one that was
+//! made.
 
 use super::*;
 use crate::delivery::fixture::{NOW, head, signed_by, source, template};
@@ -122,9 +122,9 @@ fn what_is_refused_before_the_signature_is_refused_in_the_order_of_the_proxy() {
     };
     says(&request, &large, Reason::UnknownSource, "the source's path is /acme");
     request.path = "/acme/".to_owned();
-    says(&request, &large, Reason::UnknownSource, "a slash at the end counts");
+    says(&request, &large, Reason::UnknownSource, "a final slash matters");
     request.path = source.path.clone();
-    says(&request, &large, Reason::MethodNotAllowed, "the source takes POST only");
+    says(&request, &large, Reason::MethodNotAllowed, "the source accepts only POST");
     request.method = Method::POST;
     request.headers.set(&CONNECTION, &HeaderValue::from_static("close, x-sig"));
     says(&request, &large, Reason::BadRequest, "Connection names a header");
@@ -158,7 +158,7 @@ fn the_source_that_has_the_path_is_named() {
         at: NOW,
     }
     .explain();
-    assert!(told.to_string().contains("it is that of the source `other`"), "{told}");
+    assert!(told.to_string().contains("that is the path of the source `other`"), "{told}");
 }
 
 #[test]
@@ -171,18 +171,18 @@ fn what_a_capture_does_not_tell_is_said() {
     let mut listing = ready(listed());
     listing.allow = vec!["203.0.113.0/24".parse().expect("a network")];
     let told = judge_alone(&listing, &head, &body);
-    assert!(told.is_forwarded() && told.to_string().contains("not looked at: whether `allow`"));
+    assert!(told.is_forwarded() && told.to_string().contains("not checked: whether `allow`"));
 
     // An editor that adds a line end, and a capture that says how long the body was.
     head.headers.set(&CONTENT_LENGTH, &body.len().into());
     let longer = [&body[..], b"\n"].concat();
     let told = judge_alone(&source, &head, &longer).to_string();
-    assert!(told.contains("is not the one that arrived"), "{told}");
+    assert!(told.contains("is not the body that arrived"), "{told}");
 }
 
 #[test]
 fn the_secret_is_blamed_only_where_a_signature_does_not_match() {
-    const BLAME: &str = "None of the usual mistakes";
+    const BLAME: &str = "None of the common mistakes";
     let source = ready(listed());
     let (good, body) = signed_by(&source, BODY.as_bytes());
     let mut tampered = body.clone();
@@ -201,9 +201,9 @@ fn the_secret_is_blamed_only_where_a_signature_does_not_match() {
         assert_eq!(told.to_string().contains(BLAME), blames, "{told}");
     }
     let told = judge_alone(&source, &nothing, &body).to_string();
-    assert!(told.contains("the headers that it has: x-other"), "{told}");
+    assert!(told.contains("its headers are: x-other"), "{told}");
     // Nothing is signed, so nothing is said of a text with holes in it.
-    assert!(!told.contains("what is signed"), "{told}");
+    assert!(!told.contains("the signed text, "), "{told}");
 }
 
 fn mistake(source: &Source, all: &[&Source], head: &RequestHead, body: &[u8]) -> &'static str {
@@ -404,6 +404,6 @@ fn what_no_mistake_explains_is_said_plainly() {
     let receiver = ready(listed());
     assert_eq!(mistake(&receiver, &[&receiver], &head, &body), "none");
     let told = judge_alone(&receiver, &head, &body).to_string();
-    assert!(told.contains("None of the usual mistakes"), "{told}");
+    assert!(told.contains("None of the common mistakes"), "{told}");
     assert!(told.ends_with("reason: signature_mismatch"), "{told}");
 }

@@ -78,12 +78,12 @@ pub fn show(preset: &Preset) -> String {
         lines.push(format!("# Not covered by the signature: {}.", about.unsigned.join("; ")));
     }
     if about.batch {
-        lines.push("# Several events come in one body: see docs/batches.md.".to_owned());
+        lines.push("# One body can contain several events: see docs/batches.md.".to_owned());
     }
     let id = &about.event_id;
     lines.push(format!("# Event id: {} ({}, {})", id.because, id.confidence.label(), id.source));
     lines.extend(about.notes.iter().map(|notes| format!("# {notes}")));
-    lines.push(format!("# In short: preset = \"{name}\" in place of the tables below."));
+    lines.push(format!("# In short: preset = \"{name}\" instead of the tables below."));
     lines.push(format!("[sources.{name}]"));
     lines.push(format!("path = \"/webhooks/{name}\""));
     lines.push(format!("# {}", about.secret));

@@ -10,24 +10,24 @@ const HEAD: &str = "\
 
 *Written from `presets/*.toml`; a test keeps it current. Do not edit it by hand.*
 
-Each name below is a preset: `preset = \"NAME\"` in a `[sources.…]` table, and every key can be
-overridden. `hookward presets NAME` prints a preset as TOML to copy.
+Each name below is a preset: `preset = \"NAME\"` in a `[sources.…]` table. You can override every key.
+`hookward presets NAME` prints a preset as TOML to copy.
 
-What the columns mean:
+The columns mean:
 
-- **signed**: what the signature covers. `{body}` is the raw bytes of the body, `{timestamp}` the
+- **signed**: the text that the signature covers. `{body}` is the raw bytes of the body, `{timestamp}` the
   text as received.
-- **age**: how old a delivery may be, where the scheme has a time; `–`: it has none, and replays are
-  caught by the event id alone.
-- **id**: where the event id is read; the first that is there wins. `body-sha256` is the hash of the
-  body, for senders without an id; see [batches](batches.md) for what it catches and what not. Places
-  in braces are joined. The notes say what each id names, where that is written, and how sure it is. An id
-  that the signature does not cover is marked \\*: whoever has one genuine delivery can send it again
-  under another id, which `replay_guard = \"signature\"` stops.
-- **retries**: how long the sender goes on; remember ids for longer (`dedupe.ttl`).
-- **facts**: *primary*, from the sender's own documentation or test suite; *secondary*, from
-  receivers' code or quotations of the documentation; *unconfirmed*, not confirmed in a point that
-  matters: try it on one real delivery first, `hookward explain` tells what differs.
+- **age**: how old a delivery may be, if the scheme has a time. `–` means that it has none, so that only
+  the event id stops replays.
+- **id**: where the event id is read; the first place that exists wins. `body-sha256` is the hash of the
+  body, for senders without an id; see [batches](batches.md) for its limits. Places in braces are joined.
+  The notes say what each id identifies, where that is documented, and how certain it is. \\* marks an id
+  that the signature does not cover: anyone who has one genuine delivery can send it again under another
+  id, which `replay_guard = \"signature\"` stops.
+- **retries**: how long the sender keeps retrying; remember ids for longer (`dedupe.ttl`).
+- **facts**: *primary*, from the sender's own documentation or test suite; *secondary*, from receivers'
+  code or quotations of the documentation; *unconfirmed*, not confirmed in an important point: test one
+  real delivery with `hookward explain` first.
 ";
 
 const PINS: &str = "
@@ -233,10 +233,10 @@ fn notes(preset: &Preset) -> String {
         link(&id.source)
     );
     if about.batch {
-        text.push_str("\nSeveral events can come in one body: see [batches](batches.md).\n");
+        text.push_str("\nOne body can contain several events: see [batches](batches.md).\n");
     }
     if let Some(kind) = preset.fact("handshake", "kind").and_then(toml::Value::as_str) {
-        let _ = write!(text, "\nIts handshake (`{kind}`) is answered by Hookward.\n");
+        let _ = write!(text, "\nHookward answers its handshake (`{kind}`).\n");
     }
     if let Some(timeout) = about.timeout {
         let _ = write!(text, "\nWaits {} for an answer.\n", written(timeout));
@@ -246,7 +246,7 @@ fn notes(preset: &Preset) -> String {
     text
 }
 
-/// A source as a link; what stands behind the URL in brackets stays text.
+/// A source as a link; the part in brackets after the URL stays text.
 fn link(source: &str) -> String {
     match source.split_once(" (") {
         Some((url, file)) => format!("<{url}> ({file}"),

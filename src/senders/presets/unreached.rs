@@ -5,14 +5,15 @@
 pub struct Unreached {
     /// Who.
     pub sender: &'static str,
-    /// What stands in the way.
+    /// Why Hookward cannot verify them.
     pub because: &'static str,
     /// What a receiver can do.
     pub instead: &'static str,
 }
 
-const VERIFY_IN_RECEIVER: &str = "Verify in the receiver, behind a reverse proxy of the usual kind; or let a small function verify \
-     and post the event on, signed after Standard Webhooks.";
+const VERIFY_IN_RECEIVER: &str = "Verify in the receiver, behind an ordinary reverse proxy; or \
+                                  let a small function verify the event and post it on with a \
+                                  Standard Webhooks signature.";
 
 const FETCH: &str = "Use a secret, unguessable path with `allow` for the sender's addresses in front, and let the \
      receiver fetch the resource through the API before it acts.";
@@ -31,32 +32,36 @@ pub const UNREACHED: &[Unreached] = &[
     },
     Unreached {
         sender: "ConnectWise PSA",
-        because: "The key is fetched from a URL that stands in the body.",
+        because: "The key comes from a URL in the body.",
         instead: VERIFY_IN_RECEIVER,
     },
     Unreached {
         sender: "Klarna",
-        because: "Public receivers contradict each other (HMAC or ECDSA), and no page of Klarna's that says it was found.",
-        instead: "Capture one delivery with `hookward receiver --capture` and let `hookward discover` look at it.",
+        because: "Public receivers contradict each other (HMAC or ECDSA), and no Klarna page with \
+                  the answer was found.",
+        instead: "Capture one delivery with `hookward receiver --capture` and run `hookward \
+                  discover` on it.",
     },
     Unreached {
         sender: "Mollie (classic webhooks)",
-        because: "Nothing is signed: a form with the id of a resource.",
+        because: "Nothing is signed; the body is a form with the id of a resource.",
         instead: "Move to next-generation webhooks (preset `mollie`). Until then: let the receiver fetch the payment.",
     },
     Unreached {
         sender: "Salesforce Outbound Messages",
-        because: "SOAP without a signature; the answer has to be a SOAP envelope.",
-        instead: "Client certificates, or Salesforce's change events instead.",
+        because: "SOAP without a signature; the answer must be a SOAP envelope.",
+        instead: "Use client certificates, or Salesforce's change events.",
     },
     Unreached {
         sender: "Keap, Rentman",
-        because: "A handshake with `X-Hook-Secret`, then no signature.",
+        because: "There is a handshake with `X-Hook-Secret`, but no signature after that.",
         instead: FETCH,
     },
     Unreached {
         sender: "Strava",
-        because: "Events are not signed and carry no shared word. The verify token guards the subscription alone: it stands in Strava's first question and in no event, and `subscription_id` is a small number that anybody can try.",
+        because: "Events are not signed and contain no shared secret. The verify token protects \
+                  only the subscription: it is in Strava's first request and in no event, and \
+                  `subscription_id` is a small number that anyone can guess.",
         instead: FETCH,
     },
     Unreached {
@@ -71,27 +76,29 @@ pub const UNREACHED: &[Unreached] = &[
     },
     Unreached {
         sender: "Braintree",
-        because: "The key is the SHA-1 of the private key, and the signature stands in one form field beside the payload that it covers.",
+        because: "The key is the SHA-1 of the private key, and the signature is in a form field \
+                  next to the payload that it covers.",
         instead: VERIFY_IN_RECEIVER,
     },
     Unreached {
         sender: "PandaDoc",
-        because: "The signature stands in the query of the URL, in a parameter that you name.",
+        because: "The signature is in the query of the URL, in a parameter that you choose.",
         instead: VERIFY_IN_RECEIVER,
     },
     Unreached {
         sender: "Dropbox Sign",
-        because: "The hash covers a time and a type inside one field of a multipart form, and the answer has to be a text of Dropbox Sign's choice.",
+        because: "The hash covers a time and a type inside one field of a multipart form, and the \
+                  answer must be a text that Dropbox Sign prescribes.",
         instead: VERIFY_IN_RECEIVER,
     },
     Unreached {
         sender: "Lithic (transaction webhooks of the dashboard)",
-        because: "The HMAC covers the body written anew, so the bytes that arrive do not fix it.",
+        because: "The HMAC covers a re-serialised body, so the received bytes do not determine it.",
         instead: "Subscribe through the Events API (preset `lithic`).",
     },
     Unreached {
         sender: "PrestaShop, Odoo",
-        because: "No webhooks of their own; each module has its own scheme.",
+        because: "There are no built-in webhooks; each module has its own scheme.",
         instead: "Look up the module's scheme and write it below `[sources.NAME]`, or let `hookward discover` find it.",
     },
     Unreached {

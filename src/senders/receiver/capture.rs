@@ -27,8 +27,9 @@ impl Captures {
         Ok(Self { directory: directory.to_owned(), count: AtomicU64::new(0) })
     }
 
-    /// Writes both files, for their owner alone, and returns their common path without the extension. The name starts with
-    /// the time, so that a directory sorts by arrival and a restart overwrites nothing.
+    /// Writes both files, readable only by their owner, and returns their common path without the
+    /// extension. The name starts with the time, so that a directory sorts by arrival and a restart
+    /// overwrites nothing.
     ///
     /// # Errors
     /// When a file cannot be written.
@@ -41,7 +42,7 @@ impl Captures {
     }
 }
 
-/// A new file that nobody else may read from its first moment on.
+/// A new file that only its owner can read, from the first moment.
 fn private_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }

@@ -1,4 +1,5 @@
-//! A receiver to try things with: takes any request, shows it to an [`ReceivedRequests`], answers as told.
+//! A receiver for trials: accepts any request, passes it to an [`ReceivedRequests`], and answers as
+//! configured.
 //!
 //! `hookward receiver` prints what arrives or captures it for `explain` and `discover`; the demo
 //! runs two of these as its ERP and CRM. Nothing here verifies anything.

@@ -1,8 +1,8 @@
 //! A request as a block of text for a terminal.
 //!
-//! What it shows was written by strangers, so nothing that could steer a terminal gets through.
-//! Credentials are shortened, because terminals are looked at, recorded and pasted from. Signatures
-//! are shown: one is good for its own body alone, and it is what one looks at here.
+//! Strangers wrote the content, so nothing that could control a terminal gets through. Credentials
+//! are shortened, because terminals are watched, recorded and copied from. Signatures are shown,
+//! because each is valid only for its own body and users need to see it.
 
 use super::{Received, ReceiverReply};
 use std::fmt::Write as _;

@@ -1,9 +1,9 @@
 //! How often each place in the code may write a line.
 //!
-//! A stranger, or somebody who has recorded one genuine delivery, can reach almost any place as often
-//! as they like. So every place has a limit unless it is named here as one that only an operator
-//! reaches, and a new line is limited before anybody thinks of it. The next line of the same place
-//! says how many were left out.
+//! A stranger, or anyone who has recorded one genuine delivery, can cause almost any line as often
+//! as they like. So every place has a limit unless it is listed here as one that only an operator
+//! can reach, and a new line is limited by default. The next line from the same place says how many
+//! were left out.
 
 use crate::delivery::bucket::Bucket;
 use crate::delivery::source::RateLimit;
@@ -18,16 +18,16 @@ use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-/// Lines that one place may write.
+/// How many lines one place may write.
 const LINES: RateLimit = RateLimit { requests: 20, per: Duration::from_secs(1) };
 
-/// Late ends, of which each belongs to another event.
+/// Late ends, each of which belongs to a different event.
 const LATE_ENDS: RateLimit = RateLimit { requests: 100, per: Duration::from_secs(1) };
 
 const LATE_END_MODULE: &str = "hookward::delivery::dispatch";
 
-/// Modules whose lines are not limited here: deliveries have limits of their own, and the others
-/// write when an operator does something.
+/// Modules whose lines are not limited here: deliveries have their own limits, and the others write
+/// only when an operator does something.
 const UNLIMITED: [&str; 4] = [
     "hookward::delivery::report",
     "hookward::operator::runtime",
@@ -42,7 +42,7 @@ pub(super) struct LineLimits(Arc<SharedLimits>);
 #[derive(Debug)]
 struct SharedLimits {
     clock: Arc<dyn Clock>,
-    /// As many as there are places in the code that write.
+    /// One for each place in the code that writes.
     places: RwLock<HashMap<Identifier, Arc<CallSite>>>,
 }
 
@@ -57,7 +57,7 @@ impl LineLimits {
         Self(Arc::new(SharedLimits { clock, places: RwLock::default() }))
     }
 
-    /// How many lines of this place were left out since this was asked last.
+    /// How many lines of this place were left out since the last call.
     pub(super) fn take_suppressed(&self, place: &Metadata<'_>) -> u64 {
         let places = self.0.places.read();
         places.get(&place.callsite()).map_or(0, |place| place.suppressed.swap(0, Ordering::Relaxed))

@@ -1,16 +1,16 @@
-//! A line as it is put together: each field is written once, where it stays.
+//! Assembles a line: each field is written once, at its final position.
 
 use serde_json::value::RawValue;
 use std::fmt::{self, Write as _};
 use tracing::field::{Field, Visit};
 
-/// A field whose text is JSON already and is embedded as it is.
+/// A field whose text is already JSON and is embedded unchanged.
 const JSON_FIELD: &str = "destinations";
 
-/// Names that every line of the JSON format has; an event's own fields do not take them.
+/// Names that every line of the JSON format has; an event's own fields must not use them.
 const OURS: [&str; 2] = ["timestamp", "level"];
 
-/// What comes first in the line of a delivery, with its width in columns.
+/// The first fields in the line of a delivery, with their widths in columns.
 const FIRST: [(&str, usize); 5] =
     [("source", 12), ("outcome", 9), ("status", 3), ("reason", 20), ("event_id", 0)];
 
@@ -29,13 +29,13 @@ impl LineFields {
         Self { is_json, message: String::new(), text, ends }
     }
 
-    /// What the line is about.
+    /// The message of the line.
     pub(super) fn say(&mut self, message: &str) {
         message.clone_into(&mut self.message);
     }
 
-    /// Writes the line: what every line has, then the fields in the order of their names. The line
-    /// of a delivery says first what people look for, on a terminal in columns.
+    /// Writes the line: the common fields, then the others in the order of their names. The line of
+    /// a delivery begins with the most important fields, on a terminal in columns.
     pub(super) fn write(
         &self,
         line: &mut dyn fmt::Write,
@@ -73,12 +73,12 @@ impl LineFields {
         line.write_str(if self.is_json { "}\n" } else { "\n" })
     }
 
-    /// A field as it was put together.
+    /// An assembled field.
     fn shown(&self, start: usize, end: usize) -> Result<&str, fmt::Error> {
         str::from_utf8(self.text.get(start..end).unwrap_or_default()).map_err(|_| fmt::Error)
     }
 
-    /// A field of our own, in place of one of the event that has its name.
+    /// A field of our own, which replaces an event's field of the same name.
     pub(super) fn put(&mut self, name: &'static str, number: u64) {
         if let Some(place) = self.ends.iter().position(|(taken, _)| *taken == name) {
             let start = place.checked_sub(1).and_then(|before| self.ends.get(before));
@@ -92,7 +92,7 @@ impl LineFields {
         self.value(name, number != 0, &number);
     }
 
-    /// A field as JSON has it. A line for people leaves out what says nothing.
+    /// A field with a JSON value. A line for people omits empty fields.
     fn value(&mut self, name: &'static str, says_something: bool, value: &impl serde::Serialize) {
         if self.begin(name, says_something) {
             // Writing to memory does not fail, and none of the values do.
@@ -101,7 +101,7 @@ impl LineFields {
         }
     }
 
-    /// A text: for people bare where that is unambiguous, quoted and escaped elsewhere.
+    /// A text: for people bare if that is unambiguous, otherwise quoted and escaped.
     pub(super) fn text(&mut self, name: &'static str, text: &str) {
         let is_bare = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'=';
         if self.is_json || !text.bytes().all(is_bare) {
@@ -112,7 +112,7 @@ impl LineFields {
         }
     }
 
-    /// What stands before a value; `false` if the field is left out.
+    /// The text before a value; `false` if the field is omitted.
     fn begin(&mut self, name: &'static str, says_something: bool) -> bool {
         if self.is_json {
             if OURS.contains(&name) {

@@ -1,28 +1,28 @@
-//! Saying how many lines were lost because nobody read them.
+//! Reports how many lines were lost because no one read them.
 //!
-//! The lines wait in a queue of bounded length, and what does not fit is lost. The thread that empties
-//! the queue writes through [`Telling`], which says so as soon as somebody reads again. It is never
-//! lost itself, as it does not go through the queue.
+//! The lines wait in a bounded queue, and lines that do not fit are lost. The thread that empties
+//! the queue writes through [`Telling`], which reports the loss as soon as someone reads again. The
+//! report itself is never lost, because it does not go through the queue.
 
 use super::lines::LogLines;
 use std::io::{self, Write};
 use std::sync::{Arc, OnceLock};
 use tracing_appender::non_blocking::ErrorCounter;
 
-/// Lines are written together up to this: as much as a pipe takes in one piece, whoever else writes into it
-/// (`PIPE_BUF`).
+/// Lines are written together up to this size, which a pipe accepts in one piece even if others
+/// write to it (`PIPE_BUF`).
 const BATCH_BYTES: usize = 4096;
 
-/// The counter of lost lines; known once the queue is there.
+/// The counter of lost lines; known once the queue exists.
 pub(super) type Counter = Arc<OnceLock<ErrorCounter>>;
 
-/// Writes lines on, and between them how many were lost since it said so last.
+/// Passes lines on, and in between reports how many were lost since the last report.
 pub(super) struct Telling<W> {
     out: W,
     lines: LogLines,
     counter: Counter,
     told: usize,
-    /// Whole lines that are not written yet.
+    /// Complete lines that are not written yet.
     waiting: Vec<u8>,
 }
 
@@ -49,7 +49,7 @@ impl<W: Write> Telling<W> {
             return Ok(());
         }
         let written = self.out.write_all(&self.waiting);
-        // What could not be written is not written twice in part.
+        // A failed write must not repeat a part.
         self.waiting.clear();
         written?;
         self.tell()
@@ -57,8 +57,8 @@ impl<W: Write> Telling<W> {
 }
 
 impl<W: Write> Write for Telling<W> {
-    /// One call is one line. It is written with those that wait behind it: the thread that empties the
-    /// queue calls `flush` as soon as the queue is empty.
+    /// One call is one line. It is written together with the lines that wait behind it: the thread
+    /// that empties the queue calls `flush` as soon as the queue is empty.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if self.waiting.len() + line.len() > BATCH_BYTES {
             self.pass_on()?;

@@ -1,4 +1,4 @@
-//! What lines look like, and which are left out.
+//! The format of lines, and which lines are left out.
 
 use super::line::LineFields;
 use super::*;
@@ -123,7 +123,7 @@ fn how_many_lines_were_lost_is_a_line_in_both_formats() {
     assert_eq!((&json["level"], &json["lost"]), (&"warn".into(), &7.into()));
 }
 
-/// A sink that takes nothing until it is told to.
+/// A sink that accepts nothing until it is released.
 struct Stuck(Sink, std::sync::mpsc::Receiver<()>, bool);
 
 impl io::Write for Stuck {

@@ -1,8 +1,8 @@
-//! Gauges that count back down by themselves.
+//! Gauges that count down automatically.
 
 use prometheus::IntGauge;
 
-/// One more while it lives, on a gauge: no way out of a function can forget to count down.
+/// Adds to a gauge while it lives, so that no exit from a function can forget to count down.
 #[derive(Debug)]
 pub struct Counted {
     gauge: IntGauge,

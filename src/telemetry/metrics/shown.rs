@@ -1,10 +1,10 @@
-//! Gauges whose series come and go with what is known.
+//! Gauges whose series appear and disappear.
 
 use parking_lot::Mutex;
 use prometheus::GaugeVec;
 use std::collections::HashSet;
 
-/// A gauge that shows just the rows it was given last.
+/// A gauge that shows exactly the last given rows.
 #[derive(Debug)]
 pub struct Shown {
     gauge: GaugeVec,
@@ -18,8 +18,7 @@ impl Shown {
         Self { gauge: gauge.clone(), rows: Mutex::default() }
     }
 
-    /// Shows these label values with their numbers, and takes away what was shown before and is not
-    /// among them.
+    /// Shows these label values with their numbers, and removes all others.
     pub fn show(&self, rows: impl IntoIterator<Item = (Vec<String>, f64)>) {
         let mut shown = self.rows.lock();
         let mut gone = std::mem::take(&mut *shown);
@@ -29,7 +28,7 @@ impl Shown {
             shown.insert(labels);
         }
         for labels in gone {
-            // It is there, as it was shown.
+            // It exists, because it was shown.
             drop(self.gauge.remove_label_values(&labels));
         }
     }

@@ -1,4 +1,4 @@
-//! Claims about what is counted, and under which labels.
+//! Tests of what is counted, and under which labels.
 
 use super::*;
 

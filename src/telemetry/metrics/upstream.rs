@@ -1,4 +1,4 @@
-//! What is counted for an upstream.
+//! The metrics of an upstream.
 
 use super::Metrics;
 use prometheus::{Histogram, IntCounter};
@@ -7,7 +7,7 @@ use std::time::Duration;
 /// How a request to an upstream ended, as a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpstreamResult {
-    /// An answer, by the hundreds of its status: 2 to 5.
+    /// An answer, by the first digit of its status: 2 to 5.
     Status(u16),
     /// None within `timeout`.
     Timeout,

@@ -1,7 +1,7 @@
-//! Spans over OTLP/HTTP, in batches, from a thread of the exporter's own.
+//! Spans over OTLP/HTTP, in batches, from the exporter's own thread.
 //!
-//! The SDK's processor and exporter do the work; the spans are made here, whole, once a delivery
-//! has ended, because only then it is known what they say.
+//! The SDK's processor and exporter do the work. Spans are created here, complete, once a delivery
+//! has ended and their content is known.
 
 use crate::delivery::proof::Proven;
 use crate::delivery::report::{Ended, SpanSink};
@@ -23,7 +23,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// How long a collector may take for a batch.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long the end of the process may wait for the last batch.
+/// How long the process may wait for the last batch when it ends.
 const LAST_BATCH: Duration = Duration::from_secs(2);
 
 /// Exports to the collector that the environment names.
@@ -34,10 +34,10 @@ pub(super) struct Exporter {
 }
 
 impl Exporter {
-    /// An exporter as the `OTEL_*` variables say.
+    /// An exporter configured by the `OTEL_*` variables.
     ///
     /// # Errors
-    /// A sentence on a variable that cannot be followed.
+    /// A sentence about an invalid variable.
     pub(super) fn new() -> Result<Self, String> {
         let exporter = SpanExporter::builder()
             .with_http()
@@ -53,7 +53,7 @@ impl Exporter {
     }
 }
 
-/// The environment's word on who we are, and ours where it has none.
+/// The service's name and attributes from the environment, or our defaults.
 fn resource() -> Resource {
     let builder = Resource::builder()
         .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
@@ -79,8 +79,8 @@ impl SpanSink for Exporter {
     }
 }
 
-/// The span of a delivery: beneath the sender's if it named one, else the root of the trace that
-/// the receivers were told, so that theirs are beneath it.
+/// The span of a delivery: a child of the sender's span if there is one, otherwise the root of the
+/// trace, so that the receivers' spans are its children.
 fn span(delivery: &Ended<'_>, scope: &InstrumentationScope) -> Option<SpanData> {
     let Ended { trace, report, answer, at, duration } = *delivery;
     let named = SpanId::from_hex(trace.span_id()).ok()?;
@@ -150,7 +150,7 @@ fn system_time(unix_millis: i64) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(Duration::from_millis(u64::try_from(unix_millis).ok()?))
 }
 
-/// Posts batches. It blocks, which the processor's thread is for.
+/// Posts batches. It blocks, on the processor's thread.
 #[derive(Debug)]
 struct Poster {
     agent: ureq::Agent,

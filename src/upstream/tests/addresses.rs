@@ -275,8 +275,8 @@ async fn a_name_that_moves_is_followed() {
     assert_eq!(raw.requests().len(), 1);
 }
 
-/// A server that stops as servers do: no new connections, those with a request answer it, idle ones
-/// close, whatever is on its way to them just then.
+/// A server that stops as usual: it accepts no connections, answers current requests, and closes
+/// idle connections, even if a request is on its way to them.
 struct Restarting {
     address: SocketAddr,
     running: Option<(RawUpstream, Arc<Notify>)>,

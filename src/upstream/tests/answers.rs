@@ -1,4 +1,4 @@
-//! What comes back.
+//! Answers of destinations.
 
 use super::raw::RawUpstream;
 use super::{Bench, pattern, read};

@@ -1,4 +1,4 @@
-//! Exchanges that end badly: what the destination may have seen is told exactly.
+//! Exchanges that fail: reports exactly what the destination may have seen.
 
 use super::Bench;
 use super::raw::RawUpstream;

@@ -1,5 +1,5 @@
-//! A destination for tests: real sockets, every byte recorded, and full control over when what is
-//! answered and how a connection ends.
+//! A destination for tests: real sockets, every byte recorded, and full control over its answers
+//! and over how a connection ends.
 
 use crate::config::{UpstreamSettings, UpstreamUrl};
 use parking_lot::Mutex;
@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-/// How long nobody may have connected before a listener closes.
+/// How long a listener stays open without a connection.
 const LAST_CALL: Duration = Duration::from_millis(5);
 
 /// A listener on a free port that serves every connection with the given script.
@@ -25,7 +25,7 @@ pub(crate) struct RawUpstream {
     accepting: JoinHandle<()>,
 }
 
-/// One connection as the script sees it.
+/// One connection, for the script.
 pub(crate) struct Connection {
     pub(crate) stream: TcpStream,
     /// 0 is the first.

@@ -1,4 +1,4 @@
-//! What goes out.
+//! Requests to destinations.
 
 use super::raw::RawUpstream;
 use super::{Bench, OK, pattern, request};

@@ -1,7 +1,7 @@
 //! A program that embeds `hookward-verify`: it keeps the heads of requests as raw bytes, and verifies
 //! them without building a map of headers.
 //!
-//! Its tests are the point: they compile against the public API alone.
+//! Its tests compile against the public API alone.
 
 use hookward_verify::{Event, Fault, Headers, Request, Sender, SignatureCheck, UnixMillis};
 use http::{HeaderName, Method};

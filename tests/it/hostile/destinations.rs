@@ -1,4 +1,4 @@
-//! Paths, methods and destinations that nobody configured.
+//! Paths, methods and destinations that are not configured.
 
 use crate::support::{Connection, Delivery, Event, Reply, Sender, Setup, Upstream, request};
 use std::fmt::Write as _;
@@ -38,7 +38,7 @@ fn no_detour_leads_to_a_source() {
         assert_eq!(response.status, status, "{target}: {response:?}");
     }
     assert!(erp.seen().is_empty());
-    // The query is no part of the path, and the absolute form of our own host is ours.
+    // The query is not part of the path, and the absolute form with our own host is ours.
     for (id, target) in [
         ("a", "/webhooks/shop?".to_owned()),
         ("b", "/webhooks/shop?/../x#".replace('#', "")),

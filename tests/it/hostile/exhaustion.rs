@@ -1,4 +1,4 @@
-//! Using up what a process has.
+//! Exhausting a process's resources.
 
 use crate::support::{
     Connection, Event, Sender, Setup, Upstream, eventually, instant, resident_bytes,

@@ -1,4 +1,4 @@
-//! Making two parsers disagree about where a request ends.
+//! Attempts to make two parsers disagree about where a request ends.
 
 use crate::support::{Connection, Delivery, Event, Proxy, Setup, Upstream};
 

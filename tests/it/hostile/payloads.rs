@@ -1,4 +1,4 @@
-//! Payloads that are built to be misread.
+//! Payloads designed to be misread.
 
 use super::signed;
 use crate::support::{Event, Sender, Setup, Upstream, rfc3339_in};

@@ -1,4 +1,4 @@
-//! What `check` says about the keys.
+//! The output of `check` about the keys.
 
 use super::{at, on};
 use crate::support::{Setup, hookward, printed};

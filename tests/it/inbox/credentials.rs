@@ -1,4 +1,4 @@
-//! What a receiver is shown: its own credentials, and a signature that is made anew for each attempt.
+//! The credentials for a receiver: configured headers, and a new signature for each attempt.
 
 use super::{SOON, kept};
 use crate::support::{Event, Reply, Sender, Setup, Upstream};
@@ -76,7 +76,7 @@ fn nothing_is_sent_without_a_credential_that_cannot_be_read() {
         token.display().to_string()
     );
     let proxy = kept(&erp, folder.path(), "spill", &keys).start();
-    assert!(proxy.log().contains("nothing is sent to the upstream"), "{}", proxy.log());
+    assert!(proxy.log().contains("Hookward sends nothing to the upstream"), "{}", proxy.log());
     let told = Sender::to(&proxy).deliver(&Event::order("evt-1").signed());
     assert_eq!(told.outcome(), "queued");
     erp.saw(0);

@@ -1,4 +1,4 @@
-//! What people see of the inbox and change in it.
+//! Operators' view of the inbox and their changes.
 
 use super::{SOON, drained, kept, on, stored};
 use crate::support::{

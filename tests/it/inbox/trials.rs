@@ -1,5 +1,5 @@
-//! Crashes under load, a compressed weekend, a full disk, encryption. Sizes are scaled down for every day;
-//! `HOOKWARD_TRIALS=200` and `HOOKWARD_WEEKEND=50000` are the whole.
+//! Crashes under load, a compressed weekend, a full disk, encryption. Sizes are scaled down for
+//! every day; `HOOKWARD_TRIALS=200` and `HOOKWARD_WEEKEND=50000` run the full size.
 
 use super::{SOON, at, drained, kept, on, order};
 use crate::support::{
@@ -163,7 +163,7 @@ fn a_full_disk_takes_nothing_in_and_loses_nothing() {
         .stderr(Stdio::null())
         .status()
         .is_ok_and(|status| status.success());
-    // Without a small disk a limit on what may be used of the large one stands in for it.
+    // Without a small disk, a limit on the use of the large one simulates it.
     let least = if mounted { "1MiB" } else { "1PiB" };
     let erp = Upstream::start();
     erp.otherwise(Reply::Status(500));

@@ -1,4 +1,4 @@
-//! Kill -9, again and again, under load.
+//! Repeated kill -9 under load.
 
 use super::on_disk;
 use crate::support::{Connection, Event, PATIENCE, Reply, Response, Upstream, instant};

@@ -216,7 +216,7 @@ fn what_is_not_a_whole_store_is_refused_with_3_and_left_as_it_is() {
     let mut proxy = on_disk(&erp, &file).spawn();
     assert_eq!(proxy.ends_within(Duration::from_secs(5)).code(), Some(3), "a file as the folder");
     eventually("it says so", || proxy.log().contains("is not a folder"));
-    // What the cases were copied from is whole: that is no reason to refuse.
+    // The original of the cases is valid, so nothing else causes a refusal.
     let proxy = on_disk(&erp, whole.path()).start();
     for id in ["evt-1", "evt-2"] {
         let outcome = Sender::to(&proxy).deliver(&Event::order(id).signed()).outcome().to_owned();
@@ -224,7 +224,7 @@ fn what_is_not_a_whole_store_is_refused_with_3_and_left_as_it_is() {
     }
 }
 
-/// Every file but the lock, which is nobody's data.
+/// Every file except the lock, which holds no data.
 fn contents(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut contents: Vec<_> = fs::read_dir(folder)
         .unwrap()

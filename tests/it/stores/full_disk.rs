@@ -1,4 +1,4 @@
-//! A disk that is full: deliveries go on, in memory.
+//! A full disk: deliveries continue, with ids in memory.
 
 use super::on_disk;
 use crate::support::{Event, Proxy, Sender, Upstream, eventually, get};
@@ -13,7 +13,7 @@ const ERRORS: (&str, &[(&str, &str)]) =
 /// A folder on a disk that can be filled up.
 struct Disk {
     folder: tempfile::TempDir,
-    /// Whether it is a small one of its own; else a limit on the size of files stands in for it.
+    /// Whether it is a small disk of its own; otherwise a limit on file sizes simulates it.
     mounted: bool,
 }
 

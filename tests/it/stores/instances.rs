@@ -1,4 +1,4 @@
-//! Several instances that share a Redis are one, as far as an event can tell.
+//! Several instances that share a Redis behave as one for each event.
 
 use super::{forty_copies_reach_the_upstream_once, shared, two};
 use crate::support::{
@@ -22,7 +22,7 @@ fn winner_and_copy(
     let asked = || redis.calls().get("evalsha").copied().unwrap_or_default();
     let before = asked();
     let copy = Sender::to(other).start(delivery);
-    // It asks for the claim, and then how the claim stands.
+    // It requests the claim, and then asks for its state.
     eventually("the copy waits", || asked() >= before + 2);
     gate.open();
     [first.join().unwrap(), copy.join().unwrap()]

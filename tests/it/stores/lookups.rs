@@ -1,4 +1,4 @@
-//! What people ask of the stores: how an event stands, and to forget it.
+//! Operators' requests to the stores: look up an event, and forget it.
 
 use super::{disk, shared};
 use crate::support::{
@@ -8,7 +8,7 @@ use crate::support::{
 use serde_json::Value;
 use std::process::Output;
 
-/// Event ids, and how they stand in a path.
+/// Event ids, and how they are written in a path.
 const IDS: [(&str, &str); 6] = [
     ("evt-1", "evt-1"),
     ("a/b/../c", "a%2Fb%2F..%2Fc"),

@@ -1,4 +1,4 @@
-//! Several instances that share a PostgreSQL, and what they bear of it.
+//! Several instances that share a PostgreSQL, and its failures.
 
 use super::{forty_copies_reach_the_upstream_once, two};
 use crate::support::{
@@ -44,7 +44,7 @@ fn a_copy_on_the_other_instance_is_told_the_winners_end() {
         let first = Sender::to(&winner).start(&delivery);
         erp.saw(nth + 1);
         let copy = Sender::to(&other).start(&delivery);
-        // It asks for the claim, and then how the claim stands.
+        // It requests the claim, and then asks for its state.
         std::thread::sleep(Duration::from_millis(300));
         gate.open();
         let (first, copy) = (first.join().unwrap(), copy.join().unwrap());

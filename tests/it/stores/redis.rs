@@ -1,4 +1,4 @@
-//! `store = "redis"` when Redis or the way to it fails.
+//! `store = "redis"` when Redis or the network fails.
 
 use super::shared;
 use crate::support::{
@@ -160,7 +160,7 @@ fn a_slow_redis_makes_no_answer_later_than_the_senders_patience() {
         assert_eq!(timed(id).verdict(), (503, "rejected", "store_unavailable".to_owned()));
     }
     hop.delay(Duration::ZERO);
-    // The late claims, whose answers nobody heard, are given up.
+    // The late claims, whose answers were lost, are given up.
     for id in ["evt-2", "evt-3"] {
         eventually("a late claim blocks nobody", || {
             let response = timed(id);

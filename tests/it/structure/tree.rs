@@ -1,4 +1,5 @@
-//! The source files of the workspace: their text without comments and tests, and who names whom.
+//! The source files of the workspace: their text without comments and tests, and their
+//! dependencies.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

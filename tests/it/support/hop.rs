@@ -1,4 +1,4 @@
-//! A stretch of network that can be slow, and can break.
+//! A network link that can be slow, and can break.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

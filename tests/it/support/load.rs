@@ -1,4 +1,4 @@
-//! Many senders at a steady pace, each event once, until they are told to stop.
+//! Many senders at a steady rate, each event once, until they are stopped.
 
 use super::http::Connection;
 use super::instant;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 const SENDERS: u32 = 10;
 
-/// What a sender does when it gets no 2xx.
+/// How a sender reacts to an answer other than 2xx.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retries {
     /// It notes it and goes on.

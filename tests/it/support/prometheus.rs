@@ -1,4 +1,4 @@
-//! A Prometheus of a test's own, with the alert rules that are shipped.
+//! A Prometheus for tests, with the shipped alert rules.
 
 use super::{PATIENCE, get, instant};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! The real binary, with a configuration of its own.
+//! The real binary, with its own configuration.
 
 use super::upstream::Upstream;
 use super::{PATIENCE, Scrape, eventually, get, instant};
@@ -238,7 +238,7 @@ impl Proxy {
         &self.file
     }
 
-    /// All counters as they stand.
+    /// The current values of all counters.
     #[track_caller]
     pub fn scrape(&self) -> Scrape {
         let response = get(self.admin, "/metrics");

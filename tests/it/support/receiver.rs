@@ -1,4 +1,4 @@
-//! Receivers as people run them, each telling in its answer what its application reads.
+//! Common receivers, each of which reports in its answer what its application reads.
 
 use super::{PATIENCE, eventually, instant};
 use std::net::{SocketAddr, TcpStream};

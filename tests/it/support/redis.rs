@@ -1,4 +1,4 @@
-//! A Redis of a test's own: on a free port, with nothing kept on a disk.
+//! A Redis for tests: on a free port, without persistence.
 
 use super::{PATIENCE, eventually, instant};
 use std::collections::BTreeMap;
@@ -29,8 +29,7 @@ impl Redis {
         let start = instant();
         loop {
             let directory = tempfile::tempdir().unwrap();
-            // Below the ports that the system gives out by itself, so that nobody is given this
-            // one while the server is away.
+            // Below the system's ephemeral ports, so that no one else gets this one while the server is down.
             let address = SocketAddr::from(([127, 0, 0, 1], fastrand::u16(20_000..32_000)));
             let child = spawn(address, password, &directory);
             let mut redis = Self { child, address, password: password.to_owned(), directory };

@@ -1,4 +1,4 @@
-//! A sender with signing code of its own, so that a fault in the proxy's cannot hide in the test.
+//! A sender with its own signing code, so that a bug in the proxy's code cannot hide in the test.
 
 use super::http::{Connection, Response};
 use super::proxy::{Proxy, SHOP_SECRET};
@@ -101,7 +101,7 @@ impl Delivery {
         self
     }
 
-    /// With this header in place of the one of its name.
+    /// Replaces the header of this name.
     pub fn replacing(self, name: &str, value: &str) -> Self {
         self.without(name).with(name, value)
     }

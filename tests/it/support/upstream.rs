@@ -1,4 +1,4 @@
-//! A destination that writes down what it sees and behaves as it is told.
+//! A scripted destination that records what it gets.
 
 use super::{PATIENCE, eventually};
 use socket2::{Domain, Socket, Type};
@@ -117,15 +117,15 @@ impl Upstream {
         upstream
     }
 
-    /// Ends as a well-behaved service does: what was begun is answered, idle connections are
-    /// closed, nobody listens any more.
+    /// Ends like a well-behaved service: answers what was begun, closes idle connections, and no
+    /// longer listens.
     pub fn stop(&self) {
         self.state.is_stopping.store(true, Ordering::SeqCst);
         drop(TcpStream::connect(self.address));
         eventually("the upstream stops", || self.state.threads.load(Ordering::SeqCst) == 0);
     }
 
-    /// Waits until everything that was sent to it is written down, once nobody sends any more.
+    /// Waits until everything that was sent to it is recorded, once nothing more is sent.
     #[track_caller]
     pub fn settles(&self) {
         // Connections are taken in order: when this one is over, those before it are begun.
@@ -156,8 +156,8 @@ impl Upstream {
         });
     }
 
-    /// An address at which nobody listens, and nobody will while the tests run: a socket that does
-    /// not listen keeps the port from the other tests.
+    /// An address where nothing listens, or will while the tests run: a bound socket that does not
+    /// listen keeps the port from other tests.
     pub fn unreachable() -> SocketAddr {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();

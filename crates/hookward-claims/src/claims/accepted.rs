@@ -13,7 +13,7 @@ pub struct Acceptance<'a> {
     pub event_id: &'a EventId,
     /// Who accepted it.
     pub destination: &'a UpstreamName,
-    /// Another name under which the event must not come again, as its signature.
+    /// Another name under which the event must not be accepted again, such as its signature.
     pub alias: Option<&'a str>,
     /// A hash of the body.
     pub fingerprint: u64,
@@ -24,7 +24,7 @@ pub struct Acceptance<'a> {
 /// A copy of the event holds its claim for as long as it takes to see that the event is stored.
 const STEP_ASIDE: Duration = Duration::from_millis(5);
 
-/// So often a copy is waited for; it is gone by then, or the store is not to be believed.
+/// How often to wait for a copy. After that it is gone, or the store is not reliable.
 const LOOKS: usize = 400;
 
 /// One call to the store.

@@ -1,4 +1,4 @@
-//! Claims that this process takes by itself, while the store does not answer.
+//! Claims that this process takes on its own while the store does not answer.
 
 use super::{
     Claim, ClaimRequest, Claims, Entered, HeldClaim, Hold, Intent, Standing, Target, Terms, Waiter,
@@ -53,7 +53,7 @@ impl<T: Send + Sync + 'static> Claims<T> {
                             return Hold::InFlight(Waiter::here(ledger, flight, same_body));
                         }
                         Some(Ok(standing)) => return self.hold(target, standing, terms),
-                        // The store did not answer its leader either, who has left.
+                        // The store did not answer its leader either, which has left.
                         Some(Err(_)) => {}
                     }
                 }

@@ -1,5 +1,4 @@
-//! The way to the id file and back: what was learned since the last commit, and the journals that
-//! hold it.
+//! The way to the id file and back: the changes since the last commit, and the journals with them.
 
 use super::id_file::IdFile;
 use super::journal::Journal;
@@ -17,17 +16,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The time between two looks for expired records.
+/// The time between two searches for expired records.
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
 
-/// After a failure there must be this much room before the next attempt: one that fails costs a
-/// reopening of the file.
+/// The room that must be free after a failure before the next attempt, because a failed attempt
+/// means reopening the file.
 const ROOM_BYTES: usize = 1 << 20;
 
-/// What stands between the memory and the id file.
+/// The layer between memory and id file.
 pub(super) struct Front {
     folder: PathBuf,
-    /// At most so many changes wait in memory when the disk takes none.
+    /// How many changes may wait in memory while the disk accepts none.
     capacity: usize,
     waiting: Mutex<UncommittedChanges>,
     /// `None` while it cannot be opened.
@@ -41,13 +40,13 @@ pub(super) struct Front {
 struct UncommittedChanges {
     /// Since the last commit began.
     fresh: Changes,
-    /// Those of the commit under way, or of one that failed and will be tried again.
+    /// Changes of the current commit, or of a failed one that will be tried again.
     committing: Changes,
     /// The number of the journal that `committing` was written to.
     committing_number: u64,
-    /// Where `fresh` is written to; `None` while the disk takes no journal.
+    /// The journal for `fresh`; `None` while the disk accepts none.
     journal: Option<Journal>,
-    /// The number of that journal, or of the one that there should be.
+    /// The number of that journal, or of the missing one.
     number: u64,
     next_sweep: Duration,
 }
@@ -60,8 +59,8 @@ struct Changes {
 }
 
 impl Front {
-    /// Opens the folder, or fills an empty one, and brings what the journals hold into the id
-    /// file. Gives the keys of unknown fate as well.
+    /// Opens the folder, or initialises an empty one, and applies the journals to the id file. Also
+    /// returns the keys of unknown fate.
     pub(super) fn open(
         folder: &Path,
         capacity: u64,
@@ -73,7 +72,7 @@ impl Front {
             refuse_foreign(folder)?;
             IdFile::create(&path).map_err(|error| format!("cannot be filled: {error}"))?;
         }
-        // Before the id file is opened, so that nothing is changed if one is damaged.
+        // Before opening the id file, so that nothing changes if a journal is damaged.
         let journals = read_journals(folder)?;
         let file = IdFile::open(&path).map_err(|error| {
             format!(
@@ -110,7 +109,7 @@ impl Front {
         Ok((front, restored))
     }
 
-    /// Writes a change down. Where the disk does not take it, it waits in memory.
+    /// Records a change. If the disk does not accept it, it waits in memory.
     pub(super) fn write(&self, record: JournalRecord) {
         let mut waiting = self.waiting.lock();
         let written = match &mut waiting.journal {
@@ -127,8 +126,8 @@ impl Front {
         waiting.fresh.add(record);
     }
 
-    /// Finds out whether the disk still takes what is written, with a link that is over already and
-    /// counts as no event. The next commit brings it to the id file, and a sweep takes it out.
+    /// Tests whether the disk can still be written, with a link that has already expired and does
+    /// not count as an event. The next commit writes it to the id file, and a sweep removes it.
     pub(super) fn try_out(&self, nobodys: ClaimKey) {
         if self.trouble().is_none() {
             self.write(JournalRecord::Link {
@@ -150,7 +149,7 @@ impl Front {
                     Some(found) => found,
                     None => return Ok(None),
                 },
-                // Memory is all there is now; the trouble is known and counted.
+                // Only memory is left; the problem is already known and counted.
                 None => return Ok(None),
             },
         };
@@ -197,7 +196,7 @@ impl Front {
         self.trouble.lock().clone()
     }
 
-    /// Brings what has gathered into the id file. After a failure, only once there is room.
+    /// Commits the collected changes to the id file. After a failure, only once there is room.
     pub(super) fn commit(&self) {
         if self.trouble().is_some() && !self.has_room() {
             return;
@@ -232,9 +231,9 @@ impl Front {
         }
     }
 
-    /// Brings everything into the id file, if the disk takes it.
+    /// Commits everything to the id file, if the disk accepts it.
     pub(super) fn close(&self) {
-        // A commit that failed before comes first, what has gathered since then second.
+        // First an earlier, failed commit, then the changes since.
         self.commit();
         self.commit();
         if self.trouble().is_none() {
@@ -247,7 +246,7 @@ impl Front {
         }
     }
 
-    /// Lets the fresh changes become those to commit, and starts the other journal for the next.
+    /// Makes the fresh changes the ones to commit, and starts the other journal for the next.
     fn turn(&self, waiting: &mut UncommittedChanges) {
         if waiting.fresh.is_empty() && waiting.journal.is_some() {
             return;
@@ -283,7 +282,7 @@ impl Front {
                 None => "the id file is closed".to_owned(),
             }
         };
-        // A database that failed to write refuses everything until it is opened again.
+        // After a failed write, a database refuses everything until it is reopened.
         let mut file = self.file.write();
         drop(file.take());
         match IdFile::reopen(&self.folder.join(ID_FILE)) {

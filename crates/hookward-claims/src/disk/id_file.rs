@@ -13,30 +13,30 @@ use std::ops::Bound::{Excluded, Unbounded};
 use std::path::Path;
 use std::time::Duration;
 
-/// Pages that are kept in memory. Most look-ups are for ids that are not there, anywhere in the
-/// file, so more of it would help little; the operating system keeps the rest.
+/// Pages kept in memory. Most look-ups are for absent ids, anywhere in the file, so more would help
+/// little; the operating system caches the rest.
 const CACHE_BYTES: usize = 16 << 20;
 
-/// Expired records that one commit removes at most, so that it stays short.
+/// How many expired records one commit removes at most, so that it stays short.
 const SWEPT_AT_ONCE: usize = 20_000;
 
-/// More than the part of the file that redb changes before it has looked at the rest.
+/// More than the part of the file that redb changes before it has checked the rest.
 const HEADER_BYTES: u64 = 4096;
 
-/// What this program writes; a file that says otherwise is not read.
+/// The format that this program writes; files with another format are not read.
 const FORMAT: u64 = 1;
 
 type Id = [u8; 16];
 
 /// `format`, and `journal`: the number of the last journal that is in here.
 const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("hookward");
-/// since, fingerprint, until.
+/// `since`, fingerprint, `until`.
 const DELIVERED: TableDefinition<'_, Id, (i64, u64, i64)> = TableDefinition::new("delivered");
 /// since, until.
 const UNCERTAIN: TableDefinition<'_, Id, (i64, i64)> = TableDefinition::new("uncertain");
 /// The key that an alias points at, until.
 const LINKS: TableDefinition<'_, Id, (Id, i64)> = TableDefinition::new("links");
-/// until, the table, the key: what is to be removed, soonest first.
+/// `until`, the table, the key: the records to remove, soonest first.
 const EXPIRY: TableDefinition<'_, (i64, u8, Id), ()> = TableDefinition::new("expiry");
 
 const IN_DELIVERED: u8 = 1;
@@ -52,19 +52,19 @@ pub(super) struct IdFile {
 /// Why an id file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum IdFileError {
-    /// It is not one of ours.
+    /// It is not a file of Hookward.
     #[error("is not an id file of this version of hookward")]
     Foreign,
-    /// Its checksums do not hold.
+    /// Its checksums do not match.
     #[error("is damaged ({0})")]
     Damaged(redb::Error),
-    /// What redb says.
+    /// An error from redb.
     #[error("cannot be used: {0}")]
     Unusable(redb::Error),
 }
 
 impl IdFile {
-    /// Makes a new file, whole or not at all: a process that is killed on the way leaves none.
+    /// Creates a new file completely or not at all: a process that is killed meanwhile leaves none.
     pub(super) fn create(path: &Path) -> Result<(), redb::Error> {
         let unfinished = path.with_extension("new");
         match fs::remove_file(&unfinished) {
@@ -83,20 +83,20 @@ impl IdFile {
         drop(database);
         fs::rename(unfinished, path)?;
         match path.parent() {
-            // Else a power cut could take the name away, and every id with it.
+            // Otherwise a power cut could remove the name, and every id with it.
             Some(folder) => Ok(File::open(folder)?.sync_all()?),
             None => Ok(()),
         }
     }
 
-    /// Opens a file that was made by [`IdFile::create`], after a look at all its checksums. One
-    /// that is refused is left as it was.
+    /// Opens a file that [`IdFile::create`] made, after verifying all its checksums. A refused file
+    /// is left unchanged.
     pub(super) fn open(path: &Path) -> Result<Self, IdFileError> {
         let header = header(path).map_err(|error| IdFileError::Unusable(error.into()))?;
         Self::open_checked(path).inspect_err(|_| {
-            // redb says in the header that it is at work before it finds out that it cannot be.
+            // redb marks the header as in use before it finds out that it cannot use the file.
             if let Err(error) = put_back(path, &header) {
-                tracing::warn!(%error, "the header of a refused id file could not be put back");
+                tracing::warn!(%error, "the header of a refused id file could not be restored");
             }
         })
     }
@@ -166,7 +166,7 @@ impl IdFile {
         entries.collect()
     }
 
-    /// How many delivered ids there are, expired ones that were not swept yet among them.
+    /// How many delivered ids there are, including expired ones that have not been swept yet.
     pub(super) fn entries(&self) -> Result<u64, redb::Error> {
         Ok(self.database.begin_read()?.open_table(DELIVERED)?.len()?)
     }
@@ -322,7 +322,7 @@ impl<'t> Tables<'t> {
             .collect::<Result<_, _>>()?;
         for (until, table, id) in &due {
             self.expiry.remove((*until, *table, *id))?;
-            // Written again since then, it stays until its later time.
+            // It has been written again since, so it stays until its later time.
             let ends = match *table {
                 IN_DELIVERED => self.delivered.get(id)?.map(|entry| entry.value().2),
                 IN_UNCERTAIN => self.uncertain.get(id)?.map(|entry| entry.value().1),

@@ -1,13 +1,13 @@
-//! What was learned since the last commit, in the hands of the operating system.
+//! The changes since the last commit, as written to the operating system.
 //!
 //! An append to a journal is one `write` without a flush, so it survives the end of the process,
-//! and nobody waits for the disk. Once its records are committed to the id file the journal has
-//! served; two files take turns, and each carries a number, so that a journal which is already in
+//! and no call waits for the disk. Once its records are committed to the id file, the journal is no
+//! longer needed. Two files alternate, and each has a number, so that a journal that is already in
 //! the id file is never read again.
 //!
-//! A journal that ends in the middle of a record is what a power cut leaves, and reads as far as
-//! it goes; what is seen to be missing is counted. Any other damage is an error: half a journal must
-//! not pass for a whole one.
+//! A power cut can leave a journal that ends in the middle of a record. It is read up to there, and
+//! the records that are known to be missing are counted. Any other damage is an error: half a
+//! journal must not be taken for a whole one.
 
 use super::record::{JournalRecord, RECORD_BYTES};
 use std::fs::{File, OpenOptions};
@@ -25,7 +25,7 @@ const FRAME_BYTES: usize = RECORD_BYTES + CHECK_BYTES;
 pub(super) struct Journal {
     file: File,
     number: u64,
-    /// Up to here it is whole.
+    /// It is complete up to here.
     length: u64,
 }
 
@@ -34,10 +34,10 @@ pub(super) struct Journal {
 pub(super) enum JournalContent {
     /// Nothing was ever written to it since it was last emptied.
     Empty,
-    /// These records, in the order in which they were written, and how many more there were at
-    /// least: a file that was cut between two records shows nothing of it.
+    /// These records, in the order in which they were written, and the minimum number of missing
+    /// ones: a file that was cut between two records does not show it.
     Records { number: u64, records: Vec<JournalRecord>, lost: usize },
-    /// It was cut off before its first record; how many it had is not known.
+    /// It was cut off before its first record, so it is unknown how many it had.
     Headless,
     /// Not a journal, or damaged; the rest of the sentence.
     Damaged(String),
@@ -62,7 +62,7 @@ impl Journal {
         self.write(&frame)
     }
 
-    /// Writes all of it or, as far as a reader can tell, nothing.
+    /// Writes all of it or, from a reader's point of view, nothing.
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self.file.write_all(bytes) {
             Ok(()) => {
@@ -70,7 +70,7 @@ impl Journal {
                 Ok(())
             }
             Err(error) => {
-                // A full disk may have taken a part of it.
+                // A full disk may have accepted a part of it.
                 self.file.set_len(self.length)?;
                 Err(error)
             }
@@ -78,7 +78,7 @@ impl Journal {
     }
 }
 
-/// Reads a journal; a file that is not there is an empty one.
+/// Reads a journal; a missing file is an empty one.
 pub(super) fn read(path: &Path) -> io::Result<JournalContent> {
     let mut bytes = Vec::new();
     match File::open(path) {
@@ -114,7 +114,8 @@ fn parse(bytes: &[u8]) -> JournalContent {
     JournalContent::Records { number, records, lost }
 }
 
-/// What a file without a whole header is: a journal, if a power cut can have left it so.
+/// What a file without a complete header is: a journal, if a power cut could have left it like
+/// this.
 fn cut_short(bytes: &[u8], is_beginning: bool) -> JournalContent {
     if bytes.is_empty() {
         JournalContent::Empty
@@ -198,14 +199,14 @@ mod tests {
     fn a_journal_cut_anywhere_reads_as_far_as_it_goes() {
         let whole = written(7);
         for length in 0..whole.len() {
-            // What a power cut leaves is short, or filled up with zeros.
+            // After a power cut a file is short, or filled with zeros.
             let mut zeroed = whole[..length].to_vec();
             let short = parse(&zeroed);
             zeroed.resize(whole.len(), 0);
             let frames = length.saturating_sub(HEADER_BYTES) / FRAME_BYTES;
             let is_between =
                 length >= HEADER_BYTES && (length - HEADER_BYTES).is_multiple_of(FRAME_BYTES);
-            // Of a file that is short, only the record that was cut in two is known to be missing.
+            // In a short file, only the record that was cut in two is known to be missing.
             let missing = [usize::from(!is_between), records().len() - frames];
             for (found, missing) in [short, parse(&zeroed)].into_iter().zip(missing) {
                 match found {

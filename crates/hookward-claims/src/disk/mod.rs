@@ -1,11 +1,11 @@
 //! `store = "disk"`: claims of one process whose delivered ids outlive it.
 //!
-//! A folder with four files: `ids.redb`, a database of what was delivered; two journals that take
-//! turns in front of it; and a lock that keeps a second process out. A delivered id is handed to
-//! the operating system by an append to the journal before its claim is settled, so the end of
-//! the process loses none; a thread of its own commits what has gathered to the database, with a
-//! flush to the disk, every second. So a power cut loses at most the last second, and no answer
-//! waits for the disk. `docs/decisions` says why it is built so.
+//! A folder with four files: `ids.redb`, a database of delivered ids; two journals that alternate
+//! in front of it; and a lock that keeps a second process out. Before its claim is settled, a
+//! delivered id is appended to a journal, so the end of the process loses none. Every second a
+//! separate thread commits the collected changes to the database, with a flush to disk. So a power
+//! cut loses at most the last second, and no answer waits for the disk. `docs/decisions` gives the
+//! reasons for this design.
 //!
 //! When the disk is full, new ids are kept in memory and committed once there is room again.
 
@@ -48,11 +48,11 @@ pub struct DiskStore {
 }
 
 impl DiskStore {
-    /// Opens the folder at `path`, or makes it, with up to `capacity` ids held in memory as well.
+    /// Opens the folder at `path`, or creates it, and keeps up to `capacity` ids in memory as well.
     ///
     /// # Errors
-    /// A sentence that names the path: another process uses it; it holds files that are not ours;
-    /// a file is damaged; or the system does not let us. Nothing is changed then.
+    /// A sentence that names the path: another process uses it, it contains foreign files, a file
+    /// is damaged, or access is denied. Nothing is changed in these cases.
     pub fn open(path: &Path, capacity: u64, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let at = |what: String| error(format!("at {} {what}", path.display()));
         let lock = lock_folder(path).map_err(at)?;
@@ -72,7 +72,7 @@ impl DiskStore {
         };
         let committing = committing.map_err(|error| at(format!("has no thread: {error}")))?;
         let recall = OnDisk {
-            // An id that has to leave the memory is still on the disk, so nobody counts it.
+            // An id that leaves memory is still on disk, so it does not count as evicted.
             delivered: Delivered::new(capacity, Arc::clone(&clock), Arc::default()),
             aliases: Delivered::new(capacity, Arc::clone(&clock), Arc::default()),
             front,
@@ -106,7 +106,7 @@ impl Drop for DiskStore {
     }
 }
 
-/// The memory as the fast path, the folder behind it.
+/// Memory as the fast path, with the folder behind it.
 pub(super) struct OnDisk {
     delivered: Delivered,
     aliases: Delivered<ClaimKey>,
@@ -197,8 +197,7 @@ impl LocalStore for DiskStore {
     }
 }
 
-/// Makes the folder if need be, and keeps every other process out of it for as long as the file
-/// is open.
+/// Creates the folder if necessary, and keeps other processes out of it while the file is open.
 fn lock_folder(path: &Path) -> Result<File, String> {
     if path.exists() && !path.is_dir() {
         return Err("is not a folder; give the store a folder of its own".to_owned());

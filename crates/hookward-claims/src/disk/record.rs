@@ -4,15 +4,15 @@ use crate::ClaimKey;
 use crate::delivered::DeliveredId;
 use hookward_time::UnixMillis;
 
-/// Bytes of a record: a tag and four numbers and a key, whatever it is.
+/// Bytes of a record: a tag, four numbers and a key, for every kind of record.
 pub(super) const RECORD_BYTES: usize = 41;
 
-/// One change. Points in time are wall time, the only one that outlives a process.
+/// One change. Times are wall time, the only kind that outlives a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum JournalRecord {
     /// Delivered, and remembered through `until`.
     Delivered { key: ClaimKey, delivery: DeliveredId, until: UnixMillis },
-    /// Of unknown fate before `until`.
+    /// Uncertain until `until`.
     Uncertain { key: ClaimKey, since: UnixMillis, until: UnixMillis },
     /// Absent again.
     Forgotten { key: ClaimKey },
@@ -21,7 +21,7 @@ pub(super) enum JournalRecord {
 }
 
 impl JournalRecord {
-    /// Its bytes; what it has none for is zero.
+    /// Its bytes; fields without a value are zero.
     pub(super) fn to_bytes(self) -> [u8; RECORD_BYTES] {
         let (tag, key, first, second, until) = match self {
             Self::Delivered { key, delivery: DeliveredId { since, fingerprint }, until } => {

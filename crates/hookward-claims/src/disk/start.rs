@@ -1,4 +1,4 @@
-//! What a start reads: the journals, brought into the id file.
+//! Applies the journals to the id file at start.
 
 use super::id_file::IdFile;
 use super::journal::{self, JournalContent};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 pub(super) const ID_FILE: &str = "ids.redb";
 pub(super) const JOURNALS: [&str; 2] = ["journal.0", "journal.1"];
 
-/// The journals that hold something, each with its number, in their order.
+/// The journals that are not empty, each with its number, in order.
 pub(super) fn read_journals(folder: &Path) -> Result<Vec<(u64, Vec<JournalRecord>)>, String> {
     let mut journals = Vec::new();
     for name in JOURNALS {
@@ -45,7 +45,7 @@ pub(super) fn read_journals(folder: &Path) -> Result<Vec<(u64, Vec<JournalRecord
     Ok(journals)
 }
 
-/// Brings what the journals hold into the id file, and gives the highest number among them.
+/// Applies the journals to the id file, and returns their highest number.
 pub(super) fn replay(
     journals: Vec<(u64, Vec<JournalRecord>)>,
     file: &IdFile,
@@ -62,7 +62,8 @@ pub(super) fn replay(
     Ok(highest)
 }
 
-/// A folder without an id file must be empty: it is somebody else's, or has lost its ids.
+/// A folder without an id file must be empty: otherwise it belongs to another program, or has lost
+/// its ids.
 pub(super) fn refuse_foreign(folder: &Path) -> Result<(), String> {
     let entries = fs::read_dir(folder).map_err(|error| format!("cannot be read: {error}"))?;
     for entry in entries {

@@ -1,9 +1,9 @@
-//! What goes wrong with the server, in a sentence, and what may help.
+//! Errors of the server, as sentences, and how to recover.
 
 use std::error::Error;
 use tokio_postgres::error::{DbError, SqlState};
 
-/// Why the server did not do what it was asked.
+/// Why the server did not fulfil a request.
 #[derive(Clone, Debug)]
 pub(super) struct ServerFault {
     /// The rest of a sentence that begins with the store and its address. Never a password.
@@ -18,10 +18,10 @@ pub(super) struct ServerFault {
 /// What may help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Remedy {
-    /// Nothing that is done here.
+    /// Nothing that this process can do.
     None,
-    /// The same call on a connection of its own: this one is broken, or leads to a server that
-    /// serves no more.
+    /// The same call on another connection: this one is broken, or leads to a server that no longer
+    /// serves.
     Reconnect,
     /// The same call once more.
     Repeat,
@@ -42,7 +42,7 @@ impl From<tokio_postgres::Error> for ServerFault {
             let remedy = remedy(cause.code());
             return Self { problem: said(cause), remedy, code, is_in_doubt: false };
         }
-        // The library names what it was doing; what went wrong there is behind that.
+        // The library names the operation; the cause comes after that.
         let mut problem = format!("does not serve: {error}");
         if let Some(source) = error.source()
             && !problem.ends_with(&source.to_string())
@@ -53,7 +53,7 @@ impl From<tokio_postgres::Error> for ServerFault {
     }
 }
 
-/// What the server said, with what it means where that is not plain.
+/// The server's message, with an explanation if it needs one.
 fn said(cause: &DbError) -> String {
     let hint = match *cause.code() {
         SqlState::READ_ONLY_SQL_TRANSACTION => "it is a standby, or set to be read only: ",
@@ -66,7 +66,7 @@ fn said(cause: &DbError) -> String {
 }
 
 fn remedy(code: &SqlState) -> Remedy {
-    // Class 08 is about connections, 57P about a server that stops or is not up yet.
+    // Class 08 is about connections, 57P about a server that is stopping or starting.
     if code == &SqlState::READ_ONLY_SQL_TRANSACTION
         || code.code().starts_with("08")
         || code.code().starts_with("57P")

@@ -1,11 +1,11 @@
 //! `store = "postgres"`: claims that several instances share, in a PostgreSQL database.
 //!
-//! Every decision is one call of a function on the server (`schema/`), which is a transaction of its
-//! own: it is atomic and costs one round trip. What is decided about a key is decided under a lock
-//! of that key. Leases, holds and ttls are counted by the server's clock, so the clocks of the
-//! instances do not matter. `docs/decisions` says why the tables are what they are.
+//! Every decision is one call of a function on the server (`schema/`) in its own transaction: it is
+//! atomic and costs one round trip. A decision about a key is made under a lock of that key.
+//! Leases, holds and ttls follow the server's clock, so the clocks of the instances do not matter.
+//! `docs/decisions` explains the design of the tables.
 //!
-//! Every call is idempotent for its fence, so one that broke with its connection is tried again.
+//! Every call is idempotent for its fence, so a call that failed with its connection is repeated.
 
 mod asking;
 mod database;
@@ -49,13 +49,14 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
-    /// Connects to the server at `url`, whose password makes it a secret, and sets up the tables if
-    /// that is needed, all of it within `within`. Called within the runtime that outlives the store.
+    /// Connects to the server at `url`, which is a secret because it may contain a password, and
+    /// creates the tables if necessary, all within `within`. Call it within a runtime that outlives
+    /// the store.
     ///
     /// # Errors
-    /// The URL is none, a file of `tls` cannot be used, the server cannot be reached or is too old,
-    /// or its tables cannot be made or are of an unknown version. Says the server's address, never
-    /// the URL.
+    /// The URL is invalid, a file of `tls` cannot be used, the server cannot be reached or is too
+    /// old, or its tables cannot be created or have an unknown version. The message contains the
+    /// server's address, never the URL.
     pub async fn open(
         url: &Secret,
         tls: Option<&PostgresTls>,

@@ -1,10 +1,10 @@
-//! The connections to the server, and what happens when they cannot be made.
+//! The connections to the server, and their recovery.
 //!
-//! A connection is made when a call finds none that is idle, in a task of its own, so that a caller
-//! who leaves does not undo the work. Every way in which that can fail (nobody listens, a wrong
-//! password, a server that starts up, tables that cannot be made) ends in another try, by the next
-//! call: at once after the first failure, then after a pause that doubles up to [`LONGEST_PAUSE`]. Until then calls fail at once with the
-//! last reason, unless a connection is there whose turn can be waited for.
+//! If a call finds no idle connection, a separate task opens one, so that the work continues if the
+//! caller leaves. After any failure (nothing listens, a wrong password, a server that is starting,
+//! tables that cannot be created) the next call tries again: at once after the first failure, then
+//! after a pause that doubles up to [`LONGEST_PAUSE`]. Until then calls fail at once with the last
+//! reason, unless they can wait for a busy connection.
 
 use super::fault::{Remedy, ServerFault};
 use super::server::PostgresServer;
@@ -18,23 +18,23 @@ use tokio::sync::Notify;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-/// Connections of one process at most. Commits share flushes, so more of them carry more.
+/// The most connections of one process. Commits share flushes, so more connections carry more.
 pub(super) const MOST: usize = 16;
 
 /// The pause after the second failure in a row.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
-/// The longest pause: how much later than the server we are back, at most.
+/// The longest pause, and so the longest delay after the server is back.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// A connection on which an answer is so late is given up.
+/// A connection is dropped if an answer is this late.
 const SILENCE: Duration = Duration::from_secs(5);
 
 /// All connections of a store.
 pub(super) struct Pool {
     pub(super) server: PostgresServer,
     state: Mutex<PoolState>,
-    /// Told of every session that is idle again, and of every attempt that failed.
+    /// Notified of every session that becomes idle, and of every failed attempt.
     changed: Notify,
     clock: Arc<dyn Clock>,
     runtime: Handle,
@@ -43,7 +43,7 @@ pub(super) struct Pool {
 #[derive(Default)]
 struct PoolState {
     idle: Vec<Session>,
-    /// How often all connections were given up; one that was begun before is not used again.
+    /// How often all connections were dropped; connections from before are not used again.
     epoch: u64,
     /// Connections that are idle, lent, or being made.
     open: usize,
@@ -52,7 +52,7 @@ struct PoolState {
     failure: Option<Failure>,
 }
 
-/// The last attempt to connect, where it failed.
+/// The last attempt to connect, if it failed.
 struct Failure {
     fault: ServerFault,
     at: Duration,
@@ -60,13 +60,13 @@ struct Failure {
     before: u32,
 }
 
-/// A session that nobody else uses until it is dropped.
+/// A session for exclusive use until it is dropped.
 pub(super) struct Loan {
     pool: Arc<Pool>,
-    /// `None` once it was given up.
+    /// `None` once it was dropped.
     session: Option<Session>,
     epoch: u64,
-    /// Whether the server may still be at work on what it was asked.
+    /// Whether the server may still be working on a request.
     is_busy: bool,
 }
 
@@ -76,7 +76,7 @@ enum PoolSlot {
 }
 
 impl Pool {
-    /// Called within the runtime in which connections are to live.
+    /// Call it within the runtime that the connections use.
     pub(super) fn new(server: PostgresServer, clock: Arc<dyn Clock>) -> Arc<Self> {
         let (state, changed, runtime) = (Mutex::default(), Notify::new(), Handle::current());
         Arc::new(Self { server, state, changed, clock, runtime })
@@ -85,11 +85,11 @@ impl Pool {
     /// A session, as soon as there is one.
     ///
     /// # Errors
-    /// There is none, and why the last attempt to make one failed.
+    /// If there is none, the reason of the last failed attempt.
     pub(super) async fn session(self: &Arc<Self>) -> Result<Loan, ServerFault> {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
-            // Before the look, so that nothing is missed between the two.
+            // Before the check, so that nothing is missed in between.
             changed.as_mut().enable();
             match self.place()? {
                 PoolSlot::Here(session, epoch) => {
@@ -101,8 +101,8 @@ impl Pool {
         }
     }
 
-    /// Gives up all connections of an epoch, since one of them is broken: the next calls make
-    /// others, to where the name of the server leads by then.
+    /// Drops all connections of an epoch because one of them is broken. The next calls open new
+    /// ones, to the address that the server's name has then.
     fn clear(&self, epoch: u64) {
         let mut state = self.state.lock();
         if state.epoch != epoch {
@@ -158,7 +158,7 @@ impl Pool {
                 state.open -= 1;
                 let before = match state.failure.take() {
                     None => 0,
-                    // Those that are under way at once fail at once, and count as one.
+                    // Simultaneous attempts fail together and count as one.
                     Some(last) if began < last.at => last.before,
                     Some(last) => last.before.saturating_add(1),
                 };
@@ -178,12 +178,12 @@ impl Pool {
             _ => state.open -= 1,
         }
         drop(state);
-        // Who waits takes it, or makes another in its place.
+        // A waiter takes it, or opens another in its place.
         self.changed.notify_one();
     }
 }
 
-/// Puts the counts right if the task that dials ends before it is done.
+/// Corrects the counts if the connecting task ends early.
 struct Dialing<'a>(Option<&'a Arc<Pool>>);
 
 impl Dialing<'_> {
@@ -204,8 +204,8 @@ impl Drop for Dialing<'_> {
 }
 
 impl Failure {
-    /// When the next attempt may be made. The first failure may be the end of what was before, as
-    /// of a server that is restarted, so it is followed by another attempt at once.
+    /// When the next attempt may be made. The first failure may be the end of an old connection,
+    /// for example because the server restarts, so another attempt follows at once.
     fn next(&self) -> Duration {
         match self.before.checked_sub(1) {
             None => self.at,
@@ -215,8 +215,8 @@ impl Failure {
 }
 
 impl Loan {
-    /// Asks one question. What becomes of the session if the caller leaves meanwhile is for the
-    /// loan to find out; one that is broken is given up, and so are those that were made before it.
+    /// Makes one call. If the caller leaves meanwhile, the loan finds out what happens to the
+    /// session. A broken session is dropped, and so are older ones.
     pub(super) async fn ask(
         &mut self,
         question: StatementKind,
@@ -269,7 +269,7 @@ impl Drop for Loan {
     fn drop(&mut self) {
         let session = self.session.take();
         match session {
-            // Whoever asked has left. Its answer is waited for here, so that no other call has to.
+            // The caller has left. Wait for its answer here, so that no other call has to.
             Some(session) if self.is_busy => {
                 let (pool, epoch) = (Arc::clone(&self.pool), self.epoch);
                 self.pool.runtime.spawn(async move {

@@ -1,8 +1,8 @@
-//! The tables in the database: versions, and how one becomes the next.
+//! The tables in the database: versions and migrations.
 //!
-//! Each version is a file of SQL that makes it from the one before. They are applied in one
-//! transaction under a lock, so that of several instances which start at once one does the work. A
-//! version that is not known here is never touched.
+//! Each version is an SQL file that migrates from the previous one. They are applied in one
+//! transaction under a lock, so that of several instances that start at the same time only one does
+//! the work. An unknown version is never changed.
 
 use super::fault::ServerFault;
 use tokio_postgres::{Client, SimpleQueryMessage};
@@ -13,18 +13,19 @@ const MIGRATIONS: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schem
 /// The version that this program writes and reads.
 const CURRENT: usize = MIGRATIONS.len();
 
-/// The oldest version whose programs can go on with version [`CURRENT`]: they are not to be stopped
-/// by the first instance of an upgrade.
+/// The oldest version whose programs can work with version [`CURRENT`]. The first instance of an
+/// upgrade must not stop them.
 const WORKS_FOR: usize = 1;
 
-/// The first server with all that the schema needs: 130000 is 13.0.
+/// The first server version with everything that the schema needs: 130000 is 13.0.
 const OLDEST_SERVER: usize = 130_000;
 
-/// The lock of those who change the schema; a number that nobody else is likely to use.
+/// The lock for changing the schema; a number that other programs are unlikely to use.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7525899362094768995)";
 
-/// What every session needs. Each statement has to see what was committed before it, so the
-/// isolation is stated. Plans are made once: what they depend on does not change with the values.
+/// The settings of every session. Each statement must see everything committed before it, so the
+/// isolation level is set explicitly. Plans are made once, because they do not depend on the
+/// values.
 const SESSION: &str = "SET search_path = pg_catalog; SET TimeZone = 'UTC'; \
      SET default_transaction_isolation = 'read committed'; \
      SET statement_timeout = '15s'; SET lock_timeout = '5s'; \
@@ -32,17 +33,16 @@ const SESSION: &str = "SET search_path = pg_catalog; SET TimeZone = 'UTC'; \
      SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off; \
      SELECT current_setting('server_version_num'), to_regclass('hookward.schema')";
 
-/// What is said of an answer that no server gives.
+/// The message for an impossible answer.
 const ODD: &str = "gave an answer that cannot be read";
 
-/// Which version is there, and from which on a program can work with it.
+/// The version of the tables, and the oldest program version that can use them.
 const VERSION: &str = "SELECT version, works_for FROM hookward.schema";
 
-/// Sets the session up, and the tables where they are missing or of an earlier version.
+/// Sets up the session, and creates or migrates the tables if necessary.
 ///
 /// # Errors
-/// The server is too old, its tables are of a version that this program does not know, or it
-/// refuses what is asked.
+/// The server is too old, its tables have an unknown version, or it refuses a request.
 pub(super) async fn prepare(client: &mut Client) -> Result<(), ServerFault> {
     let server = row(client, SESSION).await?;
     let [number, schema] = &server[..] else { return Err(ServerFault::new(ODD.to_owned())) };
@@ -80,7 +80,7 @@ async fn version(client: &Client) -> Result<usize, ServerFault> {
 async fn migrate(client: &mut Client) -> Result<(), ServerFault> {
     let transaction = client.transaction().await?;
     transaction.batch_execute(LOCK).await?;
-    // Somebody else may have been faster.
+    // Another instance may have been faster.
     let names = "SELECT to_regnamespace('hookward'), to_regclass('hookward.schema')";
     let found = row(transaction.client(), names).await?;
     let from = match &found[..] {

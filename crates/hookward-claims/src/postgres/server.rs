@@ -35,7 +35,7 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
 pub(super) struct PostgresServer {
     pub(super) config: Config,
     pub(super) encryption: Encryption,
-    /// `host:port`, for people; several with a comma between them.
+    /// `host:port`, for messages; several are separated by commas.
     pub(super) address: String,
 }
 
@@ -50,18 +50,18 @@ pub(super) enum Encryption {
 #[derive(Clone)]
 pub(super) struct Tls {
     connect: MakeRustlsConnect,
-    /// The name to ask for and to check, where it is not the host's.
+    /// The server name to request and verify, if it is not the host.
     name: Option<String>,
 }
 
-/// What is wrong with a URL, as the rest of a sentence that begins with it; `None`: nothing. Says
-/// nothing that is in it.
+/// What is wrong with a URL, as the rest of a sentence; `None` if nothing is. The text contains no
+/// part of the URL.
 #[must_use]
 pub fn postgres_url_fault(url: &Secret) -> Option<&'static str> {
     parse(url).err()
 }
 
-/// Whether a URL says that nothing is to be encrypted.
+/// Whether a URL turns encryption off.
 #[must_use]
 pub fn postgres_url_refuses_tls(url: &Secret) -> bool {
     std::str::from_utf8(url.expose()).is_ok_and(|url| url.contains("sslmode=disable"))
@@ -72,7 +72,7 @@ fn parse(url: &Secret) -> Result<Config, &'static str> {
     if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
         return Err("not a PostgreSQL URL");
     }
-    // libpq's words for a certificate that is checked. It always is.
+    // libpq's words for checking the certificate, which always happens here.
     let text = text.replace("sslmode=verify-full", "sslmode=require");
     let text = text.replace("sslmode=verify-ca", "sslmode=require");
     let mut config: Config = text.parse().map_err(|_| "not a PostgreSQL URL")?;
@@ -81,7 +81,7 @@ fn parse(url: &Secret) -> Result<Config, &'static str> {
     }
     if config.get_ssl_mode() == SslMode::Prefer {
         if text.contains("sslmode=") {
-            return Err("a PostgreSQL URL with sslmode=prefer, which protects nobody");
+            return Err("a PostgreSQL URL with sslmode=prefer, which gives no protection");
         }
         config.ssl_mode(SslMode::Disable);
     }
@@ -90,9 +90,10 @@ fn parse(url: &Secret) -> Result<Config, &'static str> {
 
 impl PostgresServer {
     /// # Errors
-    /// The URL is none, or a file cannot be used. Says the address at most, never the URL.
+    /// The URL is invalid, or a file cannot be used. The message contains at most the address,
+    /// never the URL.
     pub(super) fn of(url: &Secret, tls: Option<&PostgresTls>) -> Result<Self, StoreError> {
-        // Which cryptography TLS uses is said once per process; it may have been said before.
+        // The crypto provider is installed once per process; it may already be installed.
         let _said_before = rustls::crypto::ring::default_provider().install_default();
         let mut config = parse(url).map_err(|_| {
             problem("has no valid URL, as in postgres://user:password@host/hookward".to_owned())
@@ -105,7 +106,7 @@ impl PostgresServer {
             config.tcp_user_timeout(UNACKNOWLEDGED);
         }
         if config.get_hosts().len() > 1 {
-            // Of several, the primary is meant.
+            // With several servers, use the primary.
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
         let encryption =
@@ -167,7 +168,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let found: Result<Vec<_>, _> = found.collect();
     let found = found.map_err(|error| unusable(error.to_string()))?;
     if found.is_empty() {
-        return Err(unusable("holds no certificate".to_owned()));
+        return Err(unusable("contains no certificate".to_owned()));
     }
     Ok(found)
 }
@@ -189,7 +190,7 @@ fn problem(problem: String) -> StoreError {
     StoreError { store: NAME, problem }
 }
 
-/// What the two kinds of connection have in common: a task that moves the bytes.
+/// Common to both kinds of connection: a task that moves the bytes.
 pub(super) async fn connect(
     server: &PostgresServer,
 ) -> Result<(tokio_postgres::Client, Driver), tokio_postgres::Error> {
@@ -262,7 +263,7 @@ impl Driver {
         connection: impl Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static,
     ) -> Self {
         Self(tokio::spawn(async move {
-            // Those who wait for an answer hear of its end.
+            // Callers that wait for an answer are told when it ends.
             let _ended = connection.await;
         }))
     }

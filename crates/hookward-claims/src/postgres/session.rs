@@ -1,4 +1,4 @@
-//! One connection, set up and ready to be asked.
+//! One connection, set up and ready for calls.
 
 use super::fault::ServerFault;
 use super::schema;
@@ -9,10 +9,11 @@ use std::time::Duration;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 
-/// One attempt to connect and to set the session up; a call waits no longer than its own time.
+/// The time limit for connecting and setting up the session; a call waits no longer than its own
+/// time.
 const DIAL_WITHIN: Duration = Duration::from_secs(5);
 
-/// What the server is asked.
+/// A request to the server.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum StatementKind {
     Claim,
@@ -58,7 +59,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Connects, and sets up the tables if that is needed.
+    /// Connects, and creates the tables if necessary.
     pub(super) async fn dial(server: &PostgresServer) -> Result<Self, ServerFault> {
         let dialing = async {
             let (mut client, driver) = server::connect(server).await?;
@@ -74,7 +75,7 @@ impl Session {
         })
     }
 
-    /// Asks one question.
+    /// Makes one call.
     pub(super) async fn ask(
         &self,
         question: StatementKind,
@@ -111,7 +112,7 @@ impl Session {
         self.client.is_closed()
     }
 
-    /// Waits until the server has done what it was asked, whoever asked it.
+    /// Waits until the server has finished all requests.
     pub(super) async fn settle_down(&self) -> Result<(), ServerFault> {
         Ok(self.client.batch_execute("").await?)
     }

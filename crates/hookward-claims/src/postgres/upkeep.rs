@@ -1,4 +1,4 @@
-//! What the tables need now and then: partitions for the time to come, and none for what is over.
+//! Regular maintenance of the tables: creates future partitions and drops expired ones.
 
 use super::asking::Asking;
 use super::session::StatementKind;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-/// How often it is done. Every instance does it; the server lets one at a time.
+/// How often maintenance runs. Every instance does it; the server allows one at a time.
 const EVERY: Duration = Duration::from_mins(10);
 
 /// After a failure.
@@ -15,10 +15,10 @@ const AGAIN: Duration = Duration::from_secs(30);
 /// The longest time that a question may take.
 const WITHIN: Duration = Duration::from_secs(10);
 
-/// Partitions that one round drops at most; the rest has time.
+/// The most partitions that one round drops; the rest can wait.
 const MOST_DROPPED: usize = 32;
 
-/// Does what is needed until it is dropped.
+/// Runs maintenance until it is dropped.
 pub(super) struct Upkeep(JoinHandle<()>);
 
 impl Upkeep {
@@ -28,7 +28,7 @@ impl Upkeep {
                 let pause = match round(&asking).await {
                     Ok(()) => EVERY,
                     Err(error) => {
-                        tracing::warn!(error = %error, "upkeep of the claim store");
+                        tracing::warn!(error = %error, "maintenance of the claim store failed");
                         AGAIN
                     }
                 };
@@ -50,7 +50,7 @@ async fn round(asking: &Asking) -> Result<(), crate::StoreError> {
         match asking.ask(StatementKind::ClearOut, &[], WITHIN).await {
             Ok(rows) if rows.first().is_some_and(|row| row.get(0)) => {}
             Ok(_) => break,
-            // Somebody holds a transaction open that has seen the partition; it can wait.
+            // An open transaction has seen the partition; dropping it can wait.
             Err(error) => {
                 tracing::debug!(error = %error, "an old partition could not be dropped yet");
                 break;

@@ -1,4 +1,4 @@
-//! Values as the server takes and gives them.
+//! Values in the form that the server uses.
 
 use crate::{ClaimKey, Standing};
 use hookward_time::UnixMillis;
@@ -11,7 +11,7 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 /// Characters of a note.
 const LONGEST_NOTE: usize = 256;
 
-/// A key as a `uuid`, which is the server's word for 16 bytes.
+/// A key as a `uuid`, the server's type for 16 bytes.
 #[derive(Debug)]
 pub(super) struct Id(pub(super) ClaimKey);
 
@@ -47,7 +47,7 @@ pub(super) const DELIVERED: i8 = b'd'.cast_signed();
 pub(super) const UNCERTAIN: i8 = b'u'.cast_signed();
 pub(super) const RELEASED: i8 = b'r'.cast_signed();
 
-/// How a key stands, from a row of `claim` or `forget`; `None` if that cannot be read.
+/// The state of a key from a row of `claim` or `forget`; `None` if it cannot be read.
 pub(super) fn standing(row: &Row) -> Option<Standing> {
     let kind: Option<i8> = row.try_get(0).ok()?;
     let since = UnixMillis(row.try_get(1).ok()?);
@@ -66,13 +66,13 @@ pub(super) fn standing(row: &Row) -> Option<Standing> {
     })
 }
 
-/// As the server counts time: in ms, at least one, and no more than its calendar has room for.
+/// A duration for the server: in ms, at least one, and at most what its calendar supports.
 pub(super) fn millis(duration: Duration) -> i64 {
     const CENTURY: i64 = 100 * 365 * 86_400_000;
     i64::try_from(duration.as_millis()).unwrap_or(CENTURY).clamp(1, CENTURY)
 }
 
-/// A note as it is kept. The server takes no NUL in a text.
+/// A note as it is stored. The server does not accept NUL in a text.
 pub(super) fn short(note: &str) -> String {
     note.chars().filter(|character| *character != '\0').take(LONGEST_NOTE).collect()
 }

@@ -1,12 +1,12 @@
--- How each key stands, after taking those that were absent if that is asked for.
+-- Returns the state of each key. If asked to, claims the absent ones first.
 --
 -- KEYS    the claim keys
 -- ARGV    fence, '1' to take or '0' to look, now (ms); then for each key: lease (ms), the key of
 --         its alias or '', how long the alias is kept (ms)
--- Reply   for each key: its value ('c' if it is now ours, '' if it is absent), ms until it expires
+-- Reply   for each key: its value ('c' if the caller now has the claim, '' if absent), ms until it expires
 --
 -- Values: 'f <fence> <since>' in flight, 'd <since> <fingerprint>' delivered,
---         'u <since> <note>' uncertain, 'r <note>' released moments ago: as good as absent.
+--         'u <since> <note>' uncertain, 'r <note>' released moments ago: counts as absent.
 -- An alias holds the name of the claim key that it was seen with.
 local fence, take, now = ARGV[1], ARGV[2] == '1', ARGV[3]
 

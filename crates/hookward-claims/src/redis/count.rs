@@ -1,32 +1,32 @@
-//! How many keys are ours, on a server that others may share.
+//! Counts our keys on a server that others may share.
 //!
-//! The server knows only how many keys it has in all, so they are gone through: a stretch of them at
-//! a time, a few stretches whenever somebody asks, so that neither the server nor who asks is held
-//! up. On a large server a number is therefore as old as one round takes.
+//! The server knows only its total number of keys, so we scan them: a batch at a time, a few
+//! batches for each request, so that neither the server nor the caller is held up. On a large
+//! server the number is therefore as old as one round takes.
 
-/// A round through the server's keys, and what the last whole one came to.
+/// A scan of the server's keys, and the result of the last complete one.
 #[derive(Debug)]
 pub(super) struct Count {
     pattern: String,
-    /// Where the next stretch starts, in the server's own terms.
+    /// The server's cursor for the next batch.
     cursor: String,
     so_far: u64,
     whole: Option<u64>,
 }
 
 impl Count {
-    /// Counts the keys that are `start` and a hexadecimal number.
+    /// Counts the keys that consist of `start` and a hexadecimal number.
     pub(super) fn of(start: &str) -> Self {
         let pattern = pattern(start);
         Self { pattern, cursor: FIRST.to_owned(), so_far: 0, whole: None }
     }
 
-    /// Where the next stretch starts, and the pattern of the keys.
+    /// The cursor for the next batch, and the pattern of the keys.
     pub(super) fn next(&self) -> (&str, &str) {
         (&self.cursor, &self.pattern)
     }
 
-    /// Takes what a stretch came to; whether the round is over.
+    /// Adds the result of a batch. Returns whether the round is complete.
     pub(super) fn add(&mut self, cursor: String, keys: u64) -> bool {
         self.so_far += keys;
         let is_over = cursor == FIRST;
@@ -37,7 +37,7 @@ impl Count {
         is_over
     }
 
-    /// What the last whole round came to; in the first one, what has been counted so far.
+    /// The result of the last complete round; during the first, the count so far.
     pub(super) fn latest(&self) -> u64 {
         self.whole.unwrap_or(self.so_far)
     }

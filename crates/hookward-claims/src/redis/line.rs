@@ -1,10 +1,9 @@
-//! The one connection to the server, and what happens when it cannot be made.
+//! The connection to the server, and its recovery.
 //!
-//! All calls share it. It is made by the first call that needs it, in a task of its own, so that a
-//! caller who leaves does not undo the work. Every way in which that can fail (nobody listens, a
-//! wrong password, `-LOADING`, an answer that is not Redis at all) ends in another try, by the next
-//! call after a pause that doubles up to [`LONGEST_PAUSE`]. Until then calls fail at once with the
-//! last reason.
+//! All calls share it. The first call that needs it opens it in a separate task, so that the work
+//! continues if the caller leaves. After any failure (nothing listens, a wrong password,
+//! `-LOADING`, an answer that is not Redis at all) the next call tries again after a pause that
+//! doubles up to [`LONGEST_PAUSE`]. Until then calls fail at once with the last reason.
 
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{
@@ -20,10 +19,10 @@ use tokio::sync::watch;
 /// The pause after the first failure.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
-/// The longest pause: how much later than the server we are back, at most.
+/// The longest pause, and so the longest delay after the server is back.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// A connection whose server answers, but not what is needed, is given up at most so often.
+/// How often at most a connection is dropped because its server answers, but not as needed.
 const DOUBTED_AFTER: Duration = Duration::from_secs(1);
 
 /// The way to the server.
@@ -36,11 +35,11 @@ pub(super) struct RedisLine {
 
 struct Current {
     attempt: Arc<SetUp>,
-    /// Attempts in a row, this one apart, that gave no connection which served.
+    /// Earlier attempts in a row that did not lead to a working connection.
     failures: u32,
 }
 
-/// One attempt to connect, and the connection that came of it.
+/// One attempt to connect, and the resulting connection.
 pub(super) struct SetUp {
     outcome: watch::Receiver<Option<CallOutcome>>,
     began: Duration,
@@ -55,14 +54,14 @@ struct CallOutcome {
     at: Duration,
 }
 
-/// A connection, and the attempt that made it, to be given up if it turns out to be no good.
+/// A connection and the attempt that opened it, which is dropped if it does not work.
 pub(super) struct Established {
     pub(super) connection: MultiplexedConnection,
     attempt: Arc<SetUp>,
 }
 
 impl RedisLine {
-    /// A line to the server of `client`; the first attempt begins at once.
+    /// A connection to the server of `client`; the first attempt begins at once.
     pub(super) fn new(
         client: Client,
         config: AsyncConnectionConfig,
@@ -72,7 +71,7 @@ impl RedisLine {
         Self { client, config, current: Mutex::new(Current { attempt, failures: 0 }), clock }
     }
 
-    /// The connection, once it is made.
+    /// The connection, once it is open.
     ///
     /// # Errors
     /// Why the last attempt failed.
@@ -87,7 +86,7 @@ impl RedisLine {
         }
     }
 
-    /// Notes what came of a call, and says whether the same call is worth another try at once.
+    /// Records the result of a call, and returns whether to repeat the call at once.
     pub(super) fn judge(&self, connected: &Established, answer: &RedisResult<Value>) -> bool {
         let attempt = &connected.attempt;
         match answer {
@@ -105,8 +104,8 @@ impl RedisLine {
         true
     }
 
-    /// Gives up the connection that there is: the next call makes another, to where the name of
-    /// the server leads by then.
+    /// Drops the current connection. The next call opens another, to the address that the server's
+    /// name has then.
     pub(super) fn give_up(&self) {
         self.current.lock().attempt.give_up();
     }
@@ -117,7 +116,7 @@ impl RedisLine {
         let Some(over_since) = current.attempt.over_since() else {
             return Arc::clone(&current.attempt);
         };
-        // One that served and broke is replaced at once.
+        // A connection that worked and broke is replaced at once.
         let rest = if has_served { Duration::ZERO } else { pause(current.failures) };
         if self.clock.monotonic() >= over_since.saturating_add(rest) {
             current.failures = if has_served { 0 } else { current.failures.saturating_add(1) };
@@ -141,14 +140,14 @@ impl SetUp {
         Arc::new(Self { outcome, began, has_served, is_given_up })
     }
 
-    /// Since when it is of no use; `None` while it is under way or serves.
+    /// Since when it is useless; `None` while it is being opened or works.
     fn over_since(&self) -> Option<Duration> {
         match &*self.outcome.borrow() {
             Some(CallOutcome { connection: Err(_), at }) => Some(*at),
             Some(CallOutcome { connection: Ok(_), at }) => {
                 self.is_given_up.load(Ordering::Acquire).then_some(*at)
             }
-            // Its task was killed on the way.
+            // Its task was killed.
             None => self.outcome.has_changed().is_err().then_some(self.began),
         }
     }
@@ -163,13 +162,14 @@ fn pause(failures: u32) -> Duration {
     FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(failures)).min(LONGEST_PAUSE)
 }
 
-/// Whether the server said it, rather than the connection or what cannot be read as Redis.
+/// Whether the error comes from the server, rather than from the connection or an unreadable
+/// answer.
 fn is_answer(cause: &RedisError) -> bool {
     matches!(cause.kind(), ErrorKind::Server(_) | ErrorKind::Extension)
 }
 
-/// Whether another connection may meet another answer: a new one finds the primary after a
-/// failover, and says the password again after a rotation.
+/// Whether another connection may get another answer: a new one finds the primary after a failover,
+/// and sends the password again after a rotation.
 fn leads_elsewhere(cause: &RedisError) -> bool {
     cause.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
         || cause.kind() == ErrorKind::Server(ServerErrorKind::MasterDown)

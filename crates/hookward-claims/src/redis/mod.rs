@@ -1,11 +1,11 @@
 //! `store = "redis"`: claims that several instances share.
 //!
 //! Every decision is one script on the server, so that it is atomic and costs one round trip.
-//! Leases, holds and ttls are expiry times of keys, counted by the server: the clocks of the
-//! instances do not matter. Scripts are sent once and called by their hash.
+//! Leases, holds and ttls are key expiries on the server, so the clocks of the instances do not
+//! matter. Scripts are sent once and called by their hash.
 //!
-//! All calls share one connection, which `line` makes again when it breaks or cannot be made. Every
-//! call is idempotent for its fence, so one that broke with its connection is tried again.
+//! All calls share one connection, which `line` reopens when it breaks. Every call is idempotent
+//! for its fence, so a call that failed with its connection is repeated.
 
 mod count;
 mod line;
@@ -43,10 +43,10 @@ const ALIAS: &str = "alias:";
 /// hexadecimal number has, so that it is never counted as an event.
 const TRIAL: &str = "trial-";
 
-/// How long counting goes on when somebody asks.
+/// How long one request may spend on counting.
 const COUNT_FOR: Duration = Duration::from_millis(50);
 
-/// The first version with all that the scripts need.
+/// The first version with everything that the scripts need.
 const OLDEST_VERSION: (u32, u32) = (6, 2);
 
 /// A connection on which no answer has come for so long is given up.
@@ -82,12 +82,13 @@ struct Scripts {
 }
 
 impl RedisStore {
-    /// Connects to the server at `url`, whose password makes it a secret, within `within`. Every
-    /// key begins with `prefix`. Called within the runtime that outlives the store.
+    /// Connects to the server at `url`, which is a secret because it may contain a password, within
+    /// `within`. Every key begins with `prefix`. Call it within a runtime that outlives the store.
     ///
     /// # Errors
-    /// The URL is none, a file of `tls` cannot be used, the server cannot be reached, is too old, or
-    /// is a Sentinel or a node of a cluster. Says the server's address, never the URL.
+    /// The URL is invalid, a file of `tls` cannot be used, the server cannot be reached, is too
+    /// old, or is a Sentinel or a cluster node. The message contains the server's address, never
+    /// the URL.
     pub async fn open(
         url: &Secret,
         tls: Option<&RedisTls>,
@@ -117,8 +118,8 @@ impl RedisStore {
         Ok(store)
     }
 
-    /// Refuses what can never serve. What may serve later, as a replica that a failover is about to
-    /// make the primary, is for [`ClaimStore::trial`] to find out.
+    /// Refuses a server that can never work. [`ClaimStore::trial`] finds out about a server that
+    /// may work later, such as a replica that a failover is about to promote.
     async fn check_server(&self, within: Duration) -> Result<(), StoreError> {
         let info = self.info("server", within).await?;
         if let Some(version) = reply::too_old(&info, OLDEST_VERSION) {
@@ -129,7 +130,7 @@ impl RedisStore {
         reply::unfit(&info).map_or(Ok(()), |why| Err(self.problem(why)))
     }
 
-    /// A part of `INFO`; empty where the user may not ask.
+    /// A section of `INFO`; empty if the user may not read it.
     async fn info(&self, section: &str, within: Duration) -> Result<String, StoreError> {
         let mut command = ::redis::cmd("INFO");
         command.arg(section);
@@ -141,7 +142,7 @@ impl RedisStore {
         }
     }
 
-    /// Calls the server, once more if the connection was no good, all of it `within`.
+    /// Calls the server, once more if the connection was broken, all within `within`.
     async fn call(
         &self,
         call: Call<'_>,
@@ -166,7 +167,7 @@ impl RedisStore {
         Err(self.problem(format_args!("did not answer within {} ms", within.as_millis())))
     }
 
-    /// One attempt, and whether its answer is the last word.
+    /// One attempt, and whether its answer is final.
     async fn call_once(&self, call: &Call<'_>) -> (RedisResult<Value>, bool) {
         let connected = match self.line.connection().await {
             Ok(connected) => connected,
@@ -325,7 +326,7 @@ impl ClaimStore for RedisStore {
     }
 }
 
-/// What the server is asked.
+/// A request to the server.
 enum Call<'a> {
     Script(&'a ScriptInvocation<'a>),
     Command(&'a Cmd),
@@ -341,7 +342,7 @@ impl Call<'_> {
 }
 
 fn millis(duration: Duration) -> u64 {
-    // Redis takes no expiry of zero.
+    // Redis does not accept an expiry of zero.
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).clamp(1, 1 << 53)
 }
 

@@ -1,11 +1,11 @@
-//! What the scripts answer.
+//! The answers of the scripts.
 
 use crate::Standing;
 use hookward_time::UnixMillis;
 use std::time::Duration;
 
-/// How a key stands, from its value and the milliseconds until it expires; `None` if the value is
-/// not one of ours.
+/// The state of a key from its value and the milliseconds until it expires; `None` if the value is
+/// foreign.
 pub(super) fn standing(value: &str, left: i64) -> Option<Standing> {
     if value.is_empty() {
         return Some(Standing::Absent);
@@ -28,14 +28,14 @@ pub(super) fn standing(value: &str, left: i64) -> Option<Standing> {
     })
 }
 
-/// The version that a server says it has in `INFO`, where that is older than `oldest`.
+/// The server's version from `INFO`, if it is older than `oldest`.
 pub(super) fn too_old(text: &str, oldest: (u32, u32)) -> Option<&str> {
     let version = info(text, "redis_version")?;
     let mut numbers = version.split('.').map_while(|number| number.parse::<u32>().ok());
     ((numbers.next()?, numbers.next()?) < oldest).then_some(version)
 }
 
-/// Why a server of this mode, as `INFO` says it, can never serve.
+/// Why a server in this mode, according to `INFO`, can never work.
 pub(super) fn unfit(text: &str) -> Option<&'static str> {
     match info(text, "redis_mode")? {
         "cluster" => Some(

@@ -17,15 +17,15 @@ pub(super) const NAME: &str = "redis";
 /// One attempt to connect; a call waits no longer than its own time for it.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
-/// What a `rediss://` connection believes and shows, where that is not the system's CAs, no client
-/// certificate, and the URL's host.
+/// The TLS settings of a `rediss://` connection. By default it trusts the system's CAs, shows no
+/// client certificate and checks the URL's host.
 #[derive(Clone, Debug, Default)]
 pub struct RedisTls {
-    /// PEM file of the CAs to believe instead of the system's.
+    /// PEM file of the CAs to trust instead of the system's.
     pub ca: Option<PathBuf>,
     /// PEM files of the client certificate and its private key.
     pub client: Option<(PathBuf, PathBuf)>,
-    /// The name to ask for and to check; `None`: the URL's host.
+    /// The server name to request and verify; `None`: the URL's host.
     pub sni: Option<String>,
 }
 
@@ -33,15 +33,16 @@ pub struct RedisTls {
 pub(super) struct RedisServer {
     pub(super) client: Client,
     pub(super) config: AsyncConnectionConfig,
-    /// `host:port`, for people.
+    /// `host:port`, for messages.
     pub(super) address: String,
 }
 
 impl RedisServer {
     /// # Errors
-    /// The URL is none, or a file cannot be used. Says the address at most, never the URL.
+    /// The URL is invalid, or a file cannot be used. The message contains at most the address,
+    /// never the URL.
     pub(super) fn of(url: &Secret, tls: Option<&RedisTls>) -> Result<Self, StoreError> {
-        // Which cryptography TLS uses is said once per process; it may have been said before.
+        // The crypto provider is installed once per process; it may already be installed.
         let _said_before = rustls::crypto::ring::default_provider().install_default();
         let invalid =
             || problem("has no valid URL, as in redis://user:password@host:6379/0".to_owned());
@@ -51,7 +52,7 @@ impl RedisServer {
         let address = info.addr().to_string();
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_WITHIN))
-            // Calls have their own times.
+            // Calls have their own timeouts.
             .set_response_timeout(None);
         let Some(tls) = tls else {
             let client = Client::open(info).map_err(|_| invalid())?;
@@ -84,8 +85,8 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// The library has one name for the place to connect to and for the certificate. So it is given the
-/// name of the certificate, and looks up the host under that name.
+/// The library uses one name both for connecting and for the certificate. So it gets the
+/// certificate's name, which is resolved to the host's addresses.
 fn renamed(
     info: ConnectionInfo,
     name: &str,

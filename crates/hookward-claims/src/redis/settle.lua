@@ -1,8 +1,8 @@
--- Ends the claim of a fence, unless a later one left its mark. See claim.lua for the values.
+-- Ends the claim with this fence, unless a later claim changed the key. See claim.lua for the values.
 --
 -- KEYS    the claim key
 -- ARGV    fence, the value to leave or '' for none, ms until that expires
--- Reply   1 if it is settled so, 0 if a later claim stands
+-- Reply   1 if it is settled, 0 if a later claim holds the key
 local key, fence, verdict, keep = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
 local value = redis.call('GET', key)
 if value and value ~= verdict then

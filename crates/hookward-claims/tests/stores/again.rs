@@ -1,4 +1,4 @@
-//! Running a test of this binary again, in a process of its own.
+//! Runs a test of this binary again in a separate process.
 
 use std::process::Command;
 

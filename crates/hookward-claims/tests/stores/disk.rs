@@ -1,4 +1,4 @@
-//! What a store on the disk has to bear.
+//! Stress tests of a store on disk.
 
 mod full;
 

@@ -1,4 +1,4 @@
-//! A stretch of network between a store and its server, which tests make slow or broken.
+//! A network link between a store and its server that tests can make slow or break.
 
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

@@ -1,7 +1,7 @@
-//! The claim machine over each of its stores: one suite for all, a model, and what breaks.
+//! Tests of claims over each store: one suite for all, a model, and failures.
 //!
-//! * `suite`: what contract section 3 promises of claims, on memory, disk, a real Redis and a real
-//!   PostgreSQL.
+//! * `suite`: the promises of section 3 of the contract about claims, on memory, disk, a real Redis
+//!   and a real PostgreSQL.
 //! * `model`: random steps of two instances, compared with a model of a few lines.
 //! * `moving`: what one store knows, copied into another.
 //! * `disk`: restarts, kills, damage, a full disk.

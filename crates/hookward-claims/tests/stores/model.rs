@@ -1,8 +1,8 @@
 //! Random steps of two instances over one store, compared with a model of claims.
 //!
-//! The model is what contract section 3 says, in the plainest words: one map of states, one of
-//! signatures. Whatever the order of copies, failures, lapses and look-ups, each answer must be
-//! the model's.
+//! The model is section 3 of the contract in its simplest form: one map of states, one of
+//! signatures. Whatever the order of copies, failures, lapses and look-ups, each answer must match
+//! the model.
 
 use crate::world::{Ask, Ending, HOLD, Kind, LEASE, Result, TTL, WITHIN, World, settle, word};
 use hookward_claims::{Claim, Hold, Standing, Waiter};
@@ -129,13 +129,13 @@ impl Model {
         stands.then_some(state)
     }
 
-    /// How the event of `key` stands if it is known by this signature under another key.
+    /// The state of `key`'s event if this signature is known under another key.
     fn signed_before(&self, key: Key, alias: Option<usize>) -> Option<State> {
         let (first, until) = *self.signatures.get(&(alias?, key.1))?;
         if first == key || until <= self.now { None } else { self.state(first) }
     }
 
-    /// How `key` stands for a delivery with this signature, which is noted.
+    /// The state of `key` for a delivery with this signature. Notes the signature.
     fn look(&mut self, key: Key, alias: Option<usize>) -> Option<State> {
         if let Some(state) = self.signed_before(key, alias) {
             return Some(state);

@@ -1,4 +1,4 @@
-//! What a database on the network has to bear.
+//! Stress tests of a database on the network.
 
 mod setting_up;
 mod states;
@@ -175,13 +175,12 @@ async fn a_slow_network_delays_but_does_not_break() {
     assert!(hurried.all(&slow).await.is_err());
     assert!(began.elapsed() < Duration::from_millis(400), "{:?}", began.elapsed());
     deliver_soon(&quick, "2").await;
-    // Long after all of it has arrived there is no claim that blocks anybody.
+    // Long after everything has arrived, no claim blocks anyone.
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(word(&Ask::event("2").look().one(&quick).await), "delivered");
 }
 
-/// A claim and the word that calls it off travel on connections of their own, so either may be the
-/// first to arrive.
+/// A claim and its release travel on different connections, so either may arrive first.
 #[tokio::test]
 async fn a_claim_that_arrives_after_it_was_called_off_takes_nothing() {
     let store = open(&new_database().await).await.unwrap();
@@ -223,7 +222,7 @@ async fn deliver_soon(claims: &Arc<Claims<Result>>, id: &str) {
     panic!("{id} could not be delivered");
 }
 
-/// How an event stands, once that is known.
+/// The state of an event, once it is known.
 async fn soon_known(claims: &Arc<Claims<Result>>, id: &str) -> Hold<Result> {
     for _ in 0..500 {
         match Ask::event(id).look().all(claims).await.map(|mut holds| holds.remove(0)) {

@@ -1,8 +1,8 @@
-//! A PostgreSQL of one's own, from the programs of Debian's `postgresql` package.
+//! A PostgreSQL for tests, from the programs of Debian's `postgresql` package.
 //!
 //! The server refuses to run as root, so root runs it as the user `postgres`. It is the child of a
-//! shell that waits for the end of its input, which is ours: whatever becomes of this process, the
-//! server ends with it, and its folder is removed.
+//! shell that waits for the end of its input, which comes from this process: when this process ends
+//! in any way, the server ends too, and its folder is removed.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -133,12 +133,12 @@ impl PostgresServer {
 
     /// Starts it again on the same port.
     pub fn restart(&mut self) {
-        // What a killed one left; nobody else has this folder.
+        // What a killed server left behind; nothing else uses this folder.
         _ = std::fs::remove_file(self.data().join("postmaster.pid"));
         assert!(self.run(), "postgres did not start again: {}", self.log());
     }
 
-    /// Stops its processes where they stand: connections stay, answers do not come.
+    /// Freezes its processes: connections stay open, but nothing answers.
     pub fn freeze(&self) {
         for id in self.processes() {
             signal("STOP", id);
@@ -301,7 +301,7 @@ fn program(name: &str) -> PathBuf {
     })
 }
 
-/// Waits until a process is no more, or only its shell has not noticed yet.
+/// Waits until a process is gone, or is a zombie.
 fn wait_for_end(id: u32) {
     for _ in 0..START_WITHIN {
         let state = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What a store on the network has to bear.
+//! Stress tests of a store on the network.
 
 mod monitor;
 mod setting_up;
@@ -374,7 +374,7 @@ async fn deliver(claims: &Arc<Claims<Result>>, ask: Ask<'_>) {
     claim.delivered(Arc::new(1)).await;
 }
 
-/// Delivers as a sender does: comes again until it is taken.
+/// Delivers like a sender: retries until it is accepted.
 async fn deliver_soon(claims: &Arc<Claims<Result>>, id: &str) {
     for _ in 0..500 {
         match Ask::event(id).all(claims).await.map(|mut holds| holds.remove(0)) {
@@ -386,7 +386,7 @@ async fn deliver_soon(claims: &Arc<Claims<Result>>, id: &str) {
     panic!("not taken in five seconds")
 }
 
-/// How an event stands once it is no longer in flight.
+/// The state of an event once it is no longer in flight.
 async fn soon_known(claims: &Arc<Claims<Result>>, id: &str) -> Hold<Result> {
     for _ in 0..500 {
         match Ask::event(id).look().one(claims).await {

@@ -1,4 +1,4 @@
-//! A Redis of one's own.
+//! A Redis for tests.
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -58,7 +58,7 @@ impl RedisServer {
         assert!(self.answers().await, "redis-server did not start again");
     }
 
-    /// Stops the process where it stands: connections stay, answers do not come.
+    /// Freezes the process: connections stay open, but nothing answers.
     pub(crate) fn freeze(&self) {
         self.signal("STOP");
     }

@@ -1,4 +1,4 @@
-//! What contract section 3 promises of claims, for every store.
+//! The promises of section 3 of the contract about claims, for every store.
 
 use crate::world::{Ask, Expect, HOLD, Kind, LEASE, Result, TTL, WITHIN, World, word};
 use hookward_claims::Waiter;

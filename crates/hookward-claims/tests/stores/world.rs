@@ -18,7 +18,7 @@ pub(crate) const HOLD: Duration = Duration::from_mins(50);
 pub(crate) const TTL: Duration = Duration::from_secs(10_750);
 pub(crate) const WITHIN: Duration = Duration::from_secs(5);
 
-/// What a delivery comes to, in these tests.
+/// The outcome of a delivery, in these tests.
 pub(crate) type Result = u32;
 
 /// Which store.
@@ -219,7 +219,7 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// A hold taken apart, with a panic where it is another.
+/// Unpacks a hold; panics if it is of another kind.
 pub(crate) trait Expect {
     fn won(self) -> Claim<Result>;
     fn in_flight(self) -> Waiter<Result>;

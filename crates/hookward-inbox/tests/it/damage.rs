@@ -1,4 +1,4 @@
-//! Files that a power cut, a disk or a person changed.
+//! Files that were changed by a power cut, a disk or a person.
 
 use crate::support::{World, accept, all, deliver_due, end, event, take};
 use hookward_inbox::OpenError;

@@ -1,4 +1,4 @@
-//! A disk that fails, is full, or is to be kept from getting full.
+//! A disk that fails, is full, or must not become full.
 
 use crate::support::{
     START, World, accept, all, deliver_due, end, event, folder, run, take, take_one, try_accept,

@@ -1,4 +1,4 @@
-//! The inbox as a program uses it: a folder, a clock that the test sets, faults where it wants them.
+//! The inbox as a program uses it: a folder, a manual clock, and injected faults.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! What people ask for and change.
+//! Operators' queries and changes.
 
 use crate::support::{START, World, accept, deliver_due, end, event, run, seq, take, take_one};
 use hookward_inbox::{

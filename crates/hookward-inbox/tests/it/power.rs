@@ -1,4 +1,4 @@
-//! A power cut: of each file only what was flushed is there.
+//! A power cut: only the flushed part of each file remains.
 
 use crate::support::{World, accept, all, end, event, folder, run, seq, take};
 use hookward_inbox::{Disk, EntryState, Inbox, System};

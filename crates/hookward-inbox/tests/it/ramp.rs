@@ -1,4 +1,4 @@
-//! A backlog does not trample a receiver that has just come back, and an outage is not hammered.
+//! A backlog does not overload a receiver that has just recovered, or flood one that is down.
 
 use crate::support::{World, accept, end, event, take};
 use hookward_inbox::{Inbox, TryOutcome};

@@ -1,4 +1,4 @@
-//! Space comes back, and nothing else goes with it.
+//! Space is reclaimed, and nothing else is lost.
 
 use crate::faults::{Faulty, snapshot};
 use crate::support::{START, World, accept, all, deliver_due, end, event, run, take};

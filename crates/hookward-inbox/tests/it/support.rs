@@ -1,4 +1,4 @@
-//! An inbox in a folder of its own, under a clock that the test sets.
+//! An inbox in its own folder, with a manual clock.
 
 use hookward_inbox::{
     Accept, AcceptError, AcceptTarget, Accepted, Attempt, Disk, Filter, Inbox, Listed, OnDead,

@@ -1,11 +1,11 @@
-//! One value of a table, read as what it has to be.
+//! Reads one value of a table as the required type.
 
 use super::notes::Reading;
 use crate::document::{Node, Value};
 use crate::problem::{Problem, Severity, nearest};
 use crate::value::Form;
 
-/// A value under reading.
+/// A value that is being read.
 #[derive(Clone)]
 pub struct Item<'a> {
     /// The reading that this value is part of.
@@ -149,7 +149,7 @@ impl<'a> Item<'a> {
             },
             Value::Integer(digits, 10) => {
                 let what = match F::BARE {
-                    "" => format!("{} is written as text", F::NAME),
+                    "" => format!("{} is a string", F::NAME),
                     what => what.to_owned(),
                 };
                 crate::value::FormFault { what, suggestion: F::from_number(digits) }

@@ -6,7 +6,7 @@ use crate::document::{DocumentTable, Node, Value};
 use crate::keys::TableKeys;
 use crate::problem::{Problem, Severity, TextPlace, nearest};
 
-/// A table under reading; its unknown keys have been noted.
+/// A table that is being read; its unknown keys have been reported.
 #[derive(Clone)]
 pub struct TableReader<'a> {
     /// The reading that this table is part of.
@@ -35,7 +35,7 @@ impl<'a> TableReader<'a> {
         reader
     }
 
-    /// Starts to read a table whose unknown keys have been noted already.
+    /// Starts to read a table; its unknown keys are already noted.
     pub fn open_checked(
         reading: &'a Reading<'a>,
         key: String,
@@ -102,7 +102,7 @@ impl<'a> TableReader<'a> {
         self.locate(key).1.is_some()
     }
 
-    /// Where a key of ours stands, or whatever would hold it; and its value.
+    /// Where this key is, or the table that would hold it; and its value.
     fn locate(&self, key: &str) -> (TextPlace, Option<&'a Node>) {
         let mut place = self.place;
         let mut table = Some(self.table);

@@ -1,4 +1,4 @@
-//! Claims about what a request reports, and where it is read.
+//! Tests of what a request reports, and where it is read.
 
 use super::*;
 use crate::fault::FaultKind;

@@ -1,4 +1,4 @@
-//! Bodies that carry a question instead of an event.
+//! Bodies of handshakes.
 
 use crate::json::{Member, read_raw};
 use crate::scheme::Pointer;
@@ -35,7 +35,7 @@ pub(super) fn mandrill_has_no_events(body: &[u8]) -> bool {
     is_empty && fields.next().is_none()
 }
 
-/// Whether `events` is there and empty.
+/// Whether `events` exists and is empty.
 pub(super) fn has_no_events(body: &[u8]) -> bool {
     let events = Pointer::parse("/events").ok();
     let raw = events.and_then(|events| read_raw(body, &[&events]).ok()?.pop()?);

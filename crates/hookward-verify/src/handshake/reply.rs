@@ -1,10 +1,10 @@
-//! What a sender is answered whose request is no event.
+//! The answer to a handshake.
 
 use http::HeaderMap;
 use http::header::{CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use serde_json::Value;
 
-/// What the sender's protocol asks for.
+/// The answer that the sender's protocol requires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// The status.
@@ -38,7 +38,7 @@ impl Reply {
         Self::text(String::new())
     }
 
-    /// 204 with a type, which Discord asks for although there is no body.
+    /// 204 with a content type, which Discord requires although there is no body.
     pub(super) fn no_content() -> Self {
         let mut reply = Self { status: 204, ..Self::empty() };
         reply.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

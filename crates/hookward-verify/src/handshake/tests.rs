@@ -1,4 +1,4 @@
-//! Claims about handshakes: the right answer to the right question, and none to any other.
+//! Tests of handshakes: the right answer to the right request, and none to any other.
 
 use super::*;
 use crate::fault::FaultKind;
@@ -222,7 +222,7 @@ fn what_asks_in_a_header_or_the_query_and_carries_an_event_is_one() {
     {
         assert!(ask_body(kind, body, false).is_some(), "{kind:?} {body}");
     }
-    // Asana signs its events, heartbeats included, and nothing before them.
+    // Asana signs its events, including heartbeats, and nothing before them.
     let signed = head(&[("X-Hook-Secret", "abc"), ("X-Hook-Signature", "00")]);
     let heartbeat = br#"{"events":[]}"#;
     assert_eq!(
@@ -270,7 +270,7 @@ fn mandrills_known_key_opens_nothing_but_the_question() {
     }
 }
 
-/// What a POST with these headers is answered, its signature being right or wrong.
+/// The answer to a POST with these headers, with a right or wrong signature.
 fn ask_post(
     kind: Kind,
     lines: &[(&str, &str)],
@@ -340,7 +340,7 @@ fn a_sender_of_cloudevents_is_allowed_what_it_asks_for() {
         assert_eq!(reply.headers["webhook-allowed-rate"], allowed, "{rate:?}");
         assert_eq!(reply.headers["allow"], "POST, OPTIONS");
     }
-    // A callback is an address of a stranger's choice: nothing says that it was read.
+    // A stranger chooses the callback's address, so it must not be called.
     let callback = ("WebHook-Request-Callback", "https://example.com/confirm");
     let reply = asked(&[origin, callback]).expect("a handshake").expect("an answer");
     assert_eq!(reply.headers.len(), 4);

@@ -1,7 +1,7 @@
-//! A JSON object as a tree, in which no member stands twice at any depth.
+//! A JSON object as a tree, without repeated members at any depth.
 //!
-//! For what is small and signed as a whole: tokens and key sets. Two readers that pick different
-//! ones of two members of one name would see two tokens.
+//! For small texts that are signed as a whole: tokens and key sets. If a member were repeated, two
+//! parsers might see two different tokens.
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
@@ -10,7 +10,7 @@ use std::fmt;
 /// Reads one JSON object to its last byte.
 ///
 /// # Errors
-/// What is wrong, without anything of the text but the position.
+/// What is wrong, with the position but without any part of the text.
 pub(crate) fn object(text: &[u8]) -> Result<Map<String, Value>, String> {
     let text = std::str::from_utf8(text).map_err(|_| "not UTF-8".to_owned())?;
     let mut json = serde_json::Deserializer::from_str(text);

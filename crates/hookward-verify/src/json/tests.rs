@@ -1,4 +1,4 @@
-//! Claims about what is read of a JSON body, and what is refused.
+//! Tests of what is read from a JSON body, and what is refused.
 
 use super::*;
 use proptest::prelude::*;

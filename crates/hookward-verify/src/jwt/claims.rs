@@ -1,4 +1,4 @@
-//! What a token claims: for whom it is, who made it, which body it goes with, and when.
+//! The claims of a token: audience, issuer, body and time.
 
 use crate::fault::Fault;
 use crate::json::read_raw;
@@ -8,7 +8,7 @@ use crate::verify::freshness::parse_time;
 use hookward_time::UnixMillis;
 use serde_json::{Map, Value};
 
-/// Whether the claims are what the rule asks for.
+/// Whether the claims satisfy the rule.
 ///
 /// # Errors
 /// [`Fault::SignatureMismatch`], naming the claim; [`Fault::SignatureMalformed`] for a hash of the body
@@ -72,7 +72,7 @@ pub(crate) fn is_one_of(document: &Value, claim: &ClaimRule) -> bool {
     claim.values.contains(&text)
 }
 
-/// When the token says it was made; `None` where the source does not ask.
+/// When the token was made, according to itself; `None` if the source does not check it.
 ///
 /// # Errors
 /// [`Fault::TimestampMissing`], [`Fault::TimestampMalformed`].
@@ -90,7 +90,7 @@ pub(super) fn sent(
         return if max_age.is_some() { Err(missing) } else { Ok(None) };
     };
     let text = raw.trim_matches('"');
-    // RFC 7519 lets seconds have a fraction.
+    // RFC 7519 allows fractions of seconds.
     let whole = match format {
         TimeFormat::Unix => text.split('.').next().unwrap_or(text),
         TimeFormat::UnixMs | TimeFormat::Rfc3339 => text,
@@ -117,7 +117,7 @@ pub(super) fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<Uni
     }
 }
 
-/// The place of a token's `iat`, where a configuration names none.
+/// The place of a token's `iat`, if a configuration names no other.
 pub(crate) fn issued_at() -> TimestampPlace {
     TimestampPlace::Claim(Pointer::of(&["iat"]))
 }

@@ -1,8 +1,8 @@
 //! JSON Web Tokens (RFC 7519) in compact form (RFC 7515), as proof that a request is genuine.
 //!
-//! Nothing in a token chooses how it is checked: its `alg` has to be one that the configuration
-//! names, its `kid` only picks among keys that are known, and `jku`, `jwk` and `x5u` are never
-//! followed. Knows no clock: `iat`, `exp` and `nbf` are handed on to be judged.
+//! Nothing in a token decides how it is checked: its `alg` must be one that the configuration
+//! names, its `kid` only selects one of the known keys, and `jku`, `jwk` and `x5u` are never
+//! followed. This module has no clock: it returns `iat`, `exp` and `nbf` for the caller to check.
 
 mod claims;
 #[cfg(test)]
@@ -19,27 +19,27 @@ use data_encoding::{BASE64, BASE64URL_NOPAD};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
-/// A token that is taken apart; nothing in it is to be believed yet.
+/// A parsed token, which is not verified yet.
 #[derive(Debug)]
 pub struct Token {
-    /// Everything up to the second dot: what is signed.
+    /// The signed text: everything up to the second dot.
     signed: Vec<u8>,
     header: Map<String, Value>,
     payload: Vec<u8>,
     signature: Vec<u8>,
 }
 
-/// No header of a request can be longer, and no header of a token needs to be.
+/// A request header cannot be longer, and a token's header need not be.
 const MOST_HEADER_BYTES: usize = 32 * 1024;
 
-/// What another key costs is a check of a signature; no sender has more keys without a `kid`.
+/// Each key costs a signature check, and no sender has more keys without a `kid`.
 const MOST_KEYS_TRIED: usize = 8;
 
 impl Token {
-    /// Takes the token of a request apart.
+    /// Parses the token of a request.
     ///
     /// # Errors
-    /// [`Fault::SignatureMissing`], where there is none; [`Fault::SignatureMalformed`], where there are
+    /// [`Fault::SignatureMissing`] if there is none; [`Fault::SignatureMalformed`] if there are
     /// several or it does not decode.
     pub(crate) fn read(inputs: &Inputs<'_>) -> Result<Self, Fault> {
         let rule = &inputs.source.scheme.signature;
@@ -62,10 +62,10 @@ impl Token {
         }
     }
 
-    /// Takes a token in compact form apart.
+    /// Parses a token in compact form.
     ///
     /// # Errors
-    /// [`Fault::SignatureMalformed`], where it is none.
+    /// [`Fault::SignatureMalformed`] if it is not a token.
     pub fn parse(text: &str) -> Result<Self, Fault> {
         let parts: Vec<&str> = text.splitn(4, '.').collect();
         let [header, payload, signature] = parts.as_slice() else {
@@ -127,10 +127,10 @@ impl Token {
         })
     }
 
-    /// The certificates that it brings along (`x5c`), DER, the leaf first.
+    /// The certificates that it carries (`x5c`), DER, leaf first.
     ///
     /// # Errors
-    /// [`Fault::SignatureMalformed`], where it brings none or they do not decode.
+    /// [`Fault::SignatureMalformed`] if it carries none or they do not decode.
     pub fn chain(&self) -> Result<Vec<Vec<u8>>, Fault> {
         let listed = self.header.get("x5c").and_then(Value::as_array);
         let listed = listed.ok_or_else(|| Fault::malformed("the token brings no certificates"))?;
@@ -165,7 +165,7 @@ impl Token {
     }
 }
 
-/// Checks the token of a request, and that it speaks of this request and of this receiver.
+/// Checks the token of a request, and that it is for this request and this receiver.
 ///
 /// # Errors
 /// The faults of a signature; [`Fault::TimestampMissing`] and [`Fault::TimestampMalformed`] for the

@@ -1,7 +1,7 @@
 //! Keys as text, read leniently.
 //!
-//! A key comes from the sender's dashboard by way of a person, and vendors hand out base64 without
-//! padding and with spare bits set, so it is read as far as it can be.
+//! Users copy keys from the sender's dashboard, and vendors issue base64 without padding and with
+//! spare bits set, so decoding is lenient.
 
 use crate::scheme::KeyForm;
 use data_encoding::HEXLOWER_PERMISSIVE;
@@ -23,7 +23,7 @@ pub(super) fn decode_key(form: KeyForm, text: &[u8]) -> Result<Zeroizing<Vec<u8>
         KeyForm::Hex => HEXLOWER_PERMISSIVE
             .decode(text.trim_ascii())
             .map(Zeroizing::new)
-            .map_err(|_| "is not hex, which `key = \"hex\"` says it is"),
+            .map_err(|_| "is not hex, although `key = \"hex\"` says so"),
         KeyForm::Base64 => decode_lenient_base64(text)
             .map(Zeroizing::new)
             .ok_or("is not base64, which `key = \"base64\"` says it is"),

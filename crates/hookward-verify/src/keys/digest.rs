@@ -1,4 +1,4 @@
-//! The hashing that an algorithm does over the signed text, fed piece by piece.
+//! Hashes the signed text piece by piece.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha1::Sha1;
@@ -6,8 +6,8 @@ use sha2::digest::Digest as _;
 use sha2::{Sha256, Sha384, Sha512};
 use subtle::ConstantTimeEq as _;
 
-/// A hash under way. A keyed one is cloned from the state that holds the key, so that the key is
-/// not hashed again for each request.
+/// A hash in progress. A keyed one is cloned from a state that already contains the key, so that
+/// the key is not hashed again for each request.
 #[derive(Clone)]
 pub(crate) enum RunningHash {
     HmacSha1(Hmac<Sha1>),
@@ -73,17 +73,17 @@ pub(crate) fn sha256(bytes: &[u8]) -> Vec<u8> {
     hash.finish().into_bytes()
 }
 
-/// What the sender ought to have sent. It has no `==` and no `Debug`: the one comparison is
-/// [`Tag::is`]. Code that may see the bytes (`sign`) asks for them by name.
+/// The expected signature. It has no `==` and no `Debug`: the only comparison is [`Tag::is`]. Code
+/// that needs the bytes (`sign`) requests them by name.
 pub(crate) struct Tag(Vec<u8>);
 
 impl Tag {
-    /// Whether `signature` is this tag, in a time that depends on their lengths alone.
+    /// Whether `signature` equals this tag, in a time that depends only on their lengths.
     pub(crate) fn is(&self, signature: &[u8]) -> bool {
         self.0.ct_eq(signature).into()
     }
 
-    /// Whether both are the same, in a time that depends on their lengths alone.
+    /// Whether both are equal, in a time that depends only on their lengths.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.is(&other.0)
     }

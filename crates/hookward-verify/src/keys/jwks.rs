@@ -1,7 +1,8 @@
 //! JSON Web Keys (RFC 7517) as senders publish them.
 //!
-//! A key that cannot check signatures (for encryption, of another curve, a symmetric one) is left
-//! out: a set may hold what is none of our business. A set without any that can is an error.
+//! Keys that cannot check signatures (for encryption, of another curve, symmetric ones) are
+//! ignored, because a set may contain keys for other purposes. A set without any usable key is an
+//! error.
 
 use super::{Method, PublicKey};
 use crate::json::strict;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 pub struct PublishedKey {
     /// Its `kid`.
     pub id: Option<Arc<str>>,
-    /// The one way to sign that its `alg` names; `None`: whatever its kind can do.
+    /// The only method that its `alg` allows; `None`: every method of its kind.
     pub method: Option<Method>,
     /// The key.
     pub key: Arc<PublicKey>,
@@ -26,7 +27,7 @@ pub struct KeySet {
     keys: Vec<PublishedKey>,
 }
 
-/// More keys than any sender has at once; each would be one more signature to check.
+/// More keys than any sender has at once; each costs a signature check.
 const MOST_KEYS: usize = 64;
 
 impl KeySet {
@@ -83,7 +84,7 @@ fn published(jwk: &Map<String, Value>) -> Option<PublishedKey> {
         Some("EdDSA" | "Ed25519") => Some(Method::Ed25519),
         Some(_) => return None,
     };
-    // Plaid marks a key that it has withdrawn.
+    // Plaid marks withdrawn keys.
     if jwk.get("expired_at").is_some_and(|at| !at.is_null()) {
         return None;
     }

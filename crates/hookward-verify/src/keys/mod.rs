@@ -31,7 +31,7 @@ pub enum KeyError {
     /// There is no secret at all.
     #[error("no secret is configured")]
     None,
-    /// One secret does not fit.
+    /// One secret cannot be used.
     #[error("the secret `{label}` {problem}")]
     Unfit {
         /// Its name, or its index.
@@ -48,18 +48,18 @@ pub struct Key {
     pub(crate) entry: usize,
     /// What the sender calls it, if it publishes several.
     pub(crate) id: Option<Arc<str>>,
-    /// The secret's text, `key_prefix` cut off.
+    /// The secret's text, without `key_prefix`.
     pub(crate) text: Secret,
     pub(crate) material: Material,
 }
 
 /// What compares a signature.
 pub(crate) enum Material {
-    /// A hash under way that already holds the key; a plain hash holds none.
+    /// A hash in progress that already contains the key; a plain hash contains none.
     Hash(RunningHash),
     Ed25519(Box<ed25519_dalek::VerifyingKey>),
     Ecdsa(Box<p256::ecdsa::VerifyingKey>),
-    /// A key that checks by the scheme's own method, and by one alone where `only` says so.
+    /// A key that checks by the scheme's own method, or only by `only` if that is set.
     Public {
         key: Arc<PublicKey>,
         only: Option<Method>,
@@ -74,7 +74,7 @@ impl Keys {
     /// Decodes every secret as the rule says.
     ///
     /// # Errors
-    /// [`KeyError::None`] where there is no secret, [`KeyError::Unfit`] for the first one that is
+    /// [`KeyError::None`] if there is no secret, [`KeyError::Unfit`] for the first one that is
     /// empty or does not decode.
     pub fn new(secrets: &[NamedSecret], rule: &SignatureRule) -> Result<Self, KeyError> {
         if secrets.is_empty() {
@@ -97,7 +97,7 @@ impl Keys {
         Self { keys: vec![key] }
     }
 
-    /// No keys at all: those that a request needs are published by its sender.
+    /// No keys: the sender publishes the keys that a request needs.
     #[must_use]
     pub const fn published() -> Self {
         Self { keys: Vec::new() }
@@ -122,7 +122,7 @@ impl Keys {
         Self { keys: keys.collect() }
     }
 
-    /// These secrets with the key of a certificate; the key alone where there are none.
+    /// These secrets with the key of a certificate; only the key if there are none.
     #[must_use]
     pub fn with_certificate(&self, certificate: &Certificate) -> Self {
         let material = || Material::Public { key: Arc::clone(&certificate.key), only: None };
@@ -146,7 +146,7 @@ impl Keys {
         }
     }
 
-    /// The number of keys; none where the sender publishes them.
+    /// The number of keys; zero if the sender publishes them.
     #[expect(clippy::len_without_is_empty, reason = "there is always one, or they are published")]
     #[must_use]
     pub fn len(&self) -> usize {

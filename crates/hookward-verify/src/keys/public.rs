@@ -1,8 +1,8 @@
 //! Public keys of senders: read from PEM, from a JSON Web Key or from a certificate, and used to
 //! check signatures.
 //!
-//! Which signature a key may check is decided by its kind and by the caller's [`Method`], both of
-//! which come from the configuration; nothing in a request chooses one.
+//! The key's kind and the caller's [`Method`] decide which signatures a key may check. Both come
+//! from the configuration; nothing in a request chooses them.
 
 use super::decoding::{NOT_ED25519, is_pem};
 use crate::scheme::KeyForm;
@@ -49,7 +49,7 @@ const RSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
-/// The smallest modulus that is taken, in bytes: 2,048 bits.
+/// The smallest accepted modulus, in bytes: 2,048 bits.
 const LEAST_MODULUS_BYTES: usize = 256;
 
 const NOT_PUBLIC: &str =
@@ -130,7 +130,7 @@ impl PublicKey {
     /// A P-256 key from its coordinates.
     ///
     /// # Errors
-    /// They are no point of the curve.
+    /// They are not a point of the curve.
     pub(super) fn from_p256(x: &[u8], y: &[u8]) -> Result<Self, &'static str> {
         let point = [&[4], x, y].concat();
         if x.len() != 32 || y.len() != 32 {
@@ -144,7 +144,7 @@ impl PublicKey {
     /// An Ed25519 key from its 32 bytes.
     ///
     /// # Errors
-    /// They are no point that may be used.
+    /// They are not a usable point.
     pub(super) fn from_ed25519(bytes: &[u8]) -> Result<Self, &'static str> {
         let bytes = <&[u8; 32]>::try_from(bytes).map_err(|_| NOT_ED25519)?;
         match ed25519_dalek::VerifyingKey::from_bytes(bytes) {
@@ -153,7 +153,7 @@ impl PublicKey {
         }
     }
 
-    /// Whether a signature that is made by `method` can be of this key.
+    /// Whether this key can make a signature by `method`.
     #[must_use]
     pub const fn fits(&self, method: Method) -> bool {
         match (&self.0, method) {
@@ -193,8 +193,8 @@ impl PublicKey {
         }
     }
 
-    /// The one method of RFC 9421 that a key of this kind is for; RSA keys sign with PKCS #1 v1.5
-    /// unless they are marked for PSS.
+    /// The method of RFC 9421 for a key of this kind. RSA keys sign with PKCS #1 v1.5 unless they
+    /// are marked for PSS.
     #[must_use]
     pub const fn message_method(&self) -> Method {
         match &self.0 {

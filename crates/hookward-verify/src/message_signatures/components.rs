@@ -1,4 +1,4 @@
-//! The signature base: each covered component with its value, a line each.
+//! The signature base: one line per covered component, with its value.
 
 use super::fields::{Component, Input, signatures_of};
 use crate::fault::Fault;
@@ -8,14 +8,14 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::Digest as _;
 use url::Url;
 
-/// What RFC 9421, section 2.2.8, leaves as it is in a query parameter.
+/// The characters of a query parameter that RFC 9421, section 2.2.8, does not encode.
 const PARAMETER: &AsciiSet = &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.').remove(b'_');
 
 /// The text that was signed.
 ///
 /// # Errors
-/// [`Fault::SignatureMissing`], where a covered header is absent; [`Fault::SignatureMalformed`], where a
-/// component is none of a request.
+/// [`Fault::SignatureMissing`] if a covered header is absent; [`Fault::SignatureMalformed`] if a
+/// component does not exist in requests.
 pub(super) fn base(inputs: &Inputs<'_>, input: &Input) -> Result<Vec<u8>, Fault> {
     let mut text = Vec::new();
     for component in &input.components {
@@ -72,7 +72,7 @@ fn header(inputs: &Inputs<'_>, name: &str) -> Result<Vec<u8>, Fault> {
     Ok(lines.join(&b", "[..]))
 }
 
-/// Host and port as the sender was told them, without the port of https.
+/// Host and port as given to the sender, without the default port of https.
 fn authority(inputs: &Inputs<'_>) -> Result<String, Fault> {
     if let Some(url) = inputs.source.public_url.as_deref().and_then(|url| Url::parse(url).ok()) {
         let host = url.host_str().unwrap_or_default();
@@ -99,7 +99,8 @@ fn query_parameter(inputs: &Inputs<'_>, component: &Component) -> Result<String,
     }
 }
 
-/// Makes sure that every digest in `Content-Digest` that is known is that of the body, and one is.
+/// Checks that every known digest in `Content-Digest` matches the body, and that there is at least
+/// one.
 ///
 /// # Errors
 /// [`Fault::SignatureMalformed`], [`Fault::SignatureMismatch`].

@@ -1,5 +1,5 @@
-//! The two headers of RFC 9421, as structured fields (RFC 8941), read strictly: of a dictionary with a
-//! key twice, two readers might take different ones.
+//! The two headers of RFC 9421 as structured fields (RFC 8941), read strictly: if a dictionary has
+//! a repeated key, two parsers might use different values.
 
 use data_encoding::BASE64;
 
@@ -8,7 +8,7 @@ use data_encoding::BASE64;
 pub(super) struct Input {
     pub(super) label: String,
     pub(super) components: Vec<Component>,
-    /// The value as it is written: what stands for `@signature-params`.
+    /// The value as written, which is the value of `@signature-params`.
     pub(super) text: String,
     pub(super) created: Option<i64>,
     pub(super) expires: Option<i64>,
@@ -23,14 +23,14 @@ pub(super) struct Component {
     pub(super) name: String,
     /// The value of its parameter `name`, of `@query-param`.
     pub(super) parameter: Option<String>,
-    /// As it is written, quotes included.
+    /// As written, including quotes.
     pub(super) text: String,
 }
 
-/// More components than any signature has reason to cover.
+/// More components than any signature needs to cover.
 const MOST_COMPONENTS: usize = 64;
 
-/// Reads `Signature-Input`; `None` where it is not of the form.
+/// Reads `Signature-Input`; `None` if it is malformed.
 pub(super) fn inputs_of(text: &str) -> Option<Vec<Input>> {
     let mut reader = FieldReader { rest: text.trim_matches([' ', '\t']) };
     let mut all: Vec<Input> = Vec::new();
@@ -106,7 +106,7 @@ impl<'t> FieldReader<'t> {
         Some(())
     }
 
-    /// Whether another member follows a comma; `None` for anything else than that or the end.
+    /// Whether a comma and another member follow; `None` for anything but that or the end.
     fn next_member(&mut self) -> Option<bool> {
         let rest = self.rest.trim_start_matches([' ', '\t']);
         if rest.is_empty() {
@@ -212,7 +212,7 @@ impl<'t> FieldReader<'t> {
             for (key, value) in self.parameters()? {
                 match (key.as_str(), value) {
                     ("name", Bare::Text(text)) if name == "@query-param" => parameter = Some(text),
-                    // Each other one changes how the component is read.
+                    // Every other parameter changes how the component is read.
                     _ => return None,
                 }
             }

@@ -1,8 +1,8 @@
 //! HTTP Message Signatures (RFC 9421) with `Content-Digest` (RFC 9530).
 //!
-//! What has to be covered is the configuration's to say, and the key decides the algorithm: `alg` in
-//! the request may only agree. Components with parameters that change how they are read (`sf`, `bs`,
-//! `key`, `tr`, `req`) are not taken, as no receiver would read them so.
+//! The configuration says what must be covered, and the key decides the algorithm: `alg` in the
+//! request must agree. Components with parameters that change how they are read (`sf`, `bs`, `key`,
+//! `tr`, `req`) are not accepted, because no receiver would read them like that.
 
 mod components;
 mod fields;
@@ -20,10 +20,10 @@ use fields::{Input, inputs_of, signatures_of};
 use hookward_time::UnixMillis;
 use http::HeaderName;
 
-/// Signatures that are looked at, of one request; each costs a check with every key.
+/// How many signatures of one request are checked; each costs a check with every key.
 const MOST_SIGNATURES: usize = 4;
 
-/// Keys that are tried on each.
+/// How many keys are tried on each.
 const MOST_KEYS: usize = 8;
 
 /// What a request says of one of its signatures.
@@ -35,8 +35,8 @@ pub(crate) struct Signature {
 /// The signatures of a request, unchecked.
 ///
 /// # Errors
-/// [`Fault::SignatureMissing`], where one of the two headers is absent;
-/// [`Fault::SignatureMalformed`], where they are not of the RFC's form or name no signature together.
+/// [`Fault::SignatureMissing`] if one of the two headers is absent; [`Fault::SignatureMalformed`]
+/// if they are malformed or do not name a signature together.
 pub(crate) fn read(inputs: &Inputs<'_>) -> Result<Vec<Signature>, Fault> {
     let stated = field(inputs, "signature-input")?;
     let made = field(inputs, "signature")?;

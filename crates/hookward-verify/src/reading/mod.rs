@@ -1,4 +1,4 @@
-//! Reads a scheme from TOML, as a preset or a configuration file spells it.
+//! Reads a scheme from TOML, as in a preset or a configuration file.
 //!
 //! [`Scheme::preset`] and [`Scheme::from_toml`] are the entry points. The modules below are for a
 //! program whose own configuration contains these tables: it gets the keys with their
@@ -39,9 +39,9 @@ pub enum SchemeError {
     /// There is no preset of this name.
     #[error("there is no preset `{name}`{}", suggestion(nearest.as_deref()))]
     UnknownPreset {
-        /// The name that was asked for.
+        /// The requested name.
         name: String,
-        /// The name of a preset that is nearly the same.
+        /// The name of a similar preset.
         nearest: Option<String>,
     },
     /// The text is not TOML, or its tables are not those of a scheme. One line for each problem,
@@ -87,7 +87,7 @@ impl Scheme {
         };
         let file = format!("{name}.toml");
         let mut tables = document::parse(preset.text, &file)?;
-        // What a preset says beyond its scheme is for whoever answers the sender.
+        // A preset's facts beyond its scheme are for the program that answers the sender.
         for name in ["preset", "secrets", "respond_within", "answers", "dedupe_ttl"] {
             tables.remove(name);
         }
@@ -169,8 +169,8 @@ mod tests {
             [
                 "scheme.toml: error: event: missing (allowed: a table with the places of the \
                  event's `id`, or a `preset`)",
-                "scheme.toml:1:2: error: signature.header: missing (allowed: the header that the \
-                 signature stands in as \"X-Signature\", or `from`)",
+                "scheme.toml:1:2: error: signature.header: missing (allowed: the header with the \
+                 signature, such as \"X-Signature\", or `from`)",
                 "scheme.toml:2:1: error: signature.headr: unknown key; did you mean `header`? \
                  (allowed: algorithm, header, from, separator, prefix, prefix_optional, encoding, \
                  signed, key, key_prefix, require, fallback_prefix, fallback_signed, \

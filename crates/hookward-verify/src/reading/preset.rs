@@ -1,4 +1,4 @@
-//! The facts that a preset lays under a source.
+//! The facts that a preset provides for a source.
 
 use crate::presets::{self, Confidence};
 use hookward_settings::document::{self, DocumentTable, Value};
@@ -11,13 +11,13 @@ pub struct PresetFacts {
     pub name: &'static str,
     /// The tables of a source.
     tables: DocumentTable,
-    /// How long its sender goes on retrying, if that is known.
+    /// How long its sender keeps retrying, if known.
     pub retry_horizon: Option<Duration>,
-    /// The largest body that its sender makes, in bytes, if that is known.
+    /// The largest body that its sender makes, in bytes, if known.
     pub largest_body: Option<u64>,
-    /// What people call the sender.
+    /// The sender's display name.
     pub title: &'static str,
-    /// Its facts rest on nothing that could be read.
+    /// Its facts could not be confirmed.
     pub unconfirmed: bool,
 }
 

@@ -16,21 +16,21 @@ use std::sync::Arc;
 pub(super) const JWT_ALGORITHMS: KeyDeclaration = optional(
     "jwt_algorithms",
     "list of words",
-    "it has to be there with `algorithm = \"jwt\"`",
-    "What the `alg` of a token may be, for `algorithm = \"jwt\"`: `RS256`, `PS256`, `ES256`, `EdDSA`; \
-     `HS256` alone, with a shared secret. It is never taken from the token.",
+    "required with `algorithm = \"jwt\"`",
+    "The algorithms that a token may use, for `algorithm = \"jwt\"`: `RS256`, `PS256`, `ES256`, \
+     `EdDSA`; or `HS256` alone, with a shared secret. The token never decides.",
 );
 pub(super) const AUDIENCE: KeyDeclaration = optional(
     "audience",
     "text or list of texts",
     "any audience",
-    "What the `aud` of a token has to name.",
+    "The value that the token's `aud` must contain.",
 );
 pub(super) const ISSUER: KeyDeclaration = optional(
     "issuer",
     "text or list of texts",
     "any issuer",
-    "What the `iss` of a token has to be.",
+    "The value that the token's `iss` must have.",
 );
 pub(super) const CLAIMS: KeyDeclaration = key(
     "claims",
@@ -42,34 +42,34 @@ pub(super) const CLAIMS: KeyDeclaration = key(
 pub(super) const BODY_CLAIM: KeyDeclaration = optional(
     "body_claim",
     "text",
-    "the token says nothing of the body",
-    "The claim that holds the SHA-256 of the body, as `encoding` says.",
+    "the token does not cover the body",
+    "The claim with the SHA-256 of the body, encoded as `encoding` says.",
 );
 pub(super) const TOKEN_FROM: KeyDeclaration = optional(
     "token_from",
     "place",
-    "`header`, else `Authorization` after `Bearer `",
+    "`header`, otherwise `Authorization` after `Bearer `",
     "Where the token is: `json:/POINTER` or `header:NAME`.",
 );
 pub(super) const X5C_ROOT: KeyDeclaration = optional(
     "x5c_root",
     "path",
-    "the token brings no certificates",
-    "The certificate (PEM or DER) that the chain in the token's `x5c` has to end at.",
+    "the token carries no certificates",
+    "The certificate (PEM or DER) at which the chain in the token's `x5c` must end.",
 );
 pub(super) const X5C_MARKERS: KeyDeclaration = optional(
     "x5c_markers",
     "list of texts",
-    "no marks are asked for",
-    "Two object identifiers: the extension that the token's certificate must carry, and that of the \
-     one above it.",
+    "no extensions are required",
+    "Two object identifiers: an extension that the token's certificate must have, and one that \
+     the certificate above it must have.",
 );
 pub(super) const COMPONENTS: KeyDeclaration = optional(
     "components",
     "list of texts",
-    "it has to be there with `algorithm = \"http-message-signatures\"`",
-    "What a signature of RFC 9421 has to cover: `@method`, `@target-uri`, `@authority`, `@path`, `@query`, \
-     `content-digest`, names of headers.",
+    "required with `algorithm = \"http-message-signatures\"`",
+    "What an RFC 9421 signature must cover: `@method`, `@target-uri`, `@authority`, `@path`, \
+     `@query`, `content-digest`, names of headers.",
 );
 pub(super) const KEY_URL: KeyDeclaration = optional(
     "key_url",
@@ -80,18 +80,18 @@ pub(super) const KEY_URL: KeyDeclaration = optional(
 pub(super) const KEY_HOSTS: KeyDeclaration = optional(
     "key_hosts",
     "list of hosts",
-    "`key_url` is left out",
-    "The hosts that the URL may name, with a port if it is not 443; `*` stands for three or more \
+    "none, without `key_url`",
+    "The hosts that the URL may name, with a port if it is not 443. `*` matches three or more \
      letters, digits or hyphens of one label.",
 );
 pub(super) const KEY_PATH: KeyDeclaration = optional(
     "key_path",
     "path",
-    "`key_url` is left out",
-    "The path that the URL has to have; `*` stands for letters, digits, hyphens and underscores.",
+    "none, without `key_url`",
+    "The path that the URL must have. `*` matches letters, digits, hyphens and underscores.",
 );
 
-/// What a token must say; `None` if something of it is wrong.
+/// The rules for a token; `None` if one of them is wrong.
 pub(super) fn token(table: &TableReader<'_>, algorithm: Option<Algorithm>) -> Option<TokenRule> {
     let is_jwt = algorithm == Some(Algorithm::Jwt);
     let words = |item: &Item<'_>| item.choice(&JwtAlgorithm::NAMES);
@@ -110,8 +110,8 @@ pub(super) fn token(table: &TableReader<'_>, algorithm: Option<Algorithm>) -> Op
         }
         (Some(item), Some(all)) if all.contains(&JwtAlgorithm::Hs256) && all.len() > 1 => item
             .contradicts(
-                "HS256 beside an algorithm with public keys: whoever knows the public key could sign \
-                 with it as if it were the secret",
+                "HS256 cannot be combined with a public-key algorithm: anyone who knows the \
+                 public key could use it as the secret",
             ),
         _ => {}
     }
@@ -151,12 +151,12 @@ fn texts(item: &Item<'_>) -> Option<Vec<String>> {
 }
 
 fn object_identifier(item: &Item<'_>) -> Option<String> {
-    let allowed = "an object identifier as \"1.2.840.113635.100.6.11.1\"";
+    let allowed = "an object identifier such as \"1.2.840.113635.100.6.11.1\"";
     let text = item.text(allowed)?;
     let sound = text.split('.').count() > 2
         && text.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
     if !sound {
-        item.refuse("no object identifier", allowed);
+        item.refuse("not an object identifier", allowed);
     }
     sound.then(|| text.to_owned())
 }
@@ -169,8 +169,8 @@ fn root(item: &Item<'_>) -> Option<PinnedRoot> {
     };
     match read {
         Ok(root) => Some(root),
-        // Whoever works with another part of the configuration needs no certificate; nothing is
-        // verified with this one.
+        // A command that uses another part of the configuration needs no certificate; this one
+        // verifies nothing.
         Err(_) if !item.reading.needs(&item.key) => Some(PinnedRoot::unreadable()),
         Err(what) => {
             item.contradicts(what);
@@ -183,7 +183,7 @@ fn root(item: &Item<'_>) -> Option<PinnedRoot> {
 pub(super) fn claims(table: &TableReader<'_>) -> Vec<ClaimRule> {
     static CLAIM_NAMES: TableKeys = TableKeys {
         title: "",
-        about: "a table of claims as { email = \"pusher@example.com\" }",
+        about: "a table of claims such as {  email = \"pusher@example.com\" }",
         keys: &[],
     };
     let Some(claims) = table.get("claims").and_then(|item| item.table(&CLAIM_NAMES)) else {
@@ -213,16 +213,13 @@ pub(super) fn certificate(table: &TableReader<'_>) -> Option<Option<CertificateR
     let (url, hosts, path) = (table.get("key_url"), table.get("key_hosts"), table.get("key_path"));
     let Some(url) = url else {
         for other in [hosts, path].into_iter().flatten() {
-            other.refuse(
-                "stated without `key_url`",
-                "`key_url`, `key_hosts` and `key_path` together",
-            );
+            other.refuse("set without `key_url`", "`key_url`, `key_hosts` and `key_path` together");
         }
         return Some(None);
     };
     let place = url.form::<Place>();
     if place.as_ref().is_some_and(|place| !matches!(place, Place::Header(_) | Place::Json(_))) {
-        url.refuse("no URL stands there", "json:/POINTER, header:NAME");
+        url.refuse("a URL cannot be there", "json:/POINTER, header:NAME");
         return None;
     }
     if hosts.is_none() {
@@ -237,7 +234,7 @@ pub(super) fn certificate(table: &TableReader<'_>) -> Option<Option<CertificateR
     Some(Some(CertificateRule { url: place?, hosts: hosts?, path: path? }))
 }
 
-/// Where the time stands if the table does not say.
+/// Where the time is if the table does not say.
 pub(super) fn default_time(algorithm: Algorithm) -> Option<TimestampPlace> {
     match algorithm {
         Algorithm::Jwt => Some(issued_at()),
@@ -246,11 +243,11 @@ pub(super) fn default_time(algorithm: Algorithm) -> Option<TimestampPlace> {
     }
 }
 
-/// What a signature of RFC 9421 has to cover.
+/// What an RFC 9421 signature must cover.
 pub(super) fn components(table: &TableReader<'_>, algorithm: Option<Algorithm>) -> Vec<String> {
     const DERIVED: [&str; 7] =
         ["@method", "@target-uri", "@authority", "@scheme", "@request-target", "@path", "@query"];
-    let allowed = "a list as [\"@method\", \"@target-uri\", \"content-digest\"]";
+    let allowed = "a list such as [\"@method\", \"@target-uri\", \"content-digest\"]";
     let is_message = algorithm == Some(Algorithm::HttpMessageSignatures);
     let Some(item) = table.get("components") else {
         if is_message {
@@ -264,7 +261,7 @@ pub(super) fn components(table: &TableReader<'_>, algorithm: Option<Algorithm>) 
             http::HeaderName::from_bytes(text.as_bytes()).is_ok_and(|name| name.as_str() == text);
         if !is_header && !DERIVED.contains(&text) {
             let allowed = format!("{}, the name of a header in lower case", DERIVED.join(", "));
-            item.refuse("no component of a request", &allowed);
+            item.refuse("not a component of a request", &allowed);
             return None;
         }
         Some(text.to_owned())
@@ -278,7 +275,8 @@ pub(super) fn components(table: &TableReader<'_>, algorithm: Option<Algorithm>) 
 
 impl Form for HostPattern {
     const NAME: &'static str = "a host";
-    const ALLOWED: &'static str = "a host as \"sns.*.amazonaws.com\" or \"keys.example.com:8443\"";
+    const ALLOWED: &'static str =
+        "a host such as \"sns.*.amazonaws.com\" or \"keys.example.com:8443\"";
 
     fn parse(text: &str) -> Result<Self, FormFault> {
         Self::parse(text).map_err(FormFault::from)
@@ -287,7 +285,7 @@ impl Form for HostPattern {
 
 impl Form for PathPattern {
     const NAME: &'static str = "a path";
-    const ALLOWED: &'static str = "a path as \"/SimpleNotificationService-*.pem\"";
+    const ALLOWED: &'static str = "a path such as \"/SimpleNotificationService-*.pem\"";
 
     fn parse(text: &str) -> Result<Self, FormFault> {
         Self::parse(text).map_err(FormFault::from)

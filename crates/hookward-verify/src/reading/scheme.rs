@@ -20,43 +20,44 @@ use http::HeaderName;
 /// The keys of the `signature` table.
 pub static SIGNATURE_KEYS: TableKeys = TableKeys {
     title: "[sources.NAME.signature]",
-    about: "How a signature is made and where it stands. The request never chooses any of it.",
+    about: "How a signature is made and where it is. The request never chooses any of this.",
     keys: &[
         key(
             "algorithm",
             "word",
             r#""hmac-sha256""#,
             "`hmac-sha1`, `hmac-sha256`, `hmac-sha384`, `hmac-sha512`; `sha256` or `sha1` of a \
-             signed text with `{secret}` in it; `ed25519`, `ecdsa-p256-sha256` (the secrets then \
-             hold public keys); `rsa-sha256`, `rsa-sha1` (PKCS #1 v1.5, with a public key or with the \
-             certificate that `key_url` names); `jwt` (a JSON Web Token); `http-message-signatures` (RFC 9421); `token` (the header holds \
-             the secret itself).",
+             signed text with `{secret}` in it; `ed25519`, `ecdsa-p256-sha256` (the secrets are \
+             then public keys); `rsa-sha256`, `rsa-sha1` (PKCS #1 v1.5, with a public key or with \
+             the certificate that `key_url` names); `jwt` (a JSON Web Token); \
+             `http-message-signatures` (RFC 9421); `token` (the header contains the secret \
+             itself).",
         ),
         optional(
             "header",
             "header name or list of them",
-            "`from` must be there",
-            "Where signatures stand; one header with a match is enough.",
+            "required without `from`",
+            "The headers with signatures. One header with a match is enough.",
         ),
         optional(
             "from",
             "place or list of them",
-            "`header` must be there",
-            "In place of `header`, for a signature in the body: `json:/POINTER`; also \
+            "required without `header`",
+            "Instead of `header`, for a signature in the body: `json:/POINTER`; also \
              `header:NAME`.",
         ),
         optional(
             "separator",
             "text",
             "the header is one item",
-            "Splits the header into items; spaces around them are cut.",
+            "Splits the header into items and trims spaces around them.",
         ),
-        key("prefix", "text", r#""""#, "An item that starts so holds a signature."),
+        key("prefix", "text", r#""""#, "An item that starts with this contains a signature."),
         key(
             "prefix_optional",
             "boolean",
             "false",
-            "Whether an item without the prefix holds a signature as well.",
+            "Whether an item without the prefix contains a signature as well.",
         ),
         key("encoding", "word", r#""hex""#, "`hex`, `base64` or `base64url`."),
         key(
@@ -66,32 +67,31 @@ pub static SIGNATURE_KEYS: TableKeys = TableKeys {
             "What is signed: `{body}`, `{timestamp}` (as received), `{secret}`, `{header:NAME}`, \
              `{json:/POINTER}`, `{json-raw:/POINTER}` (as it is written in the body), `{method}`, \
              `{url}` (the `public_url` and the query; `{url:any-port}`, `{url:decoded}` as some \
-             senders write it), `{path}`, `{query}`, `{query:NAME}`, \
-             `{form}` (the body's form fields, sorted and run together), `{listed:PREFIX}` (the \
-             headers that an item names), and `{lower:…}` around \
-             one of them. See `schemes.md`.",
+             senders write it), `{path}`, `{query}`, `{query:NAME}`, `{form}` (the body's form \
+             fields, sorted and concatenated), `{listed:PREFIX}` (the headers that an item \
+             names), and `{lower:…}` around one of them. See `schemes.md`.",
         ),
         key(
             "key",
             "word",
             r#""text""#,
-            "How a secret becomes key bytes: `text`, `hex`, `base64`. A public key in PEM is read as \
-             it is.",
+            "How a secret becomes key bytes: `text`, `hex`, `base64`. A public key in PEM is read \
+             directly.",
         ),
-        key("key_prefix", "text", r#""""#, "Cut off the secret first, where it is there."),
+        key("key_prefix", "text", r#""""#, "Removed from the start of the secret, if present."),
         key("require", "table of texts", "{}", "Headers that must have exactly this value."),
         optional(
             "fallback_prefix",
             "text",
-            "no other version is taken",
-            "Where no item has `prefix`, an item that starts so holds a signature of \
+            "no other version is accepted",
+            "If no item has `prefix`, an item that starts with this contains a signature of \
              `fallback_signed`: an older version that some deliveries carry alone.",
         ),
         optional(
             "fallback_signed",
             "text with placeholders",
-            "`fallback_prefix` is left out",
-            "What is signed then. Both keys stand together.",
+            "none, without `fallback_prefix`",
+            "The signed text for `fallback_prefix`. Set both keys or neither.",
         ),
         published::JWT_ALGORITHMS,
         published::AUDIENCE,
@@ -111,14 +111,14 @@ pub static SIGNATURE_KEYS: TableKeys = TableKeys {
 /// The keys of the `event` table.
 pub static EVENT_KEYS: TableKeys = TableKeys {
     title: "[sources.NAME.event]",
-    about: "Where the event's id, type and time stand. In each list the first place that is there \
-            and not empty wins.",
+    about: "Where the event's id, type and time are. In each list the first place that exists and \
+            is not empty wins.",
     keys: &[
         required(
             "id",
             "list of places",
             "The event id, the same on every retry: `json:/POINTER`, `header:NAME`, or \
-             `body-sha256` for events that carry none.",
+             `body-sha256` for events without an id.",
         ),
         optional(
             "type",
@@ -143,7 +143,7 @@ pub static HANDSHAKE_KEYS: TableKeys = TableKeys {
         required(
             "kind",
             "word",
-            "Which protocol's: `slack`, `meta`, `zoom`, `x`, `okta`, `dropbox`, `xero`, \
+            "The protocol: `slack`, `meta`, `zoom`, `x`, `okta`, `dropbox`, `xero`, \
              `asana`, `discord`, `discord-events`, `mandrill`, `microsoft`, `notion`, `monday`, \
              `trello`, `vtex`, `salesforce`, `ebay`, `woocommerce`, `line`, `exact-online`, \
              `twitch`, `front`, `cloudevents`, `event-grid`, `adobe-sign`,
@@ -153,7 +153,7 @@ pub static HANDSHAKE_KEYS: TableKeys = TableKeys {
             "verify_token",
             "secret",
             "none",
-            "The token that the protocol lets the receiver choose (`meta`, `ebay`).",
+            "The token, in protocols that let the receiver choose one (`meta`, `ebay`).",
         ),
     ],
 };
@@ -167,16 +167,13 @@ pub fn read(owner: &TableReader<'_>) -> (Option<Scheme>, Option<String>) {
     let time = algorithm.and_then(published::default_time);
     let timestamp = match table("timestamp", &TIMESTAMP_KEYS) {
         Some(table) => Some(timestamp(&table, time)),
-        // Whatever a token says of its age is judged, stated or not.
+        // A token's age is always checked, configured or not.
         None => time.map(|from| Some(TimestampRule { from, ..TOKEN_WINDOW })),
     };
     let event = table("event", &EVENT_KEYS).map(|table| event(&table));
     let handshake = table("handshake", &HANDSHAKE_KEYS).map(|table| handshake(&table));
     if owner.get("signature").is_none() {
-        owner.missing(
-            "signature",
-            "a table with the `header` that the signature stands in, or a `preset`",
-        );
+        owner.missing("signature", "a table with the `header` of the signature, or a `preset`");
     }
     if owner.get("event").is_none() {
         owner.missing("event", "a table with the places of the event's `id`, or a `preset`");
@@ -244,8 +241,8 @@ fn fallback(table: &TableReader<'_>) -> Option<Fallback> {
     let prefix = table.get("fallback_prefix");
     let signed = table.get("fallback_signed");
     match (&prefix, &signed) {
-        (Some(one), None) => one.refuse("stated without `fallback_signed`", "both, or neither"),
-        (None, Some(one)) => one.refuse("stated without `fallback_prefix`", "both, or neither"),
+        (Some(one), None) => one.refuse("set without `fallback_signed`", "both, or neither"),
+        (None, Some(one)) => one.refuse("set without `fallback_prefix`", "both, or neither"),
         _ => {}
     }
     let prefix = prefix.and_then(|item| item.text("a text").map(str::to_owned));
@@ -253,7 +250,7 @@ fn fallback(table: &TableReader<'_>) -> Option<Fallback> {
     Some(Fallback { prefix: prefix?, signed: signed? })
 }
 
-/// Most people who write `SHA256` mean the HMAC, which some senders' pages call by that name.
+/// Most people who write `SHA256` mean the HMAC, because some senders' pages use that name for it.
 fn algorithm(item: &Item<'_>) -> Option<Algorithm> {
     let names = Algorithm::NAMES;
     if let hookward_settings::document::Value::Text(text) = &item.node.value
@@ -282,14 +279,14 @@ fn places_of_signature(
     if let Some(item) = table.get("token_from") {
         if table.get("header").is_some() || table.get("from").is_some() {
             item.refuse(
-                "stated beside `header` or `from`",
+                "set in addition to `header` or `from`",
                 "exactly one of header, from, token_from",
             );
             return None;
         }
         let place = item.form::<Place>()?;
         if !matches!(place, Place::Header(_) | Place::Json(_)) {
-            item.refuse("no token stands there", "json:/POINTER, header:NAME");
+            item.refuse("a token cannot be there", "json:/POINTER, header:NAME");
             return None;
         }
         return Some(vec![place]);
@@ -301,16 +298,16 @@ fn places_of_signature(
         return Some(vec![Place::Header(http::header::AUTHORIZATION)]);
     }
     if algorithm == Some(Algorithm::HttpMessageSignatures) {
-        // The RFC's own; nothing else is read.
+        // The RFC's headers; no others are read.
         return Some(vec![Place::Header(HeaderName::from_static("signature"))]);
     }
-    let allowed = "the header that the signature stands in as \"X-Signature\", or `from`";
+    let allowed = "the header with the signature, such as \"X-Signature\", or `from`";
     match (table.get("header"), table.get("from")) {
         (Some(header), None) => one_or_more(&header, |item| item.form().map(Place::Header)),
         (None, Some(from)) => one_or_more(&from, |item| {
             let place = item.form::<Place>()?;
             if matches!(place, Place::BodySha256 | Place::Claim(_) | Place::Joined(_)) {
-                item.refuse("no signature stands there", "json:/POINTER, header:NAME");
+                item.refuse("a signature cannot be there", "json:/POINTER, header:NAME");
             }
             Some(place)
         }),
@@ -319,16 +316,16 @@ fn places_of_signature(
             None
         }
         (Some(_), Some(from)) => {
-            from.refuse("stated beside `header`", "exactly one of header, from");
+            from.refuse("set in addition to `header`", "exactly one of header, from");
             None
         }
     }
 }
 
 fn separator(item: &Item<'_>) -> Option<String> {
-    let text = item.text("a text as \",\"")?;
+    let text = item.text("a text such as \",\"")?;
     if text.is_empty() {
-        item.refuse("empty", "a text as \",\"; left out, the header is one item");
+        item.refuse("empty", "a text such as \",\"; without the key, the header is one item");
         return None;
     }
     Some(text.to_owned())
@@ -337,7 +334,7 @@ fn separator(item: &Item<'_>) -> Option<String> {
 fn required_headers(item: &Item<'_>) -> Vec<(HeaderName, String)> {
     static HEADERS: TableKeys = TableKeys {
         title: "",
-        about: "a table of headers as { \"X-Version\" = \"1\" }",
+        about: "a table of headers such as {  \"X-Version\" = \"1\" }",
         keys: &[],
     };
     let Some(table) = item.table(&HEADERS) else { return Vec::new() };
@@ -355,22 +352,21 @@ fn required_headers(item: &Item<'_>) -> Vec<(HeaderName, String)> {
 }
 
 fn event(table: &TableReader<'_>) -> Option<EventRule> {
-    let id = table.require("id", "a list of places as [\"json:/id\"]");
+    let id = table.require("id", "a list of places such as [\"json:/id\"]");
     let id = id.and_then(|item| {
-        let allowed = "a list of places as [\"json:/id\"], or [\"body-sha256\"] for events \
-                       without an id";
+        let allowed = "a list of places such as [\"json:/id\"], or [\"body-sha256\"] for events without an id";
         let places = item.each(allowed, Item::form)?;
         if matches!(&item.node.value, hookward_settings::document::Value::List(items) if items.is_empty()) {
-            item.refuse("empty: no event could be told from another", allowed);
+            item.refuse("empty: no event could be distinguished from another", allowed);
         }
         Some(places)
     });
     let places = |name| {
         let item = table.get(name)?;
-        item.each("a list of places as [\"json:/type\"]", |item| {
+        item.each("a list of places such as [\"json:/type\"]", |item| {
             let place = item.form::<Place>()?;
             if place.singles().any(|single| *single == Place::BodySha256) {
-                item.refuse("a hash is an id and nothing else", "header:NAME, json:/POINTER");
+                item.refuse("a hash can only be an id", "header:NAME, json:/POINTER");
             }
             Some(place)
         })

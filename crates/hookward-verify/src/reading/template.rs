@@ -1,6 +1,6 @@
-//! How a scheme's places and signed texts are written, with a guess at what a slip was meant for.
+//! Reads a scheme's places and signed texts, and suggests corrections of mistakes.
 //!
-//! The notation itself is `scheme`'s.
+//! `scheme` defines the notation.
 
 use crate::scheme::{Part, Place, Template, TimestampPlace};
 use hookward_settings::problem::nearest;
@@ -18,7 +18,7 @@ impl Form for Template {
             let suggestion = unknown.and_then(near_hole).map(|near| format!("{{{near}}}"));
             match unknown {
                 Some(hole) if suggestion.is_some() => {
-                    FormFault { what: format!("{{{hole}}} is no placeholder"), suggestion }
+                    FormFault { what: format!("{{{hole}}} is not a placeholder"), suggestion }
                 }
                 _ => FormFault::from(what),
             }
@@ -30,7 +30,7 @@ impl Form for Template {
             if let Part::Literal(literal) = part
                 && let Some(hole) = holes(literal).find(|hole| Self::parse(&braced(hole)).is_ok())
             {
-                let what = format!("{{{{{hole}}}}} stands for the letters {{{hole}}}");
+                let what = format!("{{{{{hole}}}}} means the literal text {{{hole}}}");
                 return Err(FormFault { what, suggestion: Some(braced(hole)) });
             }
         }
@@ -71,8 +71,8 @@ fn near_hole(hole: &str) -> Option<String> {
 
 impl Form for Place {
     const NAME: &'static str = "a place";
-    const ALLOWED: &'static str = "header:NAME, json:/POINTER, claim:/POINTER, body-sha256, or several of them as \
-                                   {header:NAME}:{json:/POINTER}";
+    const ALLOWED: &'static str = "header:NAME, json:/POINTER, claim:/POINTER, body-sha256, or \
+                                   several of them, such as {header:NAME}:{json:/POINTER}";
 
     fn parse(text: &str) -> Result<Self, FormFault> {
         Self::parse(text).map_err(|what| {
@@ -100,7 +100,7 @@ fn no_place(near: Option<String>) -> FormFault {
     FormFault { what: "not a place".to_owned(), suggestion: near.map(|near| format!("\"{near}\"")) }
 }
 
-/// How a place was probably meant: `/id` and `X-Id` name one, without saying of what kind.
+/// The probable meaning of a text that is not a place: `/id` and `X-Id` name one without its kind.
 fn near_place(text: &str, kinds: &[&'static str]) -> Option<String> {
     if text.starts_with('/') {
         return Some(format!("json:{text}"));

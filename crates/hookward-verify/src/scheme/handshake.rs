@@ -33,20 +33,20 @@ pub enum HandshakeKind {
     Asana,
     /// Discord's interactions: a signed POST of type 1 (PING), answered with type 1.
     Discord,
-    /// Discord's webhook events: a signed POST of type 0 (PING) that wants 204 without a body.
+    /// Discord's webhook events: a signed POST of type 0 (PING) that expects 204 without a body.
     DiscordEvents,
-    /// Mandrill: a HEAD that wants 200, or a POST without events under a key that everybody knows.
+    /// Mandrill: a HEAD that expects 200, or a POST without events under a publicly known key.
     Mandrill,
     /// Microsoft Graph, Business Central: a POST of nothing but a `validationToken` in the
     /// query, which is echoed.
     Microsoft,
-    /// Notion: an unsigned POST of a `verification_token`, which later is the secret.
+    /// Notion: an unsigned POST of a `verification_token`, which becomes the secret.
     Notion,
     /// monday.com: a POST that is nothing but a `challenge`, echoed in JSON.
     Monday,
-    /// Trello, Intercom: a HEAD that wants 200.
+    /// Trello, Intercom: a HEAD that expects 200.
     Trello,
-    /// VTEX: a POST `{"hookConfig":"ping"}` that wants 200.
+    /// VTEX: a POST `{"hookConfig":"ping"}` that expects 200.
     Vtex,
     /// Salesforce Marketing Cloud: an unsigned POST of `callbackId` and `verificationKey`.
     Salesforce,
@@ -66,10 +66,10 @@ pub enum HandshakeKind {
     CloudEvents,
     /// Azure Event Grid: a POST of one `SubscriptionValidationEvent` whose code is echoed in JSON.
     EventGrid,
-    /// Adobe Acrobat Sign: a GET with our client id in `X-AdobeSign-ClientId`, which is sent back,
-    /// as it is in the answer to each event.
+    /// Adobe Acrobat Sign: a GET with our client id in `X-AdobeSign-ClientId`, which is returned,
+    /// also in the answer to each event.
     AdobeSign,
-    /// Amazon SNS: a signed POST `SubscriptionConfirmation` whose `SubscribeURL` is asked for.
+    /// Amazon SNS: a signed POST `SubscriptionConfirmation` whose `SubscribeURL` is requested.
     AwsSns,
 }
 
@@ -118,7 +118,7 @@ impl HandshakeKind {
         }
     }
 
-    /// The header that contains its question, if a header does.
+    /// The header that marks its request, if a header does.
     #[must_use]
     pub fn header(self) -> Option<HeaderName> {
         match self {
@@ -133,8 +133,8 @@ impl HandshakeKind {
         }
     }
 
-    /// The header that the answer to an event repeats, too: without it the sender takes a success
-    /// for a failure.
+    /// The header that the answer to an event must repeat: without it the sender treats a success
+    /// as a failure.
     #[must_use]
     pub fn echoes(self) -> Option<HeaderName> {
         match self {
@@ -143,8 +143,8 @@ impl HandshakeKind {
         }
     }
 
-    /// The key that the sender signs its question with before there is a secret. It is public, so it
-    /// verifies nothing else.
+    /// The key with which the sender signs its request before there is a secret. It is public, so
+    /// it verifies nothing else.
     #[must_use]
     pub const fn known_key(self) -> Option<&'static str> {
         match self {

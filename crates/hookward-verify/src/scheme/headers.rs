@@ -1,17 +1,16 @@
-//! Which headers a scheme reads: what goes on to receivers and what may not be laid over it depend on
-//! them.
+//! Which headers a scheme reads. They determine which headers receivers get.
 
 use super::{Algorithm, Part, Place, Scheme, TimestampPlace};
 use http::HeaderName;
 
 impl Scheme {
-    /// The headers that signatures stand in.
+    /// The headers with signatures.
     pub fn signature_headers(&self) -> impl Iterator<Item = &HeaderName> {
         self.signature.places.iter().filter_map(Place::header)
     }
 
-    /// Every header that a delivery is judged or read by, each once: signatures, what they cover and
-    /// require, id, type and times of the event, and the handshake's.
+    /// Every header that a delivery's verification reads, each once: signatures, the headers that
+    /// they cover and require, id, type and times of the event, and the handshake's.
     #[must_use]
     pub fn headers(&self) -> Vec<HeaderName> {
         let parts = self.signature.signed_texts().flat_map(|text| &text.0);
@@ -29,7 +28,7 @@ impl Scheme {
             | Part::Path
             | Part::Query
             | Part::QueryParameter(_)
-            // The request names these; whatever of them is read as id, type or time is listed there.
+            // The request names these. Those that are read as id, type or time are listed there.
             | Part::Listed(_)
             | Part::Crc32
             | Part::Sns

@@ -1,8 +1,8 @@
 //! How places and signed texts are written in the configuration: `header:X-Id`, `json:/data/id`,
 //! `item:t=`, `{timestamp}.{body}`.
 //!
-//! Owns reading and printing of that notation, each the inverse of the other. An error is a
-//! sentence for the person who wrote the text.
+//! Reading and printing are inverse to each other. An error is a sentence for the author of the
+//! text.
 
 use super::{Part, Place, Pointer, Segment, Template, TimestampPlace, UrlForm};
 use http::HeaderName;
@@ -10,7 +10,7 @@ use std::fmt;
 
 impl Place {
     /// Reads `header:NAME`, `json:/POINTER`, `body-sha256`, or several of them in braces with text
-    /// between, as `{header:X-Topic}:{json:/id}`; `{{` and `}}` stand for single braces.
+    /// between, as `{header:X-Topic}:{json:/id}`; `{{` and `}}` are single braces.
     ///
     /// # Errors
     /// What is wrong with `text`.
@@ -94,7 +94,7 @@ impl fmt::Display for TimestampPlace {
     }
 }
 
-/// What may stand between braces, for error messages.
+/// What is allowed between braces, for error messages.
 const HOLES: &str = "{body}, {timestamp}, {secret}, {header:NAME}, {json:/POINTER}, \
                      {json-raw:/POINTER}, {method}, {url}, {url:any-port}, {url:decoded}, {path}, \
                      {query}, {query:NAME}, {form}, {listed:PREFIX}, \
@@ -102,16 +102,16 @@ const HOLES: &str = "{body}, {timestamp}, {secret}, {header:NAME}, {json:/POINTE
                      and {lower:…} around one of them";
 
 impl Template {
-    /// Reads a text with holes; `{{` and `}}` stand for single braces.
+    /// Reads a text with placeholders; `{{` and `}}` are single braces.
     ///
     /// # Errors
-    /// Which hole is unknown or not closed, and what is allowed.
+    /// Which placeholder is unknown or not closed, and what is allowed.
     pub fn parse(text: &str) -> Result<Self, String> {
         pieces(text, Part::Literal, parse_hole).map(Self)
     }
 }
 
-/// Splits a text with holes: `hole` reads what is between braces, the rest is literal.
+/// Splits a text with placeholders: `hole` reads the text between braces; the rest is literal.
 fn pieces<T>(
     text: &str,
     literal: impl Fn(String) -> T,
@@ -139,7 +139,7 @@ fn pieces<T>(
             rest = after;
         } else {
             return Err(format!(
-                "`{text}`: a brace stands alone; a single one is written `{{{{` or `}}}}`"
+                "`{text}`: an unmatched brace; write a single brace as `{{{{` or `}}}}`"
             ));
         }
     }

@@ -10,7 +10,7 @@ impl Pointer {
     /// Reads `/a/b~1c/0`.
     ///
     /// # Errors
-    /// A sentence about what is wrong with `text`, for the person who wrote it.
+    /// A sentence about what is wrong with `text`, for its author.
     pub fn parse(text: &str) -> Result<Self, String> {
         let Some(rest) = text.strip_prefix('/') else {
             return Err(format!(
@@ -51,7 +51,7 @@ impl Pointer {
         &self.0
     }
 
-    /// The array and the rest of the path, where this points into the first element of one: from
+    /// The array and the rest of the path, if this points into the first element of an array: from
     /// `/items/0/id`, `/items` and `/id`.
     #[must_use]
     pub(crate) fn split_at_first_element(&self) -> Option<(Self, Self)> {

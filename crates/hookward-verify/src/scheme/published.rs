@@ -1,5 +1,5 @@
-//! What a configuration says about keys that senders publish: tokens, the certificates that requests
-//! name, and the claims that say whose event it may be.
+//! The configuration of keys that senders publish: tokens, certificates that requests name, and
+//! claims that restrict whose events are accepted.
 
 use super::place::Place;
 use super::pointer::Pointer;
@@ -7,7 +7,7 @@ use crate::certificates::PinnedRoot;
 use crate::keys::Method;
 use std::sync::{Arc, LazyLock};
 
-/// A signature algorithm of a JSON Web Token; `none` is not among them.
+/// A signature algorithm of a JSON Web Token; `none` is not one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JwtAlgorithm {
     /// RSA, PKCS #1 v1.5 with SHA-256.
@@ -32,7 +32,7 @@ impl JwtAlgorithm {
         ("HS256", Self::Hs256),
     ];
 
-    /// How a public key checks it; `None` for one with a shared secret.
+    /// How a public key checks it; `None` for an algorithm with a shared secret.
     #[must_use]
     pub const fn method(self) -> Option<Method> {
         match self {
@@ -45,27 +45,28 @@ impl JwtAlgorithm {
     }
 }
 
-/// What a token must say to be taken.
+/// The conditions for accepting a token.
 #[derive(Clone, Debug, Default)]
 pub struct TokenRule {
-    /// What its `alg` may be. HS256 stands alone: a public key must never serve as a shared secret.
+    /// The allowed values of its `alg`. HS256 must be the only one, because a public key must never
+    /// serve as a shared secret.
     pub algorithms: Vec<JwtAlgorithm>,
-    /// Its `aud` has to name one of these; empty: it may name anything.
+    /// Its `aud` must name one of these; empty: any.
     pub audience: Vec<String>,
-    /// Its `iss` has to be one of these; empty: it may be anything.
+    /// Its `iss` must be one of these; empty: any.
     pub issuer: Vec<String>,
-    /// The claim that holds the SHA-256 of the body, as the rule's encoding says.
+    /// The claim with the SHA-256 of the body, in the rule's encoding.
     pub body_claim: Option<String>,
-    /// It brings its certificates along, and their chain has to end here.
+    /// If set, the token carries its certificates, and their chain must end here.
     pub root: Option<Arc<PinnedRoot>>,
 }
 
-/// A member that must have one of some values, so that a genuine event of somebody else is refused.
+/// A member that must have one of some values, so that another customer's genuine event is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimRule {
     /// Where it is: in the token's payload or, without a token, in the signed body.
     pub pointer: Pointer,
-    /// What it may be; a boolean is `true` or `false`.
+    /// The allowed values; a boolean is `true` or `false`.
     pub values: Vec<String>,
 }
 
@@ -77,7 +78,7 @@ pub struct CertificateRule {
     pub url: Place,
     /// The hosts that it may name; never empty.
     pub hosts: Vec<HostPattern>,
-    /// The path that it has to have.
+    /// The path that it must have.
     pub path: PathPattern,
 }
 
@@ -90,8 +91,8 @@ impl CertificateRule {
     }
 }
 
-/// A host, with its port where that is not 443; `*` stands for three or more letters, digits or
-/// hyphens of one label.
+/// A host, with its port if it is not 443. `*` matches three or more letters, digits or hyphens of
+/// one label.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostPattern(String);
 
@@ -146,7 +147,7 @@ fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
     }
 }
 
-/// The shortest run that a `*` stands for: no region of a cloud is named with fewer characters.
+/// The shortest run that a `*` matches: no cloud region has a shorter name.
 const LEAST_RUN: usize = 3;
 
 fn label_fits(pattern: &str, label: &str) -> bool {
@@ -156,7 +157,7 @@ fn label_fits(pattern: &str, label: &str) -> bool {
     run.is_some_and(|run| run.len() >= LEAST_RUN && run.bytes().all(allowed))
 }
 
-/// A path in which one `*` stands for letters, digits, hyphens and underscores.
+/// A path in which one `*` matches letters, digits, hyphens and underscores.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathPattern(String);
 

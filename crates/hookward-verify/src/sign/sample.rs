@@ -1,4 +1,4 @@
-//! Sample events: bodies in which id, type and times stand where the scheme looks for them.
+//! Sample events: bodies with id, type and times where the scheme reads them.
 
 use super::SignError;
 use crate::demand::pinned;
@@ -25,12 +25,11 @@ pub fn new_id() -> String {
 }
 
 /// A body for a sample event: `base` (or an empty object) with id, type, time of sending and
-/// whatever else the scheme signs or reads set where the scheme looks for it first. Other members
-/// stay. A scheme that reads no JSON gets `base` as it is.
+/// everything else that the scheme signs or reads, at the place that the scheme reads first. Other
+/// members do not change. A scheme that reads no JSON gets `base` unchanged.
 ///
 /// # Errors
-/// [`SignError::Body`], where something has to be set and `base` is not JSON or has a scalar on the
-/// way.
+/// [`SignError::Body`] if something must be set and `base` is not JSON or has a scalar on the way.
 pub fn sample_body(
     source: &Sender,
     base: Option<&[u8]>,
@@ -72,7 +71,7 @@ pub fn sample_body(
     {
         defaults.push((pointer, at.to_rfc3339().into()));
     }
-    // What else a joined place reads has to be there, or the place is not.
+    // All parts of a joined place must exist, or the place does not.
     let joined = first_pointers(&scheme.event.id).chain(kind.iter().copied());
     for pointer in joined.filter(|pointer| !is_set(pointer, &settings)) {
         defaults.push((pointer, id.into()));
@@ -129,7 +128,7 @@ fn read(body: &[u8]) -> Result<Value, SignError> {
     })
 }
 
-/// Sets a value, making the objects and arrays on the way where there is nothing yet.
+/// Sets a value, and creates missing objects and arrays on the way.
 fn put(root: &mut Value, pointer: &Pointer, value: Value) -> Result<(), SignError> {
     let mut at = root;
     for token in pointer.tokens() {

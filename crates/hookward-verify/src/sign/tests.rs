@@ -1,4 +1,4 @@
-//! Claims about what a sender would send.
+//! Tests of what a sender would send.
 
 use super::*;
 use crate::scheme::TimeFormat;
@@ -56,7 +56,7 @@ fn the_list_of_signed_headers_is_written_beside_the_signature() {
     assert!(line.1.starts_with("h=content-type x-event-id,v1="), "{line:?}");
     let head = crate::verify::fixture::head(&headers);
     assert!(crate::verify::verify(&source, head.view(), b"{}").is_ok());
-    // What is listed is signed: neither a value nor the list can be another.
+    // The listed headers are signed: neither a value nor the list can change.
     for (name, value) in [("x-event-id", "evt_2"), ("content-type", "text/plain")] {
         let mut other = head.clone();
         other.headers.insert(name, HeaderValue::from_static(value));

@@ -11,10 +11,10 @@ use hookward_time::UnixMillis;
 use http::HeaderMap;
 use serde_json::{Map, Value, json};
 
-/// How long a token holds.
+/// How long a token is valid.
 const HOLDS_SECONDS: i64 = 3600;
 
-/// Signs a delivery with a token that says all that the source asks for.
+/// Signs a delivery with a token that has everything the source requires.
 pub(super) fn sign(
     source: &Sender,
     key: &SigningKey<'_>,
@@ -45,7 +45,7 @@ pub(super) fn sign(
     Ok(Signed { headers: header_lines(&headers), body })
 }
 
-/// The payload: what the rule asks for, and the event where it is read from the token.
+/// The payload: what the rule requires, and the event if it is read from the token.
 fn claims(source: &Sender, request: &SignRequest<'_>) -> Value {
     let scheme = &source.scheme;
     let rule = &scheme.signature;
@@ -93,7 +93,7 @@ fn claims(source: &Sender, request: &SignRequest<'_>) -> Value {
     payload
 }
 
-/// Puts a value where these names lead to; whatever is in the way is replaced by an object.
+/// Sets the value at this path; anything in the way is replaced by an object.
 fn put(within: &mut Value, names: &[String], value: Value) {
     let Some((first, rest)) = names.split_first() else {
         *within = value;

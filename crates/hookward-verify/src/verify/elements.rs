@@ -1,4 +1,4 @@
-//! Bodies that list several events where the signature speaks of the first alone.
+//! Bodies that list several events although the signature covers only the first.
 //!
 //! Without this check, anything that is added after a genuine first element would pass with it.
 
@@ -11,11 +11,11 @@ use crate::sender::Sender;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-/// Makes sure that an array of whose first element something is signed has no other, unless the
-/// whole body is signed. Adyen signs eight members of the one item that it sends.
+/// Checks that an array has no further element if members of its first element are signed, unless
+/// the whole body is signed. Adyen signs eight members of the one item that it sends.
 ///
 /// # Errors
-/// [`Fault::SignatureMismatch`], where there are more; [`Fault::PayloadMalformed`].
+/// [`Fault::SignatureMismatch`] if there are more; [`Fault::PayloadMalformed`].
 pub(super) fn only_the_first_is_there(inputs: &Inputs<'_>) -> Result<(), Fault> {
     let rule = &inputs.source.scheme.signature;
     if rule.signed.covers_body() {
@@ -53,13 +53,13 @@ pub(super) fn only_the_first_is_there(inputs: &Inputs<'_>) -> Result<(), Fault> 
     Ok(())
 }
 
-/// Makes sure that each further element carries a right token, where the first one of an array
-/// carries one in its own place (Microsoft Graph, Business Central). Asked once the first is right,
-/// so that nobody else makes us read the others.
+/// Checks that every element has a correct token, if the first element of an array has one
+/// (Microsoft Graph, Business Central). Called only after the first token was correct, so that no
+/// one else can make us read the others.
 ///
 /// # Errors
-/// [`Fault::SignatureMissing`] and [`Fault::SignatureMismatch`], where one has none or a wrong
-/// one; [`Fault::PayloadMalformed`].
+/// [`Fault::SignatureMissing`] or [`Fault::SignatureMismatch`] if one has none or a wrong one;
+/// [`Fault::PayloadMalformed`].
 pub(super) fn further_tokens_are_right(
     source: &Sender,
     keys: &Keys,
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn nothing_unsigned_passes_behind_a_signed_first_element() {
-        // As at Adyen: a signature within the first item, over some of its members.
+        // Like Adyen: a signature in the first item over some of its members.
         let adyen = source("json:/items/0/sig").with_rule(|rule| {
             rule.signed = template("{json:/items/0/ref}:{json:/items/0/amount/value}");
         });
@@ -132,7 +132,7 @@ mod tests {
         }
         let twice = format!(r#"{{"items":[{first}],"items":[{forged}]}}"#);
         assert_eq!(reason(&adyen, &request, &twice), Some(FaultKind::PayloadMalformed));
-        // A member that happens to be called `0` is no array.
+        // A member that happens to be named `0` is not an array.
         let object = source("json:/items/0/sig")
             .with_rule(|rule| rule.signed = template("{json:/items/0/ref}"));
         let (request, body) = signed_by(&object, br#"{"items":{"0":{"ref":"a"},"1":{}}}"#);

@@ -1,16 +1,17 @@
 //! Signatures as text, read strictly.
 //!
-//! A signature comes from whoever sends; if two texts stood for one signature, a copy could be
-//! dressed up as another.
+//! Anyone can send a signature. If two texts meant the same signature, a copy could be disguised as
+//! a different delivery.
 
 use crate::scheme::Encoding;
 use data_encoding::{
     BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE,
 };
 
-/// The bytes of a signature as written; `None` where the text is not exactly one writing of them.
+/// The bytes of an encoded signature; `None` if the text is not exactly one valid encoding.
 ///
-/// Hex is taken in either case; base64 and base64url canonical, with all of its padding or none.
+/// Hex may be in either case; base64 and base64url must be canonical, with complete padding or
+/// none.
 pub fn decode_signature(encoding: Encoding, text: &str) -> Option<Vec<u8>> {
     let text = text.as_bytes();
     let padded = text.last() == Some(&b'=');
@@ -25,7 +26,7 @@ pub fn decode_signature(encoding: Encoding, text: &str) -> Option<Vec<u8>> {
     .filter(|bytes| !bytes.is_empty())
 }
 
-/// A signature as the sender writes it: lower-case hex, padded base64, or unpadded base64url.
+/// A signature as senders encode it: lower-case hex, padded base64, or unpadded base64url.
 pub(crate) fn encode_signature(encoding: Encoding, bytes: &[u8]) -> String {
     match encoding {
         Encoding::Hex => HEXLOWER.encode(bytes),

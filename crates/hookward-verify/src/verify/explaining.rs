@@ -1,4 +1,4 @@
-//! What a request says was signed, for a person who wants to know why a signature does not match.
+//! The signed text of a request, for users who want to know why a signature does not match.
 
 use super::inputs::{Inputs, Piece};
 use super::items;
@@ -23,7 +23,7 @@ impl<'a> SignedText<'a> {
     /// a token.
     ///
     /// # Errors
-    /// What of the text is missing in the request, or has several meanings.
+    /// Which part of the text is missing in the request, or is ambiguous.
     pub fn of(sender: &'a Sender, request: Request<'a>, body: &'a [u8]) -> Result<Self, Fault> {
         let algorithm = sender.scheme.signature.algorithm;
         if matches!(algorithm, Algorithm::Token | Algorithm::Jwt | Algorithm::HttpMessageSignatures)
@@ -34,8 +34,7 @@ impl<'a> SignedText<'a> {
         Self::with_timestamp(sender, request, body, timestamp.as_deref())
     }
 
-    /// The text of this request, with this timestamp where the template has one, wherever the
-    /// request has it.
+    /// The text of this request, with this timestamp instead of the request's own.
     ///
     /// # Errors
     /// As [`SignedText::of`].
@@ -55,8 +54,8 @@ impl<'a> SignedText<'a> {
         &self.pieces
     }
 
-    /// The first of these signatures that the key, made under `rule`, made of this text. The text is hashed once,
-    /// however many signatures there are.
+    /// The first of these signatures that the key, under `rule`, made for this text. The text is
+    /// hashed only once.
     pub fn find_signature<'s>(
         &self,
         key: &Key,

@@ -1,4 +1,4 @@
-//! Sources and requests for tests, spelled as a configuration would spell them.
+//! Sources and requests for tests, described as in a configuration.
 
 use super::Keys;
 use crate::request::Request;
@@ -84,14 +84,14 @@ impl Sender {
         Keys::new(&self.secrets, &self.scheme.signature).expect("keys")
     }
 
-    /// Makes its keys anew. A secret that is not a key leaves it without any.
+    /// Recreates its keys. If a secret is not a key, there are none.
     fn with_keys(mut self) -> Self {
         self.keys = Keys::new(&self.secrets, &self.scheme.signature).map_err(|why| why.to_string());
         self
     }
 }
 
-/// The head of a request, as a listener may keep it.
+/// The head of a request, as a listener might keep it.
 #[derive(Clone, Debug)]
 pub(crate) struct Head {
     pub(crate) method: Method,
@@ -123,7 +123,7 @@ pub(crate) fn head<N: AsRef<str>, V: AsRef<[u8]>>(lines: &[(N, V)]) -> Head {
     Head { method: Method::POST, path: "/acme".to_owned(), query: None, headers }
 }
 
-/// HMAC-SHA1, for tests that sign by themselves.
+/// HMAC-SHA1, for tests that sign on their own.
 pub(crate) fn hmac_sha1(key: &str, text: &str) -> Vec<u8> {
     let mut mac = Hmac::<sha1::Sha1>::new_from_slice(key.as_bytes()).expect("a key");
     mac.update(text.as_bytes());
@@ -149,10 +149,10 @@ pub(crate) fn signed_with(source: &Sender, key: &SigningKey<'_>, body: &[u8]) ->
     (head(&signed.headers), signed.body.unwrap_or_else(|| body.to_vec()))
 }
 
-/// A P-256 key that nobody uses.
+/// A P-256 key for tests only.
 pub(crate) const EC_PRIVATE_PEM: &str = include_str!("../../tests/keys/p256.pem");
 
-/// The public side of an RSA key that nobody uses.
+/// The public side of an RSA key for tests only.
 pub(crate) fn rsa_public_pem() -> String {
     include_str!("../../tests/keys/rsa.pub.pem").to_owned()
 }

@@ -1,6 +1,7 @@
 //! When a delivery was sent, and whether that is recent enough.
 //!
-//! A time that cannot be read is a refusal and never a pass. Knows no clock: now comes in.
+//! A time that cannot be read is always refused. This module has no clock: the caller passes the
+//! time.
 
 use super::genuine::Lifetime;
 use crate::fault::Fault;
@@ -8,7 +9,7 @@ use crate::scheme::{TimeFormat, TimestampRule};
 use hookward_time::UnixMillis;
 use std::time::Duration;
 
-/// Whether `sent` lies within `max_age` and `max_ahead` of `now`, both ends included to the
+/// Whether `sent` is within `max_age` and `max_ahead` of `now`, including both ends to the
 /// millisecond.
 ///
 /// # Errors
@@ -29,8 +30,7 @@ pub fn judge(rule: &TimestampRule, sent: UnixMillis, now: UnixMillis) -> Result<
     Ok(())
 }
 
-/// Makes sure that a token may be used at `now`; `max_ahead` is the leeway at both ends of its
-/// lifetime.
+/// Checks that a token is valid at `now`, with `max_ahead` as leeway at both ends of its lifetime.
 ///
 /// # Errors
 /// [`Fault::TimestampTooOld`] after its end, [`Fault::TimestampInFuture`] before its start.
@@ -57,7 +57,7 @@ pub(crate) fn judge_lifetime(
     Ok(())
 }
 
-/// The instant that `text` names; `None` where it is not of the format. Digits beyond a
+/// The instant that `text` names; `None` if it does not have the format. Digits beyond a
 /// millisecond are cut off.
 #[must_use]
 pub fn parse_time(format: TimeFormat, text: &str) -> Option<UnixMillis> {
@@ -78,13 +78,14 @@ pub fn print_time(format: TimeFormat, time: UnixMillis) -> String {
     }
 }
 
-/// Digits alone; 15 of them reach the year 30,000 in milliseconds and beyond any sense in seconds.
+/// Only digits; 15 of them reach the year 30,000 in milliseconds, and far more than needed in
+/// seconds.
 fn digits(text: &str) -> Option<i64> {
     let sound = (1..=15).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
     if sound { text.parse().ok() } else { None }
 }
 
-/// RFC 3339 and nothing wider: jiff alone would also take what ISO 8601 and its successors allow.
+/// RFC 3339 and nothing more: jiff would also accept what ISO 8601 and its successors allow.
 fn rfc3339(text: &str) -> Option<UnixMillis> {
     let shape = b"dddd-dd-ddTdd:dd:dd";
     let bytes = text.as_bytes();
@@ -109,7 +110,7 @@ fn rfc3339(text: &str) -> Option<UnixMillis> {
     if !fits || !offset_fits {
         return None;
     }
-    // The fraction is read here, as it may have more digits than jiff takes.
+    // The fraction is read here, because it may have more digits than jiff accepts.
     let mut millis = 0;
     for place in 0..3 {
         millis = millis * 10 + fraction.get(place).map_or(0, |digit| i64::from(digit - b'0'));

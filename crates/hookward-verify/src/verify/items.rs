@@ -1,7 +1,7 @@
 //! The signatures in a request, and a timestamp among them.
 //!
-//! Owns how a signature header falls into items. One item that holds no signature does not end the
-//! search: senders put rubbish, other versions and key ids beside the right one.
+//! This module splits a signature header into items. An item without a signature does not end the
+//! search, because senders also put other versions, key ids and garbage there.
 
 use super::encoding::decode_signature;
 use super::inputs::{Inputs, OneHeader, one_header};
@@ -11,8 +11,8 @@ use crate::scheme::{Algorithm, Encoding, Place, SignatureRule, TimestampPlace, T
 use http::header::AUTHORIZATION;
 use std::borrow::Cow;
 
-/// A check of a public-key signature is some thousand times as dear as a comparison, and anybody
-/// can ask for one; no sender rotates through more keys than this.
+/// The most public-key signatures that are checked. A check costs about a thousand times as much as
+/// a comparison, and anyone can cause one; no sender rotates through more keys than this.
 const MAX_PUBLIC_KEY_SIGNATURES: usize = 8;
 
 /// The texts at the rule's places, line by line; `None` for a line that is not UTF-8.
@@ -36,7 +36,7 @@ pub(crate) fn lines<'a>(inputs: &Inputs<'a>) -> Vec<Option<Cow<'a, str>>> {
     lines
 }
 
-/// The items of one line, spaces around them cut.
+/// The items of one line, without spaces around them.
 pub(crate) fn items<'t>(rule: &SignatureRule, line: &'t str) -> impl Iterator<Item = &'t str> {
     let separator = rule.separator.as_deref().filter(|separator| !separator.is_empty());
     let mut rest = Some(line);
@@ -51,7 +51,7 @@ pub(crate) fn items<'t>(rule: &SignatureRule, line: &'t str) -> impl Iterator<It
     })
 }
 
-/// The part of an item that holds a signature; `None` where the prefix says it holds none.
+/// The part of an item that contains a signature; `None` if the prefix says that there is none.
 pub(crate) fn signature_of<'t>(rule: &SignatureRule, item: &'t str) -> Option<&'t str> {
     let text = if is_auth_scheme(rule) {
         strip_auth_scheme(&rule.prefix, item)
@@ -72,13 +72,13 @@ fn is_auth_scheme(rule: &SignatureRule) -> bool {
     rule.prefix.ends_with(' ') && rule.places.contains(&Place::Header(AUTHORIZATION))
 }
 
-/// Cuts off the scheme's name in either case, and the spaces behind it (RFC 9110, section 11.4).
+/// Removes the scheme's name in either case, and the spaces after it (RFC 9110, section 11.4).
 fn strip_auth_scheme<'t>(prefix: &str, item: &'t str) -> Option<&'t str> {
     let (scheme, credentials) = item.split_at_checked(prefix.len())?;
     scheme.eq_ignore_ascii_case(prefix).then(|| credentials.trim_start_matches(' '))
 }
 
-/// Cuts off a prefix in which `*` matches any run of characters, the shortest that fits.
+/// Removes a prefix in which `*` matches any run of characters, the shortest that fits.
 fn strip_pattern<'t>(pattern: &str, item: &'t str) -> Option<&'t str> {
     let (first, others) = match pattern.split_once('*') {
         Some((first, others)) => (first, Some(others)),
@@ -94,8 +94,8 @@ fn strip_pattern<'t>(pattern: &str, item: &'t str) -> Option<&'t str> {
 /// Every signature in the lines that can be one.
 ///
 /// # Errors
-/// [`Fault::SignatureMissing`] where there is no line, [`Fault::SignatureMalformed`] where none
-/// of them holds anything that decodes.
+/// [`Fault::SignatureMissing`] if there is no line, [`Fault::SignatureMalformed`] if none of them
+/// contains anything that decodes.
 pub(crate) fn signatures(
     rule: &SignatureRule,
     lines: &[Option<Cow<'_, str>>],
@@ -129,7 +129,7 @@ pub(crate) fn signatures(
 
 fn decode(rule: &SignatureRule, text: &str) -> Option<Vec<u8>> {
     match (rule.algorithm, rule.encoding) {
-        // A token is compared as it is written; only Basic credentials are wrapped in base64.
+        // A token is compared as written; only Basic credentials are encoded in base64.
         (Algorithm::Token, Encoding::Hex) => (!text.is_empty()).then(|| text.as_bytes().to_vec()),
         (Algorithm::EcdsaP256Sha256, encoding) => decode_signature(encoding, text)
             .filter(|bytes| p256::ecdsa::Signature::from_der(bytes).is_ok()),

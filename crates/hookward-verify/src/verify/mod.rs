@@ -74,7 +74,7 @@ pub struct SignatureCheck<'a> {
 }
 
 enum CheckState<'a> {
-    /// The rule cannot be read without the body, or it is cheaper to wait for it.
+    /// The rule needs the body, or it is cheaper to wait for it.
     Waiting,
     /// The body is hashed for each key as it arrives.
     Hashing { reading: SignatureReading<'a>, hashes: Vec<RunningHash>, seen_bytes: usize },

@@ -1,7 +1,7 @@
 //! From a request to the text that its sender signed, piece by piece.
 //!
-//! Fills each hole of a template. The body is left out as [`Piece::Body`], so that
-//! it can be hashed while it arrives and is never copied; nothing of it is re-formatted.
+//! Fills each placeholder of a template. The body is represented by [`Piece::Body`], so that it can
+//! be hashed while it arrives, without copying or re-formatting it.
 
 use super::inputs::{Inputs, OneHeader, Piece, body_sha256, one_header};
 use super::{items, url};
@@ -18,10 +18,9 @@ impl<'a> Inputs<'a> {
     /// The pieces of the signed text; `timestamp` replaces `{timestamp}`.
     ///
     /// # Errors
-    /// [`Fault::SignatureMissing`] where a header that is signed is absent,
-    /// [`Fault::SignatureMalformed`] where it or a signed parameter of the query stands twice with
-    /// different values,
-    /// [`Fault::PayloadMalformed`] where a signed JSON member is an object or array.
+    /// [`Fault::SignatureMissing`] if a signed header is absent, [`Fault::SignatureMalformed`] if
+    /// it or a signed query parameter occurs twice with different values,
+    /// [`Fault::PayloadMalformed`] if a signed JSON member is an object or array.
     pub(crate) fn pieces(&self, timestamp: Option<&str>) -> Result<Vec<Piece<'a>>, Fault> {
         self.pieces_of(&self.source.scheme.signature.signed, timestamp)
     }
@@ -38,8 +37,8 @@ impl<'a> Inputs<'a> {
         text.0.iter().map(|part| self.piece(part, timestamp)).collect()
     }
 
-    /// The pieces of the other text that the sender may have signed, with its URL's port where that
-    /// was given without one and the other way round; `None` if the sender is not known for that.
+    /// The pieces of the other text that the sender may have signed: with its URL's port if the URL
+    /// was given without one, or the reverse. `None` if the sender does not do that.
     ///
     /// # Errors
     /// As [`Inputs::pieces`].
@@ -110,7 +109,7 @@ impl<'a> Inputs<'a> {
     }
 
     /// The names that an item of the signature header lists, and the values of those headers. The
-    /// list is signed with them, so nobody but the sender chooses it.
+    /// list is signed with them, so only the sender chooses it.
     fn listed_headers(&self, prefix: &str) -> Result<Piece<'a>, Fault> {
         let malformed = |what: String| Fault::SignatureMalformed(what.into());
         let rule = &self.source.scheme.signature;
@@ -124,7 +123,7 @@ impl<'a> Inputs<'a> {
         for name in list.split(' ').filter(|name| !name.is_empty()) {
             let name = HeaderName::try_from(name)
                 .map_err(|_| malformed(format!("`{prefix}` lists what is no header's name")))?;
-            // Listed again and again, one long header would make a text of any length.
+            // If listed repeatedly, one long header would make a text of any length.
             if named.contains(&name) {
                 return Err(malformed(format!("`{prefix}` lists a header twice")));
             }
@@ -137,7 +136,7 @@ impl<'a> Inputs<'a> {
     }
 
     /// The names that a header lists, each with the value of that header. The list names itself, so
-    /// nobody but the sender chooses it.
+    /// only the sender chooses it.
     fn header_list(&self, list: &HeaderName) -> Result<Piece<'a>, Fault> {
         let malformed =
             |what: &str| Fault::SignatureMalformed(format!("the header `{list}` {what}").into());
@@ -146,7 +145,7 @@ impl<'a> Inputs<'a> {
         for name in self.signed_value(list)?.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
             let name = HeaderName::from_bytes(name)
                 .map_err(|_| malformed("lists what is no header's name"))?;
-            // Listed again and again, one long header would make a text of any length.
+            // If listed repeatedly, one long header would make a text of any length.
             if named.contains(&name) {
                 return Err(malformed("lists a header twice"));
             }
@@ -186,9 +185,10 @@ impl<'a> Inputs<'a> {
         }
     }
 
-    /// The text that Amazon SNS signs: names and values, a line each, in the order of the names
-    /// (<https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html>). A line break
-    /// in a value would let one message be read as another, and only a message's own text has any.
+    /// The text that Amazon SNS signs: names and values on separate lines, in the order of the
+    /// names (<https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html>). A
+    /// line break in a value would let one message be read as another, and only a message's own
+    /// text may contain any.
     fn sns_text(&self) -> Result<String, Fault> {
         let is_notification = self.member(&Pointer::of(&["Type"])).text() == Some("Notification");
         let mut text = String::new();
@@ -228,11 +228,11 @@ impl<'a> Inputs<'a> {
         })
     }
 
-    /// Several parameters that a receiver may take for one must agree: PHP goes by the last of them,
-    /// and reads `data_id` and `data.id` alike.
+    /// Several parameters that a receiver may treat as one must agree: PHP uses the last of them,
+    /// and reads `data_id` and `data.id` as the same name.
     ///
     /// # Errors
-    /// [`Fault::SignatureMalformed`] where they differ.
+    /// [`Fault::SignatureMalformed`] if they differ.
     fn query_parameter(&self, wanted: &str) -> Result<Option<Cow<'a, str>>, Fault> {
         let query = self.head.query.unwrap_or_default().as_bytes();
         let is_alike = |name: &str| folded(name) == folded(wanted);
@@ -248,7 +248,7 @@ impl<'a> Inputs<'a> {
         Ok(Some(first))
     }
 
-    /// Fields in order of name, then value, each once; names and values run together.
+    /// Fields in order of name, then value, each once; names and values are concatenated.
     ///
     /// A body that is not a form is not part of such a text. Its sender (Twilio) puts the hash of the
     /// body into the query instead, and that must be right.
@@ -278,7 +278,7 @@ impl<'a> Inputs<'a> {
     }
 }
 
-/// Makes sure that a body whose signature holds is of whom the source takes events from.
+/// Checks that a genuine body belongs to an account from which the source accepts events.
 ///
 /// # Errors
 /// [`Fault::SignatureMismatch`], naming the member; [`Fault::PayloadMalformed`].

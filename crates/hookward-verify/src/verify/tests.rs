@@ -1,4 +1,4 @@
-//! Claims about signatures, as tables over small schemes.
+//! Tests of signatures, as tables over small schemes.
 
 use super::fixture::{Head, head, signed_by, source, template};
 use super::*;

@@ -1,4 +1,4 @@
-//! Signed texts in a key's hands: hashed or put together, and compared with signatures.
+//! Signed texts for one key: hashed or assembled, and compared with signatures.
 
 use super::inputs::Piece;
 use crate::keys::{Key, Material, Method, PublicKey, RunningHash, Tag, hash_token};
@@ -6,7 +6,7 @@ use ed25519_dalek::Signature as Ed25519Signature;
 use p256::ecdsa::signature::hazmat::PrehashVerifier as _;
 use std::borrow::Cow;
 
-/// A text as one key has signed it, hashed once for all signatures that are compared with it.
+/// A text as signed by one key, hashed once for all signatures that are compared with it.
 pub(crate) enum HashedText<'k> {
     Tag(Tag),
     Token(&'k Tag),
@@ -58,7 +58,7 @@ impl Key {
         }
     }
 
-    /// A hash that has taken everything before the body.
+    /// A hash of everything before the body.
     pub(super) fn begin(&self, pieces: &[Piece<'_>]) -> Option<RunningHash> {
         let mut running = self.fresh()?;
         for piece in pieces.iter().take_while(|piece| **piece != Piece::Body) {
@@ -67,7 +67,7 @@ impl Key {
         Some(running)
     }
 
-    /// A hash that has taken the whole text: what remains after the body, or all of it.
+    /// A hash of the whole text: it adds the rest after the body, or all of it.
     fn finish(&self, fed: Option<RunningHash>, pieces: &[Piece<'_>], body: &[u8]) -> RunningHash {
         let body_at = pieces.iter().position(|piece| *piece == Piece::Body);
         let (mut running, rest) = match (fed, body_at) {
@@ -112,7 +112,7 @@ impl Key {
         self.finish(None, pieces, body).finish().into_bytes()
     }
 
-    /// The whole text in one piece, which is the body itself where nothing else is signed.
+    /// The whole text in one piece, which is the body itself if nothing else is signed.
     fn signed_text<'b>(&'b self, pieces: &'b [Piece<'_>], body: &'b [u8]) -> Cow<'b, [u8]> {
         join(pieces, |piece| self.bytes_of(piece, body))
     }
@@ -136,7 +136,7 @@ fn join<'b, 'p>(
     }
 }
 
-/// The signed text as far as it does not differ from secret to secret.
+/// The part of the signed text that does not depend on the secret.
 pub(crate) fn signed_text<'b>(pieces: &'b [Piece<'_>], body: &'b [u8]) -> Cow<'b, [u8]> {
     join(pieces, |piece| match piece {
         Piece::Bytes(bytes) => bytes,

@@ -1,13 +1,13 @@
 //! A URL as a sender writes it before it signs.
 
-/// `url` without its port where it has one, else with the port of its scheme.
+/// `url` without its port if it has one, otherwise with the port of its scheme.
 ///
 /// Twilio signs either. Its SDKs try the URL with and without the port
 /// (`twilio-python/twilio/request_validator.py`).
 pub(super) fn with_other_port(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    // The colons of an IPv6 address stand in brackets.
+    // The colons of an IPv6 address are in brackets.
     let with_port = authority.rsplit_once(':').filter(|(_, port)| !port.contains(']'));
     if let Some((host, _)) = with_port {
         return format!("{scheme}://{host}{path}");
@@ -16,7 +16,7 @@ pub(super) fn with_other_port(url: &str) -> String {
     format!("{scheme}://{authority}:{port}{path}")
 }
 
-/// The escapes that `HubSpot` decodes before it signs (v3), and what they stand for
+/// The escapes that `HubSpot` decodes before it signs (v3), and their characters
 /// (<https://developers.hubspot.com/docs/api/webhooks/validating-requests>).
 const DECODED: [(&str, char); 12] = [
     ("%3A", ':'),

@@ -1,4 +1,4 @@
-//! What a sender sends, and what it met.
+//! What a sender sends, and its result.
 
 use crate::delivery::answer::Answer;
 use crate::field_lines::FieldLines;
@@ -84,7 +84,7 @@ impl BodySource for SentBody {
     }
 }
 
-/// What a sender met.
+/// The result of a delivery.
 #[derive(Debug)]
 pub(crate) struct Met {
     pub(crate) answer: Answer,

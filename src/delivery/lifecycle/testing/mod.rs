@@ -1,5 +1,5 @@
-//! A gate in the test's own process: a real configuration, clocks that stand still, a store that
-//! counts and can fail, and destinations that write down what they see and do as they are told.
+//! A gate in the test's own process: a real configuration, manual clocks, a store that counts and
+//! can fail, and scripted destinations that record what they get.
 
 mod delivery;
 mod store;

@@ -1,4 +1,4 @@
-//! A store that counts what it is asked, and can fail.
+//! A store that counts its calls and can fail.
 
 use async_trait::async_trait;
 use hookward_claims::{
@@ -8,7 +8,7 @@ use hookward_claims::{
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// A memory store whose claims are counted, and which can be out of order.
+/// A memory store that counts claims and can be unavailable.
 pub(crate) struct Watched {
     pub(super) inner: MemoryStore,
     claims: AtomicUsize,

@@ -1,4 +1,4 @@
-//! Destinations that write down what they see and do as they are told.
+//! Scripted destinations that record what they get.
 
 use crate::upstream::{
     Forwarded, Forwarder, Forwarders, ReplyBody, UpstreamAnswer, UpstreamRequest,
@@ -56,7 +56,7 @@ impl Latch {
     }
 }
 
-/// Destinations that record; they answer 200 unless told otherwise.
+/// Destinations that record requests; they answer 200 unless scripted otherwise.
 #[derive(Default)]
 pub(crate) struct Upstreams {
     seen: Mutex<Vec<(String, UpstreamRequest)>>,

@@ -1,4 +1,4 @@
-// Deliveries a minute by outcome, and how long they took.
+// Deliveries per minute by outcome, and how long they took.
 const CHART_MINUTES = 30;
 
 // How long deliveries took, in words.
@@ -28,7 +28,7 @@ function showRate() {
     return element;
   };
   const last = minutes[CHART_MINUTES - 1];
-  const chart = svg("svg", { class: "chart", viewBox: "0 0 600 100", preserveAspectRatio: "none", role: "img", "aria-label": `Deliveries a minute over ${CHART_MINUTES} minutes, at most ${most}; ${total(last)} in this minute` });
+  const chart = svg("svg", { class: "chart", viewBox: "0 0 600 100", preserveAspectRatio: "none", role: "img", "aria-label": `Deliveries per minute over ${CHART_MINUTES} minutes, at most ${most}; ${total(last)} in this minute` });
   minutes.forEach((bin, index) => {
     let top = 100;
     for (const kind of [...kinds, "other"]) {

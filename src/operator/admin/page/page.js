@@ -4,7 +4,7 @@
 const OUTCOMES = ["delivered", "duplicate", "queued", "ignored", "handshake", "rejected", "held", "failed"];
 const KEPT = 500;
 const REFRESH_MS = 5000;
-// What is assumed of a sender that does not say how long it retries, in seconds.
+// For how many seconds a sender is assumed to retry if that is unknown.
 const UNKNOWN_HORIZON = 4 * 86400;
 
 const at = (id) => document.getElementById(id);
@@ -61,7 +61,7 @@ async function ask(path, options = {}) {
   if (token !== null) headers.Authorization = `Bearer ${token}`;
   const answer = await fetch(path, { ...options, headers, cache: "no-store", credentials: "omit", redirect: "error" });
   if (answer.status === 401) {
-    await signIn(token === null ? "" : "The proxy does not take this token.");
+    await signIn(token === null ? "" : "The proxy does not accept this token.");
     return ask(path, options);
   }
   return answer;
@@ -108,7 +108,7 @@ function confirmed(title, text, yes, wantsReason) {
   });
 }
 
-// === is it well?
+// === status
 
 function health(upstream) {
   if (upstream.paused) return ["warn", "paused"];
@@ -123,7 +123,7 @@ function showStatus() {
   const down = sources.filter(([, source]) => !source.ready).map(([name]) => `source ${name} is not ready`);
   const ill = upstreams.filter(([, upstream]) => upstream.healthy === false).map(([name]) => `upstream ${name} is not healthy`);
   const stopped = upstreams.filter(([, upstream]) => upstream.paused).map(([name]) => `upstream ${name} is paused`);
-  const ended = (status.certificates ?? []).filter((c) => Date.parse(c.not_after) < Date.now()).map((c) => `the certificate of ${c.use} has ended`);
+  const ended = (status.certificates ?? []).filter((c) => Date.parse(c.not_after) < Date.now()).map((c) => `the certificate of ${c.use} has expired`);
   const bad = [...down, ...ill, ...ended];
   const verdict = at("verdict");
   verdict.className = bad.length ? "bad" : stopped.length ? "warn" : "good";
@@ -154,9 +154,9 @@ function showStatus() {
   showSecrets(sources);
   const certificates = status.certificates ?? [];
   at("certificates-section").hidden = certificates.length === 0;
-  at("certificates").replaceChildren(table(["Used by", "Ends"], certificates.map((certificate) => {
+  at("certificates").replaceChildren(table(["Used by", "Expires"], certificates.map((certificate) => {
     const days = (Date.parse(certificate.not_after) - Date.now()) / 86400000;
-    return row(certificate.use, h("span", { class: days < 0 ? "bad" : days < 14 ? "warn" : "good" }, days < 0 ? "has ended: " : "", time(certificate.not_after)));
+    return row(certificate.use, h("span", { class: days < 0 ? "bad" : days < 14 ? "warn" : "good" }, days < 0 ? "expired: " : "", time(certificate.not_after)));
   }), ""));
   showInbox();
   fill(at("filter-source"), sources.map(([name]) => name));
@@ -170,24 +170,24 @@ function fill(select, names) {
   if (names.includes(chosen)) select.value = chosen;
 }
 
-// === can the old secret go?
+// === can an old secret be removed?
 
 function showSecrets(sources) {
   const rows = sources.flatMap(([source, facts]) => (facts.secrets ?? []).map((secret, index) => {
     const horizon = facts.retry_horizon_seconds ?? UNKNOWN_HORIZON;
     const written = horizon < 172800 ? `${Math.ceil(horizon / 3600)} hours` : `${Math.ceil(horizon / 86400)} days`;
-    const retries = facts.retry_horizon_seconds ? `its sender retries for ${written}` : `how long its sender retries is not known; ${written} are assumed`;
+    const retries = facts.retry_horizon_seconds ? `the sender retries for ${written}` : `it is unknown how long the sender retries, so ${written} are assumed`;
     const quiet = secret.last_match_at ? (Date.now() - Date.parse(secret.last_match_at)) / 1000 : status.uptime_seconds;
     let verdict = "newest: keep";
     if (!secret.readable) verdict = word("bad", "cannot be read");
-    else if (index > 0 && quiet > horizon) verdict = word("good", `may go: ${retries}`);
-    else if (index > 0) verdict = word("warn", `keep${secret.last_match_at ? "" : ": no match since the start, which is not long enough ago"}: ${retries}`);
+    else if (index > 0 && quiet > horizon) verdict = word("good", `can be removed: ${retries}`);
+    else if (index > 0) verdict = word("warn", `keep${secret.last_match_at ? "" : ": no match since the start, but that is too recent"}: ${retries}`);
     return row(source, secret.name, time(secret.last_match_at), h("td", { class: "wrap" }, verdict));
   }));
-  at("secrets").replaceChildren(table(["Source", "Secret", "Last match", "Can it go?"], rows, "No source has a secret."));
+  at("secrets").replaceChildren(table(["Source", "Secret", "Last match", "Can it be removed?"], rows, "No source has a secret."));
 }
 
-// === what waits?
+// === the inbox
 
 async function change(path, body) {
   const answer = await ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
@@ -232,11 +232,11 @@ function showInbox() {
   });
   at("inbox").replaceChildren(
     h("p", { class: "quiet" }, `${inbox.bytes ?? 0} bytes on disk`),
-    table(["Upstream", "Ready", "Waiting", "In flight", "Dead", "", ""], rows, "Nothing waits."),
+    table(["Upstream", "Ready", "Waiting", "In flight", "Dead", "", ""], rows, "Nothing is waiting."),
   );
 }
 
-// === what happens?
+// === deliveries
 
 function matches(delivery) {
   return (!at("filter-source").value || delivery.source === at("filter-source").value)
@@ -249,7 +249,7 @@ const duration = (ms) => (ms < 10 ? `${Number(ms).toFixed(2)} ms` : ms < 10000 ?
 const keyOf = (delivery) => `${delivery.at} ${delivery.trace_id} ${delivery.client} ${delivery.duration_ms}`;
 const tone = (outcome) => ({ failed: "bad", rejected: "bad", held: "warn" }[outcome] ?? "good");
 
-// What is drawn anew keeps the focus where it was.
+// Redraws an element and keeps the focus.
 function redraw(element, ...children) {
   const key = element.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
   element.replaceChildren(...children);
@@ -277,7 +277,7 @@ function showDeliveries() {
       delivery.status,
       duration(delivery.duration_ms),
     ));
-    redraw(at("list"), table(["When", "Event", "Outcome", "Source", "Type", "Status", "Took"], rows, deliveries.length ? "No delivery fits the filters." : "No delivery yet."));
+    redraw(at("list"), table(["When", "Event", "Outcome", "Source", "Type", "Status", "Took"], rows, deliveries.length ? "No delivery matches the filters." : "No delivery yet."));
   }
   showRate();
 }
@@ -308,26 +308,26 @@ async function showCaptures(source) {
     const captures = await json(path);
     const open = async (capture) => {
       const answer = await ask(`${path}/${capture.id}`);
-      at("capture").textContent = answer.ok ? await answer.text() : "It has made room for newer ones.";
+      at("capture").textContent = answer.ok ? await answer.text() : "It was dropped to make room for newer ones.";
     };
     const rows = captures.map((capture, index) => row(
       time(capture.at), capture.reason, capture.client, `${capture.body_bytes} bytes`,
       h("button", { onclick: () => open(capture), "aria-label": `Show the request of ${capture.at}` }, "Show"),
       h("td", { class: "wrap" }, h("code", {}, `hookward explain --source ${source} --last ${index + 1}`)),
     ));
-    const none = status.sources?.[source]?.capture ? "Nothing was captured yet." : "This source captures nothing. Set capture = 20 in its table and reload.";
-    place.replaceChildren(h("div", { class: "scroll" }, table(["Arrived", "Reason", "From", "Body", "Request", "Judge it"], rows, none)), h("pre", { id: "capture", tabindex: "0", role: "region", "aria-label": "The captured request" }));
+    const none = status.sources?.[source]?.capture ? "Nothing has been captured yet." : "This source captures nothing. Set capture = 20 in its table and reload.";
+    place.replaceChildren(h("div", { class: "scroll" }, table(["Arrived", "Reason", "From", "Body", "Request", "Explain"], rows, none)), h("pre", { id: "capture", tabindex: "0", role: "region", "aria-label": "The captured request" }));
   } catch (fault) {
     place.replaceChildren(h("p", { class: "bad" }, fault.message));
   }
 }
 
-// Server-sent events by fetch, since EventSource cannot send the token.
+// Server-sent events through fetch, because EventSource cannot send the token.
 async function follow() {
   let pause = 1000;
   for (;;) {
     try {
-      // The stream first, so that nothing is missed between the two.
+      // Open the stream first, so that nothing is missed between the two requests.
       const answer = await ask("deliveries/stream");
       if (!answer.ok) throw new Error(`the stream answered ${answer.status}`);
       deliveries = (await json(`deliveries?limit=${KEPT}`)).deliveries;
@@ -352,14 +352,14 @@ async function follow() {
         showSoon();
       }
     } catch (fault) {
-      at("stream").textContent = `Not live: ${fault.message}. Trying again.`;
+      at("stream").textContent = `Not live: ${fault.message}. Retrying.`;
     }
     await new Promise((resolve) => setTimeout(resolve, pause));
     pause = Math.min(pause * 2, 15000);
   }
 }
 
-// === where is order 4711?
+// === find an event
 
 async function lookUp(source, id) {
   at("lookup-source").value = source;
@@ -370,15 +370,15 @@ async function lookUp(source, id) {
     const answer = await ask(path);
     const body = await answer.json();
     if (answer.status === 404) {
-      result.replaceChildren(h("p", {}, "Nothing is known of this event: it never arrived, or was forgotten."));
+      result.replaceChildren(h("p", {}, "This event is unknown: it never arrived, or was forgotten."));
       return;
     }
     if (!answer.ok) throw new Error(body.title);
     const rows = Object.entries(body.destinations ?? {}).map(([name, state]) => row(name, state.state, time(state.since)));
     const forget = async () => {
-      if (!(await confirmed("Forget this event?", `A re-send of ${id} is then forwarded to every destination, although it may have the event.`, "Forget"))) return;
+      if (!(await confirmed("Forget this event?", `If the sender sends ${id} again, every destination gets it, even those that already have it.`, "Forget"))) return;
       const gone = await ask(path, { method: "DELETE" });
-      if (gone.ok) result.replaceChildren(h("p", {}, "Forgotten: the next delivery of this event is forwarded."));
+      if (gone.ok) result.replaceChildren(h("p", {}, "Forgotten: the next delivery of this event will be forwarded."));
       else result.append(h("p", { class: "bad", role: "alert" }, (await gone.json()).title));
     };
     result.replaceChildren(table(["Destination", "State", "Since"], rows, "No destination."), control({ class: "danger", onclick: forget }, "Forget"));
@@ -387,7 +387,7 @@ async function lookUp(source, id) {
   }
 }
 
-// === the start
+// === start
 
 async function refresh() {
   try {

@@ -85,8 +85,8 @@ fn a_time_in_a_header_is_signed_wherever_the_scheme_checks_one() {
     }
 }
 
-/// The presets whose signatures a test can make by itself; the others have a certificate or a key set
-/// somewhere, and tests of their own.
+/// The presets whose signatures a test can make. The others need a certificate or a key set, and have
+/// their own tests.
 pub(super) fn signable() -> impl Iterator<Item = &'static Preset> {
     all().filter(|preset| !preset.has_published_keys())
 }
@@ -171,7 +171,7 @@ impl Delivery {
     }
 }
 
-/// The source that somebody has who copied the preset and stated what it leaves open.
+/// The source after copying the preset and filling in what it leaves open.
 fn source(preset: &Preset, secret_suffix: &'static str) -> Source {
     let copied = show(preset);
     let stated = match preset.name {

@@ -1,14 +1,14 @@
 -- Version 1: claims.
 --
--- `standings` is a journal: every row says how a key stands from then on, and the newest row of a
--- key, the one with the highest number, is right. Rows are never updated and never deleted, so that
--- a transaction which somebody holds open cannot make dead rows pile up. Old rows leave with their
--- partition. `leaves` is the partition key: no earlier than that of any earlier row of the same
--- key, so that no row is survived by one that it made invalid.
+-- `standings` is a journal. Each row gives the state of a key from then on; the newest row of a key,
+-- the one with the highest number, is valid. Rows are never updated or deleted, so a transaction
+-- that stays open cannot make dead rows pile up. Old rows go when their partition is dropped.
+-- `leaves` is the partition key. It is never earlier than in an older row of the same key, so that a
+-- row never goes before a row that it made invalid.
 --
--- Kinds: 'f' in flight, 'd' delivered, 'u' uncertain, 'r' released: as good as absent, and until it
--- expires it has a word for copies that wait; 'x' says nothing of the key: the claim of its fence
--- was called off before it came.
+-- Kinds: 'f' in flight, 'd' delivered, 'u' uncertain, 'r' released: counts as absent, and until it
+-- expires its note is for waiting copies, 'x' withdrawn: says nothing about the key, only that the
+-- claim with this fence was withdrawn before it arrived.
 CREATE SEQUENCE hookward.numbers;
 
 CREATE TABLE hookward.standings (
@@ -24,7 +24,7 @@ CREATE TABLE hookward.standings (
 ) PARTITION BY RANGE (leaves);
 CREATE INDEX standings_by_key ON hookward.standings (key, number DESC);
 
--- Other names of events, each with the key that it was last seen with. A journal as well.
+-- Other names of events, each with the key that it was last seen with. Also a journal.
 CREATE TABLE hookward.aliases (
     number bigint      NOT NULL DEFAULT nextval('hookward.numbers'),
     leaves timestamptz NOT NULL,
@@ -33,7 +33,7 @@ CREATE TABLE hookward.aliases (
 ) PARTITION BY RANGE (leaves);
 CREATE INDEX aliases_by_alias ON hookward.aliases (alias, number DESC);
 
--- The stretches of time that both tables have a partition for, without a gap between them.
+-- The spans of time for which both tables have a partition. There are no gaps between them.
 CREATE TABLE hookward.spans (
     starts timestamptz PRIMARY KEY,
     ends   timestamptz NOT NULL
@@ -51,7 +51,7 @@ BEGIN
     RETURN found;
 END $$;
 
--- Whether a row keeps others from claiming its key. An id is delivered through its last instant.
+-- Whether a row prevents others from claiming its key. `expires` itself still counts as delivered.
 CREATE FUNCTION hookward.stands(row_ hookward.standings, moment timestamptz) RETURNS boolean
 LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
@@ -60,7 +60,7 @@ BEGIN
         false);
 END $$;
 
--- Takes the locks of these keys until the transaction ends, in an order that all share.
+-- Locks these keys until the transaction ends. All callers lock in the same order.
 CREATE FUNCTION hookward.lock_keys(keys uuid[]) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -74,13 +74,13 @@ BEGIN
     END LOOP;
 END $$;
 
--- How each key stands, after taking those that were absent if `take` says so.
+-- Returns the state of each key. If `take`, claims the absent ones first.
 --
--- leases   how long each claim holds, in ms
+-- leases   how long each claim is valid, in ms
 -- kept     how long each alias is kept, in ms
--- wall     what the clock of the instance says, in ms
+-- wall     the time by the clock of the instance, in ms
 -- within   how long to wait for a lock, in ms
--- Gives for each key: its kind ('c' if it is now the caller's, NULL if it is absent), since when,
+-- Returns for each key: its kind ('c' if the caller now has the claim, NULL if absent), since when,
 -- the fingerprint, the ms until it expires, and its note.
 CREATE FUNCTION hookward.claim(
     keys uuid[], names uuid[], leases bigint[], kept bigint[],
@@ -133,7 +133,7 @@ BEGIN
                 is_taken := true;
             END IF;
             keep := kept[i] * interval '1 ms';
-            -- A name that is noted already, with as good as the same end, is not noted again.
+            -- Do not note a name again that is already noted until about the same time.
             IF names[i] IS NOT NULL AND is_taken AND (
                 named.key IS DISTINCT FROM keys[i] OR named.leaves < moment + keep - interval '10 s'
             ) THEN
@@ -152,10 +152,10 @@ BEGIN
     END LOOP;
 END $$;
 
--- Ends the claim of a fence, unless a later one left its mark; whether it did.
+-- Ends the claim with this fence, unless a later claim changed the key. Returns whether it did.
 --
 -- verdict  the kind of row to write
--- keep     how long that counts, in ms; 0: it leaves no word
+-- keep     how long the row is valid, in ms; 0: it leaves no note
 CREATE FUNCTION hookward.settle(
     wanted uuid, holder bigint, verdict "char", wall bigint, body bigint, keep bigint, word text,
     within bigint)
@@ -172,11 +172,11 @@ BEGIN
     moment := clock_timestamp();
     found := hookward.newest(wanted, moment);
     IF found.kind = verdict AND found.fence = holder THEN
-        RETURN true; -- It was told before.
+        RETURN true; -- It is already settled.
     END IF;
     is_ours := coalesce(found.kind = 'f' AND found.fence = holder, false);
     IF verdict = 'r' AND NOT is_ours THEN
-        -- The claim that this calls off may still be on its way, on another connection.
+        -- The claim to withdraw may still arrive, on another connection.
         INSERT INTO hookward.standings (fence, since, expires, leaves, key, kind)
             VALUES (holder, wall, moment, moment + interval '1 h', wanted, 'x');
         RETURN NOT hookward.stands(found, moment);
@@ -191,7 +191,7 @@ BEGIN
     RETURN true;
 END $$;
 
--- Makes a key absent, unless it is in flight. Gives how it stood, as `claim` does.
+-- Makes a key absent, unless it is in flight. Returns its state before, as `claim` does.
 CREATE FUNCTION hookward.forget(wanted uuid, wall bigint, within bigint)
 RETURNS TABLE (stood "char", stood_since bigint, body bigint, ms bigint, word text)
 LANGUAGE plpgsql AS $$
@@ -215,8 +215,8 @@ BEGIN
         ceil(extract(epoch FROM found.expires - moment) * 1000)::bigint, found.note;
 END $$;
 
--- How many delivered ids are remembered: counted as long as both tables are small, estimated from a
--- sample of their pages after that.
+-- How many delivered ids are remembered: an exact count while the table is small, otherwise an
+-- estimate from a sample of its pages.
 CREATE FUNCTION hookward.entries() RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -232,9 +232,9 @@ BEGIN
     RETURN round(counted * 100 / percent);
 END $$;
 
--- Sees to it that rows which leave by `until` have a partition. Partitions of the next two weeks
--- hold a day each, later ones a week, and then four, so that a long ttl does not mean many.
--- Attaching, unlike creating in place, locks nobody out.
+-- Makes partitions for rows that leave by `until`. Partitions of the next two weeks hold a day each,
+-- later ones a week, and then four weeks, so that a long ttl does not need many.
+-- Attaching a table, unlike creating it as a partition, blocks no other session.
 CREATE FUNCTION hookward.make_room(until timestamptz) RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -269,9 +269,9 @@ BEGIN
     RETURN made;
 END $$;
 
--- Drops the partitions of the oldest span that is over; whether there was one. That needs each
--- table alone for a moment. Whoever comes meanwhile waits behind us, so we wait for 100 ms at most:
--- it is not urgent.
+-- Drops the partitions of the oldest span that is over. Returns whether there was one. This locks
+-- each table exclusively for a moment, and other sessions queue behind the lock request. It is not
+-- urgent, so it waits for the lock for at most 100 ms.
 CREATE FUNCTION hookward.clear_out() RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE

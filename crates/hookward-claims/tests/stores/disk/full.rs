@@ -1,4 +1,4 @@
-//! A disk that is full, and then is not.
+//! A disk that is full, and then has room again.
 
 use super::{clock, deliver, state};
 use crate::again::{again, role};
@@ -35,7 +35,7 @@ fn a_full_disk_degrades_to_memory_is_reported_and_recovers() {
     } else if may_mount("-rm") {
         (vec!["unshare", "-rm", "sh", "-c", mounted, path], "tmpfs")
     } else {
-        // Where nothing may be mounted, a limit on the size of files stands in for a full disk.
+        // Where nothing may be mounted, a limit on file sizes simulates a full disk.
         let limited = "trap '' XFSZ; ulimit -S -f 4096; exec \"$@\"";
         (vec!["sh", "-c", limited, path], "limit")
     };

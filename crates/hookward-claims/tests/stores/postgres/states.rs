@@ -1,4 +1,4 @@
-//! A server that answers, and does not do what a delivery needs.
+//! A server that answers, but does not do what a delivery needs.
 
 use super::{claims, deliver, deliver_soon, open};
 use crate::postgres_server::PostgresServer;

@@ -1,4 +1,4 @@
-//! The tables: versions, partitions, and other people's transactions.
+//! The tables: versions, partitions, and transactions of other sessions.
 
 use super::{SHORT, claims, deliver, deliver_soon, open, target};
 use crate::postgres_server::PostgresServer;
@@ -142,7 +142,7 @@ async fn partitions_are_made_for_any_ttl_and_dropped_once_they_are_over() {
     assert!((20..60).contains(&spans), "{spans}");
     assert_eq!(store.entries(WITHIN).await, Ok(4));
 
-    // A partition of last week, held by somebody who looks at it.
+    // A partition of last week, locked by a reader.
     let old = "CREATE TABLE hookward.standings_20200101 PARTITION OF hookward.standings \
                  FOR VALUES FROM ('2020-01-01') TO ('2020-01-02'); \
                CREATE TABLE hookward.aliases_20200101 PARTITION OF hookward.aliases \

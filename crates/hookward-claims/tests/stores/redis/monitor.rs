@@ -1,4 +1,4 @@
-//! What a server is told, as it sees it.
+//! The commands that a server receives.
 
 use crate::redis_server::RedisServer;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};

@@ -1,4 +1,4 @@
-//! A connection that cannot be set up is tried again, whatever the reason was.
+//! A connection that cannot be set up is retried, whatever the reason.
 
 use super::{claims, deliver, deliver_soon, open};
 use crate::hop::Hop;

@@ -1,4 +1,4 @@
-//! What people ask of claims: to look, and to forget.
+//! Operators' requests: look up and forget.
 
 use super::deliver;
 use crate::world::{Ask, Expect, Kind, WITHIN, World, word};

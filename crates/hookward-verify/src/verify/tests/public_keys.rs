@@ -1,4 +1,4 @@
-//! Claims about Ed25519, ECDSA and what a key may look like.
+//! Tests of Ed25519, ECDSA and the forms of keys.
 
 use super::super::fixture::{head, secrets, signed_with, source, template};
 use super::super::*;

@@ -1,4 +1,4 @@
-//! Claims about the shapes that senders give to signatures and texts.
+//! Tests of the forms that senders give to signatures and texts.
 
 use super::super::fixture::{head, source, template};
 use super::super::*;

@@ -1,4 +1,4 @@
-//! Claims about the text that a sender signs, and what of a request goes into it.
+//! Tests of the text that a sender signs, and which parts of a request it contains.
 
 use super::super::fixture::{NOW, head, source, template};
 use super::{hex, reason, stream};
