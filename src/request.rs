@@ -17,7 +17,7 @@ pub struct RequestHead {
     pub query: Option<String>,
     /// The header lines, in order.
     pub headers: FieldLines,
-    /// The sender's address: of the connection, or what a trusted proxy says it is.
+    /// The sender's address: of the connection, or as reported by a trusted proxy.
     pub client: IpAddr,
     /// The trusted proxy at the other end of the connection, whose `Forwarded` and `X-Forwarded-*`
     /// are trusted; `None`: the sender itself.

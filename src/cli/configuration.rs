@@ -41,7 +41,7 @@ impl ConfigFile {
         Self { config: Some(file.to_path_buf()) }
     }
 
-    /// The same where it is named by `--config`, else this file.
+    /// The same, but `file` instead of the default if `--config` is absent.
     #[must_use]
     pub fn or(&self, file: Option<&PathBuf>) -> Self {
         Self { config: self.config.clone().or_else(|| file.cloned()) }

@@ -19,7 +19,7 @@ const UNKNOWN_PATH: &str = "/webhooks/sender";
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("proof").required(true).multiple(true)))]
 pub struct DiscoverArguments {
-    /// Environment variable that holds the secret
+    /// Environment variable with the secret
     #[arg(long, value_name = "VAR", group = "proof")]
     secret_env: Option<String>,
     /// What the sender publishes: a public key (PEM), a key set (JWKS) or a certificate, which may be
@@ -30,7 +30,7 @@ pub struct DiscoverArguments {
     /// [default: now]
     #[arg(long, value_name = "TIME", value_parser = time, allow_hyphen_values = true)]
     at: Option<UnixMillis>,
-    /// Captured headers: an optional request line, then one `Name: value` a line
+    /// Captured headers: an optional request line, then one `Name: value` per line
     #[arg(long, value_name = "FILE")]
     headers: PathBuf,
     /// Captured body, byte for byte; - is stdin
@@ -75,7 +75,7 @@ pub fn run(arguments: &DiscoverArguments) -> Result<Exit, CommandStop> {
 
 /// The secret in an environment variable.
 fn secret(variable: &str) -> Result<Secret, CommandStop> {
-    // What is no name may be the secret itself, typed in its place, so it is not printed back.
+    // Text that is not a name may be the secret itself, typed by mistake, so it is not printed.
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if variable.starts_with(|c: char| c.is_ascii_digit()) || !variable.chars().all(fits) {
         let problem = "--secret-env takes the name of an environment variable, not the secret";
@@ -115,7 +115,7 @@ fn not_found(problem: &str, reasons: Vec<String>) -> CommandStop {
     CommandStop::new(Exit::No, format!("{problem}{}", reasons.collect::<String>()))
 }
 
-/// Reads a NAME: what a configuration takes for one.
+/// Reads a NAME that is valid in a configuration.
 fn source_name(text: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     if !text.is_empty() && text.len() <= 64 && text.chars().all(fits) {

@@ -41,7 +41,7 @@ enum InboxAction {
     Discard(ChangeArguments),
     /// Moves events that wait for one upstream, as one that was renamed, to another
     Move(MoveEvents),
-    /// Erases the bytes of an event at once, on disk too
+    /// Erases the bytes of an event at once, including on disk
     Erase(Erase),
 }
 

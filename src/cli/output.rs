@@ -3,12 +3,13 @@
 use super::exit::{CommandStop, Exit};
 use std::io::{self, Write as _};
 
-/// Writes problems to stderr; if that fails there is nobody left to tell.
+/// Writes problems to stderr. A failure to write is ignored, because there is nowhere left to
+/// report it.
 pub(crate) fn complain(text: &str) {
     _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// Writes a result to stdout. A reader that went away, as `head` does, is no problem of ours.
+/// Writes a result to stdout. A reader that closes the pipe early, like `head`, is not an error.
 ///
 /// # Errors
 /// When stdout cannot be written to.

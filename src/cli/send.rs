@@ -137,7 +137,7 @@ fn at_url(source: &Source, url: &str) -> Option<Sender> {
     Some(placed.with_public_url(format!("https://{rest}")))
 }
 
-/// Marks an event that is made up.
+/// Marks an invented event.
 const SAMPLE: &str = "Hookward-Sample";
 
 /// Whether a request to this URL stays on this machine.

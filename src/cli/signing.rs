@@ -119,7 +119,7 @@ pub fn read_key(path: &Path) -> Result<KeyFile, CommandStop> {
     KeyFile::read(bytes).map_err(unfit)
 }
 
-/// A stream can be read once only, and whoever came second would find it empty.
+/// Only one of two files can be stdin, because a stream can be read only once.
 ///
 /// # Errors
 /// When both paths are `-`.

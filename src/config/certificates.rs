@@ -18,7 +18,7 @@ use x509_parser::prelude::FromDer as _;
 /// A certificate that expires within this time causes a warning.
 const ENDS_SOON: Duration = Duration::from_hours(14 * 24);
 
-/// The first end of a chain, all of which is shown, and of a file of CAs.
+/// The first end in a chain, which is presented completely, and in a file of CAs.
 pub(super) fn end_of(chain: Option<&PathBuf>, authorities: Option<&PathBuf>) -> Option<UnixMillis> {
     let chain = chain.and_then(|path| ends(path).into_iter().min());
     // While a CA is being replaced, the file contains the old one and the new one.
@@ -45,7 +45,7 @@ fn warn_of_end(item: &Item<'_>, end: Option<UnixMillis>) {
     }
 }
 
-/// What is said of a certificate that ends at `end`, if anything has to be.
+/// The warning about a certificate that expires at `end`, if one is needed.
 pub(super) fn said_of_end(end: UnixMillis, now: UnixMillis) -> Option<String> {
     let at = end.to_rfc3339();
     if end <= now {

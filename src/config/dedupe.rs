@@ -60,7 +60,7 @@ impl StoreSettings {
         matches!(self, Self::Disk { .. } | Self::Postgres { .. })
     }
 
-    /// The word that `[dedupe].store` has for it.
+    /// Its name in `[dedupe].store`.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {

@@ -36,7 +36,7 @@ impl Form for RateLimit {
     }
 }
 
-/// The path that an item names, with the item for what has to be said about the file.
+/// The path in an item, with the item for reporting problems with the file.
 pub(super) fn with_file(item: Item<'_>) -> Option<(Item<'_>, PathBuf)> {
     let path = hookward_settings::secrets::file_path(&item)?;
     Some((item, path))
@@ -47,7 +47,7 @@ pub(super) fn count(item: &Item<'_>) -> Option<u32> {
     item.whole(1, 1_000_000).and_then(|count| u32::try_from(count).ok())
 }
 
-/// Notes a key that means nothing without another.
+/// Reports a key that has no effect without another.
 pub(super) fn needs(table: &TableReader<'_>, name: &'static str, other: &'static str) {
     if table.get(name).is_some() && table.get(other).is_none() {
         table.note(Severity::Error, name, &format!("has no effect without `{other}`"), None);

@@ -86,12 +86,12 @@ fn listeners(config: &Config, root: &TableReader<'_>) {
         root.note(Severity::Error, "admin.listen", &what, None);
     }
     if config.server.body_memory_bytes < config.server.limits.largest_body_bytes() {
-        let what = "less than `max_body` and the 64 KiB that it is read into: a body of that size \
-                    is always answered 503";
+        let what = "less than `max_body` plus the read buffer of 64 KiB: a body of that size is \
+                    always answered 503";
         root.note(Severity::Warning, "server.body_memory", what, None);
     }
     if config.server.limits.trusted_proxies.iter().any(|range| range.prefix_len() == 0) {
-        let what = "every sender may say which address it has; `allow` then keeps nobody out";
+        let what = "every sender can claim any address, so `allow` keeps no one out";
         root.note(Severity::Warning, "server.trusted_proxies", what, None);
     }
 }

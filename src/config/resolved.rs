@@ -14,7 +14,7 @@ use hookward_settings::Problem;
 use hookward_time::UnixMillis;
 use std::collections::HashMap;
 
-/// A configuration in which nothing is left to decide and nothing can fail because of a typo.
+/// A completely resolved configuration.
 #[derive(Debug)]
 pub struct Config {
     /// `[server]`.
@@ -25,24 +25,24 @@ pub struct Config {
     pub log: LogSettings,
     /// `[dedupe]`.
     pub dedupe: DedupeSettings,
-    /// `[inbox]`; `None` if the store is one that cannot hold it.
+    /// `[inbox]`; `None` if the store does not support it.
     pub inbox: Option<InboxSettings>,
     /// `[fetch]`.
     pub fetch: FetchSettings,
     /// `[upstreams.*]`, in the order of the file.
     pub upstreams: Vec<UpstreamSettings>,
-    /// What each upstream is shown beside the event.
+    /// The credentials for each upstream.
     pub credentials: HashMap<UpstreamName, Credentials>,
     /// `[sources.*]`, in the order of the file.
     pub sources: Vec<Source>,
-    /// SHA-256 of the file's text, first 16 hex digits: tells two configurations apart.
+    /// SHA-256 of the file's text, first 16 hex digits, for comparing configurations.
     pub fingerprint: String,
 }
 
-/// A configuration with the warnings and notes about it; or all problems, errors among them.
+/// A configuration with its warnings and notes; or all problems, including errors.
 pub type Loaded = Result<(Config, Vec<Problem>), Vec<Problem>>;
 
-/// When the first certificate of a use ends.
+/// When the first certificate of a use expires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateEnd {
     /// `listener` or `upstream:<name>`.
@@ -52,8 +52,8 @@ pub struct CertificateEnd {
 }
 
 impl Config {
-    /// When the certificates end that are served with or believed, as the files have them now: one
-    /// row a use, with the first end of it.
+    /// When the certificates in use expire, according to the files now: one row per use, with its
+    /// first end.
     #[must_use]
     pub fn certificate_ends(&self) -> Vec<CertificateEnd> {
         let listener =
@@ -72,7 +72,7 @@ impl Config {
 }
 
 impl CertificateEnd {
-    /// What is said of it where it has passed or comes soon.
+    /// The warning, if it has expired or will soon.
     #[must_use]
     pub fn warning(&self, now: UnixMillis) -> Option<String> {
         let said = said_of_end(self.not_after, now)?;

@@ -243,7 +243,7 @@ fn tls(item: &Item<'_>) -> Option<ListenerTls> {
     Some(ListenerTls { cert: cert?.1, key: key?.1, client_ca: client_ca.map(|(_, path)| path) })
 }
 
-/// A number that has been read with a bound far below what any machine's `usize` holds.
+/// A number that was read with a limit far below `usize::MAX`.
 fn to_usize(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }

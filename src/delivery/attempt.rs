@@ -59,7 +59,7 @@ impl Met {
     #[must_use]
     pub fn broken_off(at: UnixMillis) -> Self {
         let tried = Tried { uncertain: true, ..Tried::new(millis(at), TryOutcome::Broken) };
-        let refusal = Refusal::because(Reason::Uncertain, "the forwarding broke off");
+        let refusal = Refusal::because(Reason::Uncertain, "forwarding broke off");
         Self { end: DestinationOutcome::Uncertain(refusal), tried: Some(tried), wait: None }
     }
 }

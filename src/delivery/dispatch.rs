@@ -147,7 +147,7 @@ fn show_credentials(
     served.credentials.apply(&mut request.headers, &request.body, event, gate.clock.wall());
 }
 
-/// One event on its way to one destination, with everything that has to live until it is settled.
+/// One event on its way to one destination, with everything that must live until it is settled.
 struct Carriage {
     served: Arc<ServedUpstream>,
     upstream: UpstreamName,

@@ -74,7 +74,7 @@ impl Source {
         self.with_keys()
     }
 
-    /// Makes its keys anew. A secret that is not a key leaves it without any.
+    /// Recreates its keys. If a secret is not a key, there are none.
     fn with_keys(mut self) -> Self {
         let keys = Keys::new(&self.sender.secrets, &self.sender.scheme.signature);
         self.sender.keys = keys.map_err(|why| why.to_string());

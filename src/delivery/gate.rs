@@ -64,7 +64,7 @@ pub struct Snapshot {
     pub sources: SourceTable,
     /// The largest body, in bytes.
     pub max_body_bytes: usize,
-    /// How long copies of an event of unknown fate are refused.
+    /// How long copies of an uncertain event are refused.
     pub uncertain_hold: Duration,
     /// Tells configurations apart.
     pub fingerprint: String,
@@ -315,7 +315,7 @@ impl SharedState {
         drop(self.inbox.set(inbox));
     }
 
-    /// Gives every delivery that is logged to `sink`, too.
+    /// Also passes every logged delivery to `sink`.
     pub fn show_spans(&self, sink: Arc<dyn SpanSink>) {
         self.reporter.show_spans(sink);
     }

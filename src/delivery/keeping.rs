@@ -66,7 +66,7 @@ enum Why {
 /// Earlier events of a key wait.
 struct LaneBusy;
 
-/// A request under way.
+/// A request in flight.
 struct UnderWay {
     since: UnixMillis,
     ended: oneshot::Receiver<Met>,

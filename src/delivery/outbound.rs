@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// An event on its way.
+/// An event that is being delivered.
 pub struct Dispatch<'a> {
     /// The route that takes it.
     pub route: &'a ServedRoute,

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-/// What is being waited for. The end is `None` where the destination had the event before.
+/// The awaited results. An end is `None` if the destination already had the event.
 pub(super) enum PendingDestination {
     Ours(oneshot::Receiver<DestinationOutcome>),
     Here(InPlace),
@@ -57,8 +57,8 @@ pub(super) fn ours(
     }
 }
 
-/// What is said of a forward that ended when its sender did not wait any more. The delivery's own
-/// line was written before, and without this nobody would read how it ended.
+/// The log line of a forward that ended after its sender stopped waiting. The delivery's own line
+/// was written earlier, so without this one the result would not be in the log.
 pub(super) struct Late {
     source: Option<SourceName>,
     event_id: Option<EventId>,

@@ -96,8 +96,8 @@ impl BodySource for SessionBody<'_> {
     }
 }
 
-/// What has arrived, in room that is paid for before it is reserved. Each piece is copied: one that
-/// is kept may hold the whole buffer that it was cut from.
+/// The received bytes, in memory that is accounted for before it is reserved. Each piece is copied,
+/// because a piece can keep the whole buffer alive that it was cut from.
 pub(super) struct Pieces {
     share: Share,
     declared: Option<usize>,

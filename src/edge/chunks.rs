@@ -1,6 +1,6 @@
 //! The framing of a chunked body, checked on its raw bytes as they pass.
 //!
-//! Readers differ about line feeds in chunk extensions, chunks without a size and what may follow a
+//! Parsers differ about line feeds in chunk extensions, chunks without a size and what may follow a
 //! chunk; a request could hide in the difference. What passes here is read alike by all; the fuzz target
 //! holds it against a second decoder. A function of bytes: no socket, no time.
 //!

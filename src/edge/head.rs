@@ -23,8 +23,8 @@ const MAX_NAME_BYTES: usize = 65_535;
 /// Header lines that most requests do not have more of.
 const USUAL_LINES: usize = 16;
 
-/// Empty lines before a request line that are skipped: RFC 9112 section 2.2 asks for one, and some
-/// clients end a body with a stray one.
+/// How many empty lines before a request line are skipped: RFC 9112 section 2.2 requires one, and
+/// some clients send a stray one after a body.
 const MAX_LEADING_EMPTY_LINES: usize = 2;
 
 /// Finds the end of a head while its bytes arrive, looking at every byte once.

@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 use std::time::Duration;
 
-/// What a sender may use of a listener. Every connection reads them anew for each request.
+/// The limits for senders. Every connection reads them again for each request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The largest body, in bytes.
@@ -24,7 +24,7 @@ pub struct Limits {
     /// Connections at once from one address (IPv6: one /64); `None`: any number. Trusted proxies,
     /// which bring many senders, are exempt.
     pub max_connections_per_address: Option<usize>,
-    /// Peers whose `X-Forwarded-*` is believed.
+    /// Peers whose `X-Forwarded-*` is trusted.
     pub trusted_proxies: Vec<IpNet>,
     /// One write of an answer may take this; a sender that reads slower is cut off.
     pub write_timeout: Duration,
@@ -37,11 +37,11 @@ impl Limits {
     }
 }
 
-/// What a body of HTTP/1 is read into at most, in bytes; Pingora keeps it until the answer is out.
-/// It counts in `body_memory` beside the body.
+/// The size of the read buffer for an HTTP/1 body, in bytes. Pingora keeps it until the answer is
+/// sent, so it counts towards `body_memory`.
 pub const READ_BUFFER_BYTES: usize = 64 * 1024;
 
-/// How long a body may take to get going before `min_body_rate` is asked of it.
+/// How long after its start a body is checked against `min_body_rate`.
 pub const SLOW_START: Duration = Duration::from_secs(2);
 
 /// A sender that takes longer than this for the 64 KiB of one write is not reading.

@@ -16,7 +16,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// What stands behind any listener.
+/// The handler of requests on any listener.
 #[async_trait]
 pub(crate) trait Responder: Send + Sync + 'static {
     /// Answers a request.
@@ -56,7 +56,7 @@ impl Listener {
     }
 }
 
-/// A connection that was let in.
+/// An accepted connection.
 pub(super) struct Connection<'a> {
     pub(super) listener: &'a Arc<Listener>,
     pub(super) peer: IpAddr,

@@ -114,7 +114,7 @@ struct ProblemBody {
     reason: &'static str,
 }
 
-/// The answer did not get out whole; the connection is of no further use.
+/// The answer was not written completely; the connection is unusable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unsent;
 

@@ -84,10 +84,9 @@ pub struct Runtime {
     /// When the certificates in use expire.
     certificates: ArcSwap<Vec<CertificateEnd>>,
     gauges: Gauges,
-    /// What the admin listener asks for.
+    /// The admin token.
     tokens: ArcSwap<Vec<AdminToken>>,
-    /// One reload at a time, from the reading of the file on: the last one asked for is the one
-    /// that stands.
+    /// One reload at a time, starting with reading the file: the last requested one wins.
     reloading: tokio::sync::Mutex<()>,
     /// One scrape at a time updates the store's counters.
     scraping: Mutex<()>,

@@ -32,7 +32,7 @@ impl<T: Send + Sync + 'static> Claim<T> {
         self.held.as_ref().map(|held| held.fence)
     }
 
-    /// Notes that the destination may have received the whole request from now on.
+    /// Records that the destination may have received the whole request from now on.
     pub fn sent(&self) {
         if let Some(held) = &self.held {
             held.flight.note_sent();
@@ -118,13 +118,13 @@ impl<T: Send + Sync + 'static> HeldClaim<T> {
                 let keep = match verdict {
                     Verdict::Delivered { ttl, .. } => ttl,
                     Verdict::Uncertain { hold, .. } => hold,
-                    // A claim lapses by itself; telling the store for a minute is enough.
+                    // A claim lapses on its own, so trying to reach the store for a minute is enough.
                     Verdict::Released { .. } => Duration::from_mins(1),
                 };
                 ledger.owe(key, fence, verdict, keep);
             }
         }
-        // Those who come now ask the store, which knows; those who came before hear it here.
+        // Later copies ask the store, which knows; earlier ones get the result here.
         ledger.land(key, &flight, landing);
     }
 }

@@ -146,11 +146,11 @@ impl<T: Send + Sync + 'static> Claims<T> {
     /// It does not answer, or refuses a claim or its settle.
     pub async fn health(&self, within: Duration) -> Result<Health, StoreError> {
         let store = self.ledger.store.as_ref();
-        // Half of the time each, so that whoever asks hears the store's own fault.
+        // Half of the time each, so that the caller gets the store's own error.
         let within = within / 2;
         self.ledger
             .counted(self.ledger.trials.latest(store, self.ledger.clock.as_ref(), within).await)?;
-        // Last, since a trial can bring trouble to light.
+        // Last, because a trial can reveal problems.
         self.ledger.counted(store.health(within).await)
     }
 
@@ -190,8 +190,8 @@ impl<T: Send + Sync + 'static> Claims<T> {
         within: Duration,
     ) -> Result<Hold<T>, StoreError> {
         if target.alias.is_some() {
-            // The store learns that this is another name of the event under way; or knows that
-            // it is one of an event that has been delivered.
+            // This tells the store that it is another name of the event in flight; or the store
+            // knows that it belongs to a delivered event.
             let stands = self.ledger.look(&[target], within).await?.into_iter().next();
             if let Some(
                 ended @ (Standing::Delivered { .. }
@@ -228,8 +228,8 @@ impl<T: Send + Sync + 'static> Claims<T> {
     }
 }
 
-/// Asks the store, tells the followers, and wraps what was won at once: if nobody is there to
-/// take it any more, it is released by being dropped.
+/// Asks the store, tells the followers, and wraps won claims at once: if the caller has gone,
+/// dropping them releases them.
 async fn ask<T: Send + Sync + 'static>(
     ledger: Arc<Ledger<T>>,
     asked: Vec<AskedTarget<T>>,
@@ -245,7 +245,7 @@ async fn ask<T: Send + Sync + 'static>(
         Err(error) => {
             for AskedTarget { target, flight } in asked {
                 let Some(flight) = flight else { continue };
-                // Perhaps it was claimed and only the answer was lost.
+                // It may have been claimed with only the answer lost.
                 let verdict = Verdict::Released { note: String::new() };
                 ledger.owe(target.key, fence, verdict, target.lease);
                 ledger.flights.leave(target.key, &flight);

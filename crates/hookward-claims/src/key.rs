@@ -50,7 +50,7 @@ impl ClaimKey {
         Self::digest(b"lane", source, order_key, destination)
     }
 
-    /// A key that is nobody's, for a trial.
+    /// A key that belongs to no event, for a trial.
     pub(super) fn of_trial() -> Self {
         Self(fastrand::u128(..).to_le_bytes())
     }

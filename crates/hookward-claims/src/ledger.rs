@@ -19,8 +19,8 @@ pub(super) struct Ledger<T> {
     pub(super) unsettled: Unsettled,
     pub(super) trials: Trials,
     next_fence: AtomicU64,
-    /// Where a claim is settled whose holder went away; `None` outside a runtime, where only a
-    /// store that never waits can serve.
+    /// The runtime on which abandoned claims are settled. `None` outside a runtime, which works
+    /// only with a store that never waits.
     runtime: Option<Handle>,
 }
 
@@ -42,7 +42,7 @@ impl<T: Send + Sync + 'static> Ledger<T> {
         Fence(self.next_fence.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// How each target stands, what this process owes the store included.
+    /// The state of each target, including what this process has not yet told the store.
     pub(super) async fn look(
         &self,
         targets: &[Target],
@@ -58,7 +58,7 @@ impl<T: Send + Sync + 'static> Ledger<T> {
         Ok(standings)
     }
 
-    /// Waits for `future` as long as `within`; `None` when the time is up.
+    /// Waits for `future` for at most `within`; `None` if the time is up.
     pub(super) async fn bounded<F: Future>(
         &self,
         within: Duration,
@@ -70,7 +70,7 @@ impl<T: Send + Sync + 'static> Ledger<T> {
         }
     }
 
-    /// Settles later what the store could not be told now.
+    /// Settles later if the store does not answer now.
     pub(super) fn owe(
         self: &Arc<Self>,
         key: ClaimKey,
@@ -90,7 +90,7 @@ impl<T: Send + Sync + 'static> Ledger<T> {
         }
     }
 
-    /// Runs `work` to its end, whether or not the caller stays.
+    /// Runs `work` to completion, even if the caller leaves.
     pub(super) fn run<V: Send + 'static>(
         &self,
         work: impl Future<Output = V> + Send + 'static,
@@ -113,7 +113,7 @@ impl<T: Send + Sync + 'static> Ledger<T> {
         self.counted(self.store.settle(key, fence, verdict, within).await)
     }
 
-    /// Takes a flight away and tells those who wait for it how it ended.
+    /// Removes a flight and tells its waiters how it ended.
     pub(super) fn land(&self, key: ClaimKey, flight: &Arc<Flight<T>>, landing: Landing<T>) {
         self.flights.leave(key, flight);
         flight.lands(landing);

@@ -130,7 +130,7 @@ use std::time::Duration;
 /// A trial's claim lapses after this, if it could not be settled.
 const TRIAL_LEASE: Duration = Duration::from_secs(10);
 
-/// Whether [`ClaimStore::claim`] takes what is absent, or only looks.
+/// Whether [`ClaimStore::claim`] takes absent keys, or only looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Intent {
     /// Take every key that is absent.
@@ -330,8 +330,8 @@ pub trait ClaimStore: Send + Sync {
         Err(StoreError { store: self.name(), problem })
     }
 
-    /// Claims and settles a key that belongs to no event. A store that is read only answers every
-    /// other call and refuses this one.
+    /// Claims and settles a key that belongs to no event. A read-only store answers every other
+    /// call but refuses this one.
     async fn trial(&self, within: Duration) -> Result<(), StoreError> {
         let key = ClaimKey::of_trial();
         let fence = Fence(fastrand::u64(1..));

@@ -63,7 +63,7 @@ enum Ending {
     Released,
 }
 
-/// What became of the copies of one event.
+/// What happened to the copies of one event.
 #[derive(Default)]
 struct Tally {
     /// Being forwarded at this moment.

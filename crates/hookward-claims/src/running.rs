@@ -17,7 +17,7 @@ pub(super) enum StartedWork<V> {
 }
 
 impl<V: Send + 'static> StartedWork<V> {
-    /// Starts `work`: does at once what it can, and lets `runtime` do the rest.
+    /// Starts `work`: polls it once here, and lets `runtime` do the rest.
     pub(super) fn start(
         work: impl Future<Output = V> + Send + 'static,
         runtime: Option<&Handle>,

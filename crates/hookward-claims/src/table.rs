@@ -204,7 +204,7 @@ impl<R: Recall> Table<R> {
         }
     }
 
-    /// Makes a key absent unless it is in flight, and says how it stood.
+    /// Makes a key absent unless it is in flight, and returns its state before.
     pub(super) fn forget(&self, key: ClaimKey) -> Result<Standing, StoreError> {
         let mut shard = self.shards.of(key).lock();
         let standing = self.standing(&shard, key)?;

@@ -5,7 +5,7 @@ use hookward_time::Clock;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-/// However often somebody asks, the store is tried once in this time.
+/// The store is tried at most once in this time.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// The last trial of a store.

@@ -62,7 +62,7 @@ impl<T: Send + Sync + 'static> Waiter<T> {
         loop {
             tokio::time::sleep(pause).await;
             pause = (pause * 3 / 2).min(LONGEST_PAUSE);
-            // A store that does not answer may do so again while there is time.
+            // A store that does not answer may answer again while there is time.
             let Ok(standings) = self.ledger.look(std::slice::from_ref(target), within).await else {
                 continue;
             };

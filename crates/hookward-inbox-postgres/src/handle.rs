@@ -1,4 +1,4 @@
-//! The handle that the rest of a program has.
+//! The handle for the rest of a program.
 
 use crate::commons::{Commons, Ingredients};
 use crate::upkeep::SharedUpkeep;

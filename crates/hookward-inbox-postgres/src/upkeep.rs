@@ -26,7 +26,7 @@ const TIDY_EVERY: Millis = 10_000;
 /// What takes long, as with a million entries, is done no oftener than this many times as long.
 const REST: Millis = 50;
 
-/// Does what is needed until it is dropped.
+/// Runs maintenance until it is dropped.
 #[derive(Debug)]
 pub(crate) struct SharedUpkeep([JoinHandle<()>; 2]);
 

@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// The right to send an entry once. It has to be ended.
+/// The right to send an entry once. It must be ended.
 ///
 /// If it is dropped without an end, because its task died, it counts as broken with an uncertain
 /// result once it was begun. Before that nothing was sent, and it is due again in a second.

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-/// The order of a key, held for a live attempt. Dropping it lets the next one go.
+/// The order of a key, held for a live attempt. Dropping it lets the next event continue.
 #[derive(Debug)]
 #[must_use = "the order is held for as long as this is there"]
 pub struct LaneHold {

@@ -3,7 +3,7 @@
 use crate::progress::EntryProgress;
 use crate::record::Location;
 
-/// What reading an entry told of it.
+/// What is known about an entry after reading it.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
     /// The record that was read.

@@ -246,7 +246,7 @@ impl Log {
         let Some(active) = &mut self.active else { return Err(io::Error::other("no segment")) };
         let added = u32::try_from(group.len()).map_err(io::Error::other)?;
         if let Err(error) = self.disk.append(&active.file, group) {
-            // A full disk may have taken a part of it.
+            // A full disk may have accepted a part of it.
             if active.file.set_len(u64::from(active.length)).is_err() {
                 self.abandon();
             }

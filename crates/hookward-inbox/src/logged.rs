@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// An attempt that was dropped before it began is due again after this: what kills a task may kill
-/// the next one too.
+/// When an attempt that was dropped before it began is due again: the cause that killed its task
+/// may kill the next one too.
 const UNSENT: Duration = Duration::from_secs(1);
 
 /// An attempt with an entry of the log.

@@ -9,7 +9,7 @@ use std::time::Duration;
 /// How one destination is retried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// The longest first wait; doubled with each failure.
+    /// The upper limit of the first wait; it doubles with each failure.
     pub first: Duration,
     /// What doubling ends at, and the most that a `Retry-After` is respected for.
     pub longest: Duration,

@@ -11,7 +11,7 @@ const TRIES_KEPT: usize = 20;
 /// Set in the number of tries, of which there are few, where deeds follow them.
 const HAS_DEEDS: u8 = 0x80;
 
-/// All that is known of an entry's attempts.
+/// The facts about an entry's attempts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EntryProgress {
     /// Requests that were sent.
@@ -33,7 +33,7 @@ pub struct EntryProgress {
 }
 
 impl EntryProgress {
-    /// Writes it down.
+    /// Encodes it.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();

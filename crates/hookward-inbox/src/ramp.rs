@@ -6,9 +6,9 @@ use crate::policy::Policy;
 use crate::tries::TryOutcome;
 use std::time::Duration;
 
-/// So many failures in a row make an outage.
+/// How many failures in a row make an outage.
 const OUTAGE: u32 = 3;
-/// A ramp that got this far is over.
+/// The size at which a ramp is complete.
 const RAMPED: u32 = 256;
 /// During an outage one attempt is made, then there is a gap of `first`, but not more than this.
 const LONGEST_GAP: Duration = Duration::from_secs(1);

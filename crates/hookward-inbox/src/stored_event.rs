@@ -4,7 +4,7 @@ use crate::clock::Millis;
 use bytes::Bytes;
 use std::time::Duration;
 
-/// What is stored for one destination, as it is sent.
+/// The stored event for one destination, for sending it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredEvent {
     /// The number of the entry.

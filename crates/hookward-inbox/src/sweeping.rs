@@ -1,8 +1,8 @@
-//! Space comes back: what is still needed of a segment is copied forward and the file deleted, or
-//! the bytes of events that ended are overwritten where they are.
+//! Reclaims space: copies the needed part of a segment forward and deletes the file, or overwrites
+//! the bytes of ended events in place.
 //!
-//! A note is needed while the segment of its accept record is there: without the note the event
-//! would come back. One segment is swept at a time, and one that was half copied when the process
+//! A note is needed while the segment of its accept record exists: without the note the event would
+//! come back. One segment is swept at a time, and a segment that was half copied when the process
 //! died comes first, so there are never more than two copies of a record.
 
 use crate::clock::Millis;
@@ -20,9 +20,9 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-/// Bytes of an event that ended may lie so long before its segment is swept.
+/// How long the bytes of an ended event may stay before its segment is swept.
 const PATIENCE: Millis = 20_000;
-/// So much of a segment is swept before the next events are looked after.
+/// How much of a segment is swept before the writer handles the next events.
 const SLICE: u32 = 1 << 20;
 
 /// What one slice of a segment asks for.

@@ -15,7 +15,7 @@ pub enum ConfigPart<'a> {
     Admin,
     /// Where delivered ids are kept: the URL of the store.
     Store,
-    /// What stands in the file alone.
+    /// Only what the file says.
     File,
 }
 

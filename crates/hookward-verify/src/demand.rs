@@ -130,8 +130,8 @@ fn pinned_url(inputs: &Inputs<'_>, rule: &CertificateRule) -> Result<Url, Fault>
     })
 }
 
-/// A URL whose every part is pinned. A text that is not written as the URL that it is read as is
-/// none: two readers might see two hosts in it.
+/// A URL whose parts are all pinned. A text that differs from the URL that is parsed from it is
+/// refused, because two parsers might see two hosts in it.
 pub(crate) fn pinned(text: &str, rule: &CertificateRule) -> Option<Url> {
     let url = Url::parse(text).ok().filter(|url| url.as_str() == text)?;
     let plain = url.scheme() == "https"

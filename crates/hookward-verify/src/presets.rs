@@ -105,7 +105,7 @@ pub struct About {
     /// state one of them in `signature.claims`.
     #[serde(default)]
     pub whose: Vec<String>,
-    /// What else is to be minded.
+    /// Other notes.
     pub notes: Option<String>,
     /// Why `event.id` identifies one event, and is the same on each retry.
     pub event_id: EventIdFacts,

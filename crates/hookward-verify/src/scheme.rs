@@ -56,7 +56,7 @@ impl Scheme {
     }
 }
 
-/// The `event` table. In each list the first place that is there and not empty wins.
+/// The `event` table. In each list the first place that exists and is not empty wins.
 #[derive(Clone, Debug, Default)]
 pub struct EventRule {
     /// Where the event id is.

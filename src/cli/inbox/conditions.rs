@@ -2,16 +2,16 @@
 
 use crate::cli::configuration::ConfigFile;
 
-/// Which events are meant; every condition that is stated has to hold.
+/// Which events to select; all given conditions must be true.
 #[derive(Debug, clap::Args)]
 pub(super) struct Conditions {
     /// Of this source
     #[arg(long)]
     pub(super) source: Option<String>,
-    /// For this upstream
+    /// Only this upstream
     #[arg(long, value_name = "UPSTREAM")]
     pub(super) to: Option<String>,
-    /// In this state: ready, waiting, `in_flight`, dead or delivered
+    /// Only this state: ready, waiting, `in_flight`, dead or delivered
     #[arg(long)]
     pub(super) state: Option<String>,
     /// Of this event type
@@ -30,17 +30,17 @@ pub(super) struct Conditions {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ChangeArguments {
-    /// Their numbers, as `list` says; or state conditions
+    /// Numbers of the events, as shown by `list`; or use conditions
     pub(super) seq: Vec<u64>,
     #[command(flatten)]
     pub(super) conditions: Conditions,
-    /// How many events the conditions fit; nothing is changed if that is wrong
+    /// How many events you expect the conditions to match; if the number is wrong, nothing changes
     #[arg(long, value_name = "N")]
     pub(super) expect: Option<usize>,
     /// For the audit line
     #[arg(long, value_name = "TEXT")]
     pub(super) reason: Option<String>,
-    /// Says how many would be changed, and changes none
+    /// Print how many events would change, without changing any
     #[arg(long)]
     pub(super) dry_run: bool,
     /// Prints what the admin listener says

@@ -123,7 +123,7 @@ fn the_reference_shows_every_key() {
                     "[[sources.NAME.routes]]" | "[[admin.tokens]]" | "secret" | "published keys",
                     _,
                 ) => text.contains(name),
-                // Shown in words beside the key that it takes the place of.
+                // Shown in words beside the key that it replaces.
                 ("[sources.NAME.signature]", "from") => text.contains("from = \"json:/signature\""),
                 // Their tables are shown, or their values in words.
                 (

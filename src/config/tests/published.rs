@@ -89,8 +89,8 @@ fn whose_event_it_may_be_is_asked_for() {
         ("preset = \"google-pubsub\"", "`email` is not stated"),
         ("preset = \"azure-event-grid-entra\"", "`appid` is not stated"),
         ("preset = \"azure-event-grid-entra\"", "any `iss` is taken"),
-        ("preset = \"google-pubsub\"", "any `aud` is taken"),
-        ("preset = \"google-pubsub\"", "the token says nothing of the body"),
+        ("preset = \"google-pubsub\"", "any `aud` is accepted"),
+        ("preset = \"google-pubsub\"", "the token does not cover the body"),
         ("preset = \"paypal\"\nsecrets = [{ env = \"SECRET\" }]", "of the body a CRC-32 alone"),
     ] {
         let told = told(Severity::Warning, keys);

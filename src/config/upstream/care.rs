@@ -18,54 +18,54 @@ pub enum Balance {
 /// `[upstreams.NAME].health`: a `GET` that every address must answer with 2xx.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthCheck {
-    /// What is asked for.
+    /// The path to request.
     pub path: String,
     /// From one check to the next.
     pub interval: Duration,
     /// One check.
     pub timeout: Duration,
-    /// So many good checks in a row make an address healthy.
+    /// How many good checks in a row make an address healthy.
     pub healthy_after: u32,
-    /// So many bad checks in a row make it unhealthy.
+    /// How many bad checks in a row make it unhealthy.
     pub unhealthy_after: u32,
 }
 
 /// `[upstreams.NAME].eject_after` and `eject_for`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ejection {
-    /// So many failed exchanges in a row take an address out.
+    /// How many failed exchanges in a row take an address out.
     pub after: u32,
-    /// For so long.
+    /// For how long.
     pub period: Duration,
 }
 
 /// `[upstreams.NAME].breaker`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Breaker {
-    /// So many failed exchanges in a row, over all addresses, open it.
+    /// How many failed exchanges in a row, over all addresses, open it.
     pub failures: u32,
-    /// For so long every event is answered at once; then one is tried.
+    /// How long every event is answered at once; then one is tried.
     pub open_for: Duration,
 }
 
 pub(crate) static HEALTH_KEYS: TableKeys = TableKeys {
     title: "[upstreams.NAME.health]",
-    about: "A `GET` that every address has to answer with 2xx.",
+    about: "A `GET` that every address must answer with 2xx.",
     keys: &[
-        required("path", "path", "What is asked for."),
-        key("interval", "duration", r#""5s""#, "From one check to the next."),
-        key("timeout", "duration", r#""2s""#, "One check."),
-        key("healthy_after", "integer", "2", "Good checks in a row that make it healthy again."),
-        key("unhealthy_after", "integer", "3", "Bad checks in a row that make it unhealthy."),
+        required("path", "path", "The path to request."),
+        key("interval", "duration", r#""5s""#, "Time from one check to the next."),
+        key("timeout", "duration", r#""2s""#, "How long one check may take."),
+        key("healthy_after", "integer", "2", "Good checks in a row to become healthy again."),
+        key("unhealthy_after", "integer", "3", "Bad checks in a row to become unhealthy."),
     ],
 };
 
 pub(crate) static BREAKER_KEYS: TableKeys = TableKeys {
     title: "[upstreams.NAME.breaker]",
-    about: "While it is open, events are answered 503 with `Retry-After` at once.",
+    about: "While the breaker is open, events are answered 503 with `Retry-After` at once.",
     keys: &[
         key("failures", "integer", "5", "Failed exchanges in a row, over all addresses."),
-        key("open_for", "duration", r#""10s""#, "How long it stays open before one is tried."),
+        key("open_for", "duration", r#""10s""#, "How long it stays open before a trial event."),
     ],
 };
 

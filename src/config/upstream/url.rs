@@ -2,25 +2,25 @@
 
 use hookward_settings::value::{Form, FormFault, plain_url};
 
-/// A URL of an upstream, taken apart.
+/// A parsed URL of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UpstreamUrl {
     /// `https`.
     pub secure: bool,
     /// Host name or address, without brackets.
     pub host: String,
-    /// Port, the scheme's default filled in.
+    /// The port, or the scheme's default.
     pub port: u16,
     /// The path, if it has one other than `/`.
     pub path: Option<String>,
-    /// What the `Host` header says: host, and the port unless it is the scheme's default.
+    /// The value of the `Host` header: host, and the port unless it is the scheme's default.
     pub authority: String,
 }
 
 impl Form for UpstreamUrl {
     const NAME: &'static str = "a URL";
-    const ALLOWED: &'static str =
-        "http:// or https:// with a host, perhaps a port and a path, as \"http://127.0.0.1:9001\"";
+    const ALLOWED: &'static str = "http:// or https:// with a host, optionally a port and a path, such as \
+         \"http://127.0.0.1:9001\"";
 
     fn parse(text: &str) -> Result<Self, FormFault> {
         let url = plain_url(text)?;
@@ -33,7 +33,7 @@ impl Form for UpstreamUrl {
         };
         let port = url.port().unwrap_or(if secure { 443 } else { 80 });
         if port == 0 {
-            return Err("port 0 is no port to connect to".into());
+            return Err("port 0 cannot be connected to".into());
         }
         let path = Some(url.path()).filter(|&path| path != "/").map(ToOwned::to_owned);
         Ok(Self { secure, host, port, path, authority })

@@ -33,7 +33,7 @@ pub(super) fn admit(tokens: &[AdminToken], head: &RequestHead) -> Result<Caller,
         if !is_local_name(&head.host) {
             return Err(refused("use the address of this listener, or localhost, as the host"));
         }
-        // A browser that names another page than ours is doing its bidding.
+        // A browser that names another page acts on behalf of that page.
         if !comes_from_here(head) {
             return Err(refused("another page in a browser may not use this listener"));
         }

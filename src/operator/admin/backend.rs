@@ -9,22 +9,22 @@ use async_trait::async_trait;
 use serde_json::Value;
 use std::sync::Arc;
 
-/// What the admin listener knows of the rest of the process.
+/// The interface of the rest of the process for the admin listener.
 #[async_trait]
 pub trait AdminBackend: Send + Sync + 'static {
-    /// Whether events can be taken now, the store above all; a sentence where it does less than
+    /// Whether events can be accepted now, above all by the store; a sentence if it does less than
     /// it promises.
     ///
     /// # Errors
     /// A sentence that says what is missing.
     async fn ready(&self) -> Result<Option<String>, String>;
 
-    /// The members of `/status` beside `version` and `uptime_seconds`: `config_hash` of the file that
-    /// was taken over last, `waits_for_restart` (the keys in it that are not in force yet),
-    /// `sources`, `upstreams`, `dedupe`.
+    /// The members of `/status` beside `version` and `uptime_seconds`: `config_hash` of the last
+    /// accepted file, `waits_for_restart` (its keys that need a restart), `sources`, `upstreams`,
+    /// `dedupe`.
     async fn status(&self) -> serde_json::Map<String, Value>;
 
-    /// How the event stands with each destination; `None` if nothing is known of it.
+    /// The state of the event at each destination; `None` if it is unknown.
     ///
     /// # Errors
     /// A sentence on why the store did not answer.
@@ -49,11 +49,10 @@ pub trait AdminBackend: Send + Sync + 'static {
         Ok(false)
     }
 
-    /// Reads the configuration anew and takes over all of it or nothing. What cannot change without
-    /// a restart is said in the notes.
+    /// Reloads the configuration: all of it or nothing. The notes list changes that need a restart.
     ///
     /// # Errors
-    /// Every problem of the new configuration; the old one goes on serving.
+    /// Every problem of the new configuration; the old one stays in use.
     async fn reload(&self) -> Result<Reloaded, Vec<String>>;
 
     /// The bearer tokens that are taken now; a reload may change them. Empty only where the
@@ -63,8 +62,7 @@ pub trait AdminBackend: Send + Sync + 'static {
     /// The last deliveries.
     fn journal(&self) -> Arc<RecentDeliveries>;
 
-    /// The refused deliveries of a source that were captured, newest first; `None` of one that is
-    /// not configured.
+    /// The captured refusals of a source, newest first; `None` for an unknown source.
     fn captures(&self, source: &str) -> Option<Vec<Arc<Capture>>>;
 
     /// Where events wait, if there is such a place.
@@ -72,27 +70,27 @@ pub trait AdminBackend: Send + Sync + 'static {
         None
     }
 
-    /// Brings those figures up to date that are counted elsewhere, before `/metrics` is written.
+    /// Updates figures that are counted elsewhere, before `/metrics` is written.
     async fn before_scrape(&self);
 }
 
-/// What came of a reload.
+/// The result of a reload.
 #[derive(Clone, Debug, Default)]
 pub struct Reloaded {
-    /// What the person who asked should know.
+    /// Notes for the operator.
     pub notes: Vec<String>,
     /// What changed: `sources`, `routes` and `upstreams`, each with the names of those `added`,
     /// `removed` and `changed`.
     pub changes: Value,
 }
 
-/// What came of forgetting an event.
+/// The result of forgetting an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forgotten {
     /// A re-send of it is forwarded.
     Done,
-    /// Nothing was known of it.
+    /// It was unknown.
     Unknown,
-    /// It is on its way to a destination, which nobody can take back.
+    /// It is in flight to a destination, which cannot be undone.
     InFlight,
 }

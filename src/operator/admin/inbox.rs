@@ -34,7 +34,7 @@ use std::sync::Arc;
 const LIMIT: usize = 100;
 const MOST: usize = 1_000;
 
-/// Answers what concerns the inbox; `None` if the path is somebody else's.
+/// Answers requests about the inbox; `None` for other paths.
 pub(super) async fn answer(
     backend: &Arc<dyn AdminBackend>,
     head: &RequestHead,

@@ -145,7 +145,7 @@ impl Admin {
         }
     }
 
-    /// What is for the people who run the process.
+    /// Requests that need access.
     async fn answer_private(&self, head: &RequestHead, path: &str, caller: Caller) -> HttpReply {
         let read = [Method::GET, Method::HEAD];
         match path {

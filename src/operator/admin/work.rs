@@ -1,7 +1,7 @@
 //! Work that a connection cannot leave half done.
 
-/// Does what changes something in a task of its own: a connection that gives way half-way cannot undo
-/// it, and must not leave it half done.
+/// Runs changes in a separate task, so that a connection that is closed half-way does not leave
+/// them half done.
 pub(super) async fn to_its_end<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> T {

@@ -75,7 +75,7 @@ impl AdminBackend for Runtime {
                 event_id = printable(event_id),
                 %client,
                 token,
-                "audit: an event was to be forgotten; where it is in flight it was not"
+                "audit: an event was to be forgotten, but it is in flight"
             );
             return Ok(Forgotten::InFlight);
         }
@@ -85,7 +85,7 @@ impl AdminBackend for Runtime {
                 event_id = printable(event_id),
                 %client,
                 token,
-                "audit: an event was to be forgotten that is not known"
+                "audit: an event was to be forgotten, but it is unknown"
             );
             return Ok(Forgotten::Unknown);
         }

@@ -30,12 +30,12 @@ impl Fixed {
         self.store == store_identity(new)
     }
 
-    /// Whether the admin listener is where the new configuration wants it.
+    /// Whether the admin listener is at the address of the new configuration.
     pub(super) fn same_admin_listener(&self, new: &Self) -> bool {
         self.admin_listen == new.admin_listen
     }
 
-    /// What is not as the new configuration has it.
+    /// What differs from the new configuration.
     pub(super) fn differences(&self, new: &Self) -> Vec<&'static str> {
         let changed = [
             ("server.listen", self.listen != new.listen),
@@ -43,14 +43,14 @@ impl Fixed {
             ("server.tls (on or off)", self.tls != new.tls),
             ("admin.listen (and admin.token)", !self.same_admin_listener(new)),
             ("dedupe store", self.store != new.store),
-            // Another store brings another inbox.
+            // Another store has another inbox.
             ("inbox", self.store == new.store && self.inbox != new.inbox),
         ];
         changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
     }
 }
 
-/// What makes a store another one. Compared, never shown: a URL holds a password.
+/// The identity of a store. It is compared and never shown, because a URL may contain a password.
 fn store_identity(settings: &DedupeSettings) -> String {
     match &settings.store {
         StoreSettings::Memory => format!("memory {}", settings.capacity),
@@ -64,7 +64,7 @@ fn store_identity(settings: &DedupeSettings) -> String {
     }
 }
 
-/// What makes an inbox another one; its keys are compared by their bytes, never shown.
+/// The identity of an inbox. Its keys are compared by their bytes and never shown.
 fn inbox_identity(settings: Option<&InboxSettings>) -> String {
     settings.map_or_else(String::new, |s| {
         let keys: Vec<String> =

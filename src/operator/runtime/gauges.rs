@@ -2,7 +2,7 @@
 
 use crate::telemetry::metrics::{Metrics, Shown};
 
-/// The gauges whose series come and go with what is known.
+/// The gauges whose series appear and disappear.
 pub(super) struct Gauges {
     pub(super) last_event: Shown,
     pub(super) last_match: Shown,

@@ -4,7 +4,7 @@ use crate::config::SecretReader;
 use crate::telemetry::log::LogControl;
 use std::path::PathBuf;
 
-/// Where the configuration comes from, to read it anew.
+/// Where to read the configuration again.
 pub struct Origin {
     /// The file.
     pub path: PathBuf,

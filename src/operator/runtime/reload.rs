@@ -16,8 +16,8 @@ use crate::operator::server::Edge;
 use crate::upstream::{UpstreamFault, Upstreams};
 use std::sync::Arc;
 
-/// What a reload must not do, for the person who asked for it: an emptied file or a secret that is
-/// gone is a slip, and the configuration that serves is the better one.
+/// What a reload must not do: an emptied file or a missing secret is a mistake, and the current
+/// configuration is the better one.
 fn losses(before: &SourceTable, config: &Config) -> Vec<(String, String)> {
     if config.sources.is_empty() && before.iter().len() > 0 {
         let what = "there are none, and there were some: every sender would be told 404";

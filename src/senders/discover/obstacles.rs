@@ -38,7 +38,7 @@ pub fn obstacles(head: &RequestHead, body: &[u8], secret: &Secret) -> Vec<String
         ));
     }
     if head.headers.contains(header::CONTENT_ENCODING) {
-        found.push("the body was encoded on its way: what was signed are other bytes".to_owned());
+        found.push("the body was encoded in transit: these are not the signed bytes".to_owned());
     }
     if candidates::signatures(head, body).is_empty() {
         found.push(

@@ -55,7 +55,7 @@ impl Search<'_> {
         }
     }
 
-    /// The best preset whose signature holds and whose event can be read.
+    /// The best preset that verifies the signature and can read the event.
     fn presets(&self) -> Option<FoundScheme> {
         let urls = public_urls(self.head, None);
         ranking::presets().into_iter().find_map(|preset| {

@@ -18,7 +18,7 @@ impl Question<'_> {
             Demand::Brought(keys) => return verify_with(sender, &keys, head, self.body),
             Demand::Published { key_id: None } => "the key is published by the sender".to_owned(),
             Demand::Published { key_id: Some(id) } => {
-                format!("the key `{}` is published by the sender", escape(id.as_bytes()))
+                format!("the sender publishes the key `{}`", escape(id.as_bytes()))
             }
             Demand::Certificate { url } => format!("the key is in the certificate at {url}"),
         };

@@ -134,7 +134,7 @@ fn what_is_refused_before_the_signature_is_refused_in_the_order_of_the_proxy() {
     says(&request, &large, Reason::BodyTooLarge, "`max_body`");
     // The length of what comes in chunks is not known before it is read.
     request.headers.set(&TRANSFER_ENCODING, &HeaderValue::from_static("chunked"));
-    says(&request, &large, Reason::ContentEncoding, "not the bytes that were signed");
+    says(&request, &large, Reason::ContentEncoding, "not the signed bytes");
     request.headers.remove("content-encoding");
     says(&request, &large, Reason::BodyTooLarge, "`max_body`");
     assert!(judge_alone(&source, &request, &body).is_forwarded());

@@ -22,7 +22,7 @@ pub(super) struct LogLines {
 }
 
 impl LogLines {
-    /// The line that says how many were lost.
+    /// The line that reports how many were lost.
     pub(super) fn lost(&self, lines: usize) -> String {
         let mut fields = self.fields();
         fields.say("log lines were lost, as nobody read them in time");
@@ -33,7 +33,7 @@ impl LogLines {
         line
     }
 
-    /// Those of a line in the format of now.
+    /// The fields of a line in the current format.
     pub(super) fn fields(&self) -> LineFields {
         LineFields::new(**self.format.load() == LogFormat::Json)
     }

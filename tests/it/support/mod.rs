@@ -48,7 +48,7 @@ pub fn unix_now() -> i64 {
     CLOCK.wall().0.div_euclid(1000)
 }
 
-/// RFC 3339 of a moment `seconds` from now.
+/// The time `seconds` from now, as RFC 3339.
 pub fn rfc3339_in(seconds: i64) -> String {
     hookward_time::UnixMillis::from_seconds(unix_now() + seconds).to_rfc3339()
 }

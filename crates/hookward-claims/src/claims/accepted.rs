@@ -31,8 +31,9 @@ const LOOKS: usize = 400;
 const WITHIN: Duration = Duration::from_secs(2);
 
 impl<T: Send + Sync + 'static> Claims<T> {
-    /// Remembers that a destination accepted an event that no delivery holds a claim on. A store
-    /// that does not answer is told later, and until then this process remembers by itself.
+    /// Records that a destination accepted an event on which no delivery has a claim. If the store
+    /// does not answer, it is updated later, and until then this process remembers the event
+    /// itself.
     pub async fn accepted(&self, what: Acceptance<'_>) {
         let Acceptance { source, event_id, destination, alias, fingerprint, ttl } = what;
         let key = ClaimKey::of(source, event_id, destination);

@@ -6,9 +6,9 @@ use super::{
 use std::sync::Arc;
 
 impl<T: Send + Sync + 'static> Claims<T> {
-    /// How each destination stands as far as this process knows by itself, where the store does
-    /// not answer and the event is to be delivered all the same. Those that are not known are won:
-    /// what becomes of them is remembered here, and the store is told once it answers.
+    /// The state of each destination as far as this process knows it, for delivering an event while
+    /// the store does not answer. Unknown ones are won: their results are remembered here, and the
+    /// store is updated once it answers.
     pub async fn take_alone(&self, request: ClaimRequest<'_>) -> Vec<Hold<T>> {
         let terms = Terms {
             fingerprint: request.terms.fingerprint,

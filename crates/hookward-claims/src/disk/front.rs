@@ -138,7 +138,7 @@ impl Front {
         }
     }
 
-    /// What is known of a delivered id.
+    /// The facts about a delivered id.
     pub(super) fn delivered(&self, key: ClaimKey) -> Result<Option<DeliveredId>, redb::Error> {
         let change = self.waiting.lock().change(key);
         let (delivery, until) = match change {
@@ -191,7 +191,7 @@ impl Front {
         file.export(from, self.clock.wall()).map_err(|cause| cause.to_string())
     }
 
-    /// What is wrong, as a sentence for people; `None` if nothing is.
+    /// What is wrong, as a sentence for users; `None` if nothing is.
     pub(super) fn trouble(&self) -> Option<String> {
         self.trouble.lock().clone()
     }

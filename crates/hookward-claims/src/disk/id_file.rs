@@ -218,9 +218,9 @@ impl IdFile {
         Ok(page)
     }
 
-    /// Writes the records of journal `number` and, where `now` is given, removes what expired
-    /// before, in one transaction that is flushed to the disk. True if more has expired than one
-    /// transaction removes.
+    /// Writes the records of journal `number` and, if `now` is given, removes records that expired
+    /// before it, in one transaction that is flushed to disk. Returns true if more have expired
+    /// than one transaction removes.
     pub(super) fn commit(
         &self,
         number: u64,

@@ -182,7 +182,7 @@ impl LocalStore for DiskStore {
         self.table.recall().front.export(from).map_err(error)
     }
 
-    /// A claim reads the disk and writes nothing, so something is written besides.
+    /// A claim only reads the disk, so the trial also writes something.
     fn trial(&self) -> Result<(), StoreError> {
         let key = ClaimKey::of_trial();
         self.table.recall().front.try_out(key);

@@ -12,11 +12,11 @@ use std::time::Duration;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-/// How often a question is asked at most. Two connections in a row can turn out to be broken when a
-/// server is restarted.
+/// How often a call is made at most. When a server restarts, two connections in a row can be
+/// broken.
 pub(super) const MOST_ATTEMPTS: u32 = 3;
 
-/// How much later than what we know of a row may leave: partitions are there so long before.
+/// How much later than expected a row may expire; partitions exist this long in advance.
 const AHEAD: Duration = Duration::from_hours(48);
 
 /// The way to ask the server.
@@ -30,7 +30,7 @@ impl Asking {
         Self { pool, longest: Longest::default() }
     }
 
-    /// Asks the server, again where that may help, all of it `within`.
+    /// Calls the server, repeatedly if that may help, all within `within`.
     pub(super) async fn ask_for(
         &self,
         question: StatementKind,
@@ -96,19 +96,19 @@ impl Asking {
     }
 }
 
-/// The longest time that anything was to be kept so far, in ms.
+/// The longest time that anything has had to be kept so far, in ms.
 #[derive(Default)]
 pub(super) struct Longest(AtomicU64);
 
 impl Longest {
-    /// Takes note of how long something is to be kept.
+    /// Records how long something has to be kept.
     pub(super) fn note(&self, keep: u64) {
         if self.0.load(Ordering::Relaxed) < keep {
             self.0.fetch_max(keep, Ordering::Relaxed);
         }
     }
 
-    /// How far ahead partitions have to reach, in ms.
+    /// How far ahead partitions must reach, in ms.
     pub(super) fn reach(&self) -> i64 {
         let ahead = u64::try_from(AHEAD.as_millis()).unwrap_or(u64::MAX);
         let reach = self.0.load(Ordering::Relaxed).saturating_add(ahead);

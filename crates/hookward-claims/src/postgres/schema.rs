@@ -7,7 +7,7 @@
 use super::fault::ServerFault;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-/// The files, the first of which makes version 1. A released one is never edited.
+/// The files; the first creates version 1. A released file is never edited.
 const MIGRATIONS: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/2.sql")];
 
 /// The version that this program writes and reads.

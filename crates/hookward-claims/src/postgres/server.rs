@@ -16,11 +16,11 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub(super) const NAME: &str = "postgres";
 
-/// What an encrypted connection believes and shows, where that is not the system's CAs, no client
-/// certificate, and the URL's host.
+/// The TLS settings of an encrypted connection. By default it trusts the system's CAs, shows no
+/// client certificate and checks the URL's host.
 #[derive(Clone, Debug, Default)]
 pub struct PostgresTls {
-    /// PEM file of the CAs to believe instead of the system's.
+    /// PEM file of the CAs to trust instead of the system's.
     pub ca: Option<PathBuf>,
     /// PEM files of the client certificate and its private key.
     pub client: Option<(PathBuf, PathBuf)>,
@@ -28,7 +28,7 @@ pub struct PostgresTls {
     pub sni: Option<String>,
 }
 
-/// A connection whose server acknowledges nothing for so long is broken.
+/// A connection is broken if its server acknowledges nothing for this long.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
 
 /// A server, ready to connect to.
@@ -255,7 +255,7 @@ where
     .await
 }
 
-/// The task that moves a connection's bytes; dropped, it ends, and the connection with it.
+/// The task that moves a connection's bytes. Dropping it ends the task and the connection.
 pub(super) struct Driver(tokio::task::JoinHandle<()>);
 
 impl Driver {

@@ -54,7 +54,7 @@ impl StatementKind {
 pub(super) struct Session {
     client: Client,
     statements: Mutex<HashMap<&'static str, Statement>>,
-    /// Moves the bytes as long as the session is there.
+    /// Moves the bytes while the session exists.
     _driver: Driver,
 }
 

@@ -12,7 +12,7 @@ const EVERY: Duration = Duration::from_mins(10);
 /// After a failure.
 const AGAIN: Duration = Duration::from_secs(30);
 
-/// The longest time that a question may take.
+/// The time limit of one call.
 const WITHIN: Duration = Duration::from_secs(10);
 
 /// The most partitions that one round drops; the rest can wait.

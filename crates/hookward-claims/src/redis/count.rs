@@ -52,12 +52,12 @@ pub(super) fn pattern(start: &str) -> String {
         }
         pattern.push(character);
     }
-    // Keys are hexadecimal numbers; a trial's is none, and is no event.
+    // Keys of events are hexadecimal numbers; a trial's key is not.
     pattern.push_str("[0-9a-f]*");
     pattern
 }
 
-/// Where a round starts, and what the last stretch says comes next.
+/// The cursor at which a round starts, and which the last batch returns.
 const FIRST: &str = "0";
 
 #[cfg(test)]

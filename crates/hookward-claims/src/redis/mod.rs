@@ -33,14 +33,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What stands between the prefix and an event's key.
+/// The text between the prefix and an event's key.
 const EVENT: &str = "event:";
 
 /// What stands between the prefix and another name of an event.
 const ALIAS: &str = "alias:";
 
-/// What the name of a trial's key begins with in the place of an event's. It has a letter that no
-/// hexadecimal number has, so that it is never counted as an event.
+/// The text before a trial's key. It contains a letter that is not a hexadecimal digit, so that it
+/// never counts as an event.
 const TRIAL: &str = "trial-";
 
 /// How long one request may spend on counting.
@@ -49,7 +49,7 @@ const COUNT_FOR: Duration = Duration::from_millis(50);
 /// The first version with everything that the scripts need.
 const OLDEST_VERSION: (u32, u32) = (6, 2);
 
-/// A connection on which no answer has come for so long is given up.
+/// A connection is dropped if no answer has come for this long.
 const SILENCE: Duration = Duration::from_secs(5);
 
 /// How long the note of a released claim can be read by copies that wait in other processes.
@@ -285,7 +285,7 @@ impl ClaimStore for RedisStore {
         self.import_all(known, within).await
     }
 
-    /// Two destinations with an alias each, since a server can refuse what touches several keys.
+    /// Two destinations with an alias each, because a server can refuse calls on several keys.
     async fn trial(&self, within: Duration) -> Result<(), StoreError> {
         let began = self.clock.monotonic();
         let left = || within.saturating_sub(self.clock.monotonic().saturating_sub(began));

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 pub(super) const NAME: &str = "redis";
 
-/// One attempt to connect; a call waits no longer than its own time for it.
+/// The time limit of one attempt to connect; a call waits no longer than its own time.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
 /// The TLS settings of a `rediss://` connection. By default it trusts the system's CAs, shows no

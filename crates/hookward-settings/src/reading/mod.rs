@@ -1,7 +1,7 @@
-//! Reading typed values out of a document, with every problem noted and none returned early.
+//! Reads typed values from a document, and records every problem instead of returning early.
 //!
-//! A getter gives `None` both for what is absent and for what is wrong; what is wrong has then
-//! been noted, so the caller goes on with the default and all problems come out at once.
+//! A getter returns `None` both for an absent value and for a wrong one, whose problem it records.
+//! So the caller continues with the default, and all problems are reported together.
 
 mod item;
 mod notes;

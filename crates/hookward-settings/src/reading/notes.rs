@@ -7,7 +7,7 @@ use crate::secret_reader::SecretReader;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
-/// What one reading of a configuration shares: where it comes from and what was found.
+/// The shared state of reading one configuration: its source and the problems found.
 pub struct Reading<'a> {
     /// The file, as problems name it.
     pub file: &'a str,
@@ -19,8 +19,8 @@ pub struct Reading<'a> {
     problems: RefCell<Vec<Problem>>,
 }
 
-/// What to say of a key that its table does not have, and what was probably meant: from the path of
-/// the table (empty for the root), the key's name and its value. `None`: the usual.
+/// Describes an unknown key and its probable meaning, from the path of the table (empty for the
+/// root), the key's name and its value. `None`: the usual message.
 pub type Hint = fn(&str, &str, &Node) -> Option<(String, String)>;
 
 impl<'a> Reading<'a> {

@@ -97,7 +97,7 @@ pub struct Covered {
     pub key_id: Option<String>,
 }
 
-/// Checks that one of the request's signatures holds and covers what the source wants.
+/// Checks that one of the request's signatures is valid and covers what the source requires.
 ///
 /// # Errors
 /// The faults of a signature; [`Fault::TimestampMissing`] without `created`.
@@ -168,7 +168,7 @@ pub(crate) fn base_of(inputs: &Inputs<'_>, stated: &str) -> Result<Vec<u8>, Faul
     base(inputs, &stated.ok_or_else(|| Fault::malformed("`Signature-Input` does not parse"))?)
 }
 
-/// Whether a key made a signature, by the one algorithm that it is for.
+/// Whether a key made a signature, by its only algorithm.
 fn made(key: &Key, stated: Option<&str>, text: &[u8], signature: &[u8]) -> bool {
     let agrees = |own: &str| stated.is_none_or(|stated| stated == own);
     match &key.material {

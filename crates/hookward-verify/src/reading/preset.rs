@@ -52,8 +52,8 @@ fn underlay_claims(source: &mut DocumentTable, under: &DocumentTable, place: Tex
     }
 }
 
-/// Lays a preset's tables under those of a source. What the source states wins key by key; one of
-/// two keys that exclude each other takes the place of the preset's other one.
+/// Merges a preset's tables with those of a source. The source wins key by key. If two keys exclude
+/// each other, the source's key replaces the preset's other one.
 pub fn underlay(source: &mut DocumentTable, preset: &PresetFacts, header: TextPlace) {
     let mut under = preset.tables.clone();
     let states = |name: &str| match source.get("signature").map(|node| &node.value) {

@@ -15,17 +15,17 @@ pub static TIMESTAMP_KEYS: TableKeys = TableKeys {
         optional(
             "from",
             "place",
-            "it has to be there; a token's `iat` with `algorithm = \"jwt\"`",
+            "required; with `algorithm = \"jwt\"`, the token's `iat`",
             "`header:NAME`, `item:PREFIX` (an item of the signature header), `item:#N` (its Nth \
              item, from 0), `json:/POINTER`, or `claim:/POINTER` of a token.",
         ),
         key("format", "word", r#""unix""#, "`unix`, `unix-ms` or `rfc3339`."),
         key("max_age", "duration", r#""5m""#, "How old it may be, inclusive; `\"off\"`: any age."),
-        key("max_ahead", "duration", r#""1m""#, "How far ahead of our clock it may lie."),
+        key("max_ahead", "duration", r#""1m""#, "How far ahead of Hookward's clock it may be."),
     ],
 };
 
-/// The window of a token for which none is stated; the place is another's.
+/// The default window of a token.
 pub(super) const TOKEN_WINDOW: TimestampRule = TimestampRule {
     from: TimestampPlace::ItemAt(0),
     format: TimeFormat::Unix,
@@ -56,12 +56,12 @@ pub(super) fn timestamp(
     })
 }
 
-/// The outer `None`: wrong, and noted. The inner: off.
+/// The outer `None`: wrong, and already reported. The inner one: off.
 #[expect(clippy::option_option, reason = "wrong and off are two things; both are local")]
 fn max_age(item: &Item<'_>) -> Option<Option<Duration>> {
     if matches!(&item.node.value, Value::Text(text) if text == "off") {
         item.warn(
-            "an old delivery is as good as a new one: whoever has kept one can send it again \
+            "an old delivery is accepted like a new one: anyone who has kept one can replay it \
              once its id is forgotten",
         );
         return Some(None);

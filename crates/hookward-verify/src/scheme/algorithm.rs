@@ -49,7 +49,7 @@ impl Algorithm {
         ("http-message-signatures", Self::HttpMessageSignatures),
     ];
 
-    /// Whether anybody may know what checks its signatures, so that a check costs more than a hash.
+    /// Whether signatures are checked with a public key, so that a check costs more than a hash.
     #[must_use]
     pub const fn is_public_key(self) -> bool {
         match self {
@@ -69,7 +69,7 @@ impl Algorithm {
         }
     }
 
-    /// How many bytes a signature has; `None` where they vary.
+    /// How many bytes a signature has; `None` if it varies.
     #[must_use]
     pub const fn signature_len(self) -> Option<usize> {
         match self {
@@ -111,7 +111,7 @@ pub enum KeyForm {
     Text,
     /// Hex, either case.
     Hex,
-    /// Base64 or base64url, leniently: padding may lack and spare bits may be set.
+    /// Base64 or base64url, leniently: padding may be missing and spare bits may be set.
     Base64,
 }
 

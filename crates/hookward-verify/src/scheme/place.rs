@@ -14,7 +14,7 @@ pub enum Place {
     BodySha256,
     /// A member of the payload of the token that proves the request genuine.
     Claim(Pointer),
-    /// Several places and the text between them. It is absent if one of them is.
+    /// Several places joined by text. It is absent if one of them is.
     Joined(Vec<Segment>),
 }
 

@@ -14,29 +14,29 @@ pub struct SignatureRule {
     pub algorithm: Algorithm,
     /// Where signatures are; one place with a match is enough. Never empty.
     pub places: Vec<Place>,
-    /// Splits the text into items, spaces around them cut; `None`: the text is one item.
+    /// Splits the text into items and trims spaces around them; `None`: the text is one item.
     pub separator: Option<String>,
-    /// An item that starts so holds a signature; empty: every item does.
+    /// An item that starts with this contains a signature; empty: every item does.
     pub prefix: String,
-    /// Whether an item without the prefix holds a signature as well.
+    /// Whether an item without the prefix contains a signature as well.
     pub prefix_optional: bool,
-    /// How the signature is written.
+    /// How the signature is encoded.
     pub encoding: Encoding,
     /// What is signed.
     pub signed: Template,
     /// How a secret becomes a key.
     pub key: KeyForm,
-    /// Cut off the secret first, where it is there; empty: nothing is.
+    /// Removed from the start of the secret, if present; empty: nothing is removed.
     pub key_prefix: String,
     /// Headers that must have exactly this value.
     pub require: Vec<(HeaderName, String)>,
-    /// What holds where no item has the prefix.
+    /// The rule for requests in which no item has the prefix.
     pub fallback: Option<Fallback>,
-    /// What a token must say, where the algorithm is `jwt`.
+    /// The rules for a token, if the algorithm is `jwt`.
     pub token: TokenRule,
     /// Where the request names the certificate that its signature is checked with, if it does.
     pub certificate: Option<CertificateRule>,
-    /// What a signature of RFC 9421 has to cover.
+    /// What an RFC 9421 signature must cover.
     pub components: Vec<String>,
     /// Members that must have one of these values.
     pub claims: Vec<ClaimRule>,
@@ -59,7 +59,7 @@ impl SignatureRule {
 }
 
 impl SignatureRule {
-    /// Whether nobody can change what is read at `place` without breaking the proof.
+    /// Whether the text at `place` cannot be changed without breaking the proof.
     #[must_use]
     pub fn covers(&self, place: &Place) -> bool {
         use Algorithm::{HttpMessageSignatures, Jwt, Token};

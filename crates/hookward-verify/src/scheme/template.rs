@@ -5,7 +5,7 @@ use super::pointer::Pointer;
 use super::published::SNS_MEMBERS;
 use http::HeaderName;
 
-/// A signed text with holes, as `{timestamp}.{body}`.
+/// A signed text with placeholders, such as `{timestamp}.{body}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template(pub Vec<Part>);
 
@@ -18,23 +18,23 @@ pub enum Part {
     Body,
     /// The timestamp's text as received.
     Timestamp,
-    /// The secret's text, `key_prefix` cut off.
+    /// The secret's text, without `key_prefix`.
     Secret,
     /// The value of a header.
     Header(HeaderName),
-    /// A string or integer in the JSON body; nothing where it is absent.
+    /// A string or integer in the JSON body; empty if it is absent.
     Json(Pointer),
     /// A JSON value of the body, exactly as it is written there.
     JsonRaw(Pointer),
     /// The request method.
     Method,
-    /// The source's `public_url`, plus `?` and the query where one arrived.
+    /// The source's `public_url`, plus `?` and the query if there is one.
     Url(UrlForm),
     /// The path as received, without the query.
     Path,
-    /// The query without its `?`; empty where none arrived.
+    /// The query without its `?`; empty if there is none.
     Query,
-    /// The body as a form, fields sorted by name, names and values decoded and run together.
+    /// The body as a form: fields sorted by name, with names and values decoded and concatenated.
     FormSorted,
     /// The value of a query parameter, percent-decoded.
     QueryParameter(String),
@@ -42,12 +42,12 @@ pub enum Part {
     /// each, joined by dots (Hook0).
     Listed(String),
     /// The headers that this header names, separated by commas: `name:value` of each in that order,
-    /// joined by semicolons (Contentful). The list has to name itself and the header of the time.
+    /// joined by semicolons (Contentful). The list must name itself and the timestamp header.
     HeaderList(HeaderName),
     /// The CRC-32 of the body, in decimal (`PayPal`).
     Crc32,
     /// The members of a message of Amazon SNS that its signature covers, as names and values on
-    /// lines of their own.
+    /// separate lines.
     Sns,
     /// A part whose ASCII letters are folded to lower case.
     Lowercase(Box<Part>),
@@ -56,17 +56,17 @@ pub enum Part {
 /// How a sender writes the URL that it signs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UrlForm {
-    /// As it was given to the sender.
+    /// As given to the sender.
     AsGiven,
     /// With or without its port: Twilio is not consistent, so its SDKs try both.
     AnyPort,
-    /// With the escapes decoded that `HubSpot` decodes before it signs (v3): `%3A %2F %3F %40 %21
-    /// %24 %27 %28 %29 %2A %2C %3B`, and no other.
+    /// With the escapes decoded that `HubSpot` decodes before it signs (v3), and no others:
+    /// `%3A %2F %3F %40 %21 %24 %27 %28 %29 %2A %2C %3B`.
     Decoded,
 }
 
 impl Part {
-    /// The part itself, or the one that is folded to lower case.
+    /// The part itself, or the part inside a lower-case fold.
     #[must_use]
     pub(crate) fn unfolded(&self) -> &Self {
         match self {
@@ -89,10 +89,10 @@ impl Template {
         self.any(|part| matches!(part, Part::Body | Part::FormSorted | Part::Sns))
     }
 
-    /// Whether a change of what is read at `place` breaks the signature.
+    /// Whether a change of the text at `place` breaks the signature.
     ///
-    /// A part that is folded to lower case leaves the case open, and a sorted form the order and the
-    /// escapes of its fields, so neither fixes the bytes.
+    /// A lower-case fold does not cover the case, and a sorted form does not cover the order and
+    /// escapes of its fields, so neither covers the exact bytes.
     #[must_use]
     pub fn covers(&self, place: &Place) -> bool {
         let signs = |wanted: &dyn Fn(&Part) -> bool| self.0.iter().any(wanted);

@@ -45,7 +45,7 @@ impl SignRequest<'_> {
 /// A signed delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signed {
-    /// All headers that the sender would send, `Host` and `Content-Length` apart.
+    /// All headers that the sender would send, except `Host` and `Content-Length`.
     pub headers: Vec<(String, String)>,
     /// The body with the signature in it, for schemes whose signature is a member of the body.
     pub body: Option<Vec<u8>>,
@@ -66,13 +66,13 @@ pub enum SignError {
     /// No key pair can be made for the scheme.
     #[error("no key pair is made for it: {0}")]
     KeyPair(&'static str),
-    /// The scheme asks for something that is not there.
+    /// The scheme needs something that is missing.
     #[error("the delivery lacks what the scheme signs: {0}")]
     Incomplete(String),
     /// A value cannot be sent in a header.
-    #[error("`{0}` cannot stand in a header")]
+    #[error("`{0}` is not valid in a header")]
     HeaderValue(String),
-    /// The body has to be a JSON object or array.
+    /// The body must be a JSON object or array.
     #[error("{0}")]
     Body(String),
 }

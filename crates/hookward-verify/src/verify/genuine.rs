@@ -15,33 +15,33 @@ pub struct Genuine {
     lifetime: Lifetime,
 }
 
-/// The time in which a token may be used; what it leaves open has no end.
+/// The time in which a token may be used; an open end has no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lifetime {
     /// Its first moment.
     pub not_before: Option<UnixMillis>,
-    /// The moment at which it is over.
+    /// Its end.
     pub expires: Option<UnixMillis>,
 }
 
 impl Genuine {
-    /// Proof by this key, for the schemes that compare no list of signatures.
+    /// Proof by this key, for schemes that do not compare a list of signatures.
     pub(crate) fn by(key: &Key, sent: Option<UnixMillis>, signed: Option<String>) -> Self {
         let label = Arc::clone(&key.label);
         Self { secret: key.entry, label, sent, signed, token: None, lifetime: Lifetime::default() }
     }
 
-    /// The same with the payload of the token that it rests on.
+    /// The same with the payload of the token that proves it.
     pub(crate) fn with_token(self, payload: Arc<[u8]>, lifetime: Lifetime) -> Self {
         Self { token: Some(payload), lifetime, ..self }
     }
 
-    /// The same with a time in which it holds.
+    /// The same with a time in which it is valid.
     pub(crate) fn with_lifetime(self, lifetime: Lifetime) -> Self {
         Self { lifetime, ..self }
     }
 
-    /// The payload of the token that proves it: JSON, read strictly; `None` where there is no token.
+    /// The payload of the token that proves it: JSON, read strictly; `None` if there is no token.
     #[must_use]
     pub fn token(&self) -> Option<&[u8]> {
         self.token.as_deref()
@@ -65,7 +65,7 @@ impl Genuine {
         &self.label
     }
 
-    /// When the sender says it was sent, if that is part of what is signed.
+    /// When it was sent according to the sender, if the signed text contains that.
     #[must_use]
     pub const fn sent(&self) -> Option<UnixMillis> {
         self.sent
@@ -74,9 +74,9 @@ impl Genuine {
     /// A fingerprint of the text that was signed: 32 hex digits. `None` unless
     /// [`Sender::replay_guard`](crate::Sender::replay_guard) is set.
     ///
-    /// Compare it, and not the signature, to recognise a delivery that is sent again under another
-    /// id. One text can have several signatures, made with several secrets or with an algorithm
-    /// whose signatures differ each time.
+    /// To recognise a delivery that is sent again under another id, compare this and not the
+    /// signature. One text can have several signatures, made with several secrets or with an
+    /// algorithm whose signatures differ each time.
     #[must_use]
     pub fn signed_fingerprint(&self) -> Option<&str> {
         self.signed.as_deref()

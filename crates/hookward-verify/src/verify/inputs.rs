@@ -16,11 +16,11 @@ pub enum Piece<'a> {
     Bytes(Cow<'a, [u8]>),
     /// The raw body.
     Body,
-    /// The text of whichever secret is tried.
+    /// The text of the secret that is tried.
     Secret,
 }
 
-/// A request as far as it is known: its head, and its body once that is whole.
+/// The known part of a request: its head, and its body once that is complete.
 pub(crate) struct Inputs<'a> {
     pub(crate) source: &'a Sender,
     pub(crate) head: Request<'a>,
@@ -30,7 +30,7 @@ pub(crate) struct Inputs<'a> {
 }
 
 impl<'a> Inputs<'a> {
-    /// A request whose body has not arrived; `None` where the rule cannot be read without it.
+    /// A request whose body has not arrived; `None` if the rule needs the body.
     pub(crate) fn of_head(source: &'a Sender, head: Request<'a>) -> Option<Self> {
         let rule = &source.scheme.signature;
         let needs_body =
@@ -63,7 +63,7 @@ impl<'a> Inputs<'a> {
         Ok(Self { source, head, body: Some(body), values })
     }
 
-    /// The body, once it is whole.
+    /// The body, once it is complete.
     pub(super) fn body(&self) -> Option<&'a [u8]> {
         self.body
     }
@@ -83,9 +83,9 @@ pub(crate) fn body_sha256(body: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(&sha256(body))
 }
 
-/// A header that has one meaning, if it has.
+/// The value of a header, if it is unambiguous.
 pub(crate) enum OneHeader<'a> {
-    /// One line, or several that say the same.
+    /// One line, or several with the same value.
     Value(&'a [u8]),
     /// No line.
     Absent,
@@ -93,7 +93,7 @@ pub(crate) enum OneHeader<'a> {
     Ambiguous,
 }
 
-/// Reads a header that must not say two things.
+/// Reads a header that must not have two values.
 pub(crate) fn one_header<'a>(head: Request<'a>, name: &HeaderName) -> OneHeader<'a> {
     let mut lines = head.values(name);
     match lines.next() {

@@ -18,7 +18,7 @@ pub(crate) struct SignatureReading<'a> {
     signatures: Vec<Vec<u8>>,
     /// The text that was signed.
     pub(super) pieces: Vec<Piece<'a>>,
-    /// How a public key that can do several things made them.
+    /// The method, for public keys that support several.
     method: Option<Method>,
     /// Another text that the sender may have signed instead.
     other_pieces: Option<Vec<Piece<'a>>>,
@@ -34,12 +34,12 @@ enum Guard<'a> {
     Off,
     /// The text that the signature covers.
     Own,
-    /// The text of the scheme's older signature, which comes beside every newer one.
+    /// The text of the scheme's older signature, which accompanies every newer one.
     Older(Vec<Piece<'a>>),
 }
 
 impl<'a> SignatureReading<'a> {
-    /// Reads signatures, timestamp and signed text, in the order in which a fault is told.
+    /// Reads signatures, timestamp and signed text, in the order in which faults are reported.
     pub(crate) fn of(inputs: &Inputs<'a>) -> Result<Self, Fault> {
         let scheme = &inputs.source.scheme;
         let rule = &scheme.signature;
@@ -76,7 +76,7 @@ impl<'a> SignatureReading<'a> {
             None => (inputs.pieces(text.as_deref())?, inputs.other_pieces(text.as_deref())?),
             Some(older) => (inputs.pieces_of(&older.signed, text.as_deref())?, None),
         };
-        // A delivery whose newer signature was cut off is remembered under the same text.
+        // A delivery whose newer signature was removed is remembered under the same text.
         let guard = match (inputs.source.replay_guard, &rule.fallback) {
             (false, _) => Guard::Off,
             (true, None) => Guard::Own,
@@ -86,8 +86,8 @@ impl<'a> SignatureReading<'a> {
         Ok(Self { signatures, pieces, method, other_pieces, sent, guard })
     }
 
-    /// Tries every key on every signature. `fed` are the keys' hashes that have taken the body, in
-    /// the order of the keys; empty where none have.
+    /// Tries every key on every signature. `fed` are the keys' hashes after the body, in the order
+    /// of the keys; empty if there are none.
     pub(super) fn judge(
         self,
         keys: &Keys,
@@ -96,7 +96,8 @@ impl<'a> SignatureReading<'a> {
     ) -> Result<Genuine, Fault> {
         let mut fed = fed.into_iter();
         let mut matched = None;
-        // No early end: how long it takes does not tell which secret or signature was the one.
+        // It does not stop early, so that the time does not reveal which secret or signature
+        // matched.
         for key in keys.iter() {
             let found = self.has_match(key, fed.next(), body);
             matched = matched.or(found.then_some(key));
@@ -120,7 +121,7 @@ impl<'a> SignatureReading<'a> {
         Ok(Genuine::by(key, self.sent, signed))
     }
 
-    /// Whether this key made one of the signatures, all of them having been compared.
+    /// Whether this key made one of the signatures, after comparing all of them.
     fn has_match(&self, key: &Key, fed: Option<RunningHash>, body: &[u8]) -> bool {
         let signed = key.signed(self.method, fed, &self.pieces, body);
         let other =
@@ -133,7 +134,7 @@ impl<'a> SignatureReading<'a> {
     }
 }
 
-/// The timestamp's text and instant, where the scheme has one.
+/// The timestamp's text and instant, if the scheme has one.
 ///
 /// # Errors
 /// [`Fault::TimestampMissing`], [`Fault::TimestampMalformed`].
@@ -156,10 +157,10 @@ fn read_timestamp<'a>(
     }
 }
 
-/// The time of sending from the head, where the signature does not cover it as a text of its own.
+/// The time of sending from the head, if the signature does not cover it as a separate text.
 ///
 /// # Errors
-/// As for a signed one.
+/// The same as for a signed one.
 pub(crate) fn read_unsigned_timestamp(
     source: &Sender,
     head: Request<'_>,

@@ -254,7 +254,7 @@ impl<'a> Inputs<'a> {
     /// body into the query instead, and that must be right.
     fn sorted_form(&self) -> Result<String, Fault> {
         let body = self.body().unwrap_or_default();
-        // Two that differ are none: the receiver might go by the other one.
+        // Two different values count as none, because the receiver might use the other one.
         let is_form = match one_header(self.head, &http::header::CONTENT_TYPE) {
             OneHeader::Value(value) => {
                 let essence = value.split(|&byte| byte == b';').next().unwrap_or_default();
