@@ -117,13 +117,13 @@ fn send_marks_what_it_makes_up_and_does_not_go_astray() {
     // Straight to a receiver, to see what goes over the wire.
     let sample = send(&["--id", "4711", "--url", &erp.url()]);
     assert_eq!(sample.status.code(), Some(0), "{}", printed(&sample));
-    assert!(printed(&sample).contains("note: event `4711` is made up"), "{}", printed(&sample));
+    assert!(printed(&sample).contains("note: event `4711` is invented"), "{}", printed(&sample));
     assert_eq!(erp.saw(1)[0].header("Hookward-Sample"), "true");
     let body = directory.path().join("body.json");
     std::fs::write(&body, Event::order("4711").body()).unwrap();
     let body = body.to_str().unwrap();
     let real = send(&["--body", body, "--url", &erp.url()]);
-    assert!(!printed(&real).contains("made up"), "{}", printed(&real));
+    assert!(!printed(&real).contains("invented"), "{}", printed(&real));
     assert!(erp.saw(2)[1].all("Hookward-Sample").is_empty());
     for away in ["http://192.0.2.1/webhooks/shop", "https://hooks.example.com/webhooks/shop"] {
         let refused = send(&["--url", away]);
@@ -232,7 +232,7 @@ fn explain_says_what_is_odd_where_it_gives_up() {
     let signature = format!("X-Signature: sha256={}\n", "0".repeat(64));
     let sorted = br#"{"a":1,"b":2,"c":{"d":3,"e":4},"event_id":"1","type":"x"}"#;
     let told = explained(ACME, &format!("{signature}Content-Length: 137\n"), &sorted[..40]);
-    assert!(told.contains("40 bytes of `Content-Length: 137`"), "{told}");
+    assert!(told.contains("40 bytes, but `Content-Length: 137`"), "{told}");
     let told = explained(ACME, &signature, b"{\"a\":\"\xff\"}");
     assert!(told.contains("not UTF-8 from byte 6 on"), "{told}");
     let told = explained(ACME, &signature, sorted);

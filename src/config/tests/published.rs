@@ -91,7 +91,7 @@ fn whose_event_it_may_be_is_asked_for() {
         ("preset = \"azure-event-grid-entra\"", "any `iss` is taken"),
         ("preset = \"google-pubsub\"", "any `aud` is accepted"),
         ("preset = \"google-pubsub\"", "the token does not cover the body"),
-        ("preset = \"paypal\"\nsecrets = [{ env = \"SECRET\" }]", "of the body a CRC-32 alone"),
+        ("preset = \"paypal\"\nsecrets = [{ env = \"SECRET\" }]", "only a CRC-32 of the body is signed"),
     ] {
         let told = told(Severity::Warning, keys);
         assert!(told.iter().any(|line| line.contains(expected)), "{expected}: {told:#?}");

@@ -70,7 +70,7 @@ fn another_instance_takes_over_the_attempt_of_one_that_died() {
 fn an_end_that_comes_late_changes_nothing_but_a_delivery_counts() {
     let folder = tempfile::tempdir().unwrap();
     let nobody = format!("http://{}", Upstream::unreachable());
-    let later = "retry = { first = \"10m\", longest = \"10m\" }";
+    let later = "retry = { first = \"24h\", longest = \"24h\" }";
     let proxy = at(&nobody, folder.path(), "spill", later).start();
     let delivery = Event::order("evt-1").signed();
     assert_eq!(Sender::to(&proxy).deliver(&delivery).outcome(), "queued");
@@ -217,7 +217,7 @@ fn a_copy_that_waits_on_another_instance_hears_that_the_event_is_stored() {
     let gate = Gate::default();
     erp.next(Reply::behind(&gate, Reply::Status(500)));
     let setup = on(folder.path())
-        .upstream("erp", &erp, "retry = { first = \"10m\", longest = \"10m\" }")
+        .upstream("erp", &erp, "retry = { first = \"24h\", longest = \"24h\" }")
         .shop_to(&["erp"], "")
         .table("delivery = \"spill\"");
     let instances = [setup.start(), setup.start()];

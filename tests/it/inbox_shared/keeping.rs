@@ -21,7 +21,7 @@ fn bytes_of_what_was_delivered_leave_and_what_waits_is_copied_forward() {
     let folder = tempfile::tempdir().unwrap();
     let erp = Upstream::start();
     erp.next(Reply::Status(503));
-    let later = "retry = { first = \"10m\", longest = \"10m\" }";
+    let later = "retry = { first = \"24h\", longest = \"24h\" }";
     let proxy = at(&erp.url(), folder.path(), "spill", later).start();
     let waits = Event::order("evt-waits").signed();
     assert_eq!(Sender::to(&proxy).deliver(&waits).outcome(), "queued");
@@ -58,7 +58,7 @@ fn bytes_leave_from_among_those_that_wait() {
     let folder = tempfile::tempdir().unwrap();
     let erp = Upstream::start();
     erp.next(Reply::Status(503)).next(Reply::Status(200)).next(Reply::Status(503));
-    let later = "max_concurrent = 1\nretry = { first = \"10m\", longest = \"10m\" }";
+    let later = "max_concurrent = 1\nretry = { first = \"24h\", longest = \"24h\" }";
     let proxy = at(&erp.url(), folder.path(), "queued", later).start();
     for id in ["waits-0", "ends-0", "waits-1"] {
         let sent = erp.count();
