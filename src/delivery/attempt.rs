@@ -88,9 +88,12 @@ fn retry_after_of(forwarded: &Forwarded, now: UnixMillis) -> Option<Duration> {
 fn judge(forwarded: Forwarded, upstream: &str) -> DestinationOutcome {
     // After the last byte was sent the destination may have acted on the event, so nobody may send
     // it again until the hold is over; before that it cannot have read all of it.
-    let doubt = |sent_whole: bool, refusal: Refusal| match sent_whole {
-        true => DestinationOutcome::Uncertain(refusal),
-        false => DestinationOutcome::Failed(refusal),
+    let doubt = |sent_whole: bool, refusal: Refusal| {
+        if sent_whole {
+            DestinationOutcome::Uncertain(refusal)
+        } else {
+            DestinationOutcome::Failed(refusal)
+        }
     };
     let refused =
         |reason: Reason, detail: String| Refusal::because(reason, format!("{upstream}: {detail}"));

@@ -93,7 +93,7 @@ impl Late {
                     duration_ms,
                     detail = &*refusal.detail,
                     "late end: the sender did not wait for it"
-                )
+                );
             }
             DestinationOutcome::Queued | DestinationOutcome::Stored => {}
             DestinationOutcome::Accepted(_) => tracing::info!(

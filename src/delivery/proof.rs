@@ -100,7 +100,7 @@ impl Warrant {
     }
 }
 
-/// An event from the inbox. Only proven events are stored there ([`crate::inbox::Inbox::accept`]),
+/// An event from the inbox. Only proven events are stored there ([`crate::inbox::InboxStore::accept`]),
 /// so it may be forwarded.
 #[derive(Debug)]
 pub struct KeptEvent(hookward_inbox::StoredEvent);

@@ -89,7 +89,7 @@ impl Writer {
             }
             match command {
                 WriterCommand::Accept { accept, at, reply } => {
-                    self.plan(&mut group, accept, at, reply)
+                    self.plan(&mut group, accept, at, reply);
                 }
                 WriterCommand::Begin { seq, at, done } => self.begin(&mut group, seq, at, done),
                 WriterCommand::End { seq, tried, known, done } => {

@@ -29,7 +29,7 @@ pub(super) fn tokens(source: &Source, table: &TableReader<'_>) {
     }
     // Who states a set of their own knows who signs with it; a preset's is everybody's.
     if is_shared && rule.token.issuer.is_empty() && source.sender.preset.is_some() {
-        let what = "any `iss` is taken: the sender signs for its other customers with the same keys; \
+        let what = "any `iss` is accepted: the sender signs for its other customers with the same keys; \
                     state `issuer`";
         table.note(Severity::Warning, "signature.issuer", what, None);
     }

@@ -88,10 +88,13 @@ fn whose_event_it_may_be_is_asked_for() {
         ("preset = \"aws-sns\"", "`/TopicArn` is not stated"),
         ("preset = \"google-pubsub\"", "`email` is not stated"),
         ("preset = \"azure-event-grid-entra\"", "`appid` is not stated"),
-        ("preset = \"azure-event-grid-entra\"", "any `iss` is taken"),
+        ("preset = \"azure-event-grid-entra\"", "any `iss` is accepted"),
         ("preset = \"google-pubsub\"", "any `aud` is accepted"),
         ("preset = \"google-pubsub\"", "the token does not cover the body"),
-        ("preset = \"paypal\"\nsecrets = [{ env = \"SECRET\" }]", "only a CRC-32 of the body is signed"),
+        (
+            "preset = \"paypal\"\nsecrets = [{ env = \"SECRET\" }]",
+            "only a CRC-32 of the body is signed",
+        ),
     ] {
         let told = told(Severity::Warning, keys);
         assert!(told.iter().any(|line| line.contains(expected)), "{expected}: {told:#?}");

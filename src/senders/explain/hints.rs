@@ -80,10 +80,14 @@ fn has_whole_numbers_only(node: &JsonNode<'_>) -> bool {
     fn numbers<'n>(node: &'n JsonNode<'n>, found: &mut Vec<&'n str>) {
         match node {
             JsonNode::Object(members) => {
-                members.iter().for_each(|(_, member)| numbers(member, found))
+                for (_, member) in members {
+                    numbers(member, found);
+                }
             }
             JsonNode::Array(elements) => {
-                elements.iter().for_each(|element| numbers(element, found))
+                for element in elements {
+                    numbers(element, found);
+                }
             }
             JsonNode::Raw(raw) if raw.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => {
                 found.push(raw);

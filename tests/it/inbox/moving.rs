@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::path::Path;
 use std::process::Output;
 
-const LATER: &str = "retry = { first = \"10m\", longest = \"10m\" }";
+const LATER: &str = "retry = { first = \"24h\", longest = \"24h\" }";
 
 fn to(name: &str, erp: &Upstream, folder: &Path) -> Setup {
     on(folder)

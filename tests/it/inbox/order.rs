@@ -100,7 +100,7 @@ fn a_full_inbox_refuses_only_an_event_whose_key_still_waits() {
     erp.next(Reply::Status(500));
     let proxy = on(folder.path())
         .table(&format!("max_bytes = \"{ROOM_FOR_ONE}\""))
-        .upstream("erp", &erp, "retry = { first = \"10m\", longest = \"10m\" }")
+        .upstream("erp", &erp, "retry = { first = \"24h\", longest = \"24h\" }")
         .shop_to(&["erp"], "")
         .table("delivery = \"spill\"\norder_key = \"json:/order\"")
         .start();

@@ -8,7 +8,7 @@ use crate::support::{
 use serde_json::Value;
 
 /// Retries that do not come while a test looks.
-const LATER: &str = "retry = { first = \"10m\", longest = \"10m\", refused_after = 1 }";
+const LATER: &str = "retry = { first = \"24h\", longest = \"24h\", refused_after = 1 }";
 
 fn post(proxy: &Proxy, path: &str, body: &str) -> Response {
     let text = format!(

@@ -5,7 +5,7 @@ use crate::support::{Event, Gate, Reply, Sender, Upstream, eventually};
 use std::time::Duration;
 
 /// Retries that do not come while a test looks.
-const LATER: &str = "retry = { first = \"10m\", longest = \"10m\" }";
+const LATER: &str = "retry = { first = \"24h\", longest = \"24h\" }";
 
 #[test]
 fn a_receiver_that_answers_is_heard_and_nothing_is_stored() {

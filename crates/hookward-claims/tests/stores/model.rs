@@ -335,10 +335,9 @@ async fn heard(
             (Some(Err(Standing::Uncertain { .. })), Some(State::Uncertain { .. }))
             | (Some(Err(Standing::Released { .. })), None) => !copy.here || result.is_none(),
             // Its winner was dropped after a later claim had taken its place.
-            (
-                Some(Err(Standing::Uncertain { .. })) | Some(Err(Standing::Released { .. })),
-                Some(_),
-            ) => copy.here && result.is_none(),
+            (Some(Err(Standing::Uncertain { .. } | Standing::Released { .. })), Some(_)) => {
+                copy.here && result.is_none()
+            }
             _ => false,
         };
         prop_assert!(right, "a copy heard {heard:?} when {stands:?} stood");

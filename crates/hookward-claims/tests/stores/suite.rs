@@ -92,7 +92,7 @@ async fn forty_copies_over_two_instances_are_forwarded_once(world: World) {
                     }
                     Hold::Delivered { .. } => "ok",
                     Hold::InFlight(waiter) => match waiter.wait(WITHIN).await {
-                        Some(Ok(_)) | Some(Err(Standing::Delivered { .. })) => "ok",
+                        Some(Ok(_) | Err(Standing::Delivered { .. })) => "ok",
                         _ => "another outcome",
                     },
                     other => word(&other),
@@ -304,7 +304,7 @@ async fn a_copy_whose_time_is_up_is_told_so(world: World) {
     for claims in [&world.here, &world.there] {
         let copy: Waiter<Result> = Ask::event("1").one(claims).await.in_flight();
         let heard = copy.wait(Duration::from_millis(60)).await;
-        assert!(matches!(heard, None), "{heard:?}");
+        assert!(heard.is_none(), "{heard:?}");
     }
     drop(claim);
 }
