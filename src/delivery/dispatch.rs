@@ -12,7 +12,7 @@ pub use crate::delivery::outbound::Dispatch;
 
 use crate::delivery::answer::{Answer, DestinationOutcome, Success};
 use crate::delivery::attempt;
-use crate::delivery::gate::{ServedUpstream, SharedState};
+use crate::delivery::gate::{OLDEST_CLAIM, ServedUpstream, SharedState};
 use crate::delivery::in_place::InPlace;
 use crate::delivery::keeping;
 use crate::delivery::outbound::{closed, request};
@@ -20,7 +20,7 @@ use crate::delivery::pending::{Late, PendingDestination, label, ours};
 use crate::delivery::report::{DestinationReport, Report};
 use crate::delivery::route::UpstreamName;
 use crate::inbox::InboxStore;
-use crate::outcome::Refusal;
+use crate::outcome::{Reason, Refusal};
 use crate::request::Body;
 use crate::telemetry::metrics::Counted;
 use crate::upstream::UpstreamRequest;
@@ -102,7 +102,10 @@ fn start(
         Err(pending) => return *pending,
     };
     let inbox = gate.inbox();
-    if let Some(refusal) = closed(inbox, upstream, served) {
+    let is_old = claim.as_ref().is_some_and(|claim| claim.age() > OLDEST_CLAIM);
+    let refused = closed(inbox, upstream, served)
+        .or_else(|| is_old.then(|| Refusal::because(Reason::StillWorking, "the store was slow")));
+    if let Some(refusal) = refused {
         if let Some(claim) = claim {
             let end = DestinationOutcome::Failed(refusal.clone());
             tokio::spawn(async move { end.settle(claim).await });

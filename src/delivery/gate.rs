@@ -34,6 +34,10 @@ use std::time::Duration;
 /// result to a slow store.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
 
+/// A claim that is older than this is not sent with: the attempt and its settling might outlast the
+/// lease, and another copy be sent meanwhile.
+pub(super) const OLDEST_CLAIM: Duration = Duration::from_secs(7);
+
 /// How long the store may take before an event is delivered without it, if that is configured.
 const LONGEST_BEFORE_FORWARDING: Duration = Duration::from_secs(1);
 

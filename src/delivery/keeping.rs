@@ -8,7 +8,7 @@ pub use crate::delivery::outbound::Keep;
 
 use crate::delivery::answer::DestinationOutcome;
 use crate::delivery::attempt::{self, Met, millis};
-use crate::delivery::gate::{ServedUpstream, SharedState};
+use crate::delivery::gate::{OLDEST_CLAIM, ServedUpstream, SharedState};
 use crate::delivery::headers::HOOKWARD_ATTEMPT;
 use crate::delivery::outbound::{self, Dispatch, closed};
 use crate::delivery::pending::{Late, PendingDestination, ours};
@@ -149,6 +149,7 @@ impl Keeping {
         }
         match self.lane(to).await {
             Err(LaneBusy) => Way::Stored(Why::Behind),
+            Ok(_) if is_old(claim) => Way::Stored(Why::First),
             Ok(lane) => Way::Live(self.begin(to, served, claim, lane)),
         }
     }
@@ -349,6 +350,9 @@ impl Keeping {
             Why::First => {}
         }
         let lane = self.lane(&leg.to).await.map_err(|LaneBusy| full())?;
+        if is_old(&leg.claim) {
+            return Err(Refusal::because(Reason::StillWorking, "the inbox was slow"));
+        }
         Ok(self.begin(&leg.to, &leg.served, &leg.claim, lane))
     }
 }
@@ -363,6 +367,11 @@ fn target(leg: &mut Leg) -> AcceptTarget {
         Way::Failed(met, lane) => (met.tried.map_or(Live::None, Live::Failed), lane.take()),
     };
     AcceptTarget { to: leg.to.to_string(), live, hold, fence }
+}
+
+/// Whether a request that is sent with the claim might outlast its lease.
+fn is_old(claim: &Slot) -> bool {
+    claim.lock().as_ref().is_some_and(|claim| claim.age() > OLDEST_CLAIM)
 }
 
 async fn settle(claim: &Slot, end: &DestinationOutcome) {

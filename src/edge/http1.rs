@@ -104,8 +104,11 @@ impl Connection<'_> {
         limits: &Limits,
         deadline: Option<Instant>,
     ) -> Result<Span, NoHead> {
-        if buffer.is_empty() {
-            let idle = deadline.unwrap_or_else(|| Instant::now() + limits.idle_timeout);
+        if deadline.is_none() {
+            skip_empty_lines(buffer);
+        }
+        let idle = deadline.unwrap_or_else(|| Instant::now() + limits.idle_timeout);
+        while buffer.is_empty() {
             buffer.reserve(FIRST_READ_BYTES);
             let mut is_draining = false;
             let read = tokio::select! {
@@ -120,6 +123,9 @@ impl Connection<'_> {
                 Ok(Ok(1..)) => {}
                 Err(_) if deadline.is_some() && !is_draining => return Err(header_timeout()),
                 Ok(Ok(0) | Err(_)) | Err(_) => return Err(NoHead::Gone),
+            }
+            if deadline.is_none() {
+                skip_empty_lines(buffer);
             }
         }
         let deadline = deadline.unwrap_or_else(|| Instant::now() + limits.header_timeout);
@@ -180,18 +186,20 @@ impl Connection<'_> {
         let body_is_read = body.is_read();
         let stays = body_is_read && !closes && !self.is_draining();
         let asked = AnswerTerms { is_head, is_http_10, stays };
+        // What a large request took is not kept while it is answered, nor until the next one. What
+        // is left of one that is not read to its end is never read.
+        if !body_is_read {
+            *buffer = BytesMut::new();
+        } else if announced == Announced::Chunks || span.end > FIRST_READ_BYTES {
+            *buffer = BytesMut::from(buffer.as_ref());
+        }
         if wire_answer::write(stream, reply, asked, limits.write_timeout).await.is_err() {
             return AfterExchange::Closed;
         }
         if !body_is_read {
             linger(stream, limits.max_body_bytes).await;
         } else if !stays {
-            // However this ends, the connection is closed now.
-            drop(timeout(limits.write_timeout, AsyncWriteExt::shutdown(stream)).await);
-        }
-        if announced == Announced::Chunks || span.end > FIRST_READ_BYTES {
-            // What a large request took is not kept for the time until the next.
-            *buffer = BytesMut::from(buffer.as_ref());
+            say_goodbye(stream, limits.write_timeout).await;
         }
         if stays { AfterExchange::Open } else { AfterExchange::Closed }
     }
@@ -213,8 +221,24 @@ impl Connection<'_> {
     }
 }
 
+/// Empty lines behind a request begin no other one (RFC 9112 section 2.2): the connection stays idle.
+fn skip_empty_lines(buffer: &mut BytesMut) {
+    while buffer.starts_with(b"\r\n") {
+        buffer.advance(2);
+    }
+}
+
 fn header_timeout() -> NoHead {
     NoHead::Refused(Refusal::new(Reason::HeaderTimeout))
+}
+
+/// Says that nothing more comes. What has arrived by now, as a line break behind the body, is read: a
+/// connection that is closed over unread bytes is reset, and the sender may lose its answer.
+async fn say_goodbye(stream: &mut Stream, within: Duration) {
+    // However this ends, the connection is closed now.
+    drop(timeout(within, AsyncWriteExt::shutdown(stream)).await);
+    let mut scratch = BytesMut::with_capacity(LINGER_BYTES);
+    drop(timeout(Duration::ZERO, stream.read_buf(&mut scratch)).await);
 }
 
 /// Says that nothing more comes, and reads on for a while what the sender still sends. Where the

@@ -37,8 +37,7 @@ impl Limits {
     }
 }
 
-/// The size of the read buffer for an HTTP/1 body, in bytes. Pingora keeps it until the answer is
-/// sent, so it counts towards `body_memory`.
+/// The most that is read ahead of a chunked HTTP/1 body, in bytes. It counts towards `body_memory`.
 pub const READ_BUFFER_BYTES: usize = 64 * 1024;
 
 /// How long after its start a body is checked against `min_body_rate`.

@@ -11,6 +11,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 /// Bodies up to this are copied behind their head; beyond it a copy costs more than a second buffer.
 const JOINED_BYTES: usize = 32 * 1024;
 
+/// How many bytes of a body of this length are written behind the head in one buffer.
+pub(super) const fn joined(length: usize) -> usize {
+    if length <= JOINED_BYTES { length } else { 0 }
+}
+
 /// A connection that is in use.
 #[derive(Debug)]
 pub(super) struct UpstreamConnection {

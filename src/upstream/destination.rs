@@ -9,7 +9,7 @@ use super::address::{Address, Endpoint, any_healthy};
 use super::answer_body::AnswerBody;
 use super::background;
 use super::breaker::CircuitBreaker;
-use super::connection::UpstreamConnection;
+use super::connection::{UpstreamConnection, joined};
 use super::evidence::{SocketCounters, SocketState};
 use super::exchange::{self, ExchangeFault, Outgoing, Progress};
 use super::experience::{Experience, LastResult};
@@ -265,7 +265,7 @@ impl Destination {
                     }
                 };
                 let pending = address.begin();
-                let more = request.body.len();
+                let more = joined(request.body.len());
                 let head = request_head::written(request, &endpoint.host, url_path, more).map_err(
                     |why| Forwarded::Broken { sent_whole: false, detail: why.to_owned() },
                 )?;

@@ -32,6 +32,14 @@ impl<T: Send + Sync + 'static> Claim<T> {
         self.held.as_ref().map(|held| held.fence)
     }
 
+    /// How long ago it was asked for. Its lease has run for at most as long: do not send with a claim
+    /// whose lease may end before the attempt does.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        let asked = self.held.as_ref().map(|held| (held.ledger.now(), held.asked));
+        asked.map_or(Duration::ZERO, |(now, asked)| now.saturating_sub(asked))
+    }
+
     /// Records that the destination may have received the whole request from now on.
     pub fn sent(&self) {
         if let Some(held) = &self.held {
@@ -89,6 +97,8 @@ pub(super) struct HeldClaim<T> {
     pub(super) fence: Fence,
     pub(super) flight: Arc<Flight<T>>,
     pub(super) terms: Terms,
+    /// The instant of monotonic time at which it was asked for; its lease cannot have begun before.
+    pub(super) asked: Duration,
 }
 
 impl<T: Send + Sync + 'static> HeldClaim<T> {
@@ -99,7 +109,7 @@ impl<T: Send + Sync + 'static> HeldClaim<T> {
     }
 
     async fn conclude(self, verdict: Verdict, result: Option<Arc<T>>) {
-        let Self { ledger, key, fence, flight, terms: _ } = self;
+        let Self { ledger, key, fence, flight, .. } = self;
         let landing = result.ok_or_else(|| match &verdict {
             Verdict::Delivered { fingerprint, .. } => {
                 Standing::Delivered { since: ledger.wall(), fingerprint: *fingerprint }

@@ -238,6 +238,7 @@ async fn ask<T: Send + Sync + 'static>(
     within: Duration,
 ) -> Result<Vec<StoreAnswer<T>>, StoreError> {
     let fence = ledger.next_fence();
+    let began = ledger.now();
     let targets: Vec<Target> = asked.iter().map(|asked| asked.target).collect();
     let standings = match ledger.counted(ledger.store.claim(&targets, fence, intent, within).await)
     {
@@ -266,6 +267,7 @@ async fn ask<T: Send + Sync + 'static>(
                     fence,
                     flight,
                     terms,
+                    asked: began,
                 }))
             } else {
                 ledger.flights.leave(target.key, &flight);

@@ -94,6 +94,21 @@ async fn an_event_of_unknown_fate_is_held_to_the_end_of_the_hold_and_then_forwar
     assert_eq!(stage.upstreams.asked().len(), 2);
 }
 
+/// The lease runs from when the store was asked: what is sent late may still be under way when a copy
+/// gets the claim.
+#[tokio::test]
+async fn a_claim_that_came_late_is_given_back_and_nothing_is_sent_with_it() {
+    let stage = Stage::of(&shop(""));
+    stage.store.answers_late(&stage.clock, Duration::from_millis(7_001));
+    let met = stage.order("1").await;
+    assert_eq!(met.verdict(), (503, "held", "still_working"));
+    assert_eq!(stage.upstreams.requests().len(), 0);
+    tokio::task::yield_now().await; // the claim is given back behind the scenes
+    stage.store.answers_late(&stage.clock, Duration::from_secs(7));
+    assert_eq!(stage.order("1").await.verdict().1, "delivered");
+    assert_eq!(stage.upstreams.requests().len(), 1);
+}
+
 #[tokio::test]
 async fn an_event_for_two_is_delivered_when_both_have_it_and_a_retry_goes_to_who_lacks_it() {
     let stage = Stage::of(&shop_to("[\"erp\", \"crm\"]", ""));

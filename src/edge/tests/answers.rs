@@ -51,6 +51,23 @@ async fn a_streamed_body_for_http_1_0_ends_with_the_connection() {
     assert_eq!(body, "first,second");
 }
 
+/// Closed over bytes that are unread, a connection is reset, and its answer may be lost.
+#[tokio::test]
+async fn a_line_break_behind_the_last_request_of_a_connection_does_not_cost_its_answer() {
+    let server = start(|_| Answer::empty(Success::Delivered, 200));
+    let mut sender = server.connect().await;
+    let body = vec![b'x'; 8000];
+    let request = [post("/in", "Connection: close\r\n", &body), b"\r\n".to_vec()].concat();
+    sender.send(request).await;
+    let mut all = String::new();
+    sender.stream.read_to_string(&mut all).await.expect("an orderly end");
+    assert!(all.starts_with("HTTP/1.1 200 OK\r\n"), "{all}");
+    // A reset would come right behind the end.
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    let after = sender.stream.take_error().unwrap();
+    assert!(after.is_none(), "{after:?}");
+}
+
 #[tokio::test]
 async fn a_streamed_body_of_known_length_keeps_it() {
     let server = start(|_| {

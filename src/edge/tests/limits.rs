@@ -47,6 +47,22 @@ async fn a_connection_that_stays_idle_is_closed_without_a_word() {
 }
 
 #[tokio::test]
+async fn empty_lines_behind_a_request_begin_no_other() {
+    let mut settings = server_settings();
+    settings.limits.header_timeout = Duration::from_millis(50);
+    let server = serve(&settings, Recorder::content());
+    let mut sender = server.connect().await;
+    sender.send([post("/in", "", b"x"), b"\r\n".to_vec()].concat()).await;
+    assert_eq!(sender.receive().await.status, 200);
+    sender.send("\r\n\r\n").await;
+    // Longer than a head may take.
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    sender.send(post("/in", "", b"x")).await;
+    assert_eq!(sender.receive().await.status, 200);
+    assert_eq!(server.door.refusals(), []);
+}
+
+#[tokio::test]
 async fn a_body_that_drips_is_refused_after_its_time() {
     let mut settings = server_settings();
     settings.limits.body_timeout = Duration::from_millis(200);

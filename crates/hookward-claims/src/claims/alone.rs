@@ -42,8 +42,15 @@ impl<T: Send + Sync + 'static> Claims<T> {
                 Entered::Leads(flight) => {
                     let fence = self.ledger.next_fence();
                     flight.stands(Ok(Standing::Claimed));
-                    let ledger = Arc::clone(&self.ledger);
-                    return Hold::Won(Claim::new(HeldClaim { ledger, key, fence, flight, terms }));
+                    let (ledger, asked) = (Arc::clone(&self.ledger), self.ledger.now());
+                    return Hold::Won(Claim::new(HeldClaim {
+                        ledger,
+                        key,
+                        fence,
+                        flight,
+                        terms,
+                        asked,
+                    }));
                 }
                 Entered::Follows(flight) => {
                     match self.ledger.bounded(request.terms.within, flight.standing()).await {

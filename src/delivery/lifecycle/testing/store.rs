@@ -5,6 +5,9 @@ use hookward_claims::{
     ClaimKey, ClaimStore, Counters, Fence, Health, Intent, MemoryStore, Settled, Standing,
     StoreError, Target, Verdict,
 };
+use hookward_time::ManualClock;
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -14,6 +17,8 @@ pub(crate) struct Watched {
     claims: AtomicUsize,
     is_broken: AtomicBool,
     claims_nothing: AtomicBool,
+    /// What a claim takes by the clock of the test.
+    slow_by: Mutex<Option<(Arc<ManualClock>, Duration)>>,
 }
 
 impl Watched {
@@ -23,6 +28,7 @@ impl Watched {
             claims: AtomicUsize::new(0),
             is_broken: AtomicBool::new(false),
             claims_nothing: AtomicBool::new(false),
+            slow_by: Mutex::default(),
         }
     }
 
@@ -38,6 +44,11 @@ impl Watched {
     /// From now on it leaves unclaimed what it is to claim, and says so.
     pub(crate) fn claims_nothing(&self) {
         self.claims_nothing.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on the answer to a claim takes so long.
+    pub(crate) fn answers_late(&self, clock: &Arc<ManualClock>, by: Duration) {
+        *self.slow_by.lock() = Some((Arc::clone(clock), by));
     }
 
     fn state(&self) -> Result<(), StoreError> {
@@ -68,7 +79,11 @@ impl ClaimStore for Watched {
         self.state()?;
         let only_looks = self.claims_nothing.load(Ordering::SeqCst);
         let intent = if only_looks { Intent::Look } else { intent };
-        self.inner.claim(targets, fence, intent, within).await
+        let answer = self.inner.claim(targets, fence, intent, within).await;
+        if let Some((clock, by)) = &*self.slow_by.lock() {
+            clock.advance(*by);
+        }
+        answer
     }
 
     async fn settle(
