@@ -284,6 +284,11 @@ impl InboxStore {
         self.engine.discard(seqs, by).await
     }
 
+    /// Whether there is an entry of the event of this one for the destination of this one.
+    pub async fn has(&self, entry: &Listed) -> bool {
+        self.engine.state(&entry.source, &entry.id, &entry.to).await.is_some()
+    }
+
     /// Whether events can be moved from one destination to another.
     #[must_use]
     pub fn can_move(&self) -> bool {

@@ -5,7 +5,10 @@ use crate::support::{
     printed, request, stdout,
 };
 use serde_json::Value;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
 use std::process::Output;
+use std::time::Duration;
 
 const TOKENS: &str = "tokens = [\n\
     { name = \"grafana\", env = \"GRAFANA_TOKEN\", read_only = true },\n\
@@ -19,7 +22,7 @@ fn setup(erp: &Upstream, folder: &std::path::Path) -> Setup {
         .admin(TOKENS)
         .dedupe(&format!("store = \"disk\"\npath = {:?}", folder.display().to_string()))
         .table("[inbox]\nmin_free = \"1B\"")
-        .upstream("erp", erp, "retry = { first = \"10m\", longest = \"10m\", refused_after = 1 }")
+        .upstream("erp", erp, "retry = { first = \"24h\", longest = \"24h\", refused_after = 1 }")
         .shop_to(&["erp"], "")
         .table("delivery = \"spill\"")
         .environment("GRAFANA_TOKEN", GRAFANA)
@@ -114,9 +117,10 @@ fn audit_lines_and_the_history_say_whose_token_it_was() {
     ] {
         assert_ne!(ask(&proxy, ANA, method, target, "").status, 403, "{target}");
     }
+    // Lines are written by a thread of their own.
+    eventually("all are in the log", || proxy.log().matches("audit:").count() == 7);
     let log = proxy.log();
     let audits: Vec<&str> = log.lines().filter(|line| line.contains("audit:")).collect();
-    assert_eq!(audits.len(), 7, "{log}");
     assert!(audits.iter().all(|line| line.contains("token=ana")), "{audits:?}");
     assert!(!log.contains(ANA) && !log.contains(GRAFANA), "never the token itself");
 }
@@ -173,4 +177,37 @@ fn a_command_presents_the_token_that_may_change_things_and_needs_only_its_own() 
     let neither = run(&proxy, &setup, &[], &["inbox", "list"]);
     assert_eq!(neither.status.code(), Some(2), "{}", printed(&neither));
     assert!(printed(&neither).contains("GRAFANA_TOKEN is not set"), "{}", printed(&neither));
+}
+
+/// Opens the stream of deliveries with a token.
+fn watch(proxy: &Proxy, token: &str) -> impl Iterator<Item = String> {
+    let mut stream = TcpStream::connect(proxy.admin).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let ask = format!(
+        "GET /deliveries/stream HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+         Authorization: Bearer {token}\r\n\r\n"
+    );
+    stream.write_all(ask.as_bytes()).unwrap();
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    assert!(lines.next().is_some_and(|line| line.contains("200")), "{token} may watch");
+    assert!(lines.any(|line| line == ": deliveries as they end"));
+    lines
+}
+
+#[test]
+fn the_stream_of_a_token_that_was_taken_away_ends_without_another_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let erp = Upstream::start();
+    let proxy = setup(&erp, folder.path()).start();
+    let (mut revoked, mut kept) = (watch(&proxy, ANA), watch(&proxy, GRAFANA));
+    let text = std::fs::read_to_string(proxy.file()).unwrap();
+    let without = text.replace("{ name = \"ana\", env = \"ANA_TOKEN\" },\n", "");
+    assert_ne!(text, without);
+    std::fs::write(proxy.file(), without).unwrap();
+    assert_eq!(ask(&proxy, ANA, "POST", "/reload", "").status, 200);
+    let delivered = Sender::to(&proxy).deliver(&Event::order("evt-secret").signed());
+    assert_eq!(delivered.outcome(), "delivered");
+    assert!(kept.any(|line| line.contains("evt-secret")));
+    let rest: Vec<String> = revoked.by_ref().collect();
+    assert!(rest.iter().all(|line| !line.contains("evt-secret")), "{rest:?}");
 }

@@ -6,6 +6,7 @@ use crate::delivery::captures::Capture;
 use crate::delivery::journal::RecentDeliveries;
 use crate::inbox::InboxStore;
 use async_trait::async_trait;
+use hookward_inbox::Listed;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -48,6 +49,9 @@ pub trait AdminBackend: Send + Sync + 'static {
     async fn may_be_there(&self, _source: &str, _id: &str, _to: &str) -> Result<bool, String> {
         Ok(false)
     }
+
+    /// Learns that an event went to another destination than this one, which must not get a copy of it.
+    async fn went_elsewhere(&self, _event: &Listed) {}
 
     /// Reloads the configuration: all of it or nothing. The notes list changes that need a restart.
     ///

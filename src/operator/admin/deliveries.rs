@@ -48,15 +48,20 @@ pub(super) fn list(journal: &RecentDeliveries, head: &RequestHead) -> HttpReply 
     document(200, &json!({ "deliveries": deliveries }))
 }
 
-/// Future deliveries, one event each, while the viewer stays.
-pub(super) fn stream(journal: &RecentDeliveries, viewers: &Arc<Semaphore>) -> HttpReply {
+/// Future deliveries, one event each, while the viewer stays and `may_watch`: a reload can take a token
+/// away.
+pub(super) fn stream(
+    journal: &RecentDeliveries,
+    viewers: &Arc<Semaphore>,
+    may_watch: impl Fn() -> bool + Send + 'static,
+) -> HttpReply {
     let Ok(place) = Arc::clone(viewers).try_acquire_owned() else {
         let mut reply = fault(503, &format!("{VIEWERS} viewers watch already"));
         reply.headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
         return reply;
     };
     let (lines, rest) = mpsc::channel(LINES_AHEAD);
-    tokio::spawn(tell(journal.watch(), lines, place));
+    tokio::spawn(tell(journal.watch(), lines, may_watch, place));
     // Send a first line at once, so that the viewer knows that it is connected.
     let first = Bytes::from_static(b": deliveries as they end\n\n");
     let reply = text(200, "text/event-stream", Bytes::new());
@@ -66,6 +71,7 @@ pub(super) fn stream(journal: &RecentDeliveries, viewers: &Arc<Semaphore>) -> Ht
 async fn tell(
     mut records: tokio::sync::broadcast::Receiver<Arc<crate::delivery::journal::DeliveryRecord>>,
     lines: mpsc::Sender<Result<Bytes, BrokenOff>>,
+    may_watch: impl Fn() -> bool + Send,
     _place: OwnedSemaphorePermit,
 ) {
     loop {
@@ -75,7 +81,7 @@ async fn tell(
             Ok(Err(RecvError::Closed)) => return,
             Err(_) => ":\n\n".to_owned(),
         };
-        if lines.send(Ok(line.into())).await.is_err() {
+        if !may_watch() || lines.send(Ok(line.into())).await.is_err() {
             return;
         }
     }

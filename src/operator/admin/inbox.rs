@@ -162,10 +162,11 @@ impl InboxRequest<'_> {
             Ok(erased) => {
                 let (client, token) = self.who();
                 let (event_id, source) = (printable(&id), printable(&source));
-                tracing::warn!(%client, token, source, event_id, erased, "audit: an event was erased from the inbox");
                 if erased == 0 {
+                    tracing::warn!(%client, token, source, event_id, "audit: an event was to be erased, but the inbox does not have it");
                     return fault(404, "the inbox has nothing of this event");
                 }
+                tracing::warn!(%client, token, source, event_id, erased, "audit: an event was erased from the inbox");
                 document(200, &json!({ "erased": erased }))
             }
             Err(why) => not_durable(&why),

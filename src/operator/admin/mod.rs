@@ -156,8 +156,11 @@ impl Admin {
             "/deliveries" => {
                 only(&read, head).unwrap_or_else(|| deliveries::list(&self.backend.journal(), head))
             }
-            "/deliveries/stream" => only(&[Method::GET], head)
-                .unwrap_or_else(|| deliveries::stream(&self.backend.journal(), &self.viewers)),
+            "/deliveries/stream" => only(&[Method::GET], head).unwrap_or_else(|| {
+                let (backend, head) = (Arc::clone(&self.backend), head.clone());
+                let may_watch = move || access::admit(&backend.tokens(), &head).is_ok();
+                deliveries::stream(&self.backend.journal(), &self.viewers, may_watch)
+            }),
             "/reload" => match only(&[Method::POST], head) {
                 Some(refused) => refused,
                 None => self.reload(&caller).await,

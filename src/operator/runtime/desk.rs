@@ -9,13 +9,18 @@ use crate::delivery::route::UpstreamName;
 use crate::inbox::InboxStore;
 use crate::operator::admin::{AdminBackend, Caller, Forgotten, Reloaded};
 use async_trait::async_trait;
-use hookward_claims::{Health, Standing};
+use hookward_claims::{Acceptance, Health, Standing};
+use hookward_inbox::Listed;
+use hookward_names::SourceName;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a request to the store by a person or a scraper may take.
 const ASK_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long an event of a source that is not configured any more is remembered as moved.
+const UNKNOWN_TTL: Duration = Duration::from_hours(72);
 
 #[async_trait]
 impl AdminBackend for Runtime {
@@ -103,6 +108,20 @@ impl AdminBackend for Runtime {
         let claims = &self.gate.claims;
         let stood = claims.inspect(&source.into(), &id.into(), &[to.into()], ASK_WITHIN).await;
         Ok(!known(&stood.map_err(|fault| fault.to_string())?).is_empty())
+    }
+
+    async fn went_elsewhere(&self, event: &Listed) {
+        let source = SourceName::from(event.source.as_str());
+        let configured = self.gate.snapshot().sources.named(source.as_str()).map(|s| s.dedupe_ttl);
+        let acceptance = Acceptance {
+            source: &source,
+            event_id: &event.id.as_str().into(),
+            destination: &event.to.as_str().into(),
+            alias: None,
+            fingerprint: event.fingerprint,
+            ttl: configured.unwrap_or(UNKNOWN_TTL),
+        };
+        self.gate.claims.accepted(acceptance).await;
     }
 
     async fn reload(&self) -> Result<Reloaded, Vec<String>> {

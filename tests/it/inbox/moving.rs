@@ -98,3 +98,25 @@ fn what_the_other_upstream_has_already_is_not_sent_there_again() {
     assert_eq!(events(&proxy, "to=erp").len(), 1);
     crm.saw(1);
 }
+
+/// What waits for one upstream is moved to another one while the route still names the first.
+#[test]
+fn a_copy_of_what_was_moved_is_a_duplicate_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let (erp, billing) = (Upstream::start(), Upstream::start());
+    erp.otherwise(Reply::Status(503));
+    let setup = to("erp", &erp, folder.path()).upstream("billing", &billing, LATER);
+    let proxy = setup.start();
+    let delivery = order("evt-1", 7, 1);
+    assert_eq!(Sender::to(&proxy).deliver(&delivery).outcome(), "queued");
+    crate::support::eventually("it was tried", || erp.seen().len() == 1);
+    crate::support::eventually("it waits", || events(&proxy, "state=waiting").len() == 1);
+    erp.otherwise(Reply::Status(200));
+    let moved = asked(&proxy, &setup, &["inbox", "move", "erp", "billing", "--expect", "1"]);
+    assert_eq!(stdout(&moved), "1 matched, 1 changed\n", "{}", printed(&moved));
+    billing.saw(1);
+    drained(&proxy);
+    assert_eq!(Sender::to(&proxy).deliver(&delivery).outcome(), "duplicate");
+    erp.saw(1);
+    billing.saw(1);
+}

@@ -5,7 +5,7 @@ use crate::delivery::report::printable;
 use crate::edge::HttpReply;
 use crate::operator::admin::reply::{document, fault};
 use crate::operator::admin::work::to_its_end;
-use hookward_inbox::{ChangeError, EntryState, Filter};
+use hookward_inbox::{ChangeError, EntryState, Filter, Listed};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -58,7 +58,7 @@ impl InboxRequest<'_> {
         };
         if verb == Verb::Move && !self.inbox.can_move() {
             return fault(
-                501,
+                409,
                 "an inbox in PostgreSQL does not move events: configure an upstream of the old name",
             );
         }
@@ -81,19 +81,31 @@ impl InboxRequest<'_> {
             });
             return document(409, &body);
         }
+        let mut moving = Vec::new();
         if verb == Verb::Move {
-            seqs = match self.unknown_to(seqs, &to).await {
-                Ok(seqs) => seqs,
+            moving = match self.unknown_to(seqs, &to).await {
+                Ok(moving) => moving,
                 Err(problem) => return fault(503, &problem),
             };
+            seqs = moving.iter().map(|listed| listed.seq).collect();
         }
         let (inbox, as_new, there) = (Arc::clone(&self.inbox), selection.as_new, to.clone());
         let by = self.caller.token.clone().unwrap_or_default();
+        let backend = Arc::clone(self.backend);
         let changed = to_its_end(async move {
             match verb {
                 Verb::Replay => inbox.replay(seqs, as_new, &by).await,
                 Verb::Discard => inbox.discard(seqs, &by).await,
-                Verb::Move => inbox.move_to(seqs, &there, &by).await,
+                Verb::Move => {
+                    let moved = inbox.move_to(seqs, &there, &by).await;
+                    // A copy that comes now is a duplicate where the event was, as it was before.
+                    for event in &moving {
+                        if !inbox.has(event).await {
+                            backend.went_elsewhere(event).await;
+                        }
+                    }
+                    moved
+                }
             }
         });
         match changed.await {
@@ -146,13 +158,13 @@ impl InboxRequest<'_> {
 
     /// Those whose event the destination cannot have yet, as far as the store of claims knows: it
     /// must not get one twice.
-    async fn unknown_to(&self, seqs: Vec<u64>, to: &str) -> Result<Vec<u64>, String> {
+    async fn unknown_to(&self, seqs: Vec<u64>, to: &str) -> Result<Vec<Listed>, String> {
         let mut unknown = Vec::with_capacity(seqs.len());
         for seq in seqs {
             let listed = self.inbox.show(seq).await.map_err(|why| why.to_string())?;
             let Some(listed) = listed else { continue };
             if !self.backend.may_be_there(&listed.source, &listed.id, to).await? {
-                unknown.push(seq);
+                unknown.push(listed);
             }
         }
         Ok(unknown)
