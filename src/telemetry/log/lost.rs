@@ -7,11 +7,16 @@
 use super::lines::LogLines;
 use std::io::{self, Write};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tracing_appender::non_blocking::ErrorCounter;
 
 /// Lines are written together up to this size, which a pipe accepts in one piece even if others
 /// write to it (`PIPE_BUF`).
 const BATCH_BYTES: usize = 4096;
+
+/// After a write the lines of this time are collected for the next one. A line that comes alone is
+/// written at once; under load, a write for each would cost more than all else about a line.
+const COLLECT: Duration = Duration::from_millis(5);
 
 /// The counter of lost lines; known once the queue exists.
 pub(super) type Counter = Arc<OnceLock<ErrorCounter>>;
@@ -68,8 +73,13 @@ impl<W: Write> Write for Telling<W> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        let has_lines = !self.waiting.is_empty();
         self.pass_on()?;
         self.tell()?;
-        self.out.flush()
+        self.out.flush()?;
+        if has_lines {
+            std::thread::sleep(COLLECT);
+        }
+        Ok(())
     }
 }
