@@ -3,10 +3,11 @@
 use crate::commons::{Commons, Uuid, WITHIN, failed, number, uuid};
 use crate::entry::{EntryRow, columns};
 use hookward_claims::ClaimKey;
-use hookward_inbox::{ChangeError, DeedKind, Millis};
+use hookward_inbox::{ChangeError, DeedKind, EntryProgress, Millis};
 use hookward_names::{EventId, SourceName, UpstreamName};
 use std::collections::BTreeSet;
 use std::time::Duration;
+use tokio_postgres::Row;
 
 const READ: &str = concat!("SELECT ", columns!(), " FROM hookward.entries WHERE seq = ANY ($1)");
 const REPLAY: &str = "SELECT hookward.replay($1, $2, $3)";
@@ -33,17 +34,8 @@ impl Commons {
     ) -> Result<usize, ChangeError> {
         let mut changed = 0;
         for some in seqs.chunks(AT_ONCE) {
-            let some: Vec<i64> = some.iter().copied().map(number).collect();
-            let rows = self.change(READ, &[&some]).await?;
-            let now = self.now();
-            let (mut wanted, mut before, mut after) = (Vec::new(), Vec::new(), Vec::new());
-            for mut entry in rows.iter().filter_map(EntryRow::of) {
-                entry.progress.replayed(now, as_new, by);
-                wanted.push(number(entry.seq));
-                before.push(entry.written);
-                after.push(entry.progress.to_bytes());
-            }
-            let rows = self.change(REPLAY, &[&wanted, &before, &after]).await?;
+            let deed = |progress: &mut EntryProgress, now| progress.replayed(now, as_new, by);
+            let rows = self.change_entries(REPLAY, some, deed).await?;
             let count: i32 = rows.first().and_then(|row| row.try_get(0).ok()).unwrap_or(0);
             changed += usize::try_from(count).unwrap_or(0);
         }
@@ -55,17 +47,9 @@ impl Commons {
     pub(crate) async fn discard(&self, seqs: Vec<u64>, by: &str) -> Result<usize, ChangeError> {
         let mut changed = 0;
         for some in seqs.chunks(AT_ONCE) {
-            let some: Vec<i64> = some.iter().copied().map(number).collect();
-            let rows = self.change(READ, &[&some]).await?;
-            let now = self.now();
-            let (mut wanted, mut before, mut after) = (Vec::new(), Vec::new(), Vec::new());
-            for mut entry in rows.iter().filter_map(EntryRow::of) {
-                entry.progress.remember(now, DeedKind::Discarded, by);
-                wanted.push(number(entry.seq));
-                before.push(entry.written);
-                after.push(entry.progress.to_bytes());
-            }
-            let rows = self.change(DISCARD, &[&wanted, &before, &after]).await?;
+            let deed =
+                |progress: &mut EntryProgress, now| progress.remember(now, DeedKind::Discarded, by);
+            let rows = self.change_entries(DISCARD, some, deed).await?;
             for row in &rows {
                 let to: String = row.try_get(0).unwrap_or_default();
                 self.count(&to, |ends| ends.discarded += 1);
@@ -74,6 +58,27 @@ impl Commons {
         }
         self.wake.notify_waiters();
         Ok(changed)
+    }
+
+    /// Reads entries, notes `deed` in the history of each, and has `statement` change those whose
+    /// attempts are still as they were read.
+    async fn change_entries(
+        &self,
+        statement: &'static str,
+        seqs: &[u64],
+        deed: impl Fn(&mut EntryProgress, Millis),
+    ) -> Result<Vec<Row>, ChangeError> {
+        let seqs: Vec<i64> = seqs.iter().copied().map(number).collect();
+        let rows = self.change(READ, &[&seqs]).await?;
+        let now = self.now();
+        let (mut wanted, mut before, mut after) = (Vec::new(), Vec::new(), Vec::new());
+        for mut entry in rows.iter().filter_map(EntryRow::of) {
+            deed(&mut entry.progress, now);
+            wanted.push(number(entry.seq));
+            before.push(entry.written);
+            after.push(entry.progress.to_bytes());
+        }
+        self.change(statement, &[&wanted, &before, &after]).await
     }
 
     /// Erases an event at all destinations: its entries, and the files in which its bytes are. Gives
