@@ -7,7 +7,7 @@
 use crate::clock::Millis;
 use crate::command::{Change, ChangeError, Reply};
 use crate::deeds::{self, DeedKind};
-use crate::group::{Group, GroupStep};
+use crate::group::Group;
 use crate::inbox::Inbox;
 use crate::index::Stand;
 use crate::plan::{Plan, PlannedPart};
@@ -16,7 +16,6 @@ use crate::record::{End, Location, LogRecord, Note, Phase};
 use crate::writer::Writer;
 use std::collections::HashSet;
 use std::io;
-use tokio::sync::oneshot;
 
 /// So many entries are changed at once.
 const PART: usize = 1_000;
@@ -172,19 +171,16 @@ impl Writer {
         let mut group = Group { must_flush: true, ..Group::default() };
         let mut gone = Vec::with_capacity(batch.len());
         for HeldEntry { plan, .. } in batch {
-            let (at, size) = self.log.accept(&mut group.bytes, &plan.record())?;
             gone.extend(plan.parts.iter().map(|part| Note::Gone {
                 seq: part.revives,
                 home: part.revives_home,
                 end: End::Expired,
             }));
-            let (reply, _) = oneshot::channel();
-            group.steps.push(GroupStep::Accept { plan: Box::new(plan), at, size, reply });
+            self.push_accept(&mut group, plan)?;
         }
         // The records say it too, but may be gone before those of the superseded ones are.
         for note in gone {
-            let (at, size) = self.log.note(&mut group.bytes, &note)?;
-            group.steps.push(GroupStep::Copy { note, at, size });
+            self.push_copy(&mut group, note)?;
         }
         self.commit_group(group)
     }

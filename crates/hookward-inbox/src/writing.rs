@@ -38,15 +38,27 @@ impl Writer {
         self.make_room()?;
         let mut group = Group { must_flush: true, ..Group::default() };
         for plan in copies {
-            let (at, size) = self.log.accept(&mut group.bytes, &plan.record())?;
-            let (reply, _) = oneshot::channel();
-            group.steps.push(GroupStep::Accept { plan: Box::new(plan), at, size, reply });
+            self.push_accept(&mut group, plan)?;
         }
         for note in notes {
-            let (at, size) = self.log.note(&mut group.bytes, &note)?;
-            group.steps.push(GroupStep::Copy { note, at, size });
+            self.push_copy(&mut group, note)?;
         }
         self.commit_group(group)
+    }
+
+    /// Adds an accept record that no sender waits for.
+    pub(crate) fn push_accept(&mut self, group: &mut Group, plan: Plan) -> io::Result<()> {
+        let (at, size) = self.log.accept(&mut group.bytes, &plan.record())?;
+        let (reply, _) = oneshot::channel();
+        group.steps.push(GroupStep::Accept { plan: Box::new(plan), at, size, reply });
+        Ok(())
+    }
+
+    /// Adds a note that changes nothing but its own place.
+    pub(crate) fn push_copy(&mut self, group: &mut Group, note: Note) -> io::Result<()> {
+        let (at, size) = self.log.note(&mut group.bytes, &note)?;
+        group.steps.push(GroupStep::Copy { note, at, size });
+        Ok(())
     }
 
     /// Replaces accept records by others.
