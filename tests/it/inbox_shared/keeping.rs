@@ -2,6 +2,7 @@
 //! what is encrypted shows nothing.
 
 use super::{SOON, at, database, drained, kept, on, stored};
+use crate::inbox::trials::encrypted;
 use crate::support::{Connection, Event, PostgresServer, Reply, Sender, Upstream, eventually};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -113,32 +114,5 @@ fn a_transaction_that_somebody_holds_open_holds_nothing_up() {
 #[test]
 fn an_encrypted_inbox_shows_nothing_and_is_read_with_older_keys_as_well() {
     let folder = tempfile::tempdir().unwrap();
-    let key = |name: &str, byte: u8| {
-        let path = folder.path().join(name);
-        std::fs::write(&path, [byte; 32]).unwrap();
-        format!("{{ file = {:?} }}", path.display().to_string())
-    };
-    let (old, new) = (key("old.key", 7), key("new.key", 8));
-    let nobody = format!("http://{}", Upstream::unreachable());
-    let with = |encrypt: &str, url: &str| {
-        on(folder.path())
-            .dedupe("uncertain_hold = \"1s\"")
-            .table(&format!("encrypt = {encrypt}"))
-            .table(&format!("[upstreams.erp]\nurl = \"{url}\"\ntimeout = \"1s\"\n{SOON}"))
-            .shop_to(&["erp"], "")
-            .table("delivery = \"queued\"")
-    };
-    let mut proxy = with(&old, &nobody).start();
-    let told = Sender::to(&proxy).deliver(&Event::order("evt-secret").padded_to(300).signed());
-    assert_eq!(told.outcome(), "queued");
-    proxy.crash();
-    assert!(!shows(folder.path(), "evt-secret") && !shows(folder.path(), "order.created"));
-    let mut other = with(&new, &nobody).spawn();
-    assert_eq!(other.ends_within(Duration::from_secs(10)).code(), Some(3), "{}", other.log());
-    assert!(other.log().contains("key that is not configured"), "{}", other.log());
-
-    let erp = Upstream::start();
-    let proxy = with(&format!("[{new}, {old}]"), &erp.url()).start();
-    drained(&proxy);
-    assert_eq!(erp.saw(1)[0].header("Hookward-Event-Id"), "evt-secret");
+    encrypted(folder.path(), || on(folder.path()), || stored(folder.path()));
 }
