@@ -15,24 +15,25 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::print_stdout,
-    clippy::panic,
     reason = "a tool that cannot measure says why and ends"
 )]
 
-use data_encoding::HEXLOWER;
-use hmac::{Hmac, KeyInit as _, Mac as _};
+#[path = "measuring/proxy.rs"]
+mod proxy;
+
 use hookward_time::{Clock as _, SystemClock};
+use proxy::{Connection, Proxy, request, signature};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-const SECRET: &str = "a-secret-of-the-flood-for-measuring";
 const GOOD_PER_SECOND: u64 = 500;
 const FORGED_PER_SECOND: u64 = 10_000;
 const GOOD_CONNECTIONS: u64 = 25;
@@ -56,7 +57,8 @@ const FORGE: &str = "--forge";
 
 async fn measure(binary: &str) {
     let receiver = receiver().await;
-    let mut proxy = Proxy::start(binary, receiver);
+    let directory = tempfile::tempdir().expect("a directory");
+    let proxy = start(binary, directory.path(), receiver);
     let numbers = AtomicU64::new(0);
     let good = Arc::new(Good { to: proxy.address, numbers });
 
@@ -94,7 +96,6 @@ async fn measure(binary: &str) {
         ratios[ROUNDS / 2],
         without.ratio(&with)
     );
-    proxy.child.kill().expect("it was running");
 }
 
 /// How long deliveries took.
@@ -150,61 +151,15 @@ async fn receiver() -> SocketAddr {
     address
 }
 
-struct Proxy {
-    child: Child,
-    address: SocketAddr,
-    _directory: tempfile::TempDir,
-}
-
-impl Proxy {
-    fn start(binary: &str, receiver: SocketAddr) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let file = directory.path().join("flood.toml");
-        let text = format!(
-            "[server]\nlisten = [\"127.0.0.1:0\"]\n[admin]\nlisten = \"127.0.0.1:0\"\n\
-             [upstreams.erp]\nurl = \"http://{receiver}\"\n\
-             [sources.shop]\npath = \"/shop\"\npreset = \"opentiendas\"\n\
-             secrets = [{{ env = \"SHOP\" }}]\n\
-             [[sources.shop.routes]]\nevents = [\"*\"]\nto = [\"erp\"]\n"
-        );
-        std::fs::write(&file, text).expect("a file");
-        let mut child = Command::new(binary)
-            .args(["run", "--config"])
-            .arg(&file)
-            .env("SHOP", SECRET)
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
-        let mut lines = BufReader::new(child.stderr.take().expect("stderr")).lines();
-        let address = loop {
-            let line = lines.next().expect("it listens").expect("text");
-            if let Some((_, address)) = line.split_once("listening on http://") {
-                break address.parse().expect("an address");
-            }
-        };
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address, _directory: directory }
-    }
-
-    /// The time that its threads have been running, in user code and in the kernel.
-    fn cpu_time(&self) -> Duration {
-        let path = format!("/proc/{}/stat", self.child.id());
-        let text = std::fs::read_to_string(path).expect("Linux");
-        // Behind the name, which may have spaces: utime and stime are 14th and 15th of all.
-        let (_, fields) = text.rsplit_once(") ").expect("a name");
-        let ticks: u64 =
-            fields.split(' ').skip(11).take(2).map(|n| n.parse::<u64>().expect("ticks")).sum();
-        Duration::from_millis(ticks * 10)
-    }
-}
-
-fn request(body: &str, signature: &str) -> Vec<u8> {
-    let length = body.len();
-    format!(
-        "POST /shop HTTP/1.1\r\nHost: flood\r\nContent-Type: application/json\r\n\
-         X-Signature: sha256={signature}\r\nContent-Length: {length}\r\n\r\n{body}"
-    )
-    .into_bytes()
+fn start(binary: &str, directory: &Path, receiver: SocketAddr) -> Proxy {
+    let config = format!(
+        "[server]\nlisten = [\"127.0.0.1:0\"]\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+         [upstreams.erp]\nurl = \"http://{receiver}\"\n\
+         [sources.shop]\npath = \"/shop\"\npreset = \"opentiendas\"\n\
+         secrets = [{{ env = \"SHOP\" }}]\n\
+         [[sources.shop.routes]]\nevents = [\"*\"]\nto = [\"erp\"]\n"
+    );
+    Proxy::start(binary, directory, &config)
 }
 
 fn body(number: u64) -> String {
@@ -244,10 +199,7 @@ impl Good {
         while Instant::now() < end {
             ticks.tick().await;
             let body = body(self.numbers.fetch_add(1, Ordering::Relaxed));
-            let mut mac =
-                Hmac::<sha2::Sha256>::new_from_slice(SECRET.as_bytes()).expect("any key is one");
-            mac.update(body.as_bytes());
-            let bytes = request(&body, &HEXLOWER.encode(&mac.finalize().into_bytes()));
+            let bytes = request("/shop", &body, &signature(&body));
             let sent = Instant::now();
             let status = connection.exchange(&bytes).await;
             times.push(sent.elapsed());
@@ -309,7 +261,7 @@ fn forge(to: SocketAddr) {
             let (stop, count) = (Arc::clone(&stop), Arc::clone(&count));
             let mut at = start + every * u32::try_from(index).expect("few") / 10;
             std::thread::spawn(move || {
-                let bytes = request(&body(0), &"0".repeat(64));
+                let bytes = request("/shop", &body(0), &"0".repeat(64));
                 let connect = |_| std::net::TcpStream::connect(to).expect("a connection");
                 let mut pool: Vec<_> =
                     (0..FORGED_CONNECTIONS / FORGING_THREADS).map(connect).collect();
@@ -343,42 +295,5 @@ fn forge(to: SocketAddr) {
     stop.store(true, Ordering::Release);
     for thread in threads {
         thread.join().expect("every forged delivery is refused");
-    }
-}
-
-struct Connection {
-    stream: TcpStream,
-    buffer: Vec<u8>,
-}
-
-impl Connection {
-    async fn open(to: SocketAddr) -> Self {
-        let stream = TcpStream::connect(to).await.expect("a connection");
-        stream.set_nodelay(true).expect("a socket");
-        Self { stream, buffer: Vec::with_capacity(4096) }
-    }
-
-    /// Sends a request and reads its answer whole; the status.
-    async fn exchange(&mut self, bytes: &[u8]) -> u16 {
-        self.stream.write_all(bytes).await.expect("it takes bytes");
-        self.buffer.clear();
-        loop {
-            let read = self.stream.read_buf(&mut self.buffer).await.expect("an answer");
-            assert_ne!(read, 0, "the connection stays");
-            let mut fields = [httparse::EMPTY_HEADER; 32];
-            let mut head = httparse::Response::new(&mut fields);
-            let parsed = head.parse(&self.buffer).expect("HTTP");
-            if let httparse::Status::Complete(length) = parsed {
-                let declared = head
-                    .headers
-                    .iter()
-                    .find(|field| field.name.eq_ignore_ascii_case("content-length"))
-                    .and_then(|field| std::str::from_utf8(field.value).ok()?.parse::<usize>().ok())
-                    .unwrap_or_else(|| panic!("no length"));
-                if self.buffer.len() >= length + declared {
-                    return head.code.expect("a status");
-                }
-            }
-        }
     }
 }

@@ -17,12 +17,15 @@
     reason = "a tool that cannot measure says why and ends"
 )]
 
+#[path = "../measuring/proxy.rs"]
+mod proxy;
 mod sides;
 mod times;
 
 use hookward_inbox::{Accept, AcceptTarget, End, Inbox, Observer, Settings};
 use hookward_time::{Clock as _, SystemClock};
-use sides::{Connection, Proxy, Receiver, event, free_port, request};
+use proxy::{Connection, Proxy};
+use sides::{Receiver, event, free_port, memory, signed, start};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,7 +34,6 @@ use std::time::Duration;
 use times::{Probe, Times, p99_met};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-const SECRET: &str = "a-secret-of-the-weekend-for-measuring";
 /// Senders of the weekend; each has orders of its own, so that what it sends of one comes in order.
 const SENDERS: u64 = 40;
 const LIVE_PER_SECOND: u64 = 100;
@@ -129,7 +131,8 @@ async fn healthy(binary: &str) {
     const EVENTS: u64 = 5_000;
     const ROUNDS: usize = 9;
     let receiver = Receiver::start(free_port().await).await;
-    let proxy = Proxy::start(binary, receiver.address, receiver.address);
+    let directory = tempfile::tempdir().expect("a directory");
+    let proxy = start(binary, directory.path(), receiver.address, receiver.address);
     let numbers = AtomicU64::new(0);
     let cost = async |path: &str| {
         let before = proxy.cpu_time();
@@ -141,7 +144,7 @@ async fn healthy(binary: &str) {
                     let mut connection = Connection::open(to).await;
                     for number in (first + sender..first + EVENTS).step_by(8) {
                         let status =
-                            connection.exchange(&request(&path, &event(number, 0, 0))).await;
+                            connection.exchange(&signed(&path, &event(number, 0, 0))).await;
                         assert_eq!(status, 200);
                     }
                 })
@@ -174,7 +177,8 @@ async fn healthy(binary: &str) {
 
 async fn weekend(binary: &str, events: u64) {
     let (live, closed) = (Receiver::start(free_port().await).await, free_port().await);
-    let proxy = Proxy::start(binary, live.address, closed);
+    let directory = tempfile::tempdir().expect("a directory");
+    let proxy = start(binary, directory.path(), live.address, closed);
     let alone = deliver_live(&proxy, 0, WITHIN).await;
     println!("live deliveries alone: {}", Times::of(alone));
 
@@ -188,8 +192,8 @@ async fn weekend(binary: &str, events: u64) {
     }
     println!("live deliveries beside {events} that are delivered at once: {}", Times::of(beside));
 
-    let (probe, start) = (Probe::start(proxy.directory.path()), Instant::now());
-    let memory = proxy.memory();
+    let (probe, start) = (Probe::start(directory.path()), Instant::now());
+    let before = memory(&proxy);
     let sending: Vec<_> = (0..SENDERS)
         .map(|sender| tokio::spawn(send(proxy.address, "/weekend", sender, events, 0)))
         .collect();
@@ -202,13 +206,13 @@ async fn weekend(binary: &str, events: u64) {
     println!("live deliveries beside the weekend: {}", Times::of(beside));
     println!("{events} events queued in {took:.1?}: {}", Times::of(told));
     println!("  the probe's flushes: {}", probe.stop());
-    println!("memory: {} MiB before, {} MiB with all of them waiting", memory, proxy.memory());
+    println!("memory: {} MiB before, {} MiB with all of them waiting", before, memory(&proxy));
 
     let (receiver, start) = (Receiver::start(closed).await, Instant::now());
     let draining = deliver_live(&proxy, 2, Duration::from_secs(5)).await;
     let mut highest = 0;
     while receiver.count.load(Ordering::Relaxed) < events {
-        highest = highest.max(proxy.memory());
+        highest = highest.max(memory(&proxy));
         assert!(start.elapsed() < Duration::from_mins(5), "it is stuck");
         sleep(Duration::from_millis(20)).await;
     }
@@ -218,7 +222,7 @@ async fn weekend(binary: &str, events: u64) {
     println!(
         "drained in {took:.1?}, {:.0}/s; at most {} MiB of memory",
         events as f64 / took.as_secs_f64(),
-        highest.max(proxy.memory())
+        highest.max(memory(&proxy))
     );
     assert_eq!(receiver.count.load(Ordering::Relaxed), events, "each once");
     let seen = receiver.seen.lock().expect("nobody panics");
@@ -245,7 +249,7 @@ async fn send(to: SocketAddr, path: &str, sender: u64, events: u64, phase: u64) 
         // Five orders a sender.
         let step = u64::try_from(step).expect("a number");
         let number = number + phase * events;
-        let bytes = request(path, &event(number, sender * 5 + step % 5, step / 5));
+        let bytes = signed(path, &event(number, sender * 5 + step % 5, step / 5));
         let start = Instant::now();
         assert_eq!(connection.exchange(&bytes).await, 200);
         times.push(start.elapsed());
@@ -270,7 +274,7 @@ async fn deliver_live(proxy: &Proxy, phase: u64, time: Duration) -> Vec<Duration
                     ticks.tick().await;
                     let number =
                         1_000_000_000 * (phase + 1) + index * 1_000_000 + times.len() as u64;
-                    let bytes = request("/live", &event(number, 0, 0));
+                    let bytes = signed("/live", &event(number, 0, 0));
                     let start = Instant::now();
                     assert_eq!(connection.exchange(&bytes).await, 200);
                     times.push(start.elapsed());
