@@ -1,6 +1,7 @@
 //! Every preset as a user gets it: copied, resolved, its sample signed, verified and tampered with.
 
 use super::super::show;
+use super::{sample, sample_request};
 use crate::config::{Config, SecretReader};
 use crate::delivery::fixture;
 use crate::delivery::source::Source;
@@ -13,7 +14,7 @@ use hookward_verify::event::Event;
 use hookward_verify::fault::{Fault, FaultKind};
 use hookward_verify::presets::{Preset, all, named};
 use hookward_verify::scheme::{Algorithm, KeyForm, Place, TimeFormat, TimestampPlace};
-use hookward_verify::sign::{SignRequest, SigningKey, sample_body, sign};
+use hookward_verify::sign::{SigningKey, sign};
 use hookward_verify::verify::{freshness, verify};
 use p256::elliptic_curve::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
 use std::path::Path;
@@ -102,17 +103,8 @@ pub(super) struct Delivery {
 impl Delivery {
     pub(super) fn of(preset: &Preset) -> Self {
         let source = source(preset, "");
-        let id = "0b8f2f0e-0000-4000-8000-000000000001";
-        let base = Some(preset.about.sample.as_bytes());
-        let body = sample_body(&source.sender, base, id, "a.type", NOW).expect(preset.name);
-        let request = SignRequest {
-            id: Some(id),
-            event_type: Some("a.type"),
-            path: &source.path,
-            at: NOW,
-            query: None,
-            body: &body,
-        };
+        let body = sample(preset, &source);
+        let request = sample_request(&source.path, &body);
         let private;
         let key = match source.sender.scheme.signature.algorithm {
             Algorithm::Ed25519 => {

@@ -4,7 +4,31 @@ mod offline;
 mod published;
 
 use super::*;
-use hookward_verify::presets::all;
+use crate::delivery::fixture;
+use crate::delivery::source::Source;
+use hookward_verify::presets::{Preset, all};
+use hookward_verify::sign::{SignRequest, sample_body};
+
+/// The id of every sample.
+const ID: &str = "0b8f2f0e-0000-4000-8000-000000000001";
+
+/// The body of the preset's sample.
+fn sample(preset: &Preset, source: &Source) -> Vec<u8> {
+    let base = Some(preset.about.sample.as_bytes());
+    sample_body(&source.sender, base, ID, "a.type", fixture::NOW).expect(preset.name)
+}
+
+/// What is to be signed of a sample.
+fn sample_request<'a>(path: &'a str, body: &'a [u8]) -> SignRequest<'a> {
+    SignRequest {
+        id: Some(ID),
+        event_type: Some("a.type"),
+        path,
+        at: fixture::NOW,
+        query: None,
+        body,
+    }
+}
 
 #[test]
 fn a_preset_to_copy_is_toml_that_says_the_same() {

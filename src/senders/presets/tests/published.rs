@@ -1,6 +1,7 @@
 //! Every preset whose sender publishes its keys: a delivery is made with a key pair of the tests, and
 //! found out again from that delivery and what the sender publishes.
 
+use super::{sample, sample_request};
 use crate::config::{Config, SecretReader};
 use crate::delivery::fixture;
 use crate::delivery::source::Source;
@@ -10,7 +11,7 @@ use data_encoding::BASE64URL_NOPAD;
 use hookward_secret::Secret;
 use hookward_time::UnixMillis;
 use hookward_verify::presets::{Preset, all, named};
-use hookward_verify::sign::{SignRequest, SigningKey, sample_body, sign};
+use hookward_verify::sign::{SigningKey, sign};
 use p256::pkcs8::{DecodePrivateKey as _, EncodePublicKey as _, LineEnding};
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, IsCa, Issuer, KeyPair, PKCS_RSA_SHA256,
@@ -154,17 +155,8 @@ const OWNER: &str = "arn:aws:sns:us-west-2:123456789012:MyTopic";
 
 fn delivery(preset: &Preset, pair: &Pair, more: &str) -> (RequestHead, Vec<u8>) {
     let source = source(preset, &pair.published[0], more);
-    let id = "0b8f2f0e-0000-4000-8000-000000000001";
-    let base = Some(preset.about.sample.as_bytes());
-    let body = sample_body(&source.sender, base, id, "a.type", NOW).expect(preset.name);
-    let request = SignRequest {
-        id: Some(id),
-        event_type: Some("a.type"),
-        path: &source.path,
-        at: NOW,
-        query: None,
-        body: &body,
-    };
+    let body = sample(preset, &source);
+    let request = sample_request(&source.path, &body);
     let private = Secret::from(pair.private.clone());
     let signed = sign(&source.sender, &SigningKey::Private(&private), &request);
     let signed = signed.unwrap_or_else(|why| panic!("{}: {why}", preset.name));
