@@ -166,13 +166,14 @@ impl Running {
             );
             tokio::time::sleep(delay).await;
         }
-        tracing::info!("stopping: no new connections; deliveries under way finish");
         self.drain().await
     }
 
     /// Stops accepting connections, lets current work finish, and stops.
     pub async fn drain(self) -> Drained {
         self.edge.start_draining();
+        // Logged after the change, so that readers of the log can rely on it.
+        tracing::info!("stopping: no new connections; deliveries under way finish");
         let traffic = self.edge.traffic();
         let is_over = || traffic.requests() == 0 && self.metrics.in_flight.get() <= 0;
         let finished = tokio::time::timeout(self.edge.drain_timeout(), wait_until(is_over)).await;
