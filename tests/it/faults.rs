@@ -62,7 +62,7 @@ fn an_upstream_that_never_reads_is_given_up_and_the_retry_is_forwarded() {
     let (address, _unread) = never_reads_at_first();
     let proxy = Setup::new()
         .server("max_body = \"16MiB\"")
-        .table(&format!("[upstreams.erp]\nurl = \"http://{address}\"\ntimeout = \"1s\""))
+        .table(&format!("[upstreams.erp]\nurl = \"http://{address}\"\ntimeout = \"3s\""))
         .shop_to(&["erp"], "")
         .start();
     let large = Event::order("large").padded_to(12 * 1024 * 1024).signed();

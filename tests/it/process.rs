@@ -22,7 +22,7 @@ fn a_delivery_under_way_is_finished_after_sigterm() {
         gate.open();
         let response = under_way.join().unwrap();
         assert_eq!(response.verdict(), (200, "delivered", String::new()), "{signal}");
-        assert_eq!(proxy.ends_within(Duration::from_secs(2)).code(), Some(0), "{signal}");
+        assert_eq!(proxy.ends_within(Duration::from_secs(10)).code(), Some(0), "{signal}");
     }
 }
 
@@ -37,7 +37,7 @@ fn a_forwarding_whose_sender_left_is_finished_after_sigterm() {
     proxy.signal("TERM");
     eventually("it says that it drains", || get(proxy.admin, "/readyz").status == 503);
     gate.open();
-    assert_eq!(proxy.ends_within(Duration::from_secs(2)).code(), Some(0));
+    assert_eq!(proxy.ends_within(Duration::from_secs(10)).code(), Some(0));
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn a_second_signal_stops_at_once_with_130() {
     proxy.signal("TERM");
     eventually("it says that it drains", || get(proxy.admin, "/readyz").status == 503);
     proxy.signal("TERM");
-    let status = proxy.ends_within(Duration::from_secs(2));
+    let status = proxy.ends_within(Duration::from_secs(10));
     assert_eq!((status.code(), status.signal()), (Some(130), None));
 }
 
@@ -240,5 +240,5 @@ fn a_second_signal_during_drain_delay_stops_at_once_with_130() {
     proxy.signal("TERM");
     eventually("it says that it is about to stop", || get(proxy.admin, "/readyz").status == 503);
     proxy.signal("TERM");
-    assert_eq!(proxy.ends_within(Duration::from_secs(2)).code(), Some(130));
+    assert_eq!(proxy.ends_within(Duration::from_secs(10)).code(), Some(130));
 }

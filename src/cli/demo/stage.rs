@@ -29,10 +29,10 @@ pub(super) const SECRET: &str = "demo-secret-of-the-shop";
 pub(super) const PATH: &str = "/webhooks/shop";
 
 /// How long the shop waits for an answer in the demo; real shops give 5 s and more.
-const RESPOND_WITHIN: &str = "400ms";
+const RESPOND_WITHIN: &str = "1s";
 
 /// The delay of a slow ERP: longer than the shop waits.
-pub(super) const TOO_SLOW: Duration = Duration::from_millis(900);
+pub(super) const TOO_SLOW: Duration = Duration::from_millis(2500);
 
 /// Where the proxy listens if possible, so that the output matches the README.
 const USUAL: [SocketAddr; 2] = [loopback(8080), loopback(9090)];

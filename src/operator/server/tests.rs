@@ -97,7 +97,7 @@ async fn what_takes_longer_than_drain_timeout_is_cut_off() {
     let started = Instant::now();
     assert_eq!(server.running.drain().await, Drained::CutOff);
     assert!(started.elapsed() >= Duration::from_millis(100));
-    assert!(started.elapsed() < Duration::from_secs(1));
+    assert!(started.elapsed() < Duration::from_secs(10));
 }
 
 #[tokio::test]

@@ -115,7 +115,7 @@ async fn a_table_that_somebody_locks_refuses_in_time_and_nothing_stays_claimed()
     other.batch_execute("BEGIN; LOCK TABLE hookward.standings").await.unwrap();
     let began = Instant::now();
     assert!(Ask { within: SHORT, ..Ask::event("2") }.all(&store).await.is_err());
-    assert!(began.elapsed() < SHORT * 3, "{:?}", began.elapsed());
+    assert!(began.elapsed() < WITHIN, "{:?}", began.elapsed());
     other.batch_execute("ROLLBACK").await.unwrap();
     deliver_soon(&store, "2").await;
     assert_eq!(word(&Ask::event("1").one(&store).await), "delivered");
@@ -154,7 +154,7 @@ async fn partitions_are_made_for_any_ttl_and_dropped_once_they_are_over() {
     let began = Instant::now();
     let refused = connect(&url).await.simple_query("SELECT hookward.clear_out()").await;
     assert!(refused.is_err(), "it is in use");
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(began.elapsed() < WITHIN, "{:?}", began.elapsed());
     held.batch_execute("ROLLBACK").await.unwrap();
     // Upkeep begins with a round.
     let _other_instance = open(&url).await.unwrap();

@@ -35,4 +35,13 @@ impl Monitor {
             }
         }
     }
+
+    /// Reads until a command matches.
+    pub(super) async fn until(&mut self, is_it: impl Fn(&str) -> bool) {
+        let mut line = String::new();
+        while !is_it(&line) {
+            line.clear();
+            assert_ne!(self.0.read_line(&mut line).await.unwrap(), 0, "the server went away");
+        }
+    }
 }
