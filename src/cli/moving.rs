@@ -83,7 +83,7 @@ fn free(settings: &DedupeSettings) -> Result<(), CommandStop> {
         StoreSettings::Disk { path } if DiskStore::is_in_use(path) => Err(CommandStop::new(
             Exit::CannotServe,
             format!(
-                "a running process has {} open. CommandStop the proxy, run this command, and start the \
+                "a running process has {} open. Stop the proxy, run this command, and start the \
                  proxy with the new configuration",
                 path.display()
             ),
@@ -128,7 +128,7 @@ fn report(copied: &Copying) -> String {
     if *in_flight > 0 {
         _ = writeln!(
             text,
-            "{in_flight} in flight were left out: a proxy still serves with the old store. CommandStop it \
+            "{in_flight} in flight were left out: a proxy still serves with the old store. Stop it \
              and run the command again"
         );
     }
