@@ -3,7 +3,7 @@
 
 use super::configuration::ConfigFile;
 use super::exit::{CommandStop, Exit};
-use super::{complain, print};
+use super::{complain, print, waiting};
 use crate::config::{
     Config, ListingStyle, Problem, SystemSecrets, counts, render_problems, report, to_json,
 };
@@ -48,6 +48,10 @@ pub fn run(arguments: &CheckArguments) -> Result<Exit, CommandStop> {
             exit = Exit::No;
             problems.splice(0..0, unfetched);
         }
+    }
+    if let Some(config) = &config {
+        problems.extend(waiting::strays(config, &file.path().to_string_lossy()));
+        problems.sort_by_key(|problem| problem.severity);
     }
     if arguments.json {
         print(&format!("{}\n", to_json(&problems)))?;

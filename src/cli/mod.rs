@@ -24,6 +24,7 @@ pub mod sign;
 pub mod signing;
 pub mod status;
 pub mod trust;
+mod waiting;
 
 pub(crate) use output::{complain, print};
 

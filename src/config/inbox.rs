@@ -35,6 +35,14 @@ pub struct InboxSettings {
     pub is_used: bool,
 }
 
+impl InboxSettings {
+    /// The keys.
+    #[must_use]
+    pub fn key_bytes(&self) -> Vec<[u8; 32]> {
+        self.keys.iter().filter_map(|key| key.expose().try_into().ok()).collect()
+    }
+}
+
 pub(super) static KEYS: TableKeys = TableKeys {
     title: "[inbox]",
     about: "Where events wait that an upstream has not accepted yet, for routes with `delivery` \

@@ -3,7 +3,7 @@
 
 use hookward_inbox::{
     Accept, AcceptError, Accepted, Attempt, ChangeError, EntryState, Filter, LaneHold, Listed,
-    Page, Policy, Stats, TryOutcome,
+    Page, Policy, Stats, TryOutcome, WaitingCount,
 };
 use hookward_inbox_postgres::SharedInbox;
 use std::pin::Pin;
@@ -102,6 +102,16 @@ impl Engine {
         match self {
             Self::Log(log) => log.configure(policies, Some(sources)),
             Self::Shared(shared) => shared.configure(policies, Some(sources)),
+        }
+    }
+
+    pub(super) async fn waiting(&self) -> Result<Vec<WaitingCount>, ChangeError> {
+        match self {
+            Self::Log(log) => {
+                let log = log.clone();
+                Ok(looking(move || log.waiting()).await.unwrap_or_default())
+            }
+            Self::Shared(shared) => shared.waiting().await,
         }
     }
 

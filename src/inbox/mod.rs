@@ -10,10 +10,12 @@ mod opening;
 mod sending;
 mod statistics;
 mod store;
+mod strays;
 mod worker;
 
 pub use head::StoredHead;
 pub use opening::{InboxPlace, Opening, policies};
 pub use sending::Reserve;
 pub use store::{InboxStore, Incoming, WaitingEvent};
+pub use strays::KnownNames;
 pub use worker::Worker;

@@ -77,16 +77,14 @@ impl InboxStore {
     /// As there. Nothing was changed then.
     pub async fn open(opening: Opening<'_>) -> Result<Arc<Self>, OpenError> {
         let Opening { settings, place, policies, sources, metrics, clock } = opening;
-        let keys: Vec<[u8; 32]> =
-            settings.keys.iter().filter_map(|key| key.expose().try_into().ok()).collect();
         let engine_settings = Settings {
             max_bytes: settings.max_bytes,
             min_free: settings.min_free,
             keep_dead: settings.keep_dead,
             keep_delivered: settings.keep_delivered,
-            keys: CipherKeys::new(&keys),
-            destinations: policies,
-            sources: Some(sources),
+            keys: CipherKeys::new(&settings.key_bytes()),
+            destinations: policies.clone(),
+            sources: Some(sources.clone()),
             observer: Arc::new(Heard(Arc::clone(&metrics))),
             ..Settings::default()
         };
@@ -105,22 +103,10 @@ impl InboxStore {
         };
         let inbox = Arc::new(Self::new(engine, metrics, clock));
         inbox.refresh().await;
-        for stray in inbox.strays() {
+        for stray in inbox.strays(&policies, &sources).await {
             tracing::warn!("{stray}");
         }
         Ok(inbox)
-    }
-
-    /// A sentence for each name under which events wait that is not in the configuration.
-    pub(super) fn strays(&self) -> Vec<String> {
-        let stats = self.stats();
-        let strays = stats.destinations.iter().filter(|found| !found.is_configured);
-        let strays = strays.filter(|found| found.ready + found.waiting > 0);
-        let sentence = |found: &hookward_inbox::DestinationStats| {
-            let (count, to) = (found.ready + found.waiting, &found.to);
-            format!("{count} events wait in the inbox for {to}, which is no upstream any more")
-        };
-        strays.map(sentence).collect()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::engine::Engine;
 use super::head::StoredHead;
+use super::strays::KnownNames;
 use crate::delivery::proof::Proven;
 use crate::delivery::route::{DeliveryMode, OnDead};
 use crate::telemetry::metrics::Metrics;
@@ -9,7 +10,7 @@ use bytes::Bytes;
 use hookward_claims::ClaimKey;
 use hookward_inbox::{
     Accept, AcceptError, AcceptTarget, Accepted, ChangeError, EntryState, Filter, LaneHold, Listed,
-    Page, Policy, Stats, Stored, TryOutcome,
+    Page, Policy, Stats, Stored, TryOutcome, WaitingCount,
 };
 use hookward_names::{EventId, SourceName, UpstreamName};
 use hookward_time::{Clock, UnixMillis};
@@ -212,10 +213,37 @@ impl InboxStore {
         self.engine.learn(to.as_str(), outcome);
     }
 
-    /// Takes over another configuration, and says under which names events wait that it has not.
-    pub fn configure(&self, policies: &[(String, Policy)], sources: &[String]) -> Vec<String> {
+    /// Takes over another configuration, and says under which other names events wait.
+    pub async fn configure(
+        &self,
+        policies: &[(String, Policy)],
+        sources: &[String],
+    ) -> Vec<String> {
         self.engine.configure(policies, sources);
-        self.strays()
+        self.strays(policies, sources).await
+    }
+
+    pub(super) async fn strays(
+        &self,
+        policies: &[(String, Policy)],
+        sources: &[String],
+    ) -> Vec<String> {
+        let names = KnownNames::new(
+            policies.iter().map(|(to, _)| to.as_str()),
+            sources.iter().map(String::as_str),
+        );
+        match self.waiting().await {
+            Ok(waiting) => names.strays(&waiting),
+            Err(why) => vec![format!("how many events wait in the inbox is not known: {why}")],
+        }
+    }
+
+    /// Counts what waits or is being sent, by source and destination. Looks at every entry.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn waiting(&self) -> Result<Vec<WaitingCount>, ChangeError> {
+        self.engine.waiting().await
     }
 
     /// Entries that fit, by number, from `cursor` on.

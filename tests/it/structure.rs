@@ -60,7 +60,10 @@ fn crates_depend_downwards_only() {
         ),
         ("hookward-claims", &["hookward-names", "hookward-secret", "hookward-time"]),
         ("hookward-inbox", &[]),
-        ("hookward-inbox-postgres", &["hookward-claims", "hookward-inbox", "hookward-names"]),
+        (
+            "hookward-inbox-postgres",
+            &["hookward-claims", "hookward-inbox", "hookward-names", "hookward-secret"],
+        ),
     ]
     .into();
     for (name, may) in allowed {

@@ -115,8 +115,8 @@ pub use hold::{ClaimRequest, ClaimTerms, Claimable, Hold};
 pub use key::{ClaimKey, Fence};
 pub use memory::MemoryStore;
 pub use postgres::{
-    AnswerFault, PostgresDatabase, PostgresStore, PostgresTls, postgres_url_fault,
-    postgres_url_refuses_tls,
+    AnswerFault, PostgresDatabase, PostgresStore, PostgresTls, ask_postgres_once,
+    postgres_url_fault, postgres_url_refuses_tls,
 };
 pub use redis::{RedisStore, RedisTls};
 pub use transfer::{Bookmark, Copying, KnownFact, KnownPage, Moved, copy};

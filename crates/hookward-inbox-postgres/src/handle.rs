@@ -5,7 +5,7 @@ use crate::upkeep::SharedUpkeep;
 use hookward_claims::PostgresDatabase;
 use hookward_inbox::{
     Accept, AcceptError, Accepted, Attempt, ChangeError, Filter, LaneHold, Listed, Millis,
-    OpenError, Page, Policy, Settings, Stats, TimeSource, TryOutcome,
+    OpenError, Page, Policy, Settings, Stats, TimeSource, TryOutcome, WaitingCount,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -188,6 +188,14 @@ impl SharedInbox {
     pub async fn refresh(&self) -> Result<(), String> {
         self.commons.learn_pauses().await?;
         self.commons.learn_figures().await
+    }
+
+    /// Counts what waits or is being sent, by any instance.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn waiting(&self) -> Result<Vec<WaitingCount>, ChangeError> {
+        self.commons.waiting().await.map_err(ChangeError::Unanswered)
     }
 
     /// Counts, as of the last look.

@@ -24,5 +24,7 @@ mod looking;
 mod sealing;
 mod taking;
 mod upkeep;
+mod waiting;
 
 pub use handle::SharedInbox;
+pub use waiting::waiting_at;

@@ -14,7 +14,7 @@ use crate::logged::LoggedAttempt;
 use crate::policy::Policy;
 use crate::query::Stats;
 use crate::record::{Note, Phase};
-use crate::recover::{OpenError, Recovery, refused, scan};
+use crate::recover::{OpenError, Recovery, recover, refused};
 use crate::settings::Settings;
 use crate::shared::{Shared, state};
 use crate::tries::TryOutcome;
@@ -83,7 +83,7 @@ impl Inbox {
         let limits = WriterLimits::of(&settings);
         let shelf = Arc::new(Shelf::new(settings.keys));
         let mut core = Core::recovering(crate::clock::millis(settings.keep_dead));
-        let (mut recovery, last) = scan(folder, &shelf, &mut core, now)?;
+        let (mut recovery, last) = recover(folder, &shelf, &mut core, now)?;
         core.is_recovering = false;
         core.configure(&settings.destinations, settings.sources.as_deref(), now);
         let disk: Arc<dyn Disk> = settings.disk;

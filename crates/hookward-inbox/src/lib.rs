@@ -103,6 +103,7 @@ mod sweep;
 mod sweeping;
 mod tries;
 mod usage;
+mod waiting;
 mod writer;
 mod writing;
 
@@ -129,3 +130,4 @@ pub use recover::{OpenError, Recovery, Torn};
 pub use settings::{Deaf, Observer, Random, Settings};
 pub use stored_event::StoredEvent;
 pub use tries::{Tried, Try, TryOutcome};
+pub use waiting::{WaitingCount, waiting_in};

@@ -93,13 +93,44 @@ struct Recovered {
     header: Header,
 }
 
-/// Reads all segments into `core`. Gives the last one with its valid length.
-pub(crate) fn scan(
+/// Reads all segments into `core`, and cuts off what is torn. Gives the last one with its valid length.
+pub(crate) fn recover(
     folder: &Path,
     shelf: &Shelf,
     core: &mut Core,
     now: Millis,
 ) -> Result<(Recovery, (u32, u32)), OpenError> {
+    let Scanned { recovery, segments, unwritten } = scan(folder, shelf, core, now)?;
+    // Only now is anything changed: all of it was read.
+    for path in &unwritten {
+        std::fs::remove_file(path).map_err(refused(path))?;
+    }
+    let mut last = (0, 0);
+    for (segment, end) in segments {
+        tidy(&segment, end).map_err(refused(&segment.path))?;
+        shelf.add(segment.number, Arc::clone(&segment.file));
+        last = (segment.number, end);
+    }
+    sync_folder(folder).map_err(refused(folder))?;
+    Ok((recovery, last))
+}
+
+/// What was read.
+pub(crate) struct Scanned {
+    recovery: Recovery,
+    /// Each with its valid length.
+    segments: Vec<(Recovered, u32)>,
+    /// Files whose header was never written.
+    unwritten: Vec<PathBuf>,
+}
+
+/// Reads all segments into `core`. Changes nothing.
+pub(crate) fn scan(
+    folder: &Path,
+    shelf: &Shelf,
+    core: &mut Core,
+    now: Millis,
+) -> Result<Scanned, OpenError> {
     let (found, unwritten) = open_all(folder)?;
     let mut recovery = Recovery { segments: found.len(), ..Recovery::default() };
     let mut scan = Scan { shelf, core, now, unread: BTreeSet::new() };
@@ -122,19 +153,8 @@ pub(crate) fn scan(
         let offset = u64::from(at.offset);
         return Err(OpenError::Damaged { file, offset, what: "the check of a record fails" });
     }
-    // Only now is anything changed: all of it was read.
-    for path in &unwritten {
-        std::fs::remove_file(path).map_err(refused(path))?;
-    }
-    let mut last = (0, 0);
-    for (segment, end) in found.iter().zip(cuts) {
-        tidy(segment, end).map_err(refused(&segment.path))?;
-        shelf.add(segment.number, Arc::clone(&segment.file));
-        last = (segment.number, end);
-    }
-    sync_folder(folder).map_err(refused(folder))?;
     recovery.entries = scan.core.index.len();
-    Ok((recovery, last))
+    Ok(Scanned { recovery, segments: found.into_iter().zip(cuts).collect(), unwritten })
 }
 
 /// Cuts off what is not valid, and makes durable what a killed process left to the system.

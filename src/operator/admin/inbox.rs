@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | `GET /inbox` | entries that fit a filter, one for each destination of an event |
 //! | `GET /inbox/{seq}` | one with its last attempts |
+//! | `GET /inbox/waiting` | how many wait, by source and destination |
 //! | `POST /inbox/replay`, `POST /inbox/discard`, `POST /inbox/move` | by number or by filter; see `changing` |
 //! | `DELETE /inbox/{source}/{event id}` | erases the bytes at once, on disk too |
 //! | `POST /upstreams/{name}/pause`, `…/resume` | sends nothing there for a while |
@@ -21,7 +22,7 @@ use crate::edge::HttpReply;
 use crate::request::RequestHead;
 use asking::{InboxRequest, STATES, moment, narrow, not_durable, reason, text_of};
 use changing::Verb;
-use hookward_inbox::{Deed, DeedKind, EntryState, Filter, Listed};
+use hookward_inbox::{Deed, DeedKind, EntryState, Filter, Listed, WaitingCount};
 use hookward_time::UnixMillis;
 use http::Method;
 use percent_encoding::percent_decode_str;
@@ -76,6 +77,10 @@ impl InboxRequest<'_> {
                 Some(refused) => refused,
                 None => self.list().await,
             },
+            "waiting" => match only(&read, self.head) {
+                Some(refused) => refused,
+                None => self.waiting().await,
+            },
             _ if Verb::of(rest).is_some() => {
                 match (only(&[Method::POST], self.head), Verb::of(rest)) {
                     (None, Some(verb)) => self.change(verb).await,
@@ -127,6 +132,15 @@ impl InboxRequest<'_> {
         }
         let events: Vec<Value> = page.events.iter().map(entry).collect();
         document(200, &json!({ "events": events, "next": page.next }))
+    }
+
+    async fn waiting(&self) -> HttpReply {
+        let waiting = match self.inbox.waiting().await {
+            Ok(waiting) => waiting,
+            Err(why) => return not_durable(&why),
+        };
+        let count = |count: &WaitingCount| json!({ "source": count.source, "to": count.to, "events": count.events });
+        document(200, &json!({ "waiting": waiting.iter().map(count).collect::<Vec<_>>() }))
     }
 
     async fn show(&self, seq: u64) -> HttpReply {

@@ -162,8 +162,7 @@ impl Runtime {
         match (opened, self.gate.inbox()) {
             (Some(inbox), _) => inboxes::serve(&self.gate, &self.edge, inbox),
             (None, Some(inbox)) => {
-                inbox.refresh().await;
-                notes.extend(inbox.configure(&retries, &sources));
+                notes.extend(inbox.configure(&retries, &sources).await);
             }
             (None, None) => {}
         }

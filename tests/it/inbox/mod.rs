@@ -9,6 +9,7 @@ mod order;
 mod people;
 mod queued;
 mod spill;
+mod strays;
 pub mod trials;
 
 use crate::support::{

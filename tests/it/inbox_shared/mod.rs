@@ -17,6 +17,9 @@ mod queued;
 #[expect(clippy::duplicate_mod, reason = "one behaviour, two places for the events")]
 #[path = "../inbox/spill.rs"]
 mod spill;
+#[expect(clippy::duplicate_mod, reason = "one behaviour, two places for the events")]
+#[path = "../inbox/strays.rs"]
+mod strays;
 
 use crate::inbox::{SOON, drained, order};
 use crate::support::{PostgresServer, Setup, Upstream};

@@ -1,9 +1,11 @@
 //! The database of a store, for what else is kept in it: the inbox.
 
 use super::asking::Asking;
-use super::server;
+use super::fault::ServerFault;
+use super::server::{self, PostgresServer, PostgresTls};
 use super::session::StatementKind;
 use crate::StoreError;
+use hookward_secret::Secret;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -12,6 +14,31 @@ use tokio_postgres::types::ToSql;
 
 /// The pause before a listener connects again.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
+
+/// Asks a server once, over a connection of its own. In contrast to a [`PostgresDatabase`], it creates no
+/// tables.
+///
+/// # Errors
+/// The URL or a file of `tls` cannot be used, or the server does not answer within `within`, or
+/// refuses.
+pub async fn ask_postgres_once(
+    url: &Secret,
+    tls: Option<&PostgresTls>,
+    question: &str,
+    within: Duration,
+) -> Result<Vec<Row>, StoreError> {
+    let server = PostgresServer::of(url, tls)?;
+    let asking = async {
+        let (client, _driver) = server::connect(&server).await?;
+        client.query(question, &[]).await
+    };
+    let problem = match tokio::time::timeout(within, asking).await {
+        Ok(Ok(rows)) => return Ok(rows),
+        Ok(Err(fault)) => ServerFault::from(fault).problem,
+        Err(_) => format!("did not answer within {} ms", within.as_millis()),
+    };
+    Err(StoreError { store: server::NAME, problem: format!("at {} {problem}", server.address) })
+}
 
 /// A handle to the database, its connections and their limits.
 #[derive(Clone)]

@@ -24,7 +24,7 @@ use super::{
 };
 use asking::Asking;
 use async_trait::async_trait;
-pub use database::{AnswerFault, PostgresDatabase};
+pub use database::{AnswerFault, PostgresDatabase, ask_postgres_once};
 use hookward_secret::Secret;
 use hookward_time::Clock;
 use pool::Pool;

@@ -1,7 +1,7 @@
 //! Files that were changed by a power cut, a disk or a person.
 
 use crate::support::{World, accept, all, deliver_due, end, event, take};
-use hookward_inbox::OpenError;
+use hookward_inbox::{OpenError, WaitingCount, waiting_in};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -48,6 +48,24 @@ fn the_newest_file_cut_at_any_byte_loses_only_what_was_cut() {
             std::fs::remove_file(path).unwrap();
         }
     }
+}
+
+/// A person who wants to know what waits must not be the one who cuts the log.
+#[test]
+fn counting_what_waits_changes_nothing_even_in_a_torn_log() {
+    let world = World::new();
+    let count = || waiting_in(world.folder.path(), None, world.clock.now());
+    assert_eq!(count().unwrap(), []);
+    let inbox = world.open();
+    assert!(matches!(count(), Err(OpenError::InUse(_))));
+    drop(inbox);
+    let (file, whole, _) = written(&world);
+    let waiting = |events| WaitingCount { source: "shop".into(), to: "erp".into(), events };
+    assert_eq!(count().unwrap(), [waiting(6)]);
+    std::fs::write(&file, &whole[..whole.len() - 1]).unwrap();
+    let before = files(world.folder.path());
+    assert_eq!(count().unwrap(), [waiting(5)]);
+    assert_eq!(files(world.folder.path()), before);
 }
 
 #[test]
