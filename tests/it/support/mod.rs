@@ -34,7 +34,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 /// How long anything may take before a test is given up; far more than it ever needs.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 static CLOCK: LazyLock<SystemClock> = LazyLock::new(SystemClock::new);
 

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -165,7 +166,7 @@ impl Setup {
         let log = Arc::new(Mutex::new(String::new()));
         let (found, addresses) = mpsc::channel();
         let stderr = BufReader::new(child.stderr.take().unwrap());
-        std::thread::spawn({
+        let reader = std::thread::spawn({
             let log = Arc::clone(&log);
             let is_unread = self.log_is_unread;
             move || {
@@ -193,6 +194,7 @@ impl Setup {
             _directory: directory,
             file,
             log,
+            reader: Some(reader).filter(|_| !self.log_is_unread),
             addresses,
             address: unknown,
             admin: unknown,
@@ -215,6 +217,8 @@ pub struct Proxy {
     _directory: TempDir,
     file: PathBuf,
     log: Arc<Mutex<String>>,
+    /// Ends with the log; `None` where nobody reads it to its end.
+    reader: Option<JoinHandle<()>>,
     addresses: mpsc::Receiver<(SocketAddr, SocketAddr)>,
     /// The public listener.
     pub address: SocketAddr,
@@ -272,12 +276,15 @@ impl Proxy {
         self.child.wait().unwrap();
     }
 
-    /// Waits for its end.
+    /// Waits for its end, and until its whole log was read.
     #[track_caller]
     pub fn ends_within(&mut self, patience: Duration) -> ExitStatus {
         let start = instant();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
+                if let Some(reader) = self.reader.take() {
+                    reader.join().unwrap();
+                }
                 return status;
             }
             assert!(instant().saturating_sub(start) < patience, "still running after {patience:?}");
