@@ -1,5 +1,5 @@
-//! Guards against slowdowns: compares a delivery's instructions, allocations and system calls with
-//! `recorded.toml`. The test fails if a number has risen by more than its tolerance.
+//! Guards against slowdowns: compares a delivery's instructions, allocations and system calls, and the
+//! memory of what it leaves behind, with `recorded.toml`. The test fails if a number has risen by more than its tolerance.
 //!
 //! To record new numbers, for a change that is worth its cost or saves something, run
 //! `HOOKWARD_RECORD=1 cargo test --features otlp --test fences`, and say why in the commit.
@@ -16,6 +16,7 @@
 
 mod allocations;
 mod instructions;
+mod memory;
 mod record;
 mod requests;
 mod stage;

@@ -20,8 +20,12 @@ impl Aliases {
     /// Room for `capacity` aliases of delivered events, and for as many others.
     pub(super) fn new(capacity: u64, clock: Arc<dyn Clock>, counters: Arc<Counters>) -> Self {
         Self {
-            of_delivered: Delivered::new(capacity, Arc::clone(&clock), Arc::clone(&counters)),
-            of_others: Delivered::new(capacity, clock, counters),
+            of_delivered: Delivered::one_by_one(
+                capacity,
+                Arc::clone(&clock),
+                Arc::clone(&counters),
+            ),
+            of_others: Delivered::one_by_one(capacity, clock, counters),
         }
     }
 

@@ -84,12 +84,14 @@
 //! [`Clock`](hookward_time::Clock), so a test can set it.
 
 mod aliases;
+mod batch;
 mod claim;
 mod claims;
 mod delivered;
 mod disk;
 mod flight;
 mod hold;
+mod id_index;
 mod key;
 mod ledger;
 mod local;

@@ -13,6 +13,11 @@ impl<T> Mutex<T> {
         self.0.lock()
     }
 
+    /// Takes the lock where no other thread may be scheduled: under a lock of another crate.
+    pub(super) fn lock_at_once(&self) -> parking_lot::MutexGuard<'_, T> {
+        self.0.lock()
+    }
+
     #[cfg(test)]
     pub(super) fn lock(&self) -> parking_lot::MutexGuard<'_, T> {
         if !racing::scheduled() {

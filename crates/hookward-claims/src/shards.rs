@@ -4,10 +4,10 @@ use super::lock::Mutex;
 use crate::ClaimKey;
 
 /// A power of two, large enough that two cores rarely contend.
-const COUNT: usize = 64;
+const COUNT: u8 = 64;
 
 /// One `T` for each shard of keys.
-pub(super) struct Shards<T>(Box<[Mutex<T>; COUNT]>);
+pub(super) struct Shards<T>(Box<[Mutex<T>; COUNT as usize]>);
 
 impl<T: Default> Shards<T> {
     pub(super) fn new() -> Self {
@@ -17,8 +17,22 @@ impl<T: Default> Shards<T> {
 
 impl<T> Shards<T> {
     /// The shard of `key`; every key has one.
-    #[expect(clippy::indexing_slicing, reason = "a remainder by COUNT is below COUNT")]
     pub(super) fn of(&self, key: ClaimKey) -> &Mutex<T> {
-        &self.0[usize::from(key.last_byte()) % COUNT]
+        self.numbered(Self::number_of(key))
+    }
+
+    /// The number of the shard of `key`.
+    pub(super) const fn number_of(key: ClaimKey) -> u8 {
+        key.last_byte() % COUNT
+    }
+
+    /// The shard with this number.
+    #[expect(clippy::indexing_slicing, reason = "a remainder by COUNT is below COUNT")]
+    pub(super) fn numbered(&self, number: u8) -> &Mutex<T> {
+        &self.0[usize::from(number % COUNT)]
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Mutex<T>> {
+        self.0.iter()
     }
 }

@@ -74,7 +74,7 @@ impl DiskStore {
         let recall = OnDisk {
             // An id that leaves memory is still on disk, so it does not count as evicted.
             delivered: Delivered::new(capacity, Arc::clone(&clock), Arc::default()),
-            aliases: Delivered::new(capacity, Arc::clone(&clock), Arc::default()),
+            aliases: Delivered::one_by_one(capacity, Arc::clone(&clock), Arc::default()),
             front,
             counters,
             clock: Arc::clone(&clock),
