@@ -30,8 +30,7 @@ pub async fn met(
     let began = clock.monotonic();
     let forwarded = forwarding.await;
     let took = clock.monotonic().saturating_sub(began);
-    let now = clock.wall();
-    let retry_after = retry_after_of(&forwarded, now);
+    let retry_after = retry_after_of(&forwarded, clock);
     let outcome = match &forwarded {
         Forwarded::Answered(answer) => Some(TryOutcome::Status(answer.status)),
         Forwarded::TimedOut { .. } => Some(TryOutcome::Timeout),
@@ -71,7 +70,7 @@ pub fn millis(at: UnixMillis) -> u64 {
 }
 
 /// How long a receiver asks to be left alone.
-fn retry_after_of(forwarded: &Forwarded, now: UnixMillis) -> Option<Duration> {
+fn retry_after_of(forwarded: &Forwarded, clock: &dyn Clock) -> Option<Duration> {
     let Forwarded::Answered(answer) = forwarded else { return None };
     let text = answer.headers.get(http::header::RETRY_AFTER)?.to_str().ok()?;
     if !is_wait(text) {
@@ -81,7 +80,7 @@ fn retry_after_of(forwarded: &Forwarded, now: UnixMillis) -> Option<Duration> {
         return Some(Duration::from_secs(seconds));
     }
     let until = jiff::fmt::rfc2822::parse(text).ok()?.timestamp().as_millisecond();
-    u64::try_from(until - now.0).ok().map(Duration::from_millis)
+    u64::try_from(until - clock.wall().0).ok().map(Duration::from_millis)
 }
 
 /// What a destination's answer means: for its claim, and for the sender.

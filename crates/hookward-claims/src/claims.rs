@@ -160,13 +160,13 @@ impl<T: Send + Sync + 'static> Claims<T> {
         request: &ClaimRequest<'_>,
         asked: &mut Vec<AskedTarget<T>>,
     ) -> StorePlace<T> {
-        if let Some(standing) = self.ledger.unsettled.standing(target.key, self.ledger.now()) {
+        let now = self.ledger.now();
+        if let Some(standing) = self.ledger.unsettled.standing(target.key, now) {
             return StorePlace::Known(target, standing);
         }
         let flight = match request.terms.intent {
             Intent::Look => None,
             Intent::Claim => {
-                let now = self.ledger.now();
                 match self.ledger.flights.enter(
                     target.key,
                     request.terms.fingerprint,

@@ -180,7 +180,7 @@ impl<R: Recall> Table<R> {
             }
             KnownFact::Delivered { key, since, fingerprint, left } => {
                 let mut shard = self.shards.of(*key).lock();
-                let stands = self.standing(&shard, *key)?;
+                let stands = self.standing(&shard, *key, self.clock.monotonic())?;
                 let is_new = matches!(stands, Standing::Absent | Standing::Uncertain { .. });
                 if is_new {
                     let delivery = DeliveredId { since: *since, fingerprint: *fingerprint };
@@ -191,10 +191,10 @@ impl<R: Recall> Table<R> {
             }
             KnownFact::Uncertain { key, since, left, note } => {
                 let mut shard = self.shards.of(*key).lock();
-                let is_new = self.standing(&shard, *key)? == Standing::Absent;
+                let now = self.clock.monotonic();
+                let is_new = self.standing(&shard, *key, now)? == Standing::Absent;
                 if is_new {
                     self.recall.doubt(*key, *since, *left);
-                    let now = self.clock.monotonic();
                     let (until, aliases) = (now.saturating_add(*left), Vec::new());
                     let state = KeyState::Uncertain { note: note.clone() };
                     shard.hold(*key, HeldKey { state, since: *since, until, aliases }, now);
@@ -207,7 +207,7 @@ impl<R: Recall> Table<R> {
     /// Makes a key absent unless it is in flight, and returns its state before.
     pub(super) fn forget(&self, key: ClaimKey) -> Result<Standing, StoreError> {
         let mut shard = self.shards.of(key).lock();
-        let standing = self.standing(&shard, key)?;
+        let standing = self.standing(&shard, key, self.clock.monotonic())?;
         match standing {
             Standing::Delivered { .. } => self.recall.forget(key)?,
             Standing::Uncertain { .. } => {
@@ -229,12 +229,12 @@ impl<R: Recall> Table<R> {
         if intent == Intent::Claim && shard.is_held_by(fence, target.key) {
             return Ok(Standing::Claimed);
         }
-        let standing = self.standing(&shard, target.key)?;
+        let now = self.clock.monotonic();
+        let standing = self.standing(&shard, target.key, now)?;
         if standing != Standing::Absent || intent == Intent::Look {
-            shard.note_alias(target, self.clock.monotonic());
+            shard.note_alias(target, now);
             return Ok(standing);
         }
-        let now = self.clock.monotonic();
         let held = HeldKey {
             state: KeyState::InFlight(fence),
             since: self.clock.wall(),
@@ -249,8 +249,12 @@ impl<R: Recall> Table<R> {
         Ok(Standing::Claimed)
     }
 
-    fn standing(&self, shard: &Shard, key: ClaimKey) -> Result<Standing, StoreError> {
-        let now = self.clock.monotonic();
+    fn standing(
+        &self,
+        shard: &Shard,
+        key: ClaimKey,
+        now: Duration,
+    ) -> Result<Standing, StoreError> {
         if let Some(held) = shard.held.get(&key).filter(|held| held.until > now) {
             return Ok(match &held.state {
                 KeyState::InFlight(_) => Standing::InFlight { since: held.since },
