@@ -2,9 +2,11 @@
 //! looked at yet. Connecting and TLS are Pingora's.
 
 use super::evidence::SocketState;
+use super::segments::send_apart;
 use bytes::{Bytes, BytesMut};
 use pingora::protocols::{ALPN, SocketDigest, Stream};
 use std::io::{self, IoSlice};
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -21,13 +23,18 @@ pub(super) const fn joined(length: usize) -> usize {
 pub(super) struct UpstreamConnection {
     stream: Stream,
     socket: Option<Arc<SocketDigest>>,
+    /// Where bytes can be sent past the stream: not with TLS.
+    plain: Option<RawFd>,
     /// What has come and belongs to nothing yet.
     pub(super) unread: BytesMut,
 }
 
 impl UpstreamConnection {
     pub(super) fn over(stream: Stream) -> Self {
-        Self { socket: stream.get_socket_digest(), stream, unread: BytesMut::new() }
+        let socket = stream.get_socket_digest();
+        let is_plain = socket.is_some() && stream.get_ssl_digest().is_none();
+        let plain = is_plain.then(|| stream.id());
+        Self { stream, socket, plain, unread: BytesMut::new() }
     }
 
     /// The transport, for the next exchange.
@@ -58,9 +65,14 @@ impl UpstreamConnection {
         apart: bool,
     ) -> io::Result<()> {
         if apart {
-            self.stream.write_all(&head).await?;
-            self.stream.flush().await?;
-            self.stream.write_all(body).await?;
+            // Nothing waits in the stream's buffer: every write ends with a flush.
+            let sent = self.plain.map_or(Ok(0), |socket| send_apart(socket, &head, body))?;
+            if let Some(rest) = head.get(sent..) {
+                self.stream.write_all(rest).await?;
+                self.stream.flush().await?;
+            }
+            let of_body = sent.saturating_sub(head.len());
+            self.stream.write_all(body.get(of_body..).unwrap_or_default()).await?;
         } else if body.len() <= JOINED_BYTES {
             head.extend_from_slice(body);
             self.stream.write_all(&head).await?;

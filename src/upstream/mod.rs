@@ -23,6 +23,7 @@ mod idle;
 mod pin;
 mod reply;
 mod request_head;
+mod segments;
 #[cfg(test)]
 mod tests;
 mod tls;

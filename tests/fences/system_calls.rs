@@ -10,7 +10,7 @@ const REQUESTS: usize = 300;
 
 /// Those that a delivery makes itself. How often threads wait and wake each other depends on what
 /// else the machine does.
-const COUNTED: [&str; 12] = [
+const COUNTED: [&str; 13] = [
     "read",
     "readv",
     "recvfrom",
@@ -19,6 +19,7 @@ const COUNTED: [&str; 12] = [
     "writev",
     "sendto",
     "sendmsg",
+    "sendmmsg",
     "getpeername",
     "getsockname",
     "getsockopt",

@@ -133,7 +133,7 @@ pub fn all(results: &Results) -> Vec<Goal> {
             Some(2.0),
             None,
             "",
-            calls(&["sendto", "write", "writev", "sendmsg"]),
+            calls(&["sendto", "write", "writev", "sendmsg", "sendmmsg"]),
         ),
     ]
 }
