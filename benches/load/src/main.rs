@@ -2,7 +2,8 @@
 //!
 //! `hookward-load run HOOKWARD DOCS` starts everything as processes of their own, measures in
 //! interleaved rounds and writes `performance.md`, `performance.json` and two plots into DOCS.
-//! `hookward-load compare ROUNDS HOOKWARD...` measures the smallest case alone, with several builds.
+//! `hookward-load compare ROUNDS HOOKWARD...` measures a few cases with several builds,
+//! and `hookward-load memory HOOKWARD` the memory with a million ids.
 //! The other commands are the processes: `upstream PORT` and `pass-through PORT UPSTREAM`.
 
 mod compare;
@@ -29,7 +30,7 @@ use std::path::Path;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const USAGE: &str =
-    "usage: hookward-load run HOOKWARD DOCS [ROUNDS] | upstream PORT | pass-through PORT UPSTREAM | compare ROUNDS HOOKWARD...";
+    "usage: hookward-load run HOOKWARD DOCS [ROUNDS] | upstream PORT | pass-through PORT UPSTREAM | compare ROUNDS HOOKWARD... | memory HOOKWARD";
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -41,6 +42,7 @@ fn main() {
         ["run", hookward, docs, rounds] => {
             measure::run(Path::new(hookward), Path::new(docs), rounds.parse().expect("a number"));
         }
+        ["memory", hookward] => measure::memory(Path::new(hookward)),
         ["compare", rounds, ref binaries @ ..] => {
             compare::run(binaries, rounds.parse().expect("a number"));
         }

@@ -173,9 +173,9 @@ fn measure_costs(subjects: &[Subject], rounds: usize) -> (Costs, Vec<f64>) {
     (costs, hashes)
 }
 
-/// What a delivery of 1 KiB costs, in microseconds.
-pub fn cost_of_delivery(subject: &Subject) -> f64 {
-    let (name, kind, path, body_bytes) = (name_of(SIZES[0]), Kind::Fresh, "/shop", SIZES[0]);
+/// What a delivery with a body of this size costs, in microseconds.
+pub fn cost_of_delivery(subject: &Subject, body_bytes: usize) -> f64 {
+    let (name, kind, path) = (name_of(body_bytes), Kind::Fresh, "/shop");
     cost_of(&Case { subject: subject.key, name, kind, path, body_bytes }, subject)
 }
 
@@ -200,6 +200,14 @@ fn sha256_of_1_mib() -> f64 {
         started.elapsed().as_secs_f64() * 1e6
     });
     times.fold(f64::INFINITY, f64::min)
+}
+
+/// Prints how much memory a million ids take.
+pub fn memory(hookward: &Path) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let upstream = Subject::own("upstream", &["upstream"], directory.path());
+    let megabytes = memory_with_ids(hookward, upstream.address.port(), directory.path());
+    println!("{megabytes:.0} MB");
 }
 
 /// Memory of a process of its own that has delivered a million events, in MB.
