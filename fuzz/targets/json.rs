@@ -80,7 +80,7 @@ enum Tree {
 }
 
 impl Tree {
-    /// Whether a member on the way along `tokens` stands twice in its object.
+    /// Whether a member on the way along `tokens` appears twice in its object.
     fn doubles(&self, tokens: &[String]) -> bool {
         let Some((token, rest)) = tokens.split_first() else { return false };
         match self {

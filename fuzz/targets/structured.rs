@@ -66,7 +66,7 @@ pub(crate) fn run(data: &[u8]) {
     let one = |name: &str| {
         let mut named = read.headers.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
         let field = named.next().expect("ours is there");
-        assert!(named.next().is_none(), "{name} stands twice");
+        assert!(named.next().is_none(), "{name} appears twice");
         std::str::from_utf8(field.value).expect("ours is ASCII")
     };
     for name in OURS {

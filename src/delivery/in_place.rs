@@ -1,4 +1,4 @@
-//! A forwarding that is done by whoever waits for its end, and goes on by itself once nobody does.
+//! A forwarding that the task waiting for its end polls, and that goes on by itself once nothing waits.
 //!
 //! A task of its own for each would cost every delivery two changes of task and a channel.
 

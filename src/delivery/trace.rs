@@ -50,7 +50,7 @@ impl Trace {
         self.parent.get(36..52).unwrap_or_default()
     }
 
-    /// Whether whoever began the trace records it.
+    /// Whether the caller that began the trace records it.
     #[must_use]
     pub fn is_sampled(&self) -> bool {
         let flags = self.parent.get(53..55).and_then(|hex| u8::from_str_radix(hex, 16).ok());

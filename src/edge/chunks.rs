@@ -36,7 +36,7 @@ pub struct ChunkScanner {
     may_pad_size: bool,
 }
 
-/// Where in a body the next byte stands.
+/// Where in a body the next byte is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
     Size { digits: u8, size: u64 },
@@ -114,7 +114,7 @@ impl ChunkScanner {
         self.at == At::End
     }
 
-    /// Where the byte behind this one stands.
+    /// Where the byte after this one is.
     fn step(&mut self, byte: u8) -> Result<At, MalformedChunk> {
         let is_text = !byte.is_ascii_control() || byte == b'\t';
         let next = match (self.at, byte) {
@@ -162,7 +162,7 @@ impl ChunkScanner {
             }
             (At::LastLineFeed, b'\n') => At::End,
             (At::TrailerStart | At::TrailerName | At::TrailerValue | At::TrailerLineFeed, _) => {
-                return Err(MalformedChunk("a trailer that is no header line"));
+                return Err(MalformedChunk("a trailer that is not a header line"));
             }
             _ => return Err(MalformedChunk("a size line that is not a size and extensions")),
         };
@@ -216,12 +216,12 @@ mod tests {
             ("5\r\nhello0\r\n\r\n", Err("a chunk that is longer than its size")),
             ("5\r\nhello\n0\r\n\r\n", Err("a chunk that is longer than its size")),
             ("5\r\nhello\r0\r\n\r\n", Err("a chunk that is longer than its size")),
-            ("0\r\n folded\r\n\r\n", Err("a trailer that is no header line")),
-            ("0\r\nX : 1\r\n\r\n", Err("a trailer that is no header line")),
-            ("0\r\nno colon\r\n\r\n", Err("a trailer that is no header line")),
-            ("0\r\nX: 1\n\r\n", Err("a trailer that is no header line")),
-            ("0\r\nX: a\rb\r\n\r\n", Err("a trailer that is no header line")),
-            ("0\r\n\n", Err("a trailer that is no header line")),
+            ("0\r\n folded\r\n\r\n", Err("a trailer that is not a header line")),
+            ("0\r\nX : 1\r\n\r\n", Err("a trailer that is not a header line")),
+            ("0\r\nno colon\r\n\r\n", Err("a trailer that is not a header line")),
+            ("0\r\nX: 1\n\r\n", Err("a trailer that is not a header line")),
+            ("0\r\nX: a\rb\r\n\r\n", Err("a trailer that is not a header line")),
+            ("0\r\n\n", Err("a trailer that is not a header line")),
         ] {
             assert_eq!(end_of(body.as_bytes()), expected.map_err(MalformedChunk), "{body:?}");
         }

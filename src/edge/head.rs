@@ -80,7 +80,7 @@ impl HeadScanner {
             } else {
                 self.empty_lines += 1;
                 if self.empty_lines > MAX_LEADING_EMPTY_LINES {
-                    return Err(bad("empty lines in place of a request"));
+                    return Err(bad("empty lines instead of a request"));
                 }
                 self.start = self.line_start;
             }
@@ -261,7 +261,7 @@ impl<'a> HeadFields<'a> {
 
     fn host(&self, head: &Bytes, is_http_10: bool) -> Result<String, Refusal> {
         let value = match self.host {
-            _ if self.host_twice => return Err(bad("Host stands twice")),
+            _ if self.host_twice => return Err(bad("Host appears twice")),
             Some(value) => value,
             None if is_http_10 => return Ok(String::new()),
             None => return Err(bad("Host is missing")),
@@ -282,8 +282,10 @@ impl<'a> HeadFields<'a> {
                 }
                 Ok(None)
             }
-            // Two that agree are refused as well: whoever sends them is not one sender.
-            (Some(_), None) if self.content_length_twice => Err(bad("Content-Length stands twice")),
+            // Two that agree are refused as well: one sender does not send both.
+            (Some(_), None) if self.content_length_twice => {
+                Err(bad("Content-Length appears twice"))
+            }
             (Some(value), None) => content_length(value).map(Some),
             (None, None) => Ok(None),
         }

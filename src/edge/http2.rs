@@ -340,7 +340,7 @@ fn declared_length(headers: &HeaderMap) -> Result<Option<usize>, Refusal> {
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(value), None) => head::content_length(value.as_bytes()).map(Some),
-        (Some(_), Some(_)) => Err(malformed::bad("Content-Length stands twice")),
+        (Some(_), Some(_)) => Err(malformed::bad("Content-Length appears twice")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A connection that somebody watches while `h2` uses it.
+//! A connection that is watched while `h2` uses it.
 //!
 //! It has no hook for the bytes that it reads, so what has to be judged on bytes is judged in
 //! between: [`FrameWatch`](super::frame_watch) says what.

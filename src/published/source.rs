@@ -79,7 +79,7 @@ impl SourceKeys {
                         verify_with(sender, &keys, head, body)
                     }
                     Published::Set(_) | Published::Nothing => {
-                        Err(unavailable("what was fetched is no certificate"))
+                        Err(unavailable("what was fetched is not a certificate"))
                     }
                 }
             }

@@ -67,7 +67,7 @@ pub fn install(settings: &LogSettings) -> Result<Logging, String> {
 
 fn filter(level: &str) -> Result<EnvFilter, String> {
     let mut filter = EnvFilter::try_new(level)
-        .map_err(|fault| format!("log.level `{level}` is no filter: {fault}"))?;
+        .map_err(|fault| format!("log.level `{level}` is not a filter: {fault}"))?;
     for directive in QUIET {
         if let Ok(directive) = directive.parse() {
             filter = filter.add_directive(directive);

@@ -53,7 +53,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 pub struct UpstreamRequest {
     /// The sender's method.
     pub method: Method,
-    /// The route's `path`, if it has one: asked for in place of everything else.
+    /// The route's `path`, if it has one: requested instead of the rest.
     pub route_path: Option<String>,
     /// The path that the sender used: asked for where neither route nor url has one.
     pub sender_path: String,

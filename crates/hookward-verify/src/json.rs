@@ -149,7 +149,7 @@ impl<'a> Pass<'_, 'a> {
 
     fn fault(&self, error: &serde_json::Error) -> PayloadFault {
         if let Some(pointer) = self.doubled.and_then(|bit| self.pointers.get(bit)) {
-            return PayloadFault(format!("a member on the way to `{pointer}` stands twice"));
+            return PayloadFault(format!("a member on the way to `{pointer}` appears twice"));
         }
         let (line, column) = (error.line(), error.column());
         PayloadFault(if error.is_eof() {
@@ -206,7 +206,7 @@ impl<'a> Visitor<'a> for MemberTree<'_, '_, 'a> {
                 }
                 Some(next) if next & seen != 0 => {
                     pass.doubled = usize::try_from(next.trailing_zeros()).ok();
-                    return Err(M::Error::custom("a member stands twice"));
+                    return Err(M::Error::custom("a member appears twice"));
                 }
                 Some(next) => {
                     seen |= next;

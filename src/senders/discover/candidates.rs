@@ -23,7 +23,7 @@ pub(super) struct Time {
     pub(super) text: String,
 }
 
-/// Headers that every request has, whoever sends it.
+/// Headers that every request has, from any sender.
 const ORDINARY: [&str; 24] = [
     "accept",
     "accept-encoding",

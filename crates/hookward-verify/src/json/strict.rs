@@ -18,7 +18,7 @@ pub(crate) fn object(text: &[u8]) -> Result<Map<String, Value>, String> {
     match read {
         Ok(Value::Object(members)) => Ok(members),
         Ok(_) => Err("not a JSON object".to_owned()),
-        Err(error) if error.is_data() => Err("a member stands twice".to_owned()),
+        Err(error) if error.is_data() => Err("a member appears twice".to_owned()),
         Err(error) => Err(format!("not JSON from column {} on", error.column())),
     }
 }

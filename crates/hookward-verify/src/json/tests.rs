@@ -78,7 +78,7 @@ fn a_member_that_is_read_must_not_stand_twice() {
         (r#"{"data":{"id":1,"id":1}}"#, "/data/id"),
     ] {
         let fault = read(body, at).expect_err(body);
-        assert!(fault.0.contains("stands twice"), "{body}: {fault}");
+        assert!(fault.0.contains("appears twice"), "{body}: {fault}");
     }
     assert_eq!(read(r#"{"x":1,"x":2,"id":3}"#, "/id"), Ok(Member::Integer("3")));
     assert_eq!(read(r#"{"a":{"id":1,"id":2},"id":3}"#, "/id"), Ok(Member::Integer("3")));

@@ -235,8 +235,8 @@ fn remark(carried: &Carried, claims: &Value, proposal: &mut Proposal) {
     }
     if claims.get("aud").is_none() {
         proposal.remarks.push(
-            "The token names no audience: one that the sender made for somebody else is as good, \
-             unless `claims` say whose events are wanted."
+            "The token names no audience: a token that the sender made for another receiver is accepted \
+             too, unless `claims` say whose events are wanted."
                 .to_owned(),
         );
     }
