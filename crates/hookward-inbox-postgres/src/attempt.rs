@@ -1,7 +1,7 @@
 //! The right to send an entry once, under a lease.
 
 use crate::commons::{Commons, Lease, Uuid, number, span};
-use crate::sealing::{open_content, open_name};
+use crate::sealing::{EventName, open_content, open_name};
 use hookward_inbox::{
     EntryAttempt, EntryProgress, Locked, Millis, Phase, StoredEvent, Tried, TryOutcome, Unreadable,
 };
@@ -163,7 +163,7 @@ impl EntryAttempt for SharedAttempt {
         let keys = commons.keys.as_ref();
         let opened = open_content(keys, &sealed)
             .and_then(|content| Ok((content, open_name(keys, &sent.name)?)));
-        let ((head, body), (id, kind)) = match opened {
+        let ((head, body), EventName { id, kind, .. }) = match opened {
             Ok(opened) => opened,
             Err(Locked::Changed) => return Err(self.unreadable("it is damaged", true)),
             Err(Locked::NoSuchKey) => {

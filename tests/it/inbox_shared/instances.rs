@@ -131,6 +131,33 @@ fn a_lease_that_ends_during_its_attempt_is_renewed() {
     assert_eq!(erp.saw(2)[1].header("Hookward-Attempt"), "2");
 }
 
+/// The answer to a change may be lost, and it is told again.
+#[test]
+fn a_move_that_is_told_twice_moves_once_and_counts_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let erp = Upstream::start();
+    erp.otherwise(Reply::Status(503));
+    let later = "retry = { first = \"24h\", longest = \"24h\" }";
+    let mut proxy = kept(&erp, folder.path(), "spill", later).start();
+    assert_eq!(Sender::to(&proxy).deliver(&Event::order("evt-1").signed()).outcome(), "queued");
+    proxy.crash();
+    let url = database(folder.path());
+    let sql = |text: &str| PostgresServer::shared().sql(url.rsplit('/').next().unwrap(), text);
+    let row = sql("SELECT seq || ',' || quote_literal(progress::text) FROM hookward.entries");
+    let (seq, progress) = row.split_once(',').unwrap();
+    sql("SELECT hookward.make_room(now() + interval '100 days')");
+    let tell = |key: u8| {
+        sql(&format!(
+            "SELECT hookward.move_entries(ARRAY[{seq}::bigint], ARRAY[{progress}::bytea], ARRAY['1'::bytea], \
+             ARRAY['00000000-0000-0000-0000-0000000000{key:02}'::uuid], ARRAY[NULL::uuid], \
+             ARRAY[NULL::uuid], 'billing', 0, 1000)"
+        ))
+    };
+    assert_eq!((tell(1), tell(1), tell(2)), ("1".to_owned(), "1".to_owned(), "0".to_owned()));
+    let left = "SELECT count(*) || min(dest) || (min(seq) <> ";
+    assert_eq!(sql(&format!("{left}{seq}) FROM hookward.entries")), "1billingtrue");
+}
+
 #[test]
 fn a_pause_holds_on_every_instance() {
     let folder = tempfile::tempdir().unwrap();
