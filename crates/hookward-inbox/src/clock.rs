@@ -19,3 +19,8 @@ impl<F: Fn() -> Millis + Send + Sync + 'static> TimeSource for F {
 pub(crate) fn millis(span: std::time::Duration) -> Millis {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX >> 16)
 }
+
+#[expect(clippy::disallowed_methods, reason = "how long work takes decides nothing about an event")]
+pub(crate) fn instant() -> std::time::Instant {
+    std::time::Instant::now()
+}
