@@ -31,7 +31,7 @@ struct Queue {
 }
 
 /// What arrived at the writer.
-pub(crate) struct Received {
+pub(crate) struct Inflow {
     pub(crate) commands: Vec<WriterCommand>,
     pub(crate) flushed: Vec<Flushed>,
     /// Nothing more will come.
@@ -72,7 +72,7 @@ impl Shared {
     }
 
     /// What arrived; waits at most so long for something.
-    pub(crate) fn receive(&self, most: Duration) -> Received {
+    pub(crate) fn receive(&self, most: Duration) -> Inflow {
         let mut queue = self.queue.lock();
         let is_quiet = queue.commands.is_empty() && queue.flushed.is_empty() && !queue.is_closed;
         if is_quiet && !most.is_zero() {
@@ -80,7 +80,7 @@ impl Shared {
         }
         let (commands, flushed) =
             (std::mem::take(&mut queue.commands), std::mem::take(&mut queue.flushed));
-        Received { commands, flushed, is_closed: queue.is_closed }
+        Inflow { commands, flushed, is_closed: queue.is_closed }
     }
 
     /// Tells the writer of a flush that returned.

@@ -1,5 +1,5 @@
-//! The writing thread: it collects requests into groups, makes each durable with one flush, and
-//! applies it to the core. Nothing else changes the log.
+//! The writing thread: it collects requests into groups, writes each, has it flushed, and applies it
+//! to the core. Nothing else changes the log.
 
 use crate::clock::{Millis, instant, millis};
 use crate::command::WriterCommand;
@@ -8,7 +8,7 @@ use crate::group::{Group, PendingGroup, refusal};
 use crate::log::Log;
 use crate::record::{End, Location, Note, Pause};
 use crate::settings::{Observer, Random};
-use crate::shared::{Received, Shared};
+use crate::shared::{Inflow, Shared};
 use crate::sweep::Sweep;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -57,7 +57,7 @@ impl Writer {
         let _closing = Closing(Arc::clone(&self.shared));
         loop {
             let wait = if self.sweep.is_some() { Duration::ZERO } else { TICK };
-            let Received { commands, flushed, is_closed } = self.shared.receive(wait);
+            let Inflow { commands, flushed, is_closed } = self.shared.receive(wait);
             let is_idle = commands.is_empty();
             self.land(flushed);
             let mut commands = VecDeque::from(commands);
