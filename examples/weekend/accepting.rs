@@ -46,7 +46,8 @@ impl Disk for Noted {
 pub(crate) async fn accepting() {
     for (what, every, even) in [
         ("as fast as it goes", None, None),
-        ("2,000/s", Some(32_u64), None),
+        ("16,000/s", Some(4_u64), None),
+        ("2,000/s", Some(32), None),
         ("2,000/s, each flush 0.5 ms", Some(32), Some(EVEN)),
     ] {
         let folder = tempfile::tempdir().expect("a folder");

@@ -1,5 +1,5 @@
 //! Groups on their way to the disk. While one is flushed, the next one is written, and its flush
-//! begins beside the first: an event does not wait for a flush that began before it arrived.
+//! begins beside the first: an event does not wait for a slow flush that began before it arrived.
 //!
 //! A group is applied, and its senders answered, once its own flush and all that began before it have
 //! returned without an error. After an error everything that was not applied is refused.
@@ -22,9 +22,15 @@ impl Writer {
         self.pending.back().is_some_and(|last| last.end > self.covered)
     }
 
-    /// Begins to flush what was written, beside flushes that are under way, if a thread is idle.
+    /// How long until a flush may begin that is needed, at most so long.
+    pub(crate) fn until_flush(&self, most: Duration) -> Duration {
+        let wait = self.flushers.until_next().filter(|_| self.needs_flush());
+        wait.map_or(most, |wait| wait.min(most))
+    }
+
+    /// Begins to flush what was written, beside flushes that have been under way for a while.
     pub(crate) fn begin_flush(&mut self) {
-        if !self.needs_flush() {
+        if !self.needs_flush() || self.flushers.until_next() != Some(Duration::ZERO) {
             return;
         }
         let covers = self.log.length();

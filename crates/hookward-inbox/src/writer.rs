@@ -56,7 +56,7 @@ impl Writer {
     pub(crate) fn run(mut self) {
         let _closing = Closing(Arc::clone(&self.shared));
         loop {
-            let wait = if self.sweep.is_some() { Duration::ZERO } else { TICK };
+            let wait = if self.sweep.is_some() { Duration::ZERO } else { self.until_flush(TICK) };
             let Inflow { commands, flushed, is_closed } = self.shared.receive(wait);
             let is_idle = commands.is_empty();
             self.land(flushed);
