@@ -17,21 +17,19 @@
     reason = "a tool that cannot measure says why and ends"
 )]
 
+mod accepting;
 #[path = "../measuring/proxy.rs"]
 mod proxy;
 mod sides;
 mod times;
 
-use hookward_inbox::{Accept, AcceptTarget, End, Inbox, Observer, Settings};
-use hookward_time::{Clock as _, SystemClock};
 use proxy::{Connection, Proxy};
 use sides::{Receiver, event, free_port, memory, signed, start};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use times::{Probe, Times, p99_met};
+use times::{Probe, Times};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 /// Senders of the weekend; each has orders of its own, so that what it sends of one comes in order.
@@ -45,84 +43,9 @@ async fn main() {
     let mut arguments = std::env::args().skip(1);
     let binary = arguments.next().expect("the path of the binary");
     let events = arguments.next().map_or(50_000, |text| text.parse().expect("how many events"));
-    accepting().await;
+    accepting::accepting().await;
     healthy(&binary).await;
     weekend(&binary, events).await;
-}
-
-// === an acceptance
-
-/// Notes how long flushes take.
-struct Flushes(Mutex<Vec<Duration>>);
-
-impl Observer for Flushes {
-    fn flushed(&self, took: Duration) {
-        self.0.lock().expect("nobody panics").push(took);
-    }
-
-    fn ended(&self, _to: &str, _end: End) {}
-}
-
-/// At 64 connections, and at 2,000 a second, where no acceptance waits for the machine.
-async fn accepting() {
-    for (what, every) in [("as fast as it goes", None), ("2,000/s", Some(32_u64))] {
-        let folder = tempfile::tempdir().expect("a folder");
-        let flushes = Arc::new(Flushes(Mutex::default()));
-        let settings =
-            Settings { min_free: 0, observer: Arc::clone(&flushes) as _, ..Settings::default() };
-        let clock = SystemClock::new();
-        let now = move || u64::try_from(clock.wall().0).unwrap_or_default();
-        let (inbox, _) =
-            Inbox::open(&folder.path().join("inbox"), settings, now).expect("an inbox");
-        let probe = Probe::start(folder.path());
-        let (start, end) = (Instant::now(), Instant::now() + Duration::from_secs(5));
-        let tasks: Vec<_> = (0..64)
-            .map(|sender| tokio::spawn(accept_until(inbox.clone(), sender, every, end)))
-            .collect();
-        let mut times = Vec::new();
-        for task in tasks {
-            times.extend(task.await.expect("all are taken"));
-        }
-        let (took, probe) = (start.elapsed(), probe.stop());
-        let flushes = std::mem::take(&mut *flushes.0.lock().expect("nobody panics"));
-        let (met, flushes) = (p99_met(flushes.clone()), Times::of(flushes));
-        println!("accepting, 64 at once, {what}:");
-        println!("  {:.0} events/s", times.len() as f64 / took.as_secs_f64());
-        println!("  acceptances: {}", Times::of(times));
-        println!("  its flushes: {flushes}; of those that an event arrives in, p99 {met:.2?}");
-        println!("  the probe's: {probe}");
-    }
-}
-
-async fn accept_until(
-    inbox: Inbox,
-    sender: u64,
-    every: Option<u64>,
-    end: Instant,
-) -> Vec<Duration> {
-    let mut ticks = every.map(|every| interval(Duration::from_millis(every)));
-    sleep(Duration::from_micros(500 * sender)).await;
-    let (mut times, mut number) = (Vec::new(), 0_u64);
-    while Instant::now() < end {
-        if let Some(ticks) = &mut ticks {
-            ticks.tick().await;
-        }
-        number += 1;
-        let event = Accept {
-            source: "shop".to_owned(),
-            id: format!("{sender}-{number}"),
-            kind: "order.paid".to_owned(),
-            ttl: Duration::from_hours(96),
-            head: vec![b'h'; 200].into(),
-            body: vec![b'b'; 1000].into(),
-            targets: vec![AcceptTarget::new("erp")],
-            ..Accept::default()
-        };
-        let start = Instant::now();
-        drop(inbox.accept(event).await.expect("room"));
-        times.push(start.elapsed());
-    }
-    times
 }
 
 // === a healthy route

@@ -178,12 +178,6 @@ impl Engine {
         }
     }
 
-    /// Whether events can be moved from one destination to another.
-    pub(super) fn can_move(&self) -> bool {
-        matches!(self, Self::Log(_))
-    }
-
-    /// Moves none where [`can_move`](Self::can_move) says so.
     pub(super) async fn move_to(
         &self,
         seqs: Vec<u64>,
@@ -192,7 +186,7 @@ impl Engine {
     ) -> Result<usize, ChangeError> {
         match self {
             Self::Log(log) => log.move_to(seqs, to, by).await,
-            Self::Shared(_) => Ok(0),
+            Self::Shared(shared) => shared.move_to(seqs, to, by).await,
         }
     }
 

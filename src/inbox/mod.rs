@@ -7,6 +7,7 @@
 mod engine;
 mod head;
 mod opening;
+mod pace;
 mod sending;
 mod statistics;
 mod store;

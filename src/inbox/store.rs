@@ -317,12 +317,6 @@ impl InboxStore {
         self.engine.state(&entry.source, &entry.id, &entry.to).await.is_some()
     }
 
-    /// Whether events can be moved from one destination to another.
-    #[must_use]
-    pub fn can_move(&self) -> bool {
-        self.engine.can_move()
-    }
-
     /// Moves entries that wait to another destination. Gives how many were moved.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! Sends due events while the process serves.
 
+use super::pace::{MOST, Pace};
 use super::sending::{self, Reserve, Sending};
 use super::store::InboxStore;
 use crate::delivery::gate::SharedState;
@@ -9,9 +10,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
-
-/// Attempts at once at an upstream that has no `max_concurrent` of its own.
-const AT_ONCE: usize = 64;
 
 /// When it is looked again after something due was left for want of room. Ends of attempts and new
 /// events are heard at once; this is for places that others gave back.
@@ -30,6 +28,7 @@ pub struct Worker {
     reserve: Reserve,
     /// Places of each upstream, whatever the configuration.
     places: Mutex<HashMap<String, Arc<Semaphore>>>,
+    pace: Pace,
 }
 
 impl Worker {
@@ -40,7 +39,13 @@ impl Worker {
         reserve: Reserve,
         stop: watch::Receiver<bool>,
     ) {
-        let worker = Arc::new(Self { inbox, gate, reserve, places: Mutex::default() });
+        let worker = Arc::new(Self {
+            inbox,
+            gate,
+            reserve,
+            places: Mutex::default(),
+            pace: Pace::default(),
+        });
         tokio::spawn(async move {
             // No worker may end: what is due is sent by somebody as long as the process serves.
             loop {
@@ -79,8 +84,10 @@ impl Worker {
             let upstream = snapshot.upstream(to);
             let upstream = upstream.filter(|upstream| !upstream.credentials.is_incomplete);
             let spare = upstream.map_or(0, |upstream| upstream.forwarder.room());
-            let room = spare.min(self.places_of(to).available_permits());
-            is_short |= room < AT_ONCE;
+            let used = MOST.saturating_sub(self.places_of(to).available_permits());
+            let limit = self.pace.limit();
+            let room = spare.min(limit.saturating_sub(used));
+            is_short |= room < limit;
             room
         });
         for attempt in taking.await {
@@ -98,7 +105,9 @@ impl Worker {
                 gate: Arc::clone(&self.gate),
                 reserve: Arc::clone(&self.reserve),
             };
+            let (worker, spawned) = (Arc::clone(self), self.gate.clock.monotonic());
             tokio::spawn(async move {
+                worker.pace.began(worker.gate.clock.monotonic().saturating_sub(spawned));
                 sending::send(sending, attempt).await;
                 drop((place, in_flight));
             });
@@ -111,7 +120,7 @@ impl Worker {
         if let Some(known) = places.get(to) {
             return Arc::clone(known);
         }
-        let new = Arc::new(Semaphore::new(AT_ONCE));
+        let new = Arc::new(Semaphore::new(MOST));
         places.insert(to.to_owned(), Arc::clone(&new));
         new
     }

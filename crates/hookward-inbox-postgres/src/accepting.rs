@@ -2,7 +2,7 @@
 
 use crate::attempt::{Sent, SharedAttempt};
 use crate::commons::{Commons, Uuid, natural, number, span, uuid};
-use crate::sealing::{seal_content, seal_name};
+use crate::sealing::{EventName, seal_content, seal_name};
 use hookward_claims::ClaimKey;
 use hookward_inbox::{
     Accept, AcceptError, Accepted, Attempt, EntryProgress, EntryState, Limit, Live, Millis, OnDead,
@@ -59,11 +59,13 @@ impl Commons {
             return Err(AcceptError::Full(Limit::MaxBytes));
         }
         let keys = self.keys.as_ref();
-        let sealed = seal_name(keys, &event.id, &event.kind).zip(seal_content(
-            keys,
-            &event.head,
-            &event.body,
-        ));
+        let called = EventName {
+            id: event.id.clone(),
+            kind: event.kind.clone(),
+            order_key: event.order_key.clone(),
+            alias: event.alias.clone(),
+        };
+        let sealed = seal_name(keys, &called).zip(seal_content(keys, &event.head, &event.body));
         let Some((name, content)) = sealed else {
             let why = std::io::Error::other("the system gives no randomness to encrypt with");
             return Err(AcceptError::Failed(Arc::new(why)));

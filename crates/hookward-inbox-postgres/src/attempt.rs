@@ -1,7 +1,7 @@
 //! The right to send an entry once, under a lease.
 
-use crate::commons::{Commons, Uuid, number, span};
-use crate::sealing::{open_content, open_name};
+use crate::commons::{Commons, Lease, Uuid, number, span};
+use crate::sealing::{EventName, open_content, open_name};
 use hookward_inbox::{
     EntryAttempt, EntryProgress, Locked, Millis, Phase, StoredEvent, Tried, TryOutcome, Unreadable,
 };
@@ -75,7 +75,8 @@ impl SharedAttempt {
     pub(crate) fn taken(commons: Arc<Commons>, sent: Sent) -> Self {
         {
             let mut local = commons.local.lock();
-            local.under_way.insert(sent.seq);
+            let lease = Lease { attempt: sent.fence, fence: sent.fence, is_over: false };
+            local.under_way.insert(sent.seq, lease);
             local.destinations.entry(sent.to.clone()).or_default().in_flight += 1;
         }
         let (seq, source, to) = (sent.seq, sent.source.clone(), sent.to.clone());
@@ -162,7 +163,7 @@ impl EntryAttempt for SharedAttempt {
         let keys = commons.keys.as_ref();
         let opened = open_content(keys, &sealed)
             .and_then(|content| Ok((content, open_name(keys, &sent.name)?)));
-        let ((head, body), (id, kind)) = match opened {
+        let ((head, body), EventName { id, kind, .. }) = match opened {
             Ok(opened) => opened,
             Err(Locked::Changed) => return Err(self.unreadable("it is damaged", true)),
             Err(Locked::NoSuchKey) => {
@@ -228,10 +229,16 @@ impl Commons {
         let (done, over) = oneshot::channel();
         let commons = Arc::clone(self);
         let settling = self.settling();
+        if let Some(lease) = self.local.lock().under_way.get_mut(&sent.seq) {
+            lease.is_over = true;
+        }
         self.runtime.spawn(async move {
             let mut tellings = 0;
             loop {
-                match commons.tell_once(&sent, close).await {
+                let fence = commons.fence_of(&sent);
+                match commons.tell_once(&sent, fence, close).await {
+                    // Its lease was renewed while the database was told.
+                    Ok(false) if commons.fence_of(&sent) != fence => continue,
                     Ok(applied) => break commons.note_end(&sent, close, applied),
                     Err(why) => commons.trouble(&why),
                 }
@@ -243,7 +250,10 @@ impl Commons {
             }
             {
                 let mut local = commons.local.lock();
-                local.under_way.remove(&sent.seq);
+                // Once the database knows the end, the next attempt may have begun.
+                if local.under_way.get(&sent.seq).is_some_and(|lease| lease.attempt == sent.fence) {
+                    local.under_way.remove(&sent.seq);
+                }
                 if let Some(found) = local.destinations.get_mut(&sent.to) {
                     found.in_flight = found.in_flight.saturating_sub(1);
                 }
@@ -256,7 +266,14 @@ impl Commons {
         over
     }
 
-    async fn tell_once(&self, sent: &Sent, close: Close) -> Result<bool, String> {
+    /// The fence that the database has for an attempt.
+    fn fence_of(&self, sent: &Sent) -> i64 {
+        let local = self.local.lock();
+        let lease = local.under_way.get(&sent.seq).filter(|lease| lease.attempt == sent.fence);
+        lease.map_or(sent.fence, |lease| lease.fence)
+    }
+
+    async fn tell_once(&self, sent: &Sent, fence: i64, close: Close) -> Result<bool, String> {
         let (seq, state, progress) =
             (number(sent.seq), close.state.cast_signed(), sent.progress.to_bytes());
         let (fingerprint, ttl) = (sent.fingerprint.cast_signed(), span(sent.ttl));
@@ -264,7 +281,7 @@ impl Commons {
         self.database.will_keep(sent.ttl);
         let values: [&(dyn tokio_postgres::types::ToSql + Sync); 11] = [
             &seq,
-            &sent.fence,
+            &fence,
             &state,
             &close.wait,
             &progress,

@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio_postgres::Row;
 
-const READ: &str = concat!("SELECT ", columns!(), " FROM hookward.entries WHERE seq = ANY ($1)");
+pub(crate) const READ: &str =
+    concat!("SELECT ", columns!(), " FROM hookward.entries WHERE seq = ANY ($1)");
 const REPLAY: &str = "SELECT hookward.replay($1, $2, $3)";
 const DISCARD: &str = "SELECT unnest(hookward.discard($1, $2, $3))";
 const ERASE: &str = "SELECT * FROM hookward.erase($1)";

@@ -7,7 +7,7 @@ use hookward_inbox::{
     TimeSource, TryOutcome,
 };
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -56,10 +56,21 @@ pub(crate) struct OwnView {
     pub(crate) figures: Vec<DestinationStats>,
     /// Bytes that are kept, as of the last look, and what was added here since.
     pub(crate) bytes: u64,
-    /// Entries that are sent from here, or whose end the database does not know yet.
-    pub(crate) under_way: HashSet<u64>,
+    /// Entries that are sent from here, or whose end the database has not confirmed yet.
+    pub(crate) under_way: HashMap<u64, Lease>,
     /// When something will be due, as of the last look.
     pub(crate) next_due: Option<Millis>,
+}
+
+/// What an attempt holds in the database.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lease {
+    /// The attempt that it is for, by the fence that it began under.
+    pub(crate) attempt: i64,
+    /// The fence that the database has now; another one than at the beginning if it was renewed.
+    pub(crate) fence: i64,
+    /// The attempt has ended, and the database is being told how.
+    pub(crate) is_over: bool,
 }
 
 /// What is known of one destination.

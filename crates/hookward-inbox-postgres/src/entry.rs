@@ -1,7 +1,7 @@
 //! A row of `entries`.
 
 use crate::commons::{Uuid, natural};
-use crate::sealing::open_name;
+use crate::sealing::{EventName, open_name};
 use hookward_inbox::{CipherKeys, EntryProgress, EntryState, Listed, Millis};
 use tokio_postgres::Row;
 
@@ -73,7 +73,7 @@ impl EntryRow {
     pub(crate) fn listed(self, keys: Option<&CipherKeys>, now: Millis) -> Listed {
         let state = self.standing(now);
         // One that no key opens is shown all the same: somebody has to see that it is there.
-        let (id, kind) = open_name(keys, &self.name).unwrap_or_default();
+        let EventName { id, kind, .. } = open_name(keys, &self.name).unwrap_or_default();
         Listed {
             seq: self.seq,
             source: self.source,

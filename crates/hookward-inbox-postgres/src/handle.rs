@@ -150,6 +150,19 @@ impl SharedInbox {
         self.commons.discard(seqs, by).await
     }
 
+    /// Moves entries that wait to another destination, where each is due now, with a budget of its
+    /// own and a new number. The order of a key, the time of acceptance and the history stay. One that
+    /// is not waiting, or whose event that destination has, stays as it is. For the destination that it
+    /// was moved from, an event counts as delivered.
+    ///
+    /// Gives how many were moved.
+    ///
+    /// # Errors
+    /// If the change was not committed. Some may have been moved then.
+    pub async fn move_to(&self, seqs: Vec<u64>, to: &str, by: &str) -> Result<usize, ChangeError> {
+        self.commons.move_to(seqs, to, by).await
+    }
+
     /// Erases an event at all destinations: its entries, and the database's files that have its
     /// bytes. The server's log of changes, and backups, keep theirs for their own time.
     ///

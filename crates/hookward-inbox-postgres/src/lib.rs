@@ -21,6 +21,7 @@ mod figures;
 mod handle;
 mod holding;
 mod looking;
+mod moving;
 mod sealing;
 mod taking;
 mod upkeep;

@@ -97,9 +97,15 @@ impl Commons {
             self.trouble(&"an entry of the inbox does not read; it is tried again after its lease");
             return None;
         };
-        // Its end is being told; taking it again was only possible because its lease ran out.
-        if self.local.lock().under_way.contains(&entry.seq) {
-            return None;
+        if let Some(lease) = self.local.lock().under_way.get_mut(&entry.seq) {
+            // The end may be committed although its answer is still on the way: then the entry was
+            // queued, and this is the next attempt. Otherwise the lease of one ran out that is still
+            // made, or whose end the database does not know, and taking it renewed the lease.
+            let is_known_to_have_ended = lease.is_over && entry.state == b'q';
+            if !is_known_to_have_ended {
+                lease.fence = fence;
+                return None;
+            }
         }
         let EntryRow { seq, mut progress, .. } = entry;
         if entry.state == b'f' {

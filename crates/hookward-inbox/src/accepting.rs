@@ -135,7 +135,8 @@ impl Writer {
     }
 
     pub(crate) fn has_room(&self, bytes: u64) -> Result<(), Limit> {
-        let held = self.shared.core.lock().live_bytes;
+        let pending: u64 = self.pending.iter().map(|group| group.accepted_bytes).sum();
+        let held = self.shared.core.lock().live_bytes.saturating_add(pending);
         if held.saturating_add(bytes) > self.limits.max_bytes {
             return Err(Limit::MaxBytes);
         }

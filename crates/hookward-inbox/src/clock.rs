@@ -1,5 +1,7 @@
 //! The caller passes the time, so that a test can choose it.
 
+use std::time::{Duration, Instant};
+
 /// Milliseconds since the Unix epoch.
 pub type Millis = u64;
 
@@ -16,6 +18,11 @@ impl<F: Fn() -> Millis + Send + Sync + 'static> TimeSource for F {
 }
 
 /// A span in whole milliseconds.
-pub(crate) fn millis(span: std::time::Duration) -> Millis {
+pub(crate) fn millis(span: Duration) -> Millis {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX >> 16)
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long work takes decides nothing about an event")]
+pub(crate) fn instant() -> Instant {
+    Instant::now()
 }

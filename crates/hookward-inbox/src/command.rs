@@ -6,6 +6,7 @@ use crate::known::Known;
 use crate::tries::Tried;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 pub(crate) type Done = oneshot::Sender<()>;
@@ -38,6 +39,16 @@ pub(crate) enum WriterCommand {
     Tick {
         done: Done,
     },
+}
+
+/// A flush that returned.
+#[derive(Debug)]
+pub(crate) struct Flushed {
+    pub(crate) number: u64,
+    /// The thread that made it.
+    pub(crate) by: usize,
+    pub(crate) result: io::Result<()>,
+    pub(crate) took: Duration,
 }
 
 /// Why a change was not made durable.

@@ -50,6 +50,15 @@ pub(crate) struct Group {
     pub(crate) accepted_bytes: u64,
 }
 
+/// A group that was written, and waits for its flush.
+pub(crate) struct PendingGroup {
+    pub(crate) steps: Vec<GroupStep>,
+    pub(crate) touched: HashSet<u64>,
+    pub(crate) accepted_bytes: u64,
+    /// Where it ends in the segment.
+    pub(crate) end: u32,
+}
+
 /// The entry that a note is about.
 pub(crate) fn subject(note: &Note) -> Option<u64> {
     match note {

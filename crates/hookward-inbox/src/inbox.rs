@@ -7,6 +7,7 @@ use crate::core::Core;
 use crate::disk::Disk;
 use crate::ending::interrupted;
 use crate::event::{Accept, AcceptError, Accepted, EntryState, Filter, Listed, Page};
+use crate::flusher::Flushers;
 use crate::hold::LaneHold;
 use crate::lanes::LaneId;
 use crate::log::{Log, Shelf};
@@ -20,7 +21,7 @@ use crate::shared::{Shared, state};
 use crate::tries::TryOutcome;
 use crate::writer::{Writer, WriterLimits};
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
@@ -87,7 +88,7 @@ impl Inbox {
         core.is_recovering = false;
         core.configure(&settings.destinations, settings.sources.as_deref(), now);
         let disk: Arc<dyn Disk> = settings.disk;
-        let log = Log::new(folder, disk, Arc::clone(&shelf), last);
+        let log = Log::new(folder, Arc::clone(&disk), Arc::clone(&shelf), last);
         let shared = Arc::new(Shared::new(core, shelf, Box::new(clock)));
         let mut writer = Writer {
             shared: Arc::clone(&shared),
@@ -101,6 +102,9 @@ impl Inbox {
             troubled: None,
             flushed_at: None,
             looked_at: None,
+            flushers: Flushers::start(&shared, &disk).map_err(refused(folder))?,
+            pending: VecDeque::new(),
+            covered: 0,
         };
         recovery.interrupted = writer.resume().map_err(refused(folder))?;
         let handle = std::thread::Builder::new()

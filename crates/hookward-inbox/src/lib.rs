@@ -45,9 +45,10 @@
 //! # How it works
 //!
 //! One thread writes. It collects requests into groups, appends each group to the newest segment file,
-//! flushes once, applies the group to the state in memory, and then answers. In memory an entry, which
-//! is one destination of an event, takes up to 64 bytes; its event is read back when it is sent. At
-//! start the log is read from beginning to end, and all its checksums are verified.
+//! has it flushed, applies the group to the state in memory, and then answers. Up to four flushes
+//! overlap. In memory an entry, which is one destination of an event, takes up to 64 bytes; its event
+//! is read back when it is sent. At start the log is read from beginning to end, and all its checksums
+//! are verified.
 //!
 //! # What it promises
 //!
@@ -75,6 +76,7 @@ mod disk;
 mod due;
 mod ending;
 mod event;
+mod flusher;
 mod frame;
 mod group;
 mod hold;
@@ -87,6 +89,7 @@ mod logged;
 mod moving;
 mod named;
 mod names;
+mod pipeline;
 mod plan;
 mod policy;
 mod progress;

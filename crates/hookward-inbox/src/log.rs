@@ -2,7 +2,7 @@
 
 use crate::cipher::{CipherKeys, Locked};
 use crate::clock::Millis;
-use crate::disk::Disk;
+use crate::disk::{Disk, FLUSHES_AT_ONCE};
 use crate::frame::{self, Seen};
 use crate::record::{ACCEPT, AcceptRecord, Location, LogRecord, Note};
 use crate::segment::{self, Header};
@@ -104,6 +104,9 @@ impl Shelf {
 struct Active {
     number: u32,
     file: Arc<File>,
+    /// One for each flush at once, opened before anything was written: the kernel reports a failure
+    /// once on each of them, and on one that is opened later not at all.
+    handles: Vec<Arc<File>>,
     length: u32,
     flushed: u32,
 }
@@ -178,9 +181,11 @@ impl Log {
             _ = std::fs::remove_file(&path);
             return Err(error);
         }
+        let more = (1..FLUSHES_AT_ONCE).map_while(|_| segment::open(&path).ok()).map(Arc::new);
+        let handles = std::iter::once(Arc::clone(&file)).chain(more).collect();
         self.shelf.add(number, Arc::clone(&file));
         let length = segment::HEADER;
-        self.active = Some(Active { number, file, length, flushed: length });
+        self.active = Some(Active { number, file, handles, length, flushed: length });
         self.last = (number, length);
         Ok(())
     }
@@ -268,6 +273,18 @@ impl Log {
                 self.abandon();
                 Err(error)
             }
+        }
+    }
+
+    /// The handles on which the active segment is flushed.
+    pub(crate) fn handles(&self) -> &[Arc<File>] {
+        self.active.as_ref().map_or(&[], |active| &active.handles)
+    }
+
+    /// So much of the active segment is durable.
+    pub(crate) fn is_durable_up_to(&mut self, length: u32) {
+        if let Some(active) = &mut self.active {
+            active.flushed = active.flushed.max(length);
         }
     }
 

@@ -6,12 +6,10 @@
 
 use crate::clock::Millis;
 use crate::command::{Change, ChangeError, Reply};
-use crate::deeds::{self, DeedKind};
 use crate::group::Group;
 use crate::inbox::Inbox;
 use crate::index::Stand;
 use crate::plan::{Plan, PlannedPart};
-use crate::progress::EntryProgress;
 use crate::record::{End, Location, LogRecord, Note, Phase};
 use crate::writer::Writer;
 use std::collections::HashSet;
@@ -119,14 +117,11 @@ impl Writer {
         let payload = self.shared.shelf.read(known.home).ok()?;
         let Ok(LogRecord::Accept(record)) = payload.record() else { return None };
         let old = record.parts.iter().find(|part| part.seq == seq)?;
-        let latest = match self.unwritten.get(&seq) {
+        let mut progress = match self.unwritten.get(&seq) {
             Some(Note::State { progress, .. }) => progress.clone(),
             _ => known.progress,
         };
-        let mut progress =
-            EntryProgress { sent: 0, failures: 0, refused: 0, budget_from: now, ..latest };
-        let what = DeedKind::Moved { from: old.to.to_owned() };
-        deeds::append(&mut progress.deeds, now, what, by);
+        progress.moved(now, old.to, by);
         let part = PlannedPart {
             seq: {
                 let mut core = self.shared.core.lock();

@@ -57,6 +57,15 @@ impl EntryProgress {
         self.remember(now, DeedKind::Replayed, by);
     }
 
+    /// A budget of its own at another destination than `from`, which has not been sent it yet.
+    pub fn moved(&mut self, now: Millis, from: &str, by: &str) {
+        self.sent = 0;
+        self.failures = 0;
+        self.refused = 0;
+        self.budget_from = now;
+        self.remember(now, DeedKind::Moved { from: from.to_owned() }, by);
+    }
+
     /// Appends what somebody did to the history.
     pub fn remember(&mut self, now: Millis, what: DeedKind, by: &str) {
         deeds::append(&mut self.deeds, now, what, by);

@@ -1,7 +1,7 @@
 //! State shared by the handles and the writing thread.
 
 use crate::clock::{Millis, TimeSource, millis};
-use crate::command::WriterCommand;
+use crate::command::{Flushed, WriterCommand};
 use crate::core::Core;
 use crate::event::EntryState;
 use crate::index::{Entry, Stand};
@@ -26,7 +26,16 @@ pub(crate) struct Shared {
 #[derive(Default)]
 struct Queue {
     commands: Vec<WriterCommand>,
+    flushed: Vec<Flushed>,
     is_closed: bool,
+}
+
+/// What arrived at the writer.
+pub(crate) struct Inflow {
+    pub(crate) commands: Vec<WriterCommand>,
+    pub(crate) flushed: Vec<Flushed>,
+    /// Nothing more will come.
+    pub(crate) is_closed: bool,
 }
 
 impl fmt::Debug for Shared {
@@ -62,13 +71,31 @@ impl Shared {
         self.arrived.notify_one();
     }
 
-    /// What arrived; waits at most so long for something. The second part: nothing more will come.
-    pub(crate) fn receive(&self, most: Duration) -> (Vec<WriterCommand>, bool) {
+    /// What arrived; waits at most so long for something.
+    pub(crate) fn receive(&self, most: Duration) -> Inflow {
         let mut queue = self.queue.lock();
-        if queue.commands.is_empty() && !queue.is_closed && !most.is_zero() {
+        let is_quiet = queue.commands.is_empty() && queue.flushed.is_empty() && !queue.is_closed;
+        if is_quiet && !most.is_zero() {
             self.arrived.wait_for(&mut queue, most);
         }
-        (std::mem::take(&mut queue.commands), queue.is_closed)
+        let (commands, flushed) =
+            (std::mem::take(&mut queue.commands), std::mem::take(&mut queue.flushed));
+        Inflow { commands, flushed, is_closed: queue.is_closed }
+    }
+
+    /// Tells the writer of a flush that returned.
+    pub(crate) fn flushed(&self, flushed: Flushed) {
+        self.queue.lock().flushed.push(flushed);
+        self.arrived.notify_one();
+    }
+
+    /// Waits for flushes that return, while commands queue up.
+    pub(crate) fn wait_for_flushes(&self) -> Vec<Flushed> {
+        let mut queue = self.queue.lock();
+        while queue.flushed.is_empty() {
+            self.arrived.wait(&mut queue);
+        }
+        std::mem::take(&mut queue.flushed)
     }
 
     pub(crate) fn give_back(&self, seq: u64, wait: Duration) {

@@ -1,13 +1,14 @@
-//! The writing thread: it collects requests into groups, makes each durable with one flush, and
-//! applies it to the core. Nothing else changes the log.
+//! The writing thread: it collects requests into groups, writes each, has it flushed, and applies it
+//! to the core. Nothing else changes the log.
 
-use crate::clock::{Millis, millis};
+use crate::clock::{Millis, instant, millis};
 use crate::command::WriterCommand;
-use crate::group::{Group, refusal};
+use crate::flusher::Flushers;
+use crate::group::{Group, PendingGroup, refusal};
 use crate::log::Log;
 use crate::record::{End, Location, Note, Pause};
 use crate::settings::{Observer, Random};
-use crate::shared::Shared;
+use crate::shared::{Inflow, Shared};
 use crate::sweep::Sweep;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -34,19 +35,20 @@ pub(crate) struct Writer {
     pub(crate) limits: WriterLimits,
     pub(crate) random: Random,
     pub(crate) observer: Arc<dyn Observer>,
-    /// The latest note of each entry since the last flush. Should that fail, they are written anew.
-    pub(crate) unflushed: BTreeMap<u64, Note>,
+    /// The latest note of each entry that is not durable yet, and where it ends. Should the flush
+    /// fail, they are written anew.
+    pub(crate) unflushed: BTreeMap<u64, (Note, u32)>,
     /// The latest note of each entry that could not be written. The core knows them.
     pub(crate) unwritten: BTreeMap<u64, Note>,
     pub(crate) sweep: Option<Sweep>,
     pub(crate) troubled: Option<Instant>,
     pub(crate) flushed_at: Option<Instant>,
     pub(crate) looked_at: Option<Instant>,
-}
-
-#[expect(clippy::disallowed_methods, reason = "how long work takes decides nothing about an event")]
-pub(crate) fn instant() -> Instant {
-    Instant::now()
+    pub(crate) flushers: Flushers,
+    /// Groups that are written and not durable yet, in order.
+    pub(crate) pending: VecDeque<PendingGroup>,
+    /// What the flush covers that began last.
+    pub(crate) covered: u32,
 }
 
 impl Writer {
@@ -54,18 +56,21 @@ impl Writer {
     pub(crate) fn run(mut self) {
         let _closing = Closing(Arc::clone(&self.shared));
         loop {
-            let wait = if self.sweep.is_some() { Duration::ZERO } else { TICK };
-            let (commands, is_closed) = self.shared.receive(wait);
+            let wait = if self.sweep.is_some() { Duration::ZERO } else { self.until_flush(TICK) };
+            let Inflow { commands, flushed, is_closed } = self.shared.receive(wait);
             let is_idle = commands.is_empty();
+            self.land(flushed);
             let mut commands = VecDeque::from(commands);
             while !commands.is_empty() {
                 self.work(&mut commands);
             }
+            self.begin_flush();
             if is_closed && is_idle {
                 break;
             }
             self.look_around(false);
         }
+        self.drain();
         self.rewrite_unwritten();
         _ = self.log.flush();
     }
@@ -79,13 +84,18 @@ impl Writer {
         let mut group = Group::default();
         while let Some(command) = commands.pop_front() {
             let is_alone = matches!(command, WriterCommand::Change(_) | WriterCommand::Tick { .. });
-            let conflicts = self.touches(&command).iter().any(|id| group.touched.contains(id));
-            if (is_alone && !group.steps.is_empty())
-                || conflicts
-                || group.bytes.len() >= GROUP_BYTES
-            {
+            let touched = self.touches(&command);
+            let conflicts = touched.iter().any(|id| group.touched.contains(id));
+            let waits = is_alone || self.is_pending(&touched);
+            if (waits && !group.steps.is_empty()) || conflicts || group.bytes.len() >= GROUP_BYTES {
                 commands.push_front(command);
                 break;
+            }
+            if waits && !self.pending.is_empty() {
+                // It depends on what is known once that is durable, or there is no segment any more.
+                self.drain();
+                commands.push_front(command);
+                return;
             }
             match command {
                 WriterCommand::Accept { accept, at, reply } => {
@@ -117,6 +127,7 @@ impl Writer {
 
     /// Begins the next segment. Pauses are written to it, so no older segment is needed for them.
     pub(crate) fn roll(&mut self) -> io::Result<()> {
+        self.drain();
         let now = self.shared.clock.now();
         let (next_seq, pauses) = {
             let mut core = self.shared.core.lock();
@@ -127,6 +138,7 @@ impl Writer {
             return Err(error);
         }
         self.unflushed.clear();
+        self.covered = 0;
         if let Some(segment) = self.log.active() {
             let begin = Location { segment, offset: 0 };
             let header = u64::from(crate::segment::HEADER);
@@ -220,11 +232,13 @@ impl Writer {
     fn look_around(&mut self, is_forced: bool) {
         let is_due = self.looked_at.is_none_or(|last| last.elapsed() >= TICK);
         if self.sweep.is_some() && !is_forced {
+            self.drain();
             self.go_on_sweeping();
         }
         if !is_due && !is_forced {
             return;
         }
+        self.drain();
         self.looked_at = Some(instant());
         self.rewrite_unwritten();
         let is_old = self.flushed_at.is_none_or(|last| last.elapsed() >= FLUSH_AFTER);

@@ -1,11 +1,12 @@
 //! Writing a group: it is flushed if somebody waits for that, and then applied.
 
+use crate::clock::instant;
 use crate::command::Done;
 use crate::core::Core;
-use crate::group::{Group, GroupStep, refusal, subject};
+use crate::group::{Group, GroupStep, PendingGroup, refusal, subject};
 use crate::plan::Plan;
 use crate::record::{Note, Phase};
-use crate::writer::{Writer, instant};
+use crate::writer::Writer;
 use std::collections::BTreeMap;
 use std::io;
 use tokio::sync::oneshot;
@@ -73,38 +74,53 @@ impl Writer {
         self.commit_group(group)
     }
 
+    /// Writes a group. If somebody waits for that, it is applied once it is durable, else at once.
     pub(crate) fn commit(&mut self, group: Group) {
-        _ = self.commit_group(group);
+        if group.steps.is_empty() {
+            return;
+        }
+        if let Err(error) = self.log.write(&group.bytes) {
+            return self.write_failed(group.steps, &error);
+        }
+        if !group.must_flush {
+            return self.apply(group.steps, false);
+        }
+        let Group { steps, touched, accepted_bytes, .. } = group;
+        let end = self.log.length();
+        self.pending.push_back(PendingGroup { steps, touched, accepted_bytes, end });
+        self.begin_flush();
     }
 
-    /// Writes, flushes if somebody waits for that, and applies.
+    /// Writes and flushes a group after all others, and applies it.
     pub(crate) fn commit_group(&mut self, group: Group) -> io::Result<()> {
         if group.steps.is_empty() {
             return Ok(());
         }
-        let written = self.log.write(&group.bytes);
-        let result = match written {
-            Ok(()) if group.must_flush => self.flush(),
-            other => other,
-        };
-        match result {
+        self.drain();
+        let written = self.log.write(&group.bytes).and_then(|()| self.flush());
+        match written {
             Ok(()) => {
-                self.apply(group.steps);
+                self.apply(group.steps, true);
                 Ok(())
             }
             Err(error) => {
-                self.trouble(&format!("the inbox cannot write: {error}"));
-                if self.log.active().is_none() {
-                    self.flush_failed();
-                }
-                self.give_up(group.steps, &error);
+                self.write_failed(group.steps, &error);
                 Err(error)
             }
         }
     }
 
+    fn write_failed(&mut self, steps: Vec<GroupStep>, error: &io::Error) {
+        self.trouble(&format!("the inbox cannot write: {error}"));
+        if self.log.active().is_none() {
+            self.lose(error);
+        }
+        self.give_up(steps, error);
+    }
+
     /// Flushes; every note so far is durable then, or has to be written anew.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.drain();
         let began = instant();
         let result = self.log.flush();
         match &result {
@@ -119,14 +135,13 @@ impl Writer {
     }
 
     pub(crate) fn flush_failed(&mut self) {
-        for (seq, note) in std::mem::take(&mut self.unflushed) {
+        for (seq, (note, _)) in std::mem::take(&mut self.unflushed) {
             self.unwritten.entry(seq).or_insert(note);
         }
     }
 
-    pub(crate) fn apply(&mut self, steps: Vec<GroupStep>) {
+    pub(crate) fn apply(&mut self, steps: Vec<GroupStep>, is_durable: bool) {
         let now = self.shared.clock.now();
-        let is_flushed = self.log.is_flushed();
         let mut answers = Vec::new();
         let mut core = self.shared.core.lock();
         for step in steps {
@@ -140,8 +155,9 @@ impl Writer {
                     core.note(&note, Some((at, size)), now);
                     if let Some(seq) = subject(&note) {
                         self.unwritten.remove(&seq);
-                        if !is_flushed {
-                            remember(&mut self.unflushed, seq, note);
+                        if !is_durable {
+                            let end = u64::from(at.offset).saturating_add(size);
+                            remember_unflushed(&mut self.unflushed, seq, note, end);
                         }
                     }
                     done.map(|done| done.send(()));
@@ -198,13 +214,31 @@ impl Writer {
     }
 }
 
-/// Keeps the latest note of an entry. The start of an attempt leaves in force what was known before.
+/// Keeps the latest note of an entry that is not durable, and where it ends.
+fn remember_unflushed(notes: &mut BTreeMap<u64, (Note, u32)>, seq: u64, note: Note, end: u64) {
+    let end = u32::try_from(end).unwrap_or(u32::MAX);
+    match notes.get_mut(&seq) {
+        Some((known, known_end)) => {
+            follow(known, note);
+            *known_end = end;
+        }
+        None => _ = notes.insert(seq, (note, end)),
+    }
+}
+
+/// Keeps the latest note of an entry.
 pub(crate) fn remember(notes: &mut BTreeMap<u64, Note>, seq: u64, note: Note) {
-    if let Note::Attempt { at, .. } = note
-        && let Some(Note::State { phase, .. }) = notes.get_mut(&seq)
-    {
-        *phase = Phase::InFlight { since: at };
+    match notes.get_mut(&seq) {
+        Some(known) => follow(known, note),
+        None => _ = notes.insert(seq, note),
+    }
+}
+
+/// The note that says what both say. The start of an attempt leaves in force what was known before.
+fn follow(known: &mut Note, later: Note) {
+    if let (Note::State { phase, .. }, Note::Attempt { at, .. }) = (&mut *known, &later) {
+        *phase = Phase::InFlight { since: *at };
     } else {
-        notes.insert(seq, note);
+        *known = later;
     }
 }

@@ -1,7 +1,10 @@
 //! Events that wait for an upstream that was renamed are moved to the other name.
 
 use super::{drained, on, order};
-use crate::support::{Proxy, Reply, Sender, Setup, Upstream, get, hookward, printed, stdout};
+use crate::support::{
+    Delivery, Proxy, Reply, SHOP_SECRET, Sender, Setup, Upstream, eventually, get, hmac_sha256_hex,
+    hookward, printed, stdout,
+};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Output;
@@ -42,7 +45,10 @@ fn what_waits_under_a_dropped_name_is_moved_in_order_with_its_key() {
         let delivery = order(&format!("evt-{step}"), 7, step);
         assert_eq!(Sender::to(&proxy).deliver(&delivery).outcome(), "queued");
     }
-    crate::support::eventually("the first was tried", || !erp.seen().is_empty());
+    eventually("the first was tried", || {
+        let first = &events(&proxy, "")[0];
+        first["attempts"] == 1 && first["state"] == "waiting"
+    });
     proxy.crash();
     let seen_before = erp.seen().len();
     erp.otherwise(Reply::Status(200));
@@ -109,8 +115,8 @@ fn a_copy_of_what_was_moved_is_a_duplicate_where_it_was() {
     let proxy = setup.start();
     let delivery = order("evt-1", 7, 1);
     assert_eq!(Sender::to(&proxy).deliver(&delivery).outcome(), "queued");
-    crate::support::eventually("it was tried", || erp.seen().len() == 1);
-    crate::support::eventually("it waits", || events(&proxy, "state=waiting").len() == 1);
+    eventually("it was tried", || erp.seen().len() == 1);
+    eventually("it waits", || events(&proxy, "state=waiting").len() == 1);
     erp.otherwise(Reply::Status(200));
     let moved = asked(&proxy, &setup, &["inbox", "move", "erp", "billing", "--expect", "1"]);
     assert_eq!(stdout(&moved), "1 matched, 1 changed\n", "{}", printed(&moved));
@@ -119,4 +125,82 @@ fn a_copy_of_what_was_moved_is_a_duplicate_where_it_was() {
     assert_eq!(Sender::to(&proxy).deliver(&delivery).outcome(), "duplicate");
     erp.saw(1);
     billing.saw(1);
+}
+
+/// The signature of an event is known where it was moved to, and its retry under another id refused.
+#[test]
+fn the_replay_guard_knows_the_signature_of_what_was_moved() {
+    let folder = tempfile::tempdir().unwrap();
+    let (erp, billing) = (Upstream::start(), Upstream::start());
+    erp.otherwise(Reply::Status(503));
+    billing.otherwise(Reply::Status(503));
+    let guarded = |to: &str| {
+        on(folder.path()).upstream("erp", &erp, LATER).upstream("billing", &billing, LATER).table(
+            &format!(
+                "[sources.git]\npath = \"/git\"\npreset = \"github\"\nreplay_guard = \"signature\"\n\
+                 secrets = [{{ env = \"SHOP_SECRET\" }}]\n\
+                 [[sources.git.routes]]\nevents = [\"*\"]\nto = [\"{to}\"]\ndelivery = \"queued\""
+            ),
+        )
+    };
+    let guarded = |to: &str| guarded(to).environment("SHOP_SECRET", SHOP_SECRET);
+    let body = b"{\"n\":1}".to_vec();
+    let signature = format!("sha256={}", hmac_sha256_hex(SHOP_SECRET, &body));
+    let captured = Delivery::post("/git", body)
+        .with("X-Hub-Signature-256", &signature)
+        .with("X-GitHub-Event", "push");
+    let with_id = |id: &str| captured.clone().with("X-GitHub-Delivery", id);
+    let mut proxy = guarded("erp").start();
+    assert_eq!(Sender::to(&proxy).deliver(&with_id("one")).outcome(), "queued");
+    eventually("it waits", || events(&proxy, "state=waiting").len() == 1);
+    let setup = guarded("billing");
+    let moved = asked(&proxy, &setup, &["inbox", "move", "erp", "billing", "--expect", "1"]);
+    assert_eq!(stdout(&moved), "1 matched, 1 changed\n", "{}", printed(&moved));
+    billing.saw(1);
+    eventually("it waits there", || events(&proxy, "state=waiting").len() == 1);
+    proxy.crash();
+    let proxy = setup.start();
+    assert_eq!(Sender::to(&proxy).deliver(&with_id("another")).outcome(), "duplicate");
+    billing.saw(1);
+}
+
+/// What is moved goes before later events of its key that wait at the other upstream already.
+#[test]
+fn what_is_moved_takes_its_place_among_those_that_wait_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let (erp, billing) = (Upstream::start(), Upstream::start());
+    erp.otherwise(Reply::Status(503));
+    let to = |name: &str| {
+        on(folder.path())
+            .upstream("erp", &erp, LATER)
+            .upstream("billing", &billing, LATER)
+            .shop_to(&[name], "")
+            .table("delivery = \"queued\"\norder_key = \"json:/order\"")
+    };
+    let mut proxy = to("erp").start();
+    for step in 0..3 {
+        let delivery = order(&format!("evt-{step}"), 7, step);
+        assert_eq!(Sender::to(&proxy).deliver(&delivery).outcome(), "queued");
+    }
+    eventually("they wait", || events(&proxy, "state=waiting").len() == 3);
+    proxy.crash();
+    let setup = to("billing");
+    let proxy = setup.start();
+    billing.next(Reply::Status(503));
+    assert_eq!(Sender::to(&proxy).deliver(&order("evt-3", 7, 3)).outcome(), "queued");
+    billing.saw(1);
+    eventually("it waits as well", || events(&proxy, "state=waiting").len() == 4);
+    let moved = asked(&proxy, &setup, &["inbox", "move", "erp", "billing", "--expect", "3"]);
+    assert_eq!(stdout(&moved), "3 matched, 3 changed\n", "{}", printed(&moved));
+    billing.saw(4);
+    eventually("the others have ended", || events(&proxy, "").len() == 1);
+    let last = events(&proxy, "to=billing");
+    assert_eq!((last.len(), &last[0]["event_id"]), (1, &Value::from("evt-3")), "{last:?}");
+    let seq = last[0]["seq"].to_string();
+    let replayed = asked(&proxy, &setup, &["inbox", "replay", &seq]);
+    assert_eq!(replayed.status.code(), Some(0), "{}", printed(&replayed));
+    drained(&proxy);
+    let seen = billing.saw(5);
+    let ids: Vec<&str> = seen.iter().map(|seen| seen.header("Hookward-Event-Id")).collect();
+    assert_eq!(ids, ["evt-3", "evt-0", "evt-1", "evt-2", "evt-3"]);
 }

@@ -91,6 +91,73 @@ fn an_end_that_comes_late_changes_nothing_but_a_delivery_counts() {
     assert_eq!(Sender::to(&proxy).deliver(&delivery).outcome(), "duplicate", "it is delivered");
 }
 
+/// An attempt that fails may be due again before the answer arrives that its end is committed.
+#[test]
+fn an_event_that_is_due_again_at_once_does_not_wait_for_its_lease() {
+    let folder = tempfile::tempdir().unwrap();
+    let erp = Upstream::start();
+    for _ in 0..200 {
+        // Never three failures in a row, which would be an outage.
+        erp.next(Reply::Status(500)).next(Reply::Status(500)).next(Reply::Status(200));
+    }
+    let at_once = "retry = { first = \"1ms\", longest = \"1ms\" }";
+    let proxy = kept(&erp, folder.path(), "queued", at_once).start();
+    for n in 0..200 {
+        let delivery = Event::order(&format!("evt-{n}")).signed();
+        assert_eq!(Sender::to(&proxy).deliver(&delivery).outcome(), "queued");
+    }
+    drained(&proxy);
+}
+
+#[test]
+fn a_lease_that_ends_during_its_attempt_is_renewed() {
+    let folder = tempfile::tempdir().unwrap();
+    let erp = Upstream::start();
+    let gate = Gate::default();
+    erp.next(Reply::behind(&gate, Reply::Status(500)));
+    let proxy = kept(&erp, folder.path(), "queued", &format!("timeout = \"20s\"\n{SOON}")).start();
+    assert_eq!(Sender::to(&proxy).deliver(&Event::order("evt-1").signed()).outcome(), "queued");
+    erp.saw(1);
+    let url = database(folder.path());
+    let sql = |text: &str| PostgresServer::shared().sql(url.rsplit('/').next().unwrap(), text);
+    let first = sql("UPDATE hookward.entries SET due = 0 RETURNING fence");
+    let renewed =
+        format!("SELECT fence <> {first} AND due > hookward.now_ms() FROM hookward.entries");
+    eventually("it is renewed", || sql(&renewed) == "t");
+    erp.saw(1);
+    gate.open();
+    // Long before the lease of 30 s ends.
+    drained(&proxy);
+    assert_eq!(erp.saw(2)[1].header("Hookward-Attempt"), "2");
+}
+
+/// The answer to a change may be lost, and it is told again.
+#[test]
+fn a_move_that_is_told_twice_moves_once_and_counts_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let erp = Upstream::start();
+    erp.otherwise(Reply::Status(503));
+    let later = "retry = { first = \"24h\", longest = \"24h\" }";
+    let mut proxy = kept(&erp, folder.path(), "spill", later).start();
+    assert_eq!(Sender::to(&proxy).deliver(&Event::order("evt-1").signed()).outcome(), "queued");
+    proxy.crash();
+    let url = database(folder.path());
+    let sql = |text: &str| PostgresServer::shared().sql(url.rsplit('/').next().unwrap(), text);
+    let row = sql("SELECT seq || ',' || quote_literal(progress::text) FROM hookward.entries");
+    let (seq, progress) = row.split_once(',').unwrap();
+    sql("SELECT hookward.make_room(now() + interval '100 days')");
+    let tell = |key: u8| {
+        sql(&format!(
+            "SELECT hookward.move_entries(ARRAY[{seq}::bigint], ARRAY[{progress}::bytea], ARRAY['1'::bytea], \
+             ARRAY['00000000-0000-0000-0000-0000000000{key:02}'::uuid], ARRAY[NULL::uuid], \
+             ARRAY[NULL::uuid], 'billing', 0, 1000)"
+        ))
+    };
+    assert_eq!((tell(1), tell(1), tell(2)), ("1".to_owned(), "1".to_owned(), "0".to_owned()));
+    let left = "SELECT count(*) || min(dest) || (min(seq) <> ";
+    assert_eq!(sql(&format!("{left}{seq}) FROM hookward.entries")), "1billingtrue");
+}
+
 #[test]
 fn a_pause_holds_on_every_instance() {
     let folder = tempfile::tempdir().unwrap();

@@ -6,6 +6,9 @@ mod instances;
 mod keeping;
 
 #[expect(clippy::duplicate_mod, reason = "one behaviour, two places for the events")]
+#[path = "../inbox/moving.rs"]
+mod moving;
+#[expect(clippy::duplicate_mod, reason = "one behaviour, two places for the events")]
 #[path = "../inbox/order.rs"]
 mod order;
 #[expect(clippy::duplicate_mod, reason = "one behaviour, two places for the events")]

@@ -19,6 +19,8 @@ pub struct Seen {
     pub body: Vec<u8>,
     /// Which connection it came on, from 0.
     pub connection: usize,
+    /// The status that it is answered with, if that is an answer.
+    pub status: Option<u16>,
 }
 
 impl Seen {
@@ -69,6 +71,16 @@ impl Reply {
 
     pub fn after(pause: Duration, reply: Self) -> Self {
         Self::After(pause, Box::new(reply))
+    }
+
+    fn status(&self) -> Option<u16> {
+        match self {
+            Self::Status(status) | Self::Whole(status, ..) => Some(*status),
+            Self::After(_, reply) | Self::Behind(_, reply) | Self::ThenClose(reply) => {
+                reply.status()
+            }
+            Self::Raw(_) | Self::Drip(..) | Self::Repeat(..) | Self::Hang | Self::Close => None,
+        }
     }
 }
 
@@ -241,11 +253,14 @@ impl State {
             // Recorded and decided at once: the n-th request gets the n-th reply.
             let reply = {
                 let mut all = self.seen.lock().unwrap();
-                all.push(seen);
                 let planned = self.next.lock().unwrap().pop_front();
-                planned.or_else(|| self.otherwise.lock().unwrap().clone())
+                let reply = planned.or_else(|| self.otherwise.lock().unwrap().clone());
+                let reply = reply.unwrap_or(Reply::Status(200));
+                seen.status = reply.status();
+                all.push(seen);
+                reply
             };
-            let goes_on = perform(&mut stream, reply.unwrap_or(Reply::Status(200)));
+            let goes_on = perform(&mut stream, reply);
             if !goes_on || self.is_stopping.load(Ordering::SeqCst) {
                 return;
             }
@@ -329,6 +344,7 @@ impl State {
                     headers,
                     body: Vec::new(),
                     connection: 0,
+                    status: None,
                 };
                 break (seen, length);
             }

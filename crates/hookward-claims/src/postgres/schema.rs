@@ -8,7 +8,8 @@ use super::fault::ServerFault;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 /// The files; the first creates version 1. A released file is never edited.
-const MIGRATIONS: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/2.sql")];
+const MIGRATIONS: [&str; 3] =
+    [include_str!("schema/1.sql"), include_str!("schema/2.sql"), include_str!("schema/3.sql")];
 
 /// The version that this program writes and reads.
 const CURRENT: usize = MIGRATIONS.len();

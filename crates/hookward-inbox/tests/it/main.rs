@@ -15,6 +15,7 @@ mod model;
 mod moving;
 mod order;
 mod people;
+mod pipeline;
 mod power;
 mod ramp;
 mod space;

@@ -56,12 +56,6 @@ impl InboxRequest<'_> {
             Ok(selection) => selection,
             Err(why) => return fault(400, &format!("the body is not what is asked for: {why}")),
         };
-        if verb == Verb::Move && !self.inbox.can_move() {
-            return fault(
-                409,
-                "an inbox in PostgreSQL does not move events: configure an upstream of the old name",
-            );
-        }
         let to = match self.destination(verb, &selection) {
             Ok(to) => to.to_owned(),
             Err(refused) => return *refused,
