@@ -1,4 +1,5 @@
-//! A forwarding that the task waiting for its end polls, and that goes on by itself once nothing waits.
+//! Work that the task waiting for its end polls, and that goes on by itself once nothing waits: a
+//! forwarding, or the live attempt of a `spill` route.
 //!
 //! A task of its own for each would cost every delivery two changes of task and a channel.
 
@@ -7,34 +8,44 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
-/// What is done when a forwarding ends that nobody waits for any more.
-type Unheard = Box<dyn FnOnce(&DestinationOutcome) + Send>;
+/// What is done when work ends that nobody waits for any more.
+type Unheard<T> = Box<dyn FnOnce(&T) + Send>;
 
-/// A forwarding under way. Waiting for it gives its end, or `None` if it panicked: its claim is in
-/// doubt then. Dropped before, it goes on in a task.
-pub(super) struct InPlace {
-    work: Option<Pin<Box<dyn Future<Output = DestinationOutcome> + Send>>>,
-    unheard: Option<Unheard>,
+/// Work under way. Waiting for it gives its end, or `None` if it panicked: its claim is in doubt then.
+/// Dropped before, it goes on in a task.
+pub(super) struct InPlace<T: Send + 'static = DestinationOutcome> {
+    work: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
+    unheard: Option<Unheard<T>>,
 }
 
-impl InPlace {
+impl<T: Send + 'static> InPlace<T> {
     /// Does `work`, and lets `unheard` have its end if nobody waits for it.
     pub(super) fn new(
-        work: impl Future<Output = DestinationOutcome> + Send + 'static,
-        unheard: impl FnOnce(&DestinationOutcome) + Send + 'static,
+        work: impl Future<Output = T> + Send + 'static,
+        unheard: impl FnOnce(&T) + Send + 'static,
     ) -> Self {
         Self { work: Some(Box::pin(work)), unheard: Some(Box::new(unheard)) }
     }
 }
 
-impl Future for InPlace {
-    type Output = Option<DestinationOutcome>;
+impl<T: Send + 'static> InPlace<Option<T>> {
+    /// The same in a task of its own, for when something else has to be waited for first. The end is
+    /// `Some(None)` if it panics.
+    pub(super) fn in_a_task(mut self) -> Self {
+        let (tell, told) = oneshot::channel();
+        if let Some(work) = self.work.take() {
+            tokio::spawn(async move { tell.send(work.await) });
+        }
+        Self::new(async move { told.await.ok().flatten() }, |_| {})
+    }
+}
 
-    fn poll(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<DestinationOutcome>> {
+impl<T: Send + 'static> Future for InPlace<T> {
+    type Output = Option<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
         let Some(work) = &mut self.work else { return Poll::Ready(None) };
         // What breaks in a forwarding must not take the sender's connection with it.
         let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
@@ -48,7 +59,7 @@ impl Future for InPlace {
     }
 }
 
-impl Drop for InPlace {
+impl<T: Send + 'static> Drop for InPlace<T> {
     fn drop(&mut self) {
         // Without a runtime the process is at its end, and the claim is left in doubt.
         if let (Some(work), Some(unheard), Ok(runtime)) =

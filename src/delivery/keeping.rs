@@ -1,17 +1,19 @@
 //! Routes with `spill` or `queued`: what to store in the inbox, and when.
 //!
-//! One task per event outlives its sender: it waits for the live attempts until it is time to
+//! What is begun for an event outlives its sender: it waits for the live attempts until it is time to
 //! store, stores in one record the destinations that have not succeeded by then, and only then
-//! answers the sender. An event that the inbox cannot store is delivered as on a `sync` route.
+//! answers the sender. With one destination the sender's task does all of it, as on a `sync` route. An event that the inbox cannot store is delivered as on a `sync` route.
 
 pub use crate::delivery::outbound::Keep;
 
 use crate::delivery::answer::DestinationOutcome;
-use crate::delivery::attempt::{self, Met, millis};
-use crate::delivery::gate::{OLDEST_CLAIM, ServedUpstream, SharedState};
+use crate::delivery::attempt::{self, Met};
+use crate::delivery::gate::{ServedUpstream, SharedState};
 use crate::delivery::headers::HOOKWARD_ATTEMPT;
+use crate::delivery::in_place::InPlace;
+use crate::delivery::leg::{LaneBusy, Leg, Slot, UnderWay, Way, Why, is_old, settle, target, tell};
 use crate::delivery::outbound::{self, Dispatch, closed};
-use crate::delivery::pending::{Late, PendingDestination, ours};
+use crate::delivery::pending::{Late, PendingDestination, broke_off, ours};
 use crate::delivery::report::Report;
 use crate::delivery::route::{DeliveryMode, UpstreamName};
 use crate::inbox::{Incoming, StoredHead};
@@ -19,59 +21,14 @@ use crate::outcome::{Reason, Refusal};
 use crate::request::Body;
 use crate::telemetry::metrics::Counted;
 use crate::upstream::UpstreamRequest;
-use hookward_claims::{Acceptance, Claim, Claims, Hold};
-use hookward_inbox::{
-    AcceptError, AcceptTarget, Accepted, Attempt, EntryState, LaneHold, Live, Stored,
-};
+use hookward_claims::{Acceptance, Claims, Hold};
+use hookward_inbox::{AcceptError, AcceptTarget, Accepted, Attempt, EntryState, LaneHold, Stored};
 use hookward_time::{Clock, UnixMillis};
 use http::HeaderMap;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
-
-/// A claim that the task of a live attempt settles on a 2xx; otherwise it is settled here.
-type Slot = Arc<Mutex<Option<Claim<DestinationOutcome>>>>;
-
-/// One destination of the event.
-struct Leg {
-    to: UpstreamName,
-    served: Arc<ServedUpstream>,
-    claim: Slot,
-    tell: oneshot::Sender<DestinationOutcome>,
-    late: Late,
-    way: Way,
-}
-
-/// How the event is sent there.
-enum Way {
-    /// From the inbox.
-    Stored(Why),
-    /// A request is under way.
-    Live(UnderWay),
-    /// A request was made, and failed.
-    Failed(Met, Option<LaneHold>),
-}
-
-/// Why no live attempt is made.
-enum Why {
-    /// The route says so, or the event was given up once.
-    First,
-    /// Earlier events of its key wait.
-    Behind,
-    /// Nothing may be sent there now.
-    Closed(Refusal),
-}
-
-/// Earlier events of a key wait.
-struct LaneBusy;
-
-/// A request in flight.
-struct UnderWay {
-    since: UnixMillis,
-    ended: oneshot::Receiver<Met>,
-    lane: Option<LaneHold>,
-}
 
 /// An event that this task handles.
 struct Keeping {
@@ -80,6 +37,8 @@ struct Keeping {
     verified_at: UnixMillis,
     clock: Arc<dyn Clock>,
     claims: Arc<Claims<DestinationOutcome>>,
+    /// The event has one destination.
+    is_alone: bool,
     /// The body's share of `body_memory` is taken until nobody needs it.
     _body: Arc<Body>,
     _in_flight: Arc<Counted>,
@@ -101,12 +60,13 @@ pub(super) fn start(
         verified_at: dispatch.verified_at,
         clock: gate.clock.clone(),
         claims: gate.claims.clone(),
+        is_alone: dispatch.route.destinations.len() == 1,
         _body: dispatch.body.clone(),
         _in_flight: in_flight.clone(),
     });
     let mut legs = Vec::with_capacity(holds.len());
     let destinations = dispatch.route.destinations.iter().zip(&dispatch.route.upstreams);
-    let pending = holds
+    let mut pending: Vec<_> = holds
         .into_iter()
         .zip(destinations)
         .map(|(hold, ((to, _), served))| {
@@ -122,8 +82,18 @@ pub(super) fn start(
             PendingDestination::Ours(told)
         })
         .collect();
-    if !legs.is_empty() {
+    if legs.is_empty() {
+        return pending;
+    }
+    if !keeping.is_alone {
         tokio::spawn(keeping.see_through(legs));
+    } else if let (Some(PendingDestination::Ours(told)), [leg]) = (pending.pop(), &*legs) {
+        let late = Late::of(gate, &leg.to, report);
+        let work = async move {
+            keeping.see_through(legs).await;
+            told.await.unwrap_or_else(|_| DestinationOutcome::Failed(broke_off()))
+        };
+        pending.push(PendingDestination::Here(InPlace::new(work, move |end| late.log(end))));
     }
     pending
 }
@@ -177,10 +147,9 @@ impl Keeping {
         if let Some(claim) = &*claim.lock() {
             claim.sent();
         }
-        let (tell, ended) = oneshot::channel();
         let (keeping, to) = (Arc::clone(self), to.clone());
         let (served, claim) = (Arc::clone(served), Arc::clone(claim));
-        tokio::spawn(async move {
+        let attempt = async move {
             let forwarding = served.forwarder.forward(request);
             let met = attempt::met(&*keeping.clock, to.as_str(), forwarding).await;
             if let Some(tried) = &met.tried {
@@ -189,8 +158,11 @@ impl Keeping {
             if matches!(met.end, DestinationOutcome::Accepted(_)) {
                 settle(&claim, &met.end).await;
             }
-            drop(tell.send(met));
-        });
+            Some(met)
+        };
+        let ended = InPlace::new(attempt, |_| {});
+        // Several are waited for one after the other, and have to go on meanwhile.
+        let ended = if self.is_alone { ended } else { ended.in_a_task() };
         UnderWay { since, ended, lane }
     }
 
@@ -205,16 +177,17 @@ impl Keeping {
                 left.push(leg);
                 continue;
             };
-            match timeout_at(self.keep.store_by, &mut live.ended).await {
-                Ok(met) => {
-                    let met = met.unwrap_or_else(|_| Met::broken_off(live.since));
-                    if matches!(met.end, DestinationOutcome::Accepted(_)) {
-                        tell(leg.tell, &leg.late, met.end);
-                        continue;
-                    }
-                    leg.way = Way::Failed(met, live.lane);
+            if let Ok(met) = timeout_at(self.keep.store_by, &mut live.ended).await {
+                let met = met.flatten().unwrap_or_else(|| Met::broken_off(live.since));
+                if matches!(met.end, DestinationOutcome::Accepted(_)) {
+                    tell(leg.tell, &leg.late, met.end);
+                    continue;
                 }
-                Err(_) => leg.way = Way::Live(live),
+                leg.way = Way::Failed(met, live.lane);
+            } else {
+                // It must not stand still while the event is stored.
+                live.ended = live.ended.in_a_task();
+                leg.way = Way::Live(live);
             }
             left.push(leg);
         }
@@ -276,7 +249,7 @@ impl Keeping {
     /// Waits for an attempt whose event has been stored meanwhile.
     async fn finish(self: Arc<Self>, to: UpstreamName, live: UnderWay, attempt: Option<Attempt>) {
         let UnderWay { since, ended, lane } = live;
-        let met = ended.await.unwrap_or_else(|_| Met::broken_off(since));
+        let met = ended.await.flatten().unwrap_or_else(|| Met::broken_off(since));
         if matches!(met.end, DestinationOutcome::Accepted(_)) {
             let event = &self.keep.event;
             let acceptance = Acceptance {
@@ -313,20 +286,23 @@ impl Keeping {
                     live.lane = self.lane(&leg.to).await.unwrap_or_default();
                     live
                 }
-                Way::Stored(ref why) => match self.begin_anyway(why, &leg, doubt.as_ref()).await {
-                    Ok(live) => live,
-                    Err(refusal) => {
-                        let end = DestinationOutcome::Failed(refusal);
-                        settle(&leg.claim, &end).await;
-                        tell(leg.tell, &leg.late, end);
-                        continue;
+                Way::Stored(why) => {
+                    leg.way = Way::Stored(Why::First);
+                    match self.begin_anyway(why, &mut leg, doubt.as_ref()).await {
+                        Ok(live) => live,
+                        Err(refusal) => {
+                            let end = DestinationOutcome::Failed(refusal);
+                            settle(&leg.claim, &end).await;
+                            tell(leg.tell, &leg.late, end);
+                            continue;
+                        }
                     }
-                },
+                }
             };
             leg.way = Way::Stored(Why::First);
             tokio::spawn(async move {
                 let UnderWay { since, ended, lane } = live;
-                let met = ended.await.unwrap_or_else(|_| Met::broken_off(since));
+                let met = ended.await.flatten().unwrap_or_else(|| Met::broken_off(since));
                 settle(&leg.claim, &met.end).await;
                 tell(leg.tell, &leg.late, met.end);
                 drop(lane);
@@ -336,8 +312,8 @@ impl Keeping {
 
     async fn begin_anyway(
         self: &Arc<Self>,
-        why: &Why,
-        leg: &Leg,
+        why: Why,
+        leg: &mut Leg,
         doubt: Option<&Refusal>,
     ) -> Result<UnderWay, Refusal> {
         if let Some(refusal) = doubt {
@@ -346,7 +322,7 @@ impl Keeping {
         let full = || Refusal::new(Reason::InboxFull);
         match why {
             Why::Behind => return Err(full()),
-            Why::Closed(refusal) => return Err(refusal.clone()),
+            Why::Closed(refusal) => return Err(refusal),
             Why::First => {}
         }
         let lane = self.lane(&leg.to).await.map_err(|LaneBusy| full())?;
@@ -354,36 +330,5 @@ impl Keeping {
             return Err(Refusal::because(Reason::StillWorking, "the inbox was slow"));
         }
         Ok(self.begin(&leg.to, &leg.served, &leg.claim, lane))
-    }
-}
-
-/// What the inbox is told of a destination.
-fn target(leg: &mut Leg) -> AcceptTarget {
-    let fence = leg.claim.lock().as_ref().and_then(Claim::fence).map(|fence| fence.0);
-    let (live, hold) = match &mut leg.way {
-        Way::Stored(_) => (Live::None, None),
-        Way::Live(live) => (Live::UnderWay(millis(live.since)), live.lane.take()),
-        // Without a request there is nothing to count.
-        Way::Failed(met, lane) => (met.tried.map_or(Live::None, Live::Failed), lane.take()),
-    };
-    AcceptTarget { to: leg.to.to_string(), live, hold, fence }
-}
-
-/// Whether a request that is sent with the claim might outlast its lease.
-fn is_old(claim: &Slot) -> bool {
-    claim.lock().as_ref().is_some_and(|claim| claim.age() > OLDEST_CLAIM)
-}
-
-async fn settle(claim: &Slot, end: &DestinationOutcome) {
-    let claim = claim.lock().take();
-    if let Some(claim) = claim {
-        end.settle(claim).await;
-    }
-}
-
-/// A sender that hung up is told nothing; its retry will be.
-fn tell(sender: oneshot::Sender<DestinationOutcome>, late: &Late, end: DestinationOutcome) {
-    if let Err(end) = sender.send(end) {
-        late.log(&end);
     }
 }

@@ -20,6 +20,7 @@ pub mod headers;
 mod in_place;
 pub mod journal;
 pub mod keeping;
+mod leg;
 pub mod lifecycle;
 mod outbound;
 mod pending;

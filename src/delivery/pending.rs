@@ -108,12 +108,15 @@ impl Late {
     }
 }
 
+/// Of one that is gone without a word: it panicked, and its claim is held in doubt.
+pub(super) fn broke_off() -> Refusal {
+    Refusal::because(Reason::Uncertain, "the forwarding broke off")
+}
+
 impl PendingDestination {
     /// What came of it, or that the sender has to come again to learn it.
     pub(super) async fn wait(self, deadline: Instant) -> Option<DestinationOutcome> {
         let refused = |refusal: Refusal| Some(DestinationOutcome::Failed(refusal));
-        // It is gone without a word: it panicked, and its claim is held in doubt.
-        let broke_off = || Refusal::because(Reason::Uncertain, "the forwarding broke off");
         match self {
             Self::Known(end) => end,
             Self::Here(forwarding) => match timeout_at(deadline, forwarding).await {
