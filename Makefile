@@ -13,7 +13,7 @@ run:
 	$(CARGO) run $(LOCKED) -- demo
 
 # Most tests wait for a server or a clock most of the time.
-TEST_THREADS ?= $(shell expr $$(nproc) '*' 3 / 2)
+TEST_THREADS ?= $(shell expr 2 '*' $$(nproc))
 
 ## All checks that must pass before a change is merged.
 test: setup lint doc
