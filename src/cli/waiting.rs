@@ -3,7 +3,7 @@
 use super::admin::{call, url_of};
 use super::client::Client;
 use super::trust::Trust;
-use crate::config::{Config, InboxSettings, Problem, Severity, StoreSettings, UpstreamTls};
+use crate::config::{Config, InboxSettings, Problem, Severity, StoreSettings};
 use crate::inbox::KnownNames;
 use hookward_claims::PostgresTls;
 use hookward_inbox::{CipherKeys, OpenError, WaitingCount, waiting_in};
@@ -63,7 +63,7 @@ fn asked(config: &Config) -> Option<Result<Vec<WaitingCount>, String>> {
 fn looked_up(config: &Config, inbox: &InboxSettings) -> Result<Vec<WaitingCount>, String> {
     match (&inbox.folder, &config.dedupe.store) {
         (Some(folder), _) => {
-            let now = u64::try_from(SystemClock::new().wall().0).unwrap_or_default();
+            let now = SystemClock::new().wall().unsigned();
             waiting_in(folder, CipherKeys::new(&inbox.key_bytes()), now).map_err(
                 |fault| match fault {
                     OpenError::InUse(folder) => format!(
@@ -75,8 +75,7 @@ fn looked_up(config: &Config, inbox: &InboxSettings) -> Result<Vec<WaitingCount>
             )
         }
         (None, StoreSettings::Postgres { url, tls }) => {
-            let tls =
-                tls.clone().map(|UpstreamTls { ca, client, sni }| PostgresTls { ca, client, sni });
+            let tls = tls.clone().map(PostgresTls::from);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(|fault| fault.to_string())?;
             runtime

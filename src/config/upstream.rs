@@ -11,6 +11,7 @@ use super::certificates;
 use super::forms::{count, needs, with_file};
 use super::retry::{self, Retry};
 use care::{balance, breaker, ejection, health};
+use hookward_claims::{PostgresTls, RedisTls};
 use hookward_names::UpstreamName;
 use hookward_settings::document::Value;
 use hookward_settings::keys::{TableKeys, key, optional};
@@ -63,6 +64,18 @@ pub struct UpstreamTls {
     pub client: Option<(PathBuf, PathBuf)>,
     /// The server name to request and verify; `None`: the URL's host.
     pub sni: Option<String>,
+}
+
+impl From<UpstreamTls> for RedisTls {
+    fn from(UpstreamTls { ca, client, sni }: UpstreamTls) -> Self {
+        Self { ca, client, sni }
+    }
+}
+
+impl From<UpstreamTls> for PostgresTls {
+    fn from(UpstreamTls { ca, client, sni }: UpstreamTls) -> Self {
+        Self { ca, client, sni }
+    }
 }
 
 impl UpstreamSettings {

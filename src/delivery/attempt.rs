@@ -48,7 +48,7 @@ pub async fn met(
         took,
         uncertain: matches!(end, DestinationOutcome::Uncertain(_)),
         retry_after,
-        ..Tried::new(millis(at), outcome)
+        ..Tried::new(at.unsigned(), outcome)
     });
     Met { end, tried, wait }
 }
@@ -57,16 +57,10 @@ impl Met {
     /// What is known of a request whose task ended without a word.
     #[must_use]
     pub fn broken_off(at: UnixMillis) -> Self {
-        let tried = Tried { uncertain: true, ..Tried::new(millis(at), TryOutcome::Broken) };
+        let tried = Tried { uncertain: true, ..Tried::new(at.unsigned(), TryOutcome::Broken) };
         let refusal = Refusal::because(Reason::Uncertain, "forwarding broke off");
         Self { end: DestinationOutcome::Uncertain(refusal), tried: Some(tried), wait: None }
     }
-}
-
-/// A time as the inbox has it.
-#[must_use]
-pub fn millis(at: UnixMillis) -> u64 {
-    u64::try_from(at.0).unwrap_or_default()
 }
 
 /// How long a receiver asks to be left alone.

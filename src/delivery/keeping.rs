@@ -75,7 +75,7 @@ pub(super) fn start(
                 Err(pending) => return *pending,
             };
             let (tell, told) = oneshot::channel();
-            let late = Late::of(gate, to, report);
+            let late = Some(Late::of(gate, to, report));
             let (to, served) = (to.clone(), Arc::clone(served));
             // The task finds out which way.
             legs.push(Leg { to, served, claim, tell, late, way: Way::Stored(Why::First) });
@@ -87,13 +87,18 @@ pub(super) fn start(
     }
     if !keeping.is_alone {
         tokio::spawn(keeping.see_through(legs));
-    } else if let (Some(PendingDestination::Ours(told)), [leg]) = (pending.pop(), &*legs) {
-        let late = Late::of(gate, &leg.to, report);
+    } else if let (Some(PendingDestination::Ours(told)), [leg]) = (pending.pop(), &mut *legs) {
+        let late = leg.late.take();
         let work = async move {
             keeping.see_through(legs).await;
             told.await.unwrap_or_else(|_| DestinationOutcome::Failed(broke_off()))
         };
-        pending.push(PendingDestination::Here(InPlace::new(work, move |end| late.log(end))));
+        let unheard = move |end: &DestinationOutcome| {
+            if let Some(late) = late {
+                late.log(end);
+            }
+        };
+        pending.push(PendingDestination::Here(InPlace::new(work, unheard)));
     }
     pending
 }
@@ -180,7 +185,7 @@ impl Keeping {
             if let Ok(met) = timeout_at(self.keep.store_by, &mut live.ended).await {
                 let met = met.flatten().unwrap_or_else(|| Met::broken_off(live.since));
                 if matches!(met.end, DestinationOutcome::Accepted(_)) {
-                    tell(leg.tell, &leg.late, met.end);
+                    tell(leg.tell, leg.late.as_ref(), met.end);
                     continue;
                 }
                 leg.way = Way::Failed(met, live.lane);
@@ -235,7 +240,7 @@ impl Keeping {
     async fn stored(self: &Arc<Self>, legs: Vec<Leg>, accepted: Accepted) {
         for (leg, stored) in legs.into_iter().zip(accepted.targets) {
             settle(&leg.claim, &DestinationOutcome::Queued).await;
-            tell(leg.tell, &leg.late, DestinationOutcome::Queued);
+            tell(leg.tell, leg.late.as_ref(), DestinationOutcome::Queued);
             let attempt = match stored {
                 Stored::UnderWay(attempt) => Some(attempt),
                 Stored::Queued { .. } | Stored::Already(_) => None,
@@ -278,7 +283,7 @@ impl Keeping {
             let live = match leg.way {
                 Way::Failed(met, _) => {
                     settle(&leg.claim, &met.end).await;
-                    tell(leg.tell, &leg.late, met.end);
+                    tell(leg.tell, leg.late.as_ref(), met.end);
                     continue;
                 }
                 Way::Live(mut live) => {
@@ -293,7 +298,7 @@ impl Keeping {
                         Err(refusal) => {
                             let end = DestinationOutcome::Failed(refusal);
                             settle(&leg.claim, &end).await;
-                            tell(leg.tell, &leg.late, end);
+                            tell(leg.tell, leg.late.as_ref(), end);
                             continue;
                         }
                     }
@@ -304,7 +309,7 @@ impl Keeping {
                 let UnderWay { since, ended, lane } = live;
                 let met = ended.await.flatten().unwrap_or_else(|| Met::broken_off(since));
                 settle(&leg.claim, &met.end).await;
-                tell(leg.tell, &leg.late, met.end);
+                tell(leg.tell, leg.late.as_ref(), met.end);
                 drop(lane);
             });
         }

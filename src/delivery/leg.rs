@@ -1,7 +1,7 @@
 //! One destination of an event that the inbox may store: which way it goes, and what is said of it.
 
 use crate::delivery::answer::DestinationOutcome;
-use crate::delivery::attempt::{Met, millis};
+use crate::delivery::attempt::Met;
 use crate::delivery::gate::{OLDEST_CLAIM, ServedUpstream};
 use crate::delivery::in_place::InPlace;
 use crate::delivery::pending::Late;
@@ -23,7 +23,8 @@ pub(super) struct Leg {
     pub(super) served: Arc<ServedUpstream>,
     pub(super) claim: Slot,
     pub(super) tell: oneshot::Sender<DestinationOutcome>,
-    pub(super) late: Late,
+    /// `None` if its end is heard in any case.
+    pub(super) late: Option<Late>,
     pub(super) way: Way,
 }
 
@@ -62,7 +63,7 @@ pub(super) fn target(leg: &mut Leg) -> AcceptTarget {
     let fence = leg.claim.lock().as_ref().and_then(Claim::fence).map(|fence| fence.0);
     let (live, hold) = match &mut leg.way {
         Way::Stored(_) => (Live::None, None),
-        Way::Live(live) => (Live::UnderWay(millis(live.since)), live.lane.take()),
+        Way::Live(live) => (Live::UnderWay(live.since.unsigned()), live.lane.take()),
         // Without a request there is nothing to count.
         Way::Failed(met, lane) => (met.tried.map_or(Live::None, Live::Failed), lane.take()),
     };
@@ -84,10 +85,10 @@ pub(super) async fn settle(claim: &Slot, end: &DestinationOutcome) {
 /// A sender that hung up is told nothing; its retry will be.
 pub(super) fn tell(
     sender: oneshot::Sender<DestinationOutcome>,
-    late: &Late,
+    late: Option<&Late>,
     end: DestinationOutcome,
 ) {
-    if let Err(end) = sender.send(end) {
+    if let (Err(end), Some(late)) = (sender.send(end), late) {
         late.log(&end);
     }
 }

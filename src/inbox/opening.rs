@@ -89,7 +89,7 @@ impl InboxStore {
             ..Settings::default()
         };
         let wall = Arc::clone(&clock);
-        let now = move || u64::try_from(wall.wall().0).unwrap_or_default();
+        let now = move || wall.wall().unsigned();
         let engine = match place {
             InboxPlace::Folder(folder) => {
                 let began = clock.monotonic();

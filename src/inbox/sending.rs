@@ -107,7 +107,7 @@ fn headers(
     let mut headers = OutgoingLines::from(&head.headers);
     let mut set = |name: HeaderName, text: &str| headers.set(&name, text.as_bytes());
     set(HOOKWARD_ATTEMPT, &event.sent.saturating_add(1).to_string());
-    let accepted_at = UnixMillis(i64::try_from(event.accepted_at).unwrap_or(i64::MAX));
+    let accepted_at = UnixMillis::from_unsigned(event.accepted_at);
     set(HOOKWARD_QUEUED_AT, &accepted_at.to_rfc3339());
     if event.replays > 0 {
         set(HOOKWARD_REPLAY, "true");

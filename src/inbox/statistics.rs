@@ -43,7 +43,7 @@ impl InboxStore {
     pub fn show_figures(&self) {
         let stats = self.stats();
         let metrics = &*self.metrics;
-        let now = u64::try_from(self.clock.wall().0).unwrap_or_default();
+        let now = self.clock.wall().unsigned();
         let seconds = |since: u64| whole(now.saturating_sub(since) / 1000);
         // What is no longer known must not go on as it was.
         metrics.inbox_events.reset();
@@ -107,7 +107,7 @@ pub(super) fn label(outcome: TryOutcome) -> &'static str {
 
 /// A time of the inbox as people read it.
 fn rfc3339(at: u64) -> String {
-    UnixMillis(i64::try_from(at).unwrap_or(i64::MAX)).to_rfc3339()
+    UnixMillis::from_unsigned(at).to_rfc3339()
 }
 
 fn whole(count: u64) -> i64 {

@@ -172,7 +172,7 @@ impl InboxStore {
         to: &UpstreamName,
     ) -> Option<(&'static str, UnixMillis)> {
         let listed = self.engine.find(source.as_str(), id.as_str(), to.as_str()).await?;
-        let since = UnixMillis(i64::try_from(listed.accepted_at).unwrap_or(i64::MAX));
+        let since = UnixMillis::from_unsigned(listed.accepted_at);
         let word = match listed.state {
             EntryState::Ready | EntryState::Waiting | EntryState::InFlight => "queued",
             EntryState::Dead => "dead",
@@ -367,7 +367,7 @@ impl InboxStore {
 }
 
 fn standing(listed: &Listed) -> Option<WaitingEvent> {
-    let since = UnixMillis(i64::try_from(listed.accepted_at).unwrap_or(i64::MAX));
+    let since = UnixMillis::from_unsigned(listed.accepted_at);
     let standing = WaitingEvent { since, fingerprint: listed.fingerprint };
     (listed.state != EntryState::Dead).then_some(standing)
 }

@@ -127,7 +127,7 @@ impl Worker {
 
     fn until_next(&self, is_short: bool) -> Duration {
         let Some(due) = self.inbox.engine.next_due() else { return LONGEST_SLEEP };
-        let now = u64::try_from(self.gate.clock.wall().0).unwrap_or_default();
+        let now = self.gate.clock.wall().unsigned();
         let wait = Duration::from_millis(due.saturating_sub(now)).min(LONGEST_SLEEP);
         // What is due and was not taken is held back by a limit, and its end is heard.
         if is_short || wait.is_zero() { wait.max(LOOK_AGAIN) } else { wait }

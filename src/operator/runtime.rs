@@ -14,9 +14,7 @@ mod status;
 
 pub use origin::Origin;
 
-use crate::config::{
-    AdminToken, CertificateEnd, Config, DedupeSettings, StoreSettings, UpstreamTls,
-};
+use crate::config::{AdminToken, CertificateEnd, Config, DedupeSettings, StoreSettings};
 use crate::delivery::answer::{Answer, DestinationOutcome};
 use crate::delivery::gate::{SharedState, Snapshot};
 use crate::delivery::lifecycle;
@@ -199,13 +197,11 @@ pub(crate) async fn open_store(
         StoreSettings::Memory => Arc::new(MemoryStore::new(settings.capacity, clock)),
         StoreSettings::Disk { path } => Arc::new(DiskStore::open(path, settings.capacity, clock)?),
         StoreSettings::Redis { url, prefix, tls } => {
-            let tls =
-                tls.clone().map(|UpstreamTls { ca, client, sni }| RedisTls { ca, client, sni });
+            let tls = tls.clone().map(RedisTls::from);
             Arc::new(RedisStore::open(url, tls.as_ref(), prefix, clock, CONNECT_WITHIN).await?)
         }
         StoreSettings::Postgres { url, tls } => {
-            let tls =
-                tls.clone().map(|UpstreamTls { ca, client, sni }| PostgresTls { ca, client, sni });
+            let tls = tls.clone().map(PostgresTls::from);
             let store = PostgresStore::open(url, tls.as_ref(), clock, CONNECT_WITHIN).await?;
             let database = store.database();
             return Ok((Arc::new(store), Some(database)));

@@ -32,6 +32,18 @@ impl UnixMillis {
         Self(seconds.saturating_mul(1000))
     }
 
+    /// A point so many milliseconds after the epoch; saturates.
+    #[must_use]
+    pub fn from_unsigned(millis: u64) -> Self {
+        Self(i64::try_from(millis).unwrap_or(i64::MAX))
+    }
+
+    /// Milliseconds after the epoch; 0 before the epoch.
+    #[must_use]
+    pub fn unsigned(self) -> u64 {
+        u64::try_from(self.0).unwrap_or_default()
+    }
+
     /// How far `self` lies after `earlier`, in milliseconds; negative if it lies before.
     #[must_use]
     pub const fn millis_since(self, earlier: Self) -> i64 {

@@ -237,7 +237,7 @@ fn decoded(segment: &str) -> Option<Cow<'_, str>> {
 }
 
 fn time(at: u64) -> String {
-    UnixMillis(i64::try_from(at).unwrap_or(i64::MAX)).to_rfc3339()
+    UnixMillis::from_unsigned(at).to_rfc3339()
 }
 
 fn deed(deed: &Deed) -> Value {
