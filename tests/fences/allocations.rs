@@ -1,20 +1,17 @@
 //! Allocations of a request, by a counting allocator: a whole proxy runs in this process, and
 //! neither the sender nor the receiver of this test allocates while it counts.
 
-use crate::ALLOCATOR;
 use crate::record::compare;
 use crate::requests::{Sender, forged, fresh, repeated};
 use crate::stage::Stage;
+use crate::{ALLOCATOR, alone};
 use stats_alloc::Region;
 
 const REQUESTS: usize = 300;
 
 #[test]
 fn allocations_of_a_request_have_not_risen() {
-    // In a process of its own, as the other tests of this program allocate too.
-    let myself = std::env::current_exe().unwrap();
-    let arguments = ["--exact", "allocations::counted_alone", "--ignored", "--nocapture"];
-    assert!(std::process::Command::new(myself).args(arguments).status().unwrap().success());
+    alone("allocations::counted_alone");
 }
 
 #[test]

@@ -27,3 +27,10 @@ use std::alloc::System;
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Runs an ignored test in a process of its own, because the other tests of this program allocate too.
+fn alone(test: &str) {
+    let myself = std::env::current_exe().unwrap();
+    let arguments = ["--exact", test, "--ignored", "--nocapture"];
+    assert!(std::process::Command::new(myself).args(arguments).status().unwrap().success());
+}

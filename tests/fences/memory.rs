@@ -1,7 +1,7 @@
 //! Memory of a delivered id and of its guard against replays, by a counting allocator.
 
-use crate::ALLOCATOR;
 use crate::record::compare;
+use crate::{ALLOCATOR, alone};
 use hookward_claims::{ClaimKey, ClaimStore as _, Fence, Intent, MemoryStore, Target, Verdict};
 use hookward_time::{Clock, ManualClock, UnixMillis};
 use stats_alloc::Region;
@@ -15,10 +15,7 @@ const DAY: Duration = Duration::from_hours(24);
 
 #[test]
 fn memory_of_a_delivered_id_has_not_risen() {
-    // In a process of its own, as the other tests of this program allocate too.
-    let myself = std::env::current_exe().unwrap();
-    let arguments = ["--exact", "memory::counted_alone", "--ignored", "--nocapture"];
-    assert!(std::process::Command::new(myself).args(arguments).status().unwrap().success());
+    alone("memory::counted_alone");
 }
 
 #[test]

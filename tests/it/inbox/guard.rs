@@ -1,13 +1,13 @@
 //! `replay_guard` and the inbox: what waits is guarded as what was delivered is.
 
 use super::{SOON, drained, on};
-use crate::support::{Delivery, Reply, Sender, Upstream, hmac_sha256_hex};
+use crate::support::{Delivery, Reply, Sender, Setup, Upstream, hmac_sha256_hex};
 use std::path::Path;
 
 const SECRET: &str = "a-secret-of-the-hub-for-tests";
 
 /// A push whose id nobody signs.
-fn push(id: &str, body: &str) -> Delivery {
+pub fn push(id: &str, body: &str) -> Delivery {
     Delivery::post("/hub", body)
         .with(
             "X-Hub-Signature-256",
@@ -17,16 +17,20 @@ fn push(id: &str, body: &str) -> Delivery {
         .with("X-GitHub-Event", "push")
 }
 
-fn hub(erp: &Upstream, folder: &Path, delivery: &str) -> crate::support::Setup {
-    on(folder)
-        .dedupe("uncertain_hold = \"100ms\"")
-        .upstream("erp", erp, SOON)
+/// With the source of these pushes, which goes to one upstream.
+pub fn guarded(setup: Setup, to: &str, delivery: &str) -> Setup {
+    setup
         .table(&format!(
             "[sources.hub]\npath = \"/hub\"\npreset = \"github\"\nreplay_guard = \"signature\"\n\
              secrets = [{{ env = \"HUB_SECRET\" }}]\n\
-             [[sources.hub.routes]]\nevents = [\"*\"]\nto = [\"erp\"]\ndelivery = \"{delivery}\""
+             [[sources.hub.routes]]\nevents = [\"*\"]\nto = [\"{to}\"]\ndelivery = \"{delivery}\""
         ))
         .environment("HUB_SECRET", SECRET)
+}
+
+fn hub(erp: &Upstream, folder: &Path, delivery: &str) -> Setup {
+    let setup = on(folder).dedupe("uncertain_hold = \"100ms\"").upstream("erp", erp, SOON);
+    guarded(setup, "erp", delivery)
 }
 
 #[test]

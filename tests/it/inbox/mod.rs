@@ -3,7 +3,7 @@
 mod attestation;
 mod configuration;
 mod credentials;
-mod guard;
+pub mod guard;
 mod moving;
 mod order;
 mod people;

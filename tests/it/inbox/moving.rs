@@ -1,9 +1,9 @@
 //! Events that wait for an upstream that was renamed are moved to the other name.
 
 use super::{drained, on, order};
+use crate::inbox::guard::{guarded, push};
 use crate::support::{
-    Delivery, Proxy, Reply, SHOP_SECRET, Sender, Setup, Upstream, eventually, get, hmac_sha256_hex,
-    hookward, printed, stdout,
+    Proxy, Reply, SHOP_SECRET, Sender, Setup, Upstream, eventually, get, hookward, printed, stdout,
 };
 use serde_json::Value;
 use std::path::Path;
@@ -25,13 +25,24 @@ fn events(proxy: &Proxy, query: &str) -> Vec<Value> {
     listed["events"].as_array().unwrap().clone()
 }
 
+/// Moves what waits for `erp` to another upstream: how many fit, and how many of them move.
+#[track_caller]
+fn moves_from_erp(proxy: &Proxy, setup: &Setup, to: &str, matched: usize, changed: usize) {
+    let expect = matched.to_string();
+    let moved = asked(proxy, setup, &["inbox", "move", "erp", to, "--expect", &expect]);
+    let told = format!("{matched} matched, {changed} changed\n");
+    assert_eq!(stdout(&moved), told, "{}", printed(&moved));
+}
+
 /// Runs a command against a proxy, by a file that names its admin listener.
-fn asked(proxy: &Proxy, setup: &Setup, arguments: &[&str]) -> Output {
+pub(super) fn asked(proxy: &Proxy, setup: &Setup, arguments: &[&str]) -> Output {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("hookward.toml");
     let toml = setup.clone().admin(&format!("listen = \"{}\"", proxy.admin)).toml();
     std::fs::write(&file, toml).unwrap();
-    hookward().args(arguments).arg("--config").arg(&file).output().unwrap()
+    let mut command = hookward();
+    command.args(arguments).arg("--config").arg(&file).env("SHOP_SECRET", SHOP_SECRET);
+    command.output().unwrap()
 }
 
 #[test]
@@ -99,8 +110,7 @@ fn what_the_other_upstream_has_already_is_not_sent_there_again() {
     let proxy = setup.start();
     assert_eq!(Sender::to(&proxy).deliver(&order("evt-1", 7, 0)).outcome(), "queued");
     crm.saw(1);
-    let moved = asked(&proxy, &setup, &["inbox", "move", "erp", "crm", "--expect", "1"]);
-    assert_eq!(stdout(&moved), "1 matched, 0 changed\n", "{}", printed(&moved));
+    moves_from_erp(&proxy, &setup, "crm", 1, 0);
     assert_eq!(events(&proxy, "to=erp").len(), 1);
     crm.saw(1);
 }
@@ -118,8 +128,7 @@ fn a_copy_of_what_was_moved_is_a_duplicate_where_it_was() {
     eventually("it was tried", || erp.seen().len() == 1);
     eventually("it waits", || events(&proxy, "state=waiting").len() == 1);
     erp.otherwise(Reply::Status(200));
-    let moved = asked(&proxy, &setup, &["inbox", "move", "erp", "billing", "--expect", "1"]);
-    assert_eq!(stdout(&moved), "1 matched, 1 changed\n", "{}", printed(&moved));
+    moves_from_erp(&proxy, &setup, "billing", 1, 1);
     billing.saw(1);
     drained(&proxy);
     assert_eq!(Sender::to(&proxy).deliver(&delivery).outcome(), "duplicate");
@@ -135,27 +144,16 @@ fn the_replay_guard_knows_the_signature_of_what_was_moved() {
     erp.otherwise(Reply::Status(503));
     billing.otherwise(Reply::Status(503));
     let guarded = |to: &str| {
-        on(folder.path()).upstream("erp", &erp, LATER).upstream("billing", &billing, LATER).table(
-            &format!(
-                "[sources.git]\npath = \"/git\"\npreset = \"github\"\nreplay_guard = \"signature\"\n\
-                 secrets = [{{ env = \"SHOP_SECRET\" }}]\n\
-                 [[sources.git.routes]]\nevents = [\"*\"]\nto = [\"{to}\"]\ndelivery = \"queued\""
-            ),
-        )
+        let both =
+            on(folder.path()).upstream("erp", &erp, LATER).upstream("billing", &billing, LATER);
+        guarded(both, to, "queued")
     };
-    let guarded = |to: &str| guarded(to).environment("SHOP_SECRET", SHOP_SECRET);
-    let body = b"{\"n\":1}".to_vec();
-    let signature = format!("sha256={}", hmac_sha256_hex(SHOP_SECRET, &body));
-    let captured = Delivery::post("/git", body)
-        .with("X-Hub-Signature-256", &signature)
-        .with("X-GitHub-Event", "push");
-    let with_id = |id: &str| captured.clone().with("X-GitHub-Delivery", id);
+    let with_id = |id: &str| push(id, "{\"n\":1}");
     let mut proxy = guarded("erp").start();
     assert_eq!(Sender::to(&proxy).deliver(&with_id("one")).outcome(), "queued");
     eventually("it waits", || events(&proxy, "state=waiting").len() == 1);
     let setup = guarded("billing");
-    let moved = asked(&proxy, &setup, &["inbox", "move", "erp", "billing", "--expect", "1"]);
-    assert_eq!(stdout(&moved), "1 matched, 1 changed\n", "{}", printed(&moved));
+    moves_from_erp(&proxy, &setup, "billing", 1, 1);
     billing.saw(1);
     eventually("it waits there", || events(&proxy, "state=waiting").len() == 1);
     proxy.crash();
@@ -190,8 +188,7 @@ fn what_is_moved_takes_its_place_among_those_that_wait_there() {
     assert_eq!(Sender::to(&proxy).deliver(&order("evt-3", 7, 3)).outcome(), "queued");
     billing.saw(1);
     eventually("it waits as well", || events(&proxy, "state=waiting").len() == 4);
-    let moved = asked(&proxy, &setup, &["inbox", "move", "erp", "billing", "--expect", "3"]);
-    assert_eq!(stdout(&moved), "3 matched, 3 changed\n", "{}", printed(&moved));
+    moves_from_erp(&proxy, &setup, "billing", 3, 3);
     billing.saw(4);
     eventually("the others have ended", || events(&proxy, "").len() == 1);
     let last = events(&proxy, "to=billing");

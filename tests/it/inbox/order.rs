@@ -5,12 +5,18 @@ use crate::support::{Gate, Reply, Sender, Setup, Upstream, eventually};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-fn ordered(erp: &Upstream, folder: &Path, delivery: &str, keys: &str, more: &str) -> Setup {
+pub(super) fn ordered(
+    erp: &Upstream,
+    folder: &Path,
+    delivery: &str,
+    keys: &str,
+    more: &str,
+) -> Setup {
     at(&erp.url(), folder, delivery, keys).table("order_key = \"json:/order\"").table(more)
 }
 
 /// Of each order the steps as they arrived, repeats apart.
-fn steps(erp: &Upstream) -> BTreeMap<String, Vec<u64>> {
+pub(super) fn steps(erp: &Upstream) -> BTreeMap<String, Vec<u64>> {
     let mut steps: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     for seen in erp.seen() {
         let body: serde_json::Value = serde_json::from_slice(&seen.body).unwrap();

@@ -1,9 +1,8 @@
 //! Events that wait under the name of an upstream or a source that the configuration no longer has.
 
+use super::moving::asked;
 use super::{SOON, on};
-use crate::support::{
-    Event, Proxy, Reply, SHOP_SECRET, Sender, Setup, Upstream, hookward, printed, request,
-};
+use crate::support::{Event, Proxy, Reply, SHOP_SECRET, Sender, Setup, Upstream, printed, request};
 use std::path::Path;
 use std::time::Duration;
 
@@ -23,12 +22,8 @@ fn named(folder: &Path, source: &str, upstream: (&str, &Upstream)) -> Setup {
 }
 
 /// What `hookward check` prints of a configuration for the proxy at this admin address.
-fn checked(setup: Setup, proxy: &Proxy) -> String {
-    let file = proxy.file().with_file_name("next.toml");
-    let toml = setup.admin(&format!("listen = \"{}\"", proxy.admin)).toml();
-    std::fs::write(&file, toml).unwrap();
-    let mut check = hookward();
-    let output = check.arg("check").arg(&file).env("SHOP_SECRET", SHOP_SECRET).output().unwrap();
+fn checked(setup: &Setup, proxy: &Proxy) -> String {
+    let output = asked(proxy, setup, &["check"]);
     assert_eq!(output.status.code(), Some(0), "{}", printed(&output));
     printed(&output)
 }
@@ -46,9 +41,9 @@ fn check_and_a_reload_say_how_many_events_wait_under_names_that_are_gone() {
     }
 
     // The running proxy is asked.
-    let told = checked(same(), &proxy);
+    let told = checked(&same(), &proxy);
     assert!(!told.contains("in the inbox"), "{told}");
-    let told = checked(other(), &proxy);
+    let told = checked(&other(), &proxy);
     for sentence in [OF_ERP, OF_SHOP] {
         assert!(told.contains(&format!("warning: {sentence}")), "{told}");
     }
@@ -61,9 +56,9 @@ fn check_and_a_reload_say_how_many_events_wait_under_names_that_are_gone() {
     // Then the store is.
     proxy.signal("TERM");
     assert_eq!(proxy.ends_within(Duration::from_secs(10)).code(), Some(0));
-    let told = checked(same(), &proxy);
+    let told = checked(&same(), &proxy);
     assert!(!told.contains("in the inbox"), "{told}");
-    let told = checked(other(), &proxy);
+    let told = checked(&other(), &proxy);
     for sentence in [OF_ERP, OF_SHOP] {
         assert!(told.contains(&format!("warning: {sentence}")), "{told}");
     }

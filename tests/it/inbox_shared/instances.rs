@@ -1,10 +1,11 @@
 //! What several instances keep between them.
 
+use super::order::{ordered, steps};
 use super::{SOON, at, database, drained, kept, on, order};
+use crate::inbox::guard::{guarded, push};
 use crate::inbox::trials::dropped_upstream;
 use crate::support::{
-    Delivery, Event, Gate, PostgresServer, Reply, SHOP_SECRET, Sender, Setup, Upstream, eventually,
-    hmac_sha256_hex, instant, request,
+    Event, Gate, PostgresServer, Reply, Sender, Upstream, eventually, instant, request,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -194,42 +195,14 @@ fn a_reload_that_drops_an_upstream_keeps_its_events_and_says_how_many() {
 fn the_replay_guard_knows_the_signature_of_an_event_that_waits() {
     let folder = tempfile::tempdir().unwrap();
     let nobody = format!("http://{}", Upstream::unreachable());
-    let setup = on(folder.path()).table(&format!(
-        "[upstreams.erp]\nurl = \"{nobody}\"\n{SOON}\n\
-         [sources.git]\npath = \"/git\"\npreset = \"github\"\nreplay_guard = \"signature\"\n\
-         secrets = [{{ env = \"SHOP_SECRET\" }}]\n\
-         [[sources.git.routes]]\nevents = [\"*\"]\nto = [\"erp\"]\ndelivery = \"queued\""
-    ));
-    let setup = setup.environment("SHOP_SECRET", SHOP_SECRET);
+    let setup = on(folder.path()).table(&format!("[upstreams.erp]\nurl = \"{nobody}\"\n{SOON}"));
+    let setup = guarded(setup, "erp", "queued");
     let instances = [setup.start(), setup.start()];
-    let body = b"{\"n\":1}".to_vec();
-    let signature = format!("sha256={}", hmac_sha256_hex(SHOP_SECRET, &body));
-    let captured = Delivery::post("/git", body)
-        .with("X-Hub-Signature-256", &signature)
-        .with("X-GitHub-Event", "push");
-    let with_id = |id: &str| captured.clone().with("X-GitHub-Delivery", id);
+    let with_id = |id: &str| push(id, "{\"n\":1}");
     assert_eq!(Sender::to(&instances[0]).deliver(&with_id("one")).outcome(), "queued");
     for instance in &instances {
         assert_eq!(Sender::to(instance).deliver(&with_id("another")).outcome(), "duplicate");
     }
-}
-
-fn ordered(erp: &Upstream, folder: &std::path::Path, delivery: &str) -> Setup {
-    at(&erp.url(), folder, delivery, SOON).table("order_key = \"json:/order\"")
-}
-
-/// Of each order the steps as they arrived, repeats apart.
-fn steps(erp: &Upstream) -> BTreeMap<u64, Vec<u64>> {
-    let mut steps: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
-    for seen in erp.seen() {
-        let body: serde_json::Value = serde_json::from_slice(&seen.body).unwrap();
-        let known = steps.entry(body["order"].as_u64().unwrap()).or_default();
-        let step = body["step"].as_u64().unwrap();
-        if known.last() != Some(&step) {
-            known.push(step);
-        }
-    }
-    steps
 }
 
 #[test]
@@ -239,7 +212,7 @@ fn a_key_keeps_its_order_over_instances_and_through_failures() {
     for _ in 0..10 {
         erp.next(Reply::Status(500)).next(Reply::Status(200)).next(Reply::Status(404));
     }
-    let setup = ordered(&erp, folder.path(), "spill");
+    let setup = ordered(&erp, folder.path(), "spill", SOON, "");
     let instances = [setup.start(), setup.start()];
     for step in 0..10 {
         for number in 0..4 {
@@ -263,7 +236,7 @@ fn spill_does_not_overtake_a_live_attempt_of_another_instance() {
     let erp = Upstream::start();
     let gate = Gate::default();
     erp.next(Reply::behind(&gate, Reply::Status(500)));
-    let setup = ordered(&erp, folder.path(), "spill");
+    let setup = ordered(&erp, folder.path(), "spill", SOON, "");
     let instances = [setup.start(), setup.start()];
     let first = Sender::to(&instances[0]).start(&order("a", 1, 0));
     erp.saw(1);
@@ -274,7 +247,7 @@ fn spill_does_not_overtake_a_live_attempt_of_another_instance() {
     gate.open();
     assert_eq!(first.join().unwrap().outcome(), "queued");
     drained(&instances[1]);
-    assert_eq!(steps(&erp)[&1], [0, 1]);
+    assert_eq!(steps(&erp)["1"], [0, 1]);
 }
 
 #[test]
