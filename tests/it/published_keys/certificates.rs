@@ -1,7 +1,8 @@
 //! Certificates that requests name: version 1 of Amazon SNS, and sites that do not answer as they
 //! should.
 
-use super::{PEM, certificate, keys_status, message, sns};
+use super::senders::{PEM, message, sns};
+use super::{certificate, keys_status};
 use crate::support::{
     Delivery, KeyServer, Page, Sender, Setup, Upstream, eventually, hookward, instant, printed,
 };
