@@ -1,4 +1,5 @@
 //! Tests of handshakes: the right answer to the right request, and none to any other.
+
 mod client_id;
 
 use super::*;
