@@ -4,7 +4,7 @@
 //! of it.
 
 use crate::fault::Fault;
-use crate::json::{Member, read_members};
+use crate::json::{Member, PayloadFault, read_members, read_raw};
 use crate::request::Request;
 use crate::scheme::{Place, Pointer, Segment, TimeFormat, TimestampPlace};
 use crate::sender::Sender;
@@ -118,9 +118,30 @@ struct Envelope<'a> {
     source: &'a Sender,
     head: Request<'a>,
     body: &'a [u8],
-    /// The claims of its token that are read.
-    claims: Vec<(&'a Pointer, Member<'a>)>,
-    members: Vec<(&'a Pointer, Member<'a>)>,
+    /// Of the body.
+    members: EventMembers<'a>,
+    /// Of the claims of its token.
+    claims: EventMembers<'a>,
+}
+
+/// The members of a JSON text that an event needs.
+#[derive(Default)]
+struct EventMembers<'a> {
+    pointers: Vec<&'a Pointer>,
+    /// The text of each as it is written.
+    raw: Vec<Option<&'a str>>,
+}
+
+impl<'a> EventMembers<'a> {
+    fn read(text: &'a [u8], pointers: Vec<&'a Pointer>) -> Result<Self, PayloadFault> {
+        let raw = if pointers.is_empty() { Vec::new() } else { read_raw(text, &pointers)? };
+        Ok(Self { pointers, raw })
+    }
+
+    fn get(&self, pointer: &Pointer) -> Member<'a> {
+        let found = self.pointers.iter().zip(&self.raw).find(|(named, _)| **named == pointer);
+        found.and_then(|(_, raw)| *raw).map_or(Member::Absent, Member::of)
+    }
 }
 
 impl<'a> Envelope<'a> {
@@ -135,37 +156,28 @@ impl<'a> Envelope<'a> {
             TimestampPlace::Json(pointer) if reads_timestamp => Some(pointer),
             _ => None,
         });
-        let mut needed: Vec<&Pointer> = timestamp.into_iter().collect();
+        let most = 1 + rule.id.len() + rule.kind.len() + rule.time.len();
+        let mut needed = Vec::with_capacity(most);
+        needed.extend(timestamp);
         needed.extend(needed_pointers(head, &rule.id));
         needed.extend(needed_pointers(head, &rule.kind));
         let needed_count = needed.len();
         needed.extend(needed_pointers(head, &rule.time));
-        let members = if needed.is_empty() {
-            Vec::new()
-        } else {
-            match read_members(body, &needed) {
-                Ok(members) => needed.into_iter().zip(members).collect(),
-                // The time is used only for measuring, so an event is never refused because of it.
-                Err(_) if needed_count == 0 => Vec::new(),
-                Err(fault) => return Err(fault.into()),
-            }
+        let members = match EventMembers::read(body, needed) {
+            // The time is used only for measuring, so an event is never refused because of it.
+            Err(_) if needed_count == 0 => EventMembers::default(),
+            read => read?,
         };
         let event = [&rule.id, &rule.kind, &rule.time].into_iter().flatten();
-        let named: Vec<&Pointer> = event
-            .flat_map(Place::singles)
-            .filter_map(|place| match place {
-                Place::Claim(pointer) => Some(pointer),
-                _ => None,
-            })
-            .collect();
+        let named = event.flat_map(Place::singles).filter_map(|place| match place {
+            Place::Claim(pointer) => Some(pointer),
+            _ => None,
+        });
         let claims = match token {
-            Some(token) if !named.is_empty() => {
-                let members = read_members(token, &named)?;
-                named.into_iter().zip(members).collect()
-            }
-            _ => Vec::new(),
+            Some(token) => EventMembers::read(token, named.collect())?,
+            None => EventMembers::default(),
         };
-        Ok(Self { source, head, body, claims, members })
+        Ok(Self { source, head, body, members, claims })
     }
 
     /// The text at the first of these places that exists and is not empty.
@@ -191,14 +203,8 @@ impl<'a> Envelope<'a> {
                     std::str::from_utf8(value).map_err(|_| malformed(place, "is not UTF-8"))?.into()
                 }
             },
-            Place::Json(pointer) | Place::Claim(pointer) => match self.found(place, pointer) {
-                Some(Member::Text(text)) => text.as_ref().into(),
-                Some(Member::Integer(digits)) => (*digits).into(),
-                Some(Member::Unusable(what)) => {
-                    return Err(malformed(place, &format!("is {what}")));
-                }
-                Some(Member::Absent) | None => return Ok(None),
-            },
+            Place::Json(pointer) => return readable(place, self.members.get(pointer)),
+            Place::Claim(pointer) => return readable(place, self.claims.get(pointer)),
             Place::Joined(segments) => {
                 let mut joined = String::new();
                 for segment in segments {
@@ -227,9 +233,9 @@ impl<'a> Envelope<'a> {
             return read_unsigned_timestamp(self.source, self.head, self.body).map(Some);
         };
         let detail = |what: &str| format!("what stands at `{pointer}` is {what}").into();
-        match self.member(pointer) {
-            Some(Member::Unusable(what)) => Err(Fault::TimestampMalformed(detail(what))),
-            member => match member.and_then(Member::text).filter(|text| !text.is_empty()) {
+        match self.members.get(pointer) {
+            Member::Unusable(what) => Err(Fault::TimestampMalformed(detail(what))),
+            member => match member.text().filter(|text| !text.is_empty()) {
                 None => Err(Fault::TimestampMissing(detail("nothing"))),
                 Some(text) => parse_time(rule.format, text).map(Some).ok_or_else(|| {
                     Fault::TimestampMalformed(detail(&format!("not {}", rule.format)))
@@ -245,19 +251,17 @@ impl<'a> Envelope<'a> {
             places.iter().find_map(|place| self.first(std::slice::from_ref(place)).ok()?)?;
         read_any_time(&text)
     }
+}
 
-    fn found(&self, place: &Place, pointer: &Pointer) -> Option<&Member<'a>> {
-        match place {
-            Place::Claim(_) => {
-                self.claims.iter().find(|(named, _)| *named == pointer).map(|(_, claim)| claim)
-            }
-            _ => self.member(pointer),
-        }
-    }
-
-    fn member(&self, pointer: &Pointer) -> Option<&Member<'a>> {
-        self.members.iter().find(|(named, _)| *named == pointer).map(|(_, member)| member)
-    }
+/// The text of a member; `None` if it is absent or empty.
+fn readable<'a>(place: &Place, member: Member<'a>) -> Result<Option<Cow<'a, str>>, Fault> {
+    let text: Cow<'_, str> = match member {
+        Member::Text(text) => text,
+        Member::Integer(digits) => digits.into(),
+        Member::Unusable(what) => return Err(malformed(place, &format!("is {what}"))),
+        Member::Absent => return Ok(None),
+    };
+    Ok((!text.is_empty()).then_some(text))
 }
 
 fn malformed(place: &Place, what: &str) -> Fault {

@@ -71,15 +71,14 @@ pub fn read_raw<'a>(
     if text.starts_with('\u{feff}') {
         return Err(PayloadFault("the body starts with a byte order mark".to_owned()));
     }
-    let mut found = Vec::with_capacity(wanted.len());
+    let mut found = vec![None; wanted.len()];
     // A pass represents its pointers as the bits of one word.
-    for pointers in wanted.chunks(64) {
-        let mut pass = Pass { pointers, found: vec![None; pointers.len()], doubled: None };
+    for (pointers, found) in wanted.chunks(64).zip(found.chunks_mut(64)) {
+        let mut pass = Pass { pointers, found, doubled: None };
         let all = u64::MAX >> (64 - pointers.len());
         let mut json = serde_json::Deserializer::from_str(text);
         let read = MemberTree { pass: &mut pass, leading: all, depth: 0 }.deserialize(&mut json);
         read.and_then(|()| json.end()).map_err(|error| pass.fault(&error))?;
-        found.append(&mut pass.found);
     }
     Ok(found)
 }
@@ -114,7 +113,7 @@ impl<'a> Member<'a> {
 /// One pass over a text for at most 64 pointers.
 struct Pass<'p, 'a> {
     pointers: &'p [&'p Pointer],
-    found: Vec<Option<&'a str>>,
+    found: &'p mut [Option<&'a str>],
     /// The pointer that two members lead to.
     doubled: Option<usize>,
 }

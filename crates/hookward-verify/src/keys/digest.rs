@@ -55,14 +55,14 @@ impl RunningHash {
     }
 
     pub(crate) fn finish(self) -> Tag {
-        Tag(match self {
-            Self::HmacSha1(mac) => mac.finalize().as_bytes().to_vec(),
-            Self::HmacSha256(mac) => mac.finalize().as_bytes().to_vec(),
-            Self::HmacSha384(mac) => mac.finalize().as_bytes().to_vec(),
-            Self::HmacSha512(mac) => mac.finalize().as_bytes().to_vec(),
-            Self::Sha1(hash) => hash.finalize().to_vec(),
-            Self::Sha256(hash) => hash.finalize().to_vec(),
-        })
+        match self {
+            Self::HmacSha1(mac) => Tag::of(mac.finalize().as_bytes()),
+            Self::HmacSha256(mac) => Tag::of(mac.finalize().as_bytes()),
+            Self::HmacSha384(mac) => Tag::of(mac.finalize().as_bytes()),
+            Self::HmacSha512(mac) => Tag::of(mac.finalize().as_bytes()),
+            Self::Sha1(hash) => Tag::of(&hash.finalize()),
+            Self::Sha256(hash) => Tag::of(&hash.finalize()),
+        }
     }
 }
 
@@ -75,21 +75,39 @@ pub(crate) fn sha256(bytes: &[u8]) -> Vec<u8> {
 
 /// The expected signature. It has no `==` and no `Debug`: the only comparison is [`Tag::is`]. Code
 /// that needs the bytes (`sign`) requests them by name.
-pub(crate) struct Tag(Vec<u8>);
+pub(crate) struct Tag {
+    bytes: [u8; LONGEST_TAG_BYTES],
+    length: usize,
+}
+
+/// Of SHA-512.
+const LONGEST_TAG_BYTES: usize = 64;
 
 impl Tag {
+    fn of(hash: &[u8]) -> Self {
+        let mut bytes = [0; LONGEST_TAG_BYTES];
+        for (byte, hashed) in bytes.iter_mut().zip(hash) {
+            *byte = *hashed;
+        }
+        Self { bytes, length: hash.len() }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or(&self.bytes)
+    }
+
     /// Whether `signature` equals this tag, in a time that depends only on their lengths.
     pub(crate) fn is(&self, signature: &[u8]) -> bool {
-        self.0.ct_eq(signature).into()
+        self.as_bytes().ct_eq(signature).into()
     }
 
     /// Whether both are equal, in a time that depends only on their lengths.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.is(&other.0)
+        self.is(other.as_bytes())
     }
 
     /// The bytes, for making a signature or for a hash that is checked elsewhere.
     pub(crate) fn into_bytes(self) -> Vec<u8> {
-        self.0
+        self.as_bytes().to_vec()
     }
 }

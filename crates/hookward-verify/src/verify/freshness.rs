@@ -7,6 +7,7 @@ use super::genuine::Lifetime;
 use crate::fault::Fault;
 use crate::scheme::{TimeFormat, TimestampRule};
 use hookward_time::UnixMillis;
+use jiff::fmt::temporal::DateTimeParser;
 use std::time::Duration;
 
 /// Whether `sent` is within `max_age` and `max_ahead` of `now`, including both ends to the
@@ -115,8 +116,11 @@ fn rfc3339(text: &str) -> Option<UnixMillis> {
     for place in 0..3 {
         millis = millis * 10 + fraction.get(place).map_or(0, |digit| i64::from(digit - b'0'));
     }
-    let whole = format!("{}{}", text.get(..shape.len())?, text.get(text.len() - offset.len()..)?);
-    let second: jiff::Timestamp = whole.parse().ok()?;
+    let mut whole = [0; "2026-03-16T10:20:30+01:00".len()];
+    let length = head.len() + offset.len();
+    whole.get_mut(..head.len())?.copy_from_slice(head);
+    whole.get_mut(head.len()..length)?.copy_from_slice(offset);
+    let second = DateTimeParser::new().parse_timestamp(whole.get(..length)?).ok()?;
     Some(UnixMillis(second.as_millisecond() + millis))
 }
 

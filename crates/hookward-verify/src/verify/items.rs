@@ -9,15 +9,22 @@ use crate::fault::Fault;
 use crate::json::Member;
 use crate::scheme::{Algorithm, Encoding, Place, SignatureRule, TimestampPlace, TimestampRule};
 use http::header::AUTHORIZATION;
+use smallvec::SmallVec;
 use std::borrow::Cow;
 
 /// The most public-key signatures that are checked. A check costs about a thousand times as much as
 /// a comparison, and anyone can cause one; no sender rotates through more keys than this.
 const MAX_PUBLIC_KEY_SIGNATURES: usize = 8;
 
+/// The lines with signatures, of which a request mostly has one.
+pub(crate) type Lines<'a> = SmallVec<[Option<Cow<'a, str>>; 1]>;
+
+/// The signatures in them.
+pub(crate) type Signatures = SmallVec<[Vec<u8>; 1]>;
+
 /// The texts at the rule's places, line by line; `None` for a line that is not UTF-8.
-pub(crate) fn lines<'a>(inputs: &Inputs<'a>) -> Vec<Option<Cow<'a, str>>> {
-    let mut lines = Vec::new();
+pub(crate) fn lines<'a>(inputs: &Inputs<'a>) -> Lines<'a> {
+    let mut lines = Lines::new();
     for place in &inputs.source.scheme.signature.places {
         match place {
             Place::Header(name) => {
@@ -99,14 +106,14 @@ fn strip_pattern<'t>(pattern: &str, item: &'t str) -> Option<&'t str> {
 pub(crate) fn signatures(
     rule: &SignatureRule,
     lines: &[Option<Cow<'_, str>>],
-) -> Result<Vec<Vec<u8>>, Fault> {
+) -> Result<Signatures, Fault> {
     if lines.is_empty() {
         let names: Vec<_> = rule.places.iter().map(|place| format!("`{place}`")).collect();
         let detail = format!("there is no {}", names.join(" and no "));
         return Err(Fault::SignatureMissing(detail.into()));
     }
     let (mut seen, mut prefixed) = (0_usize, 0_usize);
-    let mut found = Vec::new();
+    let mut found = Signatures::new();
     for item in lines.iter().flatten().flat_map(|line| items(rule, line)) {
         seen += 1;
         let Some(text) = signature_of(rule, item) else { continue };

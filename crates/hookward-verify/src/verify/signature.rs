@@ -15,7 +15,7 @@ use std::borrow::Cow;
 /// What a request says about its signature, before any of it is checked.
 pub(crate) struct SignatureReading<'a> {
     /// Every signature that decodes; never empty.
-    signatures: Vec<Vec<u8>>,
+    signatures: items::Signatures,
     /// The text that was signed.
     pub(super) pieces: Vec<Piece<'a>>,
     /// The method, for public keys that support several.
