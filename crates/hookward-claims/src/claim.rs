@@ -3,7 +3,7 @@
 use super::flight::Flight;
 use super::ledger::Ledger;
 use super::running::StartedWork;
-use crate::{ClaimKey, Fence, Settled, Standing, Verdict};
+use crate::{ClaimKey, Fence, Settled, Standing, StoreError, Verdict};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -102,13 +102,27 @@ pub(super) struct HeldClaim<T> {
 }
 
 impl<T: Send + Sync + 'static> HeldClaim<T> {
-    /// Starts what ends the claim; it goes on whether or not it is waited for.
+    /// Ends the claim. Where that has to wait for the store, it goes on whether or not it is waited
+    /// for.
     fn end(self, verdict: Verdict, result: Option<Arc<T>>) -> StartedWork<()> {
         let ledger = Arc::clone(&self.ledger);
-        ledger.run(self.conclude(verdict, result))
+        if let Some(settled) = ledger.settle_at_once(self.key, self.fence, &verdict) {
+            self.settled(&settled, verdict, result);
+            return StartedWork::Done(Some(()));
+        }
+        ledger.run(async move {
+            let settling = self.ledger.settle(self.key, self.fence, &verdict, SETTLE_WITHIN);
+            let settled = settling.await;
+            self.settled(&settled, verdict, result);
+        })
     }
 
-    async fn conclude(self, verdict: Verdict, result: Option<Arc<T>>) {
+    fn settled(
+        self,
+        settled: &Result<Settled, StoreError>,
+        verdict: Verdict,
+        result: Option<Arc<T>>,
+    ) {
         let Self { ledger, key, fence, flight, .. } = self;
         let landing = result.ok_or_else(|| match &verdict {
             Verdict::Delivered { fingerprint, .. } => {
@@ -119,7 +133,7 @@ impl<T: Send + Sync + 'static> HeldClaim<T> {
             }
             Verdict::Released { note } => Standing::Released { note: note.clone() },
         });
-        match ledger.settle(key, fence, &verdict, SETTLE_WITHIN).await {
+        match settled {
             Ok(Settled::Applied) => {}
             Ok(Settled::Stale) => {
                 tracing::warn!(?verdict, "a claim had lapsed and was taken before it was settled");

@@ -9,10 +9,12 @@ use super::claim::{Claim, HeldClaim, Terms};
 use super::flight::{Entered, Flight};
 use super::hold::{ClaimRequest, Hold};
 use super::ledger::Ledger;
+use super::running::StartedWork;
 use super::waiter::Waiter;
-use crate::{ClaimKey, ClaimStore, Health, Intent, Standing, StoreError, Target, Verdict};
+use crate::{ClaimKey, ClaimStore, Fence, Health, Intent, Standing, StoreError, Target, Verdict};
 use hookward_names::{EventId, SourceName, UpstreamName};
 use hookward_time::Clock;
+use smallvec::SmallVec;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,23 +45,18 @@ impl<T: Send + Sync + 'static> Claims<T> {
             ttl: request.terms.ttl,
             hold: request.terms.uncertain_hold,
         };
-        let mut places = Vec::with_capacity(request.terms.destinations.len());
-        let mut asked = Vec::new();
+        let mut places = Few::new();
+        let mut asked = Few::new();
         for (destination, lease) in request.terms.destinations {
             let target = request.target(destination, *lease);
-            places.push(self.enter(target, &request, &mut asked));
+            places.push(self.enter(target, &request, began, &mut asked));
         }
         let mut answers = if asked.is_empty() {
-            Vec::new()
+            Few::new()
         } else {
-            let asking = ask(
-                Arc::clone(&self.ledger),
-                asked,
-                terms,
-                request.terms.intent,
-                request.terms.within,
-            );
-            self.ledger.run(asking).await.unwrap_or_else(|| Err(self.ledger.cut_short()))?
+            let asking = StoreQuestion::new(Arc::clone(&self.ledger), asked, terms, began);
+            let answers = asking.ask(request.terms.intent, request.terms.within).await;
+            answers.unwrap_or_else(|| Err(self.ledger.cut_short()))?
         }
         .into_iter();
 
@@ -158,9 +155,9 @@ impl<T: Send + Sync + 'static> Claims<T> {
         &self,
         target: Target,
         request: &ClaimRequest<'_>,
-        asked: &mut Vec<AskedTarget<T>>,
+        now: Duration,
+        asked: &mut Few<AskedTarget<T>>,
     ) -> StorePlace<T> {
-        let now = self.ledger.now();
         if let Some(standing) = self.ledger.unsettled.standing(target.key, now) {
             return StorePlace::Known(target, standing);
         }
@@ -228,54 +225,86 @@ impl<T: Send + Sync + 'static> Claims<T> {
     }
 }
 
-/// Asks the store, tells the followers, and wraps won claims at once: if the caller has gone,
-/// dropping them releases them.
-async fn ask<T: Send + Sync + 'static>(
+/// What the store is asked for one request.
+struct StoreQuestion<T> {
     ledger: Arc<Ledger<T>>,
-    asked: Vec<AskedTarget<T>>,
+    asked: Few<AskedTarget<T>>,
     terms: Terms,
-    intent: Intent,
-    within: Duration,
-) -> Result<Vec<StoreAnswer<T>>, StoreError> {
-    let fence = ledger.next_fence();
-    let began = ledger.now();
-    let targets: Vec<Target> = asked.iter().map(|asked| asked.target).collect();
-    let standings = match ledger.counted(ledger.store.claim(&targets, fence, intent, within).await)
-    {
-        Ok(standings) => standings,
-        Err(error) => {
-            for AskedTarget { target, flight } in asked {
-                let Some(flight) = flight else { continue };
-                // It may have been claimed with only the answer lost.
-                let verdict = Verdict::Released { note: String::new() };
-                ledger.owe(target.key, fence, verdict, target.lease);
-                ledger.flights.leave(target.key, &flight);
-                flight.stands(Err(error.clone()));
-            }
-            return Err(error);
-        }
-    };
-    let answers =
-        asked.into_iter().zip(standings).map(|(AskedTarget { target, flight }, standing)| {
-            let Some(flight) = flight else { return StoreAnswer::Stands(standing) };
-            flight.stands(Ok(standing.clone()));
-            if standing == Standing::Claimed {
-                let ledger = Arc::clone(&ledger);
-                StoreAnswer::Won(Claim::new(HeldClaim {
-                    ledger,
-                    key: target.key,
-                    fence,
-                    flight,
-                    terms,
-                    asked: began,
-                }))
-            } else {
-                ledger.flights.leave(target.key, &flight);
-                StoreAnswer::Stands(standing)
-            }
-        });
-    Ok(answers.collect())
+    fence: Fence,
+    began: Duration,
 }
+
+impl<T: Send + Sync + 'static> StoreQuestion<T> {
+    fn new(
+        ledger: Arc<Ledger<T>>,
+        asked: Few<AskedTarget<T>>,
+        terms: Terms,
+        began: Duration,
+    ) -> Self {
+        let fence = ledger.next_fence();
+        Self { ledger, asked, terms, fence, began }
+    }
+
+    /// Asks the store. Where that has to wait, it goes on whether or not it is waited for.
+    fn ask(self, intent: Intent, within: Duration) -> StartedWork<Answers<T>> {
+        let ledger = Arc::clone(&self.ledger);
+        let fence = self.fence;
+        let targets: Few<Target> = self.asked.iter().map(|asked| asked.target).collect();
+        if let Some(answer) = ledger.store.claim_at_once(&targets, fence, intent) {
+            return StartedWork::Done(Some(self.answered(answer)));
+        }
+        ledger.run(async move {
+            let answer = self.ledger.store.claim(&targets, fence, intent, within).await;
+            self.answered(answer)
+        })
+    }
+
+    /// Tells the followers, and wraps won claims at once: if the caller has gone, dropping them
+    /// releases them.
+    fn answered(self, answer: Result<Vec<Standing>, StoreError>) -> Answers<T> {
+        let Self { ledger, asked, terms, fence, began } = self;
+        let standings = match ledger.counted(answer) {
+            Ok(standings) => standings,
+            Err(error) => {
+                for AskedTarget { target, flight } in asked {
+                    let Some(flight) = flight else { continue };
+                    // It may have been claimed with only the answer lost.
+                    let verdict = Verdict::Released { note: String::new() };
+                    ledger.owe(target.key, fence, verdict, target.lease);
+                    ledger.flights.leave(target.key, &flight);
+                    flight.stands(Err(error.clone()));
+                }
+                return Err(error);
+            }
+        };
+        let answers =
+            asked.into_iter().zip(standings).map(|(AskedTarget { target, flight }, standing)| {
+                let Some(flight) = flight else { return StoreAnswer::Stands(standing) };
+                flight.stands(Ok(standing.clone()));
+                if standing == Standing::Claimed {
+                    let (ledger, key) = (Arc::clone(&ledger), target.key);
+                    let asked = began;
+                    StoreAnswer::Won(Claim::new(HeldClaim {
+                        ledger,
+                        key,
+                        fence,
+                        flight,
+                        terms,
+                        asked,
+                    }))
+                } else {
+                    ledger.flights.leave(target.key, &flight);
+                    StoreAnswer::Stands(standing)
+                }
+            });
+        Ok(answers.collect())
+    }
+}
+
+type Answers<T> = Result<Few<StoreAnswer<T>>, StoreError>;
+
+/// One for each destination, of which there is one mostly.
+type Few<V> = SmallVec<[V; 1]>;
 
 /// How to determine the state of a request's destination.
 enum StorePlace<T> {

@@ -6,8 +6,8 @@
 
 use super::shards::Shards;
 use crate::{ClaimKey, Standing, StoreError};
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

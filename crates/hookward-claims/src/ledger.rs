@@ -113,6 +113,19 @@ impl<T: Send + Sync + 'static> Ledger<T> {
         self.counted(self.store.settle(key, fence, verdict, within).await)
     }
 
+    /// The same, if the store answers without waiting.
+    pub(super) fn settle_at_once(
+        &self,
+        key: ClaimKey,
+        fence: Fence,
+        verdict: &Verdict,
+    ) -> Option<Result<Settled, StoreError>> {
+        if self.unsettled.is_giving_up(key) {
+            return None;
+        }
+        Some(self.counted(self.store.settle_at_once(key, fence, verdict)?))
+    }
+
     /// Removes a flight and tells its waiters how it ended.
     pub(super) fn land(&self, key: ClaimKey, flight: &Arc<Flight<T>>, landing: Landing<T>) {
         self.flights.leave(key, flight);

@@ -308,6 +308,26 @@ pub trait ClaimStore: Send + Sync {
         within: Duration,
     ) -> Result<Settled, StoreError>;
 
+    /// As [`claim`](Self::claim), if the store answers without waiting; `None` if it may have to wait.
+    fn claim_at_once(
+        &self,
+        _targets: &[Target],
+        _fence: Fence,
+        _intent: Intent,
+    ) -> Option<Result<Vec<Standing>, StoreError>> {
+        None
+    }
+
+    /// As [`settle`](Self::settle), if the store answers without waiting; `None` if it may have to wait.
+    fn settle_at_once(
+        &self,
+        _key: ClaimKey,
+        _fence: Fence,
+        _verdict: &Verdict,
+    ) -> Option<Result<Settled, StoreError>> {
+        None
+    }
+
     /// Makes a key absent, unless it is in flight, and returns its state before.
     async fn forget(&self, key: ClaimKey, within: Duration) -> Result<Standing, StoreError>;
 

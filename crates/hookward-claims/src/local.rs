@@ -57,7 +57,7 @@ impl<S: LocalStore> ClaimStore for S {
         intent: Intent,
         _within: Duration,
     ) -> Result<Vec<Standing>, StoreError> {
-        targets.iter().map(|target| self.table().claim(target, fence, intent)).collect()
+        self.table().claim_all(targets, fence, intent)
     }
 
     async fn settle(
@@ -68,6 +68,24 @@ impl<S: LocalStore> ClaimStore for S {
         _within: Duration,
     ) -> Result<Settled, StoreError> {
         self.table().settle(key, fence, verdict)
+    }
+
+    fn claim_at_once(
+        &self,
+        targets: &[Target],
+        fence: Fence,
+        intent: Intent,
+    ) -> Option<Result<Vec<Standing>, StoreError>> {
+        Some(self.table().claim_all(targets, fence, intent))
+    }
+
+    fn settle_at_once(
+        &self,
+        key: ClaimKey,
+        fence: Fence,
+        verdict: &Verdict,
+    ) -> Option<Result<Settled, StoreError>> {
+        Some(self.table().settle(key, fence, verdict))
     }
 
     async fn forget(&self, key: ClaimKey, _within: Duration) -> Result<Standing, StoreError> {

@@ -7,8 +7,8 @@
 use super::delivered::DeliveredId;
 use super::shards::Shards;
 use crate::{ClaimKey, Fence, Intent, KnownFact, Settled, Standing, StoreError, Target, Verdict};
+use hashbrown::HashMap;
 use hookward_time::{Clock, UnixMillis};
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,6 +86,16 @@ impl<R: Recall> Table<R> {
     /// The memory of delivered ids.
     pub(super) fn recall(&self) -> &R {
         &self.recall
+    }
+
+    /// As [`claim`](Self::claim), for each target.
+    pub(super) fn claim_all(
+        &self,
+        targets: &[Target],
+        fence: Fence,
+        intent: Intent,
+    ) -> Result<Vec<Standing>, StoreError> {
+        targets.iter().map(|target| self.claim(target, fence, intent)).collect()
     }
 
     /// The state of the target, after taking it if that is the intent and it was absent.
