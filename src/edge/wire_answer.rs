@@ -1,13 +1,13 @@
 //! An answer as the bytes of HTTP/1, written to its connection.
 
 use super::respond::{BodyEnds, HttpReply, OUTCOME, Unsent, within};
+use crate::outgoing_lines::write_decimal;
 use crate::upstream::{BrokenOff, ReplyBody};
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{self, HeaderName};
 use pingora::protocols::Stream;
 use pingora::protocols::http::date::get_cached_date;
-use std::io::Write as _;
 use std::time::Duration;
 use tokio::io::{AsyncWriteExt as _, Result};
 use tokio::sync::mpsc::Receiver;
@@ -79,8 +79,8 @@ fn head(reply: &HttpReply, ends: BodyEnds, asked: AnswerTerms) -> Option<Vec<u8>
     match ends {
         BodyEnds::After(length) => {
             out.extend_from_slice(b"Content-Length: ");
-            // Writing to memory does not fail.
-            let _ = write!(out, "{length}\r\n");
+            write_decimal(length, &mut out);
+            out.extend_from_slice(b"\r\n");
         }
         BodyEnds::Itself if !asked.is_http_10 => line(&mut out, "Transfer-Encoding", b"chunked"),
         BodyEnds::Itself | BodyEnds::Never => {}

@@ -1,8 +1,8 @@
 //! The head of a request to a destination, as the bytes that go out.
 
 use super::UpstreamRequest;
+use crate::outgoing_lines::write_decimal;
 use http::HeaderValue;
-use std::io::Write as _;
 
 /// What request line, `Host` and `Content-Length` take beside path and host.
 const FIXED_BYTES: usize = 80;
@@ -38,7 +38,8 @@ pub(super) fn written(
     head.extend_from_slice(host.as_bytes());
     head.extend_from_slice(b"\r\n");
     head.extend_from_slice(lines);
-    // Writing to a Vec does not fail.
-    let _ = write!(head, "Content-Length: {}\r\n\r\n", request.body.len());
+    head.extend_from_slice(b"Content-Length: ");
+    write_decimal(request.body.len(), &mut head);
+    head.extend_from_slice(b"\r\n\r\n");
     Ok(head)
 }

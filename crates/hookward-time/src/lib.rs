@@ -17,7 +17,8 @@
 //! a sender or a file says; it can jump. *Monotonic* time measures how long something takes; it never
 //! goes back.
 
-use std::fmt::{self, Write as _};
+use jiff::fmt::temporal::DateTimePrinter;
+use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -59,13 +60,19 @@ impl UnixMillis {
     /// RFC 3339 in UTC with milliseconds, as in `2026-03-16T10:20:30.123Z`.
     #[must_use]
     pub fn to_rfc3339(self) -> String {
+        let mut text = Vec::with_capacity("2026-03-16T10:20:30.001Z".len());
+        self.write_rfc3339(&mut text);
+        String::from_utf8(text).unwrap_or_default()
+    }
+
+    /// Writes the same behind `text`.
+    pub fn write_rfc3339(self, text: &mut Vec<u8>) {
         let Ok(instant) = jiff::Timestamp::from_millisecond(self.0) else {
-            return self.0.to_string();
+            text.extend_from_slice(self.0.to_string().as_bytes());
+            return;
         };
-        let mut text = String::with_capacity("2026-03-16T10:20:30.001Z".len());
-        // Writing to a String does not fail.
-        let _ = write!(text, "{instant:.3}");
-        text
+        // Writing to a Vec does not fail.
+        let _ = DateTimePrinter::new().precision(Some(3)).print_timestamp(&instant, text);
     }
 }
 

@@ -174,3 +174,12 @@ proptest! {
         prop_assert_eq!(decoded(&unescaped), format!("shop:{id}"));
     }
 }
+
+proptest! {
+    #[test]
+    fn an_address_is_written_as_it_is_printed(address: IpAddr) {
+        let mut written = b"203.0.113.1, ".to_vec();
+        write_address(address, &mut written);
+        prop_assert_eq!(written, format!("203.0.113.1, {address}").into_bytes());
+    }
+}
