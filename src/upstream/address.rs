@@ -13,6 +13,7 @@ use arc_swap::ArcSwap;
 use http::HeaderValue;
 use parking_lot::Mutex;
 use pingora::upstreams::peer::{HttpPeer, Peer as _};
+use smallvec::SmallVec;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -124,6 +125,9 @@ impl Endpoint {
         any_healthy(addresses.iter().map(|address| address.healthy(now, is_checked)))
     }
 }
+
+/// Addresses to ask, each behind its URL. Most upstreams have one.
+pub(super) type Candidates = SmallVec<[(Arc<Endpoint>, Arc<Address>); 1]>;
 
 /// Well if one of them is, not well if none of them is, else not known.
 pub(super) fn any_healthy(verdicts: impl Iterator<Item = Option<bool>>) -> Option<bool> {

@@ -5,7 +5,7 @@
 //! counters show that it cannot have been accepted. In every other case the first attempt is the
 //! only one.
 
-use super::address::{Address, Endpoint, any_healthy};
+use super::address::{Address, Candidates, Endpoint, any_healthy};
 use super::answer_body::AnswerBody;
 use super::background;
 use super::breaker::CircuitBreaker;
@@ -310,10 +310,7 @@ impl Destination {
 
     /// The addresses in the order in which they are asked: those in service as `balance` says,
     /// then the others, which are better than none.
-    async fn candidates(
-        &self,
-        deadline: Instant,
-    ) -> Result<Vec<(Arc<Endpoint>, Arc<Address>)>, Forwarded> {
+    async fn candidates(&self, deadline: Instant) -> Result<Candidates, Forwarded> {
         let mut known = self.known();
         if known.is_empty() {
             let mut detail = String::new();
@@ -345,8 +342,8 @@ impl Destination {
         Ok(known)
     }
 
-    fn known(&self) -> Vec<(Arc<Endpoint>, Arc<Address>)> {
-        let mut known = Vec::with_capacity(self.endpoints.len());
+    fn known(&self) -> Candidates {
+        let mut known = Candidates::new();
         for endpoint in &self.endpoints {
             for address in endpoint.addresses().iter() {
                 known.push((Arc::clone(endpoint), Arc::clone(address)));
@@ -376,7 +373,9 @@ impl Destination {
             }
         }
         let until = deadline.min(Instant::now() + self.settings.connect_timeout);
-        let connected = timeout_at(until, connector.new_stream(&address.fresh)).await;
+        // Boxed: nearly all requests find a connection, and hold no room for a handshake.
+        let connecting = Box::pin(connector.new_stream(&address.fresh));
+        let connected = timeout_at(until, connecting).await;
         let connection = match connected {
             Ok(Ok(stream)) => UpstreamConnection::over(stream),
             Ok(Err(error)) => return Err(exchange::describe_connecting(&error)),
