@@ -128,7 +128,7 @@ impl Connection<'_> {
                 skip_empty_lines(buffer);
             }
         }
-        let deadline = deadline.unwrap_or_else(|| Instant::now() + limits.header_timeout);
+        let mut deadline = deadline;
         let mut scanner = HeadScanner::new(limits.max_header_bytes);
         loop {
             if let Some(span) = scanner.feed(buffer).map_err(NoHead::Refused)? {
@@ -137,7 +137,8 @@ impl Connection<'_> {
             if buffer.len() == buffer.capacity() {
                 buffer.reserve(buffer.len());
             }
-            match timeout_at(deadline, stream.read_buf(buffer)).await {
+            let until = *deadline.get_or_insert_with(|| Instant::now() + limits.header_timeout);
+            match timeout_at(until, stream.read_buf(buffer)).await {
                 Ok(Ok(1..)) => {}
                 Ok(Ok(0) | Err(_)) => return Err(NoHead::Gone),
                 Err(_) => return Err(header_timeout()),

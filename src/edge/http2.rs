@@ -235,7 +235,7 @@ async fn answer(
 ) -> Result<(), Unsent> {
     let ends = reply.ends();
     let mut head =
-        ResponseHeader::build(reply.status, Some(reply.headers.len() + 2)).map_err(|_| Unsent)?;
+        ResponseHeader::build(reply.status, Some(reply.headers.len() + 3)).map_err(|_| Unsent)?;
     for (name, value) in reply.kept() {
         head.append_header(name, value.clone()).map_err(|_| Unsent)?;
     }

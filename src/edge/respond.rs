@@ -20,7 +20,7 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::time::timeout;
 
-pub(super) const OUTCOME: HeaderName = HeaderName::from_static("hookward-outcome");
+pub(super) static OUTCOME: HeaderName = HeaderName::from_static("hookward-outcome");
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// What a listener sends back: an [`Answer`] with everything written out.
@@ -28,7 +28,9 @@ const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+
 pub(crate) struct HttpReply {
     /// 200 to 599.
     pub(crate) status: u16,
-    /// All but framing and `Date`.
+    /// The `Hookward-Outcome` of an [`Answer`].
+    pub(crate) outcome: Option<HeaderValue>,
+    /// All others but framing and `Date`.
     pub(crate) headers: HeaderMap,
     /// The body.
     pub(crate) body: ReplyBody,
@@ -36,24 +38,23 @@ pub(crate) struct HttpReply {
 
 impl From<Answer> for HttpReply {
     fn from(answer: Answer) -> Self {
-        let outcome = answer.outcome();
+        let outcome = Some(HeaderValue::from_static(answer.outcome().label()));
         let Answer { conclusion, headers, body, is_bare } = answer;
-        let mut reply = match conclusion {
+        match conclusion {
             Conclusion::Refused(refusal) if is_bare => {
                 let body = ReplyBody::Whole(Bytes::new());
-                let mut reply =
-                    Self { status: refusal.status(), headers, body }.with_problem_headers(&refusal);
+                let mut reply = Self { status: refusal.status(), outcome, headers, body }
+                    .with_problem_headers(&refusal);
                 reply.headers.remove(CONTENT_TYPE);
                 reply
             }
             Conclusion::Refused(refusal) => {
                 let body = ReplyBody::Whole(document(&refusal));
-                Self { status: refusal.status(), headers, body }.with_problem_headers(&refusal)
+                Self { status: refusal.status(), outcome, headers, body }
+                    .with_problem_headers(&refusal)
             }
-            Conclusion::Good { status, .. } => Self { status, headers, body },
-        };
-        reply.headers.insert(OUTCOME, HeaderValue::from_static(outcome.label()));
-        reply
+            Conclusion::Good { status, .. } => Self { status, outcome, headers, body },
+        }
     }
 }
 
@@ -61,7 +62,7 @@ impl HttpReply {
     /// The problem document of a refusal, without an outcome.
     pub(crate) fn problem(refusal: &Refusal) -> Self {
         let body = ReplyBody::Whole(document(refusal));
-        Self { status: refusal.status(), headers: HeaderMap::new(), body }
+        Self { status: refusal.status(), outcome: None, headers: HeaderMap::new(), body }
             .with_problem_headers(refusal)
     }
 
@@ -144,7 +145,8 @@ impl HttpReply {
 
     /// The headers that go on: framing, date and connection are the listener's.
     pub(super) fn kept(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
-        self.headers.iter().filter(|(name, _)| !is_ours(name))
+        let others = self.headers.iter().filter(|(name, _)| !is_ours(name) && **name != OUTCOME);
+        others.chain(self.outcome.iter().map(|outcome| (&OUTCOME, outcome)))
     }
 }
 
@@ -188,7 +190,7 @@ mod tests {
         let reply =
             HttpReply::from(Answer::refused(Refusal::because(Reason::BadRequest, "secret")));
         assert_eq!(reply.status, 400);
-        assert_eq!(reply.headers[OUTCOME], "rejected");
+        assert_eq!(reply.outcome.as_ref().unwrap(), "rejected");
         assert_eq!(reply.headers[CONTENT_TYPE], "application/problem+json");
         assert_eq!(
             text(&reply),
@@ -236,25 +238,25 @@ mod tests {
         good.headers.insert("set-cookie", HeaderValue::from_static("a=b"));
         good.body = ReplyBody::Whole(Bytes::from_static(b"ok"));
         let reply = HttpReply::from(good.bare());
-        assert_eq!((reply.status, text(&reply).as_str(), reply.headers.len()), (200, "", 1));
-        assert_eq!(reply.headers[OUTCOME], "delivered");
+        assert_eq!((reply.status, text(&reply).as_str(), reply.kept().count()), (200, "", 1));
+        assert_eq!(reply.outcome.as_ref().unwrap(), "delivered");
         let reply = HttpReply::from(Answer::refused(Reason::SignatureMismatch.into()).bare());
-        assert_eq!((reply.status, text(&reply).as_str(), reply.headers.len()), (401, "", 1));
+        assert_eq!((reply.status, text(&reply).as_str(), reply.kept().count()), (401, "", 1));
         let reply = HttpReply::from(Answer::refused(Reason::Overloaded.into()).bare());
         assert_eq!((reply.status, text(&reply).as_str()), (503, ""));
-        assert_eq!((&reply.headers[RETRY_AFTER], reply.headers.len()), (&"1".parse().unwrap(), 2));
+        assert_eq!((&reply.headers[RETRY_AFTER], reply.kept().count()), (&"1".parse().unwrap(), 2));
     }
 
     #[test]
     fn a_good_end_keeps_status_headers_and_body() {
         let mut answer = Answer::empty(Success::Delivered, 202);
         answer.headers.insert("x-a", HeaderValue::from_static("b"));
-        answer.headers.insert(OUTCOME, HeaderValue::from_static("forged"));
+        answer.headers.insert(OUTCOME.clone(), HeaderValue::from_static("forged"));
         answer.body = ReplyBody::Whole(Bytes::from_static(b"ok"));
         let reply = HttpReply::from(answer);
         assert_eq!((reply.status, text(&reply).as_str()), (202, "ok"));
         assert_eq!(reply.headers["x-a"], "b");
-        assert_eq!(reply.headers.get_all(OUTCOME).iter().count(), 1);
-        assert_eq!(reply.headers[OUTCOME], "delivered");
+        assert_eq!(reply.kept().filter(|(name, _)| **name == OUTCOME).count(), 1);
+        assert_eq!(reply.outcome.as_ref().unwrap(), "delivered");
     }
 }

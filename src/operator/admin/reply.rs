@@ -40,5 +40,5 @@ pub(super) fn text(status: u16, content_type: &'static str, body: impl Into<Byte
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    HttpReply { status, headers, body: ReplyBody::Whole(body.into()) }
+    HttpReply { status, outcome: None, headers, body: ReplyBody::Whole(body.into()) }
 }
