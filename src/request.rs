@@ -74,6 +74,14 @@ pub enum BodyError {
 /// Reads the body of one request, within all limits of the listener.
 #[async_trait::async_trait]
 pub trait BodySource: Send {
+    /// As [`read`](Self::read), of a body that has arrived as a whole. `None`: it is to be read.
+    fn at_hand(
+        &mut self,
+        _seen: &mut (dyn for<'chunk> FnMut(&'chunk [u8]) + Send),
+    ) -> Option<Result<Body, BodyError>> {
+        None
+    }
+
     /// The whole body. Each non-empty chunk is passed to `seen` as it arrives. Sends `100 Continue`
     /// first if the sender waits for it.
     ///
@@ -83,6 +91,21 @@ pub trait BodySource: Send {
         &mut self,
         seen: &mut (dyn for<'chunk> FnMut(&'chunk [u8]) + Send),
     ) -> Result<Body, BodyError>;
+}
+
+/// The whole body of `source`, as [`BodySource::read`]. Mostly it has arrived with its head, and then
+/// there is nothing to wait for.
+///
+/// # Errors
+/// As [`BodySource::read`].
+pub async fn read_whole(
+    source: &mut dyn BodySource,
+    seen: &mut (dyn for<'chunk> FnMut(&'chunk [u8]) + Send),
+) -> Result<Body, BodyError> {
+    match source.at_hand(seen) {
+        Some(read) => read,
+        None => source.read(seen).await,
+    }
 }
 
 /// A body in memory, with its share of the listener's `body_memory`.

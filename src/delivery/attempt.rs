@@ -31,14 +31,7 @@ pub async fn met(
     let forwarded = forwarding.await;
     let took = clock.monotonic().saturating_sub(began);
     let retry_after = retry_after_of(&forwarded, clock);
-    let outcome = match &forwarded {
-        Forwarded::Answered(answer) => Some(TryOutcome::Status(answer.status)),
-        Forwarded::TimedOut { .. } => Some(TryOutcome::Timeout),
-        Forwarded::Broken { .. } => Some(TryOutcome::Broken),
-        Forwarded::Unreachable { retry_after: None, .. } => Some(TryOutcome::Unreachable),
-        // The breaker is open, or the waiting room full.
-        Forwarded::Unreachable { .. } | Forwarded::Full => None,
-    };
+    let outcome = outcome(&forwarded);
     let wait = match &forwarded {
         Forwarded::Unreachable { retry_after, .. } => *retry_after,
         _ => None,
@@ -51,6 +44,18 @@ pub async fn met(
         ..Tried::new(at.unsigned(), outcome)
     });
     Met { end, tried, wait }
+}
+
+/// How a request ended, for the inbox; `None` where no request was made.
+pub(super) fn outcome(forwarded: &Forwarded) -> Option<TryOutcome> {
+    match forwarded {
+        Forwarded::Answered(answer) => Some(TryOutcome::Status(answer.status)),
+        Forwarded::TimedOut { .. } => Some(TryOutcome::Timeout),
+        Forwarded::Broken { .. } => Some(TryOutcome::Broken),
+        Forwarded::Unreachable { retry_after: None, .. } => Some(TryOutcome::Unreachable),
+        // The breaker is open, or the waiting room full.
+        Forwarded::Unreachable { .. } | Forwarded::Full => None,
+    }
 }
 
 impl Met {
@@ -78,7 +83,7 @@ fn retry_after_of(forwarded: &Forwarded, clock: &dyn Clock) -> Option<Duration> 
 }
 
 /// What a destination's answer means: for its claim, and for the sender.
-fn judge(forwarded: Forwarded, upstream: &str) -> DestinationOutcome {
+pub(super) fn judge(forwarded: Forwarded, upstream: &str) -> DestinationOutcome {
     // After the last byte was sent the destination may have acted on the event, so nobody may send
     // it again until the hold is over; before that it cannot have read all of it.
     let doubt = |sent_whole: bool, refusal: Refusal| {

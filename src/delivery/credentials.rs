@@ -61,14 +61,14 @@ impl Credentials {
         is_ours || headers::is_hop_by_hop(name.as_str())
     }
 
-    /// Sets them on a request at `now`. What the sender has under these names, or under names that
+    /// Sets them on a request; `now` is asked for the time if there is something to sign. What the sender has under these names, or under names that
     /// some readers take for the same, goes. `event` is source and event id, where they are proven.
     pub fn apply(
         &self,
         request: &mut OutgoingLines,
         body: &[u8],
         event: Option<(&str, &str)>,
-        now: UnixMillis,
+        now: impl FnOnce() -> UnixMillis,
     ) {
         for (name, _) in &self.headers {
             drop_lookalikes(request, |folded_name| folded_name == folded(name.as_str()));
@@ -84,7 +84,7 @@ impl Credentials {
         let Some((source, event_id)) = event else { return };
         let id = format!("{source}:{event_id}");
         let id = printable(&id);
-        let timestamp = now.0.div_euclid(1000).to_string();
+        let timestamp = now().0.div_euclid(1000).to_string();
         let signatures: Vec<String> =
             self.keys.iter().map(|key| key.sign(&id, &timestamp, body)).collect();
         let values = [(ID, &*id), (TIMESTAMP, &timestamp), (SIGNATURE, &signatures.join(" "))];
@@ -144,7 +144,7 @@ mod tests {
             vec![own("authorization", "Bearer t"), own("x-tenant", "42")],
             vec![key("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), key("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")],
         );
-        credentials.apply(&mut request, b"{}", Some(("shop", "a%b")), UnixMillis(1_000_999));
+        credentials.apply(&mut request, b"{}", Some(("shop", "a%b")), || UnixMillis(1_000_999));
         let request = HeaderMap::from(&request);
         let mut names: Vec<_> = request.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();

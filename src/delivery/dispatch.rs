@@ -25,8 +25,8 @@ use crate::request::Body;
 use crate::telemetry::metrics::Counted;
 use crate::upstream::UpstreamRequest;
 use hookward_claims::{Claim, Hold};
-use hookward_time::Clock;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Sends the event wherever it is ours to send, waits for the others' outcomes, and makes one
@@ -51,7 +51,7 @@ pub async fn forward(
     } else {
         let upstreams = dispatch.route.destinations.iter().zip(&dispatch.route.upstreams);
         let start = |(hold, ((to, _), upstream)): (_, (&(UpstreamName, _), _))| {
-            start(gate, &dispatch, (to, upstream), hold, &in_flight, report)
+            start(gate, &dispatch, (to, upstream), hold, &in_flight, (report, started))
         };
         holds.into_iter().zip(upstreams).map(start).collect()
     };
@@ -60,6 +60,7 @@ pub async fn forward(
     let mut accepted = None;
     let mut refusal = None;
     let mut is_queued = false;
+    report.destinations.reserve_exact(pending.len());
     for (upstream, pending) in names.zip(pending) {
         let met = pending.wait(dispatch.deadline).await;
         report.destinations.push(DestinationReport {
@@ -95,7 +96,7 @@ fn start(
     (upstream, served): (&UpstreamName, &Arc<ServedUpstream>),
     hold: Hold<DestinationOutcome>,
     in_flight: &Arc<Counted>,
-    report: &Report,
+    (report, started): (&Report, Duration),
 ) -> PendingDestination {
     let claim = match ours(hold) {
         Ok(claim) => claim,
@@ -119,12 +120,11 @@ fn start(
         upstream: upstream.clone(),
         request,
         claim,
-        clock: gate.clock.clone(),
         inbox: inbox.cloned(),
         _body: dispatch.body.clone(),
         _in_flight: in_flight.clone(),
     };
-    let late = Late::of(gate, upstream, report);
+    let late = Late::of(gate, upstream, report, started);
     if dispatch.route.destinations.len() == 1 {
         return PendingDestination::Here(InPlace::new(carriage.carry(), move |end| late.log(end)));
     }
@@ -147,7 +147,7 @@ fn show_credentials(
 ) {
     let proven = dispatch.warrant.proven();
     let event = proven.map(|proven| (proven.source().as_str(), proven.event().id.as_str()));
-    served.credentials.apply(&mut request.headers, &request.body, event, gate.clock.wall());
+    served.credentials.apply(&mut request.headers, &request.body, event, || gate.clock.wall());
 }
 
 /// One event on its way to one destination, with everything that must live until it is settled.
@@ -156,7 +156,6 @@ struct Carriage {
     upstream: UpstreamName,
     request: UpstreamRequest,
     claim: Option<Claim<DestinationOutcome>>,
-    clock: Arc<dyn Clock>,
     inbox: Option<Arc<InboxStore>>,
     /// The body's share of `body_memory` is taken until its last reader is done.
     _body: Arc<Body>,
@@ -171,14 +170,14 @@ impl Carriage {
         if let Some(claim) = &self.claim {
             claim.sent();
         }
-        let forwarding = self.served.forwarder.forward(self.request);
-        let met = attempt::met(&*self.clock, self.upstream.as_str(), forwarding).await;
-        if let (Some(inbox), Some(tried)) = (&self.inbox, &met.tried) {
-            inbox.learn(&self.upstream, tried.outcome);
+        let forwarded = self.served.forwarder.forward(self.request).await;
+        if let (Some(inbox), Some(outcome)) = (&self.inbox, attempt::outcome(&forwarded)) {
+            inbox.learn(&self.upstream, outcome);
         }
+        let end = attempt::judge(forwarded, self.upstream.as_str());
         if let Some(claim) = self.claim {
-            met.end.settle(claim).await;
+            end.settle(claim).await;
         }
-        met.end
+        end
     }
 }

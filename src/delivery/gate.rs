@@ -19,7 +19,7 @@ use crate::delivery::source::{RateLimit, Source, SourceTable};
 use crate::inbox::InboxStore;
 use crate::outcome::{Outcome, Reason, Refusal};
 use crate::published::{HttpsClient, PublishedKeys, SourceKeys};
-use crate::telemetry::metrics::{Metrics, SourceMetrics, Stage, StageMetrics};
+use crate::telemetry::metrics::{Metrics, SourceMetrics, StageMetrics, StageWatch};
 use crate::upstream::{Forwarder, Forwarders};
 use arc_swap::ArcSwap;
 use hookward_claims::{Claims, StoreError};
@@ -347,7 +347,7 @@ impl SharedState {
     pub fn conclude(
         &self,
         serving: Option<&Serving>,
-        report: &Report,
+        report: Report,
         answer: &Answer,
         took: Duration,
     ) {
@@ -362,22 +362,19 @@ impl SharedState {
                 sightings.note_refusal(now, refusal.reason);
             }
         }
+        self.reporter.conclude(&report, answer, took, metrics);
         self.journal.take(report, answer, now, took, is_verified);
-        self.reporter.conclude(report, answer, took, metrics);
     }
 
     /// Counts and logs a request that never got as far as a head.
     pub fn refuse(&self, refusal: Refusal, client: IpAddr) -> Answer {
         let answer = Answer::refused(refusal);
-        self.conclude(None, &Report::of(client), &answer, Duration::ZERO);
+        self.conclude(None, Report::of(client), &answer, Duration::ZERO);
         answer
     }
 
-    /// Runs a stage of a delivery and records how long it took.
-    pub async fn timed<T>(&self, stage: Stage, work: impl Future<Output = T>) -> T {
-        let started = self.clock.monotonic();
-        let result = work.await;
-        self.stages.record(stage, self.clock.monotonic().saturating_sub(started));
-        result
+    /// Begins to measure the stages of a delivery.
+    pub fn watch(&self) -> StageWatch<'_> {
+        self.stages.watch(&*self.clock)
     }
 }

@@ -112,7 +112,7 @@ impl RecentDeliveries {
     /// Takes a delivery in that has ended at `at`. `is_verified`: nobody but the sender can have made it.
     pub fn take(
         &self,
-        report: &Report,
+        report: Report,
         answer: &Answer,
         at: UnixMillis,
         duration: Duration,
@@ -121,16 +121,16 @@ impl RecentDeliveries {
         let mut record = DeliveryRecord {
             number: 0,
             at,
-            source: report.source.clone(),
-            event: report.event.clone(),
+            source: report.source,
+            event: report.event,
             outcome: answer.outcome(),
             reason: answer.refusal().map(|refusal| refusal.reason),
             status: answer.status(),
-            destinations: report.destinations.clone(),
+            destinations: report.destinations,
             duration,
             body_bytes: report.body_bytes,
             client: report.client,
-            trace: report.trace.clone(),
+            trace: report.trace,
         };
         let mut kept = self.kept.lock();
         kept.count += 1;
@@ -172,7 +172,7 @@ mod tests {
     fn refused(journal: &RecentDeliveries, is_verified: bool) {
         let report = Report::of("203.0.113.7".parse().unwrap());
         let answer = Answer::refused(Reason::SignatureMismatch.into());
-        journal.take(&report, &answer, UnixMillis(0), Duration::ZERO, is_verified);
+        journal.take(report, &answer, UnixMillis(0), Duration::ZERO, is_verified);
     }
 
     #[test]

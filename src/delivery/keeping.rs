@@ -64,6 +64,7 @@ pub(super) fn start(
         _body: dispatch.body.clone(),
         _in_flight: in_flight.clone(),
     });
+    let started = gate.clock.monotonic();
     let mut legs = Vec::with_capacity(holds.len());
     let destinations = dispatch.route.destinations.iter().zip(&dispatch.route.upstreams);
     let mut pending: Vec<_> = holds
@@ -75,7 +76,7 @@ pub(super) fn start(
                 Err(pending) => return *pending,
             };
             let (tell, told) = oneshot::channel();
-            let late = Some(Late::of(gate, to, report));
+            let late = Some(Late::of(gate, to, report, started));
             let (to, served) = (to.clone(), Arc::clone(served));
             // The task finds out which way.
             legs.push(Leg { to, served, claim, tell, late, way: Way::Stored(Why::First) });
@@ -148,7 +149,7 @@ impl Keeping {
         request.headers.set(&HOOKWARD_ATTEMPT, b"1");
         let event = &self.keep.event;
         let names = (event.source().as_str(), event.event().id.as_str());
-        served.credentials.apply(&mut request.headers, &request.body, Some(names), since);
+        served.credentials.apply(&mut request.headers, &request.body, Some(names), || since);
         if let Some(claim) = &*claim.lock() {
             claim.sent();
         }

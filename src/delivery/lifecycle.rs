@@ -21,8 +21,8 @@ use crate::delivery::shadow;
 use crate::delivery::source::{Answers, Mode, Source, Unrouted};
 use crate::delivery::trace::Trace;
 use crate::outcome::{Outcome, Reason, Refusal};
-use crate::request::{Body, BodySource, RequestHead};
-use crate::telemetry::metrics::Stage;
+use crate::request::{Body, BodySource, RequestHead, read_whole};
+use crate::telemetry::metrics::{Stage, StageWatch};
 use hookward_claims::{ClaimRequest, ClaimTerms, Hold, Intent};
 use hookward_time::UnixMillis;
 use hookward_verify::confirmation;
@@ -37,8 +37,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// Lets one delivery live, and counts and logs how it ended.
 pub async fn deliver(gate: &SharedState, head: &RequestHead, body: &mut dyn BodySource) -> Answer {
-    let started = gate.clock.monotonic();
-    let took = || gate.clock.monotonic().saturating_sub(started);
+    let mut watch = gate.watch();
     let snapshot = gate.snapshot();
     let mut report = Report::of(head.client);
     let Some(serving) = snapshot.find(&head.path) else {
@@ -51,7 +50,7 @@ pub async fn deliver(gate: &SharedState, head: &RequestHead, body: &mut dyn Body
         });
         let refusal = Refusal::because(Reason::UnknownSource, clue.unwrap_or_default());
         let answer = Answer::refused(refusal);
-        gate.conclude(None, &report, &answer, took());
+        gate.conclude(None, report, &answer, watch.took());
         return answer;
     };
     report.source = Some(serving.source.name.clone());
@@ -65,7 +64,7 @@ pub async fn deliver(gate: &SharedState, head: &RequestHead, body: &mut dyn Body
         trace: Trace::of(&head.headers),
     };
     report.trace = Some(course.trace.clone());
-    let judged = match live(&course, body, &mut report).await {
+    let judged = match live(&course, body, &mut report, &mut watch).await {
         Ok(answer) => answer,
         Err(Stop::Answered(answer)) => *answer,
         Err(Stop::Refused(refusal)) => refused(refusal, &serving.source),
@@ -78,7 +77,7 @@ pub async fn deliver(gate: &SharedState, head: &RequestHead, body: &mut dyn Body
         Mode::Enforce => None,
         Mode::Shadow => Box::pin(shadow::pass(gate, serving, head, &judged, &mut report)).await,
     };
-    gate.conclude(Some(serving), &report, &judged, took());
+    gate.conclude(Some(serving), report, &judged, watch.took());
     let told = forwarded_anyway.unwrap_or(judged);
     let mut told = match serving.source.answers {
         Answers::Full => told,
@@ -101,13 +100,17 @@ async fn live(
     course: &Course<'_>,
     body: &mut dyn BodySource,
     report: &mut Report,
+    watch: &mut StageWatch<'_>,
 ) -> Result<Answer, Stop> {
-    let (arrived, signature) = course.arrive(body, report).await?;
-    let proof = Box::pin(course.prove(&arrived, signature, report)).await?;
-    let route = course.route(&proof.event)?;
-    // Boxed, here and below, so that what is refused before does not hold the room for it.
-    let holds = Box::pin(course.claim(&arrived, &proof, route)).await?;
-    Ok(Box::pin(course.forward(arrived, proof, route, holds, report)).await?)
+    let (arrived, signature) = course.arrive(body, report, watch).await?;
+    // Boxed, so that a request whose body is still on its way does not hold the room for it.
+    Box::pin(async {
+        let proof = course.prove(&arrived, signature, report, watch).await?;
+        let route = course.route(&proof.event)?;
+        let holds = course.claim(&arrived, &proof, route, watch).await?;
+        Ok(course.forward(arrived, proof, route, holds, report, watch).await?)
+    })
+    .await
 }
 
 /// One delivery in progress, with everything that its checks need.
@@ -170,8 +173,9 @@ impl<'a> Course<'a> {
         &self,
         body: &mut dyn BodySource,
         report: &mut Report,
+        watch: &mut StageWatch<'_>,
     ) -> Result<(Arrived, Check<'a>), Stop> {
-        let Self { gate, snapshot, serving, source, head, .. } = *self;
+        let Self { snapshot, serving, source, head, .. } = *self;
         let declared = arrival::declared_bytes(head);
         let admit = || {
             arrival::address_is_allowed(source, head)?;
@@ -185,7 +189,9 @@ impl<'a> Course<'a> {
             Opened::Body(signature) => signature,
         };
         let mut hash = |chunk: &[u8]| signature.iter_mut().for_each(|check| check.update(chunk));
-        let body = Arc::new(gate.timed(Stage::Read, body.read(&mut hash)).await?);
+        let read = read_whole(body, &mut hash).await;
+        watch.ends(Stage::Read);
+        let body = Arc::new(read?);
         report.body_bytes = body.bytes.len();
         if source.mode == Mode::Shadow || source.capture > 0 {
             report.body = Some(body.clone());
@@ -202,10 +208,10 @@ impl<'a> Course<'a> {
         arrived: &Arrived,
         signature: Check<'_>,
         report: &mut Report,
+        watch: &mut StageWatch<'_>,
     ) -> Result<Proof, Stop> {
-        let Self { gate, serving, source, head, .. } = *self;
+        let Self { serving, source, head, .. } = *self;
         let body = &arrived.body.bytes;
-        let started = gate.clock.monotonic();
         let genuine = match (signature, &serving.published) {
             (Ok(_), Some(published)) => {
                 let (view, now) = (head.view(), self.now);
@@ -227,8 +233,9 @@ impl<'a> Course<'a> {
         }
         let event = Proven::read(source, head, body, &genuine)?;
         report.event = Some(event.clone());
-        gate.stages.record(Stage::Verify, gate.clock.monotonic().saturating_sub(started));
-        Ok(Proof { genuine, event, fingerprint: xxh3_64(body) })
+        let fingerprint = xxh3_64(body);
+        watch.ends(Stage::Verify);
+        Ok(Proof { genuine, event, fingerprint })
     }
 
     /// Confirms a subscription that a genuine and fresh request asks to be confirmed; `None` where it
@@ -264,6 +271,7 @@ impl<'a> Course<'a> {
         arrived: &Arrived,
         proof: &Proof,
         route: &ServedRoute,
+        watch: &mut StageWatch<'_>,
     ) -> Result<Vec<Hold<DestinationOutcome>>, Stop> {
         let Self { gate, snapshot, serving, source, .. } = *self;
         let event = proof.event.event();
@@ -279,8 +287,9 @@ impl<'a> Course<'a> {
             within: snapshot.store_patience(arrived.deadline - Instant::now()),
         };
         let request = ClaimRequest::of(&proof.event, terms);
-        let taking = gate.claims.take(request);
-        let holds = match gate.timed(Stage::Dedupe, taking).await {
+        let taken = gate.claims.take(request).await;
+        watch.ends(Stage::Dedupe);
+        let holds = match taken {
             Ok(holds) => {
                 let holds = self.look_into_inbox(event, route, holds, terms).await;
                 note_other_bodies(serving, event, &holds);
@@ -313,6 +322,7 @@ impl<'a> Course<'a> {
         route: &ServedRoute,
         holds: Vec<Hold<DestinationOutcome>>,
         report: &mut Report,
+        watch: &mut StageWatch<'_>,
     ) -> Result<Answer, Refusal> {
         // A copy that waits for another delivery's answer is not the first one of its event.
         let is_first = holds.iter().any(|hold| matches!(hold, Hold::Won(_) | Hold::Unguarded));
@@ -329,8 +339,9 @@ impl<'a> Course<'a> {
             deadline: arrived.deadline,
             keep,
         };
-        let forwarded = dispatch::forward(self.gate, dispatch, holds, report);
-        let answer = self.gate.timed(Stage::Upstream, forwarded).await?;
+        let answer = dispatch::forward(self.gate, dispatch, holds, report).await;
+        watch.ends(Stage::Upstream);
+        let answer = answer?;
         let delivered = match answer.conclusion {
             Conclusion::Good { success, .. } => success == Success::Delivered,
             Conclusion::Refused(_) => false,

@@ -68,13 +68,18 @@ pub(super) struct Late {
 }
 
 impl Late {
-    pub(super) fn of(gate: &SharedState, upstream: &UpstreamName, report: &Report) -> Self {
+    pub(super) fn of(
+        gate: &SharedState,
+        upstream: &UpstreamName,
+        report: &Report,
+        started: Duration,
+    ) -> Self {
         Self {
             source: report.source.clone(),
             event_id: report.event.as_ref().map(|event| event.event().id.clone()),
             upstream: upstream.clone(),
             clock: gate.clock.clone(),
-            started: gate.clock.monotonic(),
+            started,
         }
     }
 

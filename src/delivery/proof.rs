@@ -12,10 +12,14 @@ use hookward_names::{EventId, SourceName};
 use hookward_verify::event::Event;
 use hookward_verify::fault::Fault;
 use hookward_verify::verify::Genuine;
+use std::sync::Arc;
 
-/// An event of a request that is proven genuine.
+/// An event of a request that is proven genuine. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Proven {
+pub struct Proven(Arc<GenuineEvent>);
+
+#[derive(Debug)]
+struct GenuineEvent {
     source: SourceName,
     event: Event,
 }
@@ -32,29 +36,29 @@ impl Proven {
         genuine: &Genuine,
     ) -> Result<Self, Fault> {
         let event = Event::read(&source.sender, head.view(), body, genuine)?;
-        Ok(Self { source: source.name.clone(), event })
+        Ok(Self(Arc::new(GenuineEvent { source: source.name.clone(), event })))
     }
 
     /// The event.
     #[must_use]
-    pub const fn event(&self) -> &Event {
-        &self.event
+    pub fn event(&self) -> &Event {
+        &self.0.event
     }
 
     /// The source that it came from.
     #[must_use]
-    pub const fn source(&self) -> &SourceName {
-        &self.source
+    pub fn source(&self) -> &SourceName {
+        &self.0.source
     }
 }
 
 impl Claimable for Proven {
     fn source(&self) -> &SourceName {
-        &self.source
+        &self.0.source
     }
 
     fn event_id(&self) -> &EventId {
-        &self.event.id
+        &self.0.event.id
     }
 }
 

@@ -34,7 +34,7 @@ impl Trace {
             (Some(parent), None) if is_traceparent(parent) => {
                 Self { parent: parent.into(), inherited: true }
             }
-            _ => Self { parent: new_parent().into(), inherited: false },
+            _ => Self { parent: new_parent(), inherited: false },
         }
     }
 
@@ -59,15 +59,17 @@ impl Trace {
 }
 
 /// A `traceparent` that nobody has had before.
-fn new_parent() -> String {
+fn new_parent() -> Arc<str> {
+    let mut parent = *b"00-\
+                       00000000000000000000000000000000-\
+                       0000000000000000-01";
     let (trace, span) = (fastrand::u128(1..).to_be_bytes(), fastrand::u64(1..).to_be_bytes());
-    let mut parent = String::with_capacity("00-".len() + 32 + "-".len() + 16 + "-01".len());
-    parent.push_str("00-");
-    HEXLOWER.encode_append(&trace, &mut parent);
-    parent.push('-');
-    HEXLOWER.encode_append(&span, &mut parent);
-    parent.push_str("-01");
-    parent
+    for (digits, id) in [(3..35, &trace[..]), (36..52, &span[..])] {
+        if let Some(digits) = parent.get_mut(digits) {
+            HEXLOWER.encode_mut(id, digits);
+        }
+    }
+    std::str::from_utf8(&parent).unwrap_or_default().into()
 }
 
 /// `00-<32 hex>-<16 hex>-<2 hex>`, lower case, neither id all zeros. Later versions may be longer;

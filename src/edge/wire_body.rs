@@ -60,11 +60,12 @@ impl<'a> WireBody<'a> {
         self.progress == BodyProgress::Read
     }
 
-    async fn read_length(
+    /// What has arrived of a body of this length.
+    fn take_length(
         &mut self,
         length: usize,
         seen: &mut (dyn FnMut(&[u8]) + Send),
-    ) -> Result<Body, BodyError> {
+    ) -> Result<Pieces, BodyError> {
         let mut pieces = self.allowance.room(Some(length))?;
         if !self.buffer.is_empty() {
             let here = self.buffer.len().min(length);
@@ -72,6 +73,15 @@ impl<'a> WireBody<'a> {
             seen(pieces.since(0));
             self.buffer.advance(here);
         }
+        Ok(pieces)
+    }
+
+    async fn read_length(
+        &mut self,
+        length: usize,
+        seen: &mut (dyn FnMut(&[u8]) + Send),
+    ) -> Result<Body, BodyError> {
+        let mut pieces = self.take_length(length, seen)?;
         if pieces.len() == length {
             return Ok(pieces.into_body());
         }
@@ -154,6 +164,22 @@ impl<'a> WireBody<'a> {
 
 #[async_trait]
 impl BodySource for WireBody<'_> {
+    fn at_hand(
+        &mut self,
+        seen: &mut (dyn for<'chunk> FnMut(&'chunk [u8]) + Send),
+    ) -> Option<Result<Body, BodyError>> {
+        let Announced::Length(length) = self.announced else { return None };
+        if self.progress != BodyProgress::Unread || self.buffer.len() < length {
+            return None;
+        }
+        self.progress = BodyProgress::Broken;
+        let read = self.take_length(length, seen).map(Pieces::into_body);
+        if read.is_ok() {
+            self.progress = BodyProgress::Read;
+        }
+        Some(read)
+    }
+
     async fn read(
         &mut self,
         seen: &mut (dyn for<'chunk> FnMut(&'chunk [u8]) + Send),

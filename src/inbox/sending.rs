@@ -116,7 +116,7 @@ fn headers(
         set(IDEMPOTENCY_KEY, &idempotency_key(&event.source, &format!("{}:r{number}", event.id)));
     }
     let names = (event.source.as_str(), event.id.as_str());
-    upstream.credentials.apply(&mut headers, &event.body, Some(names), now);
+    upstream.credentials.apply(&mut headers, &event.body, Some(names), || now);
     headers
 }
 

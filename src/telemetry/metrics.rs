@@ -396,5 +396,5 @@ mod upstream;
 
 pub use counted::Counted;
 pub use shown::Shown;
-pub use stages::{Stage, StageMetrics};
+pub use stages::{Stage, StageMetrics, StageWatch};
 pub use upstream::{UpstreamMetrics, UpstreamResult};

@@ -6,6 +6,7 @@ use crate::delivery::gate::ServedRoute;
 use crate::delivery::keeping::Keep;
 use crate::delivery::route::DeliveryMode;
 use crate::delivery::source::Mode;
+use crate::inbox::InboxStore;
 use hookward_claims::{ClaimTerms, Hold};
 use hookward_verify::event::{Event, read_place};
 use std::sync::Arc;
@@ -26,9 +27,22 @@ impl Course<'_> {
         holds: Vec<Hold<DestinationOutcome>>,
         terms: ClaimTerms<'_>,
     ) -> Vec<Hold<DestinationOutcome>> {
+        match self.gate.inbox().filter(|_| self.source.mode == Mode::Enforce) {
+            // Boxed, so that without an inbox no delivery holds the room for it.
+            Some(inbox) => Box::pin(self.look_into(inbox, event, route, holds, terms)).await,
+            None => holds,
+        }
+    }
+
+    async fn look_into(
+        &self,
+        inbox: &InboxStore,
+        event: &Event,
+        route: &ServedRoute,
+        holds: Vec<Hold<DestinationOutcome>>,
+        terms: ClaimTerms<'_>,
+    ) -> Vec<Hold<DestinationOutcome>> {
         let ClaimTerms { fingerprint, alias, .. } = terms;
-        let inbox = self.gate.inbox().filter(|_| self.source.mode == Mode::Enforce);
-        let Some(inbox) = inbox else { return holds };
         let mut known = Vec::with_capacity(holds.len());
         for (hold, (to, _)) in holds.into_iter().zip(&route.destinations) {
             let kept = match &hold {

@@ -1,6 +1,7 @@
 //! Tests of what is counted, and under which labels.
 
 use super::*;
+use hookward_time::{ManualClock, UnixMillis};
 
 #[test]
 fn a_scrape_shows_name_labels_help_and_value() {
@@ -58,4 +59,23 @@ fn a_gauge_goes_back_when_the_guard_is_dropped() {
     assert_eq!(metrics.body_bytes.get(), 4096);
     drop(held);
     assert_eq!(metrics.body_bytes.get(), 0);
+}
+
+#[test]
+fn a_stage_takes_the_time_since_the_one_before_it() {
+    let metrics = Metrics::new().unwrap();
+    let stages = metrics.for_stages();
+    let clock = ManualClock::at(UnixMillis(0));
+    let mut watch = stages.watch(&clock);
+    for (stage, seconds) in [(Stage::Read, 1), (Stage::Verify, 2), (Stage::Upstream, 4)] {
+        clock.advance(Duration::from_secs(seconds));
+        watch.ends(stage);
+    }
+    clock.advance(Duration::from_secs(8));
+    assert_eq!(watch.took(), Duration::from_secs(15));
+    let text = metrics.render().unwrap();
+    for (stage, seconds) in [("read", 1), ("verify", 2), ("dedupe", 0), ("upstream", 4)] {
+        let line = format!(r#"hookward_stage_duration_seconds_sum{{stage="{stage}"}} {seconds}"#);
+        assert!(text.contains(&line), "{line}: {text}");
+    }
 }
