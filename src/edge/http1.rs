@@ -15,9 +15,10 @@ use bytes::{Buf, BytesMut};
 use http::{Method, Version};
 use pingora::protocols::Stream;
 use std::net::IpAddr;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
 
 /// The buffer of a waiting connection; it grows only when bytes arrive.
 const FIRST_READ_BYTES: usize = 2 * 1024;
@@ -36,16 +37,14 @@ const LAST_CALL: Duration = Duration::from_millis(20);
 /// Serves requests until the connection is closed by either side.
 pub(super) async fn serve(mut connection: Connection<'_>, mut stream: Stream) {
     let mut buffer = BytesMut::new();
-    let mut is_first = true;
+    let header_timeout = connection.listener.limits.load().header_timeout;
+    let mut deadline = Some(connection.accepted + header_timeout);
+    // One for all waits of the connection: to move its end on is cheaper than to start another.
+    let mut timer = pin!(sleep_until(connection.accepted));
     loop {
         let limits = connection.listener.limits.load_full();
-        let read = if is_first {
-            let deadline = connection.accepted + limits.header_timeout;
-            connection.read_head(&mut stream, &mut buffer, &limits, Some(deadline)).await
-        } else {
-            connection.read_head(&mut stream, &mut buffer, &limits, None).await
-        };
-        is_first = false;
+        let wait = Wait { timer: timer.as_mut(), deadline: deadline.take() };
+        let read = connection.read_head(&mut stream, &mut buffer, &limits, wait).await;
         let span = match read {
             Ok(span) => span,
             Err(NoHead::Gone) => return,
@@ -94,41 +93,49 @@ enum NoHead {
     Refused(Refusal),
 }
 
+/// How long to wait for a head.
+struct Wait<'a> {
+    timer: Pin<&'a mut Sleep>,
+    /// Without one the connection may first be idle, and the time for the head counts from its first
+    /// byte.
+    deadline: Option<Instant>,
+}
+
 impl Connection<'_> {
-    /// Reads until the head is whole. Without a `deadline` the connection may first be idle, and
-    /// the time for the head counts from its first byte.
+    /// Reads until the head is whole.
     async fn read_head(
         &mut self,
         stream: &mut Stream,
         buffer: &mut BytesMut,
         limits: &Limits,
-        deadline: Option<Instant>,
+        Wait { mut timer, mut deadline }: Wait<'_>,
     ) -> Result<Span, NoHead> {
         if deadline.is_none() {
             skip_empty_lines(buffer);
         }
-        let idle = deadline.unwrap_or_else(|| Instant::now() + limits.idle_timeout);
+        timer.as_mut().reset(deadline.unwrap_or_else(|| Instant::now() + limits.idle_timeout));
+        let mut is_draining = false;
         while buffer.is_empty() {
             buffer.reserve(FIRST_READ_BYTES);
-            let mut is_draining = false;
             let read = tokio::select! {
                 biased;
-                read = timeout_at(idle, stream.read_buf(buffer)) => read,
-                () = drains(&mut self.shutdown) => {
+                read = stream.read_buf(buffer) => Some(read),
+                () = timer.as_mut() => None,
+                () = drains(&mut self.shutdown), if !is_draining => {
                     is_draining = true;
-                    timeout(LAST_CALL, stream.read_buf(buffer)).await
+                    timer.as_mut().reset(Instant::now() + LAST_CALL);
+                    continue;
                 }
             };
             match read {
-                Ok(Ok(1..)) => {}
-                Err(_) if deadline.is_some() && !is_draining => return Err(header_timeout()),
-                Ok(Ok(0) | Err(_)) | Err(_) => return Err(NoHead::Gone),
+                Some(Ok(1..)) => {}
+                None if deadline.is_some() && !is_draining => return Err(header_timeout()),
+                Some(Ok(0) | Err(_)) | None => return Err(NoHead::Gone),
             }
             if deadline.is_none() {
                 skip_empty_lines(buffer);
             }
         }
-        let mut deadline = deadline;
         let mut scanner = HeadScanner::new(limits.max_header_bytes);
         loop {
             if let Some(span) = scanner.feed(buffer).map_err(NoHead::Refused)? {
