@@ -4,7 +4,7 @@
 //! nothing: status, title and wait come from [`crate::outcome`].
 
 use crate::delivery::answer::{Answer, Conclusion};
-use crate::outcome::{Reason, Refusal};
+use crate::outcome::{Outcome, Reason, Refusal};
 use crate::upstream::ReplyBody;
 use bytes::Bytes;
 use http::header::{
@@ -28,8 +28,8 @@ const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+
 pub(crate) struct HttpReply {
     /// 200 to 599.
     pub(crate) status: u16,
-    /// The `Hookward-Outcome` of an [`Answer`].
-    pub(crate) outcome: Option<HeaderValue>,
+    /// Of an [`Answer`].
+    pub(crate) outcome: Option<Outcome>,
     /// All others but framing and `Date`.
     pub(crate) headers: HeaderMap,
     /// The body.
@@ -38,7 +38,7 @@ pub(crate) struct HttpReply {
 
 impl From<Answer> for HttpReply {
     fn from(answer: Answer) -> Self {
-        let outcome = Some(HeaderValue::from_static(answer.outcome().label()));
+        let outcome = Some(answer.outcome());
         let Answer { conclusion, headers, body, is_bare } = answer;
         match conclusion {
             Conclusion::Refused(refusal) if is_bare => {
@@ -146,8 +146,16 @@ impl HttpReply {
     /// The headers that go on: framing, date and connection are the listener's.
     pub(super) fn kept(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
         let others = self.headers.iter().filter(|(name, _)| !is_ours(name) && **name != OUTCOME);
-        others.chain(self.outcome.iter().map(|outcome| (&OUTCOME, outcome)))
+        others.chain(self.outcome.map(|outcome| (&OUTCOME, value_of(outcome))))
     }
+}
+
+/// What `Hookward-Outcome` says.
+#[expect(clippy::indexing_slicing, reason = "each outcome has its value")]
+fn value_of(outcome: Outcome) -> &'static HeaderValue {
+    static VALUES: LazyLock<[HeaderValue; Outcome::ALL.len()]> =
+        LazyLock::new(|| Outcome::ALL.map(|outcome| HeaderValue::from_static(outcome.label())));
+    &VALUES[outcome as usize]
 }
 
 fn is_ours(name: &HeaderName) -> bool {
@@ -185,12 +193,16 @@ mod tests {
         }
     }
 
+    fn outcome_of(reply: &HttpReply) -> Vec<&HeaderValue> {
+        reply.kept().filter(|(name, _)| **name == OUTCOME).map(|(_, value)| value).collect()
+    }
+
     #[test]
     fn a_refusal_is_a_problem_document_with_its_reason() {
         let reply =
             HttpReply::from(Answer::refused(Refusal::because(Reason::BadRequest, "secret")));
         assert_eq!(reply.status, 400);
-        assert_eq!(reply.outcome.as_ref().unwrap(), "rejected");
+        assert_eq!(outcome_of(&reply), ["rejected"]);
         assert_eq!(reply.headers[CONTENT_TYPE], "application/problem+json");
         assert_eq!(
             text(&reply),
@@ -239,7 +251,7 @@ mod tests {
         good.body = ReplyBody::Whole(Bytes::from_static(b"ok"));
         let reply = HttpReply::from(good.bare());
         assert_eq!((reply.status, text(&reply).as_str(), reply.kept().count()), (200, "", 1));
-        assert_eq!(reply.outcome.as_ref().unwrap(), "delivered");
+        assert_eq!(outcome_of(&reply), ["delivered"]);
         let reply = HttpReply::from(Answer::refused(Reason::SignatureMismatch.into()).bare());
         assert_eq!((reply.status, text(&reply).as_str(), reply.kept().count()), (401, "", 1));
         let reply = HttpReply::from(Answer::refused(Reason::Overloaded.into()).bare());
@@ -256,7 +268,6 @@ mod tests {
         let reply = HttpReply::from(answer);
         assert_eq!((reply.status, text(&reply).as_str()), (202, "ok"));
         assert_eq!(reply.headers["x-a"], "b");
-        assert_eq!(reply.kept().filter(|(name, _)| **name == OUTCOME).count(), 1);
-        assert_eq!(reply.outcome.as_ref().unwrap(), "delivered");
+        assert_eq!(outcome_of(&reply), ["delivered"]);
     }
 }
