@@ -170,7 +170,7 @@ impl Carriage {
         if let Some(claim) = &self.claim {
             claim.sent();
         }
-        let forwarded = self.served.forwarder.forward(self.request).await;
+        let forwarded = self.served.forwarder.forward(&self.request).await;
         if let (Some(inbox), Some(outcome)) = (&self.inbox, attempt::outcome(&forwarded)) {
             inbox.learn(&self.upstream, outcome);
         }

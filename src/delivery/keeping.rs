@@ -156,7 +156,7 @@ impl Keeping {
         let (keeping, to) = (Arc::clone(self), to.clone());
         let (served, claim) = (Arc::clone(served), Arc::clone(claim));
         let attempt = async move {
-            let forwarding = served.forwarder.forward(request);
+            let forwarding = served.forwarder.forward(&request);
             let met = attempt::met(&*keeping.clock, to.as_str(), forwarding).await;
             if let Some(tried) = &met.tried {
                 keeping.keep.inbox.learn(&to, tried.outcome);
