@@ -59,7 +59,7 @@ impl Forwarders for Accepts {
 
 #[async_trait]
 impl Forwarder for Accepts {
-    async fn forward(&self, _: UpstreamRequest) -> Forwarded {
+    async fn forward(&self, _: &UpstreamRequest) -> Forwarded {
         Forwarded::Answered(UpstreamAnswer {
             status: 200,
             headers: http::HeaderMap::new(),

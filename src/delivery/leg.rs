@@ -4,7 +4,6 @@ use crate::delivery::answer::DestinationOutcome;
 use crate::delivery::attempt::Met;
 use crate::delivery::gate::{OLDEST_CLAIM, ServedUpstream};
 use crate::delivery::in_place::InPlace;
-use crate::delivery::pending::Late;
 use crate::delivery::route::UpstreamName;
 use crate::outcome::Refusal;
 use hookward_claims::Claim;
@@ -22,20 +21,21 @@ pub(super) struct Leg {
     pub(super) to: UpstreamName,
     pub(super) served: Arc<ServedUpstream>,
     pub(super) claim: Slot,
-    pub(super) tell: oneshot::Sender<DestinationOutcome>,
-    /// `None` if its end is heard in any case.
-    pub(super) late: Option<Late>,
+    /// Where its end is waited for.
+    pub(super) tell: Option<oneshot::Sender<DestinationOutcome>>,
     pub(super) way: Way,
 }
 
 /// How the event is sent there.
 pub(super) enum Way {
+    /// Nobody has asked yet.
+    Open,
     /// From the inbox.
     Stored(Why),
     /// A request is under way.
     Live(UnderWay),
     /// A request was made, and failed.
-    Failed(Met, Option<LaneHold>),
+    Failed(Box<Met>, Option<LaneHold>),
 }
 
 /// Why no live attempt is made.
@@ -62,7 +62,7 @@ pub(super) struct UnderWay {
 pub(super) fn target(leg: &mut Leg) -> AcceptTarget {
     let fence = leg.claim.lock().as_ref().and_then(Claim::fence).map(|fence| fence.0);
     let (live, hold) = match &mut leg.way {
-        Way::Stored(_) => (Live::None, None),
+        Way::Open | Way::Stored(_) => (Live::None, None),
         Way::Live(live) => (Live::UnderWay(live.since.unsigned()), live.lane.take()),
         // Without a request there is nothing to count.
         Way::Failed(met, lane) => (met.tried.map_or(Live::None, Live::Failed), lane.take()),
@@ -79,16 +79,5 @@ pub(super) async fn settle(claim: &Slot, end: &DestinationOutcome) {
     let claim = claim.lock().take();
     if let Some(claim) = claim {
         end.settle(claim).await;
-    }
-}
-
-/// A sender that hung up is told nothing; its retry will be.
-pub(super) fn tell(
-    sender: oneshot::Sender<DestinationOutcome>,
-    late: Option<&Late>,
-    end: DestinationOutcome,
-) {
-    if let (Err(end), Some(late)) = (sender.send(end), late) {
-        late.log(&end);
     }
 }

@@ -17,6 +17,7 @@ use crate::delivery::dispatch::{self, Dispatch};
 use crate::delivery::gate::{ServedRoute, Serving, SharedState, Snapshot};
 use crate::delivery::proof::{Proven, Warrant};
 use crate::delivery::report::Report;
+use crate::delivery::route::UpstreamName;
 use crate::delivery::shadow;
 use crate::delivery::source::{Answers, Mode, Source, Unrouted};
 use crate::delivery::trace::Trace;
@@ -106,8 +107,8 @@ async fn live(
     let proof = Box::pin(course.prove(&arrived, signature, report)).await?;
     let route = course.route(&proof.event)?;
     // Boxed, here and below, so that what is refused before does not hold the room for it.
-    let holds = Box::pin(course.claim(&arrived, &proof, route)).await?;
-    Ok(Box::pin(course.forward(arrived, proof, route, holds, report)).await?)
+    let claimed = Box::pin(course.claim(&arrived, &proof, route)).await?;
+    Ok(Box::pin(course.forward(arrived, proof, route, claimed, report)).await?)
 }
 
 /// One delivery in progress, with everything that its checks need.
@@ -138,6 +139,13 @@ struct Proof {
     event: Proven,
     /// A hash of the body, to tell a copy from a reused id.
     fingerprint: u64,
+}
+
+/// What a delivery may do at each destination.
+struct ClaimedEvent {
+    holds: Vec<Hold<DestinationOutcome>>,
+    /// Where the inbox gave the event up; `None` if it has not said.
+    given_up: Option<Vec<UpstreamName>>,
 }
 
 /// An end before the event is forwarded.
@@ -264,7 +272,7 @@ impl<'a> Course<'a> {
         arrived: &Arrived,
         proof: &Proof,
         route: &ServedRoute,
-    ) -> Result<Vec<Hold<DestinationOutcome>>, Stop> {
+    ) -> Result<ClaimedEvent, Stop> {
         let Self { gate, snapshot, serving, source, .. } = *self;
         let event = proof.event.event();
         let lifetime = proof.genuine.lifetime();
@@ -280,9 +288,10 @@ impl<'a> Course<'a> {
         };
         let request = ClaimRequest::of(&proof.event, terms);
         let taking = gate.claims.take(request);
+        let mut given_up = None;
         let holds = match gate.timed(Stage::Dedupe, taking).await {
-            Ok(holds) => {
-                let holds = self.look_into_inbox(event, route, holds, terms).await;
+            Ok(mut holds) => {
+                given_up = self.look_into_inbox(event, route, &mut holds, terms).await;
                 note_other_bodies(serving, event, &holds);
                 if holds.iter().all(|hold| matches!(hold, Hold::Delivered { .. })) {
                     return Err(Stop::well(Success::Duplicate));
@@ -302,7 +311,7 @@ impl<'a> Course<'a> {
             }
         };
         fresh?;
-        Ok(holds)
+        Ok(ClaimedEvent { holds, given_up })
     }
 
     /// Forwards what is ours, waits for what others hold, settles, answers.
@@ -311,13 +320,13 @@ impl<'a> Course<'a> {
         arrived: Arrived,
         proof: Proof,
         route: &ServedRoute,
-        holds: Vec<Hold<DestinationOutcome>>,
+        ClaimedEvent { holds, given_up }: ClaimedEvent,
         report: &mut Report,
     ) -> Result<Answer, Refusal> {
         // A copy that waits for another delivery's answer is not the first one of its event.
         let is_first = holds.iter().any(|hold| matches!(hold, Hold::Won(_) | Hold::Unguarded));
         let happened = proof.event.event().time.filter(|_| is_first);
-        let keep = self.keep(&arrived, &proof, route);
+        let keep = self.keep(&arrived, &proof, route, given_up);
         let dispatch = Dispatch {
             route,
             head: self.head,

@@ -167,7 +167,7 @@ pub struct BrokenOff;
 pub trait Forwarder: Send + Sync {
     /// Sends `request` and reads the answer, within the upstream's `timeout`; a 2xx body is read up
     /// to 64 KiB before the answer is given, and streamed beyond.
-    async fn forward(&self, request: UpstreamRequest) -> Forwarded;
+    async fn forward(&self, request: &UpstreamRequest) -> Forwarded;
 
     /// How many attempts that nobody waits for may begin now.
     fn room(&self) -> usize {
@@ -183,7 +183,7 @@ pub trait Forwarder: Send + Sync {
     }
 
     /// As [`forward`](Self::forward), in a place that was taken before.
-    async fn forward_in(&self, request: UpstreamRequest, place: Spare) -> Forwarded {
+    async fn forward_in(&self, request: &UpstreamRequest, place: Spare) -> Forwarded {
         let forwarded = self.forward(request).await;
         drop(place);
         forwarded

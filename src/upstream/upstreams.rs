@@ -181,8 +181,8 @@ struct Connected {
 
 #[async_trait::async_trait]
 impl Forwarder for Connected {
-    async fn forward(&self, request: UpstreamRequest) -> Forwarded {
-        self.destination.forward(&self.connector, &request, None).await
+    async fn forward(&self, request: &UpstreamRequest) -> Forwarded {
+        self.destination.forward(&self.connector, request, None).await
     }
 
     fn room(&self) -> usize {
@@ -193,8 +193,8 @@ impl Forwarder for Connected {
         self.destination.spare()
     }
 
-    async fn forward_in(&self, request: UpstreamRequest, place: Spare) -> Forwarded {
-        self.destination.forward(&self.connector, &request, Some(place)).await
+    async fn forward_in(&self, request: &UpstreamRequest, place: Spare) -> Forwarded {
+        self.destination.forward(&self.connector, request, Some(place)).await
     }
 }
 

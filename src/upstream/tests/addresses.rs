@@ -340,7 +340,7 @@ async fn restarting_one_of_two_addresses_under_load_costs_no_request() {
             tokio::spawn(async move {
                 let mut sent = 0_u32;
                 while !stop.load(Ordering::SeqCst) {
-                    match bench.erp().forward(request(pattern(2000))).await {
+                    match bench.erp().forward(&request(pattern(2000))).await {
                         Forwarded::Answered(answer) if answer.status == 200 => sent += 1,
                         other => panic!("after {sent}: {other:?}"),
                     }

@@ -43,7 +43,7 @@ impl Bench {
     }
 
     async fn send(&self, body: impl Into<Bytes>) -> Forwarded {
-        self.erp().forward(request(body)).await
+        self.erp().forward(&request(body)).await
     }
 
     /// The answer to a request that must be answered.

@@ -16,7 +16,7 @@ async fn the_request_goes_out_byte_for_byte() {
     // Whatever the headers say, framing and authority are the connection's.
     request.headers.push(&CONTENT_LENGTH, b"999");
     request.headers.push(&HOST, b"elsewhere");
-    let answer = bench.erp().forward(request).await;
+    let answer = bench.erp().forward(&request).await;
     let Forwarded::Answered(answer) = answer else { panic!("{answer:?}") };
     assert_eq!(answer.status, 200);
     assert!(matches!(answer.body, ReplyBody::Whole(body) if body == "ok"));
@@ -58,7 +58,7 @@ async fn the_path_is_the_routes_else_the_urls_else_the_senders() {
         let mut request = request("");
         request.route_path = route.map(str::to_owned);
         request.query = Some("q=1".into());
-        assert!(matches!(bench.erp().forward(request).await, Forwarded::Answered(_)));
+        assert!(matches!(bench.erp().forward(&request).await, Forwarded::Answered(_)));
         let sent = raw.requests().pop().unwrap();
         assert!(
             sent.starts_with(format!("POST {expected} HTTP/1.1\r\n").as_bytes()),

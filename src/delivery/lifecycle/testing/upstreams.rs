@@ -99,8 +99,8 @@ struct One {
 
 #[async_trait]
 impl Forwarder for One {
-    async fn forward(&self, request: UpstreamRequest) -> Forwarded {
-        self.upstreams.seen.lock().push((self.name.to_string(), request));
+    async fn forward(&self, request: &UpstreamRequest) -> Forwarded {
+        self.upstreams.seen.lock().push((self.name.to_string(), request.clone()));
         match self.upstreams.plan(self.name.as_str()) {
             None => status(200),
             Some(Act::Give(forwarded)) => forwarded,
