@@ -21,7 +21,9 @@ use crate::request::Body;
 use crate::telemetry::metrics::Counted;
 use crate::upstream::UpstreamRequest;
 use hookward_claims::{Acceptance, Claims};
-use hookward_inbox::{AcceptError, AcceptTarget, Accepted, Attempt, EntryState, LaneHold, Stored};
+use hookward_inbox::{
+    AcceptError, AcceptTarget, Accepted, Attempt, EntryState, LaneHold, Stored, TryOutcome,
+};
 use hookward_time::{Clock, UnixMillis};
 use http::HeaderMap;
 use std::sync::Arc;
@@ -95,12 +97,11 @@ impl Keeping {
         if *delivery == DeliveryMode::Queued {
             return Way::Stored(Why::First);
         }
-        let is_dead = match given_up {
-            Some(given_up) => given_up.contains(to),
-            None => {
-                let state = inbox.state(event.source(), &event.event().id, to).await;
-                state == Some(EntryState::Dead)
-            }
+        let is_dead = if let Some(given_up) = given_up {
+            given_up.contains(to)
+        } else {
+            let state = inbox.state(event.source(), &event.event().id, to).await;
+            state == Some(EntryState::Dead)
         };
         if is_dead {
             return Way::Stored(Why::First);
@@ -126,12 +127,17 @@ impl Keeping {
         claim: &Slot,
         lane: Option<LaneHold>,
     ) -> UnderWay {
-        let since = self.clock.wall();
+        let began = self.clock.monotonic();
         let shown = (!served.credentials.is_empty()).then(|| {
             let mut request = Box::new(self.request.clone());
             let event = &self.keep.event;
             let names = (event.source().as_str(), event.event().id.as_str());
-            served.credentials.apply(&mut request.headers, &request.body, Some(names), since);
+            served.credentials.apply(
+                &mut request.headers,
+                &request.body,
+                Some(names),
+                self.clock.wall(),
+            );
             request
         });
         if let Some(claim) = &*claim.lock() {
@@ -141,27 +147,30 @@ impl Keeping {
         let (served, claim) = (Arc::clone(served), Arc::clone(claim));
         let attempt = async move {
             let request = shown.as_deref().unwrap_or(&keeping.request);
-            let forwarding = served.forwarder.forward(request);
-            let met = attempt::met(&*keeping.clock, to.as_str(), forwarding).await;
-            if let Some(tried) = &met.tried {
-                keeping.keep.inbox.learn(&to, tried.outcome);
+            let forwarded = served.forwarder.forward(request).await;
+            let outcome = attempt::outcome(&forwarded);
+            if let Some(outcome) = outcome {
+                keeping.keep.inbox.learn(&to, outcome);
             }
-            if matches!(met.end, DestinationOutcome::Accepted(_)) {
-                settle(&claim, &met.end).await;
+            if !outcome.is_some_and(TryOutcome::is_delivered) {
+                return Some(Met::of(&*keeping.clock, to.as_str(), began, forwarded));
             }
-            Some(met)
+            let end = attempt::judge(forwarded, to.as_str());
+            settle(&claim, &end).await;
+            // Only of an event that has been stored meanwhile the inbox notes how the attempt went.
+            Some(Met { end, tried: None, wait: None })
         };
         let ended = InPlace::new(attempt, |_| {});
         // Several are waited for one after the other, and have to go on meanwhile.
         let ended = if self.is_alone { ended } else { ended.in_a_task() };
-        UnderWay { since, ended, lane }
+        UnderWay { began, ended, lane }
     }
 
     /// Waits for a live attempt as long as there is time; its end if the destination accepted the event.
     pub(super) async fn meet(&self, leg: &mut Leg) -> Option<DestinationOutcome> {
         let Way::Live(live) = &mut leg.way else { return None };
         let met = timeout_at(self.keep.store_by, &mut live.ended).await.ok()?;
-        let met = met.flatten().unwrap_or_else(|| Met::broken_off(live.since));
+        let met = met.flatten().unwrap_or_else(|| self.broken_off(live.began));
         if matches!(met.end, DestinationOutcome::Accepted(_)) {
             return Some(met.end);
         }
@@ -189,7 +198,7 @@ impl Keeping {
         if left.is_empty() {
             return;
         }
-        let targets = left.iter_mut().map(target).collect();
+        let targets = left.iter_mut().map(|leg| target(leg, &*self.clock)).collect();
         match self.store(targets).await {
             Ok(accepted) => self.stored(left, accepted).await,
             Err(AcceptError::InDoubt(why)) => {
@@ -245,9 +254,11 @@ impl Keeping {
 
     /// Waits for an attempt whose event has been stored meanwhile.
     async fn finish(self: Arc<Self>, to: UpstreamName, live: UnderWay, attempt: Option<Attempt>) {
-        let UnderWay { since, ended, lane } = live;
-        let met = ended.await.flatten().unwrap_or_else(|| Met::broken_off(since));
-        if matches!(met.end, DestinationOutcome::Accepted(_)) {
+        let UnderWay { began, ended, lane } = live;
+        let met = ended.await.flatten().unwrap_or_else(|| self.broken_off(began));
+        let mut tried = met.tried;
+        if let DestinationOutcome::Accepted(answer) = &met.end {
+            tried = Some(attempt::tried(&*self.clock, began, TryOutcome::Status(answer.status)));
             let event = &self.keep.event;
             let acceptance = Acceptance {
                 source: event.source(),
@@ -261,7 +272,7 @@ impl Keeping {
                 self.claims.accepted(acceptance).await;
             }
         }
-        match (attempt, met.tried) {
+        match (attempt, tried) {
             (Some(attempt), Some(tried)) => attempt.end(tried).await,
             (Some(attempt), None) => attempt.give_back(met.wait.unwrap_or_default()),
             (None, _) => {}
@@ -297,8 +308,8 @@ impl Keeping {
             };
             let keeping = Arc::clone(self);
             tokio::spawn(async move {
-                let UnderWay { since, ended, lane } = live;
-                let met = ended.await.flatten().unwrap_or_else(|| Met::broken_off(since));
+                let UnderWay { began, ended, lane } = live;
+                let met = ended.await.flatten().unwrap_or_else(|| keeping.broken_off(began));
                 settle(&leg.claim, &met.end).await;
                 keeping.tell(leg.tell, &leg.to, met.end);
                 drop(lane);
@@ -325,6 +336,10 @@ impl Keeping {
             return Err(Refusal::because(Reason::StillWorking, "the inbox was slow"));
         }
         Ok(self.begin(&leg.to, &leg.served, &leg.claim, lane))
+    }
+
+    fn broken_off(&self, began: Duration) -> Met {
+        Met::broken_off(attempt::begun_at(&*self.clock, began))
     }
 
     /// A sender that hung up is told nothing; its retry will be.

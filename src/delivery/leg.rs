@@ -1,16 +1,17 @@
 //! One destination of an event that the inbox may store: which way it goes, and what is said of it.
 
 use crate::delivery::answer::DestinationOutcome;
-use crate::delivery::attempt::Met;
+use crate::delivery::attempt::{Met, begun_at};
 use crate::delivery::gate::{OLDEST_CLAIM, ServedUpstream};
 use crate::delivery::in_place::InPlace;
 use crate::delivery::route::UpstreamName;
 use crate::outcome::Refusal;
 use hookward_claims::Claim;
 use hookward_inbox::{AcceptTarget, LaneHold, Live};
-use hookward_time::UnixMillis;
+use hookward_time::Clock;
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// A claim that the task of a live attempt settles on a 2xx; otherwise it is settled here.
@@ -53,17 +54,21 @@ pub(super) struct LaneBusy;
 
 /// A request in flight.
 pub(super) struct UnderWay {
-    pub(super) since: UnixMillis,
+    /// When, on the monotonic clock.
+    pub(super) began: Duration,
     pub(super) ended: InPlace<Option<Met>>,
     pub(super) lane: Option<LaneHold>,
 }
 
 /// What the inbox is told of a destination.
-pub(super) fn target(leg: &mut Leg) -> AcceptTarget {
+pub(super) fn target(leg: &mut Leg, clock: &dyn Clock) -> AcceptTarget {
     let fence = leg.claim.lock().as_ref().and_then(Claim::fence).map(|fence| fence.0);
     let (live, hold) = match &mut leg.way {
         Way::Open | Way::Stored(_) => (Live::None, None),
-        Way::Live(live) => (Live::UnderWay(live.since.unsigned()), live.lane.take()),
+        Way::Live(live) => {
+            let since = begun_at(clock, live.began);
+            (Live::UnderWay(since.unsigned()), live.lane.take())
+        }
         // Without a request there is nothing to count.
         Way::Failed(met, lane) => (met.tried.map_or(Live::None, Live::Failed), lane.take()),
     };
