@@ -137,6 +137,8 @@ struct Arrived {
 struct Proof {
     genuine: Genuine,
     event: Proven,
+    /// What the event has at each place where routes of its source look for an order key.
+    order_keys: Vec<Option<String>>,
     /// A hash of the body, to tell a copy from a reused id.
     fingerprint: u64,
 }
@@ -233,10 +235,11 @@ impl<'a> Course<'a> {
         if let Some(last_match) = serving.sightings.secret(genuine.label()) {
             last_match.note(self.now);
         }
-        let event = Proven::read(source, head, body, &genuine)?;
+        let (event, order_keys) =
+            Proven::read_with(source, head, body, &genuine, &serving.order_keys)?;
         report.event = Some(event.clone());
         gate.stages.record(Stage::Verify, gate.clock.monotonic().saturating_sub(started));
-        Ok(Proof { genuine, event, fingerprint: xxh3_64(body) })
+        Ok(Proof { genuine, event, order_keys, fingerprint: xxh3_64(body) })
     }
 
     /// Confirms a subscription that a genuine and fresh request asks to be confirmed; `None` where it

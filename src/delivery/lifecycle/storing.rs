@@ -8,7 +8,7 @@ use crate::delivery::route::{DeliveryMode, UpstreamName};
 use crate::delivery::source::Mode;
 use crate::inbox::Stands;
 use hookward_claims::{ClaimTerms, Hold};
-use hookward_verify::event::{Event, read_place};
+use hookward_verify::event::Event;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,9 +67,10 @@ impl Course<'_> {
             return None;
         }
         let inbox = self.gate.inbox()?;
-        let body = &arrived.body.bytes;
-        let order_key =
-            route.order_key.as_ref().and_then(|place| read_place(self.head.view(), body, place));
+        let mut keys = self.serving.order_keys.iter().zip(&proof.order_keys);
+        let order_key = route.order_key.as_ref().and_then(|place| {
+            keys.find(|(other, _)| *other == place).and_then(|(_, key)| key.clone())
+        });
         let margin = STORE_MARGIN.min(self.source.respond_within / 4);
         Some(Keep {
             inbox: Arc::clone(inbox),
