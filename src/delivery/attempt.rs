@@ -14,7 +14,7 @@ use std::time::Duration;
 pub struct Met {
     /// What its claim is settled with, and its sender is told.
     pub end: DestinationOutcome,
-    /// What the inbox learns of it; `None` where no request was made.
+    /// What the inbox learns of it; `None` where no request was made, or where a live one was accepted.
     pub tried: Option<Tried>,
     /// When the upstream can be asked again, where it is known to be down.
     pub wait: Option<Duration>,
@@ -26,24 +26,20 @@ pub async fn met(
     upstream: &str,
     forwarding: impl Future<Output = Forwarded>,
 ) -> Met {
-    let at = clock.wall();
     let began = clock.monotonic();
-    let forwarded = forwarding.await;
+    Met::of(clock, upstream, began, forwarding.await)
+}
+
+/// A request that began at `began`, on the monotonic clock, and has ended now.
+pub(super) fn tried(clock: &dyn Clock, began: Duration, outcome: TryOutcome) -> Tried {
     let took = clock.monotonic().saturating_sub(began);
-    let retry_after = retry_after_of(&forwarded, clock);
-    let outcome = outcome(&forwarded);
-    let wait = match &forwarded {
-        Forwarded::Unreachable { retry_after, .. } => *retry_after,
-        _ => None,
-    };
-    let end = judge(forwarded, upstream);
-    let tried = outcome.map(|outcome| Tried {
-        took,
-        uncertain: matches!(end, DestinationOutcome::Uncertain(_)),
-        retry_after,
-        ..Tried::new(at.unsigned(), outcome)
-    });
-    Met { end, tried, wait }
+    Tried { took, ..Tried::new(begun_at(clock, began).unsigned(), outcome) }
+}
+
+/// The wall time at `began`, on the monotonic clock.
+pub(super) fn begun_at(clock: &dyn Clock, began: Duration) -> UnixMillis {
+    let ago = clock.monotonic().saturating_sub(began).as_millis();
+    UnixMillis(clock.wall().0.saturating_sub(i64::try_from(ago).unwrap_or(i64::MAX)))
 }
 
 /// How a request ended, for the inbox; `None` where no request was made.
@@ -59,6 +55,25 @@ pub(super) fn outcome(forwarded: &Forwarded) -> Option<TryOutcome> {
 }
 
 impl Met {
+    /// What a request means that began at `began`, on the monotonic clock, and has ended now.
+    pub(super) fn of(
+        clock: &dyn Clock,
+        upstream: &str,
+        began: Duration,
+        forwarded: Forwarded,
+    ) -> Self {
+        let tried = outcome(&forwarded).map(|outcome| tried(clock, began, outcome));
+        let retry_after = retry_after_of(&forwarded, clock);
+        let wait = match &forwarded {
+            Forwarded::Unreachable { retry_after, .. } => *retry_after,
+            _ => None,
+        };
+        let end = judge(forwarded, upstream);
+        let uncertain = matches!(end, DestinationOutcome::Uncertain(_));
+        let tried = tried.map(|tried| Tried { uncertain, retry_after, ..tried });
+        Self { end, tried, wait }
+    }
+
     /// What is known of a request whose task ended without a word.
     #[must_use]
     pub fn broken_off(at: UnixMillis) -> Self {

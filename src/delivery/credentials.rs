@@ -51,6 +51,12 @@ impl Credentials {
         Self { headers, keys, is_incomplete: false }
     }
 
+    /// Whether nothing is set.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.headers.is_empty() && self.keys.is_empty()
+    }
+
     /// Whether a header is set by Hookward or by the connection.
     #[must_use]
     pub fn is_reserved(name: &HeaderName) -> bool {

@@ -14,11 +14,11 @@ use crate::delivery::answer::{Answer, DestinationOutcome, Success};
 use crate::delivery::attempt;
 use crate::delivery::gate::{OLDEST_CLAIM, ServedUpstream, SharedState};
 use crate::delivery::in_place::InPlace;
-use crate::delivery::keeping;
 use crate::delivery::outbound::{closed, request};
 use crate::delivery::pending::{Late, PendingDestination, label, ours};
 use crate::delivery::report::{DestinationReport, Report};
 use crate::delivery::route::UpstreamName;
+use crate::delivery::spilling::{self, Awaited};
 use crate::inbox::InboxStore;
 use crate::outcome::{Reason, Refusal};
 use crate::request::Body;
@@ -36,7 +36,7 @@ use tokio::sync::oneshot;
 /// The reason of the first destination in route order that did not accept the event in time.
 pub async fn forward(
     gate: &SharedState,
-    dispatch: Dispatch<'_>,
+    mut dispatch: Dispatch<'_>,
     holds: Vec<Hold<DestinationOutcome>>,
     report: &mut Report,
 ) -> Result<Answer, Refusal> {
@@ -46,23 +46,24 @@ pub async fn forward(
     let started = gate.clock.monotonic();
     // All that are several are started before any is waited for. Waiting in route order is then as
     // quick as waiting for all at once, and the first failure that is found is the one to be told.
-    let pending: Vec<_> = if let Some(keep) = &dispatch.keep {
-        keeping::start(gate, &dispatch, keep, holds, &in_flight, report)
+    let begun: Vec<_> = if let Some(keep) = dispatch.keep.take() {
+        spilling::start(gate, &dispatch, keep, holds, &in_flight, started)
     } else {
         let upstreams = dispatch.route.destinations.iter().zip(&dispatch.route.upstreams);
         let start = |(hold, ((to, _), upstream)): (_, (&(UpstreamName, _), _))| {
-            start(gate, &dispatch, (to, upstream), hold, &in_flight, (report, started))
+            let begun = (&*report, started);
+            Awaited::Pending(start(gate, &dispatch, (to, upstream), hold, &in_flight, begun))
         };
         holds.into_iter().zip(upstreams).map(start).collect()
     };
     let names = dispatch.route.destinations.iter().map(|(name, _)| name);
-    let alone = pending.len() == 1;
+    let alone = begun.len() == 1;
     let mut accepted = None;
     let mut refusal = None;
     let mut is_queued = false;
-    report.destinations.reserve_exact(pending.len());
-    for (upstream, pending) in names.zip(pending) {
-        let met = pending.wait(dispatch.deadline).await;
+    report.destinations.reserve_exact(begun.len());
+    for (upstream, begun) in names.zip(begun) {
+        let met = begun.wait(dispatch.deadline).await;
         report.destinations.push(DestinationReport {
             name: upstream.clone(),
             result: label(met.as_ref()),

@@ -91,6 +91,8 @@ pub struct Serving {
     pub metrics: SourceMetrics,
     /// What was last seen of it.
     pub sightings: Sightings,
+    /// Where its events say what they are about, on routes with an order; each place once.
+    pub order_keys: Vec<Place>,
     /// Its routes, in the order of the source.
     routes: Vec<ServedRoute>,
     bucket: Option<Arc<Bucket>>,
@@ -156,6 +158,7 @@ impl Snapshot {
                 published: published.of_source(source),
                 metrics: metrics.for_source(source),
                 sightings: Sightings::of(source, known(before, source)),
+                order_keys: order_keys(source),
                 routes: source.routes.iter().map(|r| served(r, &leases, &upstreams)).collect(),
                 bucket: source.rate_limit.map(|limit| bucket(source, limit, clock, before)),
                 source: source.clone(),
@@ -223,6 +226,16 @@ impl Snapshot {
 fn known<'a>(before: Option<&'a Snapshot>, source: &Source) -> Option<&'a Sightings> {
     let mut serving = before?.serving.iter();
     serving.find(|serving| serving.source.name == source.name).map(|found| &found.sightings)
+}
+
+fn order_keys(source: &Source) -> Vec<Place> {
+    let mut keys = Vec::<Place>::new();
+    for place in source.routes.iter().filter_map(|route| route.order_key.as_ref()) {
+        if !keys.contains(place) {
+            keys.push(place.clone());
+        }
+    }
+    keys
 }
 
 fn served(

@@ -2,7 +2,7 @@
 //!
 //! What is begun for an event outlives its sender: it waits for the live attempts until it is time to
 //! store, stores in one record the destinations that have not succeeded by then, and only then
-//! answers the sender. With one destination the sender's task does all of it, as on a `sync` route. An event that the inbox cannot store is delivered as on a `sync` route.
+//! answers the sender. An event that the inbox cannot store is delivered as on a `sync` route.
 
 pub use crate::delivery::outbound::Keep;
 
@@ -11,30 +11,33 @@ use crate::delivery::attempt::{self, Met};
 use crate::delivery::gate::{ServedUpstream, SharedState};
 use crate::delivery::headers::HOOKWARD_ATTEMPT;
 use crate::delivery::in_place::InPlace;
-use crate::delivery::leg::{LaneBusy, Leg, Slot, UnderWay, Way, Why, is_old, settle, target, tell};
+use crate::delivery::leg::{LaneBusy, Leg, Slot, UnderWay, Way, Why, is_old, settle, target};
 use crate::delivery::outbound::{self, Dispatch, closed};
-use crate::delivery::pending::{Late, PendingDestination, broke_off, ours};
-use crate::delivery::report::Report;
+use crate::delivery::pending::Late;
 use crate::delivery::route::{DeliveryMode, UpstreamName};
 use crate::inbox::{Incoming, StoredHead};
 use crate::outcome::{Reason, Refusal};
 use crate::request::Body;
 use crate::telemetry::metrics::Counted;
 use crate::upstream::UpstreamRequest;
-use hookward_claims::{Acceptance, Claims, Hold};
-use hookward_inbox::{AcceptError, AcceptTarget, Accepted, Attempt, EntryState, LaneHold, Stored};
+use hookward_claims::{Acceptance, Claims};
+use hookward_inbox::{
+    AcceptError, AcceptTarget, Accepted, Attempt, EntryState, LaneHold, Stored, TryOutcome,
+};
 use hookward_time::{Clock, UnixMillis};
 use http::HeaderMap;
-use parking_lot::Mutex;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
-/// An event that this task handles.
-struct Keeping {
+/// An event that may be stored, and what is needed to send and to store it.
+pub(super) struct Keeping {
     keep: Keep,
+    /// As the destinations get it from a live attempt, credentials apart.
     request: UpstreamRequest,
     verified_at: UnixMillis,
+    started: Duration,
     clock: Arc<dyn Clock>,
     claims: Arc<Claims<DestinationOutcome>>,
     /// The event has one destination.
@@ -44,83 +47,63 @@ struct Keeping {
     _in_flight: Arc<Counted>,
 }
 
-/// Starts what is ours to deliver, in a task of its own, and says what is to be waited for at each
-/// destination, in their order.
-pub(super) fn start(
-    gate: &SharedState,
-    dispatch: &Dispatch<'_>,
-    keep: &Keep,
-    holds: Vec<Hold<DestinationOutcome>>,
-    in_flight: &Arc<Counted>,
-    report: &Report,
-) -> Vec<PendingDestination> {
-    let keeping = Arc::new(Keeping {
-        keep: keep.clone(),
-        request: outbound::request(dispatch),
-        verified_at: dispatch.verified_at,
-        clock: gate.clock.clone(),
-        claims: gate.claims.clone(),
-        is_alone: dispatch.route.destinations.len() == 1,
-        _body: dispatch.body.clone(),
-        _in_flight: in_flight.clone(),
-    });
-    let started = gate.clock.monotonic();
-    let mut legs = Vec::with_capacity(holds.len());
-    let destinations = dispatch.route.destinations.iter().zip(&dispatch.route.upstreams);
-    let mut pending: Vec<_> = holds
-        .into_iter()
-        .zip(destinations)
-        .map(|(hold, ((to, _), served))| {
-            let claim = match ours(hold) {
-                Ok(claim) => Arc::new(Mutex::new(claim)),
-                Err(pending) => return *pending,
-            };
-            let (tell, told) = oneshot::channel();
-            let late = Some(Late::of(gate, to, report, started));
-            let (to, served) = (to.clone(), Arc::clone(served));
-            // The task finds out which way.
-            legs.push(Leg { to, served, claim, tell, late, way: Way::Stored(Why::First) });
-            PendingDestination::Ours(told)
-        })
-        .collect();
-    if legs.is_empty() {
-        return pending;
-    }
-    if !keeping.is_alone {
-        tokio::spawn(keeping.see_through(legs));
-    } else if let (Some(PendingDestination::Ours(told)), [leg]) = (pending.pop(), &mut *legs) {
-        let late = leg.late.take();
-        let work = async move {
-            keeping.see_through(legs).await;
-            told.await.unwrap_or_else(|_| DestinationOutcome::Failed(broke_off()))
-        };
-        let unheard = move |end: &DestinationOutcome| {
-            if let Some(late) = late {
-                late.log(end);
-            }
-        };
-        pending.push(PendingDestination::Here(InPlace::new(work, unheard)));
-    }
-    pending
-}
-
 impl Keeping {
-    /// Begins the live attempt, where there is to be one.
+    pub(super) fn of(
+        gate: &SharedState,
+        dispatch: &Dispatch<'_>,
+        keep: Keep,
+        in_flight: &Arc<Counted>,
+        started: Duration,
+    ) -> Self {
+        let mut request = outbound::request(dispatch);
+        // No line of the sender's has this name.
+        request.headers.push(&HOOKWARD_ATTEMPT, b"1");
+        Self {
+            keep,
+            request,
+            verified_at: dispatch.verified_at,
+            started,
+            clock: gate.clock.clone(),
+            claims: gate.claims.clone(),
+            is_alone: dispatch.route.destinations.len() == 1,
+            _body: dispatch.body.clone(),
+            _in_flight: in_flight.clone(),
+        }
+    }
+
+    /// Whether [`decide`](Self::decide) never waits.
+    pub(super) fn decides_at_once(&self) -> bool {
+        self.keep.inbox.is_local()
+    }
+
+    /// Finds out how the event is sent, if that is open, and begins the live attempt, where there is to
+    /// be one.
+    pub(super) async fn decide(self: &Arc<Self>, leg: &mut Leg) {
+        if matches!(leg.way, Way::Open) {
+            leg.way = self.way(&leg.to, &leg.served, &leg.claim).await;
+        }
+    }
+
     async fn way(
         self: &Arc<Self>,
         to: &UpstreamName,
         served: &Arc<ServedUpstream>,
         claim: &Slot,
     ) -> Way {
-        let Keep { inbox, event, delivery, .. } = &self.keep;
+        let Keep { inbox, event, delivery, given_up, .. } = &self.keep;
         if let Some(refusal) = closed(Some(inbox), to, served) {
             return Way::Stored(Why::Closed(refusal));
         }
         if *delivery == DeliveryMode::Queued {
             return Way::Stored(Why::First);
         }
-        let state = inbox.state(event.source(), &event.event().id, to).await;
-        if state == Some(EntryState::Dead) {
+        let is_dead = if let Some(given_up) = given_up {
+            given_up.contains(to)
+        } else {
+            let state = inbox.state(event.source(), &event.event().id, to).await;
+            state == Some(EntryState::Dead)
+        };
+        if is_dead {
             return Way::Stored(Why::First);
         }
         match self.lane(to).await {
@@ -144,63 +127,74 @@ impl Keeping {
         claim: &Slot,
         lane: Option<LaneHold>,
     ) -> UnderWay {
-        let since = self.clock.wall();
-        let mut request = self.request.clone();
-        request.headers.set(&HOOKWARD_ATTEMPT, b"1");
-        let event = &self.keep.event;
-        let names = (event.source().as_str(), event.event().id.as_str());
-        served.credentials.apply(&mut request.headers, &request.body, Some(names), || since);
+        let began = self.clock.monotonic();
+        let shown = (!served.credentials.is_empty()).then(|| {
+            let mut request = Box::new(self.request.clone());
+            let event = &self.keep.event;
+            let names = (event.source().as_str(), event.event().id.as_str());
+            let (headers, now) = (&mut request.headers, || self.clock.wall());
+            served.credentials.apply(headers, &request.body, Some(names), now);
+            request
+        });
         if let Some(claim) = &*claim.lock() {
             claim.sent();
         }
         let (keeping, to) = (Arc::clone(self), to.clone());
         let (served, claim) = (Arc::clone(served), Arc::clone(claim));
         let attempt = async move {
-            let forwarding = served.forwarder.forward(&request);
-            let met = attempt::met(&*keeping.clock, to.as_str(), forwarding).await;
-            if let Some(tried) = &met.tried {
-                keeping.keep.inbox.learn(&to, tried.outcome);
+            let request = shown.as_deref().unwrap_or(&keeping.request);
+            let forwarded = served.forwarder.forward(request).await;
+            let outcome = attempt::outcome(&forwarded);
+            if let Some(outcome) = outcome {
+                keeping.keep.inbox.learn(&to, outcome);
             }
-            if matches!(met.end, DestinationOutcome::Accepted(_)) {
-                settle(&claim, &met.end).await;
+            if !outcome.is_some_and(TryOutcome::is_delivered) {
+                return Some(Met::of(&*keeping.clock, to.as_str(), began, forwarded));
             }
-            Some(met)
+            let end = attempt::judge(forwarded, to.as_str());
+            settle(&claim, &end).await;
+            // Only of an event that has been stored meanwhile the inbox notes how the attempt went.
+            Some(Met { end, tried: None, wait: None })
         };
         let ended = InPlace::new(attempt, |_| {});
         // Several are waited for one after the other, and have to go on meanwhile.
         let ended = if self.is_alone { ended } else { ended.in_a_task() };
-        UnderWay { since, ended, lane }
+        UnderWay { began, ended, lane }
     }
 
-    /// Waits for the live attempts as long as there is time, stores what is left, and tells.
-    async fn see_through(self: Arc<Self>, mut legs: Vec<Leg>) {
+    /// Waits for a live attempt as long as there is time; its end if the destination accepted the event.
+    pub(super) async fn meet(&self, leg: &mut Leg) -> Option<DestinationOutcome> {
+        let Way::Live(live) = &mut leg.way else { return None };
+        let met = timeout_at(self.keep.store_by, &mut live.ended).await.ok()?;
+        let met = met.flatten().unwrap_or_else(|| self.broken_off(live.began));
+        if matches!(met.end, DestinationOutcome::Accepted(_)) {
+            return Some(met.end);
+        }
+        leg.way = Way::Failed(Box::new(met), live.lane.take());
+        None
+    }
+
+    /// Waits for the live attempts, stores what is left, and tells.
+    pub(super) async fn see_through(self: Arc<Self>, mut legs: Vec<Leg>) {
         for leg in &mut legs {
-            leg.way = self.way(&leg.to, &leg.served, &leg.claim).await;
+            self.decide(leg).await;
         }
         let mut left = Vec::with_capacity(legs.len());
         for mut leg in legs {
-            let Way::Live(mut live) = leg.way else {
-                left.push(leg);
+            if let Some(end) = self.meet(&mut leg).await {
+                self.tell(leg.tell, &leg.to, end);
                 continue;
-            };
-            if let Ok(met) = timeout_at(self.keep.store_by, &mut live.ended).await {
-                let met = met.flatten().unwrap_or_else(|| Met::broken_off(live.since));
-                if matches!(met.end, DestinationOutcome::Accepted(_)) {
-                    tell(leg.tell, leg.late.as_ref(), met.end);
-                    continue;
-                }
-                leg.way = Way::Failed(met, live.lane);
-            } else {
-                // It must not stand still while the event is stored.
-                live.ended = live.ended.in_a_task();
-                leg.way = Way::Live(live);
+            }
+            // It must not stand still while the event is stored.
+            if let Way::Live(live) = leg.way {
+                leg.way = Way::Live(UnderWay { ended: live.ended.in_a_task(), ..live });
             }
             left.push(leg);
         }
         if left.is_empty() {
             return;
         }
-        let targets = left.iter_mut().map(target).collect();
+        let targets = left.iter_mut().map(|leg| target(leg, &*self.clock)).collect();
         match self.store(targets).await {
             Ok(accepted) => self.stored(left, accepted).await,
             Err(AcceptError::InDoubt(why)) => {
@@ -213,12 +207,14 @@ impl Keeping {
 
     async fn store(&self, targets: Vec<AcceptTarget>) -> Result<Accepted, AcceptError> {
         let Keep { inbox, event, .. } = &self.keep;
+        let mut headers = HeaderMap::from(&self.request.headers);
+        headers.remove(HOOKWARD_ATTEMPT);
         let head = StoredHead {
             method: self.request.method.clone(),
             path: self.request.sender_path.clone(),
             query: self.request.query.clone(),
             route_path: self.request.route_path.clone(),
-            headers: HeaderMap::from(&self.request.headers),
+            headers,
             verified_at: self.verified_at,
             alias: self.keep.alias.clone(),
         };
@@ -241,7 +237,7 @@ impl Keeping {
     async fn stored(self: &Arc<Self>, legs: Vec<Leg>, accepted: Accepted) {
         for (leg, stored) in legs.into_iter().zip(accepted.targets) {
             settle(&leg.claim, &DestinationOutcome::Queued).await;
-            tell(leg.tell, leg.late.as_ref(), DestinationOutcome::Queued);
+            self.tell(leg.tell, &leg.to, DestinationOutcome::Queued);
             let attempt = match stored {
                 Stored::UnderWay(attempt) => Some(attempt),
                 Stored::Queued { .. } | Stored::Already(_) => None,
@@ -254,9 +250,11 @@ impl Keeping {
 
     /// Waits for an attempt whose event has been stored meanwhile.
     async fn finish(self: Arc<Self>, to: UpstreamName, live: UnderWay, attempt: Option<Attempt>) {
-        let UnderWay { since, ended, lane } = live;
-        let met = ended.await.flatten().unwrap_or_else(|| Met::broken_off(since));
-        if matches!(met.end, DestinationOutcome::Accepted(_)) {
+        let UnderWay { began, ended, lane } = live;
+        let met = ended.await.flatten().unwrap_or_else(|| self.broken_off(began));
+        let mut tried = met.tried;
+        if let DestinationOutcome::Accepted(answer) = &met.end {
+            tried = Some(attempt::tried(&*self.clock, began, TryOutcome::Status(answer.status)));
             let event = &self.keep.event;
             let acceptance = Acceptance {
                 source: event.source(),
@@ -270,7 +268,7 @@ impl Keeping {
                 self.claims.accepted(acceptance).await;
             }
         }
-        match (attempt, met.tried) {
+        match (attempt, tried) {
             (Some(attempt), Some(tried)) => attempt.end(tried).await,
             (Some(attempt), None) => attempt.give_back(met.wait.unwrap_or_default()),
             (None, _) => {}
@@ -284,7 +282,7 @@ impl Keeping {
             let live = match leg.way {
                 Way::Failed(met, _) => {
                     settle(&leg.claim, &met.end).await;
-                    tell(leg.tell, leg.late.as_ref(), met.end);
+                    self.tell(leg.tell, &leg.to, met.end);
                     continue;
                 }
                 Way::Live(mut live) => {
@@ -292,25 +290,24 @@ impl Keeping {
                     live.lane = self.lane(&leg.to).await.unwrap_or_default();
                     live
                 }
-                Way::Stored(why) => {
-                    leg.way = Way::Stored(Why::First);
-                    match self.begin_anyway(why, &mut leg, doubt.as_ref()).await {
+                Way::Open | Way::Stored(_) => {
+                    match self.begin_anyway(&mut leg, doubt.as_ref()).await {
                         Ok(live) => live,
                         Err(refusal) => {
                             let end = DestinationOutcome::Failed(refusal);
                             settle(&leg.claim, &end).await;
-                            tell(leg.tell, leg.late.as_ref(), end);
+                            self.tell(leg.tell, &leg.to, end);
                             continue;
                         }
                     }
                 }
             };
-            leg.way = Way::Stored(Why::First);
+            let keeping = Arc::clone(self);
             tokio::spawn(async move {
-                let UnderWay { since, ended, lane } = live;
-                let met = ended.await.flatten().unwrap_or_else(|| Met::broken_off(since));
+                let UnderWay { began, ended, lane } = live;
+                let met = ended.await.flatten().unwrap_or_else(|| keeping.broken_off(began));
                 settle(&leg.claim, &met.end).await;
-                tell(leg.tell, leg.late.as_ref(), met.end);
+                keeping.tell(leg.tell, &leg.to, met.end);
                 drop(lane);
             });
         }
@@ -318,7 +315,6 @@ impl Keeping {
 
     async fn begin_anyway(
         self: &Arc<Self>,
-        why: Why,
         leg: &mut Leg,
         doubt: Option<&Refusal>,
     ) -> Result<UnderWay, Refusal> {
@@ -326,15 +322,47 @@ impl Keeping {
             return Err(refusal.clone());
         }
         let full = || Refusal::new(Reason::InboxFull);
-        match why {
-            Why::Behind => return Err(full()),
-            Why::Closed(refusal) => return Err(refusal),
-            Why::First => {}
+        match &leg.way {
+            Way::Stored(Why::Behind) => return Err(full()),
+            Way::Stored(Why::Closed(refusal)) => return Err(refusal.clone()),
+            _ => {}
         }
         let lane = self.lane(&leg.to).await.map_err(|LaneBusy| full())?;
         if is_old(&leg.claim) {
             return Err(Refusal::because(Reason::StillWorking, "the inbox was slow"));
         }
         Ok(self.begin(&leg.to, &leg.served, &leg.claim, lane))
+    }
+
+    fn broken_off(&self, began: Duration) -> Met {
+        Met::broken_off(attempt::begun_at(&*self.clock, began))
+    }
+
+    /// A sender that hung up is told nothing; its retry will be.
+    fn tell(
+        &self,
+        sender: Option<oneshot::Sender<DestinationOutcome>>,
+        to: &UpstreamName,
+        end: DestinationOutcome,
+    ) {
+        let unheard = match sender {
+            Some(sender) => sender.send(end).err(),
+            None => Some(end),
+        };
+        if let Some(end) = unheard {
+            self.late(to).log(&end);
+        }
+    }
+
+    /// What is said of an end that the sender does not hear.
+    pub(super) fn late(&self, to: &UpstreamName) -> Late {
+        let event = &self.keep.event;
+        Late {
+            source: Some(event.source().clone()),
+            event_id: Some(event.event().id.clone()),
+            upstream: to.clone(),
+            clock: Arc::clone(&self.clock),
+            started: self.started,
+        }
     }
 }

@@ -17,6 +17,7 @@ use crate::delivery::dispatch::{self, Dispatch};
 use crate::delivery::gate::{ServedRoute, Serving, SharedState, Snapshot};
 use crate::delivery::proof::{Proven, Warrant};
 use crate::delivery::report::Report;
+use crate::delivery::route::UpstreamName;
 use crate::delivery::shadow;
 use crate::delivery::source::{Answers, Mode, Source, Unrouted};
 use crate::delivery::trace::Trace;
@@ -107,8 +108,8 @@ async fn live(
     Box::pin(async {
         let proof = course.prove(&arrived, signature, report, watch).await?;
         let route = course.route(&proof.event)?;
-        let holds = course.claim(&arrived, &proof, route, watch).await?;
-        Ok(course.forward(arrived, proof, route, holds, report, watch).await?)
+        let claimed = course.claim(&arrived, &proof, route, watch).await?;
+        Ok(course.forward(arrived, proof, route, claimed, report, watch).await?)
     })
     .await
 }
@@ -139,8 +140,17 @@ struct Arrived {
 struct Proof {
     genuine: Genuine,
     event: Proven,
+    /// What the event has at each place where routes of its source look for an order key.
+    order_keys: Vec<Option<String>>,
     /// A hash of the body, to tell a copy from a reused id.
     fingerprint: u64,
+}
+
+/// What a delivery may do at each destination.
+struct ClaimedEvent {
+    holds: Vec<Hold<DestinationOutcome>>,
+    /// Where the inbox gave the event up; `None` if it has not said.
+    given_up: Option<Vec<UpstreamName>>,
 }
 
 /// An end before the event is forwarded.
@@ -231,11 +241,12 @@ impl<'a> Course<'a> {
         if let Some(last_match) = serving.sightings.secret(genuine.label()) {
             last_match.note(self.now);
         }
-        let event = Proven::read(source, head, body, &genuine)?;
+        let (event, order_keys) =
+            Proven::read_with(source, head, body, &genuine, &serving.order_keys)?;
         report.event = Some(event.clone());
         let fingerprint = xxh3_64(body);
         watch.ends(Stage::Verify);
-        Ok(Proof { genuine, event, fingerprint })
+        Ok(Proof { genuine, event, order_keys, fingerprint })
     }
 
     /// Confirms a subscription that a genuine and fresh request asks to be confirmed; `None` where it
@@ -272,7 +283,7 @@ impl<'a> Course<'a> {
         proof: &Proof,
         route: &ServedRoute,
         watch: &mut StageWatch<'_>,
-    ) -> Result<Vec<Hold<DestinationOutcome>>, Stop> {
+    ) -> Result<ClaimedEvent, Stop> {
         let Self { gate, snapshot, serving, source, .. } = *self;
         let event = proof.event.event();
         let lifetime = proof.genuine.lifetime();
@@ -289,9 +300,10 @@ impl<'a> Course<'a> {
         let request = ClaimRequest::of(&proof.event, terms);
         let taken = gate.claims.take(request).await;
         watch.ends(Stage::Dedupe);
+        let mut given_up = None;
         let holds = match taken {
-            Ok(holds) => {
-                let holds = self.look_into_inbox(event, route, holds, terms).await;
+            Ok(mut holds) => {
+                given_up = self.look_into_inbox(event, route, &mut holds, terms).await;
                 note_other_bodies(serving, event, &holds);
                 if holds.iter().all(|hold| matches!(hold, Hold::Delivered { .. })) {
                     return Err(Stop::well(Success::Duplicate));
@@ -311,7 +323,7 @@ impl<'a> Course<'a> {
             }
         };
         fresh?;
-        Ok(holds)
+        Ok(ClaimedEvent { holds, given_up })
     }
 
     /// Forwards what is ours, waits for what others hold, settles, answers.
@@ -320,14 +332,14 @@ impl<'a> Course<'a> {
         arrived: Arrived,
         proof: Proof,
         route: &ServedRoute,
-        holds: Vec<Hold<DestinationOutcome>>,
+        ClaimedEvent { holds, given_up }: ClaimedEvent,
         report: &mut Report,
         watch: &mut StageWatch<'_>,
     ) -> Result<Answer, Refusal> {
         // A copy that waits for another delivery's answer is not the first one of its event.
         let is_first = holds.iter().any(|hold| matches!(hold, Hold::Won(_) | Hold::Unguarded));
         let happened = proof.event.event().time.filter(|_| is_first);
-        let keep = self.keep(&arrived, &proof, route);
+        let keep = self.keep(&arrived, &proof, route, given_up);
         let dispatch = Dispatch {
             route,
             head: self.head,

@@ -2,8 +2,8 @@
 //!
 //! Start with [`lifecycle`]: arrive, prove, route, claim, forward. [`arrival`] checks the head,
 //! [`proof`] has the types that are required for claiming and forwarding, [`dispatch`] forwards and
-//! settles claims, [`attempt`] sends one request to one destination, [`keeping`] stores events in
-//! the inbox, [`shadow`] is the entry for sources that only observe, [`answer`] is the answer to
+//! settles claims, [`attempt`] sends one request to one destination, `spilling` begins the delivery
+//! of events that [`keeping`] may store in the inbox, [`shadow`] is the entry for sources that only observe, [`answer`] is the answer to
 //! the sender, and [`report`] writes the log line and counts each delivery.
 
 pub mod answer;
@@ -30,4 +30,5 @@ pub mod route;
 pub mod shadow;
 pub mod sightings;
 pub mod source;
+mod spilling;
 pub mod trace;

@@ -37,7 +37,7 @@ pub struct Dispatch<'a> {
 }
 
 /// How an event is stored.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Keep {
     /// Where.
     pub inbox: Arc<InboxStore>,
@@ -55,6 +55,8 @@ pub struct Keep {
     pub ttl: Duration,
     /// Another name under which the event must not come again.
     pub alias: Option<String>,
+    /// The destinations that it was given up for; `None`: the inbox has not been asked.
+    pub given_up: Option<Vec<UpstreamName>>,
     /// What has not succeeded by then is stored.
     pub store_by: Instant,
 }

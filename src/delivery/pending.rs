@@ -60,11 +60,11 @@ pub(super) fn ours(
 /// The log line of a forward that ended after its sender stopped waiting. The delivery's own line
 /// was written earlier, so without this one the result would not be in the log.
 pub(super) struct Late {
-    source: Option<SourceName>,
-    event_id: Option<EventId>,
-    upstream: UpstreamName,
-    clock: Arc<dyn Clock>,
-    started: Duration,
+    pub(super) source: Option<SourceName>,
+    pub(super) event_id: Option<EventId>,
+    pub(super) upstream: UpstreamName,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) started: Duration,
 }
 
 impl Late {

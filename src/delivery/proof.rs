@@ -11,6 +11,7 @@ use hookward_claims::Claimable;
 use hookward_names::{EventId, SourceName};
 use hookward_verify::event::Event;
 use hookward_verify::fault::Fault;
+use hookward_verify::scheme::Place;
 use hookward_verify::verify::Genuine;
 use std::sync::Arc;
 
@@ -35,8 +36,23 @@ impl Proven {
         body: &[u8],
         genuine: &Genuine,
     ) -> Result<Self, Fault> {
-        let event = Event::read(&source.sender, head.view(), body, genuine)?;
-        Ok(Self(Arc::new(GenuineEvent { source: source.name.clone(), event })))
+        Self::read_with(source, head, body, genuine, &[]).map(|(proven, _)| proven)
+    }
+
+    /// The same, and what is at each of these places.
+    ///
+    /// # Errors
+    /// As [`Event::read_with`].
+    pub fn read_with(
+        source: &Source,
+        head: &RequestHead,
+        body: &[u8],
+        genuine: &Genuine,
+        places: &[Place],
+    ) -> Result<(Self, Vec<Option<String>>), Fault> {
+        let (event, texts) = Event::read_with(&source.sender, head.view(), body, genuine, places)?;
+        let event = GenuineEvent { source: source.name.clone(), event };
+        Ok((Self(Arc::new(event)), texts))
     }
 
     /// The event.

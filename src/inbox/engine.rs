@@ -26,6 +26,11 @@ impl Engine {
         }
     }
 
+    /// Whether it is asked without waiting.
+    pub(super) fn is_local(&self) -> bool {
+        matches!(self, Self::Log(_))
+    }
+
     /// Whether the claims that it shares a database with know of its events: a claim on one that it
     /// has is refused, and it notes itself what was delivered.
     pub(super) fn knows_claims(&self) -> bool {
@@ -35,7 +40,7 @@ impl Engine {
     pub(super) async fn find(&self, source: &str, id: &str, to: &str) -> Option<Listed> {
         match self {
             Self::Log(log) => log.find(source, id, to),
-            Self::Shared(shared) => match shared.find(source, id, to).await {
+            Self::Shared(shared) => match Box::pin(shared.find(source, id, to)).await {
                 Ok(found) => found,
                 Err(why) => {
                     tracing::warn!("inbox: {why}");
@@ -55,7 +60,8 @@ impl Engine {
     pub(super) async fn hold_lane(&self, source: &str, to: &str, key: &str) -> Option<LaneHold> {
         match self {
             Self::Log(log) => log.hold_lane(source, to, key),
-            Self::Shared(shared) => shared.hold_lane(source, to, key).await,
+            // Boxed, so that a delivery that asks a log does not hold the room for it.
+            Self::Shared(shared) => Box::pin(shared.hold_lane(source, to, key)).await,
         }
     }
 

@@ -17,6 +17,6 @@ mod worker;
 pub use head::StoredHead;
 pub use opening::{InboxPlace, Opening, policies};
 pub use sending::Reserve;
-pub use store::{InboxStore, Incoming, WaitingEvent};
+pub use store::{InboxStore, Incoming, Stands, WaitingEvent};
 pub use strays::KnownNames;
 pub use worker::Worker;

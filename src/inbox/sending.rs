@@ -73,7 +73,7 @@ pub(super) async fn send(sending: Sending, attempt: Attempt) {
     let headers = headers(&head, event, &upstream, sending.gate.clock.wall());
     let request = UpstreamRequest::of_kept(kept.permit(), head, path, headers, event.body.clone());
     attempt.begin().await;
-    let forwarding = upstream.forwarder.forward_in(request, place);
+    let forwarding = upstream.forwarder.forward_in(&request, place);
     let met = attempt::met(&*sending.gate.clock, &event.to, forwarding).await;
     drop(memory);
     conclude(&sending, attempt, event, alias.as_deref(), met).await;

@@ -55,6 +55,15 @@ pub struct Incoming {
     pub targets: Vec<AcceptTarget>,
 }
 
+/// How an event that is there stands for a destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stands {
+    /// It is dead.
+    GivenUp,
+    /// Anything else.
+    Waiting(WaitingEvent),
+}
+
 /// An event that is there for a destination, and is not dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WaitingEvent {
@@ -133,21 +142,22 @@ impl InboxStore {
         (!is_over).then_some(why)
     }
 
-    /// What it has of an event for a destination, unless that is dead. One that shares its database
-    /// with the claims was asked when the event was claimed.
+    /// What it has of an event for a destination. One that shares its database with the claims was
+    /// asked when the event was claimed.
     pub async fn stands(
         &self,
         source: &SourceName,
         id: &EventId,
         to: &UpstreamName,
-    ) -> Option<WaitingEvent> {
+    ) -> Option<Stands> {
         if self.knows_claims() {
             return None;
         }
-        standing(&self.engine.find(source.as_str(), id.as_str(), to.as_str()).await?)
+        let listed = self.engine.find(source.as_str(), id.as_str(), to.as_str()).await?;
+        Some(standing(&listed).map_or(Stands::GivenUp, Stands::Waiting))
     }
 
-    /// The same of whatever event came with this other name, unless that is dead.
+    /// What it has of whatever event came with this other name, unless that is dead.
     #[must_use]
     pub fn stands_by_alias(
         &self,
@@ -156,6 +166,12 @@ impl InboxStore {
         to: &UpstreamName,
     ) -> Option<WaitingEvent> {
         standing(&self.engine.find_by_key(&alias_key(source, alias), to.as_str())?)
+    }
+
+    /// Whether it says what it has without asking a database.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.engine.is_local()
     }
 
     /// Whether it notes by itself, for the claims, what was delivered from it.

@@ -183,8 +183,8 @@ pub trait Forwarder: Send + Sync {
     }
 
     /// As [`forward`](Self::forward), in a place that was taken before.
-    async fn forward_in(&self, request: UpstreamRequest, place: Spare) -> Forwarded {
-        let forwarded = self.forward(&request).await;
+    async fn forward_in(&self, request: &UpstreamRequest, place: Spare) -> Forwarded {
+        let forwarded = self.forward(request).await;
         drop(place);
         forwarded
     }

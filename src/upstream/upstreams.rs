@@ -193,8 +193,8 @@ impl Forwarder for Connected {
         self.destination.spare()
     }
 
-    async fn forward_in(&self, request: UpstreamRequest, place: Spare) -> Forwarded {
-        self.destination.forward(&self.connector, &request, Some(place)).await
+    async fn forward_in(&self, request: &UpstreamRequest, place: Spare) -> Forwarded {
+        self.destination.forward(&self.connector, request, Some(place)).await
     }
 }
 

@@ -11,7 +11,7 @@ const REQUESTS: usize = 300;
 const TOLERANCE: f64 = 0.03;
 
 /// Before counting: connections, caches and lazy parts are there.
-const WARM_UP: usize = 30;
+pub const WARM_UP: usize = 30;
 
 #[test]
 fn instructions_of_a_request_have_not_risen() {
@@ -44,7 +44,8 @@ fn measure() -> [(&'static str, f64); 4] {
         ("delivered and logged", "info", fresh(REQUESTS), "200"),
     ];
     let runs = kinds.map(|(kind, level, requests, status)| {
-        (kind, std::thread::spawn(move || total(level, &requests, status)))
+        let run = move || total(&Stage::set(level), &fresh(WARM_UP), &requests, status);
+        (kind, std::thread::spawn(run))
     });
     let totals = runs.map(|(kind, run)| (kind, run.join().unwrap()));
     let total = |kind| totals.iter().find(|(name, _)| *name == kind).unwrap().1;
@@ -58,15 +59,14 @@ fn measure() -> [(&'static str, f64); 4] {
 }
 
 /// Instructions of the thread that serves, in a whole run.
-fn total(level: &str, requests: &[Vec<u8>], status: &str) -> f64 {
-    let stage = Stage::set(level);
+pub fn total(stage: &Stage, warm_up: &[Vec<u8>], requests: &[Vec<u8>], status: &str) -> f64 {
     let out = stage.directory.path().join("callgrind");
     let tool = ["valgrind", "--tool=callgrind", "--quiet", "--separate-threads=yes"];
     let mut tool = tool.map(str::to_owned).to_vec();
     tool.push(format!("--callgrind-out-file={}", out.display()));
     let running = stage.start(&tool);
     let mut sender = Sender::to(stage.address);
-    sender.send(&fresh(WARM_UP), b"200");
+    sender.send(warm_up, b"200");
     sender.send(requests, status.as_bytes());
     drop(sender);
     running.stop();

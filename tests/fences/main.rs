@@ -19,6 +19,7 @@ mod instructions;
 mod memory;
 mod record;
 mod requests;
+mod spill;
 mod stage;
 mod system_calls;
 

@@ -11,17 +11,22 @@ pub const SECRET: &str = "a-secret-of-the-shop-for-fences";
 
 /// Fresh events, each other than all before.
 pub fn fresh(count: usize) -> Vec<Vec<u8>> {
-    (0..count).map(|_| signed(&body())).collect()
+    fresh_to("/shop", count)
+}
+
+/// The same for the source at this path.
+pub fn fresh_to(path: &str, count: usize) -> Vec<Vec<u8>> {
+    (0..count).map(|_| signed(path, &body())).collect()
 }
 
 /// One event, again and again.
 pub fn repeated(count: usize) -> Vec<Vec<u8>> {
-    vec![signed(&body()); count]
+    vec![signed("/shop", &body()); count]
 }
 
 /// Events signed by another party.
 pub fn forged(count: usize) -> Vec<Vec<u8>> {
-    (0..count).map(|_| request(&body(), &"0".repeat(64))).collect()
+    (0..count).map(|_| request("/shop", &body(), &"0".repeat(64))).collect()
 }
 
 /// 1 KiB of an event.
@@ -36,15 +41,15 @@ fn body() -> String {
     format!("{start}{filler}\"}}")
 }
 
-fn signed(body: &str) -> Vec<u8> {
+fn signed(path: &str, body: &str) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
     mac.update(body.as_bytes());
-    request(body, &data_encoding::HEXLOWER.encode(&mac.finalize().into_bytes()))
+    request(path, body, &data_encoding::HEXLOWER.encode(&mac.finalize().into_bytes()))
 }
 
-fn request(body: &str, signature: &str) -> Vec<u8> {
+fn request(path: &str, body: &str, signature: &str) -> Vec<u8> {
     format!(
-        "POST /shop HTTP/1.1\r\nHost: hooks.example.com\r\nUser-Agent: Webhooks/1.0\r\n\
+        "POST {path} HTTP/1.1\r\nHost: hooks.example.com\r\nUser-Agent: Webhooks/1.0\r\n\
          Accept: */*\r\nContent-Type: application/json\r\nX-Signature: sha256={signature}\r\n\
          Content-Length: {}\r\n\r\n{body}",
         body.len()

@@ -22,19 +22,38 @@ pub struct Stage {
 impl Stage {
     /// With a receiver that accepts everything.
     pub fn set(level: &str) -> Self {
+        Self::of(level, |_| String::new())
+    }
+
+    /// The same with the disk store, and beside the source `shop` one at `/kept` whose route is a
+    /// `spill` one.
+    pub fn with_inbox(level: &str) -> Self {
+        Self::of(level, |directory| {
+            format!(
+                "[dedupe]\nstore = \"disk\"\npath = {:?}\n[inbox]\nmin_free = \"1B\"\n\
+                 [sources.kept]\npath = \"/kept\"\npreset = \"opentiendas\"\nrespond_within = \"60s\"\n\
+                 secrets = [{{ file = \"secret\" }}]\n\
+                 [[sources.kept.routes]]\nevents = [\"*\"]\nto = [\"erp\"]\ndelivery = \"spill\"\n",
+                directory.join("data").display().to_string()
+            )
+        })
+    }
+
+    fn of(level: &str, tables: impl FnOnce(&Path) -> String) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("hookward.toml");
         let secret = directory.path().join("secret");
         std::fs::write(&secret, SECRET).unwrap();
         let (address, admin) = (free_address(), free_address());
         let receiver = receiver();
+        let tables = tables(directory.path());
         // A warm connection stays one, however slow the tool.
         let text = format!(
             "[server]\nlisten = [\"{address}\"]\nthreads = 1\n[admin]\nlisten = \"{admin}\"\n\
              [log]\nlevel = \"{level}\"\n[upstreams.erp]\nurl = \"http://{receiver}\"\nkeep_alive = \"60s\"\n\
              [sources.shop]\npath = \"/shop\"\npreset = \"opentiendas\"\nrespond_within = \"60s\"\n\
              secrets = [{{ file = \"secret\" }}]\n\
-             [[sources.shop.routes]]\nevents = [\"*\"]\nto = [\"erp\"]\n"
+             [[sources.shop.routes]]\nevents = [\"*\"]\nto = [\"erp\"]\n{tables}"
         );
         std::fs::write(&file, text).unwrap();
         Self { directory, file, address }

@@ -352,12 +352,13 @@ struct LaneGuard {
 
 impl Drop for LaneGuard {
     fn drop(&mut self) {
-        let now = self.shared.clock.now();
         let mut core = self.shared.core.lock();
-        core.lanes.release(self.id);
-        core.refresh_lane(self.id, self.to, now);
+        let waits = core.lanes.release(self.id);
+        core.refresh_lane(self.id, self.to, self.shared.clock.now());
         drop(core);
-        self.shared.wake.notify_waiters();
+        if waits {
+            self.shared.wake.notify_waiters();
+        }
     }
 }
 

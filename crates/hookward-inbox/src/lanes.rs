@@ -173,11 +173,14 @@ impl Lanes {
         Some(id)
     }
 
-    pub(crate) fn release(&mut self, id: LaneId) {
+    /// Ends a hold; tells whether something waits behind it.
+    pub(crate) fn release(&mut self, id: LaneId) -> bool {
+        let waits = self.head(id).is_some();
         if let Some(lane) = self.lane(id) {
             lane.is_held = false;
         }
         self.free_if_unused(id);
+        waits
     }
 
     /// Notes whether its head is dead and holds it; tells whether that is new.

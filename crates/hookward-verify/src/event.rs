@@ -4,7 +4,7 @@
 //! of it.
 
 use crate::fault::Fault;
-use crate::json::{Member, PayloadFault, read_members, read_raw};
+use crate::json::{Member, PayloadFault, read_raw};
 use crate::request::Request;
 use crate::scheme::{Place, Pointer, Segment, TimeFormat, TimestampPlace};
 use crate::sender::Sender;
@@ -42,7 +42,22 @@ impl Event {
         body: &[u8],
         genuine: &Genuine,
     ) -> Result<Self, Fault> {
-        Self::read_from(source, head, body, (genuine.sent(), genuine.token()))
+        let known = (genuine.sent(), genuine.token());
+        Self::read_from(source, head, body, known, &[]).map(|(event, _)| event)
+    }
+
+    /// The same, and what [`read_place`] finds at each of these places, with one pass over the body.
+    ///
+    /// # Errors
+    /// As [`Event::read`]; none because of these places.
+    pub fn read_with(
+        source: &Sender,
+        head: Request<'_>,
+        body: &[u8],
+        genuine: &Genuine,
+        places: &[Place],
+    ) -> Result<(Self, Vec<Option<String>>), Fault> {
+        Self::read_from(source, head, body, (genuine.sent(), genuine.token()), places)
     }
 
     /// Reads the event of a request that is not proven genuine: to explain it, or to count it. Never
@@ -57,7 +72,7 @@ impl Event {
         body: &[u8],
         signed_timestamp: Option<UnixMillis>,
     ) -> Result<Self, Fault> {
-        Self::read_from(source, head, body, (signed_timestamp, None))
+        Self::read_from(source, head, body, (signed_timestamp, None), &[]).map(|(event, _)| event)
     }
 
     fn read_from(
@@ -65,8 +80,23 @@ impl Event {
         head: Request<'_>,
         body: &[u8],
         (signed_timestamp, token): (Option<UnixMillis>, Option<&[u8]>),
-    ) -> Result<Self, Fault> {
-        let envelope = Envelope::open(source, head, (body, token), signed_timestamp.is_none())?;
+        places: &[Place],
+    ) -> Result<(Self, Vec<Option<String>>), Fault> {
+        let open =
+            |also| Envelope::open(source, head, (body, token), signed_timestamp.is_none(), also);
+        let (envelope, texts) = match open(places) {
+            Ok(envelope) => {
+                let text = |place| text_of(head, body, &envelope.members, place);
+                let texts = places.iter().map(text).collect();
+                (envelope, texts)
+            }
+            Err(fault) if places.is_empty() => return Err(fault),
+            // It may be because of these places, which the event does not need.
+            Err(_) => {
+                let texts = places.iter().map(|place| read_place(head, body, place)).collect();
+                (open(&[])?, texts)
+            }
+        };
         let rule = &source.scheme.event;
         let Some(id) = envelope.first(&rule.id)? else {
             let detail = format!("there is none at {}", list(&rule.id));
@@ -84,7 +114,7 @@ impl Event {
             None => envelope.timestamp()?,
             known => known,
         };
-        Ok(Self { id: EventId::from(&*id), kind, sent, time: envelope.time() })
+        Ok((Self { id: EventId::from(&*id), kind, sent, time: envelope.time() }, texts))
     }
 }
 
@@ -92,10 +122,21 @@ impl Event {
 /// string nor an integer. Claims of a token are not read.
 #[must_use]
 pub fn read_place(head: Request<'_>, body: &[u8], place: &Place) -> Option<String> {
+    let pointers = pointers_of(std::slice::from_ref(place)).collect();
+    let members = EventMembers::read(body, pointers).unwrap_or_default();
+    text_of(head, body, &members, place)
+}
+
+/// As [`read_place`], where these members of the body have been read.
+fn text_of(
+    head: Request<'_>,
+    body: &[u8],
+    members: &EventMembers<'_>,
+    place: &Place,
+) -> Option<String> {
     match place {
         Place::Json(pointer) => {
-            let members = read_members(body, &[pointer]).ok()?;
-            members.first()?.text().filter(|text| !text.is_empty()).map(str::to_owned)
+            members.get(pointer).text().filter(|text| !text.is_empty()).map(str::to_owned)
         }
         Place::Header(name) => match one_header(head, name) {
             OneHeader::Value(value) => std::str::from_utf8(value).ok().map(str::to_owned),
@@ -106,11 +147,19 @@ pub fn read_place(head: Request<'_>, body: &[u8], place: &Place) -> Option<Strin
         Place::Joined(segments) => {
             let parts = segments.iter().map(|segment| match segment {
                 Segment::Literal(text) => Some(text.clone()),
-                Segment::Place(place) => read_place(head, body, place),
+                Segment::Place(place) => text_of(head, body, members, place),
             });
             parts.collect()
         }
     }
+}
+
+/// The JSON members that these places are read from.
+fn pointers_of(places: &[Place]) -> impl Iterator<Item = &Pointer> {
+    places.iter().flat_map(Place::singles).filter_map(|place| match place {
+        Place::Json(pointer) => Some(pointer),
+        _ => None,
+    })
 }
 
 /// A request with the JSON members that its event needs.
@@ -150,6 +199,7 @@ impl<'a> Envelope<'a> {
         head: Request<'a>,
         (body, token): (&'a [u8], Option<&'a [u8]>),
         reads_timestamp: bool,
+        also: &'a [Place],
     ) -> Result<Self, Fault> {
         let rule = &source.scheme.event;
         let timestamp = source.scheme.timestamp.as_ref().and_then(|rule| match &rule.from {
@@ -163,9 +213,10 @@ impl<'a> Envelope<'a> {
         needed.extend(needed_pointers(head, &rule.kind));
         let needed_count = needed.len();
         needed.extend(needed_pointers(head, &rule.time));
+        needed.extend(pointers_of(also));
         let members = match EventMembers::read(body, needed) {
             // The time is used only for measuring, so an event is never refused because of it.
-            Err(_) if needed_count == 0 => EventMembers::default(),
+            Err(_) if needed_count == 0 && also.is_empty() => EventMembers::default(),
             read => read?,
         };
         let event = [&rule.id, &rule.kind, &rule.time].into_iter().flatten();
@@ -279,11 +330,7 @@ fn needed_pointers<'a>(
         .map(move |place| (place, holds_text(head, place)))
         .take_while(|(_, holds)| *holds != Some(true))
         .filter(|(_, holds)| holds.is_none())
-        .flat_map(|(place, _)| place.singles())
-        .filter_map(|place| match place {
-            Place::Json(pointer) => Some(pointer),
-            _ => None,
-        })
+        .flat_map(|(place, _)| pointers_of(std::slice::from_ref(place)))
 }
 
 /// Whether a place has a text, as far as that is known without reading the body.

@@ -4,11 +4,11 @@ use super::{Arrived, Course, Proof};
 use crate::delivery::answer::DestinationOutcome;
 use crate::delivery::gate::ServedRoute;
 use crate::delivery::keeping::Keep;
-use crate::delivery::route::DeliveryMode;
+use crate::delivery::route::{DeliveryMode, UpstreamName};
 use crate::delivery::source::Mode;
-use crate::inbox::InboxStore;
+use crate::inbox::{InboxStore, Stands};
 use hookward_claims::{ClaimTerms, Hold};
-use hookward_verify::event::{Event, read_place};
+use hookward_verify::event::Event;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,19 +19,18 @@ const STORE_MARGIN: Duration = Duration::from_millis(250);
 impl Course<'_> {
     /// A destination for which the inbox has the event is as good as delivered to: whatever its age,
     /// a copy is a duplicate, and so is what comes with the signature of one that waits. What was
-    /// given up there counts for nothing.
+    /// given up there counts for nothing; gives the destinations of which that is so, as far as the
+    /// inbox knows without being asked again.
     pub(super) async fn look_into_inbox(
         &self,
         event: &Event,
         route: &ServedRoute,
-        holds: Vec<Hold<DestinationOutcome>>,
+        holds: &mut [Hold<DestinationOutcome>],
         terms: ClaimTerms<'_>,
-    ) -> Vec<Hold<DestinationOutcome>> {
-        match self.gate.inbox().filter(|_| self.source.mode == Mode::Enforce) {
-            // Boxed, so that without an inbox no delivery holds the room for it.
-            Some(inbox) => Box::pin(self.look_into(inbox, event, route, holds, terms)).await,
-            None => holds,
-        }
+    ) -> Option<Vec<UpstreamName>> {
+        let inbox = self.gate.inbox().filter(|_| self.source.mode == Mode::Enforce)?;
+        // Boxed, so that without an inbox no delivery holds the room for it.
+        Box::pin(self.look_into(inbox, event, route, holds, terms)).await
     }
 
     async fn look_into(
@@ -39,34 +38,33 @@ impl Course<'_> {
         inbox: &InboxStore,
         event: &Event,
         route: &ServedRoute,
-        holds: Vec<Hold<DestinationOutcome>>,
+        holds: &mut [Hold<DestinationOutcome>],
         terms: ClaimTerms<'_>,
-    ) -> Vec<Hold<DestinationOutcome>> {
+    ) -> Option<Vec<UpstreamName>> {
         let ClaimTerms { fingerprint, alias, .. } = terms;
-        let mut known = Vec::with_capacity(holds.len());
-        for (hold, (to, _)) in holds.into_iter().zip(&route.destinations) {
-            let kept = match &hold {
-                Hold::Won(_) | Hold::Absent => {
-                    let source = &self.source.name;
-                    match (inbox.stands(source, &event.id, to).await, alias) {
-                        (None, Some(alias)) => inbox.stands_by_alias(source, alias, to),
-                        (kept, _) => kept,
-                    }
+        let source = &self.source.name;
+        let mut given_up = Vec::new();
+        for (hold, (to, _)) in holds.iter_mut().zip(&route.destinations) {
+            if !matches!(hold, Hold::Won(_) | Hold::Absent) {
+                continue;
+            }
+            let kept = match inbox.stands(source, &event.id, to).await {
+                Some(Stands::Waiting(waiting)) => Some(waiting),
+                Some(Stands::GivenUp) => {
+                    given_up.push(to.clone());
+                    None
                 }
-                _ => None,
+                None => None,
             };
-            known.push(match (kept, hold) {
-                (None, hold) => hold,
-                (Some(stored), hold) => {
-                    if let Hold::Won(claim) = hold {
-                        DestinationOutcome::Stored.settle(claim).await;
-                    }
-                    let same_body = stored.fingerprint == fingerprint;
-                    Hold::Delivered { since: stored.since, same_body }
-                }
-            });
+            let by_alias = || inbox.stands_by_alias(source, alias?, to);
+            let Some(stored) = kept.or_else(by_alias) else { continue };
+            let same_body = stored.fingerprint == fingerprint;
+            let delivered = Hold::Delivered { since: stored.since, same_body };
+            if let Hold::Won(claim) = std::mem::replace(hold, delivered) {
+                DestinationOutcome::Stored.settle(claim).await;
+            }
         }
-        known
+        inbox.is_local().then_some(given_up)
     }
 
     /// How the event is stored where its route says so.
@@ -75,14 +73,16 @@ impl Course<'_> {
         arrived: &Arrived,
         proof: &Proof,
         route: &ServedRoute,
+        given_up: Option<Vec<UpstreamName>>,
     ) -> Option<Keep> {
         if route.delivery == DeliveryMode::Sync || self.source.mode != Mode::Enforce {
             return None;
         }
         let inbox = self.gate.inbox()?;
-        let body = &arrived.body.bytes;
-        let order_key =
-            route.order_key.as_ref().and_then(|place| read_place(self.head.view(), body, place));
+        let mut keys = self.serving.order_keys.iter().zip(&proof.order_keys);
+        let order_key = route.order_key.as_ref().and_then(|place| {
+            keys.find(|(other, _)| *other == place).and_then(|(_, key)| key.clone())
+        });
         let margin = STORE_MARGIN.min(self.source.respond_within / 4);
         Some(Keep {
             inbox: Arc::clone(inbox),
@@ -93,6 +93,7 @@ impl Course<'_> {
             fingerprint: proof.fingerprint,
             ttl: self.source.dedupe_ttl,
             alias: proof.genuine.signed_fingerprint().map(str::to_owned),
+            given_up,
             store_by: arrived.deadline - margin,
         })
     }

@@ -57,21 +57,23 @@ fn a_key_keeps_its_order_through_failures_and_others_do_not_wait_for_it() {
 
 #[test]
 fn spill_does_not_overtake_a_live_attempt_of_its_key() {
-    let folder = tempfile::tempdir().unwrap();
-    let erp = Upstream::start();
-    let gate = Gate::default();
-    erp.next(Reply::behind(&gate, Reply::Status(500)));
-    let proxy = ordered(&erp, folder.path(), "spill", SOON, "").start();
-    let first = Sender::to(&proxy).start(&order("a", 1, 0));
-    erp.saw(1);
-    let second = Sender::to(&proxy).deliver(&order("b", 1, 1));
-    assert_eq!(second.outcome(), "queued", "it waits behind the first");
-    let other = Sender::to(&proxy).deliver(&order("c", 2, 0));
-    assert_eq!(other.outcome(), "delivered", "another key");
-    gate.open();
-    assert_eq!(first.join().unwrap().outcome(), "queued");
-    drained(&proxy);
-    assert_eq!(steps(&erp)["1"], [0, 1]);
+    for (status, outcome) in [(500, "queued"), (200, "delivered")] {
+        let folder = tempfile::tempdir().unwrap();
+        let erp = Upstream::start();
+        let gate = Gate::default();
+        erp.next(Reply::behind(&gate, Reply::Status(status)));
+        let proxy = ordered(&erp, folder.path(), "spill", SOON, "").start();
+        let first = Sender::to(&proxy).start(&order("a", 1, 0));
+        erp.saw(1);
+        let second = Sender::to(&proxy).deliver(&order("b", 1, 1));
+        assert_eq!(second.outcome(), "queued", "it waits behind the first");
+        let other = Sender::to(&proxy).deliver(&order("c", 2, 0));
+        assert_eq!(other.outcome(), "delivered", "another key");
+        gate.open();
+        assert_eq!(first.join().unwrap().outcome(), outcome);
+        drained(&proxy);
+        assert_eq!(steps(&erp)["1"], [0, 1]);
+    }
 }
 
 #[test]

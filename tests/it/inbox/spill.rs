@@ -13,13 +13,13 @@ fn a_receiver_that_answers_is_heard_and_nothing_is_stored() {
     let erp = Upstream::start();
     erp.next(Reply::Whole(201, "X-From: erp\r\n".to_owned(), b"made".to_vec()));
     let proxy = kept(&erp, folder.path(), "spill", SOON).start();
-    let delivery = Event::order("evt-1").signed();
+    let delivery = Event::order("evt-1").signed().with("Hookward-Attempt", "7");
     let told = Sender::to(&proxy).deliver(&delivery);
     assert_eq!(told.verdict(), (201, "delivered", String::new()));
     assert_eq!((told.body.as_slice(), told.header("X-From")), (&b"made"[..], Some("erp")));
     assert_eq!(Sender::to(&proxy).deliver(&delivery).outcome(), "duplicate");
     let seen = erp.saw(1);
-    assert_eq!(seen[0].header("Hookward-Attempt"), "1");
+    assert_eq!(seen[0].all("Hookward-Attempt"), ["1"]);
     assert!(seen[0].all("Hookward-Queued-At").is_empty());
     assert_eq!(proxy.metric("hookward_inbox_accepted_total", &[]), 0);
 }

@@ -179,3 +179,39 @@ fn the_proof_brings_the_time_that_was_signed() {
     assert_eq!(event.sent, Some(NOW));
     assert!(matches!(source.scheme.timestamp.expect("a rule").from, TimestampPlace::Header(_)));
 }
+
+#[test]
+fn what_is_read_with_an_event_is_what_is_read_alone_and_does_not_refuse_it() {
+    let mut source = source("X-Sig");
+    source.scheme.event.time = places(&["json:/at"]);
+    let others = places(&[
+        "json:/order",
+        "json:/id",
+        "header:X-Shop",
+        "body-sha256",
+        "{header:X-Shop}:{json:/order}",
+    ]);
+    for body in [
+        r#"{"id":"1","type":"t","order":"o-7"}"#,
+        r#"{"id":"1","type":"t","order":7}"#,
+        r#"{"id":"1","type":"t","order":""}"#,
+        r#"{"id":"1","type":"t","order":[7]}"#,
+        r#"{"id":"1","type":"t"}"#,
+        // Which of the two it is, readers do not agree on.
+        r#"{"id":"1","type":"t","order":7,"order":8}"#,
+    ] {
+        let (head, body) = signed_by(&source, body.as_bytes());
+        let genuine = verify(&source, head.view(), &body).expect("genuine");
+        let (event, texts) =
+            Event::read_with(&source, head.view(), &body, &genuine, &others).expect("an event");
+        assert_eq!(event, Event::read(&source, head.view(), &body, &genuine).expect("an event"));
+        let alone: Vec<_> =
+            others.iter().map(|place| read_place(head.view(), &body, place)).collect();
+        assert_eq!(texts, alone, "{}", body.escape_ascii());
+    }
+    let by_header = source.with_id(&["header:X-Id"]).with_type(&[]);
+    let (head, body) = signed_by(&by_header, br#"{"at":0,"at":1,"order":7}"#);
+    let genuine = verify(&by_header, head.view(), &body).expect("genuine");
+    let read = Event::read_with(&by_header, head.view(), &body, &genuine, &others[..1]);
+    assert_eq!(read.expect("an event").1, [Some("7".to_owned())], "a time says nothing of a key");
+}
