@@ -1,6 +1,8 @@
 //! The way to the id file and back: the changes since the last commit, and the journals with them.
 
+use super::changes::Changes;
 use super::id_file::IdFile;
+use super::id_filter::IdFilter;
 use super::journal::Journal;
 use super::record::JournalRecord;
 use super::start::{ID_FILE, JOURNALS, journal_path, read_journals, refuse_foreign, replay};
@@ -9,7 +11,6 @@ use crate::table::Restored;
 use crate::{Bookmark, ClaimKey, Counters, KnownPage};
 use hookward_time::{Clock, UnixMillis};
 use parking_lot::{Mutex, RwLock};
-use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,10 @@ pub(super) struct Front {
     waiting: Mutex<UncommittedChanges>,
     /// `None` while it cannot be opened.
     file: RwLock<Option<IdFile>>,
+    /// Has every key of the id file; `None` until it has been made.
+    filter: RwLock<Option<IdFilter>>,
+    /// Held during a commit, and while the filter is made: it must miss no key.
+    changing_file: Mutex<()>,
     trouble: Mutex<Option<String>>,
     clock: Arc<dyn Clock>,
     counters: Arc<Counters>,
@@ -41,7 +46,9 @@ struct UncommittedChanges {
     /// Since the last commit began.
     fresh: Changes,
     /// Changes of the current commit, or of a failed one that will be tried again.
-    committing: Changes,
+    committing: Arc<Changes>,
+    /// Empty, with the memory that the last committed changes took.
+    spare: Changes,
     /// The number of the journal that `committing` was written to.
     committing_number: u64,
     /// The journal for `fresh`; `None` while the disk accepts none.
@@ -49,13 +56,6 @@ struct UncommittedChanges {
     /// The number of that journal, or of the missing one.
     number: u64,
     next_sweep: Duration,
-}
-
-/// The latest change of each key; of an alias, that of its link.
-#[derive(Default)]
-struct Changes {
-    keys: HashMap<ClaimKey, JournalRecord>,
-    links: HashMap<ClaimKey, JournalRecord>,
 }
 
 impl Front {
@@ -94,13 +94,16 @@ impl Front {
             capacity: usize::try_from(capacity).unwrap_or(usize::MAX),
             waiting: Mutex::new(UncommittedChanges {
                 fresh: Changes::default(),
-                committing: Changes::default(),
+                committing: Arc::default(),
+                spare: Changes::default(),
                 committing_number: number - 1,
                 journal: None,
                 number,
                 next_sweep: Duration::ZERO,
             }),
             file: RwLock::new(Some(file)),
+            filter: RwLock::new(None),
+            changing_file: Mutex::new(()),
             trouble: Mutex::default(),
             clock,
             counters,
@@ -144,6 +147,7 @@ impl Front {
         let (delivery, until) = match change {
             Some(JournalRecord::Delivered { delivery, until, .. }) => (delivery, until),
             Some(JournalRecord::Forgotten { .. }) => return Ok(None),
+            _ if self.is_new(key) => return Ok(None),
             _ => match self.file.read().as_ref().map(|file| file.delivered(key)) {
                 Some(found) => match found? {
                     Some(found) => found,
@@ -161,9 +165,30 @@ impl Front {
         let change = self.waiting.lock().link(alias);
         let link = match change {
             Some(JournalRecord::Link { to, until, .. }) => Some((to, until)),
+            _ if self.is_new(alias) => None,
             _ => self.file.read().as_ref().map_or(Ok(None), |file| file.link(alias))?,
         };
         Ok(link.filter(|(_, until)| self.clock.wall() < *until).map(|(to, _)| to))
+    }
+
+    /// Whether the id file is known not to have a key that is not among the uncommitted changes. Ask
+    /// for these first, because they leave them for the file.
+    pub(super) fn is_new(&self, key: ClaimKey) -> bool {
+        self.filter.read().as_ref().is_some_and(|filter| !filter.may_hold(key))
+    }
+
+    /// Makes the filter from the keys in the id file, unless it has room for more. It reads all keys,
+    /// so this takes a fraction of a second for a million.
+    pub(super) fn renew_filter(&self) {
+        let _no_commit_meanwhile = self.changing_file.lock();
+        if self.filter.read().as_ref().is_some_and(|filter| !filter.is_full()) {
+            return;
+        }
+        // If the file cannot be read, who looks a key up in it finds out and says so.
+        let made = self.file.read().as_ref().and_then(|file| file.filter().ok());
+        if let Some(made) = made {
+            *self.filter.write() = Some(made);
+        }
     }
 
     /// How many delivered ids there are, about.
@@ -201,7 +226,8 @@ impl Front {
         if self.trouble().is_some() && !self.has_room() {
             return;
         }
-        let (number, records, now) = {
+        let _no_other = self.changing_file.lock();
+        let (number, changes, now) = {
             let mut waiting = self.waiting.lock();
             if waiting.committing.is_empty() {
                 self.turn(&mut waiting);
@@ -214,17 +240,26 @@ impl Front {
             if now.is_some() {
                 waiting.next_sweep = monotonic.saturating_add(SWEEP_EVERY);
             }
-            (waiting.committing_number, waiting.committing.sorted(), now)
+            (waiting.committing_number, Arc::clone(&waiting.committing), now)
         };
-        match self.write_to_file(number, &records, now) {
+        // Deliveries go on meanwhile, so nothing that takes long happens under their lock.
+        if let Some(filter) = self.filter.read().as_ref() {
+            changes.all_keys().for_each(|key| filter.add(key));
+        }
+        match self.write_to_file(number, &changes.sorted(), now) {
             Ok(more_to_sweep) => {
                 let mut waiting = self.waiting.lock();
-                waiting.committing = Changes::default();
+                waiting.committing = Arc::default();
                 if more_to_sweep {
                     waiting.next_sweep = Duration::ZERO;
                 }
                 if waiting.journal.is_some() {
                     *self.trouble.lock() = None;
+                }
+                drop(waiting);
+                if let Some(mut changes) = Arc::into_inner(changes) {
+                    changes.empty();
+                    self.waiting.lock().spare = changes;
                 }
             }
             Err(problem) => self.note_trouble(&problem),
@@ -251,7 +286,8 @@ impl Front {
         if waiting.fresh.is_empty() && waiting.journal.is_some() {
             return;
         }
-        waiting.committing = std::mem::take(&mut waiting.fresh);
+        let spare = std::mem::take(&mut waiting.spare);
+        waiting.committing = Arc::new(std::mem::replace(&mut waiting.fresh, spare));
         waiting.committing_number = waiting.number;
         waiting.number += 1;
         self.start_journal(waiting);
@@ -320,32 +356,5 @@ impl UncommittedChanges {
 
     fn link(&self, alias: ClaimKey) -> Option<JournalRecord> {
         self.fresh.links.get(&alias).or_else(|| self.committing.links.get(&alias)).copied()
-    }
-}
-
-impl Changes {
-    fn add(&mut self, record: JournalRecord) {
-        match record {
-            JournalRecord::Delivered { key, .. }
-            | JournalRecord::Uncertain { key, .. }
-            | JournalRecord::Forgotten { key } => self.keys.insert(key, record),
-            JournalRecord::Link { alias, .. } => self.links.insert(alias, record),
-        };
-    }
-
-    fn len(&self) -> usize {
-        self.keys.len() + self.links.len()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// In the order of the file, so that each of its pages is touched once.
-    fn sorted(&self) -> Vec<JournalRecord> {
-        let mut entries: Vec<(&ClaimKey, &JournalRecord)> =
-            self.keys.iter().chain(&self.links).collect();
-        entries.sort_unstable_by_key(|(key, _)| **key);
-        entries.into_iter().map(|(_, record)| *record).collect()
     }
 }

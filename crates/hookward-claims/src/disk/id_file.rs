@@ -1,5 +1,6 @@
 //! The file that outlives the process: a `redb` database of delivered ids.
 
+use super::id_filter::IdFilter;
 use super::record::JournalRecord;
 use crate::delivered::DeliveredId;
 use crate::transfer::PAGE;
@@ -171,6 +172,20 @@ impl IdFile {
         Ok(self.database.begin_read()?.open_table(DELIVERED)?.len()?)
     }
 
+    /// A filter of the keys that [`IdFile::delivered`] and [`IdFile::link`] may find.
+    pub(super) fn filter(&self) -> Result<IdFilter, redb::Error> {
+        let read = self.database.begin_read()?;
+        let (delivered, links) = (read.open_table(DELIVERED)?, read.open_table(LINKS)?);
+        let filter = IdFilter::for_keys(delivered.len()?.saturating_add(links.len()?));
+        for entry in delivered.iter()? {
+            filter.add(ClaimKey::from_bytes(entry?.0.value()));
+        }
+        for entry in links.iter()? {
+            filter.add(ClaimKey::from_bytes(entry?.0.value()));
+        }
+        Ok(filter)
+    }
+
     /// A page of what is still remembered `now`.
     pub(super) fn export(
         &self,
@@ -231,9 +246,7 @@ impl IdFile {
         write.open_table(ABOUT)?.insert("journal", number)?;
         let more = {
             let mut tables = Tables::open(&write)?;
-            for record in records {
-                tables.write(record)?;
-            }
+            tables.write_all(records)?;
             now.map_or(Ok(false), |now| tables.sweep(now))?
         };
         write.commit()?;
@@ -288,27 +301,40 @@ impl<'t> Tables<'t> {
         })
     }
 
-    fn write(&mut self, record: &JournalRecord) -> Result<(), redb::Error> {
-        match *record {
-            JournalRecord::Delivered { key, delivery, until } => {
-                let id = *key.as_bytes();
-                self.delivered.insert(id, (delivery.since.0, delivery.fingerprint, until.0))?;
-                self.uncertain.remove(id)?;
-                self.expiry.insert((until.0, IN_DELIVERED, id), ())?;
+    fn write_all(&mut self, records: &[JournalRecord]) -> Result<(), redb::Error> {
+        let mut expiries = Vec::with_capacity(records.len());
+        // An empty table, as it is as long as nothing is uncertain, needs no look-up for each id.
+        let mut some_uncertain = !self.uncertain.is_empty()?;
+        for record in records {
+            match *record {
+                JournalRecord::Delivered { key, delivery, until } => {
+                    let id = *key.as_bytes();
+                    self.delivered.insert(id, (delivery.since.0, delivery.fingerprint, until.0))?;
+                    if some_uncertain {
+                        self.uncertain.remove(id)?;
+                    }
+                    expiries.push((until.0, IN_DELIVERED, id));
+                }
+                JournalRecord::Uncertain { key, since, until } => {
+                    let id = *key.as_bytes();
+                    self.uncertain.insert(id, (since.0, until.0))?;
+                    some_uncertain = true;
+                    expiries.push((until.0, IN_UNCERTAIN, id));
+                }
+                JournalRecord::Forgotten { key } => {
+                    self.delivered.remove(key.as_bytes())?;
+                    self.uncertain.remove(key.as_bytes())?;
+                }
+                JournalRecord::Link { alias, to, until } => {
+                    self.links.insert(alias.as_bytes(), (*to.as_bytes(), until.0))?;
+                    expiries.push((until.0, IN_LINKS, *alias.as_bytes()));
+                }
             }
-            JournalRecord::Uncertain { key, since, until } => {
-                let id = *key.as_bytes();
-                self.uncertain.insert(id, (since.0, until.0))?;
-                self.expiry.insert((until.0, IN_UNCERTAIN, id), ())?;
-            }
-            JournalRecord::Forgotten { key } => {
-                self.delivered.remove(key.as_bytes())?;
-                self.uncertain.remove(key.as_bytes())?;
-            }
-            JournalRecord::Link { alias, to, until } => {
-                self.links.insert(alias.as_bytes(), (*to.as_bytes(), until.0))?;
-                self.expiry.insert((until.0, IN_LINKS, *alias.as_bytes()), ())?;
-            }
+        }
+        // In the order of the table, so that each of its pages is touched once.
+        expiries.sort_unstable();
+        for expiry in expiries {
+            self.expiry.insert(expiry, ())?;
         }
         Ok(())
     }

@@ -7,10 +7,15 @@
 //! cut loses at most the last second, and no answer waits for the disk. `docs/decisions` gives the
 //! reasons for this design.
 //!
+//! Most events are new, and so are most keys that are looked up. A filter in memory knows that the
+//! database does not have them (`id_filter`).
+//!
 //! When the disk is full, new ids are kept in memory and committed once there is room again.
 
+mod changes;
 mod front;
 mod id_file;
+mod id_filter;
 mod journal;
 mod record;
 mod start;
@@ -64,8 +69,10 @@ impl DiskStore {
         let committing = {
             let front = Arc::clone(&front);
             std::thread::Builder::new().name("dedupe commit".to_owned()).spawn(move || {
+                front.renew_filter();
                 while stopped.recv_timeout(COMMIT_EVERY) == Err(RecvTimeoutError::Timeout) {
                     front.commit();
+                    front.renew_filter();
                 }
                 front.close();
             })
@@ -221,3 +228,6 @@ fn lock_folder(path: &Path) -> Result<File, String> {
 fn error(problem: String) -> StoreError {
     StoreError { store: NAME, problem }
 }
+
+#[cfg(test)]
+mod tests;

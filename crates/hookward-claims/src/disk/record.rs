@@ -35,9 +35,12 @@ impl JournalRecord {
             }
         };
         let mut bytes = [0; RECORD_BYTES];
-        let parts = [&[tag][..], key.as_bytes(), &first, &second, &until.0.to_le_bytes()];
-        for (byte, value) in bytes.iter_mut().zip(parts.concat()) {
-            *byte = value;
+        let until = until.0.to_le_bytes();
+        let mut rest = bytes.as_mut_slice();
+        for part in [&[tag][..], key.as_bytes(), &first, &second, &until] {
+            if let Some(place) = rest.split_off_mut(..part.len()) {
+                place.copy_from_slice(part);
+            }
         }
         bytes
     }
