@@ -7,6 +7,8 @@
 //! ```console
 //! $ make weekend
 //! ```
+//!
+//! A third argument (`accepting`, `healthy`, `queued`, `weekend`) measures only that part.
 
 #![expect(
     clippy::cast_precision_loss,
@@ -18,15 +20,19 @@
 )]
 
 mod accepting;
+mod elsewhere;
 #[path = "../measuring/proxy.rs"]
 mod proxy;
+mod queued;
 mod sides;
 mod times;
 
-use proxy::{Connection, Proxy};
+use elsewhere::Elsewhere;
+use proxy::Connection;
 use sides::{Receiver, event, free_port, memory, signed, start};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use times::{Probe, Times};
@@ -34,7 +40,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 /// Senders of the weekend; each has orders of its own, so that what it sends of one comes in order.
 const SENDERS: u64 = 40;
-const LIVE_PER_SECOND: u64 = 100;
+const LIVE_PER_SECOND: u64 = 500;
 const LIVE_CONNECTIONS: u64 = 20;
 const WITHIN: Duration = Duration::from_secs(10);
 
@@ -43,9 +49,20 @@ async fn main() {
     let mut arguments = std::env::args().skip(1);
     let binary = arguments.next().expect("the path of the binary");
     let events = arguments.next().map_or(50_000, |text| text.parse().expect("how many events"));
-    accepting::accepting().await;
-    healthy(&binary).await;
-    weekend(&binary, events).await;
+    let only = arguments.next();
+    let is_asked = |part: &str| only.as_ref().is_none_or(|only| only == part);
+    if is_asked("accepting") {
+        accepting::accepting().await;
+    }
+    if is_asked("healthy") {
+        healthy(&binary).await;
+    }
+    if is_asked("queued") {
+        queued::queued(&binary).await;
+    }
+    if is_asked("weekend") {
+        weekend(&binary, events).await;
+    }
 }
 
 // === a healthy route
@@ -100,16 +117,18 @@ async fn healthy(binary: &str) {
 
 async fn weekend(binary: &str, events: u64) {
     let (live, closed) = (Receiver::start(free_port().await).await, free_port().await);
+    // Both processors serve the live deliveries first, as if everything else ran on another machine.
+    let elsewhere = Elsewhere::new();
     let directory = tempfile::tempdir().expect("a directory");
     let proxy = start(binary, directory.path(), live.address, closed);
-    let alone = deliver_live(&proxy, 0, WITHIN).await;
+    let alone = deliver_live(proxy.address, 0, within()).await;
     println!("live deliveries alone: {}", Times::of(alone));
 
     // What the machine takes for as many events that nobody stores.
     let sending: Vec<_> = (0..SENDERS)
-        .map(|sender| tokio::spawn(send(proxy.address, "/spill", sender, events, 1)))
+        .map(|sender| elsewhere.spawn(send(proxy.address, "/spill", sender, events, 1)))
         .collect();
-    let beside = deliver_live(&proxy, 3, WITHIN).await;
+    let beside = deliver_live(proxy.address, 3, within()).await;
     for sender in sending {
         sender.await.expect("all are delivered");
     }
@@ -118,9 +137,9 @@ async fn weekend(binary: &str, events: u64) {
     let (probe, start) = (Probe::start(directory.path()), Instant::now());
     let before = memory(&proxy);
     let sending: Vec<_> = (0..SENDERS)
-        .map(|sender| tokio::spawn(send(proxy.address, "/weekend", sender, events, 0)))
+        .map(|sender| elsewhere.spawn(send(proxy.address, "/weekend", sender, events, 0)))
         .collect();
-    let beside = deliver_live(&proxy, 1, WITHIN).await;
+    let beside = deliver_live(proxy.address, 1, within()).await;
     let mut told = Vec::new();
     for sender in sending {
         told.extend(sender.await.expect("all are queued"));
@@ -131,8 +150,11 @@ async fn weekend(binary: &str, events: u64) {
     println!("  the probe's flushes: {}", probe.stop());
     println!("memory: {} MiB before, {} MiB with all of them waiting", before, memory(&proxy));
 
-    let (receiver, start) = (Receiver::start(closed).await, Instant::now());
-    let draining = deliver_live(&proxy, 2, Duration::from_secs(5)).await;
+    let receiver = elsewhere.spawn(Receiver::start(closed)).await.expect("it listens");
+    let (start, seen) = (Instant::now(), Arc::clone(&receiver));
+    let draining = tokio::spawn(deliver_live(proxy.address, 2, move || {
+        seen.count.load(Ordering::Relaxed) < events
+    }));
     let mut highest = 0;
     while receiver.count.load(Ordering::Relaxed) < events {
         highest = highest.max(memory(&proxy));
@@ -140,8 +162,9 @@ async fn weekend(binary: &str, events: u64) {
         sleep(Duration::from_millis(20)).await;
     }
     let took = start.elapsed();
+    let draining = draining.await.expect("every delivery is accepted");
     sleep(Duration::from_secs(2)).await;
-    println!("live deliveries beside the drain: {}", Times::of(draining));
+    println!("live deliveries beside the drain: {}, which takes {took:.1?}", Times::of(draining));
     println!(
         "drained in {took:.1?}, {:.0}/s; at most {} MiB of memory",
         events as f64 / took.as_secs_f64(),
@@ -163,10 +186,12 @@ async fn weekend(binary: &str, events: u64) {
 async fn send(to: SocketAddr, path: &str, sender: u64, events: u64, phase: u64) -> Vec<Duration> {
     let own: Vec<u64> = (sender..events).step_by(usize::try_from(SENDERS).expect("few")).collect();
     let every = WITHIN / u32::try_from(own.len().max(1)).expect("few");
-    let mut ticks = interval(every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut connection = Connection::open(to).await;
     let mut times = Vec::with_capacity(own.len());
+    // Senders do not know of each other: not all of them send at once.
+    sleep(every * u32::try_from(sender).expect("few") / u32::try_from(SENDERS).expect("few")).await;
+    let mut ticks = interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     for (step, number) in own.into_iter().enumerate() {
         ticks.tick().await;
         // Five orders a sender.
@@ -180,12 +205,21 @@ async fn send(to: SocketAddr, path: &str, sender: u64, events: u64, phase: u64) 
     times
 }
 
+/// For as long as the events of the weekend are sent.
+fn within() -> impl Fn() -> bool + Clone {
+    let end = Instant::now() + WITHIN;
+    move || Instant::now() < end
+}
+
 /// Live deliveries at a steady pace.
-async fn deliver_live(proxy: &Proxy, phase: u64, time: Duration) -> Vec<Duration> {
-    let end = Instant::now() + time;
+async fn deliver_live(
+    to: SocketAddr,
+    phase: u64,
+    goes_on: impl Fn() -> bool + Clone + Send + 'static,
+) -> Vec<Duration> {
     let tasks: Vec<_> = (0..LIVE_CONNECTIONS)
         .map(|index| {
-            let to = proxy.address;
+            let goes_on = goes_on.clone();
             tokio::spawn(async move {
                 let mut connection = Connection::open(to).await;
                 let every = Duration::from_millis(1000 * LIVE_CONNECTIONS / LIVE_PER_SECOND);
@@ -193,7 +227,7 @@ async fn deliver_live(proxy: &Proxy, phase: u64, time: Duration) -> Vec<Duration
                 let mut ticks = interval(every);
                 ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
                 let mut times = Vec::new();
-                while Instant::now() < end {
+                while goes_on() {
                     ticks.tick().await;
                     let number =
                         1_000_000_000 * (phase + 1) + index * 1_000_000 + times.len() as u64;

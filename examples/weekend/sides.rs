@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Starts the proxy: a `sync` source, a `spill` one, and one in order for a receiver of its own.
+/// Starts the proxy: a `sync` source, a `spill` and a `queued` one, and one in order.
 pub(crate) fn start(binary: &str, directory: &Path, live: SocketAddr, erp: SocketAddr) -> Proxy {
     let source = |name: &str, to: &str, keys: &str| {
         format!(
@@ -23,10 +23,11 @@ pub(crate) fn start(binary: &str, directory: &Path, live: SocketAddr, erp: Socke
          [log]\nlevel = \"warn,hookward::operator=info\"\n[dedupe]\nstore = \"disk\"\npath = {:?}\n\
          [inbox]\nmin_free = \"1B\"\n\
          [upstreams.live]\nurl = \"http://{live}\"\n[upstreams.erp]\nurl = \"http://{erp}\"\n\
-         retry = {{ first = \"100ms\", longest = \"1s\" }}\n{}{}{}",
+         retry = {{ first = \"100ms\", longest = \"1s\" }}\n{}{}{}{}",
         directory.join("data").display().to_string(),
         source("live", "live", ""),
         source("spill", "live", "delivery = \"spill\""),
+        source("queued", "erp", "delivery = \"queued\""),
         source("weekend", "erp", "delivery = \"spill\"\norder_key = \"json:/order\""),
     );
     Proxy::start(binary, directory, &config)
