@@ -20,6 +20,7 @@ use hookward_time::UnixMillis;
 use http::HeaderName;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// When an entry is tried again for which there was no memory.
 const NO_MEMORY: Duration = Duration::from_millis(200);
@@ -37,8 +38,9 @@ pub(super) struct Sending {
     pub(super) reserve: Reserve,
 }
 
-/// Sends an event once, and records the result in the claims and the inbox.
-pub(super) async fn send(sending: Sending, attempt: Attempt) {
+/// Sends an event once, and records the result in the claims and the inbox. `turn` is given back once
+/// the request has ended, before the end is recorded: the worker hears of that, and looks for the next.
+pub(super) async fn send(sending: Sending, attempt: Attempt, turn: OwnedSemaphorePermit) {
     let Some((attempt, kept)) = read(attempt).await else { return };
     let snapshot = sending.gate.snapshot();
     let Some(upstream) = snapshot.upstream(attempt.to()).map(Arc::clone) else {
@@ -75,7 +77,7 @@ pub(super) async fn send(sending: Sending, attempt: Attempt) {
     attempt.begin().await;
     let forwarding = upstream.forwarder.forward_in(&request, place);
     let met = attempt::met(&*sending.gate.clock, &event.to, forwarding).await;
-    drop(memory);
+    drop((memory, turn));
     conclude(&sending, attempt, event, alias.as_deref(), met).await;
 }
 

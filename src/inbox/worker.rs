@@ -15,6 +15,9 @@ use tokio::sync::{Semaphore, watch};
 /// events are heard at once; this is for places that others gave back.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
+/// When it is looked again if only the pace leaves no room.
+const PACED: Duration = Duration::from_millis(1);
+
 /// The longest sleep: a clock that was set is noticed after it.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 
@@ -66,8 +69,8 @@ impl Worker {
             if *stop.borrow_and_update() {
                 return;
             }
-            let is_short = self.take(&stop).await;
-            let sleep = tokio::time::sleep(self.until_next(is_short));
+            let again = self.take(&stop).await;
+            let sleep = tokio::time::sleep(self.until_next(again));
             tokio::select! {
                 () = changed => {}
                 () = sleep => {}
@@ -76,10 +79,11 @@ impl Worker {
         }
     }
 
-    /// Starts what is due and has room. Whether something had none.
-    async fn take(self: &Arc<Self>, stop: &watch::Receiver<bool>) -> bool {
+    /// Starts what is due and has room. When to look again for what had none.
+    async fn take(self: &Arc<Self>, stop: &watch::Receiver<bool>) -> Option<Duration> {
         let snapshot = self.gate.snapshot();
-        let mut is_short = false;
+        let (mut is_short, mut is_paced) = (false, false);
+        let allowed = self.pace.allowed(self.gate.clock.monotonic());
         let taking = self.inbox.engine.take_due(|to| {
             let upstream = snapshot.upstream(to);
             let upstream = upstream.filter(|upstream| !upstream.credentials.is_incomplete);
@@ -88,9 +92,12 @@ impl Worker {
             let limit = self.pace.limit();
             let room = spare.min(limit.saturating_sub(used));
             is_short |= room < limit;
-            room
+            is_paced |= room > allowed;
+            room.min(allowed)
         });
-        for attempt in taking.await {
+        let taken = taking.await;
+        is_paced &= taken.len() >= allowed;
+        for attempt in taken {
             if *stop.borrow() {
                 attempt.give_back(Duration::ZERO);
                 continue;
@@ -106,13 +113,14 @@ impl Worker {
                 reserve: Arc::clone(&self.reserve),
             };
             let (worker, spawned) = (Arc::clone(self), self.gate.clock.monotonic());
+            self.pace.begins(spawned);
             tokio::spawn(async move {
                 worker.pace.began(worker.gate.clock.monotonic().saturating_sub(spawned));
-                sending::send(sending, attempt).await;
-                drop((place, in_flight));
+                sending::send(sending, attempt, place).await;
+                drop(in_flight);
             });
         }
-        is_short
+        if is_paced { Some(PACED) } else { is_short.then_some(LOOK_AGAIN) }
     }
 
     fn places_of(&self, to: &str) -> Arc<Semaphore> {
@@ -125,11 +133,15 @@ impl Worker {
         new
     }
 
-    fn until_next(&self, is_short: bool) -> Duration {
+    fn until_next(&self, again: Option<Duration>) -> Duration {
         let Some(due) = self.inbox.engine.next_due() else { return LONGEST_SLEEP };
         let now = self.gate.clock.wall().unsigned();
         let wait = Duration::from_millis(due.saturating_sub(now)).min(LONGEST_SLEEP);
         // What is due and was not taken is held back by a limit, and its end is heard.
-        if is_short || wait.is_zero() { wait.max(LOOK_AGAIN) } else { wait }
+        match again {
+            None if wait.is_zero() => LOOK_AGAIN,
+            None => wait,
+            Some(again) => wait.max(again),
+        }
     }
 }
