@@ -5,6 +5,7 @@
 //! in this file knows Pingora, TOML or Prometheus' formats. `edge` passes the request in and writes
 //! the answer; `dispatch` sends the event to its destinations.
 
+mod stop;
 mod storing;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -33,6 +34,7 @@ use hookward_verify::handshake::{self, Reply};
 use hookward_verify::verify::{Genuine, SignatureCheck};
 use http::{HeaderValue, header};
 use std::sync::Arc;
+use stop::Stop;
 use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -151,30 +153,6 @@ struct ClaimedEvent {
     holds: Vec<Hold<DestinationOutcome>>,
     /// Where the inbox gave the event up; `None` if it has not said.
     given_up: Option<Vec<UpstreamName>>,
-}
-
-/// An end before the event is forwarded.
-enum Stop {
-    /// With a reason.
-    Refused(Refusal),
-    /// With an answer of our own: a handshake, a duplicate, an event that no route wants.
-    Answered(Box<Answer>),
-}
-
-impl<T: Into<Refusal>> From<T> for Stop {
-    fn from(why: T) -> Self {
-        Self::Refused(why.into())
-    }
-}
-
-impl Stop {
-    fn handshake(reply: Reply) -> Self {
-        Self::Answered(Box::new(Answer::handshake(reply)))
-    }
-
-    fn well(success: Success) -> Self {
-        Self::Answered(Box::new(Answer::empty(success, 200)))
-    }
 }
 
 impl<'a> Course<'a> {
