@@ -124,6 +124,16 @@ impl KeyServer {
     }
 }
 
+fn is_whole(request: &[u8]) -> bool {
+    let mut fields = [httparse::EMPTY_HEADER; 32];
+    let mut head = httparse::Request::new(&mut fields);
+    let httparse::Status::Complete(length) = head.parse(request).unwrap() else { return false };
+    let declared = head.headers.iter().find(|f| f.name.eq_ignore_ascii_case("content-length"));
+    let body = declared
+        .map_or(0, |field| std::str::from_utf8(field.value).unwrap().parse::<usize>().unwrap());
+    request.len() >= length + body
+}
+
 fn answer(
     stream: TcpStream,
     connection: ServerConnection,
@@ -131,15 +141,17 @@ fn answer(
     asked: &Mutex<Vec<String>>,
 ) {
     let mut stream = StreamOwned::new(connection, stream);
-    let mut head = Vec::new();
+    // Whole, with its body: the kernel resets a connection that is closed with bytes unread, and the
+    // answer may be lost by that.
+    let mut request = Vec::new();
     let mut buffer = [0; 4096];
-    while !head.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
+    while !is_whole(&request) {
         match stream.read(&mut buffer) {
-            Ok(count) if count > 0 => head.extend_from_slice(&buffer[..count]),
+            Ok(count) if count > 0 => request.extend_from_slice(&buffer[..count]),
             _ => return,
         }
     }
-    let head = String::from_utf8_lossy(&head).into_owned();
+    let head = String::from_utf8_lossy(&request).into_owned();
     let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
     let found = pages.lock().unwrap().get(&path).cloned();
     asked.lock().unwrap().push(path);
