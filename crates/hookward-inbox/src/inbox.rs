@@ -8,6 +8,7 @@ use crate::disk::Disk;
 use crate::ending::interrupted;
 use crate::event::{Accept, AcceptError, Accepted, EntryState, Filter, Listed, Page};
 use crate::flusher::Flushers;
+use crate::folder_lock::FolderLock;
 use crate::hold::LaneHold;
 use crate::lanes::LaneId;
 use crate::log::{Log, Shelf};
@@ -22,8 +23,8 @@ use crate::tries::TryOutcome;
 use crate::writer::{Writer, WriterLimits};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -43,8 +44,7 @@ pub struct Inbox {
 struct Thread {
     shared: Arc<Shared>,
     handle: Mutex<Option<JoinHandle<()>>>,
-    /// Held while the process lives, so that no other one opens the folder.
-    lock: Mutex<Option<File>>,
+    lock: Mutex<Option<FolderLock>>,
 }
 
 impl Drop for Thread {
@@ -59,10 +59,7 @@ impl Thread {
         if let Some(handle) = self.handle.lock().take() {
             _ = handle.join();
         }
-        if let Some(lock) = self.lock.lock().take() {
-            // Closing it is not enough while a child that is being started has a copy.
-            _ = lock.unlock();
-        }
+        drop(self.lock.lock().take());
     }
 }
 
@@ -79,7 +76,7 @@ impl Inbox {
         clock: impl TimeSource,
     ) -> Result<(Self, Recovery), OpenError> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(refused(folder))?;
-        let lock = lock(folder)?;
+        let lock = FolderLock::take(folder)?;
         let now = clock.now();
         let limits = WriterLimits::of(&settings);
         let shelf = Arc::new(Shelf::new(settings.keys));
@@ -359,22 +356,6 @@ impl Drop for LaneGuard {
         if waits {
             self.shared.wake.notify_waiters();
         }
-    }
-}
-
-fn lock(folder: &Path) -> Result<File, OpenError> {
-    let path = folder.join("lock");
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(refused(&path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(folder.to_owned())),
-        Err(TryLockError::Error(error)) => Err(refused(&path)(error)),
     }
 }
 

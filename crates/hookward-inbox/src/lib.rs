@@ -77,6 +77,7 @@ mod due;
 mod ending;
 mod event;
 mod flusher;
+mod folder_lock;
 mod frame;
 mod group;
 mod hold;

@@ -49,7 +49,7 @@ pub struct DiskStore {
     /// Dropping it ends the committing thread.
     stop: Option<Sender<()>>,
     committing: Option<JoinHandle<()>>,
-    _lock: File,
+    _lock: StoreLock,
 }
 
 impl DiskStore {
@@ -205,7 +205,17 @@ impl LocalStore for DiskStore {
 }
 
 /// Creates the folder if necessary, and keeps other processes out of it while the file is open.
-fn lock_folder(path: &Path) -> Result<File, String> {
+/// Held while a store is open or being opened.
+struct StoreLock(File);
+
+impl Drop for StoreLock {
+    fn drop(&mut self) {
+        // Closing it is not enough while a child that is being started has a copy.
+        _ = self.0.unlock();
+    }
+}
+
+fn lock_folder(path: &Path) -> Result<StoreLock, String> {
     if path.exists() && !path.is_dir() {
         return Err("is not a folder; give the store a folder of its own".to_owned());
     }
@@ -217,7 +227,7 @@ fn lock_folder(path: &Path) -> Result<File, String> {
         .open(path.join(LOCK))
         .map_err(|error| format!("cannot be locked: {error}"))?;
     match lock.try_lock() {
-        Ok(()) => Ok(lock),
+        Ok(()) => Ok(StoreLock(lock)),
         Err(TryLockError::WouldBlock) => Err("is in use by another process; give each its own \
                                               folder, or share a redis store"
             .to_owned()),
