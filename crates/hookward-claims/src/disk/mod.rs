@@ -98,8 +98,14 @@ impl DiskStore {
     /// Whether another process has the folder at `path` open.
     #[must_use]
     pub fn is_in_use(path: &Path) -> bool {
-        let lock = File::options().write(true).open(path.join(LOCK));
-        lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
+        let Ok(lock) = File::options().write(true).open(path.join(LOCK)) else { return false };
+        match lock.try_lock() {
+            Ok(()) => {
+                drop(StoreLock(lock));
+                false
+            }
+            Err(refused) => matches!(refused, TryLockError::WouldBlock),
+        }
     }
 }
 
