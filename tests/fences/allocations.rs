@@ -18,18 +18,11 @@ fn allocations_of_a_request_have_not_risen() {
 #[ignore = "run by the test above, in a process of its own"]
 fn counted_alone() {
     let stage = Stage::set("error");
-    let file = stage.file.clone().into_os_string();
-    std::thread::spawn(move || {
-        hookward::cli::main(["hookward".into(), "run".into(), "--config".into(), file])
-    });
-    stage.wait();
+    stage.start_here();
     let mut sender = Sender::to(stage.address);
     sender.send(&fresh(REQUESTS), b"200");
     let mut each = |kind, requests: &[Vec<u8>], status: &[u8]| {
-        let region = Region::new(ALLOCATOR);
-        sender.send(requests, status);
-        let change = region.change();
-        (kind, (change.allocations + change.reallocations) as f64 / requests.len() as f64)
+        (kind, allocations_of_each(&mut sender, requests, status))
     };
     let measured = [
         each("forged", &forged(REQUESTS), b"401"),
@@ -37,4 +30,12 @@ fn counted_alone() {
         each("delivered", &fresh(REQUESTS), b"200"),
     ];
     compare("allocations", &measured, 0.03);
+}
+
+/// What all of the process allocates while these are sent, by their number.
+pub fn allocations_of_each(sender: &mut Sender, requests: &[Vec<u8>], status: &[u8]) -> f64 {
+    let region = Region::new(ALLOCATOR);
+    sender.send(requests, status);
+    let change = region.change();
+    (change.allocations + change.reallocations) as f64 / requests.len() as f64
 }

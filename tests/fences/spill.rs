@@ -1,10 +1,10 @@
 //! A healthy `spill` route beside a `sync` one, both with the disk store: what a delivery costs more
 //! because it might have to be stored.
 
+use crate::allocations::allocations_of_each;
 use crate::requests::{Sender, fresh_to};
 use crate::stage::{Stage, has};
-use crate::{ALLOCATOR, alone, instructions};
-use stats_alloc::Region;
+use crate::{alone, instructions};
 
 const REQUESTS: usize = 300;
 
@@ -31,19 +31,9 @@ fn allocations_of_a_healthy_spill_route_are_those_of_a_sync_one() {
 #[ignore = "run by the test above, in a process of its own"]
 fn counted_alone() {
     let stage = Stage::with_inbox("error");
-    let file = stage.file.clone().into_os_string();
-    std::thread::spawn(move || {
-        hookward::cli::main(["hookward".into(), "run".into(), "--config".into(), file])
-    });
-    stage.wait();
+    stage.start_here();
     let mut sender = Sender::to(stage.address);
-    let mut each = |path| {
-        let requests = fresh_to(path, A_FEW);
-        let region = Region::new(ALLOCATOR);
-        sender.send(&requests, b"200");
-        let change = region.change();
-        (change.allocations + change.reallocations) as f64 / A_FEW as f64
-    };
+    let mut each = |path| allocations_of_each(&mut sender, &fresh_to(path, A_FEW), b"200");
     // What happens by itself beside them, such as a commit of the store each second, can only add. Rounds are
     // short, so that it misses some of them even on a busy machine: the least counts.
     let (mut sync, mut spill) = (f64::MAX, f64::MAX);

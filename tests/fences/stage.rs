@@ -72,8 +72,16 @@ impl Stage {
         running
     }
 
+    /// Starts the proxy in this process, for as long as that lives.
+    pub fn start_here(&self) {
+        let arguments =
+            ["hookward".into(), "run".into(), "--config".into(), self.file.clone().into()];
+        std::thread::spawn(move || hookward::cli::main(arguments));
+        self.wait();
+    }
+
     /// Waits until it listens.
-    pub fn wait(&self) {
+    fn wait(&self) {
         let end = Instant::now() + PATIENCE;
         while TcpStream::connect(self.address).is_err() {
             assert!(Instant::now() < end, "it does not listen: {}", self.log());
