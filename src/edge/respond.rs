@@ -198,6 +198,13 @@ mod tests {
     }
 
     #[test]
+    fn each_outcome_is_told_by_its_own_label() {
+        for outcome in Outcome::ALL {
+            assert_eq!(value_of(outcome), outcome.label());
+        }
+    }
+
+    #[test]
     fn a_refusal_is_a_problem_document_with_its_reason() {
         let reply =
             HttpReply::from(Answer::refused(Refusal::because(Reason::BadRequest, "secret")));
