@@ -12,8 +12,9 @@ impl Elsewhere {
         let mut builder = Builder::new_multi_thread();
         builder.worker_threads(2).enable_all();
         builder.on_thread_start(|| {
-            let thread = rustix::thread::gettid().to_string();
-            let idle = Command::new("chrt").args(["--idle", "--pid", "0", &thread]).status();
+            let own = std::fs::read_link("/proc/thread-self").expect("Linux");
+            let thread = own.file_name().expect("the id of this thread");
+            let idle = Command::new("chrt").args(["--idle", "--pid", "0"]).arg(thread).status();
             assert!(idle.expect("chrt, of util-linux").success());
         });
         Self(Some(builder.build().expect("threads")))
