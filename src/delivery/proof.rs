@@ -126,6 +126,11 @@ impl Warrant {
 pub struct KeptEvent(hookward_inbox::StoredEvent);
 
 impl KeptEvent {
+    /// Reads the event of an attempt, if that does not block.
+    pub fn at_hand(attempt: &mut hookward_inbox::Attempt) -> Option<Self> {
+        attempt.read_at_hand().map(Self)
+    }
+
     /// Reads the event of an attempt. This blocks for a disk that has to be asked.
     ///
     /// # Errors

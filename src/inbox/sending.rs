@@ -81,8 +81,12 @@ pub(super) async fn send(sending: Sending, attempt: Attempt, turn: OwnedSemaphor
     conclude(&sending, attempt, event, alias.as_deref(), met).await;
 }
 
-/// Reading blocks, so it is done where that holds nobody up.
+/// Reading from the disk blocks, so it is done where that holds nobody up. What is in memory is read
+/// here: handing it to another thread and back takes longer.
 async fn read(mut attempt: Attempt) -> Option<(Attempt, KeptEvent)> {
+    if let Some(kept) = KeptEvent::at_hand(&mut attempt) {
+        return Some((attempt, kept));
+    }
     let reading = tokio::task::spawn_blocking(move || {
         let kept = KeptEvent::read(&mut attempt);
         (attempt, kept)

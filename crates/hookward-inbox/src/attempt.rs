@@ -26,6 +26,9 @@ pub trait EntryAttempt: fmt::Debug + Send + Sync {
     /// The name of the destination.
     fn to(&self) -> &str;
 
+    /// Reads the event, if that does not block; `None` if it might, or if there is anything wrong.
+    fn read_at_hand(&mut self) -> Option<StoredEvent>;
+
     /// Reads the event. It may block.
     ///
     /// # Errors
@@ -76,6 +79,12 @@ impl Attempt {
     #[must_use]
     pub fn to(&self) -> &str {
         self.0.to()
+    }
+
+    /// Reads the event, if it is in memory; otherwise [`read`](Self::read) it. Large ones are not read
+    /// here, and none of a shared inbox.
+    pub fn read_at_hand(&mut self) -> Option<StoredEvent> {
+        self.0.read_at_hand()
     }
 
     /// Reads the event from where it is kept. This blocks for a disk that has to be asked; mostly the

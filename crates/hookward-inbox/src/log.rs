@@ -5,7 +5,7 @@ use crate::clock::Millis;
 use crate::disk::{Disk, FLUSHES_AT_ONCE};
 use crate::frame::{self, Seen};
 use crate::record::{ACCEPT, AcceptRecord, Location, LogRecord, Note};
-use crate::segment::{self, Header};
+use crate::segment::{self, Header, Reach};
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -68,14 +68,21 @@ impl Shelf {
 
     /// Reads the payload of the frame at `at`.
     pub(crate) fn read(&self, at: Location) -> Result<Payload, ReadError> {
+        self.read_within(Reach::Disk, at)
+    }
+
+    /// The same, from there. A frame of which not everything is there counts as damaged.
+    pub(crate) fn read_within(&self, reach: Reach, at: Location) -> Result<Payload, ReadError> {
         let file = self.file(at.segment).ok_or(ReadError::NoSegment)?;
         let mut bytes = vec![0; GUESS];
-        let mut held = segment::read_at_most(&file, &mut bytes, u64::from(at.offset))?;
+        let mut held = reach.read(&file, &mut bytes, u64::from(at.offset))?;
         bytes.truncate(held);
-        if let Seen::Short(size) = frame::parse(&bytes, at) {
+        if let Seen::Short(size) = frame::parse(&bytes, at)
+            && size <= reach.most()
+        {
             bytes.resize(size, 0);
             let rest = bytes.get_mut(held..).unwrap_or_default();
-            held += segment::read_at_most(&file, rest, u64::from(at.offset) + held as u64)?;
+            held += reach.read(&file, rest, u64::from(at.offset) + held as u64)?;
             bytes.truncate(held);
         }
         match frame::parse(&bytes, at) {

@@ -65,6 +65,12 @@ impl EntryAttempt for LoggedAttempt {
         &self.to
     }
 
+    fn read_at_hand(&mut self) -> Option<StoredEvent> {
+        let (event, known) = self.shared.event_at_hand(self.seq)?;
+        *self.known.lock() = Some(known);
+        Some(event)
+    }
+
     fn read(&mut self) -> Result<StoredEvent, Unreadable> {
         match self.shared.event(self.seq) {
             Ok((event, known)) => {

@@ -1,8 +1,9 @@
 //! Reading entries back from the log.
 
 use crate::known::Known;
-use crate::log::ReadError;
-use crate::record::{Location, LogRecord};
+use crate::log::{Payload, ReadError};
+use crate::record::{Location, LogRecord, Note};
+use crate::segment::Reach;
 use crate::shared::Shared;
 use crate::stored_event::StoredEvent;
 use std::time::Duration;
@@ -10,19 +11,28 @@ use std::time::Duration;
 impl Shared {
     /// Reads an entry. It may be copied forward meanwhile, so its place is asked for again.
     pub(crate) fn event(&self, seq: u64) -> Result<(StoredEvent, Known), ReadError> {
-        let mut result = self.event_once(seq);
+        let mut result = self.event_within(Reach::Disk, seq);
         for _ in 0..3 {
             if result.is_ok() {
                 break;
             }
-            result = self.event_once(seq);
+            result = self.event_within(Reach::Disk, seq);
         }
         result
     }
 
-    fn event_once(&self, seq: u64) -> Result<(StoredEvent, Known), ReadError> {
-        let known = self.known(seq)?;
-        let payload = self.shelf.read(known.home)?;
+    /// As [`event`](Self::event), if the kernel has it in memory.
+    pub(crate) fn event_at_hand(&self, seq: u64) -> Option<(StoredEvent, Known)> {
+        self.event_within(Reach::Memory, seq).ok()
+    }
+
+    fn event_within(&self, reach: Reach, seq: u64) -> Result<(StoredEvent, Known), ReadError> {
+        let at = self.place_of(seq)?;
+        let mut payload = self.shelf.read_within(reach, at)?;
+        let known = Known::read(&payload, seq, at)?;
+        if known.home != at {
+            payload = self.shelf.read_within(reach, known.home)?;
+        }
         let LogRecord::Accept(record) = payload.record()? else { return Err(ReadError::Damaged) };
         let part = record.parts.iter().find(|part| part.seq == seq).ok_or(ReadError::Damaged)?;
         let keys = record.keys.as_chunks().0.to_vec();
@@ -57,23 +67,31 @@ impl Shared {
 
     /// Where the log has an entry, and what is known of its attempts.
     pub(crate) fn known(&self, seq: u64) -> Result<Known, ReadError> {
-        let at = self.core.lock().index.get(seq).map(|entry| entry.at);
-        let at = at.ok_or(ReadError::NoSegment)?;
-        self.known_at(seq, at)
+        self.known_at(seq, self.place_of(seq)?)
     }
 
     pub(crate) fn known_at(&self, seq: u64, at: Location) -> Result<Known, ReadError> {
-        let payload = self.shelf.read(at)?;
+        Known::read(&self.shelf.read(at)?, seq, at)
+    }
+
+    /// The record that says the latest about an entry.
+    fn place_of(&self, seq: u64) -> Result<Location, ReadError> {
+        let at = self.core.lock().index.get(seq).map(|entry| entry.at);
+        at.ok_or(ReadError::NoSegment)
+    }
+}
+
+impl Known {
+    /// What a record at `at` says about an entry.
+    fn read(payload: &Payload, seq: u64, at: Location) -> Result<Self, ReadError> {
         match payload.record()? {
             LogRecord::Accept(record) => {
                 let mut parts = record.parts.into_iter();
                 let part = parts.find(|part| part.seq == seq).ok_or(ReadError::Damaged)?;
-                Ok(Known { at, home: at, progress: part.progress })
+                Ok(Self { at, home: at, progress: part.progress })
             }
-            LogRecord::Note(crate::record::Note::State { seq: found, home, progress, .. })
-                if found == seq =>
-            {
-                Ok(Known { at, home, progress })
+            LogRecord::Note(Note::State { seq: found, home, progress, .. }) if found == seq => {
+                Ok(Self { at, home, progress })
             }
             LogRecord::Note(_) => Err(ReadError::Damaged),
         }

@@ -7,8 +7,9 @@ use crate::clock::Millis;
 use crate::codec::{RecordReader, RecordWriter};
 use crate::frame::{self, Seen};
 use crate::record::Location;
+use rustix::io::ReadWriteFlags;
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::xxh3_64;
@@ -120,6 +121,36 @@ pub(crate) fn create(path: &Path) -> io::Result<File> {
 
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).append(true).open(path)
+}
+
+/// Where the bytes of a read may come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// From wherever they are, however long that takes.
+    Disk,
+    /// Only from what the kernel has in memory. A read that would have to wait for the disk gives an
+    /// error, or less than was asked for.
+    Memory,
+}
+
+impl Reach {
+    /// No larger frame is read from there: copying and checking one takes a while, too.
+    pub(crate) const fn most(self) -> usize {
+        match self {
+            Self::Disk => frame::LARGEST,
+            Self::Memory => 64 << 10,
+        }
+    }
+
+    pub(crate) fn read(self, file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        match self {
+            Self::Disk => read_at_most(file, into, offset),
+            Self::Memory => {
+                let into = &mut [IoSliceMut::new(into)];
+                Ok(rustix::io::preadv2(file, into, offset, ReadWriteFlags::NOWAIT)?)
+            }
+        }
+    }
 }
 
 /// Reads as much as there is, up to the length of `into`.
