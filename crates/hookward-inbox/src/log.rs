@@ -58,8 +58,9 @@ impl Shelf {
         self.files.write().insert(number, file);
     }
 
-    pub(crate) fn remove(&self, number: u32) {
-        self.files.write().remove(&number);
+    /// Whoever drops what is given back may be the last to close the file.
+    pub(crate) fn remove(&self, number: u32) -> Option<Arc<File>> {
+        self.files.write().remove(&number)
     }
 
     pub(crate) fn file(&self, number: u32) -> Option<Arc<File>> {
@@ -302,12 +303,22 @@ impl Log {
             _ => {}
         }
         sync_folder(&self.folder)?;
-        self.shelf.remove(number);
+        if let Some(file) = self.shelf.remove(number) {
+            close_elsewhere(file);
+        }
         Ok(())
     }
 }
 
 /// Makes the names in a folder durable.
+/// The last one to close a deleted file gives its space back, which takes tens of milliseconds for a
+/// whole segment. The writer has others waiting.
+fn close_elsewhere(file: Arc<File>) {
+    let closing = std::thread::Builder::new().name("inbox-close".to_owned());
+    // Without a thread, it is closed here.
+    _ = closing.spawn(move || drop(file));
+}
+
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }

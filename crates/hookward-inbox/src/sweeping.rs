@@ -81,7 +81,7 @@ impl Writer {
         let Some(mut sweep) = self.sweep.take() else { return };
         match self.sweep_slice(&mut sweep) {
             Ok(()) if sweep.next < sweep.length => self.sweep = Some(sweep),
-            Ok(()) => self.swept(&sweep),
+            Ok(()) => self.swept(sweep),
             Err(error) => {
                 // It is chosen again, but not at once.
                 self.trouble(&format!("a segment cannot be swept: {error}"));
@@ -90,20 +90,22 @@ impl Writer {
         }
     }
 
-    fn swept(&mut self, sweep: &Sweep) {
+    fn swept(&mut self, sweep: Sweep) {
+        let Sweep { number, is_copy, file, .. } = sweep;
+        drop(file);
         let entries = {
             let core = self.shared.core.lock();
-            core.usage.segments.get(&sweep.number).map_or(0, |usage| usage.entries)
+            core.usage.segments.get(&number).map_or(0, |usage| usage.entries)
         };
-        if !sweep.is_copy {
-            self.set_garbage(sweep.number, None);
+        if !is_copy {
+            self.set_garbage(number, None);
         } else if entries == 0 {
-            self.delete(sweep.number);
+            self.delete(number);
         } else {
             // Something in it does not read: it stays, for somebody to look at.
             self.trouble("a segment has entries that do not read; it is kept");
-            self.set_garbage(sweep.number, None);
-            if let Some(usage) = self.shared.core.lock().usage.segments.get_mut(&sweep.number) {
+            self.set_garbage(number, None);
+            if let Some(usage) = self.shared.core.lock().usage.segments.get_mut(&number) {
                 usage.is_half_copied = false;
             }
         }
