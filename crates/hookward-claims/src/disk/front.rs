@@ -108,7 +108,8 @@ impl Front {
             clock,
             counters,
         };
-        front.start_journal(&mut front.waiting.lock());
+        let journal = front.start_journal(number);
+        front.waiting.lock().journal = journal;
         Ok((front, restored))
     }
 
@@ -227,10 +228,11 @@ impl Front {
             return;
         }
         let _no_other = self.changing_file.lock();
+        let next = self.next_journal();
         let (number, changes, now) = {
             let mut waiting = self.waiting.lock();
-            if waiting.committing.is_empty() {
-                self.turn(&mut waiting);
+            if let Some(next) = next {
+                waiting.turn(next);
             }
             let monotonic = self.clock.monotonic();
             let now = (waiting.next_sweep <= monotonic).then(|| self.clock.wall());
@@ -281,27 +283,23 @@ impl Front {
         }
     }
 
-    /// Makes the fresh changes the ones to commit, and starts the other journal for the next.
-    fn turn(&self, waiting: &mut UncommittedChanges) {
-        if waiting.fresh.is_empty() && waiting.journal.is_some() {
-            return;
-        }
-        let spare = std::mem::take(&mut waiting.spare);
-        waiting.committing = Arc::new(std::mem::replace(&mut waiting.fresh, spare));
-        waiting.committing_number = waiting.number;
-        waiting.number += 1;
-        self.start_journal(waiting);
+    /// Starts the other journal, if there is something to commit or none is being written; its number,
+    /// and the journal unless the disk refuses it. Emptying a file may wait for the disk, so this is done
+    /// before the lock is taken that deliveries need.
+    fn next_journal(&self) -> Option<NextJournal> {
+        let number = {
+            let waiting = self.waiting.lock();
+            let is_due = !waiting.fresh.is_empty() || waiting.journal.is_none();
+            // Only commits change it, one at a time.
+            (waiting.committing.is_empty() && is_due).then_some(waiting.number + 1)?
+        };
+        Some(NextJournal { number, journal: self.start_journal(number) })
     }
 
-    fn start_journal(&self, waiting: &mut UncommittedChanges) {
-        let path = journal_path(&self.folder, waiting.number);
-        match Journal::start(&path, waiting.number) {
-            Ok(journal) => waiting.journal = Some(journal),
-            Err(error) => {
-                waiting.journal = None;
-                self.note_trouble(&error.to_string());
-            }
-        }
+    fn start_journal(&self, number: u64) -> Option<Journal> {
+        Journal::start(&journal_path(&self.folder, number), number)
+            .inspect_err(|error| self.note_trouble(&error.to_string()))
+            .ok()
     }
 
     fn write_to_file(
@@ -349,7 +347,22 @@ impl Front {
     }
 }
 
+/// The journal for the changes from now on; none while the disk accepts none.
+struct NextJournal {
+    number: u64,
+    journal: Option<Journal>,
+}
+
 impl UncommittedChanges {
+    /// Makes the fresh changes the ones to commit, and the next journal the one to be written.
+    fn turn(&mut self, next: NextJournal) {
+        let spare = std::mem::take(&mut self.spare);
+        self.committing = Arc::new(std::mem::replace(&mut self.fresh, spare));
+        self.committing_number = self.number;
+        self.number = next.number;
+        self.journal = next.journal;
+    }
+
     fn change(&self, key: ClaimKey) -> Option<JournalRecord> {
         self.fresh.keys.get(&key).or_else(|| self.committing.keys.get(&key)).copied()
     }
