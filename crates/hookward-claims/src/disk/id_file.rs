@@ -284,6 +284,15 @@ fn put_back(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Lets others have the processor from time to time. A commit of thousands of ids takes tens of
+/// milliseconds, and a kernel may let a thread run for four of them before it looks at those who wait.
+fn make_way(nth: usize) {
+    const EVERY: usize = 16;
+    if nth.is_multiple_of(EVERY) {
+        std::thread::yield_now();
+    }
+}
+
 struct Tables<'t> {
     delivered: Table<'t, Id, (i64, u64, i64)>,
     uncertain: Table<'t, Id, (i64, i64)>,
@@ -305,7 +314,8 @@ impl<'t> Tables<'t> {
         let mut expiries = Vec::with_capacity(records.len());
         // An empty table, as it is as long as nothing is uncertain, needs no look-up for each id.
         let mut some_uncertain = !self.uncertain.is_empty()?;
-        for record in records {
+        for (nth, record) in records.iter().enumerate() {
+            make_way(nth);
             match *record {
                 JournalRecord::Delivered { key, delivery, until } => {
                     let id = *key.as_bytes();
@@ -333,7 +343,8 @@ impl<'t> Tables<'t> {
         }
         // In the order of the table, so that each of its pages is touched once.
         expiries.sort_unstable();
-        for expiry in expiries {
+        for (nth, expiry) in expiries.into_iter().enumerate() {
+            make_way(nth);
             self.expiry.insert(expiry, ())?;
         }
         Ok(())
