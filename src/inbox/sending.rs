@@ -1,6 +1,7 @@
 //! One attempt from the inbox: the request that a live delivery would make, from stored data.
 
 use super::head::StoredHead;
+use super::pace::Pace;
 use super::statistics::label;
 use super::store::InboxStore;
 use crate::delivery::answer::DestinationOutcome;
@@ -12,7 +13,8 @@ use crate::delivery::headers::{
 use crate::delivery::proof::KeptEvent;
 use crate::outgoing_lines::OutgoingLines;
 use crate::request::MemoryShare;
-use crate::upstream::UpstreamRequest;
+use crate::telemetry::metrics::Counted;
+use crate::upstream::{Spare, UpstreamRequest};
 use hookward_claims::Acceptance;
 use hookward_inbox::{Attempt, EntryState, StoredEvent};
 use hookward_names::{EventId, SourceName, UpstreamName};
@@ -36,34 +38,111 @@ pub(super) struct Sending {
     pub(super) inbox: Arc<InboxStore>,
     pub(super) gate: Arc<SharedState>,
     pub(super) reserve: Reserve,
+    pub(super) pace: Pace,
 }
 
-/// Sends an event once, and records the result in the claims and the inbox. `turn` is given back once
-/// the request has ended, before the end is recorded: the worker hears of that, and looks for the next.
-pub(super) async fn send(sending: Sending, attempt: Attempt, turn: OwnedSemaphorePermit) {
-    let Some((attempt, kept)) = read(attempt).await else { return };
+impl Sending {
+    /// Runs an attempt as a task of its own, and learns how late it began.
+    fn start(self: &Arc<Self>, attempt: impl Future<Output = ()> + Send + 'static) {
+        let (sending, spawned) = (Arc::clone(self), self.gate.clock.monotonic());
+        tokio::spawn(async move {
+            let late = sending.gate.clock.monotonic().saturating_sub(spawned);
+            sending.pace.began(late);
+            attempt.await;
+        });
+    }
+}
+
+/// An attempt on its turn. The turn is given back once the request has ended, before the end is recorded:
+/// the worker hears of that, and looks for the next.
+pub(super) struct DueAttempt {
+    pub(super) attempt: Attempt,
+    pub(super) turn: OwnedSemaphorePermit,
+    pub(super) in_flight: Counted,
+}
+
+/// An attempt with everything that its request needs.
+struct ReadyAttempt {
+    due: DueAttempt,
+    kept: KeptEvent,
+    alias: Option<String>,
+    upstream: Arc<ServedUpstream>,
+    place: Spare,
+    request: UpstreamRequest,
+    memory: Box<dyn MemoryShare>,
+}
+
+/// Sends events once each, and records the results in the claims and the inbox.
+///
+/// What is in memory is read here, one after the other: handing it to a thread and back takes longer. And
+/// all are noted as begun before the first is waited for, so that the inbox writes these notes at once.
+pub(super) fn send(sending: &Arc<Sending>, due: Vec<DueAttempt>) {
+    let mut begun = Vec::with_capacity(due.len());
+    for mut due in due {
+        let Some(kept) = KeptEvent::at_hand(&mut due.attempt) else {
+            sending.start(send_from_disk(Arc::clone(sending), due));
+            continue;
+        };
+        if let Some(ready) = prepare(sending, due, kept) {
+            begun.push((ready.due.attempt.begin(), ready));
+        }
+    }
+    for (noted, ready) in begun {
+        let carrying = Arc::clone(sending);
+        sending.start(async move {
+            noted.await;
+            carry(&carrying, ready).await;
+        });
+    }
+}
+
+/// Reading from the disk blocks, so it is done where that holds nobody up.
+async fn send_from_disk(sending: Arc<Sending>, mut due: DueAttempt) {
+    let reading = tokio::task::spawn_blocking(move || {
+        let kept = KeptEvent::read(&mut due.attempt);
+        (due, kept)
+    });
+    let Ok((due, kept)) = reading.await else { return };
+    let kept = match kept {
+        Ok(kept) => kept,
+        Err(fault) if fault.is_dead => {
+            return tracing::error!(%fault, "a stored event was set aside as dead");
+        }
+        Err(fault) => return tracing::warn!(%fault, "a stored event is read again later"),
+    };
+    if let Some(ready) = prepare(&sending, due, kept) {
+        ready.due.attempt.begin().await;
+        carry(&sending, ready).await;
+    }
+}
+
+/// Makes the request; gives the attempt back if it cannot be sent now.
+fn prepare(sending: &Sending, due: DueAttempt, kept: KeptEvent) -> Option<ReadyAttempt> {
+    let later = |due: DueAttempt, wait: Duration| {
+        due.attempt.give_back(wait);
+        None
+    };
     let snapshot = sending.gate.snapshot();
-    let Some(upstream) = snapshot.upstream(attempt.to()).map(Arc::clone) else {
-        return attempt.give_back(NO_UPSTREAM);
+    let Some(upstream) = snapshot.upstream(due.attempt.to()).map(Arc::clone) else {
+        return later(due, NO_UPSTREAM);
     };
     let Some(memory) = (sending.reserve)(kept.event().body.len()) else {
-        return attempt.give_back(NO_MEMORY);
+        return later(due, NO_MEMORY);
     };
     let place = match upstream.forwarder.spare() {
         Ok(place) => place,
-        Err(wait) => return attempt.give_back(wait),
+        Err(wait) => return later(due, wait),
     };
     let event = kept.event();
-    let source = SourceName::from(event.source.as_str());
     let Some(head) = StoredHead::decode(&event.head) else {
         tracing::error!(
-            source = source.as_str(),
+            source = event.source,
             event_id = event.id,
             upstream = event.to,
             "the head of a stored event cannot be read; it waits for an operator"
         );
         // Not tried blindly: it is looked at again once a day.
-        return attempt.give_back(Duration::from_hours(24));
+        return later(due, Duration::from_hours(24));
     };
     let alias = head.alias.clone();
     // A path that was put right while the event waited is the one that it goes to.
@@ -74,34 +153,18 @@ pub(super) async fn send(sending: Sending, attempt: Attempt, turn: OwnedSemaphor
     let path = route.map_or_else(|| head.route_path.clone(), |route| route.path.clone());
     let headers = headers(&head, event, &upstream, sending.gate.clock.wall());
     let request = UpstreamRequest::of_kept(kept.permit(), head, path, headers, event.body.clone());
-    attempt.begin().await;
+    Some(ReadyAttempt { due, kept, alias, upstream, place, request, memory })
+}
+
+async fn carry(sending: &Sending, ready: ReadyAttempt) {
+    let ReadyAttempt { due, kept, alias, upstream, place, request, memory } = ready;
+    let DueAttempt { attempt, turn, in_flight } = due;
+    let event = kept.event();
     let forwarding = upstream.forwarder.forward_in(&request, place);
     let met = attempt::met(&*sending.gate.clock, &event.to, forwarding).await;
     drop((memory, turn));
-    conclude(&sending, attempt, event, alias.as_deref(), met).await;
-}
-
-/// Reading from the disk blocks, so it is done where that holds nobody up. What is in memory is read
-/// here: handing it to another thread and back takes longer.
-async fn read(mut attempt: Attempt) -> Option<(Attempt, KeptEvent)> {
-    if let Some(kept) = KeptEvent::at_hand(&mut attempt) {
-        return Some((attempt, kept));
-    }
-    let reading = tokio::task::spawn_blocking(move || {
-        let kept = KeptEvent::read(&mut attempt);
-        (attempt, kept)
-    });
-    match reading.await.ok()? {
-        (attempt, Ok(kept)) => Some((attempt, kept)),
-        (_, Err(fault)) if fault.is_dead => {
-            tracing::error!(%fault, "a stored event was set aside as dead");
-            None
-        }
-        (_, Err(fault)) => {
-            tracing::warn!(%fault, "a stored event is read again later");
-            None
-        }
-    }
+    conclude(sending, attempt, event, alias.as_deref(), met).await;
+    drop(in_flight);
 }
 
 fn headers(

@@ -1,7 +1,7 @@
 //! Sends due events while the process serves.
 
 use super::pace::{MOST, Pace};
-use super::sending::{self, Reserve, Sending};
+use super::sending::{self, DueAttempt, Reserve, Sending};
 use super::store::InboxStore;
 use crate::delivery::gate::SharedState;
 use crate::telemetry::metrics::Counted;
@@ -26,12 +26,9 @@ const BEFORE_ANOTHER: Duration = Duration::from_secs(1);
 
 /// Sends what is due.
 pub struct Worker {
-    inbox: Arc<InboxStore>,
-    gate: Arc<SharedState>,
-    reserve: Reserve,
+    sending: Arc<Sending>,
     /// Places of each upstream, whatever the configuration.
     places: Mutex<HashMap<String, Arc<Semaphore>>>,
-    pace: Pace,
 }
 
 impl Worker {
@@ -42,13 +39,8 @@ impl Worker {
         reserve: Reserve,
         stop: watch::Receiver<bool>,
     ) {
-        let worker = Arc::new(Self {
-            inbox,
-            gate,
-            reserve,
-            places: Mutex::default(),
-            pace: Pace::default(),
-        });
+        let sending = Arc::new(Sending { inbox, gate, reserve, pace: Pace::default() });
+        let worker = Arc::new(Self { sending, places: Mutex::default() });
         tokio::spawn(async move {
             // No worker may end: what is due is sent by somebody as long as the process serves.
             loop {
@@ -65,7 +57,7 @@ impl Worker {
     async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         loop {
             // Made before it is looked, so that no change is missed.
-            let changed = self.inbox.engine.changed();
+            let changed = self.sending.inbox.engine.changed();
             if *stop.borrow_and_update() {
                 return;
             }
@@ -81,15 +73,16 @@ impl Worker {
 
     /// Starts what is due and has room. When to look again for what had none.
     async fn take(self: &Arc<Self>, stop: &watch::Receiver<bool>) -> Option<Duration> {
-        let snapshot = self.gate.snapshot();
+        let Sending { inbox, gate, pace, .. } = &*self.sending;
+        let snapshot = gate.snapshot();
         let (mut is_short, mut is_paced) = (false, false);
-        let allowed = self.pace.allowed(self.gate.clock.monotonic());
-        let taking = self.inbox.engine.take_due(|to| {
+        let allowed = pace.allowed(gate.clock.monotonic());
+        let taking = inbox.engine.take_due(|to| {
             let upstream = snapshot.upstream(to);
             let upstream = upstream.filter(|upstream| !upstream.credentials.is_incomplete);
             let spare = upstream.map_or(0, |upstream| upstream.forwarder.room());
             let used = MOST.saturating_sub(self.places_of(to).available_permits());
-            let limit = self.pace.limit();
+            let limit = pace.limit();
             let room = spare.min(limit.saturating_sub(used));
             is_short |= room < limit;
             is_paced |= room > allowed;
@@ -97,29 +90,24 @@ impl Worker {
         });
         let taken = taking.await;
         is_paced &= taken.len() >= allowed;
+        let mut due = Vec::with_capacity(taken.len());
         for attempt in taken {
             if *stop.borrow() {
                 attempt.give_back(Duration::ZERO);
                 continue;
             }
-            let Ok(place) = self.places_of(attempt.to()).try_acquire_owned() else {
+            let Ok(turn) = self.places_of(attempt.to()).try_acquire_owned() else {
                 attempt.give_back(LOOK_AGAIN);
                 continue;
             };
-            let in_flight = Counted::on(&self.gate.metrics.in_flight, 1);
-            let sending = Sending {
-                inbox: Arc::clone(&self.inbox),
-                gate: Arc::clone(&self.gate),
-                reserve: Arc::clone(&self.reserve),
-            };
-            let (worker, spawned) = (Arc::clone(self), self.gate.clock.monotonic());
-            self.pace.begins(spawned);
-            tokio::spawn(async move {
-                worker.pace.began(worker.gate.clock.monotonic().saturating_sub(spawned));
-                sending::send(sending, attempt, place).await;
-                drop(in_flight);
+            pace.begins(gate.clock.monotonic());
+            due.push(DueAttempt {
+                attempt,
+                turn,
+                in_flight: Counted::on(&gate.metrics.in_flight, 1),
             });
         }
+        sending::send(&self.sending, due);
         if is_paced { Some(PACED) } else { is_short.then_some(LOOK_AGAIN) }
     }
 
@@ -134,8 +122,8 @@ impl Worker {
     }
 
     fn until_next(&self, again: Option<Duration>) -> Duration {
-        let Some(due) = self.inbox.engine.next_due() else { return LONGEST_SLEEP };
-        let now = self.gate.clock.wall().unsigned();
+        let Some(due) = self.sending.inbox.engine.next_due() else { return LONGEST_SLEEP };
+        let now = self.sending.gate.clock.wall().unsigned();
         let wait = Duration::from_millis(due.saturating_sub(now)).min(LONGEST_SLEEP);
         // What is due and was not taken is held back by a limit, and its end is heard.
         match again {

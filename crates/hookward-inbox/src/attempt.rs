@@ -97,12 +97,16 @@ impl Attempt {
     }
 
     /// Notes that a request is about to be sent. After a crash the entry then waits for
-    /// `uncertain_hold`; without this it is sent again at once. Wait for it before the first byte. A
-    /// shared inbox has noted that when it gave the attempt out.
-    pub async fn begin(&self) {
-        if let Some(noted) = self.0.begin() {
-            // Closed, or a disk that refuses: the note is in memory then.
-            _ = noted.await;
+    /// `uncertain_hold`; without this it is sent again at once. Wait before the first byte for what
+    /// is given back, which resolves once that is noted. A shared inbox has noted it when it gave the
+    /// attempt out.
+    pub fn begin(&self) -> impl Future<Output = ()> + use<> {
+        let noted = self.0.begin();
+        async {
+            if let Some(noted) = noted {
+                // Closed, or a disk that refuses: the note is in memory then.
+                _ = noted.await;
+            }
         }
     }
 

@@ -12,6 +12,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How much is read at first, which is usually the whole frame.
 const GUESS: usize = 4 << 10;
@@ -311,12 +312,24 @@ impl Log {
 }
 
 /// Makes the names in a folder durable.
-/// The last one to close a deleted file gives its space back, which takes tens of milliseconds for a
-/// whole segment. The writer has others waiting.
+/// Gives the space of a deleted file back in small parts. For a whole segment that takes tens of
+/// milliseconds in which a kernel may let nobody else have the processor, and the writer has others
+/// waiting.
 fn close_elsewhere(file: Arc<File>) {
-    let closing = std::thread::Builder::new().name("inbox-close".to_owned());
+    const PART: u64 = 1 << 20;
+    const BETWEEN: Duration = Duration::from_millis(1);
+    let close = move || {
+        let mut length = file.metadata().map_or(0, |meta| meta.len());
+        while length > PART {
+            length -= PART;
+            if file.set_len(length).is_err() {
+                return;
+            }
+            std::thread::sleep(BETWEEN);
+        }
+    };
     // Without a thread, it is closed here.
-    _ = closing.spawn(move || drop(file));
+    _ = std::thread::Builder::new().name("inbox-close".to_owned()).spawn(close);
 }
 
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
