@@ -12,8 +12,10 @@ use crate::named::EventNames;
 use crate::names::NameTable;
 use crate::record::{AcceptRecord, End, EventPart, Location, Note, Pause, Phase};
 use crate::usage::Usage;
+use crate::usual::Usual;
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 
 /// Expiry is looked at in slots of 4 s.
 pub(crate) const EXPIRY_BITS: u32 = 12;
@@ -35,6 +37,7 @@ pub(crate) struct Core {
     pub(crate) lanes: Lanes,
     pub(crate) destinations: Vec<Backlog>,
     pub(crate) usage: Usage,
+    pub(crate) usual: Arc<Usual>,
     pub(crate) keep_dead: Millis,
     /// Of accept records whose entries are there.
     pub(crate) live_bytes: u64,
@@ -253,18 +256,6 @@ impl Core {
             Stand::Dead => Phase::Dead { at: due.saturating_sub(self.keep_dead) },
             Stand::Delivered => Phase::Delivered { until: due },
             Stand::Discarded => Phase::Discarded { until: due },
-        }
-    }
-
-    fn set_pauses(&mut self, pauses: &[Pause]) {
-        for destination in &mut self.destinations {
-            destination.pauses.clear();
-        }
-        for pause in pauses {
-            let number = self.intern(&pause.to);
-            if let Some(destination) = self.destination(number) {
-                destination.pauses.push(pause.clone());
-            }
         }
     }
 

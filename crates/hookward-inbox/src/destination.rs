@@ -184,7 +184,11 @@ impl Backlog {
         self.ramp.allowed(room, self.counts.in_flight, now)
     }
 
-    /// Learns from an answer, of an attempt from here or of a live one.
+    /// Whether it is down, or on its way up.
+    pub(crate) fn is_down(&self) -> bool {
+        !self.ramp.is_complete()
+    }
+
     pub(crate) fn learn(&mut self, outcome: TryOutcome, now: Millis) {
         self.ramp.learn(outcome, self.policy.as_ref(), now);
     }

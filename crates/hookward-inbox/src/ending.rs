@@ -30,9 +30,7 @@ impl Writer {
         let entry = {
             let mut core = self.shared.core.lock();
             let Some(entry) = core.index.get(seq).copied() else { return };
-            if let Some(destination) = core.destination(entry.to) {
-                destination.learn(tried.outcome, now);
-            }
+            core.learn(entry.to, tried.outcome, now);
             entry
         };
         let known = known.filter(|known| known.at == entry.at);

@@ -210,12 +210,13 @@ impl Inbox {
 
     /// Learns of a live attempt at a destination, so that a backlog ramps up or holds back.
     pub fn learn(&self, to: &str, outcome: TryOutcome) {
+        if !outcome.is_outage() && !self.shared.usual.is_any_down() {
+            return;
+        }
         let now = self.shared.clock.now();
         let mut core = self.shared.core.lock();
         let number = core.intern(to);
-        if let Some(destination) = core.destination(number) {
-            destination.learn(outcome, now);
-        }
+        core.learn(number, outcome, now);
     }
 
     /// Takes over another configuration. Entries of destinations and sources that it does not have
@@ -302,6 +303,9 @@ impl Inbox {
     /// Whether a destination is paused.
     #[must_use]
     pub fn is_paused(&self, to: &str) -> bool {
+        if !self.shared.usual.may_be_paused(|| self.shared.clock.now()) {
+            return false;
+        }
         let now = self.shared.clock.now();
         let core = self.shared.core.lock();
         let number = core.names.number(to);

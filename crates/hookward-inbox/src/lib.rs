@@ -107,6 +107,7 @@ mod sweep;
 mod sweeping;
 mod tries;
 mod usage;
+mod usual;
 mod waiting;
 mod writer;
 mod writing;

@@ -49,6 +49,12 @@ impl Ramp {
         }
     }
 
+    /// Whether there is nothing to be learned from a success.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.failures_in_row == 0 && self.limit.is_none()
+    }
+
     /// No attempt is made before this time.
     #[must_use]
     pub fn not_before(&self) -> Millis {

@@ -7,6 +7,7 @@ use crate::event::EntryState;
 use crate::index::{Entry, Stand};
 use crate::log::Shelf;
 use crate::record::{AcceptRecord, LogRecord, Phase};
+use crate::usual::Usual;
 use parking_lot::{Condvar, Mutex};
 use std::fmt;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use tokio::sync::Notify;
 
 pub(crate) struct Shared {
     pub(crate) core: Mutex<Core>,
+    pub(crate) usual: Arc<Usual>,
     pub(crate) shelf: Arc<Shelf>,
     pub(crate) clock: Box<dyn TimeSource>,
     /// Told when something may be due that was not before.
@@ -47,6 +49,7 @@ impl fmt::Debug for Shared {
 impl Shared {
     pub(crate) fn new(core: Core, shelf: Arc<Shelf>, clock: Box<dyn TimeSource>) -> Self {
         Self {
+            usual: Arc::clone(&core.usual),
             core: Mutex::new(core),
             shelf,
             clock,
