@@ -23,6 +23,7 @@ use http::HeaderName;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::yield_now;
 
 /// When an entry is tried again for which there was no memory.
 const NO_MEMORY: Duration = Duration::from_millis(200);
@@ -76,7 +77,10 @@ struct ReadyAttempt {
 ///
 /// What is in memory is read here, one after the other: handing it to a thread and back takes longer. And
 /// all are noted as begun before the first is waited for, so that the inbox writes these notes at once.
-pub(super) fn send(sending: &Arc<Sending>, due: Vec<DueAttempt>) {
+///
+/// Between two requests others have their turn, and the runtime looks at its sockets: a live delivery waits
+/// for one of them, not for all.
+pub(super) async fn send(sending: &Arc<Sending>, due: Vec<DueAttempt>) {
     let mut begun = Vec::with_capacity(due.len());
     for mut due in due {
         let Some(kept) = KeptEvent::at_hand(&mut due.attempt) else {
@@ -89,10 +93,9 @@ pub(super) fn send(sending: &Arc<Sending>, due: Vec<DueAttempt>) {
     }
     for (noted, ready) in begun {
         let carrying = Arc::clone(sending);
-        sending.start(async move {
-            noted.await;
-            carry(&carrying, ready).await;
-        });
+        noted.await;
+        sending.start(async move { carry(&carrying, ready).await });
+        yield_now().await;
     }
 }
 

@@ -107,7 +107,7 @@ impl Worker {
                 in_flight: Counted::on(&gate.metrics.in_flight, 1),
             });
         }
-        sending::send(&self.sending, due);
+        sending::send(&self.sending, due).await;
         if is_paced { Some(PACED) } else { is_short.then_some(LOOK_AGAIN) }
     }
 
