@@ -4,6 +4,7 @@
 //! [`Worker`] sends what is due, with the attempt that a live delivery makes. What is on disk, and when
 //! what is due, is the crate `hookward-inbox`'s; what is in a database, `hookward-inbox-postgres`'s. Knows neither TOML nor Prometheus' formats.
 
+mod background;
 mod engine;
 mod head;
 mod opening;

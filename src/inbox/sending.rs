@@ -20,9 +20,10 @@ use hookward_inbox::{Attempt, EntryState, StoredEvent};
 use hookward_names::{EventId, SourceName, UpstreamName};
 use hookward_time::UnixMillis;
 use http::HeaderName;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::yield_now;
 
 /// When an entry is tried again for which there was no memory.
@@ -40,6 +41,8 @@ pub(super) struct Sending {
     pub(super) gate: Arc<SharedState>,
     pub(super) reserve: Reserve,
     pub(super) pace: Pace,
+    /// Dropped with the last attempt.
+    pub(super) _alive: mpsc::Sender<Infallible>,
 }
 
 impl Sending {

@@ -1,5 +1,6 @@
 //! Sends due events while the process serves.
 
+use super::background;
 use super::pace::{MOST, Pace};
 use super::sending::{self, DueAttempt, Reserve, Sending};
 use super::store::InboxStore;
@@ -7,9 +8,10 @@ use crate::delivery::gate::SharedState;
 use crate::telemetry::metrics::Counted;
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 /// When it is looked again after something due was left for want of room. Ends of attempts and new
 /// events are heard at once; this is for places that others gave back.
@@ -32,26 +34,38 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts one on the current runtime. It ends when `stop` says so, and then begins no attempt.
+    /// Starts one on a thread of its own. It ends when `stop` says so, and then begins no attempt; the
+    /// thread ends with the last attempt.
     pub fn start(
         inbox: Arc<InboxStore>,
         gate: Arc<SharedState>,
         reserve: Reserve,
         stop: watch::Receiver<bool>,
     ) {
-        let sending = Arc::new(Sending { inbox, gate, reserve, pace: Pace::default() });
+        let (alive, ended) = mpsc::channel(1);
+        let sending =
+            Arc::new(Sending { inbox, gate, reserve, pace: Pace::default(), _alive: alive });
         let worker = Arc::new(Self { sending, places: Mutex::default() });
-        tokio::spawn(async move {
-            // No worker may end: what is due is sent by somebody as long as the process serves.
-            loop {
-                let running = tokio::spawn(Arc::clone(&worker).run(stop.clone()));
-                if running.await.is_ok() {
-                    return;
-                }
-                tracing::error!("the inbox's worker failed; another one takes over");
-                tokio::time::sleep(BEFORE_ANOTHER).await;
+        background::spawn(worker.serve(stop, ended));
+    }
+
+    async fn serve(
+        self: Arc<Self>,
+        stop: watch::Receiver<bool>,
+        mut ended: mpsc::Receiver<Infallible>,
+    ) {
+        // No worker may end: what is due is sent by somebody as long as the process serves.
+        loop {
+            let running = tokio::spawn(Arc::clone(&self).run(stop.clone()));
+            if running.await.is_ok() {
+                break;
             }
-        });
+            tracing::error!("the inbox's worker failed; another one takes over");
+            tokio::time::sleep(BEFORE_ANOTHER).await;
+        }
+        drop(self);
+        // Until the last attempt has ended, and with it the last one that could say something.
+        let _nothing = ended.recv().await;
     }
 
     async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {

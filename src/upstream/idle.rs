@@ -13,6 +13,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Waker};
 use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
+use tokio::runtime::{self, Handle};
 use tokio::time::{Instant, sleep_until};
 
 /// How many connections are kept per address; beyond that the oldest is closed.
@@ -38,6 +39,9 @@ struct IdleSet {
 struct IdleConnection {
     stream: Stream,
     until: Instant,
+    /// The runtime that hears what comes on it. Another one would have to wait for that one's thread,
+    /// which may be busy or of low priority.
+    runtime: runtime::Id,
 }
 
 /// The idle connections of all addresses, so that they stay in use when an upstream is
@@ -63,7 +67,8 @@ impl Idle {
     /// Keeps a connection that is through with its exchange, until the other side ends it or
     /// `for_at_most` is over. Must be called on a runtime.
     pub(super) fn keep(self: &Arc<Self>, stream: Stream, for_at_most: Duration) {
-        let waiting = IdleConnection { stream, until: Instant::now() + for_at_most };
+        let runtime = Handle::current().id();
+        let waiting = IdleConnection { stream, until: Instant::now() + for_at_most, runtime };
         let (oldest, watched) = {
             let mut kept = self.0.lock();
             let is_full = kept.waiting.len() >= MOST;
@@ -78,10 +83,12 @@ impl Idle {
         }
     }
 
-    /// The connection that was used last, which is the least likely to be about to end.
+    /// The connection that was used last on this runtime, which is the least likely to be about to end.
+    /// Must be called on a runtime.
     pub(super) fn take(&self) -> Option<Stream> {
+        let here = Handle::current().id();
         loop {
-            let mut last = self.0.lock().waiting.pop_back()?;
+            let mut last = self.0.lock().last_of(here)?;
             if last.serves(Instant::now()) {
                 return Some(last.stream);
             }
@@ -105,6 +112,13 @@ impl Idle {
         kept.watched = next.is_some();
         drop(kept);
         next.map(|until| until.min(now + LOOK))
+    }
+}
+
+impl IdleSet {
+    fn last_of(&mut self, runtime: runtime::Id) -> Option<IdleConnection> {
+        let last = self.waiting.iter().rposition(|waiting| waiting.runtime == runtime)?;
+        self.waiting.remove(last)
     }
 }
 
@@ -153,6 +167,25 @@ mod tests {
             assert_eq!(theirs.read_u8().await.unwrap(), b'x');
         }
         assert!(idle.take().is_none());
+    }
+
+    #[tokio::test]
+    async fn one_is_given_only_on_the_runtime_that_kept_it() {
+        let idle = Arc::<Idle>::default();
+        let theirs = kept(&idle, LONG);
+        let elsewhere = Arc::clone(&idle);
+        let on_another = std::thread::spawn(move || {
+            let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let taken = runtime.block_on(async { elsewhere.take() });
+            let own = runtime.block_on(async {
+                let own = kept(&elsewhere, LONG);
+                (elsewhere.take(), own)
+            });
+            (taken.is_some(), own.0.is_some())
+        });
+        assert_eq!(on_another.join().unwrap(), (false, true));
+        assert!(idle.take().is_some());
+        drop(theirs);
     }
 
     #[tokio::test(start_paused = true)]
