@@ -30,3 +30,27 @@ fn own_thread() -> io::Result<SyncSender<Work>> {
     thread::Builder::new().name("inbox-send".to_owned()).spawn(run)?;
     Ok(thread)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+    use tokio::task::yield_now;
+
+    #[test]
+    fn work_and_what_it_spawns_have_a_thread_that_ends_with_it() {
+        let (says, said) = channel();
+        let name = || thread::current().name().map(str::to_owned);
+        spawn(async move {
+            let spawned = tokio::spawn(async move {
+                yield_now().await;
+                name()
+            });
+            _ = says.send((name(), spawned.await.unwrap()));
+        });
+        let own = Some("inbox-send".to_owned());
+        assert_eq!(said.recv().unwrap(), (own.clone(), own));
+        // What the work held has gone with it.
+        assert!(said.recv().is_err());
+    }
+}

@@ -85,6 +85,7 @@ mod inbox;
 mod index;
 mod known;
 mod lanes;
+mod learning;
 mod log;
 mod logged;
 mod moving;
