@@ -198,12 +198,12 @@ impl Inbox {
     /// When something may be due next; `None` if only a change can make it so.
     #[must_use]
     pub fn next_due(&self) -> Option<Millis> {
-        self.shared.core.lock().next_due(self.shared.clock.now())
+        self.shared.next_due()
     }
 
-    /// Resolves with the next change that can make something due: an acceptance, the end of an
-    /// attempt, a replay, a resume. Make it before [`take_due`](Self::take_due) is called, and no
-    /// change is missed.
+    /// Resolves with the next change that makes something due now, or earlier than
+    /// [`next_due`](Self::next_due) said: an acceptance, the end of an attempt, a replay, a resume.
+    /// Make it before [`take_due`](Self::take_due) is called, and no change is missed.
     pub fn changed(&self) -> impl Future<Output = ()> + '_ {
         self.shared.wake.notified()
     }

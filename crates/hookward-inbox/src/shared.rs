@@ -11,6 +11,7 @@ use crate::usual::Usual;
 use parking_lot::{Condvar, Mutex};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -21,6 +22,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Box<dyn TimeSource>,
     /// Told when something may be due that was not before.
     pub(crate) wake: Notify,
+    /// Until when whoever sends what is due sleeps, as far as is known.
+    sleeps_until: AtomicU64,
     queue: Mutex<Queue>,
     arrived: Condvar,
 }
@@ -54,6 +57,7 @@ impl Shared {
             shelf,
             clock,
             wake: Notify::new(),
+            sleeps_until: AtomicU64::new(Millis::MAX),
             queue: Mutex::default(),
             arrived: Condvar::new(),
         }
@@ -67,6 +71,21 @@ impl Shared {
             queue.commands.push(command);
             self.arrived.notify_one();
         }
+    }
+
+    /// When something may be due next. Whoever asks sleeps until then, unless it is woken.
+    pub(crate) fn next_due(&self) -> Option<Millis> {
+        let core = self.core.lock();
+        let next = core.next_due(self.clock.now());
+        self.sleeps_until.store(next.unwrap_or(Millis::MAX), Ordering::Relaxed);
+        next
+    }
+
+    /// Whether a change of what is due next is worth waking it: something is due, or will be earlier.
+    /// Both this and [`next_due`](Self::next_due) are called with the lock of the core.
+    pub(crate) fn wakes(&self, core: &Core, now: Millis) -> bool {
+        let sleeps_until = self.sleeps_until.load(Ordering::Relaxed);
+        core.next_due(now).is_some_and(|due| due <= now || due < sleeps_until)
     }
 
     pub(crate) fn close(&self) {

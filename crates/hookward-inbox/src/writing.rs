@@ -143,6 +143,10 @@ impl Writer {
     pub(crate) fn apply(&mut self, steps: Vec<GroupStep>, is_durable: bool) {
         let now = self.shared.clock.now();
         let mut answers = Vec::new();
+        // The start of an attempt makes nothing due.
+        let is_start =
+            |step: &GroupStep| matches!(step, GroupStep::Note { note: Note::Attempt { .. }, .. });
+        let may_wake = !steps.iter().all(is_start);
         let mut core = self.shared.core.lock();
         for step in steps {
             match step {
@@ -170,11 +174,14 @@ impl Writer {
                 GroupStep::Copy { note, at, size } => core.relocate(&note, at, size),
             }
         }
+        let wakes = may_wake && self.shared.wakes(&core, now);
         drop(core);
         for (plan, reply) in answers {
             _ = reply.send(Ok(self.answer(*plan, now)));
         }
-        self.shared.wake.notify_waiters();
+        if wakes {
+            self.shared.wake.notify_waiters();
+        }
     }
 
     pub(crate) fn tell_end(&self, core: &Core, note: &Note) {

@@ -1,7 +1,9 @@
 //! A backlog does not overload a receiver that has just recovered, or flood one that is down.
 
-use crate::support::{World, accept, end, event, take};
+use crate::support::{World, accept, end, event, run, take};
 use hookward_inbox::{Inbox, TryOutcome};
+use std::pin::pin;
+use std::task::{Context, Waker};
 
 fn backlog(world: &World) -> Inbox {
     let inbox = world.open();
@@ -87,4 +89,27 @@ fn room_is_asked_for_only_where_something_is_due() {
     assert!(taken.is_empty());
     assert_eq!(asked, ["erp"]);
     assert_eq!(take(&inbox).len(), 1);
+}
+
+#[test]
+fn an_event_for_a_destination_that_is_down_wakes_nobody_and_one_for_another_does() {
+    let world = World::new();
+    let inbox = backlog(&world);
+    outage(&world, &inbox);
+    for attempt in take(&inbox) {
+        end(attempt, world.failed(200));
+    }
+    // What was changed before has been told once this returns.
+    run(inbox.tidy());
+    assert_eq!(inbox.next_due(), Some(world.clock.now() + 1_000));
+    let mut changed = pin!(inbox.changed());
+    let mut is_told = || changed.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+    for id in ["down1", "down2"] {
+        accept(&inbox, event(id, &["erp"]));
+        run(inbox.tidy());
+    }
+    assert!(!is_told(), "it is known until when that one is left alone");
+    accept(&inbox, event("up", &["crm"]));
+    run(inbox.tidy());
+    assert!(is_told());
 }
