@@ -140,6 +140,8 @@ impl PostgresServer {
 
     /// Freezes its processes: connections stay open, but nothing answers.
     pub fn freeze(&self) {
+        // The one that starts the others comes first, so that none is missed that it starts meanwhile.
+        signal("STOP", self.postmaster().unwrap());
         for id in self.processes() {
             signal("STOP", id);
         }
