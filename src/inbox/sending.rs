@@ -21,6 +21,7 @@ use hookward_names::{EventId, SourceName, UpstreamName};
 use hookward_time::UnixMillis;
 use http::HeaderName;
 use std::convert::Infallible;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -81,16 +82,12 @@ struct ReadyAttempt {
 /// What is in memory is read here, one after the other: handing it to a thread and back takes longer. And
 /// all are noted as begun before the first is waited for, so that the inbox writes these notes at once.
 ///
-/// Between two requests others have their turn, and the runtime looks at its sockets: a live delivery waits
-/// for one of them, not for all.
+/// Between two requests the runtime looks at its sockets, so that answers to earlier ones do not wait for
+/// all of a round.
 pub(super) async fn send(sending: &Arc<Sending>, due: Vec<DueAttempt>) {
     let mut begun = Vec::with_capacity(due.len());
-    for mut due in due {
-        let Some(kept) = KeptEvent::at_hand(&mut due.attempt) else {
-            sending.start(send_from_disk(Arc::clone(sending), due));
-            continue;
-        };
-        if let Some(ready) = prepare(sending, due, kept) {
+    for due in due {
+        if let Some(ready) = guarded(|| prepare_at_hand(sending, due)) {
             begun.push((ready.due.attempt.begin(), ready));
         }
     }
@@ -100,6 +97,24 @@ pub(super) async fn send(sending: &Arc<Sending>, due: Vec<DueAttempt>) {
         sending.start(async move { carry(&carrying, ready).await });
         yield_now().await;
     }
+}
+
+/// An event that breaks the preparation of its attempt must not end the others of the round. It is due
+/// again in a second, as is every attempt that is dropped before it began.
+fn guarded<T>(prepare: impl FnOnce() -> Option<T>) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(prepare)).unwrap_or_else(|_| {
+        tracing::error!("an attempt from the inbox failed before it began; it is made again");
+        None
+    })
+}
+
+/// Prepares an attempt of which the event is in memory; hands any other one to a task of its own.
+fn prepare_at_hand(sending: &Arc<Sending>, mut due: DueAttempt) -> Option<ReadyAttempt> {
+    if let Some(kept) = KeptEvent::at_hand(&mut due.attempt) {
+        return prepare(sending, due, kept);
+    }
+    sending.start(send_from_disk(Arc::clone(sending), due));
+    None
 }
 
 /// Reading from the disk blocks, so it is done where that holds nobody up.
@@ -254,5 +269,17 @@ async fn conclude(
             attempt = number,
             "an attempt from the inbox failed"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_that_breaks_its_attempt_does_not_end_the_others() {
+        let attempts = [Some(1), None, Some(3)]
+            .map(|number: Option<u32>| guarded(|| Some(number.expect("what breaks it"))));
+        assert_eq!(attempts, [Some(1), None, Some(3)]);
     }
 }
