@@ -1,8 +1,13 @@
 //! What would run on other machines than the proxy.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
+
+/// The turns of one sender.
+pub(crate) type Turns = UnboundedReceiver<()>;
 
 /// Threads that run only while nobody else wants a processor.
 pub(crate) struct Elsewhere(Option<Runtime>);
@@ -25,6 +30,25 @@ impl Elsewhere {
         work: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
         self.0.as_ref().expect("it was not dropped").spawn(work)
+    }
+}
+
+impl Elsewhere {
+    /// Hands so many senders their turns one after the other, evenly spread over `within`. The timers of
+    /// a runtime would make all who are due in a millisecond send at once.
+    pub(crate) fn turns(&self, senders: u64, count: u64, within: Duration) -> Vec<Turns> {
+        let (hands, turns): (Vec<_>, Vec<_>) = (0..senders).map(|_| unbounded_channel()).unzip();
+        self.0.as_ref().expect("it was not dropped").spawn_blocking(move || {
+            let start = Instant::now();
+            for (nth, hand) in (0..count).zip(hands.iter().cycle()) {
+                let due = within.mul_f64(nth as f64 / count as f64);
+                std::thread::sleep(due.saturating_sub(start.elapsed()));
+                if hand.send(()).is_err() {
+                    return;
+                }
+            }
+        });
+        turns
     }
 }
 

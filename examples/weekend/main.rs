@@ -27,7 +27,7 @@ mod queued;
 mod sides;
 mod times;
 
-use elsewhere::Elsewhere;
+use elsewhere::{Elsewhere, Turns};
 use proxy::Connection;
 use sides::{Receiver, event, free_port, memory, signed, start};
 use std::collections::{HashMap, HashSet};
@@ -125,8 +125,11 @@ async fn weekend(binary: &str, events: u64) {
     println!("live deliveries alone: {}", Times::of(alone));
 
     // What the machine takes for as many events that nobody stores.
-    let sending: Vec<_> = (0..SENDERS)
-        .map(|sender| elsewhere.spawn(send(proxy.address, "/spill", sender, events, 1)))
+    let sending: Vec<_> = (0..)
+        .zip(elsewhere.turns(SENDERS, events, WITHIN))
+        .map(|(sender, turns)| {
+            elsewhere.spawn(send(proxy.address, "/spill", sender, turns, events))
+        })
         .collect();
     let beside = deliver_live(proxy.address, 3, within()).await;
     for sender in sending {
@@ -136,8 +139,9 @@ async fn weekend(binary: &str, events: u64) {
 
     let (probe, start) = (Probe::start(directory.path()), Instant::now());
     let before = memory(&proxy);
-    let sending: Vec<_> = (0..SENDERS)
-        .map(|sender| elsewhere.spawn(send(proxy.address, "/weekend", sender, events, 0)))
+    let sending: Vec<_> = (0..)
+        .zip(elsewhere.turns(SENDERS, events, WITHIN))
+        .map(|(sender, turns)| elsewhere.spawn(send(proxy.address, "/weekend", sender, turns, 0)))
         .collect();
     let beside = deliver_live(proxy.address, 1, within()).await;
     let mut told = Vec::new();
@@ -185,22 +189,21 @@ async fn weekend(binary: &str, events: u64) {
     println!("each arrived once, in the order of its key");
 }
 
-/// Sends its share of the events in ten seconds; `phase` keeps their ids apart from those of others.
-async fn send(to: SocketAddr, path: &str, sender: u64, events: u64, phase: u64) -> Vec<Duration> {
-    let own: Vec<u64> = (sender..events).step_by(usize::try_from(SENDERS).expect("few")).collect();
-    let every = WITHIN / u32::try_from(own.len().max(1)).expect("few");
+/// Sends an event on each of its turns; the numbers of its events begin after `first`.
+async fn send(
+    to: SocketAddr,
+    path: &str,
+    sender: u64,
+    mut turns: Turns,
+    first: u64,
+) -> Vec<Duration> {
     let mut connection = Connection::open(to).await;
-    let mut times = Vec::with_capacity(own.len());
-    // Senders do not know of each other: not all of them send at once.
-    sleep(every * u32::try_from(sender).expect("few") / u32::try_from(SENDERS).expect("few")).await;
-    let mut ticks = interval(every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    for (step, number) in own.into_iter().enumerate() {
-        ticks.tick().await;
+    let mut times = Vec::new();
+    while turns.recv().await.is_some() {
+        let nth = times.len() as u64;
         // Five orders a sender.
-        let step = u64::try_from(step).expect("a number");
-        let number = number + phase * events;
-        let bytes = signed(path, &event(number, sender * 5 + step % 5, step / 5));
+        let (order, step) = (sender * 5 + nth % 5, nth / 5);
+        let bytes = signed(path, &event(first + sender + 1_000 * nth, order, step));
         let start = Instant::now();
         assert_eq!(connection.exchange(&bytes).await, 200);
         times.push(start.elapsed());

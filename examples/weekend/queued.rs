@@ -1,13 +1,12 @@
 //! What the sender of a `queued` event waits for.
 
 use crate::elsewhere::Elsewhere;
-use crate::proxy::Connection;
-use crate::sides::{Receiver, event, free_port, signed, start};
+use crate::send;
+use crate::sides::{Receiver, free_port, start};
 use crate::times::{Probe, Times};
-use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::time::{Instant, interval, sleep};
+use tokio::time::{Instant, sleep};
 
 const SENDERS: u64 = 64;
 const SPAN: Duration = Duration::from_secs(10);
@@ -25,11 +24,11 @@ pub(crate) async fn queued(binary: &str) {
         let proxy = start(binary, directory.path(), port, port);
         let probe = Probe::start(directory.path());
         let before = receiver.count.load(Ordering::Relaxed);
-        let end = Instant::now() + SPAN;
-        let every = Duration::from_secs(SENDERS) / per_second;
-        let senders: Vec<_> = (0..SENDERS)
-            .map(|sender| {
-                let sending = send_until(proxy.address, sender, every, end);
+        let count = u64::from(per_second) * SPAN.as_secs();
+        let senders: Vec<_> = (0..)
+            .zip(elsewhere.turns(SENDERS, count, SPAN))
+            .map(|(sender, turns)| {
+                let sending = send(proxy.address, "/queued", sender, turns, 0);
                 let is_measured = sender.is_multiple_of(SENDERS / MEASURED);
                 let task =
                     if is_measured { tokio::spawn(sending) } else { elsewhere.spawn(sending) };
@@ -45,31 +44,12 @@ pub(crate) async fn queued(binary: &str) {
             }
         }
         let probe = probe.stop();
+        let end = Instant::now();
         while receiver.count.load(Ordering::Relaxed) - before < events {
             assert!(end.elapsed() < Duration::from_mins(1), "it is stuck");
             sleep(Duration::from_millis(20)).await;
         }
-        let made = events as f64 / SPAN.as_secs_f64();
-        println!(
-            "a queued route, 64 connections, {made:.0} of {per_second}/s: {}",
-            Times::of(told)
-        );
+        println!("a queued route, 64 connections, {per_second}/s: {}", Times::of(told));
         println!("  the probe's flushes: {probe}");
     }
-}
-
-/// How long each answer takes.
-async fn send_until(to: SocketAddr, sender: u64, every: Duration, end: Instant) -> Vec<Duration> {
-    let mut connection = Connection::open(to).await;
-    sleep(every * u32::try_from(sender).expect("few") / u32::try_from(SENDERS).expect("few")).await;
-    let (mut ticks, mut times) = (interval(every), Vec::new());
-    while Instant::now() < end {
-        ticks.tick().await;
-        let number = sender * 1_000_000 + u64::try_from(times.len()).expect("a number");
-        let bytes = signed("/queued", &event(number, number, 0));
-        let start = Instant::now();
-        assert_eq!(connection.exchange(&bytes).await, 200);
-        times.push(start.elapsed());
-    }
-    times
 }

@@ -1,7 +1,7 @@
 //! How many attempts from the inbox are made, so that live deliveries go first.
 //!
-//! On a busy machine each of them is one more task that a live delivery has to wait for. How late a
-//! task begins says how busy it is, however fast the receivers are. And a backlog with a fast receiver would
+//! On a busy machine each of them takes processor time from live deliveries. How late an attempt begins says
+//! how busy it is, however fast the receivers are. And a backlog with a fast receiver would
 //! itself make the machine busy, so there is a bound on the attempts in a second as well.
 
 use parking_lot::Mutex;
