@@ -177,10 +177,12 @@ impl IdFile {
         let read = self.database.begin_read()?;
         let (delivered, links) = (read.open_table(DELIVERED)?, read.open_table(LINKS)?);
         let filter = IdFilter::for_keys(delivered.len()?.saturating_add(links.len()?));
-        for entry in delivered.iter()? {
+        for (nth, entry) in delivered.iter()?.enumerate() {
+            make_way(nth);
             filter.add(ClaimKey::from_bytes(entry?.0.value()));
         }
-        for entry in links.iter()? {
+        for (nth, entry) in links.iter()?.enumerate() {
+            make_way(nth);
             filter.add(ClaimKey::from_bytes(entry?.0.value()));
         }
         Ok(filter)
@@ -284,8 +286,7 @@ fn put_back(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Lets others have the processor from time to time. A commit of thousands of ids takes tens of
-/// milliseconds, and a kernel may let a thread run for four of them before it looks at those who wait.
+/// Lets others have the processor from time to time. Thousands of ids take tens of milliseconds, and a kernel may let a thread run for four of them before it looks at those who wait.
 fn make_way(nth: usize) {
     const EVERY: usize = 16;
     if nth.is_multiple_of(EVERY) {
@@ -357,7 +358,8 @@ impl<'t> Tables<'t> {
             .take(SWEPT_AT_ONCE)
             .map(|entry| entry.map(|(due, _)| due.value()))
             .collect::<Result<_, _>>()?;
-        for (until, table, id) in &due {
+        for (nth, (until, table, id)) in due.iter().enumerate() {
+            make_way(nth);
             self.expiry.remove((*until, *table, *id))?;
             // It has been written again since, so it stays until its later time.
             let ends = match *table {
