@@ -18,5 +18,6 @@ mod people;
 mod pipeline;
 mod power;
 mod ramp;
+mod reading;
 mod space;
 mod support;
