@@ -31,9 +31,7 @@ impl Elsewhere {
     ) -> JoinHandle<T> {
         self.0.as_ref().expect("it was not dropped").spawn(work)
     }
-}
 
-impl Elsewhere {
     /// Hands so many senders their turns one after the other, evenly spread over `within`. The timers of
     /// a runtime would make all who are due in a millisecond send at once.
     pub(crate) fn turns(&self, senders: u64, count: u64, within: Duration) -> Vec<Turns> {

@@ -40,6 +40,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 /// Senders of the weekend; each has orders of its own, so that what it sends of one comes in order.
 const SENDERS: u64 = 40;
+/// Of any part; it keeps the ids of their events apart.
+const MOST_SENDERS: u64 = 1_000;
 const LIVE_PER_SECOND: u64 = 500;
 const LIVE_CONNECTIONS: u64 = 20;
 const WITHIN: Duration = Duration::from_secs(10);
@@ -124,13 +126,14 @@ async fn weekend(binary: &str, events: u64) {
     let alone = deliver_live(proxy.address, 0, within()).await;
     println!("live deliveries alone: {}", Times::of(alone));
 
+    let send_all = |path| -> Vec<_> {
+        (0..)
+            .zip(elsewhere.turns(SENDERS, events, WITHIN))
+            .map(|(sender, turns)| elsewhere.spawn(send(proxy.address, path, sender, turns)))
+            .collect()
+    };
     // What the machine takes for as many events that nobody stores.
-    let sending: Vec<_> = (0..)
-        .zip(elsewhere.turns(SENDERS, events, WITHIN))
-        .map(|(sender, turns)| {
-            elsewhere.spawn(send(proxy.address, "/spill", sender, turns, events))
-        })
-        .collect();
+    let sending = send_all("/spill");
     let beside = deliver_live(proxy.address, 3, within()).await;
     for sender in sending {
         sender.await.expect("all are delivered");
@@ -139,10 +142,7 @@ async fn weekend(binary: &str, events: u64) {
 
     let (probe, start) = (Probe::start(directory.path()), Instant::now());
     let before = memory(&proxy);
-    let sending: Vec<_> = (0..)
-        .zip(elsewhere.turns(SENDERS, events, WITHIN))
-        .map(|(sender, turns)| elsewhere.spawn(send(proxy.address, "/weekend", sender, turns, 0)))
-        .collect();
+    let sending = send_all("/weekend");
     let beside = deliver_live(proxy.address, 1, within()).await;
     let mut told = Vec::new();
     for sender in sending {
@@ -189,21 +189,15 @@ async fn weekend(binary: &str, events: u64) {
     println!("each arrived once, in the order of its key");
 }
 
-/// Sends an event on each of its turns; the numbers of its events begin after `first`.
-async fn send(
-    to: SocketAddr,
-    path: &str,
-    sender: u64,
-    mut turns: Turns,
-    first: u64,
-) -> Vec<Duration> {
+/// Sends an event on each of its turns.
+async fn send(to: SocketAddr, path: &str, sender: u64, mut turns: Turns) -> Vec<Duration> {
     let mut connection = Connection::open(to).await;
     let mut times = Vec::new();
     while turns.recv().await.is_some() {
         let nth = times.len() as u64;
         // Five orders a sender.
         let (order, step) = (sender * 5 + nth % 5, nth / 5);
-        let bytes = signed(path, &event(first + sender + 1_000 * nth, order, step));
+        let bytes = signed(path, &event(sender + MOST_SENDERS * nth, order, step));
         let start = Instant::now();
         assert_eq!(connection.exchange(&bytes).await, 200);
         times.push(start.elapsed());
