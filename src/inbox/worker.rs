@@ -86,7 +86,7 @@ impl Worker {
     }
 
     /// Starts what is due and has room. When to look again for what had none.
-    async fn take(self: &Arc<Self>, stop: &watch::Receiver<bool>) -> Option<Duration> {
+    async fn take(&self, stop: &watch::Receiver<bool>) -> Option<Duration> {
         let Sending { inbox, gate, pace, .. } = &*self.sending;
         let snapshot = gate.snapshot();
         let (mut is_short, mut is_paced) = (false, false);

@@ -142,11 +142,6 @@ impl EntryAttempt for SharedAttempt {
         &self.to
     }
 
-    /// The database has to be asked.
-    fn read_at_hand(&mut self) -> Option<StoredEvent> {
-        None
-    }
-
     fn read(&mut self) -> Result<StoredEvent, Unreadable> {
         let Some(sent) = self.sent.clone() else {
             return Err(self.unreadable("it is over", false));

@@ -27,7 +27,9 @@ pub trait EntryAttempt: fmt::Debug + Send + Sync {
     fn to(&self) -> &str;
 
     /// Reads the event, if that does not block; `None` if it might, or if there is anything wrong.
-    fn read_at_hand(&mut self) -> Option<StoredEvent>;
+    fn read_at_hand(&mut self) -> Option<StoredEvent> {
+        None
+    }
 
     /// Reads the event. It may block.
     ///

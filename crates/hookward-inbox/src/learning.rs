@@ -17,7 +17,7 @@ impl Core {
                 destination.pauses.push(pause.clone());
             }
         }
-        self.usual.pause(pauses.iter());
+        self.usual.pause(pauses);
     }
 
     /// Learns from an answer of a destination, to an attempt from here or to a live one.

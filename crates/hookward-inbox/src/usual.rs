@@ -34,8 +34,8 @@ impl Usual {
         self.down.fetch_sub(1, Ordering::Release);
     }
 
-    pub(crate) fn pause<'p>(&self, pauses: impl Iterator<Item = &'p Pause>) {
+    pub(crate) fn pause(&self, pauses: &[Pause]) {
         let end = |pause: &Pause| if pause.until == 0 { Millis::MAX } else { pause.until };
-        self.unpaused_from.store(pauses.map(end).max().unwrap_or(0), Ordering::Release);
+        self.unpaused_from.store(pauses.iter().map(end).max().unwrap_or(0), Ordering::Release);
     }
 }
