@@ -1,8 +1,8 @@
 //! How many attempts from the inbox are made, so that live deliveries go first.
 //!
-//! On a busy machine each of them takes processor time from live deliveries. How late an attempt begins says
-//! how busy it is, however fast the receivers are. And a backlog with a fast receiver would
-//! itself make the machine busy, so there is a bound on the attempts in a second as well.
+//! On a busy machine each of them takes processor time from live deliveries. How late an attempt begins
+//! says how busy it is, however fast the receivers are. And a backlog with a fast receiver would itself make
+//! the machine busy, so there is a bound on the attempts in a second as well.
 
 use parking_lot::Mutex;
 use std::time::Duration;

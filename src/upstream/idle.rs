@@ -39,8 +39,8 @@ struct IdleSet {
 struct IdleConnection {
     stream: Stream,
     until: Instant,
-    /// The runtime that hears what comes on it. Another one would have to wait for that one's thread,
-    /// which may be busy or of low priority.
+    /// The runtime that hears what comes on it. Another one would have to wait for that one's
+    /// thread, which may be busy.
     runtime: runtime::Id,
 }
 

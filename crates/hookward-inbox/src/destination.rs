@@ -189,6 +189,8 @@ impl Backlog {
         !self.ramp.is_complete()
     }
 
+    /// Learns from an answer; whoever keeps count of what is down calls
+    /// [`Core::learn`](crate::core::Core::learn).
     pub(crate) fn learn(&mut self, outcome: TryOutcome, now: Millis) {
         self.ramp.learn(outcome, self.policy.as_ref(), now);
     }

@@ -311,7 +311,6 @@ impl Log {
     }
 }
 
-/// Makes the names in a folder durable.
 /// Gives the space of a deleted file back in small parts. For a whole segment that takes tens of
 /// milliseconds in which a kernel may let nobody else have the processor, and the writer has others
 /// waiting.
@@ -332,6 +331,7 @@ fn close_elsewhere(file: Arc<File>) {
     _ = std::thread::Builder::new().name("inbox-close".to_owned()).spawn(close);
 }
 
+/// Makes the names in a folder durable.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }

@@ -210,7 +210,6 @@ impl LocalStore for DiskStore {
     }
 }
 
-/// Creates the folder if necessary, and keeps other processes out of it while the file is open.
 /// Held while a store is open or being opened.
 struct StoreLock(File);
 
@@ -221,6 +220,7 @@ impl Drop for StoreLock {
     }
 }
 
+/// Creates the folder if necessary, and keeps other processes out of it while the lock is held.
 fn lock_folder(path: &Path) -> Result<StoreLock, String> {
     if path.exists() && !path.is_dir() {
         return Err("is not a folder; give the store a folder of its own".to_owned());
